@@ -1,0 +1,263 @@
+"""The frozen config tree: each node checks itself, the root checks what spans nodes; afterwards it is trusted.
+
+Defaults are the paper's where it states one (section in the comment); `Choice:` marks the rest. What depends on the
+dataset (k against the number of classes, the budget against the pool) is checked by `rambo.experiment.check`.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import Field
+
+from rambo.errors import ConfigError
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+STRATEGY_NAMES = ("rambo", "filter-only", "margin", "random")
+
+
+class Node(pydantic.BaseModel):
+    """A frozen part of the config that refuses unknown fields."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
+class ClassifierConfig(Node):
+    """How the classifier f is trained (Section 5.1)."""
+
+    name: Literal["auto", "mnistnet", "resnet18"] = "auto"  # auto: mnistnet for 28 x 28 grey images
+    learning_rate: Rate = 1e-3  # Section 5.1
+    minibatch_size: Annotated[int, Field(ge=2, le=4096)] = 20  # Choice: the DISTIL notebooks' usual value
+    train_accuracy: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.99  # Section 5.1
+    max_epochs: Annotated[int, Field(ge=1, le=1000)] = 100  # Section 5.1
+    accuracy_mode: Literal["eval", "train"] = "eval"  # Choice: whole subset after each epoch, in eval mode
+
+
+class TransportConfig(Node):
+    """The OTDD ground cost between the labeled pool and the validation set."""
+
+    feature_weight: Weight = 1.0  # Choice: OTDD's lambda_x
+    label_weight: Weight = 1.0  # Choice: OTDD's lambda_y
+    label_dimensions: Annotated[int, Field(ge=1, le=512)] = 50  # Choice: PCA before the class Gaussians
+
+
+class BilevelConfig(Node):
+    """Bilevel training of u_hat (Section 4.2.1)."""
+
+    enabled: bool = True
+    hypergradient: Literal["neumann", "unroll", "conjugate-gradient"] = "neumann"
+    inner_steps: Annotated[int, Field(ge=1, le=1000)] = 10  # Choice: T of the hypertorch example
+    inner_learning_rate: Rate = 0.05  # Choice
+    momentum: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.9  # Choice
+    terms: Annotated[int, Field(ge=1, le=1000)] = 10  # Choice: K, Neumann terms or CG iterations
+    damping: Weight = 1e-3  # Choice: CG only
+    outer_learning_rate: Rate = 0.05  # Choice: Adam on log L2
+    initial_log_l2: Annotated[float, Field(ge=-30, le=5, allow_inf_nan=False)] = -6.0  # Choice
+    refit: bool = False  # Choice: w(lambda) comes from D_tr; true adds a refit on all of D
+
+
+class UtilityModelConfig(Node):
+    """The set network u_hat and its loss (Appendix A, Definitions 2-4)."""
+
+    extractor: Literal["auto", "conv", "features"] = "auto"  # auto: conv (A.1) for 28 x 28 grey images
+    pooling: Literal["mean", "attention"] = "mean"  # A.3: average pooling; attention is the Set Transformer
+    loss: Literal["rank", "regression"] = "rank"
+    transport: bool = True  # the OT head and its loss
+    ot_weight: Weight = 1.0  # lambda_OT, B.5
+    square_weight: Weight = 0.5  # lambda_1 = lambda_2, A.3
+    positive_weight: Weight = 1.0  # lambda_3, A.3
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 20  # B.7
+    learning_rate: Rate = 1e-3  # Choice: pyDVL's default
+    minibatch_pairs: Annotated[int, Field(ge=1, le=4096)] = 16  # Choice
+    weight_decay: Weight = 1e-4  # Choice: ordinary training only; bilevel learns its own
+    dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.25  # Choice
+    bilevel: BilevelConfig = BilevelConfig()
+    ground_cost: TransportConfig = TransportConfig()
+
+
+class OfflineConfig(Node):
+    """The offline initialisation (Algorithm 1, line 3)."""
+
+    pairs: Annotated[int, Field(ge=2, le=100_000)] = 500  # B.7
+    held_out: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = 0.2
+    # Choice: this share of the pairs is never fitted; it audits u_hat against true utilities.
+    ceiling_pairs: Annotated[int, Field(ge=0, le=40)] = 40  # pairs trained once more for the noise ceiling
+
+
+class AcquisitionConfig(Node):
+    """The margin filter and its batches (Algorithm 2), shared by `rambo` and `filter-only`."""
+
+    batch_size: Count = 50  # b, B.7
+    filter_size: Count | None = None  # M; Choice: 10 b where it is not given
+
+    @property
+    def filtered(self) -> int:
+        """M: how many of the smallest margins each greedy step looks at."""
+        return self.filter_size if self.filter_size is not None else 10 * self.batch_size
+
+    @pydantic.model_validator(mode="after")
+    def _filter_holds_a_batch(self) -> "AcquisitionConfig":
+        """Refuse M < b."""
+        if self.filtered < self.batch_size:
+            raise ValueError(
+                f"filter_size {self.filtered} is below batch_size {self.batch_size}; "
+                f"raise it to at least {self.batch_size} or lower batch_size"
+            )
+        return self
+
+
+class RamboConfig(Node):
+    """What only RAMBO needs: pretraining sizes and the utility model."""
+
+    initial_size: Annotated[int, Field(ge=2, le=1_000_000)] | None = None  # k_1; Choice: k // 4, the paper's 50 of 200
+    pairs_per_iteration: Annotated[int, Field(ge=2, le=10_000)] = 50  # n, B.7
+    utility_model: UtilityModelConfig = UtilityModelConfig()
+    offline: OfflineConfig = OfflineConfig()
+
+
+class DatasetConfig(Node):
+    """Which images, and how many are held out."""
+
+    name: Annotated[str, Field(min_length=1, max_length=1000)] = "fashion-mnist-mini"
+    validation_size: Annotated[int, Field(ge=2, le=100_000)] = 1000  # Section 5.1
+    features: Literal["auto", "resnet18", "efficientnet-lite0"] = "auto"  # frozen extractor for images not 28 x 28 grey
+    feature_resolution: Annotated[int, Field(ge=16, le=512)] = 64  # Choice: side the images are resized to for it
+
+
+class ComputeConfig(Node):
+    """Where the work is done; never part of the result on a CPU."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    jobs: Annotated[int, Field(ge=1, le=1024)] | None = None  # worker processes on a CPU; one per core where not given
+
+
+class Config(Node):
+    """One run: a dataset, a budget, the strategies to compare, and everything that decides the result."""
+
+    dataset: DatasetConfig = DatasetConfig()
+    k: Annotated[int, Field(ge=2, le=1_000_000)] = 200  # size of S_0, Section 5.1
+    budget: Count = 500  # B, Section 5.1
+    strategies: Annotated[tuple[Literal["rambo", "filter-only", "margin", "random"], ...], Field(min_length=1)] = (
+        STRATEGY_NAMES
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0  # trial t runs with seed + t
+    trials: Annotated[int, Field(ge=1, le=1000)] = 1
+    classifier: ClassifierConfig = ClassifierConfig()
+    acquisition: AcquisitionConfig = AcquisitionConfig()
+    rambo: RamboConfig = RamboConfig()
+    compute: ComputeConfig = ComputeConfig()
+
+    @property
+    def initial_size(self) -> int:
+        """k_1: how many labels the pretraining starts from."""
+        given = self.rambo.initial_size
+        return given if given is not None else max(2, self.k // 4)
+
+    @property
+    def slices(self) -> int:
+        """tau_1 = ceil((k - k_1) / b); the last slice may be smaller."""
+        return math.ceil((self.k - self.initial_size) / self.acquisition.batch_size)
+
+    @property
+    def greedy_steps(self) -> int:
+        """tau_2 = ceil(B / b); the last batch may be smaller."""
+        return math.ceil(self.budget / self.acquisition.batch_size)
+
+    @pydantic.model_validator(mode="after")
+    def _parts_agree(self) -> "Config":
+        """Refuse settings that contradict each other across nodes."""
+        if self.initial_size > self.k:
+            raise ValueError(
+                f"rambo.initial_size {self.initial_size} exceeds k {self.k}; lower it to at most {self.k}"
+            )
+        if len(set(self.strategies)) < len(self.strategies):
+            raise ValueError(f"strategies {', '.join(self.strategies)} names one twice; name each once")
+        return self
+
+
+def build(settings: Mapping[str, Any]) -> Config:
+    """Return the checked config of nested `settings`.
+
+    Raises:
+        ConfigError: the first thing wrong, as one line with the field, the value and the way out.
+    """
+    try:
+        return Config.model_validate(settings)
+    except pydantic.ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+
+
+def assign(settings: dict[str, Any], path: str, value: Any) -> None:
+    """Set the field at the dotted `path` of nested `settings` to `value`, in place.
+
+    Raises:
+        ConfigError: no such field; the message lists the fields there are.
+    """
+    node: Any = Config
+    names = path.split(".")
+    target = settings
+    for depth, name in enumerate(names):
+        fields = getattr(node, "model_fields", {})
+        if name not in fields:
+            where = ".".join(names[:depth]) or "the config"
+            known = ", ".join(fields) or "no fields of its own"
+            raise ConfigError(f"--set {path}: {where} has no field {name!r}; choose one of: {known}")
+        node = fields[name].annotation
+        if depth < len(names) - 1:
+            target = target.setdefault(name, {})
+    target[names[-1]] = value
+
+
+_HINTS = {
+    "greater_than_equal": "use at least {ge}",
+    "greater_than": "use more than {gt}",
+    "less_than_equal": "use at most {le}",
+    "less_than": "use less than {lt}",
+    "literal_error": "choose one of: {expected}",
+    "extra_forbidden": "there is no such field; leave it out",
+    "finite_number": "use a finite number",
+    "int_parsing": "use a whole number",
+    "int_from_float": "use a whole number",
+    "int_parsing_size": "use a smaller whole number",
+    "int_type": "use a whole number",
+    "float_parsing": "use a number",
+    "float_type": "use a number",
+    "bool_parsing": "use true or false",
+    "too_short": "name at least one",
+}
+
+
+def _explain(error: pydantic.ValidationError) -> str:
+    """Return the first complaint of a failed validation as one line."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    field = ".".join(str(part) for part in first["loc"] if isinstance(part, str)) or "config"
+    hint = _HINTS.get(first["type"], first["msg"][:1].lower() + first["msg"][1:])
+    hint = hint.format(**first.get("ctx", {})).replace("'", "")
+    return f"{field} {shorten(first['input'])}: {hint}"
+
+
+def shorten(value: object, limit: int = 60) -> str:
+    """Return `value` as one printable line of at most `limit` characters."""
+    text = "".join(c if c.isprintable() else "?" for c in str(value))
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def describe(config: Config) -> dict[str, Any]:
+    """Return the config as nested JSON types, every default written out."""
+    return config.model_dump(mode="json")
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse a strategy that does not exist, with the list of those that do.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    for name in names:
+        if name not in STRATEGY_NAMES:
+            raise ConfigError(f"strategy {shorten(name)}: unknown; choose one of: {', '.join(STRATEGY_NAMES)}")

@@ -1,0 +1,189 @@
+"""Typed progress events: everything a live page or a progress bar draws.
+
+The core calls `emit(event)`; whoever listens stores or shows it. Events are small frozen records whose fields are
+JSON types. `emit` may raise `RunCancelled`, so emitting is also the safe stopping point.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """One thing that happened."""
+
+    def record(self) -> dict[str, Any]:
+        """Return the fields as JSON types."""
+        return dataclasses.asdict(self)
+
+
+Emit = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Drop the event: the default listener."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StageStarted(Event):
+    """A stage begins; `total` counts its steps."""
+
+    stage: str
+    total: int
+
+
+@dataclasses.dataclass(frozen=True)
+class StageAdvanced(Event):
+    """`step` of `total` steps of a stage are done."""
+
+    stage: str
+    step: int
+    total: int
+
+
+@dataclasses.dataclass(frozen=True)
+class StageFinished(Event):
+    """A stage ended after `seconds`."""
+
+    stage: str
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierTrained(Event):
+    """A classifier was trained on a subset (or found in the shared cache).
+
+    `role` is `offline` for the true utility of a utility sample, `repeat` for its second training (noise ceiling),
+    `labeled` for f on a labeled pool S_i, `evaluation` for f on S_1.
+    """
+
+    role: str
+    index: int
+    size: int
+    accuracy: float
+    epochs: int
+    seconds: float
+    cached: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class LabeledPoolGrew(Event):
+    """f was trained on S_i during pretraining: `accuracy` is acc_i of Algorithm 1, lines 6 and 11."""
+
+    iteration: int
+    labeled: int
+    accuracy: float
+
+
+@dataclasses.dataclass(frozen=True)
+class UtilitySamplesAdded(Event):
+    """Pairs of utility samples joined D (Algorithm 3); `sizes` and `utilities` have one entry a sample."""
+
+    phase: str
+    sizes: list[int]
+    utilities: list[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class UtilityModelEpoch(Event):
+    """One epoch (ordinary training) or hyper-step (bilevel) of the utility model.
+
+    Ranking accuracies are over the short pairs (inner, D_tr) and the long pairs (outer, D_val).
+    """
+
+    phase: str
+    epoch: int
+    epochs: int
+    rank_loss: float
+    transport_loss: float
+    outer_rank_loss: float
+    outer_transport_loss: float
+    inner_ranking_accuracy: float
+    outer_ranking_accuracy: float
+
+
+@dataclasses.dataclass(frozen=True)
+class HyperStep(Event):
+    """log-L2 weight of every parameter tensor after a hyper-step, with the outer loss and hypergradient norm."""
+
+    phase: str
+    step: int
+    outer_loss: float
+    hypergradient_norm: float
+    log_l2: dict[str, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class TransportPredicted(Event):
+    """True and predicted OT distance of every utility sample, in units of the offline mean."""
+
+    phase: str
+    true: list[float]
+    predicted: list[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class RankingAudited(Event):
+    """u_hat against true utilities of the held-out offline pairs, which no fit has seen.
+
+    `accuracy` is the share of pairs put in the true order, `kendall_tau` runs over all `2 * pairs` sets.
+    Both are NaN-free: `None` where there is nothing to rank.
+    """
+
+    phase: str
+    pairs: int
+    accuracy: float | None
+    kendall_tau: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseCeilingMeasured(Event):
+    """How often two independent trainings agree on the better of a pair, over `pairs` offline pairs."""
+
+    pairs: int
+    agreement: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchChosen(Event):
+    """One greedy step of the acquisition (Algorithm 2).
+
+    `utilities` are the predicted utilities of all candidate batches; `candidates` holds the dataset indices of the
+    best few, best first, `candidate_utilities` and `candidate_margins` their utilities and mean margins.
+    """
+
+    step: int
+    steps: int
+    chosen: list[int]
+    utility: float
+    runner_up: float | None
+    utilities: list[float]
+    candidates: list[list[int]]
+    candidate_utilities: list[float]
+    candidate_margins: list[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class StrategySelected(Event):
+    """A strategy has spent its budget."""
+
+    strategy: str
+    budget: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class StrategyEvaluated(Event):
+    """The oracle revealed the chosen labels and a fresh classifier was trained on S_1."""
+
+    strategy: str
+    validation_accuracy: float
+    test_accuracy: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Noticed(Event):
+    """A rule was applied that a person should know of."""
+
+    message: str

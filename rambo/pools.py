@@ -1,0 +1,142 @@
+"""The problem a query strategy sees: resident images, bought labels, disjoint index pools.
+
+There is one resident dataset; every pool is an int64 index tensor into it. A label that was not bought reads
+`UNLABELED`, so a strategy cannot peek.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rambo.errors import BudgetError, DataError
+
+UNLABELED = -1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """One round of active learning, without the labels nobody has paid for.
+
+    Attributes:
+        images: `N x C x H x W` uint8, resident (memory-mapped from `source`).
+        labels: `N` int64 class ids; `UNLABELED` outside `labeled` and `validation`.
+        labeled: `k` int64 indices, S_0.
+        unlabeled: int64 indices, U_0.
+        validation: int64 indices, S_val.
+        num_classes: number of classes `c`.
+        source: folder of the prepared dataset, from which worker processes map the images.
+        fingerprint: content hash of the prepared dataset; part of every content key.
+        features: `N x d` float32 frozen features, or None where pixels serve (28 x 28 grey).
+    """
+
+    images: Tensor
+    labels: Tensor
+    labeled: Tensor
+    unlabeled: Tensor
+    validation: Tensor
+    num_classes: int
+    source: str
+    fingerprint: str
+    features: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """Check that pools are disjoint and that no unbought label is readable."""
+        pools = torch.cat([self.labeled, self.unlabeled, self.validation])
+        if len(pools.unique()) < len(pools):
+            raise DataError("labeled, unlabeled and validation pools overlap; each image belongs to one")
+        if (self.labels[self.unlabeled] != UNLABELED).any():
+            raise DataError("an unlabeled image carries a label; set it to UNLABELED")
+
+    def describe_images(self, indices: Tensor) -> Tensor:
+        """Return fixed descriptors of the images: frozen features, else pixels in [0, 1].
+
+        Choice: the space of the OT cost never moves with a classifier in training.
+
+        Args:
+            indices: `a` int64 indices.
+
+        Returns:
+            `a x d` float32.
+        """
+        if self.features is not None:
+            return self.features[indices]
+        return self.images[indices].flatten(1).float() / 255
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Selection:
+    """What a query strategy answers: the chosen images in order, and its evidence.
+
+    Attributes:
+        indices: `B` dataset indices in the order of choice.
+        steps: `B` greedy step of each, from 0; all 0 where the strategy has no steps.
+        evidence: columns of `B` numbers beside the indices (margin, predicted class, predicted utility of the batch).
+        arrays: named groups of tensors worth keeping (the utility model's weights, embeddings), by file name.
+        ranking: the utility model's final ranking figures; empty where there is no utility model.
+    """
+
+    indices: Tensor
+    steps: Tensor
+    evidence: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    arrays: Mapping[str, Mapping[str, Tensor]] = dataclasses.field(default_factory=dict)
+    ranking: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def check_budget(problem: Problem, budget: int) -> None:
+    """Refuse a budget the unlabeled pool cannot serve.
+
+    Raises:
+        BudgetError: `budget` is below 1 or above the pool.
+    """
+    if not 1 <= budget <= len(problem.unlabeled):
+        raise BudgetError(
+            f"budget {budget} does not fit the {len(problem.unlabeled)} unlabeled images; "
+            f"use 1 to {len(problem.unlabeled)}"
+        )
+
+
+def union(*pools: Tensor) -> Tensor:
+    """Return the members of all `pools`, which must be disjoint, in the given order."""
+    return torch.cat(pools)
+
+
+def without(pool: Tensor, removed: Tensor) -> Tensor:
+    """Return `pool` less the members of `removed`, order kept."""
+    return pool[~torch.isin(pool, removed)]
+
+
+def membership_matrix(subsets: Sequence[Tensor], universe: Tensor) -> Tensor:
+    """Return the row-normalised membership of each subset in `universe`: average pooling is one matrix product.
+
+    Args:
+        subsets: `s` index tensors, each within `universe`, none empty.
+        universe: `N` distinct indices.
+
+    Returns:
+        `s x N` float32; row `i` holds `1 / a_i` at the members of subset `i`.
+
+    Raises:
+        DataError: a subset is empty or leaves the universe.
+    """
+    order = universe.argsort()
+    matrix = torch.zeros(len(subsets), len(universe))
+    for row, subset in enumerate(subsets):
+        position = torch.searchsorted(universe[order], subset).clamp(max=len(universe) - 1)
+        columns = order[position]
+        if len(subset) == 0 or (universe[columns] != subset).any():
+            raise DataError(f"subset {row} is empty or has members outside the universe")
+        matrix[row, columns] = 1 / len(subset)
+    return matrix
+
+
+def digest(*tensors: Tensor) -> str:
+    """Return a content hash of the tensors: their types, shapes and bytes."""
+    sha = hashlib.sha256()
+    for tensor in tensors:
+        sha.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        sha.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return sha.hexdigest()
