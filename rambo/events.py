@@ -4,8 +4,10 @@ The core calls `emit(event)`; whoever listens stores or shows it. Events are sma
 JSON types. `emit` may raise `RunCancelled`, so emitting is also the safe stopping point.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -89,7 +91,8 @@ class UtilitySamplesAdded(Event):
 class UtilityModelEpoch(Event):
     """One epoch (ordinary training) or hyper-step (bilevel) of the utility model.
 
-    Ranking accuracies are over the short pairs (inner, D_tr) and the long pairs (outer, D_val).
+    Ranking accuracies are over the short pairs (inner, D_tr) and the long pairs (outer, D_val); `None` where all pairs
+    of a half are tied.
     """
 
     phase: str
@@ -99,8 +102,8 @@ class UtilityModelEpoch(Event):
     transport_loss: float
     outer_rank_loss: float
     outer_transport_loss: float
-    inner_ranking_accuracy: float
-    outer_ranking_accuracy: float
+    inner_ranking_accuracy: float | None
+    outer_ranking_accuracy: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,3 +190,18 @@ class Noticed(Event):
     """A rule was applied that a person should know of."""
 
     message: str
+
+
+@contextlib.contextmanager
+def stage(name: str, total: int, emit: Emit) -> Iterator[Callable[[], None]]:
+    """Announce a stage of `total` steps and its end; yields a function to call after each step."""
+    started, step = time.perf_counter(), 0
+
+    def advance() -> None:
+        nonlocal step
+        step += 1
+        emit(StageAdvanced(name, step, total))
+
+    emit(StageStarted(name, total))
+    yield advance
+    emit(StageFinished(name, time.perf_counter() - started))

@@ -30,6 +30,8 @@ class Problem:
         num_classes: number of classes `c`.
         source: folder of the prepared dataset, from which worker processes map the images.
         fingerprint: content hash of the prepared dataset; part of every content key.
+        mean: mean of `images / 255` per channel, for normalising.
+        std: standard deviation of `images / 255` per channel.
         features: `N x d` float32 frozen features, or None where pixels serve (28 x 28 grey).
     """
 
@@ -41,6 +43,8 @@ class Problem:
     num_classes: int
     source: str
     fingerprint: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     features: Tensor | None = None
 
     def __post_init__(self) -> None:
@@ -65,6 +69,19 @@ class Problem:
         if self.features is not None:
             return self.features[indices]
         return self.images[indices].flatten(1).float() / 255
+
+    def network_inputs(self, indices: Tensor) -> Tensor:
+        """Return what the element network of u_hat reads: frozen features, else normalised images.
+
+        Args:
+            indices: `a` int64 indices.
+
+        Returns:
+            `a x d` or `a x C x H x W` float32.
+        """
+        if self.features is not None:
+            return self.features[indices]
+        return normalise(self.images[indices], self.mean, self.std)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -131,6 +148,19 @@ def membership_matrix(subsets: Sequence[Tensor], universe: Tensor) -> Tensor:
             raise DataError(f"subset {row} is empty or has members outside the universe")
         matrix[row, columns] = 1 / len(subset)
     return matrix
+
+
+def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Return uint8 images as float32 with about zero mean and unit deviation per channel.
+
+    Args:
+        images: `a x C x H x W` uint8.
+        mean: `C` means of `images / 255`.
+        std: `C` deviations of `images / 255`.
+    """
+    shape = (1, -1, 1, 1)
+    scale, shift = torch.tensor(std).view(shape) * 255, torch.tensor(mean).view(shape) * 255
+    return (images.float() - shift.to(images.device)) / scale.to(images.device)
 
 
 def digest(*tensors: Tensor) -> str:

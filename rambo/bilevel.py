@@ -1,0 +1,205 @@
+"""Hypergradients of any pair of inner and outer objectives (Section 4.2.1).
+
+    min over h of E(w(h), h)   subject to   w(h) = argmin over w of L(w, h)
+
+Weights and hyper-parameters are tuples of tensors, objectives are callables of both; no dataset or model in sight.
+Three ways to the same gradient: unroll the descent, a Neumann series, or conjugate gradients.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Tensors = tuple[Tensor, ...]
+Objective = Callable[[Tensors, Tensors], Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Descent:
+    """Momentum gradient descent of the inner problem: `steps` steps of `learning_rate`."""
+
+    steps: int
+    learning_rate: float
+    momentum: float = 0.0
+
+
+def descend(
+    inner: Objective,
+    weights: Tensors,
+    velocity: Tensors,
+    hyper: Tensors,
+    descent: Descent,
+    *,
+    differentiable: bool = False,
+) -> tuple[Tensors, Tensors]:
+    """Return weights and velocity after the inner steps.
+
+    Args:
+        inner: L(w, h).
+        weights: where to start.
+        velocity: momentum buffers, shaped like `weights`.
+        hyper: h, held still.
+        descent: number and size of the steps.
+        differentiable: keep the graph of all steps, for unrolling.
+    """
+    for _ in range(descent.steps):
+        if not differentiable:
+            weights = tuple(w.detach().requires_grad_() for w in weights)
+        gradient = torch.autograd.grad(inner(weights, hyper), weights, create_graph=differentiable)
+        velocity = tuple(
+            descent.momentum * v + g for v, g in zip(velocity, gradient, strict=True)
+        )
+        weights = tuple(w - descent.learning_rate * v for w, v in zip(weights, velocity, strict=True))
+    if differentiable:
+        return weights, velocity
+    return tuple(w.detach() for w in weights), tuple(v.detach() for v in velocity)
+
+
+def unrolled_hypergradient(
+    inner: Objective,
+    outer: Objective,
+    start: Tensors,
+    velocity: Tensors,
+    hyper: Tensors,
+    descent: Descent,
+) -> tuple[Tensors, Tensors, Tensors]:
+    """Return dE(w_T(h), h)/dh through all T descent steps, and the weights and velocity at step T.
+
+    Source: Franceschi et al. 2018, reverse mode. `start` and `velocity` count as constants.
+    """
+    hyper = _leaves(hyper)
+    weights, velocity = descend(
+        inner, _leaves(start), velocity, hyper, descent, differentiable=True
+    )
+    gradient = _gradient(outer(weights, hyper), hyper)
+    return gradient, tuple(w.detach() for w in weights), tuple(v.detach() for v in velocity)
+
+
+def neumann_hypergradient(
+    inner: Objective,
+    outer: Objective,
+    weights: Tensors,
+    hyper: Tensors,
+    *,
+    learning_rate: float,
+    terms: int,
+    tolerance: float = 1e-3,
+) -> Tensors:
+    """Return the implicit hypergradient at w, the inverse Hessian by `terms` of its Neumann series.
+
+    With the inner learning rate this is the last `terms` steps of the unrolled descent, without storing them.
+    Source: Grazzi et al. 2020. Choice: the series stops early once a term is below `tolerance` of the sum, or
+    once terms grow (the learning rate is above 2 over the largest eigenvalue, or the Hessian is indefinite).
+
+    Args:
+        inner: L(w, h).
+        outer: E(w, h).
+        weights: w, near a minimum of L.
+        hyper: h.
+        learning_rate: step of the series; it converges below 2 over the largest eigenvalue.
+        terms: at most this many.
+        tolerance: relative size of a term that ends the series.
+    """
+    weights, hyper = _leaves(weights), _leaves(hyper)
+    towards, direct = _outer_gradients(outer, weights, hyper)
+    slope = torch.autograd.grad(inner(weights, hyper), weights, create_graph=True)
+    term = tuple(learning_rate * g for g in towards)
+    total, size = term, _norm(term)
+    for _ in range(terms - 1):
+        curved = torch.autograd.grad(slope, weights, term, retain_graph=True)
+        following = tuple(t - learning_rate * c for t, c in zip(term, curved, strict=True))
+        following_size = _norm(following)
+        if following_size > size:
+            break
+        term, size = following, following_size
+        total = tuple(a + t for a, t in zip(total, term, strict=True))
+        if size < tolerance * _norm(total):
+            break
+    return _implicit(slope, hyper, total, direct)
+
+
+def conjugate_gradient_hypergradient(
+    inner: Objective,
+    outer: Objective,
+    weights: Tensors,
+    hyper: Tensors,
+    *,
+    iterations: int,
+    damping: float = 0.0,
+    tolerance: float = 1e-10,
+) -> Tensors:
+    """Return the implicit hypergradient at w, the linear system solved by conjugate gradients.
+
+    Right where the Hessian is positive definite and w is close to a minimum; elsewhere it can point away
+    (`damping` adds a multiple of the identity).
+
+    Args:
+        inner: L(w, h).
+        outer: E(w, h).
+        weights: w, at a minimum of L.
+        hyper: h.
+        iterations: at most this many Hessian-vector products.
+        damping: added to the Hessian's diagonal.
+        tolerance: relative residual that ends the iteration.
+    """
+    weights, hyper = _leaves(weights), _leaves(hyper)
+    towards, direct = _outer_gradients(outer, weights, hyper)
+    slope = torch.autograd.grad(inner(weights, hyper), weights, create_graph=True)
+    solution = tuple(torch.zeros_like(g) for g in towards)
+    residual, direction = towards, towards
+    energy = first = _dot(residual, residual)
+    for _ in range(iterations):
+        if float(energy) <= tolerance**2 * float(first):
+            break
+        curved = torch.autograd.grad(slope, weights, direction, retain_graph=True)
+        curved = tuple(c + damping * d for c, d in zip(curved, direction, strict=True))
+        curvature = _dot(direction, curved)
+        if float(curvature) <= 0:  # not positive definite here: what is found so far is the best step
+            break
+        step = energy / curvature
+        solution = tuple(s + step * d for s, d in zip(solution, direction, strict=True))
+        residual = tuple(r - step * c for r, c in zip(residual, curved, strict=True))
+        energy, previous = _dot(residual, residual), energy
+        direction = tuple(r + energy / previous * d for r, d in zip(residual, direction, strict=True))
+    return _implicit(slope, hyper, solution, direct)
+
+
+def _leaves(tensors: Tensors) -> Tensors:
+    """Return detached copies that gradients can be taken of."""
+    return tuple(t.detach().requires_grad_() for t in tensors)
+
+
+def _gradient(value: Tensor, inputs: Tensors) -> Tensors:
+    """Return the gradient, zeros where an input is not used."""
+    found = torch.autograd.grad(value, inputs, allow_unused=True)
+    return tuple(
+        torch.zeros_like(i) if g is None else g for g, i in zip(found, inputs, strict=True)
+    )
+
+
+def _outer_gradients(outer: Objective, weights: Tensors, hyper: Tensors) -> tuple[Tensors, Tensors]:
+    """Return dE/dw and the direct part of dE/dh."""
+    if not (value := outer(weights, hyper)).requires_grad:
+        return tuple(map(torch.zeros_like, weights)), tuple(map(torch.zeros_like, hyper))
+    both = _gradient(value, weights + hyper)
+    return both[: len(weights)], both[len(weights) :]
+
+
+def _implicit(slope: Tensors, hyper: Tensors, solution: Tensors, direct: Tensors) -> Tensors:
+    """Return direct - (d2L/dh dw) solution."""
+    crossed = torch.autograd.grad(slope, hyper, solution, allow_unused=True)
+    return tuple(
+        d if c is None else d - c for d, c in zip(direct, crossed, strict=True)
+    )
+
+
+def _dot(a: Tensors, b: Tensors) -> Tensor:
+    """Return the inner product over all tensors."""
+    return torch.stack([(x * y).sum() for x, y in zip(a, b, strict=True)]).sum()
+
+
+def _norm(tensors: Tensors) -> float:
+    """Return the Euclidean norm over all tensors."""
+    return float(_dot(tensors, tensors).sqrt())

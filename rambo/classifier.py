@@ -1,0 +1,148 @@
+"""Train the classifier f on one labeled subset, and ask it things."""
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from rambo.config import ClassifierConfig
+from rambo.errors import DataError, DivergedError
+from rambo.networks import CLASSIFIERS, Classifier
+from rambo.seeding import Streams
+
+_CHUNK = 500  # images a forward pass; large enough for full speed, small enough for any memory
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """A trained classifier and how it got there."""
+
+    model: Classifier
+    epochs: int
+    train_accuracy: float
+
+
+def resolve(config: ClassifierConfig, shape: tuple[int, int, int]) -> ClassifierConfig:
+    """Return the config with `auto` replaced: MnistNet for 28 x 28 grey images, else ResNet-18.
+
+    Args:
+        config: possibly with name `auto`.
+        shape: `C, H, W` of the images.
+
+    Raises:
+        DataError: MnistNet was asked for images it cannot read.
+    """
+    grey = shape == (1, 28, 28)
+    if config.name == "auto":
+        return config.model_copy(update={"name": "mnistnet" if grey else "resnet18"})
+    if config.name == "mnistnet" and not grey:
+        size = " x ".join(map(str, shape))
+        raise DataError(f"classifier.name mnistnet: images are {size}, not 1 x 28 x 28; use resnet18")
+    return config
+
+
+def fit_classifier(
+    images: Tensor,
+    labels: Tensor,
+    config: ClassifierConfig,
+    *,
+    num_classes: int,
+    seed: int,
+) -> Fit:
+    """Return a fresh classifier trained until its training accuracy passes the stop, or the epochs end.
+
+    Source: Section 5.1 (Adam, stop above 99 %, at most 100 epochs, no schedule, no augmentation). Choice: training
+    accuracy is measured in eval mode on the whole subset after each epoch; `accuracy_mode="train"` counts the
+    running one, as public toolkits do.
+
+    Args:
+        images: `a x C x H x W` float32, normalised; their device decides where it trains.
+        labels: `a` int64, same device.
+        config: with a resolved name.
+        num_classes: c.
+        seed: decides weights, order and dropout.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    streams, device = Streams(seed), images.device
+    with streams.ambient("weights"):
+        model = CLASSIFIERS[config.name](images.shape[1], num_classes)
+    model = model.to(device, memory_format=torch.channels_last)
+    images = images.contiguous(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
+    orders, dropout = streams.torch("order"), streams.child("dropout")
+    epoch, reached = 0, 0.0
+    while epoch < config.max_epochs and reached <= config.train_accuracy:
+        epoch += 1
+        order = torch.randperm(len(labels), generator=orders).to(device)
+        with dropout.ambient(f"epoch-{epoch}"):
+            correct, finite = _train_epoch(model, optimizer, images[order], labels[order], config)
+        if not finite:
+            raise DivergedError(
+                f"the classifier's loss is not finite in epoch {epoch}; "
+                f"lower classifier.learning_rate {config.learning_rate}"
+            )
+        if config.accuracy_mode == "train":
+            reached = correct / len(labels)
+        else:
+            reached = accuracy(model, images, labels)
+        if reached == 1.0:
+            break  # nothing is above 1; without this a stop of 1.0 would never come
+    return Fit(model.eval(), epoch, reached)
+
+
+def _train_epoch(
+    model: Classifier,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    config: ClassifierConfig,
+) -> tuple[int, bool]:
+    """Take one pass in minibatches; return how many were right on the way and whether the loss stayed finite."""
+    model.train()
+    correct = torch.zeros((), dtype=torch.int64, device=labels.device)
+    worst = torch.zeros((), device=labels.device)
+    size = config.minibatch_size
+    for minibatch, target in zip(images.split(size), labels.split(size), strict=True):
+        logits = model(minibatch)
+        loss = F.cross_entropy(logits, target)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        worst = torch.maximum(worst, loss.detach())  # a NaN stays; one device read an epoch, not a step
+        if config.accuracy_mode == "train":
+            correct += (logits.argmax(1) == target).sum()
+    return int(correct), math.isfinite(float(worst))
+
+
+@torch.no_grad()
+def accuracy(model: Classifier, images: Tensor, labels: Tensor) -> float:
+    """Return the share of right predictions in [0, 1], in eval mode.
+
+    Args:
+        model: f.
+        images: `a x C x H x W` float32, normalised.
+        labels: `a` int64.
+    """
+    model.eval()
+    right = sum(
+        int((model(part).argmax(1) == target).sum())
+        for part, target in zip(images.split(_CHUNK), labels.split(_CHUNK), strict=True)
+    )
+    return right / len(labels)
+
+
+@torch.no_grad()
+def predict(model: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return class probabilities `a x c` and embeddings `a x e`, in eval mode, on the CPU.
+
+    Args:
+        model: f.
+        images: `a x C x H x W` float32, normalised.
+    """
+    model.eval()
+    embeddings = torch.cat([model.embed(part) for part in images.split(_CHUNK)])
+    return model.head(embeddings).softmax(1).cpu(), embeddings.cpu()

@@ -1,0 +1,1 @@
+"""Datasets: prepared folders, the catalog of what can be prepared, and frozen features."""

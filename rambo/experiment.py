@@ -1,0 +1,287 @@
+"""One trial: split the data, let every strategy choose, reveal the chosen labels, evaluate.
+
+All strategies of a trial see the same S_0, U_0, S_val, the same f on S_0 and the same seeds, so they are compared in
+pairs. Labels are revealed after the choice; the test set is read here and nowhere else.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from rambo.config import Config
+from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
+from rambo.ensemble import Ensemble, FitUnit, Memo
+from rambo.errors import BudgetError, ConfigError, DataError
+from rambo.events import (
+    ClassifierTrained,
+    Emit,
+    Event,
+    StageFinished,
+    StrategyEvaluated,
+    StrategySelected,
+    stage,
+)
+from rambo.pools import UNLABELED, Problem, Selection, union, without
+from rambo.seeding import Streams
+from rambo.strategies import STRATEGIES
+
+Record = dict[str, Any]
+
+
+class Keeper(Protocol):
+    """Where a trial's results go, and where a resumed one finds them."""
+
+    def listener(self, trial: int, strategy: str | None) -> Emit:
+        """Return the listener for the events of one strategy, or of the trial."""
+
+    def find(self, trial: int, strategy: str) -> Record | None:
+        """Return what is kept, or None."""
+
+    def keep_selection(self, trial: int, strategy: str, record: Record, selection: Selection) -> None:
+        """Keep a choice and its evidence."""
+
+    def keep_result(self, trial: int, strategy: str, record: Record) -> None:
+        """Keep the evaluated result."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trial:
+    """One split of a dataset: the problem the strategies see, and what only the oracle and the judge know.
+
+    Attributes:
+        problem: S_0, U_0 and S_val.
+        oracle: all `N` true class ids.
+        test: indices of the held-out test set.
+        seed: of this trial.
+    """
+
+    problem: Problem
+    oracle: Tensor
+    test: Tensor
+    seed: int
+
+    def reveal(self, selection: Selection) -> Tensor:
+        """Return the labels `N` after the oracle was asked for the chosen images."""
+        labels = self.problem.labels.clone()
+        labels[selection.indices] = self.oracle[selection.indices]
+        return labels
+
+
+def check(config: Config, data: Prepared) -> None:
+    """Refuse a config that does not fit the dataset, before anything is written.
+
+    Raises:
+        ConfigError: k is below the number of classes or beyond the pool, or the validation set leaves too little.
+        BudgetError: the budget exceeds what k leaves unlabeled.
+        DataError: a class has no image in the pool, or there is no test set.
+    """
+    classes = data.num_classes
+    pool = int((data.roles == POOL).sum())
+    if not (data.roles == VALIDATION).any():
+        size = config.dataset.validation_size
+        if size < classes or size > pool - classes - 1:
+            raise ConfigError(
+                f"dataset.validation_size {size} does not fit {data.name}, which has {pool} training "
+                f"images; use {classes} to {pool - classes - 1}"
+            )
+        pool -= size
+    if config.k < classes:
+        raise ConfigError(
+            f"k {config.k} is below the {classes} classes of {data.name}; use at least {classes}, "
+            "so that every class has a labeled image"
+        )
+    if config.k >= pool:
+        raise ConfigError(
+            f"k {config.k} leaves nothing to choose from: the pool of {data.name} has {pool} images; "
+            f"use at most {pool - 1}"
+        )
+    if config.budget > pool - config.k:
+        raise BudgetError(
+            f"budget {config.budget} exceeds the {pool - config.k} unlabeled images of {data.name} "
+            f"that k {config.k} leaves; lower it to at most {pool - config.k}"
+        )
+    present = set(data.labels[data.roles == POOL].tolist())
+    for label, name in enumerate(data.classes):
+        if label not in present:
+            raise DataError(f"class {name!r} of {data.name} has no image in the pool; remove the class")
+    if not (data.roles == TEST).any():
+        raise DataError(f"{data.name} has no test images; add some, or let the split make them")
+
+
+def split(config: Config, data: Prepared, trial: int, features: Tensor | None) -> Trial:
+    """Return trial number `trial` of a checked config.
+
+    Choice: S_0 holds one random image of every class, and the rest of k uniformly at random, so no class is without
+    a label; a validation set that the dataset does not fix is drawn in proportion to the classes, anew each trial.
+
+    Args:
+        config: k, validation size and seed.
+        data: the prepared dataset.
+        trial: from 0; its seed is `config.seed + trial`.
+        features: `N x d` frozen features, or None.
+    """
+    seed = config.seed + trial
+    streams = Streams(seed).child("split")
+    oracle = torch.from_numpy(data.labels).long()
+    roles = torch.from_numpy(data.roles)
+    pool = (roles == POOL).nonzero()[:, 0]
+    validation = (roles == VALIDATION).nonzero()[:, 0]
+    if not len(validation):
+        size = config.dataset.validation_size
+        validation = draw_stratified(pool, oracle, size, streams.torch("validation"))
+        pool = without(pool, validation)
+    order = pool[torch.randperm(len(pool), generator=streams.torch("labeled"))]
+    first = torch.stack([order[oracle[order] == c][0] for c in range(data.num_classes)])
+    labeled = union(first, without(order, first)[: config.k - len(first)])
+    labels = torch.full_like(oracle, UNLABELED)
+    known = union(labeled, validation)
+    labels[known] = oracle[known]
+    problem = Problem(
+        images=torch.from_numpy(data.images),
+        labels=labels,
+        labeled=labeled,
+        unlabeled=without(pool, labeled),
+        validation=validation,
+        num_classes=data.num_classes,
+        source=str(data.folder),
+        fingerprint=data.fingerprint,
+        mean=data.mean,
+        std=data.std,
+        features=features,
+    )
+    return Trial(problem, oracle, (roles == TEST).nonzero()[:, 0], seed)
+
+
+def draw_stratified(pool: Tensor, labels: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Return `size` indices of `pool`, sorted, classes in proportion (largest remainder).
+
+    Args:
+        pool: `m` indices.
+        labels: class ids of all `N`.
+        size: at most `m`.
+        generator: decides which.
+    """
+    counts = labels[pool].bincount().double()
+    ideal = counts * size / len(pool)
+    quota = ideal.floor().long()
+    remainder = (ideal - quota).argsort(descending=True, stable=True)
+    quota[remainder[: size - int(quota.sum())]] += 1
+    order = pool[torch.randperm(len(pool), generator=generator)]
+    parts = [order[labels[order] == c][:n] for c, n in enumerate(quota.tolist())]
+    return torch.cat(parts).sort().values
+
+
+def run_trial(
+    trial: Trial,
+    number: int,
+    config: Config,
+    *,
+    keeper: Keeper,
+    memo: Memo,
+    device: str,
+    jobs: int,
+) -> None:
+    """Let every strategy of the config choose and be evaluated; what the keeper has is not done again.
+
+    Args:
+        trial: the split.
+        number: of the trial, from 0.
+        config: strategies, budget and all they need.
+        keeper: receives events, selections and results.
+        memo: where finished units are kept.
+        device: torch device of the classifiers.
+        jobs: worker processes on a CPU.
+    """
+    ensemble = Ensemble(
+        trial.problem, config.classifier, seed=trial.seed, memo=memo, device=device, jobs=jobs
+    )
+    pending: dict[str, Record] = {}
+    for name in config.strategies:
+        record = keeper.find(number, name)
+        if record is None:
+            record = _select(name, trial, number, config, ensemble, keeper)
+        if record.get("test_accuracy") is None:
+            pending[name] = record
+    if pending:
+        _evaluate(pending, trial, number, ensemble, keeper)
+
+
+@dataclasses.dataclass
+class _Tally:
+    """Counts trainings and seconds while events pass through to the listener."""
+
+    emit: Emit
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    trained: Counter[bool] = dataclasses.field(default_factory=Counter)
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StageFinished):
+            self.seconds[event.stage] = round(event.seconds, 3)
+        elif isinstance(event, ClassifierTrained):
+            self.trained[event.cached] += 1
+        self.emit(event)
+
+
+def _select(
+    name: str, trial: Trial, number: int, config: Config, ensemble: Ensemble, keeper: Keeper
+) -> Record:
+    """Let one strategy spend the budget, keep its choice, and return the record."""
+    tally = _Tally(keeper.listener(number, name))
+    selection = STRATEGIES[name](
+        trial.problem,
+        config.budget,
+        config,
+        streams=Streams(trial.seed).child(name),
+        ensemble=ensemble,
+        emit=tally,
+    )
+    record: Record = {
+        "strategy": name,
+        "seed": trial.seed,
+        "selected": selection.indices.tolist(),
+        "steps": selection.steps.tolist(),
+        "validation_accuracy": None,
+        "test_accuracy": None,
+        "seconds": tally.seconds,
+        "trainings": tally.trained[False],
+        "cached_trainings": tally.trained[True],
+        "ranking": dict(selection.ranking),
+    }
+    keeper.keep_selection(number, name, record, selection)
+    tally(StrategySelected(name, config.budget, sum(tally.seconds.values())))
+    return record
+
+
+def _evaluate(
+    pending: dict[str, Record], trial: Trial, number: int, ensemble: Ensemble, keeper: Keeper
+) -> None:
+    """Reveal the chosen labels, train a fresh f on every S_1 at once, and keep the results."""
+    test = trial.test, trial.oracle[trial.test]
+    units: list[FitUnit] = []
+    for index, record in enumerate(pending.values()):
+        chosen = torch.tensor(record["selected"])
+        grown = union(trial.problem.labeled, chosen)
+        labels = trial.reveal(Selection(chosen, chosen))
+        units.append(ensemble.fit(grown, "evaluation", index, labels=labels, test=test))
+    emit = keeper.listener(number, None)
+    with stage("evaluation", len(units), emit) as advance:
+        outcomes = ensemble.run(units, emit, advance)
+    for (name, record), outcome in zip(pending.items(), outcomes, strict=True):
+        accuracies = outcome.record["accuracies"]
+        count = "cached_trainings" if outcome.cached else "trainings"
+        finished = record | {
+            "validation_accuracy": accuracies["validation"],
+            "test_accuracy": accuracies["test"],
+            "seconds": record["seconds"] | {"evaluation": round(outcome.record["seconds"], 3)},
+            count: record[count] + 1,
+        }
+        keeper.keep_result(number, name, finished)
+        keeper.listener(number, name)(
+            StrategyEvaluated(name, accuracies["validation"], accuracies["test"])
+        )
+
+

@@ -1,0 +1,184 @@
+"""Files that are whole or absent, checked arrays, and plain words for what a disk refuses.
+
+A big file is written beside its target, synced, renamed, and its folder synced: after a power cut
+the target is the old file or the new one, never a third.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+
+class RefusedError(ValueError):
+    """A value or a file that may not pass, in words that are ready to show."""
+
+
+_FULL = "the disk is full; free some space and {again}"
+_READ_ONLY = "the folder is read-only; make it writable and {again}"
+_DENIED = "access is denied; give this user the right to the folder and {again}"
+_FAILING = "the disk reports an error; check it and {again}"
+_BUSY = "another process kept it busy for 30 s; wait for that one and {again}"
+_MISSING = "a file is missing; restore the folder from a copy or delete it"
+_DAMAGED = "the record is damaged; restore the folder from a copy or delete it"
+
+_WORDS = {
+    "ENOSPC": _FULL,
+    "EDQUOT": _FULL,
+    "SQLITE_FULL": _FULL,
+    "SQLITE_IOERR_SHMSIZE": _FULL,  # the shared-memory file could not grow: what a full disk looks like there
+    "EROFS": _READ_ONLY,
+    "SQLITE_READONLY": _READ_ONLY,
+    "EACCES": _DENIED,
+    "EPERM": _DENIED,
+    "SQLITE_PERM": _DENIED,
+    "SQLITE_CANTOPEN": _DENIED,  # that the file is there is checked first
+    "EIO": _FAILING,
+    "SQLITE_IOERR": _FAILING,
+    "SQLITE_BUSY": _BUSY,
+    "SQLITE_LOCKED": _BUSY,
+    "ENOENT": _MISSING,
+    "ENOTDIR": _MISSING,
+}
+
+
+def explain(error: BaseException, again: str) -> str:
+    """Return what went wrong and the way out as one line, without any path.
+
+    Args:
+        error: from the file system, from SQLite or from this module.
+        again: what to do once the cause is gone, such as "resume the run".
+    """
+    if isinstance(error, RefusedError):
+        return str(error)
+    for name in _names(error):
+        if name in _WORDS:
+            return _WORDS[name].format(again=again)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror.lower()}; put that right and {again}"
+    return _DAMAGED
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Return whether `error` says that the disk is full."""
+    return error is not None and any(_WORDS.get(name) is _FULL for name in _names(error))
+
+
+def _names(error: BaseException) -> list[str]:
+    """Return the symbolic names of an error, the most exact first."""
+    exact = getattr(error, "sqlite_errorname", None)
+    if isinstance(exact, str):
+        return [exact, "_".join(exact.split("_")[:2])]  # SQLITE_IOERR_FSYNC is a kind of SQLITE_IOERR
+    number = error.errno if isinstance(error, OSError) else None
+    return [errno.errorcode[number]] if number in errno.errorcode else []
+
+
+def write_bytes(target: Path, data: bytes) -> None:
+    """Make `target` hold `data`, whole or not at all, its folders included.
+
+    Raises:
+        OSError: whatever the disk refuses; the target is untouched and nothing is left beside it.
+    """
+    make_folder(target.parent)
+    beside = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with beside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(target)
+        sync_folder(target.parent)
+    except BaseException:
+        with suppress(OSError):  # the first error is the one to tell
+            beside.unlink(missing_ok=True)
+        raise
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers killed in the middle of `write_bytes` left below `folder`."""
+    for left in folder.glob("**/.*.part"):
+        left.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and its parents; each new name is synced, so that it outlives a power cut."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names inside `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_held(lock_file: Path) -> bool:
+    """Return whether a process holds the exclusive lock on `lock_file`, without taking it.
+
+    A shared lock is asked for and dropped at once: viewers do not disturb each other, and a worker
+    that starts in that very moment tries again.
+    """
+    try:
+        with lock_file.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Return `arrays` as safetensors with their digest inside.
+
+    Raises:
+        RefusedError: an array holds a number that is not finite, or no numbers at all.
+    """
+    solid = {name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in arrays.items()}
+    for name, array in solid.items():
+        if array.dtype.kind not in "biuf":
+            raise RefusedError(f"array {name} is of type {array.dtype}; only numbers are stored")
+        if not np.isfinite(array).all():
+            raise RefusedError(f"array {name} holds a number that is not finite; only finite numbers are stored")
+    return safetensors.numpy.save(solid, metadata={"sha256": _digest(solid)})
+
+
+def unpack_arrays(data: bytes) -> dict[str, np.ndarray]:
+    """Return the arrays of `pack_arrays`.
+
+    Raises:
+        RefusedError: the bytes are not what was packed.
+    """
+    try:
+        arrays = safetensors.numpy.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        told = header["__metadata__"]["sha256"]
+    except Exception as error:  # a damaged header fails in many ways, and all mean the same
+        raise RefusedError("it is damaged; resume the run to make it again") from error
+    if told != _digest(arrays):
+        raise RefusedError("it is damaged; resume the run to make it again")
+    return arrays
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of names, types, shapes and numbers."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(repr((name, array.dtype.str, array.shape)).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,44 @@
+"""Query strategies under one contract: a function from problem and budget to a `Selection`.
+
+    select(problem, budget, config, *, streams, ensemble, emit) -> Selection
+
+One round means one call, so a strategy has no state. `STRATEGIES` names them all; `tests/strategies/test_contract.py`
+holds every one to: exactly `budget` distinct unlabeled images, same seed same answer, inputs untouched, blind to
+labels nobody bought.
+"""
+
+from typing import Protocol
+
+from rambo.algorithm import rambo
+from rambo.config import Config
+from rambo.ensemble import Ensemble
+from rambo.events import Emit, ignore
+from rambo.pools import Problem, Selection
+from rambo.seeding import Streams
+from rambo.strategies.filter_only import filter_only
+from rambo.strategies.margin import margin
+from rambo.strategies.random import random
+
+
+class Strategy(Protocol):
+    """The contract."""
+
+    def __call__(
+        self,
+        problem: Problem,
+        budget: int,
+        config: Config,
+        *,
+        streams: Streams,
+        ensemble: Ensemble,
+        emit: Emit = ignore,
+    ) -> Selection:
+        """Return `budget` distinct indices of `problem.unlabeled`, in order of choice."""
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "rambo": rambo,
+    "filter-only": filter_only,
+    "margin": margin,
+    "random": random,
+}
