@@ -6,7 +6,9 @@ round. Line numbers in the comments are those of the boxes.
 
 import dataclasses
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rambo import losses
@@ -357,8 +359,8 @@ def labeled_ground_cost(problem: Problem, settings: UtilityModelConfig) -> Groun
     weights = settings.ground_cost
     return ground_cost(
         pool.numpy(),
-        tuple(problem.describe_images(side).double().numpy() for side in (pool, validation)),
-        tuple(problem.labels[side].numpy() for side in (pool, validation)),
+        (_describe(problem, pool), _describe(problem, validation)),
+        (problem.labels[pool].numpy(), problem.labels[validation].numpy()),
         num_classes=problem.num_classes,
         feature_weight=weights.feature_weight,
         label_weight=weights.label_weight,
@@ -399,6 +401,11 @@ def ranking_figures(
             accuracies[place] = losses.ranking_accuracy(utility.view(-1, 2), half.utilities)
     inner, outer = accuracies
     return {"inner": inner, "outer": outer} | audit(model, problem, held_out, "final", ignore)
+
+
+def _describe(problem: Problem, indices: Tensor) -> NDArray[np.float64]:
+    """Return the fixed descriptors the OT cost is measured in, `a x d`."""
+    return problem.describe_images(indices).double().numpy()
 
 
 def _added(phase: str, samples: UtilitySamples) -> UtilitySamplesAdded:

@@ -48,10 +48,10 @@ def descend(
         if not differentiable:
             weights = tuple(w.detach().requires_grad_() for w in weights)
         gradient = torch.autograd.grad(inner(weights, hyper), weights, create_graph=differentiable)
-        velocity = tuple(
-            descent.momentum * v + g for v, g in zip(velocity, gradient, strict=True)
+        velocity = tuple(descent.momentum * v + g for v, g in zip(velocity, gradient, strict=True))
+        weights = tuple(
+            w - descent.learning_rate * v for w, v in zip(weights, velocity, strict=True)
         )
-        weights = tuple(w - descent.learning_rate * v for w, v in zip(weights, velocity, strict=True))
     if differentiable:
         return weights, velocity
     return tuple(w.detach() for w in weights), tuple(v.detach() for v in velocity)
@@ -156,13 +156,17 @@ def conjugate_gradient_hypergradient(
         curved = torch.autograd.grad(slope, weights, direction, retain_graph=True)
         curved = tuple(c + damping * d for c, d in zip(curved, direction, strict=True))
         curvature = _dot(direction, curved)
-        if float(curvature) <= 0:  # not positive definite here: what is found so far is the best step
+        if (
+            float(curvature) <= 0
+        ):  # not positive definite here: what is found so far is the best step
             break
         step = energy / curvature
         solution = tuple(s + step * d for s, d in zip(solution, direction, strict=True))
         residual = tuple(r - step * c for r, c in zip(residual, curved, strict=True))
         energy, previous = _dot(residual, residual), energy
-        direction = tuple(r + energy / previous * d for r, d in zip(residual, direction, strict=True))
+        direction = tuple(
+            r + energy / previous * d for r, d in zip(residual, direction, strict=True)
+        )
     return _implicit(slope, hyper, solution, direct)
 
 
@@ -190,9 +194,7 @@ def _outer_gradients(outer: Objective, weights: Tensors, hyper: Tensors) -> tupl
 def _implicit(slope: Tensors, hyper: Tensors, solution: Tensors, direct: Tensors) -> Tensors:
     """Return direct - (d2L/dh dw) solution."""
     crossed = torch.autograd.grad(slope, hyper, solution, allow_unused=True)
-    return tuple(
-        d if c is None else d - c for d, c in zip(direct, crossed, strict=True)
-    )
+    return tuple(d if c is None else d - c for d, c in zip(direct, crossed, strict=True))
 
 
 def _dot(a: Tensors, b: Tensors) -> Tensor:

@@ -39,7 +39,9 @@ def resolve(config: ClassifierConfig, shape: tuple[int, int, int]) -> Classifier
         return config.model_copy(update={"name": "mnistnet" if grey else "resnet18"})
     if config.name == "mnistnet" and not grey:
         size = " x ".join(map(str, shape))
-        raise DataError(f"classifier.name mnistnet: images are {size}, not 1 x 28 x 28; use resnet18")
+        raise DataError(
+            f"classifier.name mnistnet: images are {size}, not 1 x 28 x 28; use resnet18"
+        )
     return config
 
 
@@ -70,7 +72,7 @@ def fit_classifier(
     streams, device = Streams(seed), images.device
     with streams.ambient("weights"):
         model = CLASSIFIERS[config.name](images.shape[1], num_classes)
-    model = model.to(device, memory_format=torch.channels_last)
+    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     images = images.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     orders, dropout = streams.torch("order"), streams.child("dropout")
@@ -85,10 +87,8 @@ def fit_classifier(
                 f"the classifier's loss is not finite in epoch {epoch}; "
                 f"lower classifier.learning_rate {config.learning_rate}"
             )
-        if config.accuracy_mode == "train":
-            reached = correct / len(labels)
-        else:
-            reached = accuracy(model, images, labels)
+        running = config.accuracy_mode == "train"
+        reached = correct / len(labels) if running else accuracy(model, images, labels)
         if reached == 1.0:
             break  # nothing is above 1; without this a stop of 1.0 would never come
     return Fit(model.eval(), epoch, reached)
@@ -112,7 +112,9 @@ def _train_epoch(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        worst = torch.maximum(worst, loss.detach())  # a NaN stays; one device read an epoch, not a step
+        worst = torch.maximum(
+            worst, loss.detach()
+        )  # a NaN stays; one device read an epoch, not a step
         if config.accuracy_mode == "train":
             correct += (logits.argmax(1) == target).sum()
     return int(correct), math.isfinite(float(worst))
@@ -128,7 +130,7 @@ def accuracy(model: Classifier, images: Tensor, labels: Tensor) -> float:
         labels: `a` int64.
     """
     model.eval()
-    right = sum(
+    right: int = sum(
         int((model(part).argmax(1) == target).sum())
         for part, target in zip(images.split(_CHUNK), labels.split(_CHUNK), strict=True)
     )

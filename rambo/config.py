@@ -16,7 +16,8 @@ from rambo.errors import ConfigError
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-STRATEGY_NAMES = ("rambo", "filter-only", "margin", "random")
+StrategyName = Literal["rambo", "filter-only", "margin", "random"]
+STRATEGY_NAMES: tuple[StrategyName, ...] = ("rambo", "filter-only", "margin", "random")
 
 
 class Node(pydantic.BaseModel):
@@ -30,10 +31,14 @@ class ClassifierConfig(Node):
 
     name: Literal["auto", "mnistnet", "resnet18"] = "auto"  # auto: mnistnet for 28 x 28 grey images
     learning_rate: Rate = 1e-3  # Section 5.1
-    minibatch_size: Annotated[int, Field(ge=2, le=4096)] = 20  # Choice: the DISTIL notebooks' usual value
+    minibatch_size: Annotated[int, Field(ge=2, le=4096)] = (
+        20  # Choice: the DISTIL notebooks' usual value
+    )
     train_accuracy: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.99  # Section 5.1
     max_epochs: Annotated[int, Field(ge=1, le=1000)] = 100  # Section 5.1
-    accuracy_mode: Literal["eval", "train"] = "eval"  # Choice: whole subset after each epoch, in eval mode
+    accuracy_mode: Literal["eval", "train"] = (
+        "eval"  # Choice: whole subset after each epoch, in eval mode
+    )
 
 
 class TransportConfig(Node):
@@ -41,7 +46,9 @@ class TransportConfig(Node):
 
     feature_weight: Weight = 1.0  # Choice: OTDD's lambda_x
     label_weight: Weight = 1.0  # Choice: OTDD's lambda_y
-    label_dimensions: Annotated[int, Field(ge=1, le=512)] = 50  # Choice: PCA before the class Gaussians
+    label_dimensions: Annotated[int, Field(ge=1, le=512)] = (
+        50  # Choice: PCA before the class Gaussians
+    )
 
 
 class BilevelConfig(Node):
@@ -62,8 +69,12 @@ class BilevelConfig(Node):
 class UtilityModelConfig(Node):
     """The set network u_hat and its loss (Appendix A, Definitions 2-4)."""
 
-    extractor: Literal["auto", "conv", "features"] = "auto"  # auto: conv (A.1) for 28 x 28 grey images
-    pooling: Literal["mean", "attention"] = "mean"  # A.3: average pooling; attention is the Set Transformer
+    extractor: Literal["auto", "conv", "features"] = (
+        "auto"  # auto: conv (A.1) for 28 x 28 grey images
+    )
+    pooling: Literal["mean", "attention"] = (
+        "mean"  # A.3: average pooling; attention is the Set Transformer
+    )
     loss: Literal["rank", "regression"] = "rank"
     transport: bool = True  # the OT head and its loss
     ot_weight: Weight = 1.0  # lambda_OT, B.5
@@ -84,7 +95,9 @@ class OfflineConfig(Node):
     pairs: Annotated[int, Field(ge=2, le=100_000)] = 500  # B.7
     held_out: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = 0.2
     # Choice: this share of the pairs is never fitted; it audits u_hat against true utilities.
-    ceiling_pairs: Annotated[int, Field(ge=0, le=40)] = 40  # pairs trained once more for the noise ceiling
+    ceiling_pairs: Annotated[int, Field(ge=0, le=40)] = (
+        40  # pairs trained once more for the noise ceiling
+    )
 
 
 class AcquisitionConfig(Node):
@@ -112,7 +125,9 @@ class AcquisitionConfig(Node):
 class RamboConfig(Node):
     """What only RAMBO needs: pretraining sizes and the utility model."""
 
-    initial_size: Annotated[int, Field(ge=2, le=1_000_000)] | None = None  # k_1; Choice: k // 4, the paper's 50 of 200
+    initial_size: Annotated[int, Field(ge=2, le=1_000_000)] | None = (
+        None  # k_1; Choice: k // 4, the paper's 50 of 200
+    )
     pairs_per_iteration: Annotated[int, Field(ge=2, le=10_000)] = 50  # n, B.7
     utility_model: UtilityModelConfig = UtilityModelConfig()
     offline: OfflineConfig = OfflineConfig()
@@ -123,15 +138,21 @@ class DatasetConfig(Node):
 
     name: Annotated[str, Field(min_length=1, max_length=1000)] = "fashion-mnist-mini"
     validation_size: Annotated[int, Field(ge=2, le=100_000)] = 1000  # Section 5.1
-    features: Literal["auto", "resnet18", "efficientnet-lite0"] = "auto"  # frozen extractor for images not 28 x 28 grey
-    feature_resolution: Annotated[int, Field(ge=16, le=512)] = 64  # Choice: side the images are resized to for it
+    features: Literal["auto", "resnet18", "efficientnet-lite0"] = (
+        "auto"  # frozen extractor for images not 28 x 28 grey
+    )
+    feature_resolution: Annotated[int, Field(ge=16, le=512)] = (
+        64  # Choice: side the images are resized to for it
+    )
 
 
 class ComputeConfig(Node):
     """Where the work is done; never part of the result on a CPU."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    jobs: Annotated[int, Field(ge=1, le=1024)] | None = None  # worker processes on a CPU; one per core where not given
+    jobs: Annotated[int, Field(ge=1, le=1024)] | None = (
+        None  # worker processes on a CPU; one per core where not given
+    )
 
 
 class Config(Node):
@@ -140,9 +161,9 @@ class Config(Node):
     dataset: DatasetConfig = DatasetConfig()
     k: Annotated[int, Field(ge=2, le=1_000_000)] = 200  # size of S_0, Section 5.1
     budget: Count = 500  # B, Section 5.1
-    strategies: Annotated[tuple[Literal["rambo", "filter-only", "margin", "random"], ...], Field(min_length=1)] = (
-        STRATEGY_NAMES
-    )
+    strategies: Annotated[
+        tuple[StrategyName, ...], Field(min_length=1)
+    ] = STRATEGY_NAMES
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0  # trial t runs with seed + t
     trials: Annotated[int, Field(ge=1, le=1000)] = 1
     classifier: ClassifierConfig = ClassifierConfig()
@@ -174,7 +195,9 @@ class Config(Node):
                 f"rambo.initial_size {self.initial_size} exceeds k {self.k}; lower it to at most {self.k}"
             )
         if len(set(self.strategies)) < len(self.strategies):
-            raise ValueError(f"strategies {', '.join(self.strategies)} names one twice; name each once")
+            raise ValueError(
+                f"strategies {', '.join(self.strategies)} names one twice; name each once"
+            )
         return self
 
 
@@ -204,7 +227,9 @@ def assign(settings: dict[str, Any], path: str, value: Any) -> None:
         if name not in fields:
             where = ".".join(names[:depth]) or "the config"
             known = ", ".join(fields) or "no fields of its own"
-            raise ConfigError(f"--set {path}: {where} has no field {name!r}; choose one of: {known}")
+            raise ConfigError(
+                f"--set {path}: {where} has no field {name!r}; choose one of: {known}"
+            )
         node = fields[name].annotation
         if depth < len(names) - 1:
             target = target.setdefault(name, {})
@@ -260,4 +285,6 @@ def check_names(names: Sequence[str]) -> None:
     """
     for name in names:
         if name not in STRATEGY_NAMES:
-            raise ConfigError(f"strategy {shorten(name)}: unknown; choose one of: {', '.join(STRATEGY_NAMES)}")
+            raise ConfigError(
+                f"strategy {shorten(name)}: unknown; choose one of: {', '.join(STRATEGY_NAMES)}"
+            )

@@ -1,4 +1,4 @@
-"""SQLite the way this project uses it: WAL, whole transactions, sealed rows, readers that only read.
+"""SQLite as this project uses it: WAL, whole transactions, sealed rows, readers that only read.
 
 SQLite recovers torn writes by itself but has no checksum for what it holds; so each row carries the
 CRC of its columns, and a flipped bit is an error instead of another number.
@@ -36,7 +36,7 @@ def open_writer(path: Path, version: int) -> sqlite3.Connection:
     Raises:
         OSError: there is no such file.
         sqlite3.Error: it cannot be opened.
-        RefusedError: it is of another version.
+        RefusedError: it is of a newer version.
     """
     _must_exist(path)
     db = _connect(path, "rw")
@@ -114,7 +114,9 @@ def encode(value: Any, what: str) -> str:
             found = _unfit(value, "")
         except RecursionError:
             found = None
-        raise RefusedError(f"{what}: {found or 'it is no JSON value; store plain fields'}") from error
+        raise RefusedError(
+            f"{what}: {found or 'it is no JSON value; store plain fields'}"
+        ) from error
 
 
 def decode(text: str, crc: int, *columns: Any) -> Any:
@@ -130,7 +132,7 @@ def decode(text: str, crc: int, *columns: Any) -> Any:
 
 def seal(text: str, *columns: Any) -> int:
     """Return the CRC-32 of a row."""
-    return zlib.crc32(repr((text, *columns)).encode("utf-8", "backslashreplace"))
+    return zlib.crc32(f"{columns!r}{text}".encode("utf-8", "backslashreplace"))
 
 
 def _connect(path: Path, mode: str, extra: str = "") -> sqlite3.Connection:
@@ -155,15 +157,17 @@ def _check_version(db: sqlite3.Connection, version: int) -> None:
     (found,) = db.execute("PRAGMA user_version").fetchone()
     if found > version:
         raise RefusedError(
-            f"the record has format {found}, from a newer RAMBO; this one reads up to format {version}: update it"
+            f"the record has format {found}, from a newer RAMBO; this one reads up to {version}:"
+            " update this one"
         )
-    if found < version:
-        raise RefusedError(f"the record has format {found}, which is none of ours; delete the folder")
+    if found < version:  # there is no older one yet
+        raise sqlite3.DatabaseError(f"format {found}")
 
 
 def _needs_room(error: sqlite3.Error) -> bool:
     """Return whether a reader failed only because it could not put a file beside the database."""
-    return error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR_SHM"))
+    name = getattr(error, "sqlite_errorname", "")
+    return name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR_SHM"))
 
 
 def _open_unwritable(path: Path) -> sqlite3.Connection:

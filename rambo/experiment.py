@@ -6,7 +6,6 @@ pairs. Labels are revealed after the choice; the test set is read here and nowhe
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -41,7 +40,9 @@ class Keeper(Protocol):
     def find(self, trial: int, strategy: str) -> Record | None:
         """Return what is kept, or None."""
 
-    def keep_selection(self, trial: int, strategy: str, record: Record, selection: Selection) -> None:
+    def keep_selection(
+        self, trial: int, strategy: str, record: Record, selection: Selection
+    ) -> None:
         """Keep a choice and its evidence."""
 
     def keep_result(self, trial: int, strategy: str, record: Record) -> None:
@@ -107,7 +108,9 @@ def check(config: Config, data: Prepared) -> None:
     present = set(data.labels[data.roles == POOL].tolist())
     for label, name in enumerate(data.classes):
         if label not in present:
-            raise DataError(f"class {name!r} of {data.name} has no image in the pool; remove the class")
+            raise DataError(
+                f"class {name!r} of {data.name} has no image in the pool; remove the class"
+            )
     if not (data.roles == TEST).any():
         raise DataError(f"{data.name} has no test images; add some, or let the split make them")
 
@@ -283,5 +286,3 @@ def _evaluate(
         keeper.listener(number, name)(
             StrategyEvaluated(name, accuracies["validation"], accuracies["test"])
         )
-
-

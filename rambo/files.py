@@ -10,8 +10,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ _WORDS = {
     "ENOSPC": _FULL,
     "EDQUOT": _FULL,
     "SQLITE_FULL": _FULL,
-    "SQLITE_IOERR_SHMSIZE": _FULL,  # the shared-memory file could not grow: what a full disk looks like there
+    "SQLITE_IOERR_SHMSIZE": _FULL,  # the shared-memory file could not grow
     "EROFS": _READ_ONLY,
     "SQLITE_READONLY": _READ_ONLY,
     "EACCES": _DENIED,
@@ -59,6 +59,8 @@ def explain(error: BaseException, again: str) -> str:
     """
     if isinstance(error, RefusedError):
         return str(error)
+    if isinstance(error, TimeoutError):  # of a file lock
+        return _BUSY.format(again=again)
     for name in _names(error):
         if name in _WORDS:
             return _WORDS[name].format(again=again)
@@ -76,8 +78,9 @@ def _names(error: BaseException) -> list[str]:
     """Return the symbolic names of an error, the most exact first."""
     exact = getattr(error, "sqlite_errorname", None)
     if isinstance(exact, str):
-        return [exact, "_".join(exact.split("_")[:2])]  # SQLITE_IOERR_FSYNC is a kind of SQLITE_IOERR
-    number = error.errno if isinstance(error, OSError) else None
+        kind = "_".join(exact.split("_")[:2])  # SQLITE_IOERR_FSYNC is a kind of SQLITE_IOERR
+        return [exact, kind]
+    number = (error.errno if isinstance(error, OSError) else None) or 0
     return [errno.errorcode[number]] if number in errno.errorcode else []
 
 
@@ -142,18 +145,31 @@ def is_held(lock_file: Path) -> bool:
     return False
 
 
+@contextmanager
+def gate(lock_file: Path, *, exclusive: bool) -> Iterator[None]:
+    """Let many through together, or one alone; the kernel opens it again at death."""
+    make_folder(lock_file.parent)
+    with lock_file.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        yield
+
+
 def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
     """Return `arrays` as safetensors with their digest inside.
 
     Raises:
         RefusedError: an array holds a number that is not finite, or no numbers at all.
     """
-    solid = {name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in arrays.items()}
+    solid = {
+        name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in arrays.items()
+    }
     for name, array in solid.items():
         if array.dtype.kind not in "biuf":
             raise RefusedError(f"array {name} is of type {array.dtype}; only numbers are stored")
         if not np.isfinite(array).all():
-            raise RefusedError(f"array {name} holds a number that is not finite; only finite numbers are stored")
+            raise RefusedError(
+                f"array {name} holds a number that is not finite; only finite numbers are stored"
+            )
     return safetensors.numpy.save(solid, metadata={"sha256": _digest(solid)})
 
 

@@ -14,7 +14,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
-import filelock
 import numpy as np
 
 from rambo import database, files
@@ -23,7 +22,9 @@ from rambo.errors import StoreError
 T = TypeVar("T")
 Found = tuple[dict[str, Any], dict[str, np.ndarray]]
 _VERSION = 1
-_SCHEMA = "CREATE TABLE utilities (key TEXT PRIMARY KEY, record TEXT, arrays TEXT, crc INTEGER) WITHOUT ROWID"
+_SCHEMA = """
+CREATE TABLE utilities (key TEXT PRIMARY KEY, record TEXT, arrays TEXT, crc INTEGER) WITHOUT ROWID
+"""
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -38,6 +39,7 @@ class Memo:
         """Use the workspace at `root`; nothing is opened yet."""
         self.notices: list[str] = []
         self._path = root.absolute() / "utilities.sqlite"
+        self._gate = root.absolute() / "utilities.lock"
         self._predictions = root.absolute() / "predictions"
 
     def get(self, key: str) -> Found | None:
@@ -52,7 +54,9 @@ class Memo:
         _check_key(key)
         return self._attempt(lambda db: self._find(db, key))
 
-    def put(self, key: str, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> None:
+    def put(
+        self, key: str, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None
+    ) -> None:
         """Keep `record` and `arrays` under `key`, on disk on return; the first writer wins.
 
         Raises:
@@ -68,7 +72,9 @@ class Memo:
 
     def _find(self, db: sqlite3.Connection, key: str) -> Found | None:
         """Return what a whole row with whole arrays holds."""
-        row = db.execute("SELECT record, arrays, crc FROM utilities WHERE key = ?", (key,)).fetchone()
+        row = db.execute(
+            "SELECT record, arrays, crc FROM utilities WHERE key = ?", (key,)
+        ).fetchone()
         if row is None:
             return None
         text, digest, crc = row
@@ -77,13 +83,19 @@ class Memo:
             if digest is None:
                 return record, {}
             data = self._arrays_file(key).read_bytes()
-            return (record, files.unpack_arrays(data)) if hashlib.sha256(data).hexdigest() == digest else None
+            return (
+                (record, files.unpack_arrays(data))
+                if hashlib.sha256(data).hexdigest() == digest
+                else None
+            )
         except (FileNotFoundError, ValueError):
             return None  # computed again, and then replaced
 
     def _insert(self, db: sqlite3.Connection, key: str, text: str, data: bytes | None) -> None:
         """Write one result, unless a whole one is there."""
-        with database.transaction(db):  # taken before the file is written: row and file are of one writer
+        with database.transaction(
+            db
+        ):  # taken before the file is written: row and file are of one writer
             if self._find(db, key) is not None:
                 return
             digest = None
@@ -108,22 +120,26 @@ class Memo:
             raise StoreError(f"the shared results (utilities.sqlite): {told}") from error
 
     def _once(self, action: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `action` on a connection of its own: it sees the file that lies there now."""
-        if not self._path.exists():
-            with self._alone():
-                if not self._path.exists():
-                    self._begin()
+        """Run `action` on a connection of its own, while nobody replaces the file."""
+        with files.gate(self._gate, exclusive=False):
+            if self._path.exists():
+                return self._on_connection(action)
+        with files.gate(self._gate, exclusive=True):
+            if not self._path.exists():
+                self._begin()
+            return self._on_connection(action)
+
+    def _on_connection(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """Open, run `action`, close."""
         with closing(database.open_writer(self._path, _VERSION)) as db:
             return action(db)
 
-    def _alone(self) -> filelock.BaseFileLock:
-        """Return the lock under which the file is made or replaced."""
-        files.make_folder(self._path.parent)
-        return filelock.FileLock(self._path.with_name("utilities.lock"), timeout=database.BUSY_SECONDS)
-
     def _begin(self) -> None:
         """Put an empty database in place, in one step."""
-        for suffix in ("-wal", "-shm"):  # of a file that is gone: SQLite would replay it into the new one
+        for suffix in (
+            "-wal",
+            "-shm",
+        ):  # of a file that is gone: SQLite would replay it into the new one
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
         beside = self._path.with_name(f".{secrets.token_hex(8)}.part")
         database.create(beside, _SCHEMA, _VERSION)
@@ -131,26 +147,32 @@ class Memo:
         files.sync_folder(self._path.parent)
 
     def _set_aside(self) -> None:
-        """Move a damaged file out of the way and begin a new one, unless another process just did."""
-        with self._alone():
+        """Move a damaged file away and begin a new one, unless another process just did."""
+        with files.gate(
+            self._gate, exclusive=True
+        ):  # nobody has it open: moving it would be unsafe
             if self._is_sound():
                 return
             aside = f"{self._path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
             while self._path.with_name(aside).exists():
                 aside += "x"
-            for suffix in ("-wal", "-shm", ""):  # the file itself last: killed before that, we come here again
+            for suffix in (
+                "-wal",
+                "-shm",
+                "",
+            ):  # the file itself last: killed before that, we come here again
                 part = self._path.with_name(self._path.name + suffix)
                 if part.exists():
                     part.replace(self._path.with_name(aside + suffix))
             self._begin()
-        self.notices.append(f"the shared results were damaged; they are kept as {aside} and will be trained again")
+        self.notices.append(
+            f"the shared results were damaged; they are kept as {aside} and will be trained again"
+        )
 
     def _is_sound(self) -> bool:
         """Return whether the file that lies there now can be used."""
         try:
-            with closing(database.open_writer(self._path, _VERSION)) as db:
-                database.check_structure(db)
-                db.execute("SELECT key, record, arrays, crc FROM utilities LIMIT 1").fetchone()
+            self._on_connection(_check)
         except (sqlite3.Error, FileNotFoundError):
             return False
         return True
@@ -160,8 +182,14 @@ class Memo:
         return self._predictions / f"{key}.safetensors"
 
 
+def _check(db: sqlite3.Connection) -> None:
+    """Raise where the file cannot be used."""
+    database.check_structure(db)
+    db.execute("SELECT key, record, arrays, crc FROM utilities LIMIT 1").fetchone()
+
+
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Return whether an error speaks of the content of the file and not of the disk or of a lock."""
+    """Return whether an error speaks of what is in the file, not of the disk or of a lock."""
     name = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")  # none: text that is no UTF-8
     return name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR"))
 

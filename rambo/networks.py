@@ -143,9 +143,7 @@ class Attention(nn.Module):
         """Draw fresh weights from torch's ambient generator."""
         super().__init__()
         self.heads = heads
-        self.query, self.key, self.value, self.output = (
-            nn.Linear(width, width) for _ in range(4)
-        )
+        self.query, self.key, self.value, self.output = (nn.Linear(width, width) for _ in range(4))
 
     def forward(self, queries: Tensor, keys: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return `s x q x d` from queries `s x q x d`, keys `s x a x d` and key mask `s x a` (true = member)."""
@@ -181,7 +179,7 @@ class AttentionPooling(nn.Module):
         """Return pooled sets, `N x d` and `s x N` -> `s x d`."""
         members = membership > 0
         largest = int(members.sum(1).max())
-        index = members.byte().argsort(1, descending=True, stable=True)[:, :largest]  # s x a
+        index = members.byte().argsort(dim=1, descending=True, stable=True)[:, :largest]  # s x a
         return self.pool_padded(elements[index], members.gather(1, index))
 
     def pool_padded(self, block: Tensor, mask: Tensor) -> Tensor:
@@ -210,7 +208,9 @@ class SetNetwork(nn.Module):
 
     width = 32
 
-    def __init__(self, elements: ConvElements | FeatureElements, pooling: Literal["mean", "attention"]) -> None:
+    def __init__(
+        self, elements: ConvElements | FeatureElements, pooling: Literal["mean", "attention"]
+    ) -> None:
         """Draw fresh weights from torch's ambient generator."""
         super().__init__()
         inner = elements.width
@@ -218,7 +218,8 @@ class SetNetwork(nn.Module):
         self.pooling = MeanPooling() if pooling == "mean" else AttentionPooling(inner)
         self.rho = nn.Sequential(nn.Linear(inner, inner), nn.ReLU(), nn.Linear(inner, self.width))
         self.utility_head, self.transport_head = (
-            nn.Sequential(nn.Linear(self.width, self.width), nn.ReLU(), nn.Linear(self.width, 1)) for _ in range(2)
+            nn.Sequential(nn.Linear(self.width, self.width), nn.ReLU(), nn.Linear(self.width, 1))
+            for _ in range(2)
         )
 
     def predict_pooled(self, pooled: Tensor) -> SetPrediction:

@@ -51,7 +51,9 @@ class Problem:
         """Check that pools are disjoint and that no unbought label is readable."""
         pools = torch.cat([self.labeled, self.unlabeled, self.validation])
         if len(pools.unique()) < len(pools):
-            raise DataError("labeled, unlabeled and validation pools overlap; each image belongs to one")
+            raise DataError(
+                "labeled, unlabeled and validation pools overlap; each image belongs to one"
+            )
         if (self.labels[self.unlabeled] != UNLABELED).any():
             raise DataError("an unlabeled image carries a label; set it to UNLABELED")
 

@@ -54,7 +54,9 @@ def paper(dataset: str | None = None) -> dict[str, Any]:
     """
     name = dataset or "fashion-mnist"
     if name not in _PAPER:
-        raise ConfigError(f"preset paper: the paper has no run on {name!r}; choose one of: {', '.join(_PAPER)}")
+        raise ConfigError(
+            f"preset paper: the paper has no run on {name!r}; choose one of: {', '.join(_PAPER)}"
+        )
     numbers = _PAPER[name]
     return {
         "dataset": {"name": name},

@@ -66,7 +66,9 @@ def exact_transport(cost: Array) -> float:
 
 
 def gaussian_label_distances(
-    pool: tuple[Array, NDArray[np.int64]], validation: tuple[Array, NDArray[np.int64]], num_classes: int
+    pool: tuple[Array, NDArray[np.int64]],
+    validation: tuple[Array, NDArray[np.int64]],
+    num_classes: int,
 ) -> Array:
     """Return squared Wasserstein distances between class Gaussians of two labeled sets, `c x c`.
 
@@ -79,7 +81,6 @@ def gaussian_label_distances(
         validation: features `v x d` and labels `v`.
         num_classes: c.
     """
-    import ot
     from sklearn.covariance import ledoit_wolf
 
     def gaussian(side: tuple[Array, NDArray[np.int64]], label: int) -> tuple[Array, Array] | None:
@@ -140,8 +141,8 @@ def ground_cost(
         size = min(label_dimensions, *both.shape)
         reduced = PCA(size, svd_solver="full").fit_transform(both)
         split = len(features[0])
-        table = gaussian_label_distances((reduced[:split], labels[0]), (reduced[split:], labels[1]), num_classes)
+        table = gaussian_label_distances(
+            (reduced[:split], labels[0]), (reduced[split:], labels[1]), num_classes
+        )
         cost += label_weight * table[labels[0]][:, labels[1]]
     return GroundCost(pool, cost)
-
-

@@ -86,7 +86,9 @@ def _task(problem: Problem, samples: UtilitySamples, universe: Tensor, inputs: T
     )
 
 
-def _losses(prediction: SetPrediction, task: _Task, config: UtilityModelConfig) -> tuple[Tensor, Tensor]:
+def _losses(
+    prediction: SetPrediction, task: _Task, config: UtilityModelConfig
+) -> tuple[Tensor, Tensor]:
     """Return the two parts of L_Total: ranking (or regression) loss and OT loss."""
     utility, transport = prediction.utility.view(-1, 2), prediction.transport.view(-1, 2)
     compare = losses.ranking_loss if config.loss == "rank" else losses.regression_loss
@@ -133,9 +135,7 @@ def fit_utility_model(
     """
     universe = torch.cat(samples.subsets).unique()
     inputs = problem.network_inputs(universe)
-    short, long = (
-        _task(problem, half, universe, inputs) for half in split_by_size(samples)
-    )
+    short, long = (_task(problem, half, universe, inputs) for half in split_by_size(samples))
     whole = _task(problem, samples, universe, inputs)
     report = _Report(model, short, long, phase, emit)
     if bilevel_training:
@@ -193,7 +193,9 @@ class _Report:
         )
 
 
-def _fit_ordinary(model: UtilityModel, task: _Task, streams: Streams, report: _Report | None) -> None:
+def _fit_ordinary(
+    model: UtilityModel, task: _Task, streams: Streams, report: _Report | None
+) -> None:
     """Train on all pairs in minibatches, with Adam and a small fixed weight decay.
 
     Choice: the control for the row "bilevel off" of Table 1, and the offline initialisation.
@@ -337,7 +339,9 @@ def embed_elements(model: UtilityModel, problem: Problem, indices: Tensor) -> Te
 
 
 @torch.no_grad()
-def predict_unions(model: UtilityModel, elements: Tensor, labeled: Tensor, batches: Tensor) -> Tensor:
+def predict_unions(
+    model: UtilityModel, elements: Tensor, labeled: Tensor, batches: Tensor
+) -> Tensor:
     """Return the predicted utility of `labeled` united with each batch, `s`.
 
     Source: Algorithm 2, line 5. With average pooling the embedding of a union is rho of a weighted mean of sums that
@@ -353,7 +357,9 @@ def predict_unions(model: UtilityModel, elements: Tensor, labeled: Tensor, batch
     if isinstance(network.pooling, AttentionPooling):
         unions = torch.cat([labeled.expand(len(batches), -1), batches], 1)
         pooled = [
-            network.pooling.pool_padded(elements[part].float(), torch.ones(part.shape, dtype=torch.bool))
+            network.pooling.pool_padded(
+                elements[part].float(), torch.ones(part.shape, dtype=torch.bool)
+            )
             for part in unions.split(_UNIONS_CHUNK)
         ]
         return network.predict_pooled(torch.cat(pooled)).utility

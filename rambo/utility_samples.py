@@ -81,7 +81,9 @@ def smallest_size(pool_size: int, num_classes: int) -> int:
     return max(1, min(max(2 * num_classes, 10), pool_size // 2))
 
 
-def draw_pairs(pool: Tensor, count: int, smallest: int, generator: torch.Generator) -> tuple[Pair, ...]:
+def draw_pairs(
+    pool: Tensor, count: int, smallest: int, generator: torch.Generator
+) -> tuple[Pair, ...]:
     """Return `count` random pairs of equal-size subsets of `pool`.
 
     Source: Algorithm 3, line 4; 4.1c asks for diverse sizes. Choice: the size is uniform from `smallest` to one

@@ -7,6 +7,7 @@ where one of torchvision's readers or downloads is needed.
 
 import contextlib
 import dataclasses
+import functools
 import gzip
 import hashlib
 import math
@@ -17,7 +18,6 @@ import types
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -52,6 +52,7 @@ IDX_SHA256 = {  # of the unpacked files, so that .gz and plain files are checked
         "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
     ),
 }
+_REPLACE = "put the official file there, or delete it if it was downloaded and start again"
 Pair = tuple[Images, Labels]
 Arrays = tuple[Images, Labels, Roles]
 
@@ -105,22 +106,20 @@ def prepare(
         StoreError: the workspace cannot be written.
     """
     root = default_root() if data_root is None else data_root
+    make: Callable[[Path, str], Prepared]
     if name in CATALOG:
-        origin, path = f"{name}/{RECIPE}", None
+        origin = f"{name}/{RECIPE}"
+        make = functools.partial(_prepare_named, name, root)
     elif name.lower().endswith(".npz"):
         path = _locate(name, root)
-        origin = f"npz/{RECIPE}/{_hash(path, 'sha256')}"  # by content: the file may change or move
+        origin = f"npz/{RECIPE}/{_hash(path, 'sha256')}"  # by content: files change and move
+        make = functools.partial(_prepare_archive, path)
     else:
         raise DataError(
             f"dataset {shorten(name)}: unknown; choose one of: {', '.join(CATALOG)}, "
             "or the path of an .npz file with images and labels"
         )
-    result = _reuse(name, workspace, origin, emit)
-    if result is None and path is None:
-        result = _prepare_named(name, root, workspace, origin)
-    elif result is None and path is not None:
-        result = _prepare_archive(path, workspace, origin)
-    assert result is not None
+    result = _reuse(name, workspace, origin, emit) or make(workspace, origin)
     _notice_absent(result, emit)
     return result
 
@@ -201,7 +200,7 @@ def stratified_roles(labels: Labels, size: int) -> Roles:
 
 def _apportion(size: int, counts: Labels, taken: Labels) -> Labels:
     """Return the share of `size` each class gives; `taken` of its `counts` images are gone."""
-    shares = size * counts // counts.sum()
+    shares: Labels = size * counts // counts.sum()
     remainders = size * counts % counts.sum()
     spare = np.minimum(counts - taken - shares, 2)  # 1: its last image in the pool, 0: none left
     order = np.lexsort((-remainders, -spare))  # stable, so ties go to the lower class
@@ -227,8 +226,8 @@ def _read_shipped(name: str, root: Path) -> Arrays:
 def _read_idx_dataset(name: str, root: Path) -> Arrays:
     """Return MNIST or FashionMNIST; torchvision only downloads what is missing."""
     folder = root / CATALOG[name].folder
-    if not all(_stored(folder, file).is_file() for file in IDX_TRAIN + IDX_TEST):
-        with _torchvision(name, root) as datasets:
+    if not all(is_file(_stored(folder, file)) for file in IDX_TRAIN + IDX_TEST):
+        with _torchvision(name, root) as datasets:  # whose class is called like the folder
             getattr(datasets, folder.parent.name)(root, download=True)
     train = _read_idx_pair(folder, IDX_TRAIN, IDX_SHA256[name][:2])
     return _joined(train, _read_idx_pair(folder, IDX_TEST, IDX_SHA256[name][2:]))
@@ -237,7 +236,7 @@ def _read_idx_dataset(name: str, root: Path) -> Arrays:
 def _stored(folder: Path, file: str) -> Path:
     """Return the plain file where only that is there, else the `.gz`."""
     plain, packed = folder / file, folder / f"{file}.gz"
-    return plain if plain.is_file() and not packed.is_file() else packed
+    return plain if is_file(plain) and not is_file(packed) else packed
 
 
 def _read_idx_pair(folder: Path, files: Sequence[str], sha256: Sequence[str]) -> Pair:
@@ -247,7 +246,7 @@ def _read_idx_pair(folder: Path, files: Sequence[str], sha256: Sequence[str]) ->
     if images.shape != (len(labels), 28, 28) or labels.max() > 9:
         raise DataError(
             f"folder {shorten(folder, 200)}: {files[0]} and {files[1]} do not belong together; "
-            "put the official files there"
+            f"{_REPLACE}"
         )
     return images[:, None], labels.astype(np.int64)
 
@@ -263,9 +262,9 @@ def read_idx(path: Path, dimensions: int, sha256: str | None = None) -> Images:
     Raises:
         DataError: the file is missing, is not such an IDX file, or has another hash.
     """
-    with _refusing(f"file {shorten(path, 200)}", "put the official file there"):
-        opened: IO[bytes] = gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[assignment]
-        with opened as stream:
+    with _refusing(f"file {shorten(path, 200)}", _REPLACE):
+        with path.open("rb") as file:
+            stream = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
             header = stream.read(4 + 4 * dimensions)
             if len(header) < 4 + 4 * dimensions or header[:4] != bytes((0, 0, 8, dimensions)):
                 raise ValueError(f"it is not an IDX file of bytes with {dimensions} dimensions")
@@ -317,14 +316,14 @@ def _read_svhn(name: str, root: Path) -> Arrays:
 
 def _incomplete(folder: Path, md5: dict[str, str]) -> bool:
     """Return whether a file is missing; a `DataError` names one that is there but damaged."""
-    if not all((folder / file).is_file() for file in md5):
+    if not all(is_file(folder / file) for file in md5):
         return True
     for file, expected in md5.items():
         found = _hash(folder / file, "md5")
         if found != expected:
             raise DataError(
                 f"file {shorten(folder / file, 200)}: damaged (md5 {found}, not {expected}); "
-                "put the official file there, or delete it to have it downloaded"
+                f"{_REPLACE}"
             )
     return False
 
@@ -363,9 +362,8 @@ SPLIT_KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 def _locate(name: str, root: Path) -> Path:
     """Return the file called `name`, as a path from here or from the data root."""
     for candidate in (Path(name), root / name):
-        with contextlib.suppress(OSError, ValueError):  # too long, or not a path at all
-            if candidate.is_file():
-                return candidate
+        if is_file(candidate):
+            return candidate
     raise DataError(
         f"dataset {shorten(name)}: no such file here or below {shorten(root, 200)}; "
         "give the path of an .npz file with images and labels"
@@ -393,7 +391,7 @@ def _prepare_archive(path: Path, workspace: Path, origin: str) -> Prepared:
             images, _, roles = _joined(*pairs)
         else:
             images, roles = pairs[0][0], stratified_roles(labels, min(1000, len(labels) // 10))
-        mean, std = _statistics(images[roles == POOL])
+        mean, std = _statistics(images, roles)
     return prepared.write(
         workspace,
         name=shorten(path.stem, 80),
@@ -478,17 +476,18 @@ def _checked_labels(where: str, labels: np.ndarray, count: int) -> Labels:
     return converted
 
 
-def _statistics(images: Images) -> tuple[list[float], list[float]]:
+def _statistics(images: Images, roles: Roles) -> tuple[list[float], list[float]]:
     """Return mean and standard deviation of images / 255 for each channel, exactly.
 
-    Choice: from histograms of the pool, so neither rounding nor a test image has a say.
+    Choice: from histograms of the pool alone, so neither rounding nor a test image has a say.
     """
     means, deviations = [], []
     values = np.arange(256) / 255
     for channel in range(images.shape[1]):
         histogram = np.zeros(256, dtype=np.int64)
         for start in range(0, len(images), 1024):  # bincount widens bytes to 8 bytes each
-            pixels = images[start : start + 1024, channel]
+            rows = slice(start, start + 1024)
+            pixels = images[rows, channel][roles[rows] == POOL]
             histogram += np.bincount(pixels.ravel(), minlength=256)
         share = histogram / histogram.sum()
         mean = float(share @ values)
@@ -513,6 +512,14 @@ def _refusing(where: str, way_out: str) -> Iterator[None]:
         raise DataError(f"{where}: {reason}; {way_out}") from error
 
 
+def is_file(path: Path) -> bool:
+    """Return whether `path` is a file; no for what may not be seen or cannot be a path."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _hash(path: Path, algorithm: str) -> str:
     """Return the hash of a file in hexadecimal."""
     with _refusing(f"file {shorten(path, 200)}", "check that it may be read"), path.open("rb") as f:
@@ -532,7 +539,18 @@ _CLOTHES = (
     "Bag",
     "Ankle boot",
 )
-_OBJECTS = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
+_OBJECTS = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 _GREY = ((0.1307,), (0.3081,))  # MNIST's own, customary for both
 _IDX_FILES = tuple(f"{file}.gz" for file in IDX_TRAIN + IDX_TEST)
 _ZALANDO = "Xiao, Rasul and Vollgraf 2017, github.com/zalandoresearch/fashion-mnist"

@@ -34,11 +34,12 @@ _DAY_SECONDS = 86_400
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Roles = npt.NDArray[np.uint8]
+_Arrays = dict[str, np.ndarray]  # by the names in `ARRAYS`
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prepared:
-    """A dataset ready for use; the arrays are private memory maps, so all processes share the pages.
+    """A dataset ready for use; its arrays are memory maps, so all processes share the pages.
 
     Attributes:
         folder: where the arrays lie; other files that belong to the dataset may join them.
@@ -147,7 +148,7 @@ def write(
     licence: str,
     origin: str,
 ) -> Prepared:
-    """Return the dataset after storing it below `workspace`, or the equal one that is there already.
+    """Return the dataset, stored below `workspace` unless an equal one is there already.
 
     Args:
         workspace: folder of all runs.
@@ -166,9 +167,10 @@ def write(
         DataError: the arrays do not fit each other.
         StoreError: the workspace has no room or cannot be written.
     """
-    arrays = {"images": images, "labels": labels, "roles": roles}
-    arrays = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+    given: _Arrays = {"images": images, "labels": labels, "roles": roles}
+    arrays = {key: np.ascontiguousarray(array) for key, array in given.items()}
     try:
+        "".join((name, *classes, source, licence, origin)).encode()  # lone surrogates end here
         meta = _Meta(
             fingerprint=_fingerprint(arrays, classes, mean, std),
             name=name,
@@ -203,7 +205,7 @@ def open_prepared(folder: Path, *, verify: bool = False) -> Prepared:
         DataError: a file is missing or damaged; the message names it.
     """
     meta = _read_meta(folder)
-    arrays = {}
+    arrays: _Arrays = {}
     for key in ARRAYS:
         path = folder / f"{key}.npy"
         if verify and sha256_of(path) != meta.sha256.get(key):
@@ -219,7 +221,9 @@ def open_prepared(folder: Path, *, verify: bool = False) -> Prepared:
         std=meta.std,
         source=meta.source,
         licence=meta.licence,
-        **arrays,
+        images=arrays["images"],
+        labels=arrays["labels"],
+        roles=arrays["roles"],
     )
 
 
@@ -253,8 +257,8 @@ def discard(folder: Path) -> None:
     except FileNotFoundError:
         return  # another process was faster
     except OSError as error:
-        where = shorten(folder, 200)
-        raise StoreError(f"folder {where}: cannot be removed ({error.strerror}); delete it") from error
+        reason = f"cannot be removed ({error.strerror})"
+        raise StoreError(f"folder {shorten(folder, 200)}: {reason}; delete it") from error
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -271,7 +275,7 @@ def sweep(folder: Path, pattern: str) -> None:
             left.unlink(missing_ok=True)
 
 
-def map_array(path: Path) -> npt.NDArray[np.generic]:
+def map_array(path: Path) -> np.ndarray:
     """Return the `.npy` file as a private, copy-on-write memory map.
 
     Raises:
@@ -312,7 +316,7 @@ def sync_folder(folder: Path) -> None:
 def damaged(path: Path, reason: str) -> DataError:
     """Return the error for a file of a prepared dataset that cannot be trusted."""
     where = f"{path.name} in {shorten(path.parent, 200)}"
-    return DataError(f"prepared dataset: {where}: {reason}; delete that folder, it is made again")
+    return DataError(f"prepared dataset: {where}: {reason}; prepare the dataset again")
 
 
 def unwritable(folder: Path, size: int, error: OSError) -> StoreError:
@@ -325,11 +329,11 @@ def unwritable(folder: Path, size: int, error: OSError) -> StoreError:
     return StoreError(f"folder {shorten(folder, 200)}: cannot store {need} ({reason}); {way_out}")
 
 
-def _store(folder: Path, arrays: dict[str, npt.NDArray[np.generic]], meta: _Meta) -> None:
+def _store(folder: Path, arrays: _Arrays, meta: _Meta) -> None:
     """Write the dataset under a hidden name, flush it, and rename it to `folder`."""
     parent = folder.parent
     parent.mkdir(parents=True, exist_ok=True)
-    sweep(parent, ".*")
+    sweep(parent, f".{'[0-9a-f]' * 32}-*")
     hidden = parent / f".{folder.name}-{secrets.token_hex(4)}"
     hidden.mkdir()
     try:
@@ -340,7 +344,8 @@ def _store(folder: Path, arrays: dict[str, npt.NDArray[np.generic]], meta: _Meta
             sha256[key] = file.hexdigest()
         with HashedFile(hidden / "meta.json") as file:
             sealed = meta.model_copy(update={"sha256": sha256}).sealed()
-            file.write(json.dumps(sealed.model_dump(mode="json"), indent=1).encode())
+            fields = sealed.model_dump(mode="json")
+            file.write(json.dumps(fields, indent=1, ensure_ascii=False).encode())
         sync_folder(hidden)
         _publish(hidden, folder)
     finally:
@@ -371,7 +376,7 @@ def _usable(folder: Path) -> bool:
 
 
 def _fingerprint(
-    arrays: dict[str, npt.NDArray[np.generic]],
+    arrays: _Arrays,
     classes: Sequence[str],
     mean: Sequence[float],
     std: Sequence[float],
@@ -404,7 +409,7 @@ def _read_meta(folder: Path) -> _Meta:
     return meta
 
 
-def _check(where: str, arrays: dict[str, npt.NDArray[np.generic]], meta: _Meta) -> None:
+def _check(where: str, arrays: _Arrays, meta: _Meta) -> None:
     """Refuse arrays that do not fit each other or their description."""
     images, labels, roles = (arrays[key] for key in ARRAYS)
     problem = None
@@ -421,4 +426,4 @@ def _check(where: str, arrays: dict[str, npt.NDArray[np.generic]], meta: _Meta) 
     elif roles.max() > TEST:
         problem = f"a role is above {TEST}"
     if problem is not None:
-        raise DataError(f"{where}: {problem}; delete its folder or correct the arrays")
+        raise DataError(f"{where}: {problem}; correct the files it comes from and prepare it again")

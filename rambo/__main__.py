@@ -1,0 +1,287 @@
+"""The command line: `python -m rambo`.
+
+Exit 0 when done, 1 when the work failed, 2 when the input is wrong, 130 when stopped; never a traceback.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+# Before numpy or torch start their thread pools: one thread a process.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_name] = "1"
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from rambo import config as configs
+from rambo import export, presets, report, store
+from rambo.errors import ConfigError, DivergedError, RamboError, StoreError
+from rambo.errors import RunLockedError, RunNotFoundError
+
+_FIELDS = {  # command-line option -> dotted path in the config
+    "dataset": "dataset.name",
+    "k": "k",
+    "budget": "budget",
+    "batch_size": "acquisition.batch_size",
+    "filter_size": "acquisition.filter_size",
+    "initial_size": "rambo.initial_size",
+    "pairs": "rambo.pairs_per_iteration",
+    "offline_pairs": "rambo.offline.pairs",
+    "ot_weight": "rambo.utility_model.ot_weight",
+    "loss": "rambo.utility_model.loss",
+    "classifier": "classifier.name",
+    "device": "compute.device",
+    "jobs": "compute.jobs",
+    "seed": "seed",
+    "trials": "trials",
+    "strategy": "strategies",
+}
+_SWITCHES = {
+    "no_bilevel": "rambo.utility_model.bilevel.enabled",
+    "no_ot": "rambo.utility_model.transport",
+}
+_HELP = {
+    "dataset": "a catalog name, or the path of an .npz file with images and labels",
+    "k": "k: labels in the pool S_0 at the start",
+    "budget": "B: labels to buy, all in one round",
+    "batch_size": "b: images a greedy step takes",
+    "filter_size": "M: smallest margins a greedy step looks at (default 10 b)",
+    "initial_size": "k_1: labels the pretraining starts from (default k / 4)",
+    "pairs": "n: pairs of utility samples an iteration adds",
+    "offline_pairs": "pairs trained for their true utility",
+    "ot_weight": "lambda_OT",
+    "loss": "rank (RankNet) or regression",
+    "classifier": "auto, mnistnet or resnet18",
+    "device": "auto, cpu, cuda or mps",
+    "jobs": "worker processes on a CPU (default: one per core)",
+    "seed": "seed of the first trial; trial t runs with seed + t",
+    "trials": "number of trials",
+    "no_bilevel": "train u_hat without the bilevel scheme",
+    "no_ot": "train u_hat without the OT loss",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit 2 with one line."""
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands. Numbers stay text here: the config checks and explains them."""
+    parser = _Parser(prog="python -m rambo", description="One-round active learning with RAMBO.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    run = commands.add_parser("run", help="choose, evaluate, and print the results")
+    run.add_argument("--preset", default="quick", help="demo, quick (default) or paper")
+    for name in _FIELDS:
+        if name == "strategy":
+            run.add_argument("--strategy", nargs="+", metavar="NAME", help="strategies to compare")
+        else:
+            run.add_argument(f"--{name.replace('_', '-')}", help=_HELP[name])
+    for name in _SWITCHES:
+        run.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=_HELP[name])
+    run.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", help="any config field"
+    )
+    resume = commands.add_parser("resume", help="go on with a stopped, failed or interrupted run")
+    show = commands.add_parser("show", help="print the results of a run")
+    export_ = commands.add_parser("export", help="write the chosen images of a run")
+    for sub in (resume, show, export_):
+        sub.add_argument("run", metavar="RUN")
+    export_.add_argument("--format", required=True, help="csv, jsonl or json")
+    export_.add_argument("--out", required=True, metavar="FILE")
+    export_.add_argument("--strategy", help="default: the first of the run")
+    export_.add_argument("--seed", help="default: the first trial")
+    listing = commands.add_parser("list", help="list all runs, newest first")
+    for sub in (run, resume, show, listing):
+        sub.add_argument("--json", action="store_true", help="print JSON")
+    work = commands.add_parser("work", help="work on a run directory, as the app's worker does")
+    work.add_argument("folder", metavar="RUN_DIR")
+    return parser
+
+
+def settings_from(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the nested settings of a `run` call: preset, then options, then `--set`.
+
+    Raises:
+        ConfigError: an unknown preset, strategy or field.
+    """
+    if arguments.preset not in presets.PRESETS:
+        names = ", ".join(presets.PRESETS)
+        raise ConfigError(
+            f"preset {configs.shorten(arguments.preset)}: unknown; choose one of: {names}"
+        )
+    settings = presets.PRESETS[arguments.preset](arguments.dataset)
+    if arguments.k is not None:
+        settings["rambo"].pop("initial_size", None)  # it belongs to the preset's k
+    configs.check_names(arguments.strategy or [])
+    for name, path in _FIELDS.items():
+        if (value := getattr(arguments, name)) is not None:
+            configs.assign(settings, path, value)
+    for name, path in _SWITCHES.items():
+        if getattr(arguments, name):
+            configs.assign(settings, path, False)
+    for assignment in arguments.set:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {configs.shorten(assignment)}: no value; write PATH=VALUE")
+        configs.assign(settings, path, _value(text))
+    return settings
+
+
+def _value(text: str) -> Any:
+    """Return the JSON value of a `--set`, or the text itself where it is none."""
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError, ValueError):
+        return text
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Start a run and work on it."""
+    config = configs.build(settings_from(arguments))
+    workspace = store.Workspace.from_environment()
+    from rambo import progress, worker  # torch: only where something is trained
+
+    run = worker.start(config, workspace, progress.ProgressBars())
+    return _work(run, arguments.json)
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    """Go on with a run."""
+    return _work(store.Workspace.from_environment().find(arguments.run), arguments.json)
+
+
+def _work(run: store.Run, as_json: bool) -> int:
+    """Work on a run in this process and print its results."""
+    from rambo import progress, worker
+
+    print(f"run {run.id}", file=sys.stderr)
+    bars = progress.ProgressBars()
+    try:
+        status = worker.work(run, bars)
+    finally:
+        bars.close()
+    if status == "stopped":
+        print(f"stopped; `python -m rambo resume {run.id}` goes on", file=sys.stderr)
+        return 130
+    _print_summary(run, as_json)
+    return 0
+
+
+def _print_summary(run: store.Run, as_json: bool) -> None:
+    """Print the results of a run."""
+    summary = store.summary(run)
+    print(json.dumps(summary) if as_json else report.table(summary))
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    """Print the results of a run."""
+    _print_summary(store.Workspace.from_environment().find(arguments.run), arguments.json)
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    """Print all runs, newest first."""
+    runs = [run.describe() for run in store.Workspace.from_environment().runs()]
+    if arguments.json:
+        print(json.dumps(runs))
+    elif not runs:
+        print("no runs yet; `python -m rambo run --preset demo` makes the first")
+    else:
+        for run in runs:
+            budgets = f"k {run['k']}, B {run['budget']}"
+            print(
+                f"{run['run']}  {run['status']:<11}  {run['dataset']}  {budgets}  {run['message']}".rstrip()
+            )
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    """Write the chosen images."""
+    run = store.Workspace.from_environment().find(arguments.run)
+    seed = arguments.seed
+    if seed is not None and not seed.isdecimal():
+        raise ConfigError(f"seed {configs.shorten(seed)}: use a whole number")
+    count = export.write(
+        run,
+        arguments.format,
+        Path(arguments.out),
+        arguments.strategy,
+        None if seed is None else int(seed),
+    )
+    print(f"wrote {count} images to {arguments.out}", file=sys.stderr)
+    return 0
+
+
+def _work_folder(arguments: argparse.Namespace) -> int:
+    """Work on a run directory without a terminal."""
+    from rambo import worker
+
+    folder = Path(arguments.folder)
+    run = store.Workspace(folder.absolute().parent).find(folder.name)
+    return 130 if worker.work(run) == "stopped" else 0
+
+
+_COMMANDS = {
+    "run": _run,
+    "resume": _resume,
+    "list": _list,
+    "show": _show,
+    "export": _export,
+    "work": _work_folder,
+}
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Turn SIGTERM into the same clean stop as Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _COMMANDS[arguments.command](arguments)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that closing it does not fail again
+        return 0
+    except RamboError as error:
+        print(f"rambo: {error}", file=sys.stderr)
+        wrong_input = not isinstance(error, DivergedError | StoreError)
+        return 2 if wrong_input or isinstance(error, RunNotFoundError | RunLockedError) else 1
+    except Exception as error:
+        log = _log_trace()
+        print(
+            f"rambo: unforeseen {type(error).__name__}: {configs.shorten(error, 200)}; {log}",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _log_trace() -> str:
+    """Append the current traceback to the workspace's log and say where."""
+    log = store.Workspace.from_environment().root / "errors.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as file:
+            traceback.print_exc(file=file)
+    except OSError:
+        return "the details could not be logged"
+    return "details are in errors.log of the workspace"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Progress bars with ETA on standard error, drawn from events."""
+
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+from rambo.events import (
+    BatchChosen,
+    Event,
+    LabeledPoolGrew,
+    Noticed,
+    RankingAudited,
+    StageAdvanced,
+    StageFinished,
+    StageStarted,
+    StrategyEvaluated,
+    StrategySelected,
+)
+
+
+class ProgressBars:
+    """A listener that draws one bar per stage and keeps the finished ones on screen."""
+
+    def __init__(self) -> None:
+        """Start without a bar."""
+        self._bar: Any = None
+
+    def __call__(self, event: Event) -> None:
+        """Draw what the event says."""
+        match event:
+            case StageStarted():
+                self.close()
+                self._bar = tqdm(
+                    total=event.total,
+                    desc=f"{event.stage:<12}",
+                    file=sys.stderr,
+                    disable=event.total < 2,
+                )
+            case StageAdvanced() if self._bar is not None:
+                self._bar.update(1)
+            case StageFinished():
+                self.close()
+            case LabeledPoolGrew():
+                self._note(f"{event.labeled} labels, accuracy {100 * event.accuracy:.1f} %")
+            case BatchChosen():
+                self._note(f"batch {event.step + 1} of {event.steps}")
+            case RankingAudited() if event.accuracy is not None:
+                self._note(f"ranking {100 * event.accuracy:.0f} % of {event.pairs} held-out pairs")
+            case StrategySelected():
+                self._line(f"{event.strategy} chose {event.budget} images")
+            case StrategyEvaluated():
+                self._line(f"{event.strategy}: test accuracy {100 * event.test_accuracy:.1f} %")
+            case Noticed():
+                self._line(f"note: {event.message}")
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Leave the current bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _note(self, text: str) -> None:
+        """Write beside the bar."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+
+    def _line(self, text: str) -> None:
+        """Write a line above the bar."""
+        tqdm.write(text, file=sys.stderr)

@@ -1,0 +1,96 @@
+"""A run's results as a table for people: every accuracy with its number of trials and standard error."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_METRICS = ("validation_accuracy", "test_accuracy")
+
+
+def table(summary: Mapping[str, Any]) -> str:
+    """Return the results of a run as lines of text.
+
+    Args:
+        summary: as `rambo.store.summary` gives it.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for result in summary["results"]:
+        groups.setdefault(result["strategy"], []).append(result)
+    header = f"{'strategy':<12} {'validation %':>15} {'test %':>15} {'trials':>7} {'trained':>8} {'cached':>7}"
+    lines = [f"run {summary['run']} on {summary['dataset']}", header]
+    for name, results in groups.items():
+        cells = " ".join(f"{percent([r[metric] for r in results]):>15}" for metric in _METRICS)
+        done = sum(r["test_accuracy"] is not None for r in results)
+        trained, cached = (
+            sum(r[key] for r in results) for key in ("trainings", "cached_trainings")
+        )
+        lines.append(f"{name:<12} {cells} {done:>7} {trained:>8} {cached:>7}")
+    lines += ranking_lines(summary["ranking"])
+    if comparison := compare(groups.get("rambo", []), groups.get("filter-only", [])):
+        lines.append(comparison)
+    return "\n".join(lines)
+
+
+def percent(values: Sequence[float | None]) -> str:
+    """Return the mean of fractions in percent with its standard error, `-` where there is none."""
+    known = [100 * value for value in values if value is not None]
+    if not known:
+        return "-"
+    mean = f"{statistics.fmean(known):.1f}"
+    return mean if len(known) == 1 else f"{mean} +- {standard_error(known):.1f}"
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Return the standard error of the mean of at least two values."""
+    return statistics.stdev(values) / math.sqrt(len(values))
+
+
+def ranking_lines(ranking: Mapping[str, Any]) -> list[str]:
+    """Return what is known of u_hat's ranking, beside the noise ceiling."""
+    if not ranking.get("held_out_pairs"):
+        return []
+    held_out, ceiling, tau = (
+        ranking.get(key) for key in ("held_out", "noise_ceiling", "kendall_tau")
+    )
+    lines = []
+    if held_out is not None:
+        tail = "" if tau is None else f" (Kendall tau {tau:.2f} over their sets)"
+        pairs = ranking["held_out_pairs"]
+        lines.append(
+            f"u_hat orders {100 * held_out:.0f} % of {pairs} held-out pairs as their true utilities do{tail}"
+        )
+    if ceiling is not None:
+        lines.append(
+            f"two independent trainings agree on {100 * ceiling:.0f} % of {ranking['ceiling_pairs']} pairs "
+            "(noise ceiling)"
+        )
+    return lines
+
+
+def compare(ours: Sequence[Mapping[str, Any]], control: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the verdict on u_hat: paired test accuracy of rambo less the filter-only control.
+
+    Choice: a difference counts as evidence beyond two standard errors; below five trials nothing does.
+    """
+    theirs = {result["seed"]: result["test_accuracy"] for result in control}
+    pairs = [(result["test_accuracy"], theirs.get(result["seed"])) for result in ours]
+    gaps = [100 * (a - b) for a, b in pairs if a is not None and b is not None]
+    if not gaps:
+        return None
+    mean = statistics.fmean(gaps)
+    if len(gaps) == 1:
+        return f"rambo minus filter-only: {mean:+.1f} points of test accuracy in one trial: too few to say"
+    error = standard_error(gaps)
+    if len(gaps) < 5:
+        verdict = "too few to say"
+    elif mean > 2 * error:
+        verdict = "u_hat helps here"
+    elif mean < -2 * error:
+        verdict = "u_hat hurts here"
+    else:
+        verdict = "no evidence that u_hat helps here"
+    return (
+        f"rambo minus filter-only: {mean:+.1f} +- {error:.1f} points of test accuracy over "
+        f"{len(gaps)} paired trials: {verdict}"
+    )

