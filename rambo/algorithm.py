@@ -29,6 +29,7 @@ from rambo.pools import Problem, Selection, check_budget, union, without
 from rambo.seeding import Streams
 from rambo.transport import GroundCost, ground_cost
 from rambo.utility_model import (
+    Elements,
     UtilityModel,
     create_utility_model,
     embed_elements,
@@ -127,7 +128,7 @@ def acquire(
     steps = -(-budget // size)
     with stage("acquisition", steps, emit) as advance:
         scores = margins(predictions.probabilities)
-        elements = embed_elements(model, problem, pools)
+        elements = embed_elements(model, problem)
         remaining = rank_by(remaining, scores)
         for j in range(steps):  # line 15
             wanted = min(size, budget - len(utilities))
@@ -152,7 +153,7 @@ def acquire(
             "u_hat": dict(model.network.state_dict()),
             "pools": {
                 "indices": pools,
-                "elements": elements[pools].float(),
+                "elements": elements.values[pools].float(),
                 "probabilities": predictions.probabilities[pools],
                 "embeddings": predictions.embeddings[pools],
             },
@@ -192,7 +193,7 @@ class GreedyStep:
 
 def greedy_margin(
     model: UtilityModel,
-    elements: Tensor,
+    elements: Elements,
     labeled: Tensor,
     remaining: Tensor,
     filter_size: int,
@@ -203,7 +204,7 @@ def greedy_margin(
 
     Args:
         model: u_hat.
-        elements: `N x d` element embeddings.
+        elements: every image embedded once.
         labeled: S_j.
         remaining: U_j in order of increasing margin.
         filter_size: M; `batch_size` makes this margin sampling, the whole pool pure u_hat.

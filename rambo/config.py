@@ -57,7 +57,7 @@ class BilevelConfig(Node):
     enabled: bool = True
     hypergradient: Literal["neumann", "unroll", "conjugate-gradient"] = "neumann"
     inner_steps: Annotated[int, Field(ge=1, le=1000)] = 10  # Choice: T of the hypertorch example
-    inner_learning_rate: Rate = 0.05  # Choice
+    inner_learning_rate: Rate = 0.01  # Choice: 0.05 diverges on some pools
     momentum: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.9  # Choice
     terms: Annotated[int, Field(ge=1, le=1000)] = 10  # Choice: K, Neumann terms or CG iterations
     damping: Weight = 1e-3  # Choice: CG only
@@ -84,7 +84,7 @@ class UtilityModelConfig(Node):
     learning_rate: Rate = 1e-3  # Choice: pyDVL's default
     minibatch_pairs: Annotated[int, Field(ge=1, le=4096)] = 16  # Choice
     weight_decay: Weight = 1e-4  # Choice: ordinary training only; bilevel learns its own
-    dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.25  # Choice
+    dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.1  # Choice: 0.25 drowns the small differences between sets
     bilevel: BilevelConfig = BilevelConfig()
     ground_cost: TransportConfig = TransportConfig()
 

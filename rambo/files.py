@@ -37,10 +37,10 @@ _WORDS = {
     "SQLITE_IOERR_SHMSIZE": _FULL,  # the shared-memory file could not grow
     "EROFS": _READ_ONLY,
     "SQLITE_READONLY": _READ_ONLY,
+    "SQLITE_CANTOPEN": _READ_ONLY,  # of the WAL: a missing file is found before
     "EACCES": _DENIED,
     "EPERM": _DENIED,
     "SQLITE_PERM": _DENIED,
-    "SQLITE_CANTOPEN": _DENIED,  # that the file is there is checked first
     "EIO": _FAILING,
     "SQLITE_IOERR": _FAILING,
     "SQLITE_BUSY": _BUSY,

@@ -142,8 +142,12 @@ class Memo:
         ):  # of a file that is gone: SQLite would replay it into the new one
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
         beside = self._path.with_name(f".{secrets.token_hex(8)}.part")
-        database.create(beside, _SCHEMA, _VERSION)
-        beside.replace(self._path)
+        try:
+            database.create(beside, _SCHEMA, _VERSION)
+            beside.replace(self._path)
+        finally:
+            for left in self._path.parent.glob(f"{beside.name}*"):
+                left.unlink(missing_ok=True)
         files.sync_folder(self._path.parent)
 
     def _set_aside(self) -> None:

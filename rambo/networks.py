@@ -82,8 +82,9 @@ CLASSIFIERS: dict[str, type[MnistNet] | type[ResNet18]] = {
 class ConvElements(nn.Module):
     """The element network psi for 28 x 28 grey images.
 
-    Source: A.1, steps 1-11. Choice: the list leaves out the second convolution and all widths; 10 and 20 channels of
-    5 x 5, then 128 and 64 units; element-wise dropout on the vector.
+    Source: A.1, steps 1-11. Choice: the list leaves out the second convolution and all widths; 8 and 16 channels of
+    5 x 5 (whole vector registers: second derivatives cost 40 % less than with 10 and 20), then 128 and 64 units;
+    element-wise dropout on the vector.
     """
 
     width = 64
@@ -91,10 +92,10 @@ class ConvElements(nn.Module):
     def __init__(self, dropout: float) -> None:
         """Draw fresh weights from torch's ambient generator."""
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 10, 5)
-        self.conv2 = nn.Conv2d(10, 20, 5)
+        self.conv1 = nn.Conv2d(1, 8, 5)
+        self.conv2 = nn.Conv2d(8, 16, 5)
         self.dropout1 = nn.Dropout2d(dropout)
-        self.fc1 = nn.Linear(320, 128)
+        self.fc1 = nn.Linear(256, 128)
         self.dropout2 = nn.Dropout(dropout)
         self.fc2 = nn.Linear(128, self.width)
 
@@ -199,11 +200,22 @@ class SetPrediction(NamedTuple):
     transport: Tensor
 
 
+class Reference(NamedTuple):
+    """The labeled pool as u_hat sees it: its pooled embedding `center` 1 x d, and the unit of difference `scale`."""
+
+    center: Tensor
+    scale: Tensor
+
+
 class SetNetwork(nn.Module):
     """The multi-task set network u_hat: elements psi, pooling, rho, one head for utility and one for OT.
 
     Source: A.3; phi(S) = rho(pool psi(x)) is the set embedding. Choice: rho has widths 64 and 32; the rank head is
     the two-layer head of B.5, so that the ablation of RankNet changes the loss only.
+
+    Choice: rho reads the difference of a set from the labeled pool, in standard errors of a random set of that size.
+    Means of a hundred images differ by a few per cent of what they share; without this the heads saw equal inputs
+    and the ranking loss stayed at log 2 (0.693) through a whole run.
     """
 
     width = 32
@@ -222,18 +234,26 @@ class SetNetwork(nn.Module):
             for _ in range(2)
         )
 
-    def predict_pooled(self, pooled: Tensor) -> SetPrediction:
+    def refer(self, elements: Tensor) -> Reference:
+        """Return the reference of a labeled pool, from its element embeddings `k x d`."""
+        count = len(elements)
+        center = self.pooling(elements, elements.new_full((1, count), 1 / count))
+        spread = (elements - elements.mean(0)).square().mean().sqrt()
+        return Reference(center, spread / math.sqrt(count) + 1e-6)
+
+    def predict_pooled(self, pooled: Tensor, reference: Reference) -> SetPrediction:
         """Return the predictions for pooled sets `s x d`."""
-        embedding = self.rho(pooled)
+        embedding = self.rho((pooled - reference.center) / reference.scale)
         return SetPrediction(
             embedding, self.utility_head(embedding)[:, 0], self.transport_head(embedding)[:, 0]
         )
 
     def forward(self, inputs: Tensor, membership: Tensor) -> SetPrediction:
-        """Return the predictions for `s` sets over `N` inputs.
+        """Return the predictions for `s` sets of labeled images.
 
         Args:
-            inputs: `N x ...` normalised images or frozen features.
-            membership: `s x N`, rows normalised.
+            inputs: `k x ...` normalised images or frozen features of the whole labeled pool.
+            membership: `s x k`, rows normalised.
         """
-        return self.predict_pooled(self.pooling(self.elements(inputs), membership))
+        elements = self.elements(inputs)
+        return self.predict_pooled(self.pooling(elements, membership), self.refer(elements))

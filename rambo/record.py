@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +19,18 @@ CREATE TABLE events (seq INTEGER PRIMARY KEY, attempt INTEGER, trial INTEGER, st
 CREATE TABLE results (trial INTEGER, strategy TEXT, state TEXT, data TEXT, crc INTEGER,
                       PRIMARY KEY (trial, strategy))
 """
-_FACTS = ("config", "environment", "created", "status", "message", "stop_requested", "attempt")
-PUT_EVENT = (
+# `tally` counts events and results: damage that makes whole rows vanish would else look like less.
+_FACTS = (
+    "config",
+    "environment",
+    "created",
+    "status",
+    "message",
+    "stop_requested",
+    "attempt",
+    "tally",
+)
+_PUT_EVENT = (
     "INSERT INTO events (attempt, trial, strategy, time, kind, data, crc)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
@@ -42,12 +52,34 @@ def create(path: Path, config: dict[str, Any], environment: dict[str, Any]) -> N
         "message": "",
         "stop_requested": False,
         "attempt": 0,
+        "tally": [0, 0],
     }
     statements = [put_fact(name, value) for name, value in facts.items()]
     database.create(path, _SCHEMA, VERSION)
     with closing(database.open_writer(path, VERSION)) as db, database.transaction(db):
         for statement, row in statements:
             db.execute(statement, row)
+
+
+def write(
+    db: sqlite3.Connection,
+    events: Sequence[tuple[Any, ...]],
+    statements: Sequence[database.Statement],
+) -> None:
+    """Write rows of `event_row` and then `statements`, as one."""
+    with database.transaction(db):
+        db.executemany(_PUT_EVENT, events)
+        for statement, row in statements:
+            db.execute(statement, row)
+        db.execute(*put_fact("tally", _tally(db)))
+
+
+def check(db: sqlite3.Connection) -> None:
+    """Look through the whole record, as reading never does; raises as reading does."""
+    database.check_structure(db)
+    events, results = read_fact(db, "tally")
+    if _tally(db) != [events, results]:
+        raise ValueError("rows are missing")
 
 
 def put_fact(name: str, value: Any) -> database.Statement:
@@ -70,7 +102,7 @@ def put_result(
 def event_row(
     event: Event, attempt: int, trial: int | None, strategy: str | None
 ) -> tuple[Any, ...]:
-    """Return the row for `PUT_EVENT`."""
+    """Return an event as a row for `write`."""
     kind = type(event).__name__
     text = database.encode(event.record(), f"event {kind}")
     columns = (attempt, None if trial is None else int(trial), strategy, time.time(), kind)
@@ -96,26 +128,30 @@ def read_facts(db: sqlite3.Connection) -> dict[str, Any]:
 
 def read_events(db: sqlite3.Connection, since: int) -> list[dict[str, Any]]:
     """Return the events after number `since`; a gap is damage."""
+    least, _ = read_fact(db, "tally")  # first: a writer may add more before the next line
     rows = db.execute(
         "SELECT seq, attempt, trial, strategy, time, kind, data, crc FROM events"
         " WHERE seq > ? ORDER BY seq",
         (since,),
     )
-    events = []
-    for expected, (seq, attempt, trial, strategy, moment, kind, data, crc) in enumerate(
-        rows, since + 1
-    ):
+    events: list[dict[str, Any]] = []
+    for seq, attempt, trial, strategy, moment, kind, data, crc in rows:
         fields = database.decode(data, crc, attempt, trial, strategy, moment, kind)
-        if seq != expected:
-            raise ValueError(f"event {expected} is missing")
+        if seq != since + len(events) + 1:
+            raise ValueError("an event is missing")
         head = {"seq": seq, "attempt": attempt, "trial": trial, "strategy": strategy}
         events.append({**head, "time": moment, "kind": kind, **fields})
+    if since + len(events) < least:
+        raise ValueError("the last events are missing")
     return events
 
 
 def read_results(db: sqlite3.Connection) -> list[dict[str, Any]]:
     """Return all results, in no order."""
+    _, least = read_fact(db, "tally")
     rows = db.execute("SELECT trial, strategy, state, data, crc FROM results").fetchall()
+    if len(rows) < least:
+        raise ValueError("a result is missing")
     return [
         {
             "trial": trial,
@@ -125,6 +161,12 @@ def read_results(db: sqlite3.Connection) -> list[dict[str, Any]]:
         }
         for trial, strategy, state, data, crc in rows
     ]
+
+
+def _tally(db: sqlite3.Connection) -> list[int]:
+    """Return the number of events and of results."""
+    row = db.execute("SELECT ifnull(max(seq), 0), (SELECT count(*) FROM results) FROM events")
+    return list(row.fetchone())
 
 
 def dataset_name(config: Mapping[str, Any]) -> str:

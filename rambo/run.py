@@ -114,7 +114,10 @@ class Run(RunFolder):
         A resumed attempt tells the unfinished strategy again from its start.
         """
         events = self.events()
-        newest = {(event["trial"], event["strategy"]): event["attempt"] for event in events}
+        newest: dict[tuple[int | None, str | None], int] = {}
+        for event in events:
+            place = event["trial"], event["strategy"]
+            newest[place] = max(newest.get(place, 0), event["attempt"])
         return [
             event
             for event in events
@@ -169,7 +172,7 @@ class Run(RunFolder):
         """Return the number of this attempt, 1 for the first; the events that follow carry it."""
         with self.naming("beginning an attempt"), self._guard:
             with self._connection() as db:
-                database.check_structure(db)
+                record.check(db)
                 attempt = int(record.read_fact(db, "attempt")) + 1
             files.sweep(self.folder / "artifacts")
             if not self._ballast.exists():  # given up when the disk was full
@@ -285,10 +288,8 @@ class Run(RunFolder):
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            with self._connection() as db, database.transaction(db):
-                db.executemany(record.PUT_EVENT, self._pending)
-                for statement, row in statements:
-                    db.execute(statement, row)
+            with self._connection() as db:
+                record.write(db, self._pending, statements)
             self._pending.clear()
             self._due = time.monotonic() + COMMIT_SECONDS
 

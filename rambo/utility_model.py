@@ -15,6 +15,7 @@ from rambo.networks import (
     AttentionPooling,
     ConvElements,
     FeatureElements,
+    Reference,
     SetNetwork,
     SetPrediction,
 )
@@ -61,10 +62,10 @@ def create_utility_model(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Task:
-    """Utility samples as tensors: `p` pairs over the `N` images of one universe."""
+    """Utility samples as tensors: `p` pairs over the `k` images of the labeled pool."""
 
-    inputs: Tensor  # N x ...
-    membership: Tensor  # 2p x N
+    inputs: Tensor  # k x ...
+    membership: Tensor  # 2p x k
     utilities: Tensor  # p x 2
     transport: Tensor  # p x 2
 
@@ -76,11 +77,11 @@ class _Task:
         )
 
 
-def _task(problem: Problem, samples: UtilitySamples, universe: Tensor, inputs: Tensor) -> _Task:
-    """Return the samples as tensors over `universe`, whose network inputs are given."""
+def _task(problem: Problem, samples: UtilitySamples, inputs: Tensor) -> _Task:
+    """Return the samples as tensors over the labeled pool, whose network inputs are given."""
     return _Task(
         inputs,
-        samples.membership(universe),
+        samples.membership(problem.labeled),
         samples.utilities.float(),
         samples.transport.float(),
     )
@@ -133,10 +134,9 @@ def fit_utility_model(
     Raises:
         DivergedError: the loss is not finite.
     """
-    universe = torch.cat(samples.subsets).unique()
-    inputs = problem.network_inputs(universe)
-    short, long = (_task(problem, half, universe, inputs) for half in split_by_size(samples))
-    whole = _task(problem, samples, universe, inputs)
+    inputs = problem.network_inputs(problem.labeled)
+    short, long = (_task(problem, half, inputs) for half in split_by_size(samples))
+    whole = _task(problem, samples, inputs)
     report = _Report(model, short, long, phase, emit)
     if bilevel_training:
         model = _fit_bilevel(model, short, long, streams, report)
@@ -271,7 +271,7 @@ def _fit_bilevel(
                 step=epoch,
                 outer_loss=outer_loss,
                 hypergradient_norm=math.sqrt(sum(float(g.square().sum()) for g in gradient)),
-                log_l2={n: float(v) for n, v in zip(names, log_l2, strict=True)},
+                log_l2={n: float(v.detach()) for n, v in zip(names, log_l2, strict=True)},
             )
         )
     return dataclasses.replace(model, log_l2=tuple(value.detach() for value in log_l2))
@@ -318,29 +318,40 @@ def _load(network: nn.Module, weights: bilevel.Tensors) -> None:
 
 @torch.no_grad()
 def predict_subsets(model: UtilityModel, problem: Problem, subsets: list[Tensor]) -> SetPrediction:
-    """Return u_hat's predictions for `s` subsets of any images, in eval mode."""
-    universe = torch.cat(subsets).unique()
-    membership = membership_matrix(subsets, universe)
-    prediction: SetPrediction = model.network.eval()(problem.network_inputs(universe), membership)
+    """Return u_hat's predictions for `s` subsets of the labeled pool, in eval mode."""
+    inputs = problem.network_inputs(problem.labeled)
+    membership = membership_matrix(subsets, problem.labeled)
+    prediction: SetPrediction = model.network.eval()(inputs, membership)
     return prediction
 
 
-@torch.no_grad()
-def embed_elements(model: UtilityModel, problem: Problem, indices: Tensor) -> Tensor:
-    """Return psi(x) of every image of `indices` once, as `N x d` float64 rows at their dataset index.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Elements:
+    """Every image embedded once, so that no greedy step embeds one again.
 
-    Choice: float64, so that sums over thousands of images do not depend on their order to the last tie.
+    Attributes:
+        values: `N x d` float64, psi(x) at its dataset index, NaN elsewhere. Choice: float64, so that a sum over
+            thousands of images does not depend on their order to the last tie.
+        reference: the labeled pool S_0.
     """
-    model.network.eval()
-    elements = torch.full((len(problem.labels), model.network.elements.width), math.nan).double()
-    for part in indices.split(_ELEMENTS_CHUNK):
-        elements[part] = model.network.elements(problem.network_inputs(part)).double()
-    return elements
+
+    values: Tensor
+    reference: Reference
+
+
+@torch.no_grad()
+def embed_elements(model: UtilityModel, problem: Problem) -> Elements:
+    """Return psi(x) of every labeled and unlabeled image."""
+    network = model.network.eval()
+    values = torch.full((len(problem.labels), network.elements.width), math.nan).double()
+    for part in torch.cat([problem.labeled, problem.unlabeled]).split(_ELEMENTS_CHUNK):
+        values[part] = network.elements(problem.network_inputs(part)).double()
+    return Elements(values, network.refer(values[problem.labeled].float()))
 
 
 @torch.no_grad()
 def predict_unions(
-    model: UtilityModel, elements: Tensor, labeled: Tensor, batches: Tensor
+    model: UtilityModel, elements: Elements, labeled: Tensor, batches: Tensor
 ) -> Tensor:
     """Return the predicted utility of `labeled` united with each batch, `s`.
 
@@ -349,20 +360,20 @@ def predict_unions(
 
     Args:
         model: u_hat.
-        elements: `N x d` from `embed_elements`.
+        elements: of all images.
         labeled: S_j.
         batches: `s x b` indices outside S_j.
     """
-    network = model.network.eval()
+    network, values = model.network.eval(), elements.values
     if isinstance(network.pooling, AttentionPooling):
         unions = torch.cat([labeled.expand(len(batches), -1), batches], 1)
-        pooled = [
-            network.pooling.pool_padded(
-                elements[part].float(), torch.ones(part.shape, dtype=torch.bool)
-            )
-            for part in unions.split(_UNIONS_CHUNK)
-        ]
-        return network.predict_pooled(torch.cat(pooled)).utility
-    total = elements[labeled].sum(0) + elements[batches].sum(1)
-    mean = total / (len(labeled) + batches.shape[1])
-    return network.predict_pooled(mean.float()).utility
+        pooled = torch.cat(
+            [
+                network.pooling.pool_padded(values[part].float(), torch.ones_like(part).bool())
+                for part in unions.split(_UNIONS_CHUNK)
+            ]
+        )
+    else:
+        total = values[labeled].sum(0) + values[batches].sum(1)
+        pooled = (total / (len(labeled) + batches.shape[1])).float()
+    return network.predict_pooled(pooled, elements.reference).utility

@@ -148,8 +148,7 @@ def _forward(
 ) -> Iterator[tuple[int, Features]]:
     """Yield, chunk by chunk, how many images are done and the `b x d` features of the last."""
     try:
-        # channels_last: a third less time on a CPU
-        module = backbone.module.to(device, memory_format=torch.channels_last)
+        module = backbone.module.to(device)
         shift, scale = (
             torch.tensor(values, device=device).view(3, 1, 1)
             for values in (backbone.shift, backbone.scale)
@@ -161,7 +160,10 @@ def _forward(
                 size = (resolution, resolution)
                 resized = F.interpolate(pixels, size=size, mode="bilinear", antialias=True)
                 # Grey images broadcast to three equal channels here: b x 3 x r x r.
-                rows = module((resized - shift) / scale).cpu().numpy()
+                inputs = (resized - shift) / scale
+                # Channels last: a third less time on a CPU.
+                inputs = inputs.contiguous(memory_format=torch.channels_last)
+                rows = module(inputs).cpu().numpy()
             yield start + len(chunk), rows
     except (RuntimeError, AssertionError) as error:  # no such device, or out of its memory
         reason = _reason(error)
