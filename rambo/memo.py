@@ -83,19 +83,16 @@ class Memo:
             if digest is None:
                 return record, {}
             data = self._arrays_file(key).read_bytes()
-            return (
-                (record, files.unpack_arrays(data))
-                if hashlib.sha256(data).hexdigest() == digest
-                else None
-            )
+            if hashlib.sha256(data).hexdigest() != digest:
+                return None
+            return record, files.unpack_arrays(data)
         except (FileNotFoundError, ValueError):
             return None  # computed again, and then replaced
 
     def _insert(self, db: sqlite3.Connection, key: str, text: str, data: bytes | None) -> None:
         """Write one result, unless a whole one is there."""
-        with database.transaction(
-            db
-        ):  # taken before the file is written: row and file are of one writer
+        # The lock is taken before the file is written: row and file are of one writer.
+        with database.transaction(db):
             if self._find(db, key) is not None:
                 return
             digest = None
