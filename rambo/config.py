@@ -84,7 +84,9 @@ class UtilityModelConfig(Node):
     learning_rate: Rate = 1e-3  # Choice: pyDVL's default
     minibatch_pairs: Annotated[int, Field(ge=1, le=4096)] = 16  # Choice
     weight_decay: Weight = 1e-4  # Choice: ordinary training only; bilevel learns its own
-    dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.1  # Choice: 0.25 drowns the small differences between sets
+    dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = (
+        0.1  # Choice: 0.25 drowns the small differences between sets
+    )
     bilevel: BilevelConfig = BilevelConfig()
     ground_cost: TransportConfig = TransportConfig()
 
@@ -161,9 +163,7 @@ class Config(Node):
     dataset: DatasetConfig = DatasetConfig()
     k: Annotated[int, Field(ge=2, le=1_000_000)] = 200  # size of S_0, Section 5.1
     budget: Count = 500  # B, Section 5.1
-    strategies: Annotated[
-        tuple[StrategyName, ...], Field(min_length=1)
-    ] = STRATEGY_NAMES
+    strategies: Annotated[tuple[StrategyName, ...], Field(min_length=1)] = STRATEGY_NAMES
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0  # trial t runs with seed + t
     trials: Annotated[int, Field(ge=1, le=1000)] = 1
     classifier: ClassifierConfig = ClassifierConfig()

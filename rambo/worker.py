@@ -18,10 +18,10 @@ from joblib.externals.loky import get_reusable_executor
 
 from rambo import __version__, experiment
 from rambo.config import Config, build, describe
-from rambo.datasets import catalog
+from rambo.datasets import catalog, prepared
 from rambo.datasets.features import frozen_features
 from rambo.datasets.prepared import Prepared
-from rambo.errors import ConfigError, RamboError, RunCancelled
+from rambo.errors import ConfigError, DataError, RamboError, RunCancelled
 from rambo.events import Emit, Event, Noticed, StageFinished, StageStarted, ignore
 from rambo.pools import Selection
 from rambo.store import Run, Workspace
@@ -144,7 +144,7 @@ def _work_through(run: Run, listener: Emit) -> None:
     workspace = Workspace(run.folder.parent)
     device = resolve_device(config.compute.device)
     emit = keeper.listener(None, None)
-    data = catalog.prepare(config.dataset.name, workspace.root, emit=emit)
+    data = _open_data(run, config, workspace, emit)
     experiment.check(config, data)
     features = None
     if _wants_features(config, data):
@@ -171,6 +171,21 @@ def _work_through(run: Run, listener: Emit) -> None:
         )
     for notice in memo.notices:
         emit(Noticed(notice))
+
+
+def _open_data(run: Run, config: Config, workspace: Workspace, emit: Emit) -> Prepared:
+    """Return the very dataset the run was made for, prepared again where it is gone or damaged.
+
+    Raises:
+        DataError: what the name stands for now is something else.
+    """
+    fingerprint = run.environment["dataset"]["fingerprint"]
+    with contextlib.suppress(DataError):
+        return prepared.open_prepared(workspace.root / "datasets" / fingerprint, verify=True)
+    data = catalog.prepare(config.dataset.name, workspace.root, emit=emit)
+    if data.fingerprint != fingerprint:
+        raise DataError(f"{data.name} has changed since this run was made; start a new run")
+    return data
 
 
 def _wants_features(config: Config, data: Prepared) -> bool:
