@@ -38,7 +38,7 @@ class ProgressBars:
                     disable=event.total < 2,
                 )
             case StageAdvanced() if self._bar is not None:
-                self._bar.update(1)
+                self._bar.update(event.step - self._bar.n)
             case StageFinished():
                 self.close()
             case LabeledPoolGrew():

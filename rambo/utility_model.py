@@ -6,6 +6,7 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional as F
 
 from rambo import bilevel, losses
 from rambo.config import BilevelConfig, UtilityModelConfig
@@ -374,6 +375,7 @@ def predict_unions(
             ]
         )
     else:
-        total = values[labeled].sum(0) + values[batches].sum(1)
+        # a sum of gathered rows that never copies the rows: half the time over a whole pool
+        total = values[labeled].sum(0) + F.embedding_bag(batches, values, mode="sum")
         pooled = (total / (len(labeled) + batches.shape[1])).float()
     return network.predict_pooled(pooled, elements.reference).utility

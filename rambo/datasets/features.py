@@ -1,13 +1,12 @@
 """Frozen features: what a network pretrained on ImageNet sees in every image, computed once.
 
-They lie beside the arrays of the prepared dataset, one file per backbone and resolution, with the
-hash of the file beside it. Two backbones are known: torchvision's ResNet-18, and EfficientNet-Lite0
-from a package, for machines without internet.
+They lie beside the arrays of the prepared dataset, one file per backbone, resolution and kind of
+device, with the hash of the file beside it. Two backbones are known: torchvision's ResNet-18, and
+EfficientNet-Lite0 from a package, for machines without internet.
 """
 
 import contextlib
 import dataclasses
-import hashlib
 import importlib
 import importlib.util
 import math
@@ -22,11 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rambo import vision
+from rambo import files, vision
 from rambo.config import DatasetConfig, shorten
-from rambo.datasets import prepared as store
-from rambo.datasets.catalog import default_root, is_file, network_timeout
+from rambo.datasets.catalog import default_root
+from rambo.datasets.disk import file_hash, is_file, map_array, sweep, unwritable, write_array
 from rambo.datasets.prepared import Prepared
+from rambo.datasets.vision_sets import network_timeout
 from rambo.errors import DataError
 from rambo.events import Emit, Noticed, StageAdvanced, StageFinished, StageStarted, ignore
 from rambo.seeding import pinned
@@ -72,7 +72,7 @@ def frozen_features(
         prepared: `N` images.
         config: its `features` and `feature_resolution` are used.
         data_root: ResNet-18's weights are looked for in its folder `weights`; see `default_root`.
-        device: where a missing file is computed. Other kinds of device round differently.
+        device: where a missing file is computed.
         emit: told how many images are done; what it raises stops the work.
 
     Returns:
@@ -84,60 +84,58 @@ def frozen_features(
     """
     root = default_root() if data_root is None else data_root
     name, weights = _choose(config.features, root)
-    path = prepared.folder / f"features-{name}-{config.feature_resolution}.npy"
-    features = _reuse(path, len(prepared.images), emit)
+    path = _file(prepared.folder, name, config.feature_resolution, device)
+    features = _reuse(path, emit)
     if features is None:
         with _suited(weights), pinned(0):  # building draws random weights; all are replaced
             backbone = _BUILDERS[name](_read_weights(weights))
         _compute(path, prepared, backbone, config.feature_resolution, device, emit)
-        features = store.map_array(path)
+        features = map_array(path)
     return features, name
 
 
-def _reuse(path: Path, count: int, emit: Emit) -> Features | None:
+def _file(folder: Path, name: str, resolution: int, device: str) -> Path:
+    """Return where such features lie: a file for each kind of device, as they round differently."""
+    with _running_on(device):
+        kind = torch.device(device).type
+    suffix = "" if kind == "cpu" else f"-{kind}"
+    return folder / f"features-{name}-{resolution}{suffix}.npy"
+
+
+def _reuse(path: Path, emit: Emit) -> Features | None:
     """Return the features stored at `path`, or None if they must be computed."""
     try:
         expected = path.with_suffix(".sha256").read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):
         return None  # written last: without it, nothing beside it was finished
     try:
-        if store.sha256_of(path) == expected:
-            features = store.map_array(path)
-            if len(features) == count:
-                return features
-        reason = "its bytes do not match their hash"
+        return map_array(path, expected)
     except DataError as error:
-        reason = str(error)
-    emit(Noticed(f"features {path.name} are computed again: {reason}"))
-    return None
+        emit(Noticed(f"features {path.name} are computed again: {error}"))
+        return None
 
 
 def _compute(
     path: Path, prepared: Prepared, backbone: Backbone, resolution: int, device: str, emit: Emit
 ) -> None:
-    """Write the features of all images to `path`.
-
-    Plain writes rather than a memory map: on a full disk a map kills the process (SIGBUS).
-    """
+    """Write the features of all images to `path`."""
     started = time.perf_counter()
     shape = (len(prepared.images), backbone.width)
-    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     hidden = path.with_name(f".{path.stem}-{secrets.token_hex(4)}")
+
+    def chunks() -> Iterator[bytes]:
+        for done, rows in _forward(prepared, backbone, resolution, device):
+            yield rows.tobytes()
+            emit(StageAdvanced("features", done, shape[0]))
+
     emit(StageStarted("features", shape[0]))
     try:
-        store.sweep(path.parent, ".features-*")
-        with store.HashedFile(hidden) as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for done, rows in _forward(prepared, backbone, resolution, device):
-                file.write(rows.tobytes())
-                emit(StageAdvanced("features", done, shape[0]))
+        sweep(path.parent, ".*")
+        sha256 = write_array(hidden, np.dtype("<f4"), shape, chunks())
         hidden.rename(path)
-        with store.HashedFile(hidden) as note:
-            note.write(file.hexdigest().encode())
-        hidden.rename(path.with_suffix(".sha256"))
-        store.sync_folder(path.parent)
+        files.write_bytes(path.with_suffix(".sha256"), sha256.encode())
     except OSError as error:
-        raise store.unwritable(path.parent, 4 * math.prod(shape), error) from error
+        raise unwritable(path.parent, 4 * math.prod(shape), error) from error
     finally:
         hidden.unlink(missing_ok=True)
     emit(StageFinished("features", time.perf_counter() - started))
@@ -147,7 +145,7 @@ def _forward(
     prepared: Prepared, backbone: Backbone, resolution: int, device: str
 ) -> Iterator[tuple[int, Features]]:
     """Yield, chunk by chunk, how many images are done and the `b x d` features of the last."""
-    try:
+    with _running_on(device):
         module = backbone.module.to(device)
         shift, scale = (
             torch.tensor(values, device=device).view(3, 1, 1)
@@ -165,10 +163,16 @@ def _forward(
                 inputs = inputs.contiguous(memory_format=torch.channels_last)
                 rows = module(inputs).cpu().numpy()
             yield start + len(chunk), rows
-    except (RuntimeError, AssertionError) as error:  # no such device, or out of its memory
-        reason = _reason(error)
+
+
+@contextlib.contextmanager
+def _running_on(device: str) -> Iterator[None]:
+    """Turn what a device raises, if it is not there or out of its memory, into a `DataError`."""
+    try:
+        yield
+    except (RuntimeError, AssertionError) as error:
         raise DataError(
-            f"features: device {shorten(device)} failed ({reason}); "
+            f"features: device {shorten(device)} failed ({_reason(error)}); "
             "use device cpu, or a smaller feature_resolution"
         ) from error
 
@@ -221,8 +225,7 @@ def _download(file: Path, root: Path) -> None:
 def _read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors in a weights file whose name ends in the start of its sha256."""
     expected = path.stem.rsplit("-", 1)[-1]
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_hash(path)
     if not found.startswith(expected):
         raise ValueError(f"its sha256 starts with {found[:8]}, not {expected}")
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)

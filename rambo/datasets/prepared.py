@@ -10,26 +10,24 @@ import dataclasses
 import errno
 import hashlib
 import json
-import os
 import secrets
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import pydantic
 from pydantic import Field
 
+from rambo import files
 from rambo.config import shorten
+from rambo.datasets.disk import map_array, refusing_prepared, sweep, unwritable, write_array
 from rambo.errors import DataError, StoreError
 
 POOL, VALIDATION, TEST = 0, 1, 2  # values of `roles`
 ARRAYS = ("images", "labels", "roles")
-_DAY_SECONDS = 86_400
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -100,40 +98,6 @@ class _Meta(pydantic.BaseModel):
         return self.model_copy(update={"seal": seal})
 
 
-class HashedFile:
-    """A new file that hashes what passes through it and reaches the disk before it closes.
-
-    The hash is of the bytes in memory: a disk that stores something else is found out later.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("xb")
-        self._sha = hashlib.sha256()
-
-    def write(self, data: bytes) -> int:
-        """Append `data`."""
-        self._sha.update(data)
-        return self._file.write(data)
-
-    def hexdigest(self) -> str:
-        """Return the sha256 of everything written so far."""
-        return self._sha.hexdigest()
-
-    def __enter__(self) -> "HashedFile":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._file:
-            if kind is None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
-
-
 def write(
     workspace: Path,
     *,
@@ -150,25 +114,14 @@ def write(
 ) -> Prepared:
     """Return the dataset, stored below `workspace` unless an equal one is there already.
 
-    Args:
-        workspace: folder of all runs.
-        name: what to call the dataset.
-        images: `N x C x H x W` uint8.
-        labels: `N` int64 in 0..c-1.
-        roles: `N` uint8: `POOL`, `VALIDATION` or `TEST`.
-        classes: `c` names.
-        mean: `C` channel means of images / 255.
-        std: `C` channel standard deviations of images / 255.
-        source: where the images come from.
-        licence: what their owner allows.
-        origin: the key by which `find` knows the dataset again.
+    The fields are those of `Prepared`; `origin` is the key by which `find` knows the dataset again.
 
     Raises:
         DataError: the arrays do not fit each other.
         StoreError: the workspace has no room or cannot be written.
     """
-    given: _Arrays = {"images": images, "labels": labels, "roles": roles}
-    arrays = {key: np.ascontiguousarray(array) for key, array in given.items()}
+    given = {"images": images, "labels": labels, "roles": roles}
+    arrays: _Arrays = {key: np.ascontiguousarray(array) for key, array in given.items()}
     try:
         "".join((name, *classes, source, licence, origin)).encode()  # lone surrogates end here
         meta = _Meta(
@@ -182,7 +135,7 @@ def write(
             origin=origin,
         )
     except (pydantic.ValidationError, UnicodeError) as error:
-        reason = f"{type(error).__name__}: a name is not text or a number is not finite"
+        reason = "a name is not text or a number is not finite"
         raise DataError(f"dataset {shorten(name)}: {reason}; correct its description") from error
     _check(f"dataset {shorten(name)}", arrays, meta)
     folder = workspace / "datasets" / meta.fingerprint
@@ -205,26 +158,13 @@ def open_prepared(folder: Path, *, verify: bool = False) -> Prepared:
         DataError: a file is missing or damaged; the message names it.
     """
     meta = _read_meta(folder)
-    arrays: _Arrays = {}
-    for key in ARRAYS:
-        path = folder / f"{key}.npy"
-        if verify and sha256_of(path) != meta.sha256.get(key):
-            raise damaged(path, "its bytes do not match their hash")
-        arrays[key] = map_array(path)
+    arrays = {
+        key: map_array(folder / f"{key}.npy", meta.sha256.get(key, "") if verify else None)
+        for key in ARRAYS
+    }
     _check(f"prepared dataset {shorten(folder, 200)}", arrays, meta)
-    return Prepared(
-        folder=folder,
-        fingerprint=meta.fingerprint,
-        name=meta.name,
-        classes=meta.classes,
-        mean=meta.mean,
-        std=meta.std,
-        source=meta.source,
-        licence=meta.licence,
-        images=arrays["images"],
-        labels=arrays["labels"],
-        roles=arrays["roles"],
-    )
+    fields: dict[str, Any] = meta.model_dump(exclude={"origin", "sha256", "seal"})
+    return Prepared(folder=folder, **fields | arrays)
 
 
 def find(workspace: Path, origin: str) -> Path | None:
@@ -262,91 +202,20 @@ def discard(folder: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def sweep(folder: Path, pattern: str) -> None:
-    """Remove what killed writers left in `folder` more than a day ago under hidden names."""
-    for left in folder.glob(pattern):
-        try:
-            old = time.time() - left.stat().st_mtime > _DAY_SECONDS
-        except OSError:
-            continue
-        if old and left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        elif old:
-            left.unlink(missing_ok=True)
-
-
-def map_array(path: Path) -> np.ndarray:
-    """Return the `.npy` file as a private, copy-on-write memory map.
-
-    Raises:
-        DataError: it is missing, or is not a whole `.npy` file of plain numbers.
-    """
-    # open_memmap is what np.load(mmap_mode="c") calls, less its detours into zip and pickle.
-    # torch.from_numpy warns of read-only arrays, hence "c": writable, but never on the disk.
-    try:
-        return np.lib.format.open_memmap(path, mode="c")
-    except OSError as error:
-        raise damaged(path, error.strerror or "it cannot be read") from error
-    except Exception as error:  # numpy answers a garbled header with half a dozen kinds
-        raise damaged(path, shorten(error)) from error
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise damaged(path, error.strerror or "it cannot be read") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until renames inside `folder` have reached the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def damaged(path: Path, reason: str) -> DataError:
-    """Return the error for a file of a prepared dataset that cannot be trusted."""
-    where = f"{path.name} in {shorten(path.parent, 200)}"
-    return DataError(f"prepared dataset: {where}: {reason}; prepare the dataset again")
-
-
-def unwritable(folder: Path, size: int, error: OSError) -> StoreError:
-    """Return the error for `size` bytes that could not be stored below `folder`."""
-    reason = error.strerror or type(error).__name__
-    need = f"{max(1, round(size / 1e6)):,} MB"
-    way_out = "use a folder that may be written"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        way_out = "free that much, or use a folder on a disk that has it"
-    return StoreError(f"folder {shorten(folder, 200)}: cannot store {need} ({reason}); {way_out}")
-
-
 def _store(folder: Path, arrays: _Arrays, meta: _Meta) -> None:
     """Write the dataset under a hidden name, flush it, and rename it to `folder`."""
     parent = folder.parent
-    parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(parent)
     sweep(parent, f".{'[0-9a-f]' * 32}-*")
     hidden = parent / f".{folder.name}-{secrets.token_hex(4)}"
     hidden.mkdir()
     try:
-        sha256 = {}
-        for key, array in arrays.items():
-            with HashedFile(hidden / f"{key}.npy") as file:
-                np.lib.format.write_array(file, array, allow_pickle=False)
-            sha256[key] = file.hexdigest()
-        with HashedFile(hidden / "meta.json") as file:
-            sealed = meta.model_copy(update={"sha256": sha256}).sealed()
-            fields = sealed.model_dump(mode="json")
-            file.write(json.dumps(fields, indent=1, ensure_ascii=False).encode())
-        sync_folder(hidden)
+        sha256 = {
+            key: write_array(hidden / f"{key}.npy", array.dtype, array.shape, [array.data])
+            for key, array in arrays.items()
+        }
+        sealed = meta.model_copy(update={"sha256": sha256}).sealed()
+        files.write_bytes(hidden / "meta.json", sealed.model_dump_json(indent=1).encode())
         _publish(hidden, folder)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
@@ -363,7 +232,7 @@ def _publish(hidden: Path, folder: Path) -> None:
             return
         discard(folder)
         hidden.rename(folder)
-    sync_folder(folder.parent)
+    files.sync_folder(folder.parent)
 
 
 def _usable(folder: Path) -> bool:
@@ -398,14 +267,13 @@ def _fingerprint(
 def _read_meta(folder: Path) -> _Meta:
     """Return the description in `folder`; a `DataError` if it is missing or was altered."""
     path = folder / "meta.json"
-    try:
-        meta = _Meta.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise damaged(path, error.strerror or "it cannot be read") from error
-    except pydantic.ValidationError as error:
-        raise damaged(path, "it is not a dataset's description") from error
-    if meta != meta.sealed():
-        raise damaged(path, "its bytes do not match their hash")
+    with refusing_prepared(path):
+        try:
+            meta = _Meta.model_validate_json(path.read_bytes())
+        except pydantic.ValidationError as error:
+            raise ValueError("it is not a dataset's description") from error
+        if meta != meta.sealed():
+            raise ValueError("its bytes do not match their hash")
     return meta
 
 

@@ -1,6 +1,6 @@
 import errno
 import hashlib
-import os
+import io
 import pickle
 import urllib.error
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dataset_helpers import Bomb, break_disk
 from torch import nn
 
 from rambo import vision
@@ -158,20 +159,35 @@ def test_a_stopped_computation_leaves_nothing_and_starts_again(tmp_path, pool):
     assert len(frozen_features(data, SMALL, data_root=tmp_path)[0]) == 150
 
 
-@pytest.mark.parametrize("step", ["write", "fsync", "rename"])
+@pytest.mark.parametrize("step", ["open", "write", "fsync", "rename", "replace"])
 def test_a_full_disk_is_one_line(tmp_path, pool, monkeypatch, step):
     data = dataset(tmp_path)
-
-    def fail(*args, **kwargs):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    owner = {"write": prepared.HashedFile, "fsync": os, "rename": Path}[step]
     with monkeypatch.context() as patch:
-        patch.setattr(owner, step, fail)
+        break_disk(patch, step, errno.ENOSPC)
         with pytest.raises(StoreError, match="free that much"):
             frozen_features(data, SMALL, data_root=tmp_path)
     assert leftovers(data.folder) == []
     assert len(frozen_features(data, SMALL, data_root=tmp_path)[0]) == 150
+
+
+def test_each_kind_of_device_has_its_own_file(tmp_path, pool, monkeypatch):
+    data = dataset(tmp_path)
+    computed = []
+
+    def forward(prepared, backbone, resolution, device):
+        computed.append(device)
+        yield len(data.images), np.full((len(data.images), 3), len(computed), np.float32)
+
+    monkeypatch.setattr(features, "_forward", forward)
+    values = {
+        device: frozen_features(data, SMALL, data_root=tmp_path, device=device)[0][0, 0]
+        for device in ("cuda", "cpu", "cuda:1", "mps")
+    }
+    assert values == {"cuda": 1, "cpu": 2, "cuda:1": 1, "mps": 3}
+    assert computed == ["cuda", "cpu", "mps"]
+    assert sorted(path.name for path in data.folder.glob("features*.npy")) == [
+        f"features-efficientnet-lite0-16{kind}.npy" for kind in ("-cuda", "-mps", "")
+    ]
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "nonsense\n" * 40])
@@ -239,14 +255,21 @@ def test_without_the_package_the_way_out_is_named(tmp_path, monkeypatch):
 # --- ResNet-18 --------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def resnet(tmp_path, monkeypatch):
-    """A random ResNet-18, its weights' bytes, and the file name those are expected under."""
+@pytest.fixture(scope="module")
+def random_resnet():
+    """A random ResNet-18 without its last layer, and the bytes of its weights."""
     torch.manual_seed(1)
     network = vision.load("torchvision.models").resnet18(weights=None).eval()
-    path = tmp_path / "saved"
-    torch.save(network.state_dict(), path)
-    data = path.read_bytes()
+    saved = io.BytesIO()
+    torch.save(network.state_dict(), saved)
+    network.fc = nn.Identity()
+    return network, saved.getvalue()
+
+
+@pytest.fixture
+def resnet(random_resnet, monkeypatch):
+    """A random ResNet-18 and its weights' bytes, which are expected under a name with their hash."""
+    network, data = random_resnet
     monkeypatch.setattr(
         features, "RESNET_FILE", f"resnet18-{hashlib.sha256(data).hexdigest()[:8]}.pth"
     )
@@ -281,17 +304,8 @@ def test_resnet_is_found(tmp_path, monkeypatch, resnet, place, wanted):
         torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     )
     with torch.inference_mode():
-        network.fc = nn.Identity()
         expected = network((torch.from_numpy(data.images) / 255 - mean) / std)
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=1e-4)
-
-
-class Bomb:
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return (Path.touch, (self.marker,))
 
 
 def test_bad_weights_are_refused_by_name_and_never_unpickled(tmp_path, monkeypatch, resnet):

@@ -1,0 +1,1 @@
+"""Speed, measured: ratios side by side in one run, in CPU seconds. `RESULTS.md` holds what was measured."""
