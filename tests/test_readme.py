@@ -1,0 +1,36 @@
+"""The README's snippet and options are true."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from rambo import __main__ as command_line
+from rambo.presets import PRESETS
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_snippet_runs_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (snippet,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(snippet, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["margin", "random"]
+    assert all(0.2 < float(line.split()[1]) < 1 for line in lines)
+
+
+def test_every_preset_is_explained_and_every_command_exists() -> None:
+    text = README.read_text()
+    assert all(f"| `{name}` |" in text for name in PRESETS)
+    named = set(re.findall(r"python -m rambo (\w+)", text))
+    assert named <= set(command_line._COMMANDS)
+    assert {"run", "resume", "list", "show", "export"} <= named
+
+
+def test_the_test_command_is_where_ci_looks_for_it() -> None:
+    lines = README.read_text().splitlines()
+    command = lines[lines.index("<!-- test-command -->") + 2]
+    assert command.endswith("pip install -r requirements-dev.txt && python -m pytest")
