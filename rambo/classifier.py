@@ -13,6 +13,8 @@ from rambo.networks import CLASSIFIERS, Classifier
 from rambo.seeding import Streams
 
 _CHUNK = 500  # images a forward pass; large enough for full speed, small enough for any memory
+_RESNET_SIDE = 16  # below, batch norm after three halvings meets single pixels
+_DECIDING = 50  # images counted at once where a bound may be enough
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,17 +34,22 @@ def resolve(config: ClassifierConfig, shape: tuple[int, int, int]) -> Classifier
         shape: `C, H, W` of the images.
 
     Raises:
-        DataError: MnistNet was asked for images it cannot read.
+        DataError: the network cannot read such images.
     """
-    grey = shape == (1, 28, 28)
-    if config.name == "auto":
-        return config.model_copy(update={"name": "mnistnet" if grey else "resnet18"})
-    if config.name == "mnistnet" and not grey:
-        size = " x ".join(map(str, shape))
+    grey, size = shape == (1, 28, 28), " x ".join(map(str, shape))
+    name = config.name
+    if name == "auto":
+        name = "mnistnet" if grey else "resnet18"
+    if name == "mnistnet" and not grey:
         raise DataError(
             f"classifier.name mnistnet: images are {size}, not 1 x 28 x 28; use resnet18"
         )
-    return config
+    if name == "resnet18" and min(shape[1:]) < _RESNET_SIDE:
+        raise DataError(
+            f"classifier.name resnet18: images are {size}; it needs sides of {_RESNET_SIDE} "
+            "pixels or more, so enlarge the images"
+        )
+    return config.model_copy(update={"name": name})
 
 
 def fit_classifier(
@@ -88,9 +95,15 @@ def fit_classifier(
                 f"lower classifier.learning_rate {config.learning_rate}"
             )
         running = config.accuracy_mode == "train"
-        reached = correct / len(labels) if running else accuracy(model, images, labels)
+        reached = (
+            correct / len(labels)
+            if running
+            else accuracy(model, images, labels, config.train_accuracy)
+        )
         if reached == 1.0:
             break  # nothing is above 1; without this a stop of 1.0 would never come
+    if not running and reached < 1.0 and reached <= config.train_accuracy:
+        reached = accuracy(model, images, labels)  # max_epochs stopped it: no bound, the share itself
     return Fit(model.eval(), epoch, reached)
 
 
@@ -121,20 +134,25 @@ def _train_epoch(
 
 
 @torch.no_grad()
-def accuracy(model: Classifier, images: Tensor, labels: Tensor) -> float:
+def accuracy(model: Classifier, images: Tensor, labels: Tensor, above: float = 0.0) -> float:
     """Return the share of right predictions in [0, 1], in eval mode.
+
+    With `above`, counting ends once the share can no longer be above it, and the bound that says so is returned: in
+    most epochs a quarter of the images decides, and the pass costs little beside the training step.
 
     Args:
         model: f.
         images: `a x C x H x W` float32, normalised.
         labels: `a` int64.
+        above: the only threshold the caller asks about.
     """
     model.eval()
-    right: int = sum(
-        int((model(part).argmax(1) == target).sum())
-        for part, target in zip(images.split(_CHUNK), labels.split(_CHUNK), strict=True)
-    )
-    return right / len(labels)
+    size, bound = (_DECIDING if above else _CHUNK), len(labels)
+    for part, target in zip(images.split(size), labels.split(size), strict=True):
+        bound -= int((model(part).argmax(1) != target).sum())
+        if bound < len(labels) and bound / len(labels) <= above:
+            break
+    return bound / len(labels)
 
 
 @torch.no_grad()

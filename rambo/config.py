@@ -5,6 +5,7 @@ dataset (k against the number of classes, the budget against the pool) is checke
 """
 
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -196,7 +197,7 @@ class Config(Node):
             )
         if len(set(self.strategies)) < len(self.strategies):
             raise ValueError(
-                f"strategies {', '.join(self.strategies)} names one twice; name each once"
+                f"strategies {shorten(', '.join(self.strategies))} names one twice; name each once"
             )
         return self
 
@@ -228,7 +229,12 @@ def assign(settings: dict[str, Any], path: str, value: Any) -> None:
             where = ".".join(names[:depth]) or "the config"
             known = ", ".join(fields) or "no fields of its own"
             raise ConfigError(
-                f"--set {path}: {where} has no field {name!r}; choose one of: {known}"
+                f"--set {shorten(path)}: {shorten(where)} has no field {shorten(name)!r}; "
+                f"choose one of: {known}"
+            )
+        if not isinstance(target, dict):
+            raise ConfigError(
+                f"--set {path}: {'.'.join(names[:depth])} was set to {shorten(target)} before; leave that out"
             )
         node = fields[name].annotation
         if depth < len(names) - 1:
@@ -251,6 +257,10 @@ _HINTS = {
     "float_parsing": "use a number",
     "float_type": "use a number",
     "bool_parsing": "use true or false",
+    "bool_type": "use true or false",
+    "string_type": "use text",
+    "tuple_type": "use a list",
+    "model_type": "this is a group of fields; set one of them",
     "too_short": "name at least one",
 }
 
@@ -260,7 +270,8 @@ def _explain(error: pydantic.ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
-    field = ".".join(str(part) for part in first["loc"] if isinstance(part, str)) or "config"
+    path = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
+    field = shorten(path, 100) or "config"
     hint = _HINTS.get(first["type"], first["msg"][:1].lower() + first["msg"][1:])
     hint = hint.format(**first.get("ctx", {})).replace("'", "")
     return f"{field} {shorten(first['input'])}: {hint}"
@@ -268,7 +279,11 @@ def _explain(error: pydantic.ValidationError) -> str:
 
 def shorten(value: object, limit: int = 60) -> str:
     """Return `value` as one printable line of at most `limit` characters."""
-    text = "".join(c if c.isprintable() else "?" for c in str(value))
+    try:
+        whole = reprlib.repr(value) if isinstance(value, list | tuple | dict | set) else str(value)
+    except (ValueError, RecursionError):  # a number of over 4300 digits, or nested without end
+        whole = f"<{type(value).__name__}>"
+    text = "".join(c if c.isprintable() else "?" for c in whole[: limit + 1])
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

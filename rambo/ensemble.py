@@ -92,7 +92,7 @@ class FitUnit:
     def key(self) -> str:
         """Content key: everything the result depends on, the kind of device included, the role not."""
         return _key(
-            kind="fit",
+            kind="fit",  # change it when what a fit computes changes: kept results are then not used
             dataset=self.fingerprint,
             subset=_hash(self.subset, self.labels),
             measured={name: _hash(*pair) for name, pair in sorted(self.measured.items())},

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from rambo import classifier
 from rambo.config import Config
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.ensemble import Ensemble, FitUnit, Memo
@@ -78,8 +79,10 @@ def check(config: Config, data: Prepared) -> None:
     Raises:
         ConfigError: k is below the number of classes or beyond the pool, or the validation set leaves too little.
         BudgetError: the budget exceeds what k leaves unlabeled.
-        DataError: a class has no image in the pool, or there is no test set.
+        DataError: a class has no image in the pool, there is no test set, or f cannot read the images.
     """
+    channels, height, width = data.images.shape[1:]
+    classifier.resolve(config.classifier, (channels, height, width))
     classes = data.num_classes
     pool = int((data.roles == POOL).sum())
     if not (data.roles == VALIDATION).any():

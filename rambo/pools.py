@@ -54,8 +54,10 @@ class Problem:
             raise DataError(
                 "labeled, unlabeled and validation pools overlap; each image belongs to one"
             )
-        if (self.labels[self.unlabeled] != UNLABELED).any():
-            raise DataError("an unlabeled image carries a label; set it to UNLABELED")
+        unbought = torch.ones(len(self.labels), dtype=torch.bool)
+        unbought[torch.cat([self.labeled, self.validation])] = False
+        if (self.labels[unbought] != UNLABELED).any():
+            raise DataError("an image nobody bought carries a label; set it to UNLABELED")
 
     def describe_images(self, indices: Tensor) -> Tensor:
         """Return fixed descriptors of the images: frozen features, else pixels in [0, 1].

@@ -48,13 +48,11 @@ def standard_error(values: Sequence[float]) -> float:
 
 def ranking_lines(ranking: Mapping[str, Any]) -> list[str]:
     """Return what is known of u_hat's ranking, beside the noise ceiling."""
-    if not ranking.get("held_out_pairs"):
-        return []
     held_out, ceiling, tau = (
         ranking.get(key) for key in ("held_out", "noise_ceiling", "kendall_tau")
     )
     lines = []
-    if held_out is not None:
+    if held_out is not None and ranking.get("held_out_pairs"):
         tail = "" if tau is None else f" (Kendall tau {tau:.2f} over their sets)"
         pairs = ranking["held_out_pairs"]
         lines.append(

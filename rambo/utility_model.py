@@ -83,7 +83,7 @@ def _task(problem: Problem, samples: UtilitySamples, inputs: Tensor) -> _Task:
     return _Task(
         inputs,
         samples.membership(problem.labeled),
-        samples.utilities.float(),
+        samples.utilities,
         samples.transport.float(),
     )
 
@@ -288,7 +288,8 @@ def hyper_step(
 ) -> tuple[bilevel.Tensors, bilevel.Tensors, bilevel.Tensors]:
     """Return the hypergradient, and the weights and velocity after T inner steps.
 
-    Source: Section 4.2.1. Choice: Neumann by default: at the cost of one graph it points where unrolling points.
+    Source: Section 4.2.1. Choice: Neumann by default: it costs one graph, and with average pooling and a small lambda it points where
+    unrolling points (cosine 0.98 at T = 100; it falls to 0.6 to 0.9 for a strong lambda or the Set Transformer).
     """
     descent = bilevel.Descent(config.inner_steps, config.inner_learning_rate, config.momentum)
     if config.hypergradient == "unroll":

@@ -42,6 +42,7 @@ def start(config: Config, workspace: Workspace, listener: Emit = ignore) -> Run:
     resolve_device(config.compute.device)
     data = catalog.prepare(config.dataset.name, workspace.root, emit=listener)
     experiment.check(config, data)
+    _wants_features(config, data)
     return workspace.create(describe(config), environment(config, data))
 
 

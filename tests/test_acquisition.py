@@ -175,7 +175,10 @@ def test_a_filter_of_one_batch_is_margin_sampling(size: int, budget: int, batch_
     margin = choose("margin", problem, probabilities, budget, config, 1)
     assert filtered.indices.tolist() == margin.indices.tolist()
     scores = margins(probabilities)
-    assert margin.indices.tolist() == sorted(problem.unlabeled.tolist(), key=lambda i: scores[i])[:budget]
+    assert (
+        margin.indices.tolist()
+        == sorted(problem.unlabeled.tolist(), key=lambda i: scores[i])[:budget]
+    )
 
 
 def test_pretraining_slices_share_out_the_labeled_pool_for_every_small_size() -> None:
@@ -201,7 +204,9 @@ def test_pretraining_slices_share_out_the_labeled_pool_for_every_small_size() ->
 
 def test_the_initial_split_is_random_and_follows_its_generator() -> None:
     config = configs.build({"k": 60, "acquisition": {"batch_size": 20}})
-    splits = [split_initial(torch.arange(60), config, generator(seed))[0].tolist() for seed in (1, 1, 2)]
+    splits = [
+        split_initial(torch.arange(60), config, generator(seed))[0].tolist() for seed in (1, 1, 2)
+    ]
     assert splits[0] == splits[1]
     assert splits[0] != splits[2]
     assert splits[0] != list(range(15))

@@ -59,7 +59,9 @@ class Bowl:
     def decay(self, hyper: Array) -> Array:
         return np.exp(np.repeat(hyper[:2], [SPLIT, len(self.target) - SPLIT]))
 
-    def descended(self, start: Array, velocity: Array, hyper: Array, d: Descent) -> tuple[Array, Array]:
+    def descended(
+        self, start: Array, velocity: Array, hyper: Array, d: Descent
+    ) -> tuple[Array, Array]:
         """Return weights and velocity after T steps of heavy-ball descent."""
         w, v = start.copy(), velocity.copy()
         for _ in range(d.steps):
@@ -122,7 +124,9 @@ def logistic(seed: int, size: int = 5) -> Bowl:
     )
 
 
-PROBLEMS = pytest.mark.parametrize("problem", [quadratic(0), logistic(1)], ids=["quadratic", "logistic"])
+PROBLEMS = pytest.mark.parametrize(
+    "problem", [quadratic(0), logistic(1)], ids=["quadratic", "logistic"]
+)
 HYPER = np.array([-1.0, 0.3, 0.7, 2.0])
 
 
@@ -161,7 +165,9 @@ def test_descend_walks_the_same_path_with_and_without_its_graph(
     start, velocity = rng.normal(size=(2, 5))
     descent = Descent(6, 0.2, momentum)
     w, v = problem.descended(start, velocity, HYPER, descent)
-    plain = bilevel.descend(problem.inner, tensors(start), tensors(velocity), hypers(HYPER), descent)
+    plain = bilevel.descend(
+        problem.inner, tensors(start), tensors(velocity), hypers(HYPER), descent
+    )
     leaves = tuple(part.requires_grad_() for part in tensors(start))
     kept = bilevel.descend(
         problem.inner, leaves, tensors(velocity), hypers(HYPER), descent, differentiable=True
@@ -254,7 +260,7 @@ def one_term(problem: Bowl, weights: Array, learning_rate: float) -> Array:
     return direct - np.array([first[:SPLIT].sum(), first[SPLIT:].sum(), 0.0, 0.0])
 
 
-@pytest.mark.parametrize("learning_rate", [3.0, 1e6, 1e200])
+@pytest.mark.parametrize("learning_rate", [3.0, 10.0, 1e6])
 def test_neumann_stops_once_its_terms_grow(learning_rate: float) -> None:
     """A learning rate far above 2 over the largest eigenvalue: the first term is all there is."""
     problem, weights = quadratic(4), np.random.default_rng(4).normal(size=5)
@@ -298,18 +304,18 @@ def test_an_indefinite_hessian_stays_finite(name: str, seed: int) -> None:
     assert lowest < -1
     gradient = flat(implicit(name, problem, tensors(weights), hypers(hyper)))
     assert np.isfinite(gradient).all()
-    np.testing.assert_allclose(gradient[2:], [0.3 * 0 + hyper[1], 0.0], atol=1e-12)
+    np.testing.assert_allclose(gradient[2:], [hyper[1], 0.0], atol=1e-12)
 
 
 def test_conjugate_gradients_stop_at_negative_curvature_with_what_they_have() -> None:
     """Negative along the very first direction: nothing is solved, the direct part is left."""
     problem = quadratic(0, indefinite=True)
     weights = np.random.default_rng(0).normal(size=5)
-    hyper = np.array([-30.0, -30.0, 0.7, 2.0])
+    hyper = np.array([-1.0, -1.0, 0.7, 2.0])  # one decay for all, so that eigenvectors stay
     lowest = np.linalg.eigh(problem.curvature(weights))[1][:, 0]
     downhill = dataclasses.replace(problem, target=weights - lowest)
     gradient = flat(implicit("conjugate-gradient", downhill, tensors(weights), hypers(hyper)))
-    np.testing.assert_allclose(gradient, [np.cos(-30.0), 0.7, -30.0, 0.0], rtol=1e-9)
+    np.testing.assert_allclose(gradient, [np.cos(-1.0), 0.7, -1.0, 0.0], rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["neumann", "conjugate-gradient"])
@@ -360,7 +366,9 @@ def set_network_problem(
 
     def total(weights: Tensors, part: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         matrix, utilities, distances = part
-        prediction = functional_call(network, dict(zip(names, weights, strict=True)), (images, matrix))
+        prediction = functional_call(
+            network, dict(zip(names, weights, strict=True)), (images, matrix)
+        )
         ranking = losses.ranking_loss(prediction.utility.view(-1, 2), utilities)
         return ranking + losses.transport_loss(prediction.transport.view(-1, 2), distances)
 

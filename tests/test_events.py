@@ -104,9 +104,14 @@ def test_stages_may_nest_and_count_for_themselves() -> None:
 
 def test_a_stage_that_fails_is_not_finished() -> None:
     heard: list[Event] = []
-    with pytest.raises(ZeroDivisionError), stage("offline", 2, heard.append) as advance:
-        advance()
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with stage("offline", 2, heard.append) as advance:
+            advance()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert heard == [StageStarted("offline", 2), StageAdvanced("offline", 1, 2)]
 
 

@@ -123,9 +123,7 @@ def test_a_negative_distance_is_pushed_up_even_where_the_square_does_not() -> No
     losses.transport_loss(predicted, true).backward()
     torch.testing.assert_close(predicted.grad, table([(-1.0, 0.0)]))
     away = table([(-0.5, 0.7), (0.3, -1.0)]).requires_grad_()
-    assert torch.autograd.gradcheck(
-        lambda p: losses.transport_loss(p, true.expand(2, 2)), (away,)
-    )
+    assert torch.autograd.gradcheck(lambda p: losses.transport_loss(p, true.expand(2, 2)), (away,))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +132,14 @@ def test_a_negative_distance_is_pushed_up_even_where_the_square_does_not() -> No
 )
 @pytest.mark.parametrize(
     ("left", "right"),
-    [((3, 2), (2, 2)), ((4,), (4,)), ((2,), (2,)), ((3, 3), (3, 3)), ((2, 2, 1), (2, 2, 1)), ((1, 2), (2,))],
+    [
+        ((3, 2), (2, 2)),
+        ((4,), (4,)),
+        ((2,), (2,)),
+        ((3, 3), (3, 3)),
+        ((2, 2, 1), (2, 2, 1)),
+        ((1, 2), (2,)),
+    ],
 )
 def test_anything_but_two_tables_of_pairs_is_refused(
     loss: object, left: tuple[int, ...], right: tuple[int, ...]

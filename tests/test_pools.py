@@ -199,6 +199,8 @@ def test_a_digest_depends_on_values_order_type_shape_and_grouping() -> None:
     ]
     digests = [pools.digest(*tensors) for tensors in different]
     assert len(set(digests)) == len(different)
+    alike = {pools.digest(torch.zeros(2, dtype=kind)) for kind in (torch.int32, torch.float32)}
+    assert len(alike) == 2  # the same bytes, read as another type
     assert all(len(text) == 64 and int(text, 16) >= 0 for text in digests)
 
 

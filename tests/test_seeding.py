@@ -33,7 +33,7 @@ def test_a_derived_seed_depends_on_every_part_and_on_their_order(
     assert 0 <= seed < 2**63
     assert (seed == derive_seed(*second)) == (first == second)
     assert (seed == derive_seed(*reversed(first))) == (first == first[::-1])
-    assert seed != derive_seed(*first, "") and seed != derive_seed("", *first)
+    assert seed not in (derive_seed(*first, ""), derive_seed("", *first))
 
 
 @pytest.mark.parametrize("first", ["take", "torch", "child", "ambient"])

@@ -1,0 +1,79 @@
+"""Filter-only, the control: RAMBO's filter with random batches in it."""
+
+import pytest
+import torch
+from tiny import MemoryMemo, tiny_config
+
+from rambo import experiment
+from rambo.acquisition import margins, rank_by
+from rambo.config import Config
+from rambo.datasets.prepared import Prepared
+from rambo.ensemble import Ensemble
+from rambo.pools import Problem, Selection
+from rambo.seeding import Streams
+from rambo.strategies import STRATEGIES
+
+
+@pytest.fixture(scope="module")
+def problem(tiny: Prepared) -> Problem:
+    return experiment.split(tiny_config(), tiny, 0, None).problem
+
+
+@pytest.fixture(scope="module")
+def kept() -> MemoryMemo:
+    """Finished units of this module."""
+    return MemoryMemo()
+
+
+def choose(
+    problem: Problem, config: Config, kept: MemoryMemo, *, seed: int = 0, name: str = "filter-only"
+) -> Selection:
+    ensemble = Ensemble(problem, config.classifier, seed=0, memo=kept)
+    return STRATEGIES[name](
+        problem, config.budget, config, streams=Streams(seed), ensemble=ensemble
+    )
+
+
+def ranked(problem: Problem, kept: MemoryMemo) -> list[int]:
+    """Return the unlabeled images by margin."""
+    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=kept)
+    scores = margins(ensemble.predict_pools(lambda event: None).probabilities)
+    return rank_by(problem.unlabeled, scores).tolist()
+
+
+@pytest.mark.parametrize(("budget", "last"), [(12, 12), (10, 6)])
+def test_each_step_takes_from_the_m_smallest_margins_left(
+    problem: Problem, kept: MemoryMemo, budget: int, last: int
+) -> None:
+    """M = 12 and b = 4; a last batch of 2 keeps the ratio and looks at 6."""
+    chosen = choose(problem, tiny_config(budget=budget), kept)
+    left = ranked(problem, kept)
+    for step, looked in enumerate([12, 12, last]):
+        batch = chosen.indices[chosen.steps == step].tolist()
+        assert set(batch) <= set(left[:looked])
+        places = [left.index(index) for index in batch]
+        assert places == sorted(places)  # inside a batch by margin
+        left = [index for index in left if index not in batch]
+
+
+def test_m_equal_to_b_is_margin_sampling(problem: Problem, kept: MemoryMemo) -> None:
+    config = tiny_config(budget=10, acquisition={"filter_size": 4})
+    ours, theirs = (choose(problem, config, kept, name=name) for name in ("filter-only", "margin"))
+    assert ours.indices.tolist() == theirs.indices.tolist()
+
+
+def test_inside_the_filter_the_choice_is_random(problem: Problem, kept: MemoryMemo) -> None:
+    """Over 300 seeds each of the M candidates is taken first by about b / M."""
+    config = tiny_config(budget=4)
+    counts = torch.zeros(200)
+    for seed in range(300):
+        counts[choose(problem, config, kept, seed=seed).indices] += 1
+    first = ranked(problem, kept)[:12]
+    assert int(counts.sum()) == 1200
+    assert int(counts[first].sum()) == 1200
+    assert (counts[first] - 100).abs().max() < 5 * (300 * 1 / 3 * 2 / 3) ** 0.5
+
+
+def test_it_trains_f_on_s_0_and_nothing_else(problem: Problem, memo: MemoryMemo) -> None:
+    choose(problem, tiny_config(), memo)
+    assert len(memo.kept) == 1

@@ -1,0 +1,689 @@
+"""RAMBO itself: the order of Algorithm 1, what each line is given, and the two ends of the margin filter."""
+
+import dataclasses
+import itertools
+from collections import Counter
+from typing import Any, TypeVar
+
+import pytest
+import torch
+from tiny import MemoryMemo, tiny_config
+from torch import Tensor
+
+from rambo import algorithm, experiment, losses
+from rambo.acquisition import margins
+from rambo.algorithm import GreedyStep, augment_utility_samples, split_initial
+from rambo.config import Config
+from rambo.datasets.prepared import Prepared
+from rambo.ensemble import Ensemble
+from rambo.events import (
+    BatchChosen,
+    ClassifierTrained,
+    Event,
+    HyperStep,
+    LabeledPoolGrew,
+    NoiseCeilingMeasured,
+    RankingAudited,
+    StageAdvanced,
+    StageFinished,
+    StageStarted,
+    TransportPredicted,
+    UtilityModelEpoch,
+    UtilitySamplesAdded,
+)
+from rambo.pools import Problem, Selection, digest
+from rambo.seeding import Streams
+from rambo.strategies import STRATEGIES
+from rambo.utility_model import UtilityModel, create_utility_model, predict_subsets
+from rambo.utility_samples import draw_pairs
+
+E = TypeVar("E", bound=Event)
+
+
+@pytest.fixture(scope="module")
+def problem(tiny: Prepared) -> Problem:
+    return experiment.split(tiny_config(), tiny, 0, None).problem
+
+
+@pytest.fixture(scope="module")
+def kept() -> MemoryMemo:
+    """Finished units of this module: what one test trained, the next one finds."""
+    return MemoryMemo()
+
+
+@dataclasses.dataclass
+class Told:
+    """A finished call: what was chosen, and every event on the way."""
+
+    selection: Selection
+    events: list[Event]
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def choose(
+    problem: Problem, config: Config, kept: MemoryMemo, *, seed: int = 0, name: str = "rambo"
+) -> Told:
+    """Let a strategy spend the config's budget."""
+    events: list[Event] = []
+    selection = STRATEGIES[name](
+        problem,
+        config.budget,
+        config,
+        streams=Streams(seed).child(name),
+        ensemble=Ensemble(problem, config.classifier, seed=seed, memo=kept),
+        emit=events.append,
+    )
+    return Told(selection, events)
+
+
+@pytest.fixture(scope="module")
+def told(problem: Problem, kept: MemoryMemo) -> Told:
+    """RAMBO with the tiny config: k = 24, k_1 = 12, b = 4, n = 6, M = 12, B = 12."""
+    return choose(problem, tiny_config(), kept)
+
+
+class Spy:
+    """Wraps a function of `rambo.algorithm` and keeps the arguments of each call."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, name: str) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.returned: list[Any] = []
+        real = getattr(algorithm, name)
+
+        def spy(*arguments: Any, **named: Any) -> Any:
+            self.calls.append(arguments)
+            self.returned.append(real(*arguments, **named))
+            return self.returned[-1]
+
+        patch.setattr(algorithm, name, spy)
+
+
+# The order of events.
+
+
+def test_events_follow_the_order_of_algorithm_1(told: Told) -> None:
+    fits = Counter(
+        (event.role, event.index) for event in told.of(ClassifierTrained)
+    )  # their order is a matter of speed
+    assert fits == {
+        **{("offline", index): 1 for index in range(10)},
+        **{("repeat", index): 1 for index in range(6, 10)},
+        **{("labeled", index): 1 for index in range(4)},
+    }
+    order: list[object] = []
+    for event in told.events:
+        match event:
+            case StageStarted() | StageFinished():
+                order.append((type(event).__name__, event.stage))
+            case StageAdvanced() | ClassifierTrained():
+                continue
+            case LabeledPoolGrew():
+                order.append(("LabeledPoolGrew", event.iteration))
+            case BatchChosen():
+                order.append(("BatchChosen", event.step))
+            case NoiseCeilingMeasured():
+                order.append("NoiseCeilingMeasured")
+            case _:
+                order.append((type(event).__name__, event.phase))  # type: ignore[attr-defined]
+
+    def fitted(phase: str, *steps: str) -> list[object]:
+        return [
+            ("UtilitySamplesAdded", phase),
+            *[(step, phase) for _ in range(2) for step in steps],  # two epochs
+            ("TransportPredicted", phase),
+            ("RankingAudited", phase),
+        ]
+
+    expected: list[object] = [
+        ("StageStarted", "offline"),  # line 3
+        ("StageFinished", "offline"),
+        "NoiseCeilingMeasured",
+        *fitted("offline", "UtilityModelEpoch"),  # ordinary training
+        ("StageStarted", "pretraining"),
+        ("LabeledPoolGrew", 0),  # line 6
+    ]
+    for i in (1, 2, 3):  # line 8
+        expected.append(("LabeledPoolGrew", i))  # lines 9-11
+        expected += fitted(f"pretraining-{i}", "UtilityModelEpoch", "HyperStep")  # lines 12-14
+    expected += [("StageFinished", "pretraining"), ("StageStarted", "acquisition")]
+    expected += [("BatchChosen", j) for j in range(3)]  # line 15
+    expected.append(("StageFinished", "acquisition"))
+    assert order == expected
+
+
+def test_each_f_on_a_labeled_pool_is_told_before_the_next_line(told: Told) -> None:
+    """acc_i is the validation accuracy of the fit that was trained for it, on k_1 + i b images."""
+    labeled = [e for e in told.of(ClassifierTrained) if e.role == "labeled"]
+    grew = told.of(LabeledPoolGrew)
+    assert [(e.index, e.size, e.accuracy) for e in labeled] == [
+        (e.iteration, e.labeled, e.accuracy) for e in grew
+    ]
+    for fit, pool in zip(labeled, grew, strict=True):
+        assert told.events.index(fit) < told.events.index(pool)
+
+
+def test_every_stage_advances_to_its_total(told: Told) -> None:
+    totals = {event.stage: event.total for event in told.of(StageStarted)}
+    # offline: 10 fits, 4 repeats, 10 OT problems; pretraining: S_0, then f and u_hat for 3 slices
+    assert totals == {"offline": 24, "pretraining": 7, "acquisition": 3}
+    for name, total in totals.items():
+        steps = [(e.step, e.total) for e in told.of(StageAdvanced) if e.stage == name]
+        assert steps == [(step, total) for step in range(1, total + 1)]
+
+
+@pytest.mark.parametrize(
+    ("initial", "batch", "sizes"),
+    [
+        (12, 4, [12, 16, 20, 24]),
+        (12, 5, [12, 17, 22, 24]),  # b does not divide k - k_1: the last slice is smaller
+        (2, 11, [2, 13, 24]),
+        (23, 10, [23, 24]),
+        (24, 4, [24]),  # k_1 = k: no iteration
+    ],
+)
+def test_labeled_pools_grow_from_k1_to_k(
+    problem: Problem, kept: MemoryMemo, initial: int, batch: int, sizes: list[int]
+) -> None:
+    config = tiny_config(
+        budget=3,
+        acquisition={"batch_size": batch},
+        rambo={
+            "initial_size": initial,
+            "pairs_per_iteration": 2,
+            "offline": {"pairs": 2, "held_out": 0, "ceiling_pairs": 0},
+            "utility_model": {"epochs": 1},
+        },
+    )
+    assert config.slices == len(sizes) - 1
+    told = choose(problem, config, kept)
+    grew = told.of(LabeledPoolGrew)
+    assert [event.iteration for event in grew] == list(range(len(sizes)))
+    assert [event.labeled for event in grew] == sizes
+    added = [event.phase for event in told.of(UtilitySamplesAdded)]
+    assert added == ["offline", *[f"pretraining-{i + 1}" for i in range(len(sizes) - 1)]]
+    assert len(told.selection.indices) == 3
+    ranking = told.selection.ranking
+    assert (ranking["held_out"], ranking["held_out_pairs"]) == (None, 0)
+    if len(sizes) == 1:
+        assert ranking["inner"] is ranking["outer"] is None
+        assert told.of(HyperStep) == []
+
+
+@pytest.mark.parametrize("batch", [3, 4, 7, 24])
+def test_split_initial_cuts_the_labeled_pool_into_k1_and_slices(
+    problem: Problem, batch: int
+) -> None:
+    config = tiny_config(acquisition={"batch_size": batch, "filter_size": 24})
+    first, slices = split_initial(problem.labeled, config, torch.Generator().manual_seed(0))
+    again, _ = split_initial(problem.labeled, config, torch.Generator().manual_seed(0))
+    other, _ = split_initial(problem.labeled, config, torch.Generator().manual_seed(1))
+    assert len(first) == 12
+    assert all(len(part) == batch for part in slices[:-1])
+    assert 1 <= len(slices[-1]) <= batch
+    assert len(slices) == config.slices
+    assert torch.equal(torch.cat([first, *slices]).sort().values, problem.labeled.sort().values)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+# Utility samples.
+
+
+@pytest.fixture(scope="module")
+def spied(problem: Problem, kept: MemoryMemo) -> dict[str, Spy]:
+    """The calls that one run makes."""
+    names = ("fit_utility_model", "augment_utility_samples", "audit", "warm_start")
+    with pytest.MonkeyPatch.context() as patch:
+        spies = {name: Spy(patch, name) for name in names}
+        choose(problem, tiny_config(), kept)
+    return spies
+
+
+def test_d_starts_empty_and_gains_n_pairs_an_iteration(spied: dict[str, Spy], told: Told) -> None:
+    fitted = [call[2] for call in spied["fit_utility_model"].calls]
+    assert [len(samples) for samples in fitted] == [3, 6, 12, 18]  # offline, then line 14
+    offline = {id(subset) for subset in fitted[0].subsets}
+    assert not offline & {id(subset) for subset in fitted[-1].subsets}
+    for earlier, later in itertools.pairwise(fitted[1:]):
+        assert [id(s) for s in later.subsets[: 2 * len(earlier)]] == [
+            id(s) for s in earlier.subsets
+        ]
+        assert torch.equal(later.utilities[: len(earlier)], earlier.utilities)
+        assert torch.equal(later.transport[: len(earlier)], earlier.transport)
+    for event, samples in zip(told.of(UtilitySamplesAdded)[1:], fitted[1:], strict=True):
+        assert event.sizes == samples.sizes.repeat_interleave(2).tolist()
+        assert event.utilities == samples.utilities.flatten().tolist()
+
+
+def test_new_pairs_are_drawn_from_s_i_and_interpolated_between_its_two_accuracies(
+    spied: dict[str, Spy], told: Told, problem: Problem
+) -> None:
+    accuracies = [event.accuracy for event in told.of(LabeledPoolGrew)]
+    calls = spied["augment_utility_samples"].calls
+    assert len(calls) == 3
+    for i, (_, _, labeled, grown, before, after, pairs, transport) in enumerate(calls):
+        assert (before, after) == (accuracies[i], accuracies[i + 1])
+        assert (len(labeled), len(grown)) == (12 + 4 * i, 16 + 4 * i)
+        assert torch.equal(grown[: len(labeled)], labeled)
+        assert set(grown.tolist()) <= set(problem.labeled.tolist())
+        members = set(labeled.tolist())
+        assert all(set(s.tolist()) <= members for pair in pairs for s in pair)
+        assert (transport > 0).all()
+        new = spied["augment_utility_samples"].returned[i]
+        assert (new.utilities >= min(before, after) - 1e-12).all()
+        assert (new.utilities <= max(before, after) + 1e-12).all()
+
+
+def test_interpolation_reads_the_distances_of_u_hat_as_it_is_before_training(
+    problem: Problem,
+) -> None:
+    model = create_utility_model(problem, tiny_config().rambo.utility_model, Streams(0))
+    labeled, grown = problem.labeled[:14], problem.labeled[:18]
+    pairs = draw_pairs(labeled, 3, 4, torch.Generator().manual_seed(0))
+    transport = torch.arange(6, dtype=torch.float64)
+    samples = augment_utility_samples(
+        model, problem, labeled, grown, 0.25, 0.75, pairs, transport
+    )
+    phi = [predict_subsets(model, problem, [s]).embedding[0] for pair in pairs for s in pair]
+    to_labeled, to_grown = (
+        [float((p - predict_subsets(model, problem, [pool]).embedding[0]).norm()) for p in phi]
+        for pool in (labeled, grown)
+    )
+    expected = [
+        far / (near + far) * 0.25 + near / (near + far) * 0.75
+        for near, far in zip(to_labeled, to_grown, strict=True)
+    ]
+    assert samples.utilities.flatten().tolist() == pytest.approx(expected, abs=1e-4)
+    assert len(set(expected)) > 1
+    assert samples.transport.tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert samples.pairs == pairs
+
+
+# The offline initialisation and its audit.
+
+
+def test_held_out_pairs_are_in_no_fit(spied: dict[str, Spy]) -> None:
+    held_out = [call[2] for call in spied["audit"].calls]
+    assert len({id(samples) for samples in held_out}) == 1
+    audited = {id(subset) for subset in held_out[0].subsets}
+    assert len(audited) == 4  # 40 % of five pairs
+    for call in spied["fit_utility_model"].calls:
+        assert not audited & {id(subset) for subset in call[2].subsets}
+    assert [call[3] for call in spied["audit"].calls] == [
+        "offline",
+        "pretraining-1",
+        "pretraining-2",
+        "pretraining-3",
+        "final",
+    ]
+
+
+def test_offline_utilities_are_trained_and_shown(told: Told, spied: dict[str, Spy]) -> None:
+    trained = {e.index: e for e in told.of(ClassifierTrained) if e.role == "offline"}
+    (shown,) = [e for e in told.of(UtilitySamplesAdded) if e.phase == "offline"]
+    assert shown.utilities == [trained[i].accuracy for i in range(10)]
+    assert shown.sizes == [trained[i].size for i in range(10)]
+    fitted = spied["fit_utility_model"].calls[0][2]
+    assert fitted.utilities.flatten().tolist() == shown.utilities[:6]
+    held_out = spied["warm_start"].returned[0].held_out
+    assert held_out.utilities.flatten().tolist() == shown.utilities[6:]
+    distances = torch.cat([fitted.transport, held_out.transport])
+    assert float(distances.mean()) == pytest.approx(1)  # in units of the offline mean
+    assert (distances > 0).all()
+
+
+def test_the_noise_ceiling_is_the_agreement_with_second_trainings(told: Told) -> None:
+    first = {e.index: e for e in told.of(ClassifierTrained) if e.role == "offline"}
+    second = {e.index: e for e in told.of(ClassifierTrained) if e.role == "repeat"}
+    assert sorted(second) == [6, 7, 8, 9]  # the last two pairs: those held out
+    assert [second[i].size for i in second] == [first[i].size for i in second]
+    assert not any(event.cached for event in second.values())  # really trained once more
+    (measured,) = told.of(NoiseCeilingMeasured)
+    one, two = (
+        torch.tensor([[of[6].accuracy, of[7].accuracy], [of[8].accuracy, of[9].accuracy]])
+        for of in (first, second)
+    )
+    points = [
+        (float(torch.sign(a[0] - a[1]) * torch.sign(b[0] - b[1])) + 1) / 2
+        for a, b in zip(one, two, strict=True)
+    ]
+    assert measured.pairs == 2
+    assert measured.agreement == sum(points) / 2
+    ranking = told.selection.ranking
+    assert (ranking["noise_ceiling"], ranking["ceiling_pairs"]) == (measured.agreement, 2)
+
+
+def test_without_repeats_there_is_no_ceiling_and_without_held_out_no_audit(
+    problem: Problem, kept: MemoryMemo
+) -> None:
+    config = tiny_config(rambo={"offline": {"ceiling_pairs": 0, "held_out": 0}})
+    told = choose(problem, config, kept)
+    assert [(e.pairs, e.agreement) for e in told.of(NoiseCeilingMeasured)] == [(0, None)]
+    assert "repeat" not in {e.role for e in told.of(ClassifierTrained)}
+    assert {(e.pairs, e.accuracy, e.kendall_tau) for e in told.of(RankingAudited)} == {
+        (0, None, None)
+    }
+    assert told.selection.ranking["noise_ceiling"] is None
+
+
+@pytest.mark.parametrize(("pairs", "share", "held_out"), [(5, 0.9, 3), (2, 0.9, 0), (5, 0.2, 1)])
+def test_at_least_two_offline_pairs_are_fitted(
+    problem: Problem,
+    kept: MemoryMemo,
+    pairs: int,
+    share: float,
+    held_out: int,
+) -> None:
+    config = tiny_config(
+        classifier={"max_epochs": 1},
+        rambo={"offline": {"pairs": pairs, "held_out": share, "ceiling_pairs": 40}},
+    )
+    ensemble = Ensemble(problem, config.classifier, seed=0, memo=kept)
+    offline = algorithm.warm_start(problem, config, Streams(0), ensemble, lambda event: None)
+    assert len(offline.held_out) == held_out
+    assert offline.figures["ceiling_pairs"] == pairs  # never more than there are
+
+
+def test_final_figures_are_those_of_the_returned_model(
+    told: Told, problem: Problem, spied: dict[str, Spy]
+) -> None:
+    model = restored(told, problem, tiny_config())
+    audited = spied["audit"].calls[-1][2]
+    predicted = predict_subsets(model, problem, audited.subsets).utility
+    ranking = told.selection.ranking
+    assert ranking["held_out_pairs"] == 2
+    assert ranking["held_out"] == losses.ranking_accuracy(
+        predicted.view(-1, 2), audited.utilities
+    )
+    assert ranking["kendall_tau"] == losses.kendall_tau(predicted, audited.utilities.flatten())
+    last = told.of(RankingAudited)[-1]
+    assert (last.accuracy, last.kendall_tau) == (ranking["held_out"], ranking["kendall_tau"])
+    epoch = told.of(UtilityModelEpoch)[-1]
+    assert ranking["inner"] == epoch.inner_ranking_accuracy
+    assert ranking["outer"] == epoch.outer_ranking_accuracy
+
+
+# The acquisition.
+
+
+def restored(told: Told, problem: Problem, config: Config) -> UtilityModel:
+    """Return the u_hat whose weights were kept with the selection."""
+    model = create_utility_model(problem, config.rambo.utility_model, Streams(123))
+    model.network.load_state_dict(dict(told.selection.arrays["u_hat"]))
+    return model
+
+
+@torch.no_grad()
+def embed_again(model: UtilityModel, problem: Problem, union: Tensor) -> float:
+    """Return the predicted utility of a union with every image embedded anew."""
+    network = model.network.eval()
+    pooled = network.elements(problem.network_inputs(union)).mean(0, keepdim=True)
+    reference = network.refer(network.elements(problem.network_inputs(problem.labeled)))
+    return float(network.predict_pooled(pooled, reference).utility)
+
+
+@pytest.mark.parametrize("filter_size", [12, 76, 1000])
+@pytest.mark.parametrize("budget", [12, 10])
+def test_greedy_steps_are_algorithm_2_computed_the_long_way(
+    problem: Problem, kept: MemoryMemo, filter_size: int, budget: int
+) -> None:
+    """Every candidate of every step is embedded anew; M from three batches to the whole pool."""
+    config = tiny_config(budget=budget, acquisition={"filter_size": filter_size})
+    told = choose(problem, config, kept)
+    model = restored(told, problem, config)
+    pools = told.selection.arrays["pools"]
+    scores = torch.full((200,), torch.nan)
+    scores[pools["indices"]] = margins(pools["probabilities"])
+    streams = Streams(0).child("rambo")
+    labeled, left = problem.labeled, problem.unlabeled.tolist()
+    left.sort(key=lambda index: (float(scores[index]), index))
+    chosen: list[int] = []
+    steps = told.of(BatchChosen)
+    assert len(steps) == 3
+    for step in steps:
+        wanted = min(4, budget - len(chosen))
+        filtered = left[: -(-filter_size * wanted // 4)]  # line 3
+        order = torch.randperm(
+            len(filtered), generator=streams.torch(f"acquisition-{step.step}")
+        ).tolist()
+        count = len(filtered) // wanted
+        batches = [
+            [filtered[place] for place in sorted(order[row * wanted : (row + 1) * wanted])]
+            for row in range(count)
+        ]  # line 4
+        utilities = [
+            embed_again(model, problem, torch.cat([labeled, torch.tensor(batch)]))
+            for batch in batches
+        ]  # line 5
+        assert step.utilities == pytest.approx(utilities, abs=1e-5)
+        best = max(range(count), key=lambda row: step.utilities[row])
+        assert utilities[best] >= max(utilities) - 1e-5  # line 6
+        assert step.chosen == batches[best]
+        chosen += step.chosen
+        labeled = torch.cat([labeled, torch.tensor(step.chosen)])  # line 7
+        left = [index for index in left if index not in step.chosen]
+    assert told.selection.indices.tolist() == chosen
+    assert (filter_size < 76) == (len(steps[0].utilities) < 19)
+
+
+def test_pure_u_hat_takes_the_best_of_all_batches(problem: Problem, kept: MemoryMemo) -> None:
+    """M = the whole pool: margins no longer decide who is looked at."""
+    config = tiny_config(budget=4, acquisition={"filter_size": 76})
+    told = choose(problem, config, kept)
+    (step,) = told.of(BatchChosen)
+    assert len(step.utilities) == 76 // 4
+    assert step.utility == max(step.utilities)
+    margin = choose(problem, config, kept, name="margin")
+    assert set(told.selection.indices.tolist()) != set(margin.selection.indices.tolist())
+
+
+@pytest.mark.parametrize(("batch", "budget"), [(4, 12), (4, 10), (5, 12), (12, 12), (7, 5), (1, 6)])
+def test_m_equal_to_b_is_margin_sampling_in_order(
+    problem: Problem, kept: MemoryMemo, batch: int, budget: int
+) -> None:
+    config = tiny_config(
+        budget=budget, acquisition={"batch_size": batch, "filter_size": batch}
+    )
+    ours, theirs = (choose(problem, config, kept, name=name) for name in ("rambo", "margin"))
+    assert ours.selection.indices.tolist() == theirs.selection.indices.tolist()
+    torch.testing.assert_close(
+        ours.selection.evidence["margin"], theirs.selection.evidence["margin"]
+    )
+
+
+def test_a_budget_that_b_does_not_divide_ends_with_a_smaller_batch(
+    problem: Problem, kept: MemoryMemo
+) -> None:
+    told = choose(problem, tiny_config(budget=10), kept)
+    steps = told.of(BatchChosen)
+    assert [len(step.chosen) for step in steps] == [4, 4, 2]
+    assert [(step.step, step.steps) for step in steps] == [(0, 3), (1, 3), (2, 3)]
+    assert told.selection.steps.tolist() == [0] * 4 + [1] * 4 + [2] * 2
+    assert [len(step.utilities) for step in steps] == [3, 3, 3]  # M / b is kept: 6 of 2
+
+
+def test_a_step_tells_its_candidates_best_first(told: Told) -> None:
+    pools = told.selection.arrays["pools"]
+    scores = dict(
+        zip(pools["indices"].tolist(), margins(pools["probabilities"]).tolist(), strict=True)
+    )
+    for step in told.of(BatchChosen):
+        ranked = sorted(step.utilities, reverse=True)
+        assert step.candidate_utilities == ranked[:8]
+        assert step.utility == ranked[0]
+        assert step.runner_up == ranked[1]
+        assert step.candidates[0] == step.chosen
+        members = [index for batch in step.candidates for index in batch]
+        assert len(set(members)) == len(members) == 12
+        means = [sum(scores[i] for i in batch) / 4 for batch in step.candidates]
+        assert step.candidate_margins == pytest.approx(means)
+
+
+def test_a_single_candidate_has_no_runner_up_and_ties_go_to_the_first() -> None:
+    batches = torch.arange(30).view(10, 3)
+    tied = GreedyStep(batches, torch.tensor([0.0, 2, 1, 2, 2, 0, 0, 0, 0, 0]))
+    assert tied.best.tolist() == [3, 4, 5]
+    report = tied.report(0, 1, torch.zeros(30))
+    assert (report.utility, report.runner_up) == (2, 2)
+    assert report.candidates[:3] == [[3, 4, 5], [9, 10, 11], [12, 13, 14]]
+    assert len(report.candidates) == 8
+    assert len(report.utilities) == 10
+    alone = GreedyStep(batches[:1], torch.tensor([0.5])).report(0, 1, torch.zeros(30))
+    assert alone.runner_up is None
+
+
+def test_the_selection_carries_its_evidence(told: Told, problem: Problem) -> None:
+    selection = told.selection
+    steps = told.of(BatchChosen)
+    assert selection.indices.tolist() == [index for step in steps for index in step.chosen]
+    utilities = [step.utility for step in steps for _ in step.chosen]
+    assert selection.evidence["predicted_utility"].tolist() == utilities
+    pools = selection.arrays["pools"]
+    place = {index: row for row, index in enumerate(pools["indices"].tolist())}
+    assert sorted(place) == list(range(100))  # S_0 and U_0; validation and test are not kept
+    rows = [place[index] for index in selection.indices.tolist()]
+    assert torch.equal(
+        selection.evidence["predicted_class"], pools["probabilities"][rows].argmax(1)
+    )
+    assert torch.equal(selection.evidence["margin"], margins(pools["probabilities"])[rows])
+    for name, width in (("elements", 64), ("embeddings", 128), ("probabilities", 4)):
+        assert pools[name].shape == (100, width)
+        assert pools[name].isfinite().all()
+    model = restored(told, problem, tiny_config())
+    with torch.no_grad():
+        again = model.network.eval().elements(problem.network_inputs(pools["indices"]))
+    torch.testing.assert_close(pools["elements"], again, atol=1e-5, rtol=1e-5)
+
+
+def test_same_seed_same_choice_and_evidence_from_nothing(problem: Problem, told: Told) -> None:
+    again = choose(problem, tiny_config(), MemoryMemo())
+    assert again.selection.indices.tolist() == told.selection.indices.tolist()
+    for group in ("u_hat", "pools"):
+        one, two = (t.selection.arrays[group] for t in (again, told))
+        assert digest(*one.values()) == digest(*two.values())
+    assert again.selection.ranking == told.selection.ranking
+    seconds = ("seconds", "cached")
+    for one_event, two_event in zip(again.events, told.events, strict=True):
+        one_record, two_record = (
+            {name: value for name, value in event.record().items() if name not in seconds}
+            for event in (one_event, two_event)
+        )
+        assert (type(one_event), one_record) == (type(two_event), two_record)
+
+
+# The switches of Table 1.
+
+
+@pytest.fixture(scope="module")
+def cells(problem: Problem, kept: MemoryMemo) -> dict[tuple[bool, bool, str], Told]:
+    """All eight cells: bilevel, OT, and the loss."""
+    grid = itertools.product((True, False), (True, False), ("rank", "regression"))
+    return {
+        (bilevel, transport, loss): choose(
+            problem,
+            tiny_config(
+                rambo={
+                    "utility_model": {
+                        "bilevel": {"enabled": bilevel},
+                        "transport": transport,
+                        "loss": loss,
+                    }
+                }
+            ),
+            kept,
+        )
+        for bilevel, transport, loss in grid
+    }
+
+
+def test_all_eight_cells_choose_a_batch_and_differ(
+    cells: dict[tuple[bool, bool, str], Told], problem: Problem
+) -> None:
+    unlabeled = set(problem.unlabeled.tolist())
+    for told in cells.values():
+        chosen = told.selection.indices.tolist()
+        assert len(set(chosen)) == len(chosen) == 12
+        assert set(chosen) <= unlabeled
+    models = {digest(*told.selection.arrays["u_hat"].values()) for told in cells.values()}
+    assert len(models) == 8
+
+
+def test_the_switches_of_a_cell_are_seen_in_its_events(
+    cells: dict[tuple[bool, bool, str], Told],
+) -> None:
+    for (bilevel, transport, _), told in cells.items():
+        assert len(told.of(HyperStep)) == (6 if bilevel else 0)
+        true = [value for event in told.of(TransportPredicted) for value in event.true]
+        assert len(true) == 2 * (3 + 6 + 12 + 18)
+        assert all(value > 0 for value in true) if transport else set(true) == {0.0}
+        (offline,) = [e for e in told.of(StageStarted) if e.stage == "offline"]
+        assert offline.total == (24 if transport else 14)
+
+
+def test_the_switches_leave_what_comes_before_them_alone(
+    cells: dict[tuple[bool, bool, str], Told],
+) -> None:
+    """Trainings, splits and pairs are the same in all cells, so cells are compared in pairs."""
+    shared = {
+        tuple(e.accuracy for e in told.of(LabeledPoolGrew))
+        + tuple(told.of(UtilitySamplesAdded)[0].utilities)
+        + tuple(size for e in told.of(UtilitySamplesAdded) for size in e.sizes)
+        for told in cells.values()
+    }
+    assert len(shared) == 1
+
+
+def test_attention_pooling_and_every_hypergradient_run_to_the_end(
+    problem: Problem, kept: MemoryMemo
+) -> None:
+    models = set()
+    for pooling, way in (
+        ("attention", "neumann"),
+        ("mean", "unroll"),
+        ("mean", "conjugate-gradient"),
+    ):
+        changes = {"pooling": pooling, "bilevel": {"hypergradient": way}}
+        told = choose(problem, tiny_config(rambo={"utility_model": changes}), kept)
+        assert len(set(told.selection.indices.tolist())) == 12
+        models.add(digest(*told.selection.arrays["u_hat"].values()))
+    assert len(models) == 3
+
+
+def test_frozen_features_serve_in_place_of_pixels(problem: Problem, kept: MemoryMemo) -> None:
+    """A.2: u_hat and OT read the features; f still reads the images, so its fits are found again."""
+    features = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
+    given = dataclasses.replace(problem, features=features)
+    told = choose(given, tiny_config(), kept)
+    assert "elements.layers.0.weight" in told.selection.arrays["u_hat"]
+    assert all(event.cached for event in told.of(ClassifierTrained))
+    moved = dataclasses.replace(problem, features=2 * features)
+    other = choose(moved, tiny_config(), kept)
+    assert digest(*told.selection.arrays["u_hat"].values()) != digest(
+        *other.selection.arrays["u_hat"].values()
+    )
+
+
+def test_the_smallest_problem_there_is(tiny: Prepared, kept: MemoryMemo) -> None:
+    """k = 4 with one image a class, k_1 = 2, b = 1, B = 1: pools of two, subsets of one."""
+    config = tiny_config(
+        k=4,
+        budget=1,
+        acquisition={"batch_size": 1, "filter_size": 1},
+        rambo={"initial_size": 2, "pairs_per_iteration": 2, "offline": {"pairs": 2}},
+    )
+    smallest = experiment.split(config, tiny, 0, None).problem
+    told = choose(smallest, config, kept)
+    assert [event.labeled for event in told.of(LabeledPoolGrew)] == [2, 3, 4]
+    assert len(told.selection.indices) == 1
+    for event in told.of(UtilitySamplesAdded):
+        assert all(0 <= utility <= 1 for utility in event.utilities)
+
+
+def test_samples_are_never_shared_between_two_calls(problem: Problem, kept: MemoryMemo) -> None:
+    """One round, no state: a call in between changes nothing."""
+    one = choose(problem, tiny_config(), kept)
+    choose(problem, tiny_config(budget=5), kept)
+    two = choose(problem, tiny_config(), kept)
+    assert one.selection.indices.tolist() == two.selection.indices.tolist()

@@ -1,0 +1,743 @@
+"""The command line: what it prints, what it refuses, and how it stops."""
+
+import csv
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from rambo import __main__ as command_line
+from rambo import config as configs
+from rambo import worker
+from rambo.errors import DivergedError
+from rambo.export import COLUMNS
+from rambo.store import Run, Workspace
+
+ROOT = Path(__file__).parent.parent
+SMALL = """--k 24 --budget 10 --batch-size 4 --filter-size 12 --initial-size 16 --pairs 3
+    --offline-pairs 3 --seed 5 --trials 2 --strategy rambo margin --set classifier.max_epochs=1
+    --set rambo.offline.ceiling_pairs=1 --set rambo.utility_model.epochs=1
+    --set rambo.utility_model.bilevel.inner_steps=2
+    --set rambo.utility_model.bilevel.terms=2""".split()
+RESULT_KEYS = {
+    "strategy",
+    "seed",
+    "selected",
+    "steps",
+    "validation_accuracy",
+    "test_accuracy",
+    "seconds",
+    "trainings",
+    "cached_trainings",
+}
+
+
+class Answer(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An .npz of 200 grey images of three classes, each a bright band."""
+    rng = np.random.default_rng(11)
+    labels = np.arange(200) % 3
+    images = rng.integers(0, 120, (200, 28, 28), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[9 * label : 9 * label + 9] += 100
+    path = tmp_path_factory.mktemp("data") / "bands.npz"
+    np.savez(path, images=images, labels=labels)
+    return path
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace of the finished run."""
+    return tmp_path_factory.mktemp("home")
+
+
+def environment(home: Path) -> dict[str, str]:
+    return os.environ | {"RAMBO_HOME": str(home)}
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "rambo", *map(str, arguments)]
+
+
+def in_process_of_its_own(home: Path, *arguments: object) -> Answer:
+    """Run `python -m rambo` as a person does."""
+    done = subprocess.run(
+        command(*arguments),
+        cwd=ROOT,
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+Call = Callable[..., Answer]
+
+
+@pytest.fixture
+def call(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Call]:
+    """Return a function that runs a command in this process: the same code, without the imports."""
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def call(*arguments: object, home: Path = home) -> Answer:
+        monkeypatch.setenv("RAMBO_HOME", str(home))
+        capfd.readouterr()
+        try:
+            code = command_line.main([str(argument) for argument in arguments])
+        except SystemExit as exit_:
+            assert isinstance(exit_.code, int)
+            code = exit_.code
+        return Answer(code, *capfd.readouterr())
+
+    yield call
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture(scope="module")
+def finished(home: Path, archive: Path) -> Answer:
+    """What `run --json` answered: two strategies, two trials."""
+    return in_process_of_its_own(
+        home, "run", "--preset", "demo", "--dataset", archive, *SMALL, "--jobs", 1, "--json"
+    )
+
+
+@pytest.fixture(scope="module")
+def told(finished: Answer) -> dict[str, Any]:
+    """The object it printed."""
+    assert finished.code == 0, finished.err
+    shown: dict[str, Any] = json.loads(finished.out)
+    return shown
+
+
+def comparable(told: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the results less times and less what depends on what was found."""
+    left_out = ("seconds", "trainings", "cached_trainings")
+    return [
+        {name: value for name, value in result.items() if name not in left_out}
+        for result in told["results"]
+    ]
+
+
+# A run and what can be asked of it.
+
+
+def test_run_prints_exactly_one_json_object_with_every_documented_key(
+    finished: Answer, told: dict[str, Any], archive: Path
+) -> None:
+    assert len(finished.out.strip().splitlines()) == 1
+    assert "Traceback" not in finished.err
+    assert {"run", "dataset", "config", "results", "ranking"} <= set(told)
+    assert {"inner", "outer", "kendall_tau", "noise_ceiling"} <= set(told["ranking"])
+    assert told["dataset"] == str(archive)
+    assert [(r["strategy"], r["seed"]) for r in told["results"]] == [
+        ("rambo", 5),
+        ("margin", 5),
+        ("rambo", 6),
+        ("margin", 6),
+    ]
+    for result in told["results"]:
+        assert set(result) == RESULT_KEYS
+        assert len(set(result["selected"])) == len(result["selected"]) == 10
+        assert all(0 <= index < 200 for index in result["selected"])
+        rambo = result["strategy"] == "rambo"
+        assert result["steps"] == ([0] * 4 + [1] * 4 + [2] * 2 if rambo else [0] * 10)
+        assert 0 <= result["validation_accuracy"] <= 1
+        assert 0 <= result["test_accuracy"] <= 1
+        stages = {"offline", "pretraining"} if rambo else {"classifier"}
+        assert set(result["seconds"]) == stages | {"acquisition", "evaluation"}
+        assert all(seconds >= 0 for seconds in result["seconds"].values())
+        # 6 offline fits, 2 repeats, f on 16, 20 and 24 labels, the evaluation; f is found by margin
+        counts = (result["trainings"], result["cached_trainings"])
+        assert counts == ((12, 0) if rambo else (1, 1))
+
+
+def test_the_printed_config_is_the_whole_config(told: dict[str, Any], archive: Path) -> None:
+    config = configs.build(told["config"])
+    assert configs.describe(config) == told["config"]
+    assert config.dataset.name == str(archive)
+    assert (config.k, config.budget, config.initial_size) == (24, 10, 16)
+    assert (config.acquisition.batch_size, config.acquisition.filtered) == (4, 12)
+    assert (config.rambo.pairs_per_iteration, config.rambo.offline.pairs) == (3, 3)
+    assert (config.seed, config.trials, config.compute.jobs) == (5, 2, 1)
+    assert config.strategies == ("rambo", "margin")
+
+
+def test_progress_goes_to_standard_error(finished: Answer, told: dict[str, Any]) -> None:
+    for words in (
+        f"run {told['run']}",
+        "offline",
+        "pretraining",
+        "acquisition",
+        "rambo chose 10 images",
+        "margin: test accuracy",
+    ):
+        assert words in finished.err
+
+
+def test_show_json_is_the_object_that_run_printed(call: Call, told: dict[str, Any]) -> None:
+    shown = call("show", told["run"], "--json")
+    assert shown.code == 0
+    assert shown.err == ""
+    assert json.loads(shown.out) == told
+
+
+def test_resuming_a_done_run_prints_it_again(call: Call, told: dict[str, Any]) -> None:
+    again = call("resume", told["run"], "--json")
+    assert again.code == 0
+    assert json.loads(again.out) == told
+    assert again.err == f"run {told['run']}\n"
+
+
+def test_the_table_names_strategies_and_their_accuracies(
+    call: Call, told: dict[str, Any]
+) -> None:
+    table = call("show", told["run"])
+    assert table.code == 0
+    lines = table.out.splitlines()
+    assert lines[0].startswith(f"run {told['run']} on ")
+    for name, line in zip(("rambo", "margin"), lines[2:4], strict=True):
+        own = [r["test_accuracy"] for r in told["results"] if r["strategy"] == name]
+        cells = line.split()
+        assert cells[0] == name
+        assert f"{50 * sum(own):.1f}" in cells
+        assert "+-" in cells  # the standard error over two trials
+        assert cells[-3] == "2"
+
+
+def test_list_stands_newest_first(call: Call, told: dict[str, Any], home: Path) -> None:
+    listed = call("list", "--json")
+    assert listed.code == 0
+    runs = json.loads(listed.out)
+    assert told["run"] in [run["run"] for run in runs]
+    (own,) = [run for run in runs if run["run"] == told["run"]]
+    assert own["status"] == "done"
+    assert (own["k"], own["budget"], own["trials"]) == (24, 10, 2)
+    first = Workspace(home).find(told["run"])
+    time.sleep(0.01)
+    newer = Workspace(home).create(first.config, first.environment)
+    try:
+        after = json.loads(call("list", "--json").out)
+        assert [run["run"] for run in after] == [newer.id, *[run["run"] for run in runs]]
+        assert after[0]["status"] == "queued"
+        table = call("list").out.splitlines()
+        assert [line.split()[0] for line in table] == [run["run"] for run in after]
+    finally:
+        newer.folder.rename(home / ".gone")  # so that no other test sees it
+
+
+def test_an_empty_workspace_lists_nothing_and_is_not_made(call: Call, tmp_path: Path) -> None:
+    empty = call("list", "--json", home=tmp_path / "none")
+    assert (empty.code, json.loads(empty.out), empty.err) == (0, [], "")
+    assert "no runs yet" in call("list", home=tmp_path / "none").out
+    assert not (tmp_path / "none").exists()
+
+
+def test_export_writes_the_selection_in_three_formats(
+    call: Call, told: dict[str, Any], tmp_path: Path
+) -> None:
+    for result in told["results"]:
+        of = ("--strategy", result["strategy"], "--seed", result["seed"])
+        tables: dict[str, list[dict[str, Any]]] = {}
+        for form in ("csv", "jsonl", "json"):
+            out = tmp_path / f"chosen.{form}"
+            answer = call("export", told["run"], "--format", form, "--out", out, *of)
+            assert (answer.code, answer.out) == (0, "")
+            assert answer.err == f"wrote 10 images to {out}\n"
+            text = out.read_text()
+            if form == "csv":
+                tables[form] = list(csv.DictReader(text.splitlines()))
+            elif form == "jsonl":
+                tables[form] = [json.loads(line) for line in text.splitlines()]
+            else:
+                tables[form] = json.loads(text)
+        assert tables["json"] == tables["jsonl"]
+        for table in tables.values():
+            assert [int(row["dataset_index"]) for row in table] == result["selected"]
+            assert [int(row["step"]) for row in table] == result["steps"]
+            assert [int(row["order"]) for row in table] == list(range(1, 11))
+            assert {row["run_id"] for row in table} == {told["run"]}
+            assert {str(row["seed"]) for row in table} == {str(result["seed"])}
+            assert list(table[0]) == list(COLUMNS)
+
+
+def test_export_takes_the_first_strategy_and_trial_where_none_is_named(
+    call: Call, told: dict[str, Any], tmp_path: Path
+) -> None:
+    assert call("export", told["run"], "--format", "json", "--out", tmp_path / "c").code == 0
+    rows = json.loads((tmp_path / "c").read_text())
+    assert [row["dataset_index"] for row in rows] == told["results"][0]["selected"]
+
+
+def test_every_option_reaches_its_field() -> None:
+    """Each option of `run` with a value of its own, read back from the checked config."""
+    words = """run --preset quick --dataset mnist --k 301 --budget 302 --batch-size 31
+        --filter-size 33 --initial-size 34 --pairs 35 --offline-pairs 36 --ot-weight 0.25
+        --loss regression --classifier resnet18 --device cpu --jobs 3 --seed 38 --trials 4
+        --strategy random rambo --no-bilevel --no-ot --set rambo.utility_model.dropout=0.5
+        --set rambo.utility_model.bilevel.hypergradient=unroll""".split()
+    config = configs.build(command_line.settings_from(command_line._parser().parse_args(words)))
+    model = config.rambo.utility_model
+    assert (config.dataset.name, config.k, config.budget) == ("mnist", 301, 302)
+    assert (config.acquisition.batch_size, config.acquisition.filter_size) == (31, 33)
+    assert (config.rambo.initial_size, config.rambo.pairs_per_iteration) == (34, 35)
+    assert (config.rambo.offline.pairs, model.ot_weight, model.loss) == (36, 0.25, "regression")
+    assert (config.classifier.name, config.compute.device, config.compute.jobs) == (
+        "resnet18",
+        "cpu",
+        3,
+    )
+    assert (config.seed, config.trials, config.strategies) == (38, 4, ("random", "rambo"))
+    assert (model.bilevel.enabled, model.transport) == (False, False)
+    assert (model.dropout, model.bilevel.hypergradient) == (0.5, "unroll")
+
+
+def test_what_is_typed_wins_over_the_preset_and_set_over_all() -> None:
+    def config(*words: str) -> configs.Config:
+        arguments = command_line._parser().parse_args(["run", *words])
+        return configs.build(command_line.settings_from(arguments))
+
+    assert config().k == config("--preset", "quick").k == 200
+    demo = config("--preset", "demo")
+    assert (demo.budget, demo.acquisition.batch_size, demo.dataset.name) == (
+        200,
+        20,
+        "fashion-mnist-mini",
+    )
+    assert config("--preset", "demo", "--budget", "7").budget == 7
+    assert config("--budget", "7", "--set", "budget=8").budget == 8
+    assert config("--preset", "paper", "--dataset", "cifar10").k == 2500
+    assert config("--preset", "demo", "--k", "40").initial_size == 10  # k / 4, not the preset's
+    assert config("--set", "dataset.name=mnist").dataset.name == "mnist"
+
+
+# What is refused.
+
+
+def refuse(answer: Answer, *words: object) -> None:
+    """Hold an answer to a refusal: exit 2, one line on standard error, nothing else."""
+    assert answer.code == 2, answer
+    assert answer.out == ""
+    assert answer.err.endswith("\n")
+    line = answer.err[:-1]
+    assert line.isprintable(), answer.err
+    assert "Traceback" not in line
+    assert "unforeseen" not in line
+    assert len(line) < 600
+    for word in words:
+        assert str(word) in line
+
+
+HUGE = "9" * 5000
+BAD_OPTIONS: dict[str, list[str]] = {  # option line -> words of the refusal
+    "--k 2 --initial-size 2": ["k 2 is below the 3 classes", "at least 3"],
+    "--k 1": ["k 1: use at least 2"],
+    "--k 160": ["k 160", "160 images", "at most 159"],
+    "--k 10000000": ["k 10000000: use at most 1000000"],
+    "--k abc": ["k abc: use a whole number"],
+    "--k 24.5": ["k 24.5: use a whole number"],
+    "--k 1e400": ["k 1e400: use a whole number"],
+    "--k nan": ["k nan: use a whole number"],
+    "--k=-5": ["k -5: use at least 2"],
+    f"--k {HUGE}": ["k 999", "whole number"],
+    "--budget 0": ["budget 0: use at least 1"],
+    "--budget 137": ["budget 137", "at most 136"],
+    "--budget inf": ["budget inf: use a whole number"],
+    "--batch-size 13": ["filter_size 12 is below batch_size 13", "at least 13"],
+    "--batch-size 0": ["acquisition.batch_size 0: use at least 1"],
+    "--filter-size 3": ["filter_size 3 is below batch_size 4"],
+    "--initial-size 25": ["rambo.initial_size 25 exceeds k 24"],
+    "--initial-size 1": ["rambo.initial_size 1: use at least 2"],
+    "--pairs 1": ["rambo.pairs_per_iteration 1: use at least 2"],
+    "--offline-pairs 0": ["rambo.offline.pairs 0: use at least 2"],
+    "--ot-weight nan": ["rambo.utility_model.ot_weight nan", "finite"],
+    "--ot-weight 1e400": ["rambo.utility_model.ot_weight 1e400", "finite"],
+    "--ot-weight -1": ["rambo.utility_model.ot_weight -1", "at least 0"],
+    "--loss hinge": ["rambo.utility_model.loss hinge", "rank or regression"],
+    "--classifier vgg": ["classifier.name vgg", "mnistnet"],
+    "--device tpu": ["compute.device tpu", "cpu"],
+    "--jobs 0": ["compute.jobs 0: use at least 1"],
+    "--jobs two": ["compute.jobs two: use a whole number"],
+    "--seed -1": ["seed -1: use at least 0"],
+    "--seed 2147483648": ["seed 2147483648: use less than 2147483648"],
+    "--trials 0": ["trials 0: use at least 1"],
+    "--trials 1e3": ["trials 1e3: use a whole number"],
+    "--strategy nonsense": ["strategy nonsense", "rambo, filter-only, margin, random"],
+    "--strategy rambo nonsense": ["strategy nonsense"],
+    "--strategy rambo rambo": ["names one twice"],
+    "--strategy": ["--strategy"],
+    "--preset nonsense": ["preset nonsense", "demo, quick, paper"],
+    "--preset paper": ["preset paper", "mnist"],
+    "--set nonsense": ["--set nonsense", "PATH=VALUE"],
+    "--set unknown.path=1": ["--set unknown.path", "no field 'unknown'", "dataset"],
+    "--set rambo.nothing=1": ["rambo has no field 'nothing'", "initial_size"],
+    "--set rambo.utility_model.epochs.x=1": ["epochs has no field 'x'"],
+    "--set =1": ["--set"],
+    "--set k=NaN": ["k nan"],
+    "--set k=null": ["k None"],
+    "--set k=true": ["k True"],
+    "--set k=[1]": ["k [1]"],
+    f"--set k={HUGE}": ["k 999"],
+    "--set k=" + "[" * 5000: ["k [[["],
+    "--set classifier.learning_rate=Infinity": ["classifier.learning_rate inf", "finite"],
+    "--set classifier.learning_rate=0": ["classifier.learning_rate 0"],
+    "--set classifier.train_accuracy=1.5": ["classifier.train_accuracy 1.5", "at most 1"],
+    "--set rambo=3": ["rambo 3"],
+    "--set strategies=[]": ["strategies", "name at least one"],
+    "--set strategies=rambo": ["strategies rambo"],
+    "--set rambo=3 --set rambo.initial_size=4": ["rambo 3"],
+    "--set classifier=null --set classifier.name=auto": ["classifier"],
+    "--set rambo.utility_model.extractor=conv2": ["rambo.utility_model.extractor conv2"],
+    "--nonsense 1": ["--nonsense"],
+    "surplus": ["surplus"],
+}
+
+
+@pytest.mark.parametrize("options", BAD_OPTIONS, ids=lambda text: text[:50])
+def test_a_bad_option_is_refused_in_one_line(
+    call: Call, archive: Path, home: Path, options: str
+) -> None:
+    before = {run.id for run in Workspace(home).runs()}
+    answer = call("run", "--dataset", archive, *SMALL, *options.split())
+    refuse(answer, *BAD_OPTIONS[options])
+    assert {run.id for run in Workspace(home).runs()} == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--set", "two\nlines=1"],
+        ["--set", "two\nlines"],
+        ["--set", "k=two\nlines"],
+        ["--k", "two\nlines"],
+        ["--strategy", "two\nlines"],
+        ["--preset", "two\nlines"],
+        ["--dataset", "two\nlines"],
+        ["--dataset", "two\nlines.npz"],
+        ["--dataset", "x" * 100_000 + ".npz"],
+        ["--set", "x" * 100_000 + "=1"],
+        ["--set", "k.\x1b[31m=1"],
+        ["two\nlines"],
+        ["--\x1b[31m"],
+    ],
+    ids=lambda words: ascii(" ".join(words))[1:40],
+)
+def test_odd_characters_and_long_words_are_refused_in_one_line(
+    call: Call, archive: Path, words: list[str]
+) -> None:
+    refuse(call("run", "--dataset", archive, *SMALL, *words))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_device_that_is_not_there_is_refused(call: Call, archive: Path) -> None:
+    refuse(
+        call("run", "--dataset", archive, *SMALL, "--device", "cuda"),
+        "compute.device cuda",
+        "use cpu or auto",
+    )
+
+
+def test_an_unknown_dataset_is_refused_with_those_there_are(call: Call) -> None:
+    refuse(
+        call("run", "--dataset", "nonsense", *SMALL),
+        "dataset nonsense: unknown",
+        "fashion-mnist-mini",
+        ".npz",
+    )
+    refuse(call("run", "--dataset", "", *SMALL), "dataset.name")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"this is no archive",
+        b"PK\x03\x04" + bytes(50),
+        "half",
+        "flipped",
+        "no labels",
+        "one class",
+        "floats",
+        "folder",
+        "missing",
+    ],
+    ids=lambda content: ascii(content)[:20],
+)
+def test_a_bad_npz_file_is_refused_by_name(
+    call: Call, archive: Path, home: Path, tmp_path: Path, content: bytes | str
+) -> None:
+    path = tmp_path / "broken.npz"
+    whole = archive.read_bytes()
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content == "half":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif content == "flipped":
+        middle = len(whole) // 3
+        path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :])
+    elif content == "no labels":
+        np.savez(path, images=np.zeros((50, 28, 28), np.uint8))
+    elif content == "one class":
+        np.savez(path, images=np.zeros((50, 28, 28), np.uint8), labels=np.zeros(50, np.int64))
+    elif content == "floats":
+        np.savez(path, images=np.zeros((50, 28, 28)), labels=np.arange(50) % 3)
+    elif content == "folder":
+        path.mkdir()
+    before = sorted((home / "datasets").iterdir())
+    refuse(call("run", "--dataset", path, *SMALL), "broken.npz")
+    assert sorted((home / "datasets").iterdir()) == before
+
+
+NO_RUN = ["nope", "../x", "..", ".", "", "/etc/passwd", "a" * 10_000, "x\ny", "-", "NOPE", "%2e%2e"]
+
+
+@pytest.mark.parametrize("run", NO_RUN, ids=lambda run: ascii(run)[:20])
+@pytest.mark.parametrize("verb", ["show", "resume", "export"])
+def test_a_run_that_is_not_there_is_refused(
+    call: Call, finished: Answer, tmp_path: Path, verb: str, run: str
+) -> None:
+    more = ["--format", "csv", "--out", tmp_path / "out.csv"] if verb == "export" else []
+    refuse(call(verb, run, *more), "no such run", "rambo list")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["nope", "../nope", "/nope/nope", ""])
+def test_a_run_folder_that_is_not_there_is_refused(
+    call: Call, tmp_path: Path, folder: str
+) -> None:
+    refuse(call("work", tmp_path / folder), "no such run")
+
+
+def test_a_bad_export_is_refused_and_writes_nothing(
+    call: Call, told: dict[str, Any], tmp_path: Path
+) -> None:
+    run, out = told["run"], tmp_path / "out.csv"
+    csv_to = ("--format", "csv", "--out")
+    refuse(call("export", run, "--format", "xml", "--out", out), "--format xml", "csv, jsonl, json")
+    refuse(call("export", run, *csv_to, tmp_path), "this is a folder")
+    refuse(call("export", run, *csv_to, tmp_path / "no" / "o.csv"), "folder does not exist")
+    refuse(call("export", run, *csv_to, out, "--strategy", "random"), "random", "rambo, margin")
+    refuse(call("export", run, *csv_to, out, "--seed", "7"), "seed 7", "5, 6")
+    refuse(call("export", run, *csv_to, out, "--seed", "x"), "seed x: use a whole number")
+    refuse(call("export", run, "--format", "csv"), "--out")
+    refuse(call("export", run, "--out", out), "--format")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_or_unknown_command_is_refused(call: Call) -> None:
+    refuse(call(), "command")
+    refuse(call("nonsense"), "nonsense", "resume")
+    refuse(call("show"), "RUN")
+
+
+def test_a_locked_run_is_refused(call: Call, told: dict[str, Any], home: Path) -> None:
+    run = Workspace(home).find(told["run"])
+    with run.lock():
+        refuse(call("resume", run.id), run.id, "already being worked on")
+    with run.lock():
+        refuse(call("work", run.folder), "already being worked on")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [("--k abc", "k abc: use a whole number"), ("--budget 137", "at most 136")],
+)
+def test_a_refusal_of_a_process_of_its_own(
+    archive: Path, tmp_path: Path, options: str, words: str
+) -> None:
+    """Once before and once after torch is imported: not a word more on any stream."""
+    answer = in_process_of_its_own(
+        tmp_path, "run", "--dataset", archive, *SMALL, *options.split()
+    )
+    # a resume line belongs to started runs only
+    refuse(answer, words)
+
+
+# What goes wrong.
+
+
+def test_an_unforeseen_error_is_one_line_and_its_trace_is_in_the_log(
+    call: Call, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any, **named: Any) -> None:
+        raise ZeroDivisionError("first\nsecond")
+
+    monkeypatch.setattr(worker, "start", fail)
+    answer = call("run", "--dataset", archive, *SMALL, home=tmp_path)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.count("\n") == 1
+    assert "unforeseen ZeroDivisionError: first?second" in answer.err
+    assert "errors.log" in answer.err
+    assert "Traceback" in (tmp_path / "errors.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DivergedError("the loss is not finite; lower classifier.learning_rate 10"), 1),
+        (OSError(errno.ENOSPC, "No space left on device"), 1),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_errors_and_interrupts_have_their_exit_codes(
+    call: Call,
+    archive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    code: int,
+) -> None:
+    def fail(*arguments: Any, **named: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(worker, "start", fail)
+    answer = call("run", "--dataset", archive, *SMALL, home=tmp_path)
+    assert (answer.code, answer.out) == (code, "")
+    assert answer.err.count("\n") == 1
+    assert "Traceback" not in answer.err
+
+
+def test_a_workspace_that_cannot_be_made_is_one_line(
+    call: Call, archive: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for arguments in (["run", "--dataset", archive, *SMALL], ["list"], ["show", "nope"]):
+        answer = call(*arguments, home=tmp_path / "file")
+        assert answer.code in (1, 2)
+        assert answer.out == ""
+        assert answer.err.count("\n") == 1
+        assert "unforeseen" not in answer.err
+
+
+# Stopped, and closed.
+
+
+@pytest.mark.parametrize(
+    ("number", "jobs"), [(signal.SIGTERM, 1), (signal.SIGINT, 2)], ids=["SIGTERM", "SIGINT"]
+)
+def test_a_signal_stops_the_run_and_resume_gives_the_same_result(
+    call: Call, archive: Path, told: dict[str, Any], tmp_path: Path, number: int, jobs: int
+) -> None:
+    """Ctrl-C reaches the whole process group, as in a terminal; SIGTERM the process alone."""
+    process = subprocess.Popen(
+        command("run", "--dataset", archive, "--preset", "demo", *SMALL, "--jobs", jobs, "--json"),
+        cwd=ROOT,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        run = first_run(tmp_path)
+        wait_for(lambda: any(e["kind"] == "ClassifierTrained" for e in run.events()))
+        asked = time.monotonic()
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, err
+    assert time.monotonic() - asked < 10
+    assert out == ""
+    assert err.endswith(f"stopped; `python -m rambo resume {run.id}` goes on\n")
+    for noise in ("Traceback", "Warning", "Exception"):
+        assert noise not in err
+    assert run.status == "stopped"
+    assert not run.locked()
+    resumed = call("resume", run.id, "--json", home=tmp_path)
+    assert resumed.code == 0
+    again = json.loads(resumed.out)
+    assert comparable(again) == comparable(told)
+    assert again["ranking"] == told["ranking"]
+
+
+def first_run(home: Path) -> Run:
+    """Return the one run of a workspace as soon as there is one."""
+    wait_for(lambda: bool(Workspace(home).runs()))
+    (run,) = Workspace(home).runs()
+    return run
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["show"], ["show", "--json"]], ids=" ".join)
+def test_closing_the_output_early_is_no_error(
+    told: dict[str, Any], home: Path, arguments: list[str]
+) -> None:
+    """As `python -m rambo list | head -0`: the reader is gone before a word is written."""
+    asked = [arguments[0], told["run"], *arguments[1:]] if arguments[0] == "show" else arguments
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            command(*asked),
+            cwd=ROOT,
+            env=environment(home),
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        os.close(writer)
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_help_and_small_commands_need_no_torch(tmp_path: Path) -> None:
+    code = """
+import contextlib, io, sys
+from rambo.__main__ import main
+for words in ("-h", "run -h", "list", "list --json", "show nope", "run --k abc", "export -h"):
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as shown:
+        main(words.split())
+    assert shown.getvalue() or "nope" in words or "abc" in words, words
+import os
+heavy = {"torch", "torchvision", "sklearn", "scipy", "ot"} & set(sys.modules)
+assert not heavy, heavy
+assert os.environ["OMP_NUM_THREADS"] == "1"
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_names_every_option(call: Call) -> None:
+    shown = call("run", "-h")
+    assert (shown.code, shown.err) == (0, "")
+    for option in """--preset --dataset --strategy --k --budget --batch-size --filter-size
+        --initial-size --pairs --offline-pairs --ot-weight --no-bilevel --no-ot --loss --classifier
+        --device --jobs --seed --trials --set --json""".split():
+        assert option in shown.out
+    top = call("-h").out
+    for verb in ("run", "resume", "list", "show", "export"):
+        assert verb in top
