@@ -303,16 +303,18 @@ class Ensemble:
             units[place].announce(outcome, emit)
             done()
 
-        missing = []
+        missing: dict[str, list[int]] = {}  # equal units, as of two strategies with one choice, run once
         for place, unit in enumerate(units):
             if (kept := self.memo.get(unit.key)) is not None:
                 finish(place, Outcome(*kept, cached=True))
             else:
-                missing.append(place)
-        missing.sort(key=lambda place: -units[place].cost)
-        for place, record, arrays in self._compute(units, missing):
-            self.memo.put(units[place].key, record, arrays)
-            finish(place, Outcome(record, arrays, cached=False))
+                missing.setdefault(unit.key, []).append(place)
+        first = sorted((places[0] for places in missing.values()), key=lambda p: -units[p].cost)
+        for place, record, arrays in self._compute(units, first):
+            key = units[place].key
+            self.memo.put(key, record, arrays)
+            for equal in missing[key]:
+                finish(equal, Outcome(record, arrays, cached=equal != place))
         return [outcomes[place] for place in range(len(units))]
 
     def predictions(self, unit: FitUnit, outcome: Outcome) -> Predictions:

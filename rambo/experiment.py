@@ -5,6 +5,7 @@ pairs. Labels are revealed after the choice; the test set is read here and nowhe
 """
 
 import dataclasses
+import math
 from collections import Counter
 from typing import Any, Protocol
 
@@ -165,17 +166,20 @@ def split(config: Config, data: Prepared, trial: int, features: Tensor | None) -
 def draw_stratified(pool: Tensor, labels: Tensor, size: int, generator: torch.Generator) -> Tensor:
     """Return `size` indices of `pool`, sorted, classes in proportion (largest remainder).
 
+    Choice: the last image of a class stays in the pool, where a label of it can be bought.
+
     Args:
         pool: `m` indices.
         labels: class ids of all `N`.
-        size: at most `m`.
+        size: at most `m` less the number of classes.
         generator: decides which.
     """
-    counts = labels[pool].bincount().double()
-    ideal = counts * size / len(pool)
-    quota = ideal.floor().long()
-    remainder = (ideal - quota).argsort(descending=True, stable=True)
-    quota[remainder[: size - int(quota.sum())]] += 1
+    counts = labels[pool].bincount()
+    ideal, room = counts.double() * size / len(pool), (counts - 1).clamp(min=0)
+    quota = torch.minimum(ideal.long(), room)
+    while int(quota.sum()) < size:
+        short = torch.where(quota < room, ideal - quota, -math.inf)
+        quota[short.argmax()] += 1
     order = pool[torch.randperm(len(pool), generator=generator)]
     parts = [order[labels[order] == c][:n] for c, n in enumerate(quota.tolist())]
     return torch.cat(parts).sort().values

@@ -142,7 +142,8 @@ def fit_utility_model(
     if bilevel_training:
         model = _fit_bilevel(model, short, long, streams, report)
         if model.config.bilevel.refit:
-            _fit_ordinary(model, whole, streams.child("refit"), None)
+            refitted = dataclasses.replace(report, phase=f"{phase}-refit")
+            _fit_ordinary(model, whole, streams.child("refit"), refitted)
     else:
         _fit_ordinary(model, whole, streams, report)
     model.network.eval()
@@ -195,7 +196,7 @@ class _Report:
 
 
 def _fit_ordinary(
-    model: UtilityModel, task: _Task, streams: Streams, report: _Report | None
+    model: UtilityModel, task: _Task, streams: Streams, report: _Report
 ) -> None:
     """Train on all pairs in minibatches, with Adam and a small fixed weight decay.
 
@@ -216,8 +217,7 @@ def _fit_ordinary(
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
-        if report is not None:
-            report.epoch(epoch)
+        report.epoch(epoch)
 
 
 def _fit_bilevel(

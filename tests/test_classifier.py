@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -81,11 +82,18 @@ def test_it_stops_at_the_first_epoch_above_the_threshold(
     threshold: float,
     epochs: int,
 ) -> None:
-    measured = iter(reached)
-    monkeypatch.setattr(classifier, "accuracy", lambda *arguments: next(measured))
+    train_epoch, done = classifier._train_epoch, 0
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal done
+        done += 1
+        return train_epoch(*arguments)
+
+    monkeypatch.setattr(classifier, "_train_epoch", counted)
+    monkeypatch.setattr(classifier, "accuracy", lambda *arguments: reached[done - 1])
     config = ClassifierConfig(name="mnistnet", max_epochs=4, train_accuracy=threshold)
     stopped = fit(*some(tiny, 0, 4), config)
-    assert stopped.epochs == epochs
+    assert stopped.epochs == done == epochs
     assert stopped.train_accuracy == reached[epochs - 1]
 
 
@@ -194,6 +202,24 @@ def test_accuracy_is_the_share_of_right_guesses_over_all_chunks(
     assert classifier.accuracy(fitted.model, images, (guesses + 1) % 4) == 0.0
 
 
+def test_counting_may_end_early_but_never_on_the_wrong_side_of_the_threshold(
+    tiny: Prepared, fitted: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, _ = some(tiny, 0, 40)
+    guesses = predict(fitted.model, images)[0].argmax(1)
+    for size in (1, 7, 40, 500):
+        monkeypatch.setattr(classifier, "_DECIDING", size)
+        for wrong in (0, 1, 2, 20, 39, 40):
+            labels = guesses.clone()
+            order = torch.randperm(40, generator=torch.Generator().manual_seed(size))[:wrong]
+            labels[order] = (labels[order] + 1) % 4
+            share = (40 - wrong) / 40
+            for above in (0.025, 0.5, 0.95, 0.975, 0.99, 1.0):
+                found = classifier.accuracy(fitted.model, images, labels, above)
+                assert (found > above) == (share > above)
+                assert found == share if share > above else share <= found <= max(above, share)
+
+
 def test_predictions_are_probabilities_and_embeddings_feed_the_head_to_the_same(
     tiny: Prepared, fitted: Fit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +246,7 @@ def test_predictions_are_probabilities_and_embeddings_feed_the_head_to_the_same(
         ((3, 32, 32), "resnet18"),
         ((1, 32, 32), "resnet18"),
         ((1, 28, 27), "resnet18"),
+        ((3, 16, 40), "resnet18"),
     ],
 )
 def test_auto_takes_mnistnet_for_28_by_28_grey_images_only(
@@ -252,3 +279,13 @@ def test_a_bound_answers_the_question_that_was_asked(tiny: Prepared) -> None:
         bound = classifier.accuracy(model, images, labels, above)
         assert (bound > above) == (exact > above)
         assert bound >= exact
+
+
+@pytest.mark.parametrize("name", ["auto", "resnet18"])
+@pytest.mark.parametrize("shape", [(3, 15, 28), (3, 28, 8), (1, 8, 8)])
+def test_images_too_small_for_batch_norm_are_refused(
+    name: Literal["auto", "resnet18"], shape: tuple[int, int, int]
+) -> None:
+    size = " x ".join(map(str, shape))
+    with pytest.raises(DataError, match=rf"classifier\.name resnet18: images are {size};"):
+        resolve(ClassifierConfig(name=name), shape)

@@ -256,6 +256,7 @@ def test_equal_units_of_one_call_are_run_once(
     outcomes = team.run(units, ignore, nothing)
     assert comparable(outcomes[0]) == comparable(outcomes[1])
     assert comparable(outcomes[2]) == comparable(outcomes[3])
+    assert [outcome.cached for outcome in outcomes] == [False, True, False, True]
     assert Counter(unit.key for unit in counted) == {units[0].key: 1, units[2].key: 1}
 
 
