@@ -21,8 +21,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from rambo import config as configs
 from rambo import export, presets, report, store
-from rambo.errors import ConfigError, DivergedError, RamboError, StoreError
-from rambo.errors import RunLockedError, RunNotFoundError
+from rambo.errors import (
+    ConfigError,
+    DivergedError,
+    RamboError,
+    RunLockedError,
+    RunNotFoundError,
+    StoreError,
+)
 
 _FIELDS = {  # command-line option -> dotted path in the config
     "dataset": "dataset.name",

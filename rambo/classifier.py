@@ -103,7 +103,9 @@ def fit_classifier(
         if reached == 1.0:
             break  # nothing is above 1; without this a stop of 1.0 would never come
     if not running and reached < 1.0 and reached <= config.train_accuracy:
-        reached = accuracy(model, images, labels)  # max_epochs stopped it: no bound, the share itself
+        reached = accuracy(
+            model, images, labels
+        )  # max_epochs stopped it: no bound, the share itself
     return Fit(model.eval(), epoch, reached)
 
 

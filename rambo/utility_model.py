@@ -195,9 +195,7 @@ class _Report:
         )
 
 
-def _fit_ordinary(
-    model: UtilityModel, task: _Task, streams: Streams, report: _Report
-) -> None:
+def _fit_ordinary(model: UtilityModel, task: _Task, streams: Streams, report: _Report) -> None:
     """Train on all pairs in minibatches, with Adam and a small fixed weight decay.
 
     Choice: the control for the row "bilevel off" of Table 1, and the offline initialisation.
@@ -288,8 +286,9 @@ def hyper_step(
 ) -> tuple[bilevel.Tensors, bilevel.Tensors, bilevel.Tensors]:
     """Return the hypergradient, and the weights and velocity after T inner steps.
 
-    Source: Section 4.2.1. Choice: Neumann by default: it costs one graph, and with average pooling and a small lambda it points where
-    unrolling points (cosine 0.98 at T = 100; it falls to 0.6 to 0.9 for a strong lambda or the Set Transformer).
+    Source: Section 4.2.1. Choice: Neumann by default: it costs one graph, and with average pooling and a
+    small lambda it points where unrolling points (cosine 0.98 at T = 100; 0.4 to 0.9 for a strong lambda or the
+    Set Transformer).
     """
     descent = bilevel.Descent(config.inner_steps, config.inner_learning_rate, config.momentum)
     if config.hypergradient == "unroll":

@@ -283,9 +283,7 @@ def test_interpolation_reads_the_distances_of_u_hat_as_it_is_before_training(
     labeled, grown = problem.labeled[:14], problem.labeled[:18]
     pairs = draw_pairs(labeled, 3, 4, torch.Generator().manual_seed(0))
     transport = torch.arange(6, dtype=torch.float64)
-    samples = augment_utility_samples(
-        model, problem, labeled, grown, 0.25, 0.75, pairs, transport
-    )
+    samples = augment_utility_samples(model, problem, labeled, grown, 0.25, 0.75, pairs, transport)
     phi = [predict_subsets(model, problem, [s]).embedding[0] for pair in pairs for s in pair]
     to_labeled, to_grown = (
         [float((p - predict_subsets(model, problem, [pool]).embedding[0]).norm()) for p in phi]
@@ -394,9 +392,7 @@ def test_final_figures_are_those_of_the_returned_model(
     predicted = predict_subsets(model, problem, audited.subsets).utility
     ranking = told.selection.ranking
     assert ranking["held_out_pairs"] == 2
-    assert ranking["held_out"] == losses.ranking_accuracy(
-        predicted.view(-1, 2), audited.utilities
-    )
+    assert ranking["held_out"] == losses.ranking_accuracy(predicted.view(-1, 2), audited.utilities)
     assert ranking["kendall_tau"] == losses.kendall_tau(predicted, audited.utilities.flatten())
     last = told.of(RankingAudited)[-1]
     assert (last.accuracy, last.kendall_tau) == (ranking["held_out"], ranking["kendall_tau"])
@@ -483,9 +479,7 @@ def test_pure_u_hat_takes_the_best_of_all_batches(problem: Problem, kept: Memory
 def test_m_equal_to_b_is_margin_sampling_in_order(
     problem: Problem, kept: MemoryMemo, batch: int, budget: int
 ) -> None:
-    config = tiny_config(
-        budget=budget, acquisition={"batch_size": batch, "filter_size": batch}
-    )
+    config = tiny_config(budget=budget, acquisition={"batch_size": batch, "filter_size": batch})
     ours, theirs = (choose(problem, config, kept, name=name) for name in ("rambo", "margin"))
     assert ours.selection.indices.tolist() == theirs.selection.indices.tolist()
     torch.testing.assert_close(

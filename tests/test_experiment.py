@@ -11,7 +11,6 @@ import pytest
 import torch
 from tiny import MemoryMemo, tiny_config
 
-from rambo import experiment
 from rambo.config import Config
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.ensemble import Ensemble, FitUnit
@@ -192,9 +191,7 @@ def test_which_images_are_drawn_is_random() -> None:
     labels = torch.arange(40) % 2
     counts = torch.zeros(40)
     for seed in range(400):
-        drawn = draw_stratified(
-            torch.arange(40), labels, 10, torch.Generator().manual_seed(seed)
-        )
+        drawn = draw_stratified(torch.arange(40), labels, 10, torch.Generator().manual_seed(seed))
         counts[drawn] += 1
     assert (counts - 100).abs().max() < 5 * math.sqrt(400 * 0.25 * 0.75)
 

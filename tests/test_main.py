@@ -209,9 +209,7 @@ def test_resuming_a_done_run_prints_it_again(call: Call, told: dict[str, Any]) -
     assert again.err == f"run {told['run']}\n"
 
 
-def test_the_table_names_strategies_and_their_accuracies(
-    call: Call, told: dict[str, Any]
-) -> None:
+def test_the_table_names_strategies_and_their_accuracies(call: Call, told: dict[str, Any]) -> None:
     table = call("show", told["run"])
     assert table.code == 0
     lines = table.out.splitlines()
@@ -523,9 +521,7 @@ def test_a_run_that_is_not_there_is_refused(
 
 
 @pytest.mark.parametrize("folder", ["nope", "../nope", "/nope/nope", ""])
-def test_a_run_folder_that_is_not_there_is_refused(
-    call: Call, tmp_path: Path, folder: str
-) -> None:
+def test_a_run_folder_that_is_not_there_is_refused(call: Call, tmp_path: Path, folder: str) -> None:
     refuse(call("work", tmp_path / folder), "no such run")
 
 

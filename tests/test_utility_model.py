@@ -156,9 +156,7 @@ def test_lambda_moves_under_bilevel_training_only(
     assert [step.step for step in steps] == [1, 2]
     assert list(steps[-1].log_l2) == names
     assert list(steps[-1].log_l2.values()) == [float(value) for value in tuned.log_l2]
-    moved = {
-        name: abs(float(value) + 6) for name, value in zip(names, tuned.log_l2, strict=True)
-    }
+    moved = {name: abs(float(value) + 6) for name, value in zip(names, tuned.log_l2, strict=True)}
     # RankNet reads differences of utilities, so their common shift has no part in the outer loss.
     assert moved.pop("utility_head.2.bias") == 0
     assert min(moved.values()) > 1e-3
@@ -285,9 +283,7 @@ def test_a_wild_inner_learning_rate_is_a_diverged_fit_that_names_it(
     problem: Problem, samples: UtilitySamples
 ) -> None:
     settings = config(epochs=10, bilevel={"inner_steps": 10, "inner_learning_rate": 10.0})
-    with pytest.raises(
-        DivergedError, match=r"rambo\.utility_model\.bilevel\.inner_learning_rate"
-    ):
+    with pytest.raises(DivergedError, match=r"rambo\.utility_model\.bilevel\.inner_learning_rate"):
         fit(problem, samples, settings, bilevel_training=True)
 
 
@@ -398,9 +394,7 @@ def test_neumann_points_where_unrolling_points(step: Step) -> None:
     inner, outer, weights, velocity, hyper = step
     start = (inner, outer, weights, tuple(map(torch.zeros_like, velocity)), hyper)
     series, unrolled = (
-        torch.stack(
-            hyper_step(*start, config(bilevel={"hypergradient": way, **plain}).bilevel)[0]
-        )
+        torch.stack(hyper_step(*start, config(bilevel={"hypergradient": way, **plain}).bilevel)[0])
         for way in ("neumann", "unroll")
     )
     assert torch.cosine_similarity(series, unrolled, dim=0) > 0.9
@@ -424,9 +418,7 @@ def test_conjugate_gradients_agree_with_a_long_series_where_the_problem_is_conve
     series = bilevel.neumann_hypergradient(
         inner, outer, weights, strong, learning_rate=0.05, terms=300, tolerance=1e-7
     )
-    solved = bilevel.conjugate_gradient_hypergradient(
-        inner, outer, weights, strong, iterations=50
-    )
+    solved = bilevel.conjugate_gradient_hypergradient(inner, outer, weights, strong, iterations=50)
     assert torch.cosine_similarity(torch.stack(series), torch.stack(solved), dim=0) > 0.9
 
 
@@ -434,16 +426,16 @@ def test_conjugate_gradients_agree_with_a_long_series_where_the_problem_is_conve
 
 
 @pytest.fixture(scope="module", params=["mean", "attention"])
-def model(request: pytest.FixtureRequest, problem: Problem, samples: UtilitySamples) -> UtilityModel:
+def model(
+    request: pytest.FixtureRequest, problem: Problem, samples: UtilitySamples
+) -> UtilityModel:
     """A fitted u_hat with either pooling."""
     settings = config(epochs=3, pooling=request.param)
     return fit(problem, samples, settings, bilevel_training=False)
 
 
 def batches_of(problem: Problem, count: int, size: int, seed: int = 0) -> Tensor:
-    order = torch.randperm(
-        len(problem.unlabeled), generator=torch.Generator().manual_seed(seed)
-    )
+    order = torch.randperm(len(problem.unlabeled), generator=torch.Generator().manual_seed(seed))
     return problem.unlabeled[order[: count * size]].view(count, size)
 
 
@@ -507,9 +499,7 @@ def test_subsets_are_read_alike_in_any_order_and_company(
         )
     for row, subset in enumerate(subsets[:3]):  # no padding to a larger neighbour
         alone = predict_subsets(model, problem, [subset])
-        torch.testing.assert_close(
-            alone.utility[0], expected.utility[row], atol=1e-5, rtol=1e-4
-        )
+        torch.testing.assert_close(alone.utility[0], expected.utility[row], atol=1e-5, rtol=1e-4)
 
 
 def test_subsets_and_unions_agree_on_the_same_set(model: UtilityModel, problem: Problem) -> None:

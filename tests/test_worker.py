@@ -139,7 +139,10 @@ def test_the_evidence_of_every_trial_is_kept(reference: Run) -> None:
     assert names == {
         f"trial-{trial}/{strategy}/{artifact}"
         for trial in (0, 1)
-        for strategy, group in (("rambo", ["selection", "u_hat", "pools"]), ("margin", ["selection"]))
+        for strategy, group in (
+            ("rambo", ["selection", "u_hat", "pools"]),
+            ("margin", ["selection"]),
+        )
         for artifact in group
     }
     for result in reference.results():
@@ -401,17 +404,13 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
-@pytest.mark.parametrize(
-    "moment", ["working", pytest.param("starting", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("moment", ["working", pytest.param("starting", marks=pytest.mark.slow)])
 def test_no_worker_process_outlives_a_killed_run(
     reference: Run, tmp_path: Path, moment: str
 ) -> None:
     """`python -m rambo work` with two processes: killed when both work, or as they come up."""
     run = queue(tmp_path, config(compute={"jobs": 2}))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rambo", "work", str(run.folder)], cwd=ROOT
-    )
+    process = subprocess.Popen([sys.executable, "-m", "rambo", "work", str(run.folder)], cwd=ROOT)
     try:
         if moment == "working":
             assert wait_for(lambda: trained(run) >= 2)
@@ -503,9 +502,7 @@ def test_a_nan_loss_fails_the_run_with_one_line_and_resume_goes_on(
     check_same(run, reference)
 
 
-def test_a_single_nan_loss_costs_one_retry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_single_nan_loss_costs_one_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = queue(tmp_path, config(strategies=["margin"], trials=1))
     real, calls = classifier.F.cross_entropy, 0
 

@@ -191,7 +191,7 @@ def test_mutated_npz_files_are_refused_or_harmless(tmp_path, save):
         try:
             found = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
         except DataError as error:
-            assert len(str(error).splitlines()) == 1  # noqa: PT017 - most are refused, not all
+            assert len(str(error).splitlines()) == 1
             refusals += 1
         else:
             assert found.fingerprint == expected  # such as a changed date

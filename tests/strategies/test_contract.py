@@ -132,9 +132,7 @@ def test_same_seed_same_answer_with_and_without_a_memory(
 
 
 @every_strategy
-def test_another_seed_draws_something_else(
-    name: str, problem: Problem, kept: MemoryMemo
-) -> None:
+def test_another_seed_draws_something_else(name: str, problem: Problem, kept: MemoryMemo) -> None:
     """Margin sampling draws nothing: with one f on S_0 it has one answer."""
     config = tiny_config(**QUICK)
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=kept)
@@ -157,7 +155,9 @@ def test_the_inputs_are_left_as_they_were(name: str, problem: Problem, kept: Mem
 
 
 @pytest.fixture(scope="module")
-def scrambled(tiny: Prepared, problem: Problem, tmp_path_factory: pytest.TempPathFactory) -> Problem:
+def scrambled(
+    tiny: Prepared, problem: Problem, tmp_path_factory: pytest.TempPathFactory
+) -> Problem:
     """The same problem over files where every label outside S_0 and S_val is another one."""
     hidden = np.ones(200, dtype=bool)
     hidden[torch.cat([problem.labeled, problem.validation]).numpy()] = False
@@ -176,9 +176,7 @@ def scrambled(tiny: Prepared, problem: Problem, tmp_path_factory: pytest.TempPat
         licence="none needed",
         origin="tests:scrambled",
     )
-    return dataclasses.replace(
-        problem, source=str(other.folder), fingerprint=other.fingerprint
-    )
+    return dataclasses.replace(problem, source=str(other.folder), fingerprint=other.fingerprint)
 
 
 @every_strategy
@@ -198,9 +196,7 @@ def test_labels_nobody_bought_are_not_seen(
 
 
 @every_strategy
-def test_the_test_set_is_never_looked_at(
-    name: str, problem: Problem, kept: MemoryMemo
-) -> None:
+def test_the_test_set_is_never_looked_at(name: str, problem: Problem, kept: MemoryMemo) -> None:
     """Its pixels may be anything: u_hat, OT and the choice stay the same."""
     test = torch.arange(160, 200)
     blank = problem.images.clone()
@@ -225,9 +221,7 @@ def test_evidence_has_one_finite_number_an_image(
 
 
 @every_strategy
-def test_progress_is_told_from_start_to_end(
-    name: str, problem: Problem, kept: MemoryMemo
-) -> None:
+def test_progress_is_told_from_start_to_end(name: str, problem: Problem, kept: MemoryMemo) -> None:
     events: list[Any] = []
     choose(name, problem, kept, emit=events.append)
     started = [event.stage for event in events if isinstance(event, StageStarted)]

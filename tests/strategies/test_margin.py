@@ -32,9 +32,7 @@ def choose(
         monkeypatch.setattr(Ensemble, "predict_pools", lambda self, emit: said)
         config = tiny_config()
         ensemble = Ensemble(problem, config.classifier, seed=0, memo=memo)
-        return STRATEGIES["margin"](
-            problem, budget, config, streams=Streams(0), ensemble=ensemble
-        )
+        return STRATEGIES["margin"](problem, budget, config, streams=Streams(0), ensemble=ensemble)
 
     return choose
 

@@ -42,9 +42,7 @@ def test_every_image_is_as_likely_as_any_other(problem: Problem, memo: MemoryMem
     assert (first - mean).abs().max() < 5 * math.sqrt(mean)
 
 
-def test_a_smaller_budget_is_the_start_of_a_larger_one(
-    problem: Problem, memo: MemoryMemo
-) -> None:
+def test_a_smaller_budget_is_the_start_of_a_larger_one(problem: Problem, memo: MemoryMemo) -> None:
     config = tiny_config()
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=memo)
     ten, twenty = (
