@@ -78,6 +78,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit 2 with one line."""
+        message = configs.shorten(message, 300)  # it may repeat what was typed
         self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
 
 
@@ -163,7 +164,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _resume(arguments: argparse.Namespace) -> int:
     """Go on with a run."""
-    return _work(store.Workspace.from_environment().find(arguments.run), arguments.json)
+    run = store.Workspace.from_environment().find(arguments.run)
+    if run.locked():
+        raise RunLockedError(f"run {run.id} is already being worked on; wait for it or stop it")
+    return _work(run, arguments.json)
 
 
 def _work(run: store.Run, as_json: bool) -> int:
@@ -257,12 +261,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return _COMMANDS[arguments.command](arguments)
+        code = _COMMANDS[arguments.command](arguments)
+        sys.stdout.flush()  # here a closed pipe is handled; at exit it would be a complaint
+        return code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output has gone
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - so that closing it does not fail again
+    except BrokenPipeError:  # the reader of our output has gone: what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except RamboError as error:
         print(f"rambo: {error}", file=sys.stderr)

@@ -233,8 +233,10 @@ def assign(settings: dict[str, Any], path: str, value: Any) -> None:
                 f"choose one of: {known}"
             )
         if not isinstance(target, dict):
+            node_path = ".".join(names[:depth])
             raise ConfigError(
-                f"--set {path}: {'.'.join(names[:depth])} was set to {shorten(target)} before; leave that out"
+                f"--set {shorten(path)}: {shorten(node_path)} was set to {shorten(target)} before; "
+                "leave that out"
             )
         node = fields[name].annotation
         if depth < len(names) - 1:

@@ -100,7 +100,7 @@ def _locate(name: str, root: Path) -> Path:
         if is_file(candidate):
             return candidate
     raise DataError(
-        f"dataset {shorten(name)}: no such file here or below {shorten(root, 200)}; "
+        f"dataset {shorten(name, 200)}: no such file here or below {shorten(root, 200)}; "
         "give the path of an .npz file with images and labels"
     )
 
