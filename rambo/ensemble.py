@@ -14,7 +14,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -312,11 +313,12 @@ class Ensemble:
             else:
                 missing.setdefault(unit.key, []).append(place)
         first = sorted((places[0] for places in missing.values()), key=lambda p: -units[p].cost)
-        for place, record, arrays in self._compute(units, first):
-            key = units[place].key
-            self.memo.put(key, record, arrays)
-            for equal in missing[key]:
-                finish(equal, Outcome(record, arrays, cached=equal != place))
+        with contextlib.closing(self._compute(units, first)) as results:
+            for place, record, arrays in results:
+                key = units[place].key
+                self.memo.put(key, record, arrays)
+                for equal in missing[key]:
+                    finish(equal, Outcome(record, arrays, cached=equal != place))
         return [outcomes[place] for place in range(len(units))]
 
     def predictions(self, unit: FitUnit, outcome: Outcome) -> Predictions:
@@ -341,7 +343,7 @@ class Ensemble:
 
     def _compute(
         self, units: Sequence[Unit], places: Sequence[int]
-    ) -> Iterator[tuple[int, dict[str, Any], dict[str, NDArray[Any]]]]:
+    ) -> Generator[tuple[int, dict[str, Any], dict[str, NDArray[Any]]], None, None]:
         """Yield the results of the units at `places` as they come."""
         if self.jobs == 1 or len(places) < 2:
             for place in places:
@@ -353,7 +355,9 @@ class Ensemble:
             results = parallel(
                 joblib.delayed(_run_unit)(place, units[place], os.getpid()) for place in places
             )
-        yield from results
+        with warnings.catch_warnings():  # a stop drops what is in flight: nothing to warn a person of
+            warnings.filterwarnings("ignore", message=".*still being processed by the workers")
+            yield from results
 
 
 def _run_unit(
