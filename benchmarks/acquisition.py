@@ -57,6 +57,9 @@ def main() -> None:
     seconds = interleaved(
         {
             "embedding pass, once": lambda: embed_elements(model, problem),
+            "greedy step, cached, M = 10 b": lambda: predict_unions(
+                model, elements, problem.labeled, batches[:10]
+            ),
             "greedy step, cached": lambda: predict_unions(
                 model, elements, problem.labeled, batches
             ),
