@@ -355,7 +355,8 @@ class Ensemble:
             results = parallel(
                 joblib.delayed(_run_unit)(place, units[place], os.getpid()) for place in places
             )
-        with warnings.catch_warnings():  # a stop drops what is in flight: nothing to warn a person of
+        with warnings.catch_warnings():
+            # A stop drops what is in flight: nothing to warn a person of.
             warnings.filterwarnings("ignore", message=".*still being processed by the workers")
             yield from results
 
