@@ -119,7 +119,7 @@ class HyperStep(Event):
 
 @dataclasses.dataclass(frozen=True)
 class TransportPredicted(Event):
-    """True and predicted OT distance of every utility sample, in units of the offline mean."""
+    """True and predicted OT distance of every utility sample, in units of the offline mean; true is 0 with OT off."""
 
     phase: str
     true: list[float]
