@@ -103,12 +103,15 @@ def _parser() -> argparse.ArgumentParser:
     export_ = commands.add_parser("export", help="write the chosen images of a run")
     for sub in (resume, show, export_):
         sub.add_argument("run", metavar="RUN")
-    export_.add_argument("--format", required=True, help="csv, jsonl or json")
+    export_.add_argument("--format", required=True, help=", ".join(export.FORMATS))
     export_.add_argument("--out", required=True, metavar="FILE")
     export_.add_argument("--strategy", help="default: the first of the run")
     export_.add_argument("--seed", help="default: the first trial")
     listing = commands.add_parser("list", help="list all runs, newest first")
-    for sub in (run, resume, show, listing):
+    devices = commands.add_parser("devices", help="list the devices that can train")
+    prepare = commands.add_parser("prepare", help="make a dataset ready, as the first run on it does")
+    prepare.add_argument("dataset", metavar="DATASET", help=_HELP["dataset"])
+    for sub in (run, resume, show, listing, devices):
         sub.add_argument("--json", action="store_true", help="print JSON")
     work = commands.add_parser("work", help="work on a run directory, as the app's worker does")
     work.add_argument("folder", metavar="RUN_DIR")
@@ -234,11 +237,38 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _work_folder(arguments: argparse.Namespace) -> int:
     """Work on a run directory without a terminal."""
-    from rambo import worker
-
     folder = Path(arguments.folder)
     run = store.Workspace(folder.absolute().parent).find(folder.name)
-    return 130 if worker.work(run) == "stopped" else 0
+    from rambo import progress, worker
+
+    if run.stop_requested() and not run.locked():  # asked for while torch was imported
+        run.set_status("stopped", "stopped on request; resume it to go on")
+        return 130
+    return 130 if worker.work(run, progress.LogLines()) == "stopped" else 0
+
+
+def _devices(arguments: argparse.Namespace) -> int:
+    """Print the devices of this machine."""
+    from rambo import worker
+
+    found = worker.devices()
+    if arguments.json:
+        print(json.dumps(found))
+    else:
+        for kind, name in found["names"].items():
+            print(f"{kind:<5} {name}{'  (auto)' if kind == found['auto'] else ''}")
+    return 0
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    """Prepare a dataset, downloading it where it has to be."""
+    from rambo import progress
+    from rambo.datasets import catalog
+
+    root = store.Workspace.from_environment().root
+    data = catalog.prepare(arguments.dataset, root, emit=progress.LogLines())
+    print(f"{data.name}: {len(data.labels)} images, {data.num_classes} classes", file=sys.stderr)
+    return 0
 
 
 _COMMANDS = {
@@ -248,6 +278,8 @@ _COMMANDS = {
     "show": _show,
     "export": _export,
     "work": _work_folder,
+    "devices": _devices,
+    "prepare": _prepare,
 }
 
 

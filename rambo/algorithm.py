@@ -14,7 +14,7 @@ from torch import Tensor
 from rambo import losses
 from rambo.acquisition import filter_for, margins, random_chunks, rank_by
 from rambo.config import Config, UtilityModelConfig
-from rambo.ensemble import Ensemble, Outcome, Predictions, TransportUnit
+from rambo.ensemble import Ensemble, FitUnit, Outcome, Predictions, TransportUnit
 from rambo.events import (
     BatchChosen,
     Emit,
@@ -278,12 +278,9 @@ def warm_start(
     for the noise ceiling, the held-out ones among them. OT is solved beside the trainings.
     """
     offline, settings = config.rambo.offline, config.rambo.utility_model
-    pairs = draw_for(problem, problem.labeled, offline.pairs, streams)
+    pairs, units, again = offline_fits(problem, config, streams, ensemble)
     subsets = [subset for pair in pairs for subset in pair]
-    repeated = range(2 * (len(pairs) - min(offline.ceiling_pairs, len(pairs))), len(subsets))
     ground = labeled_ground_cost(problem, settings) if settings.transport else None
-    units = [ensemble.fit(subset, "offline", i) for i, subset in enumerate(subsets)]
-    again = [ensemble.fit(subsets[i], "repeat", i) for i in repeated]
     moves = [TransportUnit(ground, subset) for subset in subsets] if ground else []
     with stage("offline", len(units) + len(again) + len(moves), emit) as advance:
         outcomes = ensemble.run([*units, *again, *moves], emit, advance)
@@ -309,6 +306,18 @@ def warm_start(
     audit(model, problem, held_out, "offline", emit)
     figures = {"noise_ceiling": ceiling, "ceiling_pairs": len(second)}
     return Offline(model, ground, scale, held_out, figures)
+
+
+def offline_fits(
+    problem: Problem, config: Config, streams: Streams, ensemble: Ensemble
+) -> tuple[tuple[Pair, ...], list[FitUnit], list[FitUnit]]:
+    """Return the offline pairs, the trainings that give their true utilities, and the repeated ones."""
+    offline = config.rambo.offline
+    pairs = draw_for(problem, problem.labeled, offline.pairs, streams)
+    subsets = [subset for pair in pairs for subset in pair]
+    repeated = range(2 * (len(pairs) - min(offline.ceiling_pairs, len(pairs))), len(subsets))
+    units = [ensemble.fit(subset, "offline", i) for i, subset in enumerate(subsets)]
+    return pairs, units, [ensemble.fit(subsets[i], "repeat", i) for i in repeated]
 
 
 def split_initial(
@@ -343,15 +352,20 @@ def fit_labeled(
     Returns:
         acc_i; f's predictions if S_i is all of S_0, else None; `2p` OT distances in units of the offline mean.
     """
-    whole = len(labeled) == len(ensemble.problem.labeled)
-    unit = ensemble.fit(labeled, "labeled", iteration, predict=whole)
+    unit = labeled_fit(labeled, iteration, ensemble)
     subsets = [subset for pair in pairs for subset in pair]
     moves = [TransportUnit(offline.ground, s) for s in subsets] if offline.ground else []
     first, *rest = ensemble.run([unit, *moves], emit, lambda: None)
     accuracy = first.record["accuracies"]["validation"]
     emit(LabeledPoolGrew(iteration=iteration, labeled=len(labeled), accuracy=accuracy))
-    predictions = ensemble.predictions(unit, first) if whole else None
+    predictions = ensemble.predictions(unit, first) if len(unit.predicted) else None
     return accuracy, predictions, _distances(rest, len(subsets)) / offline.transport_scale
+
+
+def labeled_fit(labeled: Tensor, iteration: int, ensemble: Ensemble) -> FitUnit:
+    """Return the training of f on S_i; f on all of S_0 is asked for predictions, which the margins need."""
+    whole = len(labeled) == len(ensemble.problem.labeled)
+    return ensemble.fit(labeled, "labeled", iteration, predict=whole)
 
 
 def labeled_ground_cost(problem: Problem, settings: UtilityModelConfig) -> GroundCost:

@@ -8,12 +8,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rambo.config import ClassifierConfig
-from rambo.errors import DataError, DivergedError
+from rambo.errors import DivergedError
 from rambo.networks import CLASSIFIERS, Classifier
 from rambo.seeding import Streams
 
 _CHUNK = 500  # images a forward pass; large enough for full speed, small enough for any memory
-_RESNET_SIDE = 16  # below, batch norm after three halvings meets single pixels
 _DECIDING = 50  # images counted at once where a bound may be enough
 
 
@@ -24,32 +23,6 @@ class Fit:
     model: Classifier
     epochs: int
     train_accuracy: float
-
-
-def resolve(config: ClassifierConfig, shape: tuple[int, int, int]) -> ClassifierConfig:
-    """Return the config with `auto` replaced: MnistNet for 28 x 28 grey images, else ResNet-18.
-
-    Args:
-        config: possibly with name `auto`.
-        shape: `C, H, W` of the images.
-
-    Raises:
-        DataError: the network cannot read such images.
-    """
-    grey, size = shape == (1, 28, 28), " x ".join(map(str, shape))
-    name = config.name
-    if name == "auto":
-        name = "mnistnet" if grey else "resnet18"
-    if name == "mnistnet" and not grey:
-        raise DataError(
-            f"classifier.name mnistnet: images are {size}, not 1 x 28 x 28; use resnet18"
-        )
-    if name == "resnet18" and min(shape[1:]) < _RESNET_SIDE:
-        raise DataError(
-            f"classifier.name resnet18: images are {size}; it needs sides of {_RESNET_SIDE} "
-            "pixels or more, so enlarge the images"
-        )
-    return config.model_copy(update={"name": name})
 
 
 def fit_classifier(

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rambo import classifier
+from rambo.checks import resolve_classifier
 from rambo.config import ClassifierConfig
 from rambo.datasets import prepared
 from rambo.errors import DivergedError
@@ -110,6 +111,20 @@ class FitUnit:
         """Relative length: images to train on, predictions counted as a third of a step each."""
         return 10.0 * len(self.subset) + len(self.predicted)
 
+    @property
+    def evaluated(self) -> int:
+        """How many images the trained classifier is asked about."""
+        return sum(len(indices) for indices, _ in self.measured.values()) + len(self.predicted)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What decides how fast such a unit trains; kept with its seconds, which `plan` learns from."""
+        return {
+            "classifier": self.config.name,
+            "dataset": self.fingerprint,
+            "device": torch.device(self.device).type,
+        }
+
     def run(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Train, measure and predict.
 
@@ -146,6 +161,9 @@ class FitUnit:
             "epochs": fitted.epochs,
             "train_accuracy": fitted.train_accuracy,
             "seconds": time.perf_counter() - started,
+            "size": len(self.subset),
+            "evaluated": self.evaluated,
+            **self.facts,
         }
         return record, arrays
 
@@ -241,7 +259,7 @@ class Ensemble:
         """Resolve the classifier for the problem's images."""
         channels, height, width = problem.images.shape[1:]
         self.problem, self.seed, self.memo = problem, seed, memo
-        self.config = classifier.resolve(config, (channels, height, width))
+        self.config = resolve_classifier(config, (channels, height, width))
         self.device, self.jobs = device, jobs if device == "cpu" else 1
 
     def fit(

@@ -5,6 +5,7 @@ pairs. Labels are revealed after the choice; the test set is read here and nowhe
 """
 
 import dataclasses
+import functools
 import math
 from collections import Counter
 from typing import Any, Protocol
@@ -12,11 +13,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from rambo import classifier
+from rambo.atlas import Shelf, draw
 from rambo.config import Config
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.ensemble import Ensemble, FitUnit, Memo
-from rambo.errors import BudgetError, ConfigError, DataError
 from rambo.events import (
     ClassifierTrained,
     Emit,
@@ -33,7 +33,7 @@ from rambo.strategies import STRATEGIES
 Record = dict[str, Any]
 
 
-class Keeper(Protocol):
+class Keeper(Shelf, Protocol):
     """Where a trial's results go, and where a resumed one finds them."""
 
     def listener(self, trial: int, strategy: str | None) -> Emit:
@@ -72,51 +72,6 @@ class Trial:
         labels = self.problem.labels.clone()
         labels[selection.indices] = self.oracle[selection.indices]
         return labels
-
-
-def check(config: Config, data: Prepared) -> None:
-    """Refuse a config that does not fit the dataset, before anything is written.
-
-    Raises:
-        ConfigError: k is below the number of classes or beyond the pool, or the validation set leaves too little.
-        BudgetError: the budget exceeds what k leaves unlabeled.
-        DataError: a class has no image in the pool, there is no test set, or f cannot read the images.
-    """
-    channels, height, width = data.images.shape[1:]
-    classifier.resolve(config.classifier, (channels, height, width))
-    classes = data.num_classes
-    pool = int((data.roles == POOL).sum())
-    if not (data.roles == VALIDATION).any():
-        size = config.dataset.validation_size
-        if size < classes or size > pool - classes - 1:
-            raise ConfigError(
-                f"dataset.validation_size {size} does not fit {data.name}, which has {pool} training "
-                f"images; use {classes} to {pool - classes - 1}"
-            )
-        pool -= size
-    if config.k < classes:
-        raise ConfigError(
-            f"k {config.k} is below the {classes} classes of {data.name}; use at least {classes}, "
-            "so that every class has a labeled image"
-        )
-    if config.k >= pool:
-        raise ConfigError(
-            f"k {config.k} leaves nothing to choose from: the pool of {data.name} has {pool} images; "
-            f"use at most {pool - 1}"
-        )
-    if config.budget > pool - config.k:
-        raise BudgetError(
-            f"budget {config.budget} exceeds the {pool - config.k} unlabeled images of {data.name} "
-            f"that k {config.k} leaves; lower it to at most {pool - config.k}"
-        )
-    present = set(data.labels[data.roles == POOL].tolist())
-    for label, name in enumerate(data.classes):
-        if label not in present:
-            raise DataError(
-                f"class {name!r} of {data.name} has no image in the pool; remove the class"
-            )
-    if not (data.roles == TEST).any():
-        raise DataError(f"{data.name} has no test images; add some, or let the split make them")
 
 
 def split(config: Config, data: Prepared, trial: int, features: Tensor | None) -> Trial:
@@ -209,13 +164,17 @@ def run_trial(
     ensemble = Ensemble(
         trial.problem, config.classifier, seed=trial.seed, memo=memo, device=device, jobs=jobs
     )
-    pending: dict[str, Record] = {}
+    records: dict[str, Record] = {}
+    weights = config.rambo.utility_model.ground_cost
+    picture = functools.partial(draw, keeper, number, records, ensemble=ensemble, weights=weights)
     for name in config.strategies:
         record = keeper.find(number, name)
         if record is None:
             record = _select(name, trial, number, config, ensemble, keeper)
-        if record.get("test_accuracy") is None:
-            pending[name] = record
+        records[name] = record
+        picture(emit=None)
+    picture(emit=keeper.listener(number, None))
+    pending = {n: record for n, record in records.items() if record.get("test_accuracy") is None}
     if pending:
         _evaluate(pending, trial, number, ensemble, keeper)
 

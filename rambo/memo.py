@@ -5,12 +5,13 @@ Runs in several processes write at once. All of it can be computed again, so dam
 """
 
 import hashlib
+import json
 import re
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,6 +70,45 @@ class Memo:
         except files.RefusedError as error:
             raise StoreError(str(error)) from error
         self._attempt(lambda db: self._insert(db, key, text, data))
+
+    def known(self, keys: Iterable[str]) -> set[str]:
+        """Return those of `keys` that something is kept under; makes nothing where there is no file.
+
+        A cheap look for an estimate: what turns out damaged when it is read will be computed again.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        wanted = list(keys)
+        for key in wanted:
+            _check_key(key)
+        query = "SELECT key FROM utilities WHERE key IN (SELECT value FROM json_each(?))"
+        return {key for (key,) in self._rows(query, json.dumps(wanted))}
+
+    def sample(self, facts: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
+        """Return at most `limit` kept records that hold all `facts`.
+
+        Which ones is as good as random: they lie in the order of their keys, which are hashes.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        # A damaged row may be no JSON; an error in the query would condemn the whole file.
+        held = "AND CASE WHEN json_valid(record) THEN json_extract(record, ?) END = ? "
+        columns = "SELECT key, record, arrays, crc FROM utilities"
+        query = f"{columns} WHERE TRUE {held * len(facts)} LIMIT ?"
+        values = [value for name, fact in facts.items() for value in (f"$.{name}", fact)]
+        records = []
+        for key, text, digest, crc in self._rows(query, *values, limit):
+            with suppress(ValueError):
+                records.append(database.decode(text, crc, key, digest))
+        return records
+
+    def _rows(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
+        """Return the rows of a query; none where there is no file yet."""
+        if not self._path.exists():
+            return []
+        return self._attempt(lambda db: db.execute(query, values).fetchall())
 
     def _find(self, db: sqlite3.Connection, key: str) -> Found | None:
         """Return what a whole row with whole arrays holds."""

@@ -1,6 +1,7 @@
 """Progress bars with ETA on standard error, drawn from events."""
 
 import sys
+import time
 from typing import Any
 
 from tqdm import tqdm
@@ -9,6 +10,7 @@ from rambo.events import (
     BatchChosen,
     Event,
     LabeledPoolGrew,
+    NoiseCeilingMeasured,
     Noticed,
     RankingAudited,
     StageAdvanced,
@@ -70,3 +72,42 @@ class ProgressBars:
     def _line(self, text: str) -> None:
         """Write a line above the bar."""
         tqdm.write(text, file=sys.stderr)
+
+
+class LogLines:
+    """A listener that writes one dated line for what a person would want to read in a log."""
+
+    def __call__(self, event: Event) -> None:
+        """Write what the event says, if it is worth a line."""
+        text = _sentence(event)
+        if text:
+            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+            sys.stderr.flush()
+
+
+def _sentence(event: Event) -> str:
+    """Return a line for the log, or an empty text."""
+    match event:
+        case StageStarted():
+            return f"{event.stage}: {event.total} steps"
+        case StageFinished():
+            return f"{event.stage} done in {event.seconds:.1f} s"
+        case LabeledPoolGrew():
+            return f"f on {event.labeled} labels: accuracy {100 * event.accuracy:.1f} %"
+        case NoiseCeilingMeasured() if event.agreement is not None:
+            return f"two trainings agree on {100 * event.agreement:.0f} % of {event.pairs} pairs"
+        case RankingAudited() if event.accuracy is not None:
+            return (
+                f"{event.phase}: u_hat orders {100 * event.accuracy:.0f} % of "
+                f"{event.pairs} held-out pairs"
+            )
+        case BatchChosen():
+            return f"batch {event.step + 1} of {event.steps}: u_hat {event.utility:.3f}"
+        case StrategySelected():
+            return f"{event.strategy} chose {event.budget} images"
+        case StrategyEvaluated():
+            return f"{event.strategy}: test accuracy {100 * event.test_accuracy:.1f} %"
+        case Noticed():
+            return f"note: {event.message}"
+        case _:
+            return ""

@@ -28,6 +28,7 @@ from rambo.events import Event
 STATUSES = ("queued", "running", "done", "failed", "stopped")
 COMMIT_SECONDS = 0.2
 BALLAST_BYTES = 2**20
+LAUNCH_SECONDS = 30  # what a new process may take to import torch on a busy laptop
 
 _LOCK_SECONDS = 0.1  # a viewer that looks at the lock is in the way for microseconds
 
@@ -62,7 +63,13 @@ class Run(RunFolder):
     @property
     def status(self) -> str:
         """One of `STATUSES`, or `interrupted`: it says running, but its worker is gone."""
-        return self._derived(self._facts()["status"])
+        return self._derived(self._facts())
+
+    @property
+    def worker(self) -> dict[str, Any]:
+        """`pid` of the newest attempt's process and the time a page `launched` it; None where unknown."""
+        facts = self._facts()
+        return {"pid": facts.get("pid"), "launched": facts.get("launched")}
 
     def created(self) -> str:
         """Return when the run was made, ISO 8601 in UTC; a damaged one: when its folder changed."""
@@ -82,7 +89,7 @@ class Run(RunFolder):
         facts: dict[str, Any] = {"config": {}}
         try:
             facts = self._facts()
-            status, message = self._derived(facts["status"]), facts["message"]
+            status, message = self._derived(facts), facts["message"]
         except StoreError as error:
             status, message = "unreadable", str(error).removeprefix(f"run {self.id}: ")
         config = facts["config"]
@@ -177,7 +184,7 @@ class Run(RunFolder):
             files.sweep(self.folder / "artifacts")
             if not self._ballast.exists():  # given up when the disk was full
                 files.write_bytes(self._ballast, os.urandom(BALLAST_BYTES))
-            self._commit(record.put_fact("attempt", attempt))
+            self._commit(record.put_fact("attempt", attempt), record.put_fact("pid", os.getpid()))
             self._attempt = attempt
         return attempt
 
@@ -235,6 +242,24 @@ class Run(RunFolder):
             with self._guard:
                 self._pending.clear()  # a resumed attempt tells them again
                 self._commit(*facts)
+
+    def set_launched(self) -> None:
+        """Write that a worker process was started just now, and forget any stop that was asked for."""
+        self._commit(
+            record.put_fact("status", "queued"),
+            record.put_fact("message", ""),
+            record.put_fact("stop_requested", False),
+            record.put_fact("launched", time.time()),
+            record.put_fact("pid", None),
+        )
+
+    def set_waiting(self, message: str) -> None:
+        """Write that this process waits in line, and why."""
+        self._commit(
+            record.put_fact("status", "queued"),
+            record.put_fact("message", message),
+            record.put_fact("pid", os.getpid()),
+        )
 
     def request_stop(self) -> None:
         """Ask the worker to stop at its next safe point."""
@@ -303,13 +328,24 @@ class Run(RunFolder):
         with self._reading() as db:
             return record.read_facts(db)
 
-    def _derived(self, status: str) -> str:
-        """Return `status`, or `interrupted` for a running one without a worker."""
-        if status != "running" or self.locked():
-            return status
+    def _derived(self, facts: dict[str, Any]) -> str:
+        """Return the status; `interrupted` for one that should have a worker and has none."""
+        if not _lost(facts) or self.locked():
+            return str(facts["status"])
         # The worker may have ended between the two looks: what it wrote last is what counts.
-        status = str(self._facts()["status"])
-        return "interrupted" if status == "running" else status
+        facts = self._facts()
+        return "interrupted" if _lost(facts) and not self.locked() else str(facts["status"])
+
+
+def _lost(facts: dict[str, Any]) -> bool:
+    """Return whether a run without a worker in this state has lost it.
+
+    A queued run may wait for its first worker for ever, or for a launched one for `LAUNCH_SECONDS`.
+    """
+    if facts["status"] == "queued" and facts.get("launched") is not None:
+        waited = facts.get("pid") is not None  # it was in line already
+        return waited or abs(time.time() - facts["launched"]) > LAUNCH_SECONDS
+    return bool(facts["status"] == "running")
 
 
 def write_first(folder: Path, config: dict[str, Any], environment: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from rambo import files
 from rambo.config import shorten
-from rambo.errors import RunNotFoundError, StoreError
+from rambo.errors import RunLockedError, RunNotFoundError, StoreError
 from rambo.memo import Memo
 from rambo.record import dataset_name
 from rambo.run import STATUSES, Run, write_first
@@ -68,28 +68,11 @@ class Workspace:
 
     def runs(self) -> list[Run]:
         """Return all runs, damaged ones too, the newest first."""
-        runs = [Run(self.root / name) for name in self._names()]
+        runs = [Run(self.root / name) for name in self.ids()]
         return sorted(runs, key=lambda run: (run.created(), run.id), reverse=True)
 
-    def find(self, run_id: str) -> Run:
-        """Return the run of that name; what a person typed is compared and never joined to a path.
-
-        Raises:
-            RunNotFoundError: there is none.
-        """
-        names = self._names()
-        if not _RUN_ID.fullmatch(run_id) or run_id not in names:
-            raise RunNotFoundError(
-                f"run {shorten(run_id)}: no such run; `python -m rambo list` shows them"
-            )
-        return Run(self.root / run_id)
-
-    def memo(self) -> Memo:
-        """Return the results that all runs share."""
-        return Memo(self.root)
-
-    def _names(self) -> list[str]:
-        """Return the names of all runs: folders with a record, or with a name as we make them."""
+    def ids(self) -> list[str]:
+        """Return the names of all runs, in no order: folders with a record, or named as we name them."""
         try:
             with os.scandir(self.root) as entries:
                 folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -105,6 +88,40 @@ class Workspace:
             if _RUN_ID.fullmatch(name)
             and (_STAMPED.fullmatch(name) or os.path.lexists(self.root / name / "run.sqlite"))
         ]
+
+    def find(self, run_id: str) -> Run:
+        """Return the run of that name; what a person typed is compared and never joined to a path.
+
+        Raises:
+            RunNotFoundError: there is none.
+        """
+        names = self.ids()
+        if not _RUN_ID.fullmatch(run_id) or run_id not in names:
+            raise RunNotFoundError(
+                f"run {shorten(run_id)}: no such run; `python -m rambo list` shows them"
+            )
+        return Run(self.root / run_id)
+
+    def delete(self, run: Run) -> None:
+        """Delete a run and all that lies in it; what the runs share stays.
+
+        Raises:
+            RunLockedError: a worker is at it.
+            StoreError: it cannot be removed.
+        """
+        if run.locked():
+            raise RunLockedError(f"run {run.id} is being worked on; stop it before you delete it")
+        aside = self.root / f".deleted-{secrets.token_hex(8)}"  # nobody sees it half deleted
+        try:
+            run.folder.rename(aside)
+        except OSError as error:
+            told = files.explain(error, "delete it again")
+            raise StoreError(f"run {run.id} could not be deleted: {told}") from error
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def memo(self) -> Memo:
+        """Return the results that all runs share."""
+        return Memo(self.root)
 
     def _settle(self, draft: Path, slug: str) -> Path:
         """Give a finished draft its name; that of another run, never empty, cannot be taken."""

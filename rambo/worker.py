@@ -7,23 +7,26 @@ goes on where it ended and gives the same result.
 import contextlib
 import dataclasses
 import os
-import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import joblib
+import numpy as np
 import pandas as pd
 import torch
 from joblib.externals.loky import get_reusable_executor
 
-from rambo import __version__, experiment
-from rambo.config import Config, build, describe
+from rambo import experiment
+from rambo.checks import check, wants_features
+from rambo.config import Config, build
 from rambo.datasets import catalog, prepared
 from rambo.datasets.features import frozen_features
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, DataError, RamboError, RunCancelled
 from rambo.events import Emit, Event, Noticed, StageFinished, StageStarted, ignore
+from rambo.line import wait_in_line
 from rambo.pools import Selection
+from rambo.starting import create_run
 from rambo.store import Run, Workspace
 
 _DURABLE = (
@@ -39,31 +42,25 @@ def start(config: Config, workspace: Workspace, listener: Emit = ignore) -> Run:
     Raises:
         RamboError: the config does not fit, the data cannot be had, or the workspace cannot be written.
     """
-    resolve_device(config.compute.device)
-    data = catalog.prepare(config.dataset.name, workspace.root, emit=listener)
-    experiment.check(config, data)
-    _wants_features(config, data)
-    return workspace.create(describe(config), environment(config, data))
-
-
-def environment(config: Config, data: Prepared) -> dict[str, Any]:
-    """Return what a run depends on beside its config: versions, device, classes; no path, host or user."""
     device = resolve_device(config.compute.device)
-    return {
-        "rambo": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if device == "cuda" else device,
-        "cores": joblib.cpu_count(),
-        "threads": 1,
-        "dataset": {
-            "name": data.name,
-            "fingerprint": data.fingerprint,
-            "source": data.source,
-            "licence": data.licence,
-        },
-        "classes": list(data.classes),
-    }
+    data = catalog.prepare(config.dataset.name, workspace.root, emit=listener)
+    return create_run(config, data, workspace, name_device(device))
+
+
+def name_device(device: str) -> str:
+    """Return what people call a torch device: the card's name for CUDA."""
+    return torch.cuda.get_device_name() if device == "cuda" else device
+
+
+def devices() -> dict[str, Any]:
+    """Return `auto` (the device kind it stands for), `names` by kind, and the number of `cores`."""
+    cores = joblib.cpu_count()
+    names = {"cpu": f"CPU, {cores} core{'s' if cores > 1 else ''}"}
+    if torch.cuda.is_available():
+        names["cuda"] = torch.cuda.get_device_name()
+    if torch.backends.mps.is_available():
+        names["mps"] = "Apple GPU"
+    return {"auto": resolve_device("auto"), "names": names, "cores": cores}
 
 
 def resolve_device(name: str) -> str:
@@ -83,7 +80,7 @@ def resolve_device(name: str) -> str:
 
 
 def work(run: Run, listener: Emit = ignore) -> str:
-    """Work on a run until it is done, stopped or failed, and return that status.
+    """Wait in line for the device, work on a run until it is done, stopped or failed, and return that status.
 
     Args:
         run: a queued, stopped, failed or interrupted run; a done one is left as it is.
@@ -97,11 +94,13 @@ def work(run: Run, listener: Emit = ignore) -> str:
         if run.status == "done":
             return "done"
         run.clear_stop()
-        run.begin_attempt()
-        run.set_status("running")
         try:
-            with single_threaded():
-                _work_through(run, listener)
+            device = resolve_device(build(run.config).compute.device)
+            with wait_in_line(run.folder.parent, device, run.id, _Waiting(run, listener)):
+                run.begin_attempt()
+                run.set_status("running")
+                with single_threaded():
+                    _work_through(run, listener)
         except (RunCancelled, KeyboardInterrupt):
             run.set_status("stopped", "stopped on request; resume it to go on")
             return "stopped"
@@ -118,6 +117,22 @@ def work(run: Run, listener: Emit = ignore) -> str:
             raise
         run.set_status("done")
         return "done"
+
+
+class _Waiting:
+    """Tells the run and the listener how many are ahead, and leaves the line where a stop was asked for."""
+
+    def __init__(self, run: Run, listener: Emit) -> None:
+        self.run, self.listener, self.ahead = run, listener, 0
+
+    def __call__(self, ahead: int) -> None:
+        if ahead != self.ahead:
+            self.ahead = ahead
+            message = f"waits for the device: {ahead} ahead"
+            self.run.set_waiting(message)
+            self.listener(Noticed(message))
+        if self.run.stop_requested():
+            raise RunCancelled
 
 
 @contextlib.contextmanager
@@ -146,9 +161,9 @@ def _work_through(run: Run, listener: Emit) -> None:
     device = resolve_device(config.compute.device)
     emit = keeper.listener(None, None)
     data = _open_data(run, config, workspace, emit)
-    experiment.check(config, data)
+    check(config, data)
     features = None
-    if _wants_features(config, data):
+    if wants_features(config, data):
         values, backbone = frozen_features(
             data, config.dataset, data_root=None, device=device, emit=emit
         )
@@ -187,21 +202,6 @@ def _open_data(run: Run, config: Config, workspace: Workspace, emit: Emit) -> Pr
     if data.fingerprint != fingerprint:
         raise DataError(f"{data.name} has changed since this run was made; start a new run")
     return data
-
-
-def _wants_features(config: Config, data: Prepared) -> bool:
-    """Return whether u_hat reads frozen features (A.2) and not pixels (A.1).
-
-    Raises:
-        ConfigError: the convolutional extractor was asked for images it cannot read.
-    """
-    extractor = config.rambo.utility_model.extractor
-    grey = data.images.shape[1:] == (1, 28, 28)
-    if extractor == "conv" and not grey:
-        raise ConfigError(
-            f"rambo.utility_model.extractor conv reads 28 x 28 grey images, not {data.name}; use features"
-        )
-    return "rambo" in config.strategies and (extractor == "features" or not grey)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,6 +246,14 @@ class _RunKeeper:
     def keep_result(self, trial: int, strategy: str, record: dict[str, Any]) -> None:
         """Write the evaluated record."""
         self.run.save_result(trial, strategy, "evaluated", record)
+
+    def has_arrays(self, trial: int, name: str) -> bool:
+        """Return whether a trial's artifact is there."""
+        return self.run.has_artifact(f"trial-{trial}/{name}")
+
+    def keep_arrays(self, trial: int, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write a trial's artifact."""
+        self.run.save_arrays(f"trial-{trial}/{name}", arrays)
 
 
 def _table(selection: Selection) -> pd.DataFrame:

@@ -11,7 +11,8 @@ from tiny import tiny_config
 from torch import Tensor
 
 from rambo import classifier
-from rambo.classifier import Fit, fit_classifier, predict, resolve
+from rambo.checks import resolve_classifier as resolve
+from rambo.classifier import Fit, fit_classifier, predict
 from rambo.config import ClassifierConfig
 from rambo.datasets.prepared import Prepared
 from rambo.errors import DataError, DivergedError

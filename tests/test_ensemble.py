@@ -90,7 +90,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Unit]:
 def test_a_record_holds_what_the_classifier_says(team: Ensemble, problem: Problem) -> None:
     unit = team.fit(problem.labeled, "labeled", predict=True)
     record, arrays = unit.run()
-    assert set(record) == {"accuracies", "epochs", "train_accuracy", "seconds"}
+    measured = {"accuracies", "epochs", "train_accuracy", "seconds"}
+    assert set(record) == measured | {"size", "evaluated", "classifier", "dataset", "device"}
+    assert (record["size"], record["evaluated"]) == (24, 60 + 160)
     assert set(record["accuracies"]) == {"validation"}
     assert record["seconds"] > 0
     assert record["epochs"] == 1

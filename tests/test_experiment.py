@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 import torch
 from tiny import MemoryMemo, tiny_config
 
+from rambo.checks import check
 from rambo.config import Config
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.ensemble import Ensemble, FitUnit
@@ -24,7 +25,7 @@ from rambo.events import (
     StrategyEvaluated,
     StrategySelected,
 )
-from rambo.experiment import Trial, check, draw_stratified, run_trial, split
+from rambo.experiment import Trial, draw_stratified, run_trial, split
 from rambo.pools import UNLABELED, Selection
 
 QUICK: dict[str, Any] = {
@@ -335,6 +336,7 @@ class Desk:
         self.events: list[tuple[int, str | None, Event]] = []
         self.records: dict[tuple[int, str], dict[str, Any]] = {}
         self.selections: dict[tuple[int, str], Selection] = {}
+        self.arrays: dict[tuple[int, str], dict[str, np.ndarray]] = {}
         self.log: list[tuple[str, str]] = []
         self.stop: Callable[[Event], bool] = lambda event: False
 
@@ -359,6 +361,21 @@ class Desk:
     def keep_result(self, trial: int, strategy: str, record: dict[str, Any]) -> None:
         self.log.append(("evaluated", strategy))
         self.records[trial, strategy] = record
+
+    def has_arrays(self, trial: int, name: str) -> bool:
+        return (trial, name) in self.arrays
+
+    def keep_arrays(self, trial: int, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        assert (trial, name) not in self.arrays, "kept twice"
+        self.log.append(("drawn", name))
+        self.arrays[trial, name] = dict(arrays)
+
+    def bytes(self) -> dict[tuple[int, str], dict[str, bytes]]:
+        """Return what is drawn, as bytes."""
+        return {
+            place: {name: array.tobytes() for name, array in arrays.items()}
+            for place, arrays in self.arrays.items()
+        }
 
     def comparable(self) -> dict[tuple[int, str], dict[str, Any]]:
         """Return the records less what depends on speed and on what was found."""
@@ -403,7 +420,10 @@ def test_every_strategy_chooses_before_any_label_is_revealed(
     done: tuple[Desk, MemoryMemo, list[FitUnit]],
 ) -> None:
     desk = done[0]
-    assert desk.log == [("chosen", n) for n in NAMES] + [("evaluated", n) for n in NAMES]
+    expected = [("chosen", "rambo"), ("drawn", "atlas"), ("drawn", "rambo/served")]
+    for name in NAMES[1:]:
+        expected += [("chosen", name), ("drawn", f"{name}/served")]
+    assert desk.log == expected + [("evaluated", n) for n in NAMES]
     roles = [e.role for _, _, e in desk.events if isinstance(e, ClassifierTrained)]
     assert roles[-4:] == ["evaluation"] * 4
     assert "evaluation" not in roles[:-4]
@@ -524,7 +544,7 @@ def test_what_is_kept_is_not_done_again(
     trial: Trial, done: tuple[Desk, MemoryMemo, list[FitUnit]]
 ) -> None:
     desk = Desk()
-    desk.records = dict(done[0].records)
+    desk.records, desk.arrays = dict(done[0].records), dict(done[0].arrays)
     work(trial, desk, MemoryMemo())
     assert desk.events == []
     assert desk.log == []
@@ -551,6 +571,74 @@ def test_a_stopped_trial_goes_on_to_the_same_results(
     before = len(desk.events)
     work(trial, desk, memo)
     assert desk.comparable() == done[0].comparable()
+    assert desk.bytes() == done[0].bytes()
     later = [e for _, _, e in desk.events[before:] if isinstance(e, ClassifierTrained)]
     fits = [record for record, _ in list(memo.kept.values())[kept:] if "accuracies" in record]
     assert sum(not e.cached for e in later) == len(fits)  # nothing kept was trained again
+
+
+# What the pages draw.
+
+
+def test_drawing_changes_no_record_whatever_the_order_of_the_strategies(trial: Trial) -> None:
+    """Random needs no f: the atlas waits for margin's, and margin's training is counted as ever."""
+    desk = work(trial, Desk(), MemoryMemo(), strategies=["random", "margin"])
+    assert [what for what in desk.log if what[0] != "evaluated"] == [
+        ("chosen", "random"),
+        ("chosen", "margin"),
+        ("drawn", "atlas"),
+        ("drawn", "random/served"),
+        ("drawn", "margin/served"),
+    ]
+    counts = {
+        name: (desk.records[0, name]["trainings"], desk.records[0, name]["cached_trainings"])
+        for name in ("random", "margin")
+    }
+    assert counts == {"random": (1, 0), "margin": (2, 0)}
+
+
+def test_where_only_random_runs_f_is_trained_for_the_atlas_and_told_as_the_trials(
+    trial: Trial, done: tuple[Desk, MemoryMemo, list[FitUnit]]
+) -> None:
+    desk = work(trial, Desk(), MemoryMemo(), strategies=["random"])
+    record = desk.records[0, "random"]
+    assert (record["trainings"], record["cached_trainings"]) == (1, 0)
+    told = [
+        (strategy, event.role)
+        for _, strategy, event in desk.events
+        if isinstance(event, ClassifierTrained)
+    ]
+    assert told == [(None, "labeled"), (None, "evaluation")]
+    assert "classifier" not in record["seconds"]
+    for name in ("atlas", "random/served"):
+        assert desk.bytes()[0, name] == done[0].bytes()[0, name]
+
+
+def test_what_is_missing_is_drawn_again_in_the_same_bytes(
+    trial: Trial, done: tuple[Desk, MemoryMemo, list[FitUnit]]
+) -> None:
+    """As after a kill between a choice and its picture."""
+    for gone in ("atlas", "margin/served"):
+        desk = Desk()
+        desk.records, desk.arrays = dict(done[0].records), dict(done[0].arrays)
+        del desk.arrays[0, gone]
+        work(trial, desk, done[1])
+        assert desk.log == [("drawn", gone)]
+        assert desk.events == []
+        assert desk.bytes() == done[0].bytes()
+
+
+def test_the_atlas_shows_what_f_said_to_the_strategies(
+    trial: Trial, done: tuple[Desk, MemoryMemo, list[FitUnit]]
+) -> None:
+    desk = done[0]
+    arrays, selection = desk.arrays[0, "atlas"], desk.selections[0, "margin"]
+    rows = np.searchsorted(arrays["indices"], selection.indices.numpy())
+    guesses = arrays["probabilities"][rows].argmax(1)
+    assert guesses.tolist() == selection.evidence["predicted_class"].tolist()
+    pools = desk.selections[0, "rambo"].arrays["pools"]
+    rows = np.searchsorted(arrays["indices"], pools["indices"].numpy())
+    np.testing.assert_array_equal(arrays["embeddings"][rows], pools["embeddings"].numpy())
+    for name in NAMES:
+        chosen = desk.records[0, name]["selected"]
+        assert desk.arrays[0, f"{name}/served"]["chosen"].tolist() == chosen

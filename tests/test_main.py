@@ -502,9 +502,9 @@ def test_a_bad_npz_file_is_refused_by_name(
         np.savez(path, images=np.zeros((50, 28, 28)), labels=np.arange(50) % 3)
     elif content == "folder":
         path.mkdir()
-    before = sorted((home / "datasets").iterdir())
+    before = sorted((home / "datasets").glob("*"))
     refuse(call("run", "--dataset", path, *SMALL), "broken.npz")
-    assert sorted((home / "datasets").iterdir()) == before
+    assert sorted((home / "datasets").glob("*")) == before
 
 
 NO_RUN = ["nope", "../x", "..", ".", "", "/etc/passwd", "a" * 10_000, "x\ny", "-", "NOPE", "%2e%2e"]

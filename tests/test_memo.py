@@ -261,3 +261,59 @@ def test_kill_9_loses_nothing_that_was_put(memo: Memo, tmp_path: Path) -> None:
             assert record == {"number": number}
             assert arrays["number"] == [number]
     assert memo.notices == []
+
+
+# Questions about many at once.
+
+
+def test_known_keys_are_those_that_were_put(memo: Memo, tmp_path: Path) -> None:
+    root = tmp_path / "ru ns?#"
+    assert memo.known([key(1)]) == set()
+    assert not root.exists()  # a question makes nothing
+    for number in range(0, 60, 3):
+        memo.put(key(number), {"number": number})
+    wanted = [key(number) for number in range(40_000)]  # more than SQLite takes as parameters
+    assert Memo(root).known(wanted) == set(wanted[:60:3])
+    assert Memo(root).known(iter(wanted[:4])) == {wanted[0], wanted[3]}
+    assert memo.known([]) == set()
+    assert "64 hexadecimal digits" in refusal(lambda: memo.known([key(1), "../x"]))
+
+
+def test_a_sample_holds_the_facts_asked_for(memo: Memo, tmp_path: Path) -> None:
+    assert memo.sample({"device": "cpu"}, 9) == []
+    assert not (tmp_path / "ru ns?#").exists()
+    for number in range(20):
+        memo.put(key(number), {"number": number, "device": "cpu" if number % 2 else "cuda"})
+    memo.put(key(20), {"value": 0.5}, {"w": np.ones(2)})
+    memo.put(key(21), {"device": "cpu", "name": 'it\'s "quoted"'})
+    found = memo.sample({"device": "cpu"}, 100)
+    assert sorted(record.get("number", 99) for record in found) == [*range(1, 20, 2), 99]
+    assert len(memo.sample({"device": "cpu"}, 3)) == 3
+    assert memo.sample({"device": "cpu", "name": 'it\'s "quoted"'}, 9) == [memo.get(key(21))[0]]
+    assert memo.sample({"device": "cpu", "name": "other"}, 9) == []
+    assert len(memo.sample({}, 100)) == 22
+
+
+def test_a_damaged_row_is_left_out_of_a_sample_and_condemns_nothing(
+    memo: Memo, tmp_path: Path
+) -> None:
+    for number in range(4):
+        memo.put(key(number), {"number": number, "device": "cpu"})
+    db = sqlite3.connect(tmp_path / "ru ns?#" / "utilities.sqlite")
+    db.execute("UPDATE utilities SET record = '{\"device' WHERE key = ?", (key(0),))
+    forged = '{"number":7,"device":"cpu"}'
+    db.execute("UPDATE utilities SET record = ? WHERE key = ?", (forged, key(1)))
+    db.commit()
+    db.close()
+    assert sorted(r["number"] for r in memo.sample({"device": "cpu"}, 9)) == [2, 3]
+    assert memo.notices == []
+    assert memo.get(key(2)) is not None
+
+
+def test_a_question_to_a_damaged_file_begins_a_new_one(memo: Memo, tmp_path: Path) -> None:
+    memo.put(key(1), {"number": 1})
+    for file in (tmp_path / "ru ns?#").glob("utilities.sqlite?*"):
+        file.unlink()
+    (tmp_path / "ru ns?#" / "utilities.sqlite").write_bytes(b"no database" * 1000)
+    assert memo.known([key(1)]) == set()
+    assert "damaged" in memo.notices[0]

@@ -24,11 +24,13 @@ from tiny import merged, tiny_config, write_tiny
 
 from rambo import __main__ as command_line
 from rambo import classifier, experiment, worker
+from rambo.checks import wants_features
 from rambo.config import Config, describe
 from rambo.datasets import catalog
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, DataError, DivergedError, RamboError, RunLockedError
 from rambo.events import Event, StageStarted, StrategyEvaluated
+from rambo.starting import environment
 from rambo.store import Run, Workspace, summary
 
 ROOT = Path(__file__).parent.parent
@@ -54,7 +56,7 @@ def queue(root: Path, settings: Config | None = None) -> Run:
     """Return a queued run on the tiny dataset in a workspace of its own."""
     settings = settings or config()
     data = write_tiny(root)
-    return Workspace(root).create(describe(settings), worker.environment(settings, data))
+    return Workspace(root).create(describe(settings), environment(data, "cpu"))
 
 
 def artifacts(run: Run) -> dict[str, bytes]:
@@ -137,13 +139,13 @@ def test_a_run_works_until_it_is_done(reference: Run) -> None:
 def test_the_evidence_of_every_trial_is_kept(reference: Run) -> None:
     names = {Path(name).with_suffix("").as_posix() for name in artifacts(reference)}
     assert names == {
-        f"trial-{trial}/{strategy}/{artifact}"
+        f"trial-{trial}/{artifact}"
         for trial in (0, 1)
-        for strategy, group in (
-            ("rambo", ["selection", "u_hat", "pools"]),
-            ("margin", ["selection"]),
+        for artifact in (
+            "atlas",
+            *(f"rambo/{name}" for name in ("selection", "u_hat", "pools", "served")),
+            *(f"margin/{name}" for name in ("selection", "served")),
         )
-        for artifact in group
     }
     for result in reference.results():
         place = f"trial-{result['trial']}/{result['strategy']}"
@@ -637,16 +639,16 @@ def test_frozen_features_are_for_images_that_are_not_28_by_28_grey(
     tiny: Prepared, tmp_path: Path
 ) -> None:
     colour = write_tiny(tmp_path, channels=3, size=16)
-    assert not worker._wants_features(config(), tiny)
-    assert worker._wants_features(config(), colour)
+    assert not wants_features(config(), tiny)
+    assert wants_features(config(), colour)
     asked = config(rambo={"utility_model": {"extractor": "features"}})
-    assert worker._wants_features(asked, tiny)
+    assert wants_features(asked, tiny)
     only_margin = config(strategies=["margin"])
-    assert not worker._wants_features(only_margin, colour)
+    assert not wants_features(only_margin, colour)
     conv = config(rambo={"utility_model": {"extractor": "conv"}})
-    assert not worker._wants_features(conv, tiny)
+    assert not wants_features(conv, tiny)
     with pytest.raises(ConfigError, match=r"rambo\.utility_model\.extractor conv"):
-        worker._wants_features(conv, colour)
+        wants_features(conv, colour)
 
 
 def test_every_number_of_the_record_is_finite(reference: Run) -> None:

@@ -57,6 +57,18 @@ def default_root() -> Path:
     return Path(given) if given else PROJECT / "data" / "downloads"
 
 
+def origin_of(name: str, data_root: Path | None = None) -> str | None:
+    """Return the key by which `prepared.find` knows what `name` stands for, or None: no such dataset or file.
+
+    Reads a whole `.npz` file, which is known by its content.
+    """
+    root = default_root() if data_root is None else data_root
+    try:
+        return f"{name}/{RECIPE}" if name in CATALOG else _archive_origin(_locate(name, root))
+    except (DataError, ValueError):
+        return None
+
+
 def prepare(
     name: str, workspace: Path, *, data_root: Path | None = None, emit: Emit = ignore
 ) -> Prepared:
@@ -81,8 +93,7 @@ def prepare(
         make = functools.partial(_prepare_named, name, root)
     elif name.lower().endswith(".npz"):
         path = _locate(name, root)
-        with refusing(f"file {shorten(path, 200)}", "check that it may be read"):
-            origin = f"npz/{RECIPE}/{file_hash(path)}"  # by content: files change and move
+        origin = _archive_origin(path)
         make = functools.partial(prepare_archive, path)
     else:
         raise DataError(
@@ -103,6 +114,12 @@ def _locate(name: str, root: Path) -> Path:
         f"dataset {shorten(name, 200)}: no such file here or below {shorten(root, 200)}; "
         "give the path of an .npz file with images and labels"
     )
+
+
+def _archive_origin(path: Path) -> str:
+    """Return the key of an `.npz` file: its content, because files change and move."""
+    with refusing(f"file {shorten(path, 200)}", "check that it may be read"):
+        return f"npz/{RECIPE}/{file_hash(path)}"
 
 
 def _reuse(name: str, workspace: Path, origin: str, emit: Emit) -> Prepared | None:

@@ -1,0 +1,7 @@
+"""Home: what RAMBO is, the demo, and all runs."""
+
+from rambo.ui import frame, home
+
+with frame.page("app.py", pick=False):
+    home.show_welcome()
+    home.show_runs()

@@ -1,0 +1,93 @@
+"""What must hold before a run is made: the config fits its dataset. Imports no torch, so pages can ask too."""
+
+from rambo.config import ClassifierConfig, Config
+from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
+from rambo.errors import BudgetError, ConfigError, DataError
+
+_RESNET_SIDE = 16  # below, batch norm after three halvings meets single pixels
+
+
+def check(config: Config, data: Prepared) -> None:
+    """Refuse a config that does not fit the dataset, before anything is written.
+
+    Raises:
+        ConfigError: k is below the number of classes or beyond the pool, or the validation set leaves too little.
+        BudgetError: the budget exceeds what k leaves unlabeled.
+        DataError: a class has no image in the pool, there is no test set, or f cannot read the images.
+    """
+    channels, height, width = data.images.shape[1:]
+    resolve_classifier(config.classifier, (channels, height, width))
+    classes = data.num_classes
+    pool = int((data.roles == POOL).sum())
+    if not (data.roles == VALIDATION).any():
+        size = config.dataset.validation_size
+        if size < classes or size > pool - classes - 1:
+            raise ConfigError(
+                f"dataset.validation_size {size} does not fit {data.name}, which has {pool} training "
+                f"images; use {classes} to {pool - classes - 1}"
+            )
+        pool -= size
+    if config.k < classes:
+        raise ConfigError(
+            f"k {config.k} is below the {classes} classes of {data.name}; use at least {classes}, "
+            "so that every class has a labeled image"
+        )
+    if config.k >= pool:
+        raise ConfigError(
+            f"k {config.k} leaves nothing to choose from: the pool of {data.name} has {pool} images; "
+            f"use at most {pool - 1}"
+        )
+    if config.budget > pool - config.k:
+        raise BudgetError(
+            f"budget {config.budget} exceeds the {pool - config.k} unlabeled images of {data.name} "
+            f"that k {config.k} leaves; lower it to at most {pool - config.k}"
+        )
+    present = set(data.labels[data.roles == POOL].tolist())
+    for label, name in enumerate(data.classes):
+        if label not in present:
+            raise DataError(
+                f"class {name!r} of {data.name} has no image in the pool; remove the class"
+            )
+    if not (data.roles == TEST).any():
+        raise DataError(f"{data.name} has no test images; add some, or let the split make them")
+
+
+def resolve_classifier(config: ClassifierConfig, shape: tuple[int, int, int]) -> ClassifierConfig:
+    """Return the config with `auto` replaced: MnistNet for 28 x 28 grey images, else ResNet-18.
+
+    Args:
+        config: possibly with name `auto`.
+        shape: `C, H, W` of the images.
+
+    Raises:
+        DataError: the network cannot read such images.
+    """
+    grey, size = shape == (1, 28, 28), " x ".join(map(str, shape))
+    name = config.name
+    if name == "auto":
+        name = "mnistnet" if grey else "resnet18"
+    if name == "mnistnet" and not grey:
+        raise DataError(
+            f"classifier.name mnistnet: images are {size}, not 1 x 28 x 28; use resnet18"
+        )
+    if name == "resnet18" and min(shape[1:]) < _RESNET_SIDE:
+        raise DataError(
+            f"classifier.name resnet18: images are {size}; it needs sides of {_RESNET_SIDE} "
+            "pixels or more, so enlarge the images"
+        )
+    return config.model_copy(update={"name": name})
+
+
+def wants_features(config: Config, data: Prepared) -> bool:
+    """Return whether u_hat reads frozen features (A.2) and not pixels (A.1).
+
+    Raises:
+        ConfigError: the convolutional extractor was asked for images it cannot read.
+    """
+    extractor = config.rambo.utility_model.extractor
+    grey = data.images.shape[1:] == (1, 28, 28)
+    if extractor == "conv" and not grey:
+        raise ConfigError(
+            f"rambo.utility_model.extractor conv reads 28 x 28 grey images, not {data.name}; use features"
+        )
+    return "rambo" in config.strategies and (extractor == "features" or not grey)

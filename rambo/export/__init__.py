@@ -1,0 +1,132 @@
+"""The chosen batch for annotators and their tools, as bytes that are the same each time.
+
+`build` makes them, for a download as for a file; `write` puts them in a file, whole or not at all.
+No path, host or user name stands in them, and no true label unless it is asked for.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from rambo import files
+from rambo.config import shorten
+from rambo.errors import ConfigError
+from rambo.export import bundles
+from rambo.export.bundles import IMAGE_URL, Batch, Files
+from rambo.export.evidence import COLUMNS, rows
+from rambo.export.packing import to_zip
+from rambo.export.text import to_csv, to_json, to_jsonl
+from rambo.store import Run
+
+__all__ = ["COLUMNS", "FORMATS", "IMAGE_URL", "Export", "build", "rows", "to_csv", "write"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Format:
+    """How a format is made, and what its file is called."""
+
+    make: Callable[[Batch], bytes]
+    ending: str
+    mime: str
+
+
+def _zipped(make: Callable[[Batch], Files], ending: str) -> _Format:
+    """Return a format that is one zip archive."""
+    return _Format(lambda batch: to_zip(make(batch)), ending, "application/zip")
+
+
+_FORMATS = {
+    "csv": _Format(lambda batch: to_csv(batch.rows), ".csv", "text/csv"),
+    "jsonl": _Format(lambda batch: to_jsonl(batch.rows), ".jsonl", "application/jsonl"),
+    "json": _Format(lambda batch: to_json(batch.rows), ".json", "application/json"),
+    "zip": _zipped(bundles.archive, ".zip"),
+    "label-studio": _zipped(bundles.label_studio, "-label-studio.zip"),
+    "fiftyone": _zipped(bundles.fiftyone, "-fiftyone.zip"),
+    "distil": _zipped(bundles.distil, "-distil.zip"),
+}
+FORMATS = tuple(_FORMATS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """A batch ready to hand over.
+
+    Attributes:
+        data: the bytes; the same run gives the same.
+        name: what to call the file.
+        mime: its media type.
+        count: number of images.
+    """
+
+    data: bytes
+    name: str
+    mime: str
+    count: int
+
+
+def build(
+    run: Run,
+    format: str,
+    strategy: str | None = None,
+    seed: int | None = None,
+    *,
+    truth: bool = False,
+    image_url: str = IMAGE_URL,
+) -> Export:
+    """Return the chosen batch in one of `FORMATS`.
+
+    Args:
+        run: the run.
+        format: `csv`, `jsonl` or `json`, the rows alone; or an archive: `zip` with everything, or
+            what `label-studio`, `fiftyone` or `distil` reads.
+        strategy: the first of the run where not given.
+        seed: that of the first trial where not given.
+        truth: let the rows carry `true_label`.
+        image_url: for Label Studio, what stands before a file name in the URL of an image.
+
+    Raises:
+        ConfigError: an unknown format, strategy or seed.
+        StoreError: nothing is chosen yet, the run is damaged, its dataset is gone, or it does not
+            know the pool positions that `distil` needs.
+    """
+    if format not in FORMATS:
+        raise ConfigError(
+            f"--format {shorten(format)}: unknown; choose one of: {', '.join(FORMATS)}"
+        )
+    batch = Batch(run, rows(run, strategy, seed, truth=truth), image_url)
+    made, first = _FORMATS[format], batch.rows[0]
+    name = f"{run.id}-{first['strategy']}-seed{first['seed']}{made.ending}"
+    return Export(made.make(batch), name, made.mime, len(batch.rows))
+
+
+def write(
+    run: Run,
+    format: str,
+    out: Path,
+    strategy: str | None = None,
+    seed: int | None = None,
+    *,
+    truth: bool = False,
+    image_url: str = IMAGE_URL,
+) -> int:
+    """Write what `build` returns to the file `out` and return the number of images.
+
+    Raises:
+        ConfigError: an unknown format, strategy or seed, or `out` cannot be written.
+        StoreError: as `build`.
+    """
+    export = build(run, format, strategy, seed, truth=truth, image_url=image_url)
+    shown = f"--out {shorten(out)}"
+    try:
+        if out.is_dir():
+            raise ConfigError(f"{shown}: this is a folder; name a file in it")
+        if out.exists() and not out.is_file():
+            raise ConfigError(f"{shown}: this is no ordinary file; name another")
+        if not out.parent.is_dir():
+            raise ConfigError(f"{shown}: its folder does not exist; make it or name another")
+        target = Path(os.path.realpath(out))  # a link keeps pointing at its file
+        files.write_bytes(target, export.data)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ConfigError(f"{shown}: {files.explain(error, 'export again')}") from error
+    return export.count

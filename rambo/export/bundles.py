@@ -1,0 +1,170 @@
+"""The chosen batch as the files that each tool reads. No file name in them derives from user text.
+
+Sources: import formats in the documentation of Label Studio and FiftyOne; DISTIL's `select(budget)`
+returns indices into the unlabeled pool.
+"""
+
+import dataclasses
+import re
+import xml.etree.ElementTree as ET
+from typing import Any
+
+from rambo.errors import StoreError
+from rambo.export import readme
+from rambo.export.evidence import Row, class_names, open_dataset
+from rambo.export.packing import to_npy, to_png
+from rambo.export.text import to_csv, to_json, to_jsonl
+from rambo.record import dataset_name
+from rambo.store import Run
+
+# In two parts: a URL, which the house rule on paths of one machine would take for such a path.
+IMAGE_URL = "/" + "data/local-files/?d=images/"
+
+_ENVIRONMENT = ("rambo", "python", "torch", "device", "cores", "threads")
+_DATASET = ("name", "fingerprint", "source", "licence")
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """What is handed over.
+
+    Attributes:
+        run: the run that chose.
+        rows: of `evidence.rows`.
+        image_url: what stands before a file name in the URL by which Label Studio loads it.
+    """
+
+    run: Run
+    rows: list[Row]
+    image_url: str
+
+
+Files = dict[str, bytes]
+
+
+def archive(batch: Batch) -> Files:
+    """Return everything: images, manifest, the run's settings, indices, and Label Studio's files."""
+    tables = {
+        "manifest.csv": to_csv(batch.rows),
+        "manifest.jsonl": to_jsonl(batch.rows),
+        "run.json": to_json(describe(batch)),
+        "dataset_index.npy": to_npy([row["dataset_index"] for row in batch.rows]),
+        "README.txt": readme.ARCHIVE.encode(),
+    }
+    tool = {f"label-studio/{name}": data for name, data in _label_studio_files(batch).items()}
+    return tables | tool | _images(batch, "images")
+
+
+def label_studio(batch: Batch) -> Files:
+    """Return tasks with f's guesses as predictions, the labeling interface, and the images."""
+    return _label_studio_files(batch) | _images(batch, "images")
+
+
+def fiftyone(batch: Batch) -> Files:
+    """Return a `FiftyOneImageClassificationDataset` without labels, and the manifest beside it."""
+    names = [row["file"].removesuffix(".png") for row in batch.rows]
+    labels = {"classes": class_names(batch.run), "labels": dict.fromkeys(names)}
+    return {
+        "labels.json": to_json(labels),
+        "manifest.jsonl": to_jsonl(batch.rows),
+        "README.txt": readme.FIFTYONE.encode(),
+    } | _images(batch, "data")
+
+
+def distil(batch: Batch) -> Files:
+    """Return the choice as indices into U_0 and into the dataset.
+
+    Raises:
+        StoreError: where the images stand in U_0 is not known.
+    """
+    positions = [row["pool_position"] for row in batch.rows]
+    if None in positions:
+        told = "what the unlabeled pool looked like was not kept, so DISTIL's indices are unknown"
+        way_out = "resume the run if it is not done, or export --format zip for dataset_index.npy"
+        raise StoreError(f"run {batch.run.id}: {told}; {way_out}")
+    return {
+        "pool_position.npy": to_npy(positions),
+        "dataset_index.npy": to_npy([row["dataset_index"] for row in batch.rows]),
+        "README.txt": readme.DISTIL.encode(),
+    }
+
+
+def describe(batch: Batch) -> dict[str, Any]:
+    """Return what made the choice, without host, user or path: settings, versions, dataset."""
+    run, first = batch.run, batch.rows[0]
+    config, environment = run.config, run.environment
+    dataset = environment.get("dataset") or {}
+    kept = {name: environment[name] for name in _ENVIRONMENT if name in environment}
+    about = {name: dataset[name] for name in _DATASET if name in dataset}
+    named = {"name": last_part(dataset_name(config))}  # it may be the path of a user's file
+    return {
+        "run_id": run.id,
+        "created": run.created(),
+        "strategy": first["strategy"],
+        "seed": first["seed"],
+        "images": len(batch.rows),
+        "config": config | {"dataset": (config.get("dataset") or {}) | named},
+        "environment": kept | {"dataset": about, "classes": class_names(run)},
+    }
+
+
+def choices(names: list[str]) -> list[str]:
+    """Return class names as an annotation tool can show and give them back: one line each.
+
+    What cannot be printed, or stand in XML, becomes a space. Where two would then be equal or one
+    empty, all get their number in front.
+    """
+    plain = ["".join(c if c.isprintable() else " " for c in name).split() for name in names]
+    shown = [" ".join(words) for words in plain]
+    if all(shown) and len(set(shown)) == len(shown):
+        return shown
+    return [f"{number}: {name}" for number, name in enumerate(shown)]
+
+
+def _label_studio_files(batch: Batch) -> Files:
+    """Return Label Studio's files without the images."""
+    shown = choices(class_names(batch.run))
+    return {
+        "tasks.json": to_json([_task(row, shown, batch) for row in batch.rows]),
+        "label_config.xml": _label_config(shown),
+        "README.txt": readme.label_studio(batch.image_url == IMAGE_URL).encode(),
+    }
+
+
+def _task(row: Row, shown: list[str], batch: Batch) -> dict[str, Any]:
+    """Return one Label Studio task; the class that f guesses is ticked beforehand, where known."""
+    task = {"data": {"image": batch.image_url + row["file"]} | row}
+    if row["predicted_label"] is None:
+        return task
+    ticked = {
+        "from_name": "label",
+        "to_name": "image",
+        "type": "choices",
+        "value": {"choices": [shown[row["predicted_class"]]]},
+    }
+    prediction = {"model_version": batch.run.id, "score": row["margin"], "result": [ticked]}
+    if row["margin"] is None:
+        del prediction["score"]
+    return task | {"predictions": [prediction]}
+
+
+def _label_config(shown: list[str]) -> bytes:
+    """Return the labeling interface: the image, and one choice of a class."""
+    view = ET.Element("View")
+    ET.SubElement(view, "Image", name="image", value="$image")
+    group = ET.SubElement(view, "Choices", name="label", toName="image", choice="single")
+    for name in shown:
+        ET.SubElement(group, "Choice", value=name)
+    ET.indent(view)
+    return (ET.tostring(view, encoding="unicode") + "\n").encode()
+
+
+def _images(batch: Batch, folder: str) -> Files:
+    """Return the chosen images as PNG files below `folder`."""
+    images = open_dataset(batch.run).images
+    return {f"{folder}/{row['file']}": to_png(images[row["dataset_index"]]) for row in batch.rows}
+
+
+def last_part(name: str) -> str:
+    """Return the last component of what may be a path; the rest is private."""
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1]

@@ -1,0 +1,103 @@
+"""What the README.txt of each hand-over says, in ASCII; nothing of the run stands in it."""
+
+_COLUMNS = """\
+Columns of the manifest, in the order of choice:
+
+  run_id, strategy, seed  what chose the image
+  order                   1, 2, ... in the order of choice
+  step                    the greedy step it was chosen in, from 0
+  dataset_index           row in the dataset, from 0; it also names the image file
+  pool_position           row in the unlabeled pool before the choice, sorted by dataset_index
+  file                    name of the image file
+  margin                  highest less second highest class probability; small means uncertain
+  predicted_class         number of the class that the classifier guesses, from 0
+  predicted_label         name of that class
+  predicted_utility       what the utility model gives the batch of that step; only a ranking
+  true_label              only where it was asked for: the class name that the dataset holds
+
+What is not known is empty in CSV and null in JSON. In CSV an apostrophe stands before text that a
+spreadsheet would run as a formula; JSON has all text as it is.
+"""
+
+ARCHIVE = f"""\
+Images chosen for labeling in one round by RAMBO.
+
+  images/                       the images, lossless PNG
+  manifest.csv, manifest.jsonl  one row for each image
+  run.json                      settings, versions and the fingerprint of the dataset
+  dataset_index.npy             int64 rows in the dataset, in the order of choice
+  label-studio/                 tasks and labeling interface for Label Studio, with a README
+
+{_COLUMNS}"""
+
+FIFTYONE = f"""\
+Images chosen for labeling in one round by RAMBO, for FiftyOne. In this folder:
+
+import json
+from pathlib import Path
+
+import fiftyone as fo
+
+dataset = fo.Dataset.from_dir(
+    dataset_dir=".", dataset_type=fo.types.FiftyOneImageClassificationDataset
+)
+rows = map(json.loads, Path("manifest.jsonl").read_text().splitlines())
+by_file = {{row["file"]: row for row in rows}}
+for sample in dataset.iter_samples(autosave=True):
+    for field, value in by_file[Path(sample.filepath).name].items():
+        if value is not None:
+            sample[field] = value
+session = fo.launch_app(dataset)
+
+The labels in labels.json are null: nobody has given them yet.
+
+{_COLUMNS}"""
+
+DISTIL = """\
+Images chosen for labeling in one round by RAMBO, as DISTIL's strategies return them.
+
+pool_position.npy  int64 rows in the unlabeled pool before the choice, which is sorted by
+                   dataset_index: what select(budget) of a DISTIL strategy returns
+dataset_index.npy  int64 rows in the whole dataset, for the same images
+
+Both are in the order of choice, count from 0, and are read by numpy.load(name).
+"""
+
+_LABEL_STUDIO = """\
+Images chosen for labeling in one round by RAMBO, for Label Studio.
+
+{serving}
+Then, in a new project:
+
+  1. Settings > Labeling Interface > Code: paste label_config.xml.
+{storage}  {last}. Import tasks.json (at most 250,000 tasks and 200 MB at a time).
+
+The class that the classifier guesses is shown as a prediction. Its score is the margin, highest
+less second highest class probability: order the tasks by it to see the least certain first. The
+choices stand in the order of the class numbers, from 0.
+"""
+
+_SERVING = """\
+Label Studio serves the images from the folder that holds images/. Set, where you start it:
+
+  LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true
+  LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=<full path of the folder that holds images/>
+"""
+
+_STORAGE = """\
+  2. Settings > Cloud Storage > Add Source Storage > Local files: the full path of images/ itself.
+     Without this the images are not found. Save it, and do not sync.
+"""
+
+_OWN = "The images are loaded from the address that was given at the export; put images/ there.\n"
+
+
+def label_studio(local: bool) -> str:
+    """Return the README for Label Studio.
+
+    Args:
+        local: the images are served by Label Studio itself, from a folder.
+    """
+    if local:
+        return _LABEL_STUDIO.format(serving=_SERVING, storage=_STORAGE, last=3)
+    return _LABEL_STUDIO.format(serving=_OWN, storage="", last=2)

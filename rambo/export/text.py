@@ -1,0 +1,44 @@
+r"""Rows as CSV, JSON lines and JSON: `\n` after each line, UTF-8.
+
+JSON is exact; CSV guards text that a spreadsheet would run as a formula with a leading apostrophe.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from rambo.export.evidence import COLUMNS, Row
+
+# After a separator too: a spreadsheet of another language splits at `;` or a tab, quotes or not.
+# The last four are the full-width signs, which spreadsheets read as the plain ones.
+_FORMULA = re.compile("(^|[,;|\t\r\n])(?=[-=+@\t\r\n\0\uff1d\uff0b\uff0d\uff20])")
+
+
+def to_csv(table: Sequence[Row]) -> bytes:
+    r"""Return rows as UTF-8 CSV: a header, `\n` after each line, RFC 4180 quoting, None empty."""
+    header = list(table[0]) if table else list(COLUMNS)
+    lines = [header, *([row[name] for name in header] for row in table)]
+    text = "".join(",".join(map(_cell, line)) + "\n" for line in lines)
+    return text.encode("utf-8", "backslashreplace")  # a file name may hold what is no character
+
+
+def _cell(value: Any) -> str:
+    """Return one CSV cell: numbers as they are, text guarded, quoted where it must be."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return repr(value)
+    text = _FORMULA.sub(r"\1'", value)
+    quoted = re.search(r'[",;\t\r\n\0]|^\s|\s$', text)
+    return '"' + text.replace('"', '""') + '"' if quoted else text
+
+
+def to_jsonl(table: Sequence[Row]) -> bytes:
+    """Return rows as JSON lines."""
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in table).encode()
+
+
+def to_json(value: Any) -> bytes:
+    """Return a value as indented JSON."""
+    return (json.dumps(value, allow_nan=False, indent=1) + "\n").encode()

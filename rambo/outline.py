@@ -1,0 +1,91 @@
+"""What a run will do, in plain words: the text beside its costs. Imports no torch."""
+
+from collections.abc import Mapping, Sequence
+
+from rambo.config import Config
+from rambo.costs import Costs
+
+_NAMES = {
+    "rambo": "RAMBO",
+    "filter-only": "filter-only",
+    "margin": "margin sampling",
+    "random": "random choice",
+}
+
+
+def sentence(config: Config, costs: Costs) -> str:
+    """Return what a run will do in a few plain sentences, from the labels it holds to the test."""
+    trial = costs.per_trial
+    parts = [f"You hold {_count(config.k, 'label')}, and {costs.validation:,} more to check with."]
+    if "rambo" in config.strategies:
+        parts += _learning(config, trial)
+    else:
+        parts.append("One classifier is trained on them.")
+    parts += [*_choosing(config, costs), _testing(config)]
+    if costs.trials > 1:
+        parts.append(f"All of this is done {costs.trials:,} times, each time with other labels.")
+    return " ".join(parts)
+
+
+def _learning(config: Config, trial: Mapping[str, int]) -> list[str]:
+    """Return how the utility model is learned."""
+    model, sizes = config.rambo.utility_model, f"from {config.initial_size:,} to {config.k:,}"
+    aim = "which of two sets is better" if model.loss == "rank" else "how good a set is"
+    again = f"; {trial['repeat']:,} of these are trained twice, to see how much is chance"
+    parts = [
+        f"RAMBO will train {_count(trial['offline'], 'classifier')} on random parts of them to learn "
+        f"{aim}{again if trial['repeat'] else ''}.",
+        f"Then it trains {trial['labeled']:,} more while the labels in use grow {sizes}, "
+        f"and improves what it learned {_count(config.slices, 'time')}."
+        if config.slices
+        else "Then it trains one more on all of them.",
+    ]
+    if config.slices and model.bilevel.enabled:
+        parts.append("It learns from small sets and is tuned on large ones (bilevel training).")
+    if model.transport:
+        parts.append("How near a set lies to the checking images is a hint (optimal transport).")
+    return parts
+
+
+def _choosing(config: Config, costs: Costs) -> list[str]:
+    """Return who chooses how many images: RAMBO before the others."""
+    first, *others = sorted(config.strategies, key=lambda name: name != "rambo")
+    pool = f"the {costs.unlabeled:,}" if costs.unlabeled is not None else "the"
+    begin = "Then it" if first == "rambo" else f"{_NAMES[first][0].upper()}{_NAMES[first][1:]}"
+    parts = [
+        f"{begin} chooses {config.budget:,} of {pool} unlabeled images{_steps(config, first)}."
+    ]
+    if others:
+        verb = "chooses" if len(others) == 1 else "each choose"
+        names = _listed([_NAMES[name] for name in others])
+        parts.append(f"To compare, {names} {verb} {config.budget:,} too.")
+    return parts
+
+
+def _testing(config: Config) -> str:
+    """Return how the choices are judged."""
+    each = (
+        "" if len(config.strategies) == 1 else f" for each of the {len(config.strategies)} choices"
+    )
+    total = f"{config.k + config.budget:,}"
+    return f"Last, the new labels are shown, and{each} a classifier is trained on {total} labels and tested."
+
+
+def _steps(config: Config, name: str) -> str:
+    """Return how a strategy spends the budget, in words."""
+    batch, steps = config.acquisition.batch_size, config.greedy_steps
+    if name not in ("rambo", "filter-only") or steps == 1:
+        return " at once"
+    rest = config.budget - (steps - 1) * batch
+    last = f" (the last of {rest:,})" if rest < batch else ""
+    return f" in {steps:,} steps of {batch:,}{last}"
+
+
+def _count(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it needs one."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return `a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,209 @@
+"""What a run will cost on this machine: which of its trainings are kept, and a rate that was measured here.
+
+The trainings are drawn by the very functions the run draws them with, so their keys are the run's own.
+"""
+
+import dataclasses
+import itertools
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import joblib
+import torch
+
+from rambo import algorithm, checks, costs, experiment, outline
+from rambo.config import Config
+from rambo.costs import Costs, DataSizes, Rate, Trainings
+from rambo.datasets import catalog
+from rambo.datasets.prepared import Prepared
+from rambo.ensemble import Ensemble, FitUnit
+from rambo.events import Emit, ignore
+from rambo.memo import Memo
+from rambo.pools import Problem, membership_matrix, union
+from rambo.seeding import Streams
+from rambo.store import Workspace
+from rambo.utility_model import create_utility_model
+
+_FEWEST = 5  # past trainings that make a rate
+_LOOKED_AT = 1000  # past trainings, at most
+_CALIBRATION_SECONDS = 2.0
+_PROBE, _SMALLEST, _LARGEST = 20, 40, 200  # images a calibration trains on
+_PASS_IMAGES, _PASS_PAIRS, _PASS_REPEATS = 500, 50, 3
+_FEATURES = 512  # Choice: the width of ResNet-18's; the time depends little on it
+
+
+def plan(
+    config: Config, workspace: Workspace, listener: Emit = ignore, *, device: str = "cpu"
+) -> dict[str, Any]:
+    """Return what a run of `config` would take now, as JSON types.
+
+    `trainings` counts all classifiers, `known` those whose content is fixed before the start (all but the
+    evaluations), `cached` those of them that were trained before, by any run. `seconds` and `stages` are for what is
+    left; evaluations are taken as not trained yet.
+
+    Args:
+        config: of the run.
+        workspace: whose shared results are looked at, and where the dataset is prepared if it is not.
+        listener: hears what `catalog.prepare` has to say.
+        device: resolved torch device, of the classifiers.
+
+    Raises:
+        RamboError: the config does not fit its dataset, or the data cannot be had.
+    """
+    data = catalog.prepare(config.dataset.name, workspace.root, emit=listener)
+    checks.check(config, data)
+    checks.wants_features(config, data)
+    memo, jobs = workspace.memo(), _jobs(config, device)
+    units = known_fits(config, data, memo, device)
+    cached = memo.known(unit.key for unit in units)
+    whole = costs.count(config, DataSizes.of(config, data))
+    left = remaining(whole, [unit for unit in units if unit.key not in cached])
+    rate = measure_rate(config, data, memo, device)
+    stages = costs.stage_seconds(left, rate, jobs)
+    return {
+        "labels_held": whole.labels_held,
+        "labels_bought": whole.labels_bought,
+        "validation": whole.validation,
+        "unlabeled": whole.unlabeled,
+        "trials": whole.trials,
+        "trainings": whole.total,
+        "per_trial": whole.per_trial,
+        "known": len(units),
+        "cached": len(cached),
+        "seconds": sum(stages.values()),
+        "stages": stages,
+        "rate": dataclasses.asdict(rate),
+        "device": device,
+        "jobs": jobs,
+        "sentence": outline.sentence(config, whole),
+    }
+
+
+def known_fits(config: Config, data: Prepared, memo: Memo, device: str) -> list[FitUnit]:
+    """Return every training of a run whose content is fixed before it starts, trial by trial."""
+    units: list[FitUnit] = []
+    for number in range(config.trials):
+        trial = experiment.split(config, data, number, None)  # features change no classifier
+        ensemble = Ensemble(
+            trial.problem, config.classifier, seed=trial.seed, memo=memo, device=device
+        )
+        if "rambo" in config.strategies:
+            units += _learning_fits(
+                trial.problem, config, Streams(trial.seed).child("rambo"), ensemble
+            )
+        else:
+            units.append(algorithm.labeled_fit(trial.problem.labeled, 0, ensemble))
+    return units
+
+
+def _learning_fits(
+    problem: Problem, config: Config, streams: Streams, ensemble: Ensemble
+) -> Iterator[FitUnit]:
+    """Yield the trainings of Algorithm 1, from the streams that `algorithm.rambo` takes."""
+    _, offline, again = algorithm.offline_fits(problem, config, streams.child("offline"), ensemble)
+    yield from offline
+    yield from again
+    initial, slices = algorithm.split_initial(problem.labeled, config, streams.torch("split"))
+    for i, labeled in enumerate(itertools.accumulate(slices, union, initial=initial)):
+        yield algorithm.labeled_fit(labeled, i, ensemble)
+
+
+def remaining(whole: Costs, missing: list[FitUnit]) -> Costs:
+    """Return the costs of what is left: the `missing` units, the evaluations, and what is never kept.
+
+    Choice: OT is counted as kept in the share in which the offline trainings are: a run solves both at once.
+    """
+    left: dict[str, Trainings] = defaultdict(Trainings)
+    for unit in missing:
+        left[unit.role] += Trainings(1, len(unit.subset), unit.evaluated)
+    trainings = {name: left[name] for name in whole.trainings}
+    trainings["evaluation"] = whole.trainings["evaluation"]
+    drawn = whole.trainings["offline"].count
+    share = trainings["offline"].count / drawn if drawn else 0.0
+    return dataclasses.replace(
+        whole,
+        trainings=trainings,
+        transports=round(whole.transports * share),
+        transport_entries=whole.transport_entries * share,
+    )
+
+
+def measure_rate(config: Config, data: Prepared, memo: Memo, device: str) -> Rate:
+    """Return the rate of this machine: from what was trained here before, else from a calibration of seconds."""
+    problem = experiment.split(config, data, 0, None).problem
+    ensemble = Ensemble(problem, config.classifier, seed=0, memo=memo, device=device)
+    unit = ensemble.fit(problem.labeled, "calibration")
+    past = memo.sample(unit.facts, _LOOKED_AT)
+    if len(past) >= _FEWEST:
+        pace = statistics.median(map(_pace, past))
+        rate = Rate(pace, f"measured on {len(past):,} trainings here")
+    else:
+        rate = Rate(calibrate(ensemble), "calibrated")
+    if "rambo" not in config.strategies:
+        return rate
+    return dataclasses.replace(rate, seconds_per_pass=time_pass(problem, config, data))
+
+
+def calibrate(ensemble: Ensemble) -> float:
+    """Return the seconds per image of one short training.
+
+    Choice: to the end on as many images as about two seconds allow; where that is fewer than 40, one epoch, taken
+    `costs.EPOCHS` times.
+    """
+    labeled, config = ensemble.problem.labeled, ensemble.config
+
+    def run(size: int, epochs: int) -> Mapping[str, Any]:
+        unit = dataclasses.replace(
+            ensemble.fit(labeled[:size], "calibration"),
+            measured={},
+            config=config.model_copy(update={"max_epochs": epochs}),
+        )
+        return unit.run()[0]
+
+    run(_PROBE, 1)  # the first training of a process is slow
+    epochs = min(costs.EPOCHS, config.max_epochs)
+    pace = _pace(run(_PROBE, 1)) * epochs
+    size = min(int(_CALIBRATION_SECONDS / pace), _LARGEST, len(labeled))
+    return _pace(run(size, config.max_epochs)) if size >= _SMALLEST else pace
+
+
+def _pace(record: Mapping[str, Any]) -> float:
+    """Return the seconds per image of a training that was done."""
+    done: float = Trainings(1, record["size"], record["evaluated"]).work
+    return record["seconds"] / done
+
+
+def time_pass(problem: Problem, config: Config, data: Prepared) -> float:
+    """Return the seconds u_hat takes for one image forward and backward, on one core.
+
+    Choice: seconds of this process, not of the clock: so short a look would only see who else is busy right now.
+    """
+    if checks.wants_features(config, data):
+        stand_in = torch.zeros(1, _FEATURES).expand(len(problem.labels), -1)
+        problem = dataclasses.replace(problem, features=stand_in)
+    settings, streams = config.rambo.utility_model, Streams(0)
+    network = create_utility_model(problem, settings, streams).network
+    images = problem.labeled[:_PASS_IMAGES]
+    inputs = problem.network_inputs(images)
+    pairs = algorithm.draw_for(problem, images, _PASS_PAIRS, streams)
+    membership = membership_matrix([subset for pair in pairs for subset in pair], images)
+
+    def step() -> None:
+        network(inputs, membership).utility.sum().backward()
+
+    return min(_seconds(step) for _ in range(_PASS_REPEATS)) / len(images)
+
+
+def _seconds(action: Callable[[], None]) -> float:
+    """Return the CPU seconds that `action` takes."""
+    started = time.process_time()
+    action()
+    return time.process_time() - started
+
+
+def _jobs(config: Config, device: str) -> int:
+    """Return how many trainings run at once, as the worker decides it."""
+    return (config.compute.jobs or joblib.cpu_count()) if device == "cpu" else 1

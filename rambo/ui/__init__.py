@@ -1,0 +1,1 @@
+"""Everything that draws: the pages are thin scripts over these modules. Imports no torch."""

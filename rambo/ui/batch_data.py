@@ -1,0 +1,362 @@
+"""What one strategy chose in one trial, read once and shared by all viewers: the pages Batch and Compare draw it.
+
+    batch = batch_data.load(run, trial, strategy)     # a frozen `Batch`; shared, look and do not touch
+    batch_data.sheet(batch, ids)                      # thumbnails of any images of the dataset
+    batch_data.u_hat(batch)                           # for the what-if
+
+A part that is missing or damaged is None, and `Batch.troubles` says in plain words what that is and the way out.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from rambo import export, neighbours, whatif
+from rambo.datasets.prepared import Prepared
+from rambo.errors import DataError, StoreError
+from rambo.neighbours import UNLABELED_POOL, Atlas
+from rambo.store import Run
+from rambo.ui import readers
+from rambo.ui.components import Sprites, make_sprites
+from rambo.whatif import UHat
+
+Record = dict[str, Any]
+Indices = NDArray[np.int64]
+
+_GREY = 128  # of the tile that stands for an image whose file is gone
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """One greedy step of RAMBO's acquisition, as the event `BatchChosen` has it.
+
+    Attributes:
+        step: j, from 0.
+        chosen: dataset indices of the batch it took.
+        utility: the predicted utility of S_j with that batch.
+        runner_up: of the second best candidate; None with a single one.
+        utilities: of all candidates, in the order they were drawn.
+        candidates: dataset indices of the best few, best first; the first one was taken.
+        candidate_utilities: of those.
+        candidate_margins: mean margin of those.
+    """
+
+    step: int
+    chosen: tuple[int, ...]
+    utility: float
+    runner_up: float | None
+    utilities: tuple[float, ...]
+    candidates: tuple[tuple[int, ...], ...]
+    candidate_utilities: tuple[float, ...]
+    candidate_margins: tuple[float, ...]
+
+    @property
+    def gap(self) -> float | None:
+        """How much the chosen batch is ahead of the runner-up."""
+        return None if self.runner_up is None else self.utility - self.runner_up
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batch:
+    """What a strategy chose in a trial, `B` images in the order of choice; fewer while it still chooses.
+
+    Attributes:
+        run: the run.
+        trial: from 0.
+        strategy: its name.
+        seed: of the trial.
+        classes: class names; guess `i` is the i-th.
+        indices: `B` dataset indices in the order of choice.
+        steps: `B`, the greedy step of each, from 0.
+        margins: `B` float64, by f on S_0; NaN where unknown.
+        guesses: `B`, the class f guesses; -1 where unknown.
+        utilities: `B` float64, u_hat of the batch of that step; NaN for strategies without u_hat.
+        complete: the strategy has spent its budget; False for the picks so far.
+        decisions: RAMBO's greedy steps, in order; empty for other strategies.
+        atlas: what f makes of all images of the trial.
+        served: arrays `chosen`, `validation`, `mass`, `exact` of `rambo.atlas.served`.
+        data: the dataset with pixels and labels.
+        troubles: what is missing or damaged, one sentence each with the way out; plain text, not Markdown.
+    """
+
+    run: Run
+    trial: int
+    strategy: str
+    seed: int
+    classes: tuple[str, ...]
+    indices: Indices
+    steps: Indices
+    margins: NDArray[np.float64]
+    guesses: Indices
+    utilities: NDArray[np.float64]
+    complete: bool
+    decisions: tuple[Decision, ...]
+    atlas: Atlas | None
+    served: dict[str, np.ndarray] | None
+    data: Prepared | None
+    troubles: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """The number of images."""
+        return len(self.indices)
+
+    @property
+    def key(self) -> str:
+        """A short name of (run, trial, strategy), for widget keys and caches."""
+        return f"{self.run.id}/{self.trial}/{self.strategy}"
+
+    def class_name(self, guess: int) -> str:
+        """Return the name of a class, as the dataset has it (not escaped), or `unknown`."""
+        return self.classes[guess] if 0 <= guess < len(self.classes) else "unknown"
+
+    def at(self, index: int) -> int | None:
+        """Return the place of an image in the order of choice, from 0, or None if it was not chosen."""
+        found = np.flatnonzero(self.indices == index)
+        return int(found[0]) if len(found) else None
+
+    def at_step(self, step: int) -> Indices:
+        """Return what greedy step `step` chose, in the order of choice."""
+        chosen: Indices = self.indices[self.steps == step]
+        return chosen
+
+    def labels(self, indices: Iterable[int]) -> list[str] | None:
+        """Return the oracle's class names, or None without the dataset.
+
+        Free to show for S_0 and S_val, whose labels were bought; for all others only behind the oracle's switch.
+        """
+        if self.data is None:
+            return None
+        return [self.class_name(int(self.data.labels[index])) for index in indices]
+
+
+def trials(run: Run) -> list[int]:
+    """Return the numbers of a run's trials."""
+    return list(range(readers.config(run)["trials"]))
+
+
+def strategies(run: Run) -> list[str]:
+    """Return a run's strategies in the config's order."""
+    return list(readers.config(run)["strategies"])
+
+
+def ready(run: Run, trial: int) -> list[str]:
+    """Return the strategies that have spent their budget in a trial, in the config's order."""
+    return [name for name in strategies(run) if readers.has(run, _selection(trial, name))]
+
+
+def load(run: Run, trial: int, strategy: str) -> Batch | None:
+    """Return what a strategy chose, the picks so far while it chooses, or None before its first pick.
+
+    Raises:
+        StoreError: the choice or the run itself is damaged; the message names the way out.
+    """
+    name = _selection(trial, strategy)
+    complete = readers.has(run, name)
+    picks = readers.of_kind(readers.events(run), "BatchChosen", trial=trial, strategy=strategy)
+    if not complete and not picks:
+        return None
+    artifacts = [name, f"trial-{trial}/atlas", f"trial-{trial}/{strategy}/served"]
+    stamp = (_stamp(run, artifacts), complete, picks[-1]["seq"] if picks else 0)
+    return _load(str(run.folder), run.created(), trial, strategy, stamp, _run=run, _picks=picks)
+
+
+def u_hat(batch: Batch) -> UHat | None:
+    """Return the trained u_hat of the batch's trial; None for other strategies, old runs, or while it chooses.
+
+    Raises:
+        StoreError: an artifact is damaged.
+    """
+    names = [f"trial-{batch.trial}/rambo/{part}" for part in ("pools", "u_hat", "selection")]
+    if batch.strategy != "rambo" or not batch.complete:
+        return None
+    if not all(readers.has(batch.run, name) for name in names):
+        return None
+    return _u_hat(str(batch.run.folder), batch.trial, _stamp(batch.run, names), _run=batch.run)
+
+
+def sheet(batch: Batch, ids: Sequence[int] | None = None) -> Sprites:
+    """Return thumbnails of any images of the dataset, by default of the batch in the order of choice.
+
+    Without the dataset every tile is grey. Cached: the same ids in the same order give the same object.
+
+    Args:
+        batch: whose dataset is meant.
+        ids: distinct dataset indices, at most some thousands.
+    """
+    wanted = tuple(int(item) for item in (batch.indices if ids is None else ids))
+    known = batch.data.fingerprint if batch.data is not None else ""
+    return _sheet(known, wanted, _data=batch.data)
+
+
+def margins_of(atlas: Atlas) -> NDArray[np.float32]:
+    """Return the margin of every row of an atlas."""
+    return neighbours.margins(atlas.probabilities)
+
+
+def pool_margins(atlas: Atlas) -> NDArray[np.float32]:
+    """Return the margins of the unlabeled pool U_0, the smallest first."""
+    return np.sort(margins_of(atlas)[atlas.pool == UNLABELED_POOL])
+
+
+def _selection(trial: int, strategy: str) -> str:
+    return f"trial-{trial}/{strategy}/selection"
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _load(
+    folder: str,
+    created: str,
+    trial: int,
+    strategy: str,
+    stamp: Any,
+    *,
+    _run: Run,
+    _picks: list[Record],
+) -> Batch:
+    """Return the batch; all but the last two arguments are the key of the cache."""
+    troubles: list[str] = []
+    atlas = _atlas(_run, trial, troubles)
+    decisions = tuple(_decision(pick) for pick in _picks)
+    complete = readers.has(_run, _selection(trial, strategy))
+    seed = readers.config(_run)["seed"] + trial
+    rows = _rows(_run, trial, strategy, seed) if complete else _so_far(decisions, atlas)
+    if complete and strategy == "rambo" and not decisions:
+        troubles.append("The greedy steps of this run were not recorded, so they cannot be shown.")
+    return Batch(
+        run=_run,
+        trial=trial,
+        strategy=strategy,
+        seed=seed,
+        classes=tuple(str(name) for name in readers.environment(_run).get("classes") or ()),
+        indices=np.array([row["dataset_index"] for row in rows], np.int64),
+        steps=np.array([row["step"] for row in rows], np.int64),
+        margins=_known(rows, "margin", np.nan),
+        guesses=_known(rows, "predicted_class", -1).astype(np.int64),
+        utilities=_known(rows, "predicted_utility", np.nan),
+        complete=complete,
+        decisions=decisions,
+        atlas=atlas,
+        served=_served(_run, trial, strategy, len(rows)) if complete else None,
+        data=_data(_run, troubles),
+        troubles=tuple(troubles) if complete else (),
+    )
+
+
+def _rows(run: Run, trial: int, strategy: str, seed: int) -> list[Record]:
+    """Return what exports have of each chosen image; without a readable atlas what the strategy kept."""
+    try:
+        return export.rows(run, strategy, seed)
+    except StoreError:
+        kept = readers.selection(run, trial, strategy)  # raises where this is what is damaged
+        kept = kept.sort_values("order", kind="stable").astype(object)
+        return kept.where(kept.notna(), None).to_dict("records")
+
+
+def _so_far(decisions: Sequence[Decision], atlas: Atlas | None) -> list[Record]:
+    """Return the picks of the steps made so far."""
+    rows = [
+        {"dataset_index": index, "step": decision.step, "predicted_utility": decision.utility}
+        for decision in decisions
+        for index in decision.chosen
+    ]
+    if atlas is None:
+        return rows
+    places = atlas.rows([row["dataset_index"] for row in rows])
+    margins, guesses = margins_of(atlas)[places], atlas.guesses[places]
+    seen = zip(rows, margins.tolist(), guesses.tolist(), strict=True)
+    return [row | {"margin": margin, "predicted_class": guess} for row, margin, guess in seen]
+
+
+def _known(rows: Sequence[Record], name: str, unknown: float) -> NDArray[np.float64]:
+    """Return one column, `unknown` where there is nothing."""
+    values = [row.get(name) for row in rows]
+    return np.array([unknown if value is None else value for value in values], np.float64)
+
+
+def _decision(pick: Record) -> Decision:
+    """Return a `BatchChosen` record as a decision."""
+    return Decision(
+        step=pick["step"],
+        chosen=tuple(pick["chosen"]),
+        utility=pick["utility"],
+        runner_up=pick["runner_up"],
+        utilities=tuple(pick["utilities"]),
+        candidates=tuple(map(tuple, pick["candidates"])),
+        candidate_utilities=tuple(pick["candidate_utilities"]),
+        candidate_margins=tuple(pick["candidate_margins"]),
+    )
+
+
+def _atlas(run: Run, trial: int, troubles: list[str]) -> Atlas | None:
+    """Return the atlas of a trial, or None with the reason."""
+    name = f"trial-{trial}/atlas"
+    again = f"`python -m rambo resume {run.id}` makes it again."
+    if not readers.has(run, name):
+        troubles.append(f"This trial has no map of the images (an older run); {again}")
+        return None
+    try:
+        arrays = readers.arrays(run, name)
+        fields = [field.name for field in dataclasses.fields(Atlas)]
+        return Atlas(**{field: arrays[field] for field in fields})
+    except (StoreError, KeyError):
+        troubles.append(f"The map of the images in this trial is damaged; {again}")
+        return None
+
+
+def _served(run: Run, trial: int, strategy: str, count: int) -> dict[str, np.ndarray] | None:
+    """Return whom the chosen images serve, or None; the detail view then says so."""
+    name = f"trial-{trial}/{strategy}/served"
+    if not readers.has(run, name):
+        return None
+    try:
+        arrays = readers.arrays(run, name)
+    except StoreError:
+        return None
+    whole = {"chosen", "validation", "mass", "exact"} <= set(arrays)
+    return arrays if whole and len(arrays["chosen"]) == count else None
+
+
+def _data(run: Run, troubles: list[str]) -> Prepared | None:
+    """Return the dataset, or None with the reason."""
+    try:
+        return readers.dataset(run)
+    except (DataError, KeyError, TypeError):
+        troubles.append(
+            "The images of this run are missing or damaged, so grey tiles stand for them; prepare the dataset "
+            "again on the page Data or with `python -m rambo prepare`."
+        )
+        return None
+
+
+def _stamp(run: Run, artifacts: Sequence[str]) -> tuple[int, ...]:
+    """Return numbers that change when an artifact or the dataset changes."""
+    dataset = readers.environment(run).get("dataset") or {}
+    folder = run.folder.parent / "datasets" / str(dataset.get("fingerprint", ""))
+    paths = [folder / f"{part}.npy" for part in ("images", "labels")] + [folder / "meta.json"]
+    for name in artifacts:
+        paths += [run.folder / "artifacts" / f"{name}.{end}" for end in ("safetensors", "parquet")]
+    numbers = []
+    for path in paths:
+        try:
+            facts = path.stat()
+            numbers += [facts.st_mtime_ns, facts.st_size]
+        except OSError:
+            numbers += [0, 0]
+    return tuple(numbers)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _u_hat(folder: str, trial: int, stamp: Any, *, _run: Run) -> UHat:
+    return whatif.load(_run, trial)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _sheet(fingerprint: str, ids: tuple[int, ...], *, _data: Prepared | None) -> Sprites:
+    if _data is None:
+        return make_sprites(np.full((len(ids), 1, 28, 28), _GREY, np.uint8), ids)
+    return make_sprites(np.asarray(_data.images[list(ids)]), ids)

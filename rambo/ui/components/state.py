@@ -1,0 +1,54 @@
+"""Who changed a selection last: the person in the browser, or the page.
+
+The browser draws its own clicks at once and must not be set back by an older message that was
+already under way. So a payload carries a revision that grows only when the *page* changed the
+selection (`st.session_state[key] = {"selected": [...]}`); the browser obeys only a new revision.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+
+def as_ids(value: Any) -> list[int] | None:
+    """Return `value` as a list of ids, or None if it is no list of whole numbers."""
+    if not isinstance(value, list | tuple):
+        return None
+    if not all(isinstance(item, int) and not isinstance(item, bool) for item in value):
+        return None
+    return list(value)
+
+
+def current(key: str, default: list[int] | None) -> list[int] | None:
+    """Return the selection of component `key` as this run sees it."""
+    state = st.session_state.get(key)
+    if not isinstance(state, dict) or "selected" not in state:
+        return default
+    return as_ids(state["selected"])
+
+
+def revision(key: str, selected: Sequence[int] | None) -> int:
+    """Return the revision of `selected`; it grows when the page, not the browser, changed it."""
+    note = st.session_state.setdefault(_note(key), {"seen": None, "revision": 0})
+    if note["seen"] != selected:
+        note["seen"] = None if selected is None else list(selected)
+        note["revision"] += 1
+    return int(note["revision"])
+
+
+def received(key: str, then: Callable[[], object] | None) -> Callable[[], None]:
+    """Return the callback that notes what the browser sent, then calls `then`."""
+
+    def callback() -> None:
+        note = st.session_state.setdefault(_note(key), {"seen": None, "revision": 0})
+        note["seen"] = current(key, None)
+        if then is not None:
+            then()
+
+    return callback
+
+
+def _note(key: str) -> str:
+    """Return the session-state name of the book-keeping of component `key`."""
+    return f"_{key}_browser"

@@ -1,0 +1,121 @@
+"""Start, stop, resume and delete runs from a page. Every button does the same twice as once."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from rambo import config as configs
+from rambo import jobs, presets
+from rambo.config import Config
+from rambo.datasets.prepared import Prepared
+from rambo.errors import ConfigError, RamboError
+from rambo.store import Run
+from rambo.ui import library, readers, state
+from rambo.ui.text import literal
+
+_STOPPABLE = ("queued", "running")
+_RESUMABLE = ("stopped", "failed", "interrupted")
+
+
+def start(config: Config, data: Prepared) -> Run:
+    """Return a run of `config` that is being worked on: a new one, or the one that a second click meant.
+
+    Raises:
+        RamboError: the config does not fit the dataset, or nothing can be written.
+    """
+    found = (
+        readers.devices()
+    )  # None while another process looks: `auto` is then settled by the worker
+    kind = config.compute.device
+    if kind == "auto":
+        kind = found["auto"] if found else "cpu"
+    elif found and kind not in found["names"]:
+        raise ConfigError(f"compute.device {kind}: this machine has none; use cpu or auto")
+    name = found["names"][kind] if found and kind != "cpu" else kind
+    run, new = jobs.start(config, data, state.workspace(), name)
+    if not new:
+        st.toast("These settings are being worked on already: here is that run.")
+    return run
+
+
+def start_demo() -> Run:
+    """Return the demo's run, started now or going on.
+
+    Raises:
+        RamboError: the shipped images cannot be prepared, or nothing can be written.
+    """
+    data = library.ensure(library.SHIPPED)
+    if data is None:
+        raise ConfigError("the shipped images could not be prepared; see the page Data")
+    return start(configs.build(presets.demo()), data)
+
+
+def run_controls(run: Run, *, key: str = "controls") -> None:
+    """Draw the buttons that fit the state of a run: stop, resume, delete."""
+    status, _ = readers.status(run)
+    with st.container(horizontal=True):
+        if status in _STOPPABLE:
+            st.button(
+                "Stop",
+                icon=":material/stop:",
+                key=f"{key}-stop",
+                on_click=_stop,
+                args=(run,),
+                help="Ends at the next safe point, within ten seconds. Nothing finished is lost.",
+            )
+        if status in _RESUMABLE:
+            st.button(
+                "Resume",
+                icon=":material/play_arrow:",
+                type="primary",
+                key=f"{key}-resume",
+                on_click=_resume,
+                args=(run,),
+                help="Goes on where it ended; nothing that was finished is done again.",
+            )
+        if status not in _STOPPABLE:
+            delete_button(run, key=key)
+
+
+def delete_button(run: Run, *, key: str) -> None:
+    """Draw the button that asks before it deletes."""
+    if st.button("Delete", icon=":material/delete:", key=f"{key}-delete"):
+        _confirm(run)
+
+
+@st.dialog("Delete this run?")
+def _confirm(run: Run) -> None:
+    """Ask once more."""
+    st.write(
+        f"**{literal(run.id)}** with its choice, its model and its log will be gone for good. "
+        "Trained classifiers that other runs share stay."
+    )
+    with st.container(horizontal=True):
+        if st.button("Delete for good", type="primary", key="delete-confirmed"):
+            try:
+                state.workspace().delete(run)
+            except RamboError as error:
+                st.error(literal(error, 300))
+                return
+            state.go("app.py")
+        if st.button("Keep it", key="delete-kept"):
+            st.rerun()
+
+
+def _stop(run: Run) -> None:
+    """Ask the worker to stop."""
+    _calmly(jobs.stop, run, "Stopping: the unit in flight is finished first.")
+
+
+def _resume(run: Run) -> None:
+    """Start a worker again."""
+    _calmly(jobs.resume, run, "Resumed.")
+
+
+def _calmly(action: Callable[[Run], None], run: Run, told: str) -> None:
+    """Do something in a callback, where an error would reach the browser as a trace."""
+    try:
+        action(run)
+        st.toast(told)
+    except RamboError as error:
+        st.toast(literal(error, 300), icon=":material/error:")

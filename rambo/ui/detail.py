@@ -1,0 +1,182 @@
+"""One image in a drawer: its pixels, what f thinks of it, its neighbours, and whom it serves."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from rambo import neighbours
+from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL
+from rambo.ui import batch_data, frame, maps
+from rambo.ui.batch_data import Batch
+from rambo.ui.components import plot
+from rambo.ui.text import count, literal, percent
+
+_LARGE, _SMALL = 280, 84  # pixels of the longer side on the page
+_NEAREST = 5
+_AT = "detail-image"
+
+
+def open_on(batch: Batch, index: int, order: Sequence[int], *, oracle: bool = False) -> None:
+    """Open the drawer on one image; the arrows in it go through `order`."""
+    st.session_state[_AT] = int(index)
+    _drawer(batch, tuple(int(item) for item in order), oracle)
+
+
+@st.dialog("One image", width="medium", position="right", icon=":material/image_search:")
+def _drawer(batch: Batch, order: tuple[int, ...], oracle: bool) -> None:
+    """Draw the image that the session names."""
+    with frame.guard():
+        index = st.session_state[_AT]
+        _arrows(index, order)
+        left, right = st.columns([2, 3])
+        with left:
+            _picture(batch, index, _LARGE, f"image {index}")
+        with right:
+            show_facts(batch, index, oracle)
+        show_probabilities(batch, index)
+        show_neighbours(batch, index)
+        show_served(batch, index)
+
+
+def _arrows(index: int, order: tuple[int, ...]) -> None:
+    """Draw the buttons to the images before and after this one."""
+    if index not in order or len(order) < 2:
+        return
+    at = order.index(index)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for word, icon, to in (("Previous", "back", at - 1), ("Next", "forward", at + 1)):
+            st.button(
+                word,
+                icon=f":material/arrow_{icon}:",
+                key=f"detail-{word}",
+                disabled=not 0 <= to < len(order),
+                on_click=_go_to,
+                args=(order[to % len(order)],),
+            )
+        st.caption(f"{at + 1} of {len(order)} shown")
+
+
+def _go_to(index: int) -> None:
+    """Show another image."""
+    st.session_state[_AT] = index
+
+
+def show_facts(batch: Batch, index: int, oracle: bool) -> None:
+    """Say which pool the image is from, what f guesses, and when it was chosen."""
+    st.markdown(f"#### Image {index}")
+    place, pool = batch.at(index), _pool(batch, index)
+    lines = []
+    if place is not None:
+        lines.append(
+            f"Chosen as number **{place + 1}** of {batch.count}, in step **{batch.steps[place]}**."
+        )
+        if np.isfinite(batch.utilities[place]):
+            lines.append(f"u_hat of S_j with its batch: **{batch.utilities[place]:.3f}**.")
+    elif pool is not None:
+        word = {LABELED: "labeled pool S_0", VALIDATION_POOL: "validation images S_val"}
+        lines.append(f"Not chosen; from the {word.get(pool, 'unlabeled pool U_0')}.")
+    lines += _of_f(batch, index, pool)
+    free = pool in (LABELED, VALIDATION_POOL)
+    labels = batch.labels([index]) if free or oracle else None
+    if labels:
+        lines.append(f"{'Label' if free else 'The oracle says'}: **{literal(labels[0])}**.")
+    st.markdown("\n\n".join(lines))
+
+
+def _of_f(batch: Batch, index: int, pool: int | None) -> list[str]:
+    """Return what f guesses and how unsure it is."""
+    atlas, place = batch.atlas, batch.at(index)
+    if atlas is None or pool is None:
+        if place is None or batch.guesses[place] < 0:
+            return ["What f thinks of it is not recorded."]
+        name = literal(batch.class_name(int(batch.guesses[place])))
+        return [f"f guesses **{name}**, margin {batch.margins[place]:.4f}."]
+    row = int(atlas.rows([index])[0])
+    margin = float(neighbours.margins(atlas.probabilities[[row]])[0])
+    name = literal(batch.class_name(int(atlas.guesses[row])))
+    lines = [f"f guesses **{name}**, margin **{margin:.4f}**."]
+    if pool == UNLABELED_POOL:
+        ordered = batch_data.pool_margins(atlas)
+        rank = int(np.searchsorted(ordered, np.float32(margin))) + 1
+        lines.append(f"Margin rank **{rank:,}** of {len(ordered):,} in the unlabeled pool.")
+    return lines
+
+
+def show_probabilities(batch: Batch, index: int) -> None:
+    """Draw f's class probabilities."""
+    if batch.atlas is None or _pool(batch, index) is None:
+        return
+    probabilities = batch.atlas.probabilities[batch.atlas.rows([index])[0]]
+    st.markdown("**Class probabilities of f**")
+    rows = min(10, len(probabilities))
+    figure = maps.probability_bars(probabilities, batch.classes)
+    alt = f"Class probabilities of image {index}"
+    plot(figure, key="detail-bars", alt=alt, height=50 + 22 * rows)
+
+
+def show_neighbours(batch: Batch, index: int) -> None:
+    """Show the labeled and the validation images that f finds most alike."""
+    if batch.atlas is None or _pool(batch, index) is None:
+        return
+    for pool, title in (
+        (LABELED, "Nearest labeled images, with the labels that were bought"),
+        (VALIDATION_POOL, "Nearest validation images"),
+    ):
+        ids, distances = neighbours.nearest(batch.atlas, index, pool, _NEAREST)
+        st.markdown(f"**{title}**")
+        _row(batch, ids.tolist(), [f"distance {value:.2f}" for value in distances])
+
+
+def show_served(batch: Batch, index: int) -> None:
+    """Show the validation images that a chosen image is matched with in the optimal transport."""
+    place = batch.at(index)
+    if place is None:
+        return
+    st.markdown("**Validation images it serves**")
+    if batch.served is None:
+        st.caption("Not recorded for this run.")
+        return
+    images, mass = batch.served["validation"][place], batch.served["mass"][place]
+    there = images >= 0
+    how = (
+        "in the optimal transport from the labeled and chosen images to the validation images"
+        if bool(batch.served["exact"][0])
+        else "by the smallest cost; the exact transport was too large to solve"
+    )
+    st.caption(f"Where its mass goes {how}: {count(int(there.sum()), 'image')}.")
+    _row(batch, images[there].tolist(), [percent(float(part), 0) for part in mass[there]])
+
+
+def _row(batch: Batch, ids: Sequence[int], told: Sequence[str]) -> None:
+    """Show images whose labels are known, side by side."""
+    labels = batch.labels(ids) or [""] * len(ids)
+    if not ids:
+        st.caption("None.")
+        return
+    columns = st.columns(_NEAREST)
+    for column, index, label, word in zip(columns, ids, labels, told, strict=False):
+        with column:
+            _picture(batch, index, _SMALL, f"{label} · {word}")
+
+
+def _picture(batch: Batch, index: int, side: int, told: str) -> None:
+    """Show one image enlarged, pixel by pixel."""
+    if batch.data is None:
+        pixels = np.full((28, 28), 128, np.uint8)
+    else:
+        pixels = np.moveaxis(np.asarray(batch.data.images[index]), 0, -1).squeeze()
+    picture = Image.fromarray(pixels)
+    scale = side / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    sampling = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
+    st.image(picture.resize(size, sampling), caption=literal(told, 80))
+
+
+def _pool(batch: Batch, index: int) -> int | None:
+    """Return the pool of an image, or None where the atlas does not know it."""
+    if batch.atlas is None:
+        return None
+    rows = np.flatnonzero(batch.atlas.indices == index)
+    return int(batch.atlas.pool[rows[0]]) if len(rows) else None

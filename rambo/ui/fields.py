@@ -1,0 +1,255 @@
+"""The fields of the form, one line of meaning each; limits, types and choices are read from the config tree itself.
+
+A field that the config gains and this table lacks fails a test, not a page: its default is used until it is named.
+"""
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rambo.config import Config
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of the form.
+
+    Attributes:
+        path: where it stands in the config, dotted.
+        label: two or three words.
+        help: what it does, in a sentence or two.
+        group: the heading it stands under.
+        symbol: the paper's letter, as LaTeX.
+        section: the expander it stands in; none for what everyone should see.
+        step: of the plus and minus buttons, for fractions.
+        names: words for its choices, where the config's own are too short.
+    """
+
+    path: str
+    label: str
+    help: str
+    group: str
+    symbol: str = ""
+    section: str = ""
+    step: float = 0.1
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The label with the paper's letter, as Markdown."""
+        return f"{self.label} ${self.symbol}$" if self.symbol else self.label
+
+
+DATA, BUDGETS, MODEL = "Data", "Budgets", "Utility model"
+CLASSIFIER, STRATEGIES, COMPUTE, TRIALS = "Classifier", "Strategies", "Compute", "Seed and trials"
+GROUPS = {  # heading -> what one decides there
+    DATA: "Which images, and how many are set aside to check with.",
+    BUDGETS: "How many labels you hold, how many you buy, and in what steps.",
+    STRATEGIES: "Who chooses, side by side, from the same images with the same labels.",
+    MODEL: "How u_hat learns which of two sets of images is worth more.",
+    CLASSIFIER: "What the labels are for: the network f that is trained on them.",
+    TRIALS: "How often all of it is done, and from which random numbers.",
+    COMPUTE: "Where the work is done.",
+}
+_EXTRA, _NETWORK, _BILEVEL = "More about the data", "Network and training", "Bilevel training"
+_TRANSPORT, _OFFLINE, _FIT = "Optimal transport", "Offline pairs", "How it is trained"
+_M, _B = "rambo.utility_model", "rambo.utility_model.bilevel"
+_AUTO = {"auto": "automatic"}
+_NETS = {
+    "mnistnet": "MnistNet",
+    "resnet18": "ResNet-18",
+    "efficientnet-lite0": "EfficientNet-Lite0",
+}
+
+# A table reads better unformatted.
+# fmt: off
+TABLE: tuple[Field, ...] = (
+    Field("dataset.name", "Dataset",
+          "A name of the list, or the path of an .npz file on this machine with images and labels.", DATA),
+    Field("dataset.validation_size", "Validation images",
+          "Images with labels that every set is judged by. They are never chosen and never trained on.",
+          DATA, r"|S_{val}|"),
+    Field("dataset.features", "Frozen features",
+          "The pretrained network through which u_hat sees images that are not 28 x 28 grey.",
+          DATA, section=_EXTRA, names=_AUTO | _NETS),
+    Field("dataset.feature_resolution", "Feature resolution",
+          "Side in pixels to which images are resized for the frozen features.", DATA, section=_EXTRA),
+
+    Field("k", "Labels you hold",
+          "Images whose labels are known from the start: the pool S_0.", BUDGETS, "k"),
+    Field("budget", "Labels to buy",
+          "Images that are chosen, all in one round, before any of their labels is seen.", BUDGETS, "B"),
+    Field("acquisition.batch_size", "Images a step",
+          "The budget is spent in greedy steps of this many images. It is also the size of a pretraining "
+          "slice.", BUDGETS, "b"),
+    Field("acquisition.filter_size", "Margin filter",
+          "Each greedy step looks at this many of the smallest margins. M = b is margin sampling; as large as "
+          "the pool, u_hat decides alone. Left empty: 10 b.", BUDGETS, "M"),
+    Field("rambo.initial_size", "Pretraining starts at",
+          "Pretraining grows the labels in use from k_1 to k, in slices of b. Left empty: a quarter of k.",
+          BUDGETS, "k_1"),
+    Field("rambo.pairs_per_iteration", "Pairs an iteration",
+          "Pairs of sets that each pretraining iteration adds. Their utilities are interpolated: nothing is "
+          "trained for them.", BUDGETS, "n"),
+    Field("rambo.offline.pairs", "Offline pairs",
+          "Pairs of sets that are trained for their true utility before anything else: two classifiers each, "
+          "most of the work.", BUDGETS),
+    Field("rambo.offline.held_out", "Held-out share",
+          "The share of the offline pairs that u_hat never learns from. They tell how well it ranks.",
+          BUDGETS, section=_OFFLINE, step=0.05),
+    Field("rambo.offline.ceiling_pairs", "Pairs trained twice",
+          "Pairs trained once more. How often two trainings agree is the noise ceiling: no model can rank "
+          "better.", BUDGETS, section=_OFFLINE),
+
+    Field("strategies", "Strategies to run",
+          "Each chooses its own batch and is judged in the same way. Filter only and random show what u_hat "
+          "adds.", STRATEGIES),
+
+    Field(f"{_M}.bilevel.enabled", "Bilevel training",
+          "Learn on small sets, tune on large ones. Off: ordinary training with a fixed weight decay.",
+          MODEL),
+    Field(f"{_M}.transport", "OT as second task",
+          "Learn the optimal-transport distance to the validation images beside the ranking.", MODEL),
+    Field(f"{_M}.loss", "Loss",
+          "RankNet learns which of two sets is better. Regression learns each set's accuracy.",
+          MODEL, names={"rank": "RankNet", "regression": "Regression"}),
+    Field(f"{_M}.pooling", "Pooling",
+          "How the images of a set become one: their mean, as in the paper, or attention (Set Transformer).",
+          MODEL, names={"mean": "Mean", "attention": "Attention"}),
+    Field(f"{_M}.ot_weight", "Weight of OT",
+          "How much the OT loss counts beside the ranking loss. 0 is none; the paper takes 1.",
+          MODEL, r"\lambda_{OT}"),
+    Field(f"{_M}.epochs", "Epochs",
+          "Passes over the pairs, in each pretraining iteration and in the warm start.", MODEL),
+    Field(f"{_M}.extractor", "Reads",
+          "Pixels through a small convolutional network, or frozen features.",
+          MODEL, section=_NETWORK, names=_AUTO | {"conv": "pixels", "features": "frozen features"}),
+    Field(f"{_M}.dropout", "Dropout",
+          "Share of activations dropped while learning.", MODEL, section=_NETWORK, step=0.05),
+    Field(f"{_M}.learning_rate", "Learning rate",
+          "Of Adam, in ordinary training and the warm start.", MODEL, section=_NETWORK, step=0.0005),
+    Field(f"{_M}.minibatch_pairs", "Pairs a minibatch",
+          "In ordinary training and the warm start.", MODEL, section=_NETWORK),
+    Field(f"{_M}.weight_decay", "Weight decay",
+          "In ordinary training. Bilevel training learns its own.", MODEL, section=_NETWORK, step=0.0001),
+    Field(f"{_M}.square_weight", "Weight of squares",
+          "Of the squared errors and of the size of the predictions, in the OT loss.",
+          MODEL, r"\lambda_1 = \lambda_2", _TRANSPORT),
+    Field(f"{_M}.positive_weight", "Weight of the sign",
+          "Of the penalty for a negative distance, in the OT loss.", MODEL, r"\lambda_3", _TRANSPORT),
+    Field(f"{_M}.ground_cost.feature_weight", "Cost of features",
+          "How much the distance of two images counts in the cost of moving one onto the other (OTDD).",
+          MODEL, r"\lambda_x", _TRANSPORT),
+    Field(f"{_M}.ground_cost.label_weight", "Cost of labels",
+          "How much the distance of two classes counts in that cost.", MODEL, r"\lambda_y", _TRANSPORT),
+    Field(f"{_M}.ground_cost.label_dimensions", "Label dimensions",
+          "Directions kept (PCA) before classes are compared.", MODEL, section=_TRANSPORT),
+    Field(f"{_B}.hypergradient", "Hypergradient",
+          "How the tuning looks through the learning: a Neumann series, unrolled steps, or conjugate "
+          "gradients.",
+          MODEL, section=_BILEVEL,
+          names={"neumann": "Neumann series", "unroll": "unrolled", "conjugate-gradient": "conjugate gradients"}),
+    Field(f"{_B}.inner_steps", "Inner steps",
+          "Steps of gradient descent on the small sets for each step of tuning.", MODEL, "T", _BILEVEL),
+    Field(f"{_B}.inner_learning_rate", "Inner learning rate",
+          "Of these steps.", MODEL, section=_BILEVEL, step=0.005),
+    Field(f"{_B}.momentum", "Momentum", "Of these steps.", MODEL, section=_BILEVEL, step=0.05),
+    Field(f"{_B}.terms", "Terms",
+          "Terms of the Neumann series, or iterations of conjugate gradients.", MODEL, "K", _BILEVEL),
+    Field(f"{_B}.damping", "Damping",
+          "Added to the curvature; conjugate gradients only.", MODEL, section=_BILEVEL, step=0.001),
+    Field(f"{_B}.outer_learning_rate", "Outer learning rate",
+          "Of Adam on the log weights of the L2 penalty.", MODEL, section=_BILEVEL, step=0.01),
+    Field(f"{_B}.initial_log_l2", "First log weight",
+          "Where the log weights of the L2 penalty begin.", MODEL, section=_BILEVEL, step=0.5),
+    Field(f"{_B}.refit", "Refit on all pairs",
+          "Train once more on small and large sets together with the weights that were found.",
+          MODEL, section=_BILEVEL),
+
+    Field("classifier.name", "Network",
+          "Automatic: MnistNet for 28 x 28 grey images, else ResNet-18.",
+          CLASSIFIER, "f", names=_AUTO | _NETS),
+    Field("classifier.learning_rate", "Learning rate", "Of Adam.", CLASSIFIER, section=_FIT, step=0.0005),
+    Field("classifier.minibatch_size", "Minibatch", "Images a step of training.", CLASSIFIER, section=_FIT),
+    Field("classifier.train_accuracy", "Stops at accuracy",
+          "Training ends once this share of its own images is right.", CLASSIFIER, section=_FIT, step=0.01),
+    Field("classifier.max_epochs", "Most epochs",
+          "Training ends after this many passes in any case.", CLASSIFIER, section=_FIT),
+    Field("classifier.accuracy_mode", "Accuracy is taken",
+          "After each epoch with the network at rest (eval), or while it trains.",
+          CLASSIFIER, section=_FIT, names={"eval": "after the epoch", "train": "while training"}),
+
+    Field("seed", "Seed", "The same seed gives the same choice. Trial t runs with seed + t.", TRIALS),
+    Field("trials", "Trials",
+          "Each trial has other labels from the start; the mean and its standard error are reported.",
+          TRIALS),
+
+    Field("compute.device", "Device",
+          "Automatic: a GPU where there is one, else the CPU.",
+          COMPUTE, names=_AUTO | {"cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}),
+    Field("compute.jobs", "Processes",
+          "Classifiers that train at the same time on a CPU. It changes no result. Left empty: one per core.",
+          COMPUTE),
+)
+# fmt: on
+
+EXCLUDED: Mapping[str, str] = {}  # path -> why the form does not show it
+FIELDS: Mapping[str, Field] = {entry.path: entry for entry in TABLE}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the config says of a field: `kind` is a JSON type, `choices` the values of a Literal."""
+
+    kind: str
+    optional: bool
+    choices: tuple[str, ...]
+    limits: str
+
+
+@functools.cache
+def facts() -> dict[str, Facts]:
+    """Return what the config says of every field of the tree, by path, in its order."""
+    schema = Config.model_json_schema()
+    return dict(_leaves(schema, schema["$defs"], ""))
+
+
+def _leaves(node: dict[str, Any], known: dict[str, Any], prefix: str) -> list[tuple[str, Facts]]:
+    """Return the facts of all fields below a node of the schema."""
+    found: list[tuple[str, Facts]] = []
+    for name, part in node["properties"].items():
+        path = f"{prefix}{name}"
+        if "$ref" in part:
+            found += _leaves(known[part["$ref"].rsplit("/", 1)[1]], known, f"{path}.")
+            continue
+        kinds = [kind for kind in part.get("anyOf", [part]) if kind.get("type") != "null"]
+        shape = kinds[0]
+        choices = shape.get("items", shape).get("enum", ())
+        optional = "anyOf" in part and len(kinds) < len(part["anyOf"])
+        found.append((path, Facts(shape["type"], optional, tuple(choices), _limits(shape))))
+    return found
+
+
+def _limits(shape: dict[str, Any]) -> str:
+    """Return the limits of a number in words: `1 to 1,000,000`, `above 0, at most 10`, or nothing."""
+    if shape["type"] not in ("integer", "number"):
+        return ""
+    low, high = shape.get("minimum", -math.inf), shape.get("maximum", math.inf)
+    if "exclusiveMinimum" in shape:
+        low_words = f"above {_number(shape['exclusiveMinimum'])}"
+    else:
+        low_words = f"at least {_number(low)}" if low > -math.inf else ""
+    if "exclusiveMaximum" in shape:
+        high_words = f"below {_number(shape['exclusiveMaximum'])}"
+    else:
+        high_words = f"at most {_number(high)}" if high < math.inf else ""
+    if low > -math.inf and high < math.inf:
+        return f"{_number(low)} to {_number(high)}"
+    return ", ".join(filter(None, (low_words, high_words)))
+
+
+def _number(value: float) -> str:
+    """Return a number as people write it."""
+    return f"{value:,.10g}"

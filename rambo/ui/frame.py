@@ -1,0 +1,176 @@
+"""What every page has in common: its title, the menu, the run picker, the device line, and calm errors.
+
+A page may be opened first and alone, so it relies on nothing but this.
+"""
+
+import contextlib
+import secrets
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import streamlit as st
+
+from rambo import line
+from rambo.errors import RamboError, RunNotFoundError
+from rambo.store import Run
+from rambo.ui import readers, state, theme
+from rambo.ui.text import count, literal
+
+_ICON = str(Path(__file__).with_name("icon.png"))
+_PICKED = 200  # runs the picker offers
+
+
+@contextlib.contextmanager
+def page(script: str, *, pick: bool = True) -> Iterator[Run | None]:
+    """Draw the frame and give the run of the address, or the newest one, to the block.
+
+    Whatever goes wrong in the block becomes a message; a trace goes to the log and never to the browser.
+
+    Args:
+        script: a key of `state.PAGES`.
+        pick: without a run in the address take the newest; False for pages that are not about one run.
+    """
+    label = state.PAGES[script][0]
+    st.set_page_config(page_title=f"{label} - RAMBO", page_icon=_ICON, layout="wide")
+    st.html(_STYLE)
+    with guard():
+        run, complaint = _chosen(pick)
+        with st.sidebar:
+            _sidebar(script, run, pick)
+        if complaint:
+            st.error(literal(complaint, 200), icon=":material/search_off:")
+            state.link("app.py", None, "See all runs")
+            st.stop()
+    with guard():
+        yield run
+
+
+@contextlib.contextmanager
+def guard() -> Iterator[None]:
+    """Turn an error inside the block into a message; use it in fragments too, which run on their own."""
+    try:
+        yield
+    except RamboError as error:
+        st.error(literal(error, 500), icon=":material/error:")
+    except Exception as error:
+        name = _log(error)
+        st.error(
+            f"This part of the page could not be drawn. Reload it; if that does not help, look for "
+            f"**{name}** in `errors.log` of the workspace, which has the details.",
+            icon=":material/error:",
+        )
+
+
+def header(run: Run | None = None) -> None:
+    """Draw the name of the run, what it is about and its state badge; kept up to date by itself."""
+    if run is None:
+        return
+    config = readers.config(run)
+    st.caption(
+        f"Run {literal(run.id)} · {literal(readers.environment(run)['dataset']['name'])} · "
+        f"k = {config['k']}, B = {config['budget']}, b = {config['acquisition']['batch_size']}, "
+        f"seed {config['seed']}"
+    )
+
+
+def badge(status: str) -> None:
+    """Draw a state as a badge: a word and an icon, not a colour alone."""
+    word, colour, icon = theme.STATES[status]
+    st.badge(word, icon=icon, color=colour)  # type: ignore[arg-type]
+
+
+def no_run(what: str) -> None:
+    """Say what to do next on a page that needs a run when there is none."""
+    st.info(f"{what} Start the demo on Home, or set up a run of your own.", icon=":material/start:")
+    with st.container(horizontal=True):
+        state.link("app.py", None, "Start the demo on Home")
+        state.link("pages/configure.py", None, "Set up a run")
+
+
+def _chosen(pick: bool) -> tuple[Run | None, str]:
+    """Return the run this page is about and a complaint, if the address names no run."""
+    typed = state.requested()
+    if typed is not None:
+        try:
+            return state.find_run(typed), ""
+        except RunNotFoundError as error:
+            return None, str(error)
+    newest = readers.runs() if pick else []
+    if not newest:
+        return None, ""
+    st.query_params["run"] = newest[0]["run"]  # a link copied from here names it
+    return state.find_run(newest[0]["run"]), ""
+
+
+def _sidebar(script: str, run: Run | None, pick: bool) -> None:
+    """Draw the menu, the picker and the device line."""
+    st.markdown("## RAMBO")
+    st.caption("Which images are worth a label?")
+    for target in state.PAGES:
+        state.link(target, run.id if run else None)
+    known = [record["run"] for record in readers.runs()[:_PICKED]]
+    if run is not None and run.id not in known:
+        known.append(run.id)
+    if known:
+        st.divider()
+        place = known.index(run.id) if run else None
+        st.selectbox(
+            "Run",
+            known,
+            index=place,
+            key=f"picker-{run.id if run else ''}",
+            on_change=_pick,
+            args=(f"picker-{run.id if run else ''}",),
+            placeholder="Choose a run",
+            help="All pages show this run. The newest stands first.",
+        )
+    _device_line(run.id if run else None)
+
+
+def _pick(key: str) -> None:
+    """Put the picked run into the address; filters of the run before belong to that one."""
+    if st.session_state[key]:
+        st.query_params.from_dict({"run": st.session_state[key]})
+
+
+@st.fragment(run_every=2)
+def _device_line(run_id: str | None) -> None:
+    """Show the run's state, and who works at each device."""
+    with guard():
+        if run_id is not None:
+            badge(readers.status(state.find_run(run_id))[0])
+        found = readers.devices()
+        names = found["names"] if found else {}
+        lines = line.standing(state.workspace().root)
+        for device in dict.fromkeys([*lines, *([found["auto"]] if found else ["cpu"])]):
+            name = literal(names.get(device, device.upper()))
+            busy = lines.get(device, [])
+            if not busy:
+                st.caption(f":material/memory: {name}: free")
+                continue
+            waiting = f", {count(len(busy) - 1, 'waiting', 'waiting')}" if len(busy) > 1 else ""
+            st.caption(f":material/memory: {name}: busy with {literal(busy[0])}{waiting}")
+
+
+def _log(error: Exception) -> str:
+    """Write the trace to the workspace's log and return the id under which it stands there."""
+    name = secrets.token_hex(4)
+    with contextlib.suppress(OSError):
+        root = state.workspace().root
+        root.mkdir(parents=True, exist_ok=True)
+        with (root / "errors.log").open("a") as log:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {name}\n")
+            log.writelines(traceback.format_exception(error))
+    return name
+
+
+# Tighter than Streamlit's own spacing, so that a page fits a projector; nothing here hides a control.
+_STYLE = """
+<style>
+.block-container { padding-top: 2.6rem; padding-bottom: 3rem; max-width: 92rem; }
+[data-testid="stSidebarUserContent"] h2 { letter-spacing: 0.14em; padding-bottom: 0; }
+h1 { font-weight: 650; letter-spacing: -0.01em; }
+</style>
+"""

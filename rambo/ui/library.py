@@ -1,0 +1,140 @@
+"""The datasets a page can offer: what is prepared, and preparing the rest in another process.
+
+Preparing may read, check or download hundreds of megabytes and import torch, so the server leaves it to
+`python -m rambo prepare`, and asks now and then how it goes.
+"""
+
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from rambo import jobs
+from rambo.config import shorten
+from rambo.datasets import catalog, prepared
+from rambo.datasets.prepared import Prepared
+from rambo.errors import DataError
+from rambo.ui import readers, state
+
+SHIPPED = "fashion-mnist-mini"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a dataset stands: `state` is `ready`, `missing`, `preparing` or `failed`; `told` says why it failed."""
+
+    state: str
+    told: str = ""
+
+
+def names() -> list[str]:
+    """Return the names in the catalog, the shipped one first."""
+    return sorted(catalog.CATALOG, key=lambda name: (name != SHIPPED, name))
+
+
+def open_named(name: str) -> Prepared | None:
+    """Return the prepared dataset of a catalog name or a path, or None where it is not prepared yet.
+
+    A path is known by the file's content and its time of change, so a new file under an old name counts as new.
+    """
+    fingerprint = _fingerprint(str(state.workspace().root), name, _changed(name))
+    if fingerprint is None:
+        _fingerprint.clear(str(state.workspace().root), name, _changed(name))
+        return None
+    try:
+        return readers.open_dataset(fingerprint)
+    except DataError:
+        return None
+
+
+def ensure(name: str) -> Prepared | None:
+    """Return the dataset; the shipped one is prepared here and now, any other one in the background."""
+    data = open_named(name)
+    if data is None and name == SHIPPED:
+        catalog.prepare(name, state.workspace().root)
+        data = open_named(name)
+    elif data is None:
+        _preparations().begin(name)
+    return data
+
+
+def standing(name: str) -> Standing:
+    """Return where a dataset stands, without starting anything."""
+    found = _preparations().standing(name)
+    if found.state == "preparing":  # asked each second: a large file is not hashed meanwhile
+        return found
+    return Standing("ready") if open_named(name) is not None else found
+
+
+def retry(name: str) -> None:
+    """Forget that preparing failed."""
+    _preparations().forget(name)
+
+
+class Preparations:
+    """The processes that prepare datasets, one per name."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._guard = threading.Lock()
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._failed: dict[str, str] = {}
+
+    def begin(self, name: str) -> None:
+        """Start preparing unless that is going on or has failed."""
+        with self._guard:
+            if name not in self._processes and name not in self._failed:
+                process = jobs.spawn(["prepare", name])
+                self._processes[name] = process
+                threading.Thread(target=self._wait, args=(name, process), daemon=True).start()
+
+    def standing(self, name: str) -> Standing:
+        """Return where a dataset that is not ready stands."""
+        with self._guard:
+            if name in self._processes:
+                return Standing("preparing")
+            if name in self._failed:
+                return Standing("failed", self._failed[name])
+        return Standing("missing")
+
+    def forget(self, name: str) -> None:
+        """Let a failed name be tried again."""
+        with self._guard:
+            self._failed.pop(name, None)
+
+    def _wait(self, name: str, process: subprocess.Popen[str]) -> None:
+        """Wait for the end and keep the last line of the complaint."""
+        _, complaint = process.communicate()
+        lines = [line for line in complaint.splitlines() if line.strip()]
+        with self._guard:
+            self._processes.pop(name, None)
+            if process.returncode != 0:
+                last = lines[-1].removeprefix("rambo: ") if lines else "it ended without a word"
+                self._failed[name] = shorten(last, 500)
+
+
+@st.cache_resource(show_spinner=False)
+def _preparations() -> Preparations:
+    return Preparations()
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _fingerprint(root: str, name: str, changed: int) -> str | None:
+    """Return the fingerprint under which a dataset is prepared, or None."""
+    origin = catalog.origin_of(name)
+    folder = prepared.find(state.workspace().root, origin) if origin else None
+    return folder.name if folder else None
+
+
+def _changed(name: str) -> int:
+    """Return when the file of that name changed; 0 for catalog names and files that are not there."""
+    if name in catalog.CATALOG:
+        return 0
+    for candidate in (Path(name), catalog.default_root() / name):
+        try:
+            return candidate.stat().st_mtime_ns
+        except (OSError, ValueError):
+            continue
+    return 0

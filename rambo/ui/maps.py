@@ -1,0 +1,277 @@
+"""Figures of the embeddings, the class guesses and the margins; pure functions of an atlas, ready for the chart.
+
+    embedded = maps.embedding_map(atlas, maps.pools(atlas, [maps.Group("chosen", ids, colour, "star")]), classes)
+    plot(embedded.figure, key="map", alt=embedded.caption, select=True); st.caption(embedded.caption)
+
+Build them once in `st.cache_resource`: a figure that stays the same is sent to the browser once.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rambo import neighbours
+from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL, Atlas
+from rambo.ui import theme
+from rambo.ui.components import PreparedFigure, prepare_figure
+from rambo.ui.text import count, for_plot
+
+LIMIT = 10_000  # points; beyond that a lasso takes seconds
+Indices = NDArray[np.int64]
+
+_SIZES = {"labeled": 7, "unlabeled": 4, "validation": 6, "chosen": 10}
+_BINS = 20
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """Points of one colour and symbol.
+
+    Attributes:
+        name: in the legend; text of users is made safe here.
+        ids: dataset indices in the atlas.
+        colour: of the points.
+        symbol: of plotly; with the colour, so that colour is never alone.
+        size: of a point, pixels.
+        opacity: 0 to 1.
+        whole: every point is drawn; False allows a sample.
+    """
+
+    name: str
+    ids: Indices
+    colour: str
+    symbol: str = "circle"
+    size: int = 9
+    opacity: float = 1.0
+    whole: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddingMap:
+    """A map ready to draw.
+
+    Attributes:
+        figure: for `components.plot`; `customdata` is the dataset index.
+        caption: what is shown and how many, one or two sentences; also good as `alt`.
+    """
+
+    figure: PreparedFigure
+    caption: str
+
+
+def pools(atlas: Atlas, chosen: Sequence[Group]) -> list[Group]:
+    """Return the groups of a map: U_0 without what is chosen, S_val, S_0, and the chosen ones on top."""
+    taken = np.concatenate([group.ids for group in chosen]) if chosen else np.zeros(0, np.int64)
+    groups = []
+    for name, pool in (
+        ("unlabeled", UNLABELED_POOL),
+        ("validation", VALIDATION_POOL),
+        ("labeled", LABELED),
+    ):
+        ids = np.setdiff1d(atlas.members(pool), taken)
+        look = theme.POOL_COLOURS[name], theme.POOL_SYMBOLS[name], _SIZES[name]
+        opacity = 0.85 if name == "labeled" else 0.6
+        groups.append(Group(name, ids, *look, opacity=opacity, whole=name == "labeled"))
+    return [*groups, *chosen]
+
+
+def chosen_group(ids: Indices, name: str = "chosen") -> Group:
+    """Return the group of a batch in the colour of what is chosen."""
+    look = theme.POOL_COLOURS["chosen"], theme.POOL_SYMBOLS["chosen"], _SIZES["chosen"]
+    return Group(name, ids, *look)
+
+
+def embedding_map(
+    atlas: Atlas,
+    groups: Sequence[Group],
+    classes: Sequence[str],
+    *,
+    limit: int = LIMIT,
+    notes: Mapping[int, str] | None = None,
+) -> EmbeddingMap:
+    """Return the map of groups of images, the last one on top.
+
+    Choice: of groups that may be sampled every so-many-th image is kept, with the same share in each, so that at most
+    `limit` points are drawn; those of `whole` groups all stay.
+
+    Args:
+        atlas: of the trial.
+        groups: disjoint, in drawing order, as `pools` gives them.
+        classes: class names.
+        limit: points drawn at most, unless `whole` groups alone are more.
+        notes: dataset index -> a further line of its tooltip.
+    """
+    kept = sum(len(group.ids) for group in groups if group.whole)
+    rest = sum(len(group.ids) for group in groups if not group.whole)
+    share = min(1.0, max(limit - kept, 0) / max(rest, 1))
+    shown = [group.ids if group.whole else thin(group.ids, share) for group in groups]
+    data = [
+        _trace(atlas, group, ids, classes, notes or {})
+        for group, ids in zip(groups, shown, strict=True)
+        if len(ids)
+    ]
+    axes = [
+        {"title": {"text": f"PC {axis + 1} ({part:.0%} of the variance)"}, "zeroline": False}
+        for axis, part in enumerate(np.nan_to_num(atlas.explained).tolist())
+    ]
+    layout = {"xaxis": axes[0], "yaxis": axes[1], "legend": {"itemsizing": "constant"}}
+    layout["yaxis"] |= {"scaleanchor": "x", "scaleratio": 1}
+    return EmbeddingMap(
+        prepare_figure({"data": data, "layout": layout}), _told(groups, shown, kept + rest)
+    )
+
+
+def thin(ids: Indices, share: float) -> Indices:
+    """Return about a share of `ids`, evenly spaced; the same ones each time."""
+    size = round(len(ids) * share)
+    return ids if size >= len(ids) else ids[np.linspace(0, len(ids) - 1, size).round().astype(int)]
+
+
+def class_balance(
+    parts: Mapping[str, tuple[NDArray[np.float64], str]], classes: Sequence[str]
+) -> PreparedFigure:
+    """Return bars of class shares side by side.
+
+    Args:
+        parts: name -> shares by class (`neighbours.class_shares`) and colour.
+        classes: class names.
+    """
+    places = list(range(len(classes)))  # numbers: two long names may look alike
+    ticks = {"tickvals": places, "ticktext": [for_plot(name, 24) for name in classes]}
+    data = [
+        {
+            "type": "bar",
+            "name": for_plot(name),
+            "x": places,
+            "y": np.asarray(shares, np.float32),
+            "marker": {"color": colour},
+            "hovertemplate": "%{x}: %{y:.1%}<extra>" + for_plot(name) + "</extra>",
+        }
+        for name, (shares, colour) in parts.items()
+    ]
+    layout = {
+        "barmode": "group",
+        "xaxis": {"title": {"text": "class that f guesses"}} | ticks,
+        "yaxis": {"title": {"text": "share of the images"}, "tickformat": ".0%"},
+    }
+    return prepare_figure({"data": data, "layout": layout})
+
+
+def margin_histogram(
+    parts: Mapping[str, tuple[NDArray[np.floating[Any]], str]],
+) -> PreparedFigure:
+    """Return how margins spread, as shares of each part, in 20 equal bins from 0 to 1.
+
+    Args:
+        parts: name -> margins (NaN left out) and colour.
+    """
+    edges = np.linspace(0, 1, _BINS + 1)
+    middles = ((edges[:-1] + edges[1:]) / 2).astype(np.float32)
+    data = []
+    for name, (values, colour) in parts.items():
+        known = values[np.isfinite(values)]
+        shares = np.histogram(known, edges)[0] / max(len(known), 1)
+        trace = {"type": "bar", "name": for_plot(name), "x": middles, "y": shares.astype(np.float32)}
+        trace |= {"marker": {"color": colour}}
+        trace["hovertemplate"] = "margin about %{x:.3f}: %{y:.1%}<extra>" + for_plot(name)
+        trace["hovertemplate"] += "</extra>"
+        data.append(trace)
+    layout = {
+        "barmode": "group",
+        "bargap": 0.08,
+        "xaxis": {"title": {"text": "margin (small = f hesitates)"}, "range": [0, 1]},
+        "yaxis": {"title": {"text": "share of the images"}, "tickformat": ".0%"},
+    }
+    return prepare_figure({"data": data, "layout": layout})
+
+
+def candidate_strip(utilities: Sequence[float], chosen: float) -> PreparedFigure:
+    """Return all candidates' predicted utilities on one line, the chosen one marked."""
+    others = list(utilities)
+    if chosen in others:
+        others.remove(chosen)
+    look = {"symbol": "line-ns-open", "size": 18, "color": theme.GREY, "line": {"width": 2}}
+    star = {
+        "symbol": theme.POOL_SYMBOLS["chosen"],
+        "size": 14,
+        "color": theme.POOL_COLOURS["chosen"],
+    }
+    hover = "u_hat %{x:.3f}<extra></extra>"
+    data = [
+        {"name": "other candidates", "x": others, "y": [0] * len(others), "marker": look},
+        {"name": "chosen", "x": [chosen], "y": [0], "marker": star},
+    ]
+    base = {"type": "scatter", "mode": "markers", "hovertemplate": hover}
+    layout = {
+        "xaxis": {"title": {"text": "u_hat of S_j with the candidate (only differences count)"}},
+        "yaxis": {"visible": False, "fixedrange": True, "range": [-1, 1]},
+    }
+    return prepare_figure({"data": [base | trace for trace in data], "layout": layout})
+
+
+def probability_bars(probabilities: NDArray[Any], classes: Sequence[str]) -> PreparedFigure:
+    """Return f's class probabilities of one image, the likeliest on top; ten classes at most."""
+    order = np.argsort(-np.asarray(probabilities), kind="stable")[:10][::-1]
+    names = [for_plot(classes[i] if i < len(classes) else f"class {i}", 24) for i in order]
+    values = np.asarray(probabilities, np.float64)[order]
+    places = list(range(len(order)))
+    trace = {"type": "bar", "orientation": "h", "x": values, "y": places, "hovertext": names}
+    trace |= {"text": [f"{value:.1%}" for value in values], "textposition": "outside"}
+    trace |= {"cliponaxis": False, "marker": {"color": theme.BLUE}}
+    trace["hovertemplate"] = "%{hovertext}: %{x:.2%}<extra></extra>"
+    layout = {
+        "xaxis": {"tickformat": ".0%", "range": [0, 1.12], "tickvals": [0, 0.25, 0.5, 0.75, 1]},
+        "yaxis": {"tickvals": places, "ticktext": names, "fixedrange": True},
+        "showlegend": False,
+        "margin": {"t": 4, "l": 8, "r": 8, "b": 8},
+    }
+    return prepare_figure({"data": [trace], "layout": layout})
+
+
+def _trace(
+    atlas: Atlas, group: Group, ids: Indices, classes: Sequence[str], notes: Mapping[int, str]
+) -> dict[str, Any]:
+    """Return the points of one group."""
+    rows = atlas.rows(ids)
+    margins = neighbours.margins(atlas.probabilities[rows])
+    names = [for_plot(name, 24) for name in classes]
+    guesses = atlas.guesses[rows].tolist()
+    texts = [
+        f"{names[guess] if guess < len(names) else guess}, margin {margin:.3f}"
+        + (f"<br>{for_plot(notes[index])}" if index in notes else "")
+        for index, guess, margin in zip(ids.tolist(), guesses, margins.tolist(), strict=True)
+    ]
+    marker: dict[str, Any] = {"symbol": group.symbol, "size": group.size, "color": group.colour}
+    marker |= {"opacity": group.opacity, "line": {"width": 0.6, "color": "#ffffff"}}
+    if group.size <= _SIZES["unlabeled"]:
+        marker["line"] = {"width": 0}
+    return {
+        "type": "scattergl",
+        "mode": "markers",
+        "name": for_plot(group.name),
+        "x": atlas.map[rows, 0],
+        "y": atlas.map[rows, 1],
+        "customdata": ids.astype(np.int32),
+        "text": texts,
+        "marker": marker,
+        "hovertemplate": "image %{customdata}: %{text}<extra>" + for_plot(group.name) + "</extra>",
+    }
+
+
+def _told(groups: Sequence[Group], shown: Sequence[Indices], total: int) -> str:
+    """Return what the map shows, in words."""
+    drawn = sum(map(len, shown))
+    told = f"Map of {count(drawn, 'image')} by f's last layer (two principal components)"
+    if drawn == total:
+        return f"{told}: all of them are shown."
+    parts = [
+        f"{len(ids):,} of {len(group.ids):,} {group.name}"
+        if len(ids) < len(group.ids)
+        else f"all {len(ids):,} {group.name}"
+        for group, ids in zip(groups, shown, strict=True)
+        if len(group.ids)
+    ]
+    return f"{told}: {', '.join(parts)}."

@@ -1,0 +1,61 @@
+"""Words on a page: text of users and files shown as it is, and numbers in the form people read."""
+
+import html
+import re
+from datetime import datetime
+
+from rambo.config import shorten
+
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")  # every ASCII sign that Markdown may read
+_JOINER = "\u2060"  # invisible; keeps an address from becoming a link
+
+
+def literal(text: object, limit: int = 120) -> str:
+    """Return text that Markdown shows as it is: no link, image, HTML, formula, colour or emoji code.
+
+    For every text that is not ours: class, run, dataset and file names, messages that repeat them.
+    """
+    plain = shorten(text, limit)
+    escaped = _PUNCTUATION.sub(r"\\\1", plain)
+    # Addresses are found after escapes are undone, so they are broken with something invisible.
+    escaped = re.sub(r"(?i)\b(https?|ftp|mailto|xmpp)(\\:)", rf"\1{_JOINER}\2", escaped)
+    escaped = re.sub(r"(?i)\b(www)(\\\.)", rf"\1{_JOINER}\2", escaped)
+    return escaped.replace("\\@", f"{_JOINER}\\@")
+
+
+def for_plot(text: object, limit: int = 60) -> str:
+    """Return text that Plotly, which reads some HTML, shows as it is."""
+    return html.escape(shorten(text, limit), quote=False)
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Return a share in [0, 1] as percent, or a dash where there is none."""
+    return "-" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as people say them: `under a second`, `42 s`, `3 min`, `1 h 20 min`."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 1:
+        return "under a second"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours < 10 else f"{hours} h"
+
+
+def count(number: float, one: str, many: str | None = None) -> str:
+    """Return `1 image`, `1,200 images`."""
+    return f"{number:,.0f} {one if number == 1 else many or one + 's'}"
+
+
+def moment(stamp: str) -> str:
+    """Return an ISO 8601 time of a run in this machine's own time zone, to the minute."""
+    try:
+        return datetime.fromisoformat(stamp).astimezone().strftime("%d %b %Y, %H:%M")
+    except ValueError:
+        return "-"

@@ -1,0 +1,403 @@
+"""The chart and the gallery in a real browser."""
+
+import io
+import json
+import re
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .conftest import APPS
+
+# Counts chart nodes that leave the page.
+WATCH = """() => {
+  window.removed = 0;
+  window.firstNodes = [...document.querySelectorAll('.rambo-plot .js-plotly-plot')];
+  new MutationObserver((records) => {
+    for (const record of records) for (const node of record.removedNodes) {
+      if (node.nodeType === 1 && (node.matches('.js-plotly-plot') || node.querySelector?.('.js-plotly-plot'))) {
+        window.removed += 1;
+      }
+    }
+  }).observe(document.body, {childList: true, subtree: true});
+}"""
+
+
+def inside(points: np.ndarray, path: np.ndarray) -> np.ndarray:
+    """Return which points lie inside the polygon, by the even-odd rule."""
+    x, y = points[:, 0, None].astype(float), points[:, 1, None].astype(float)
+    ax, ay = path[:, 0], path[:, 1]
+    bx, by = np.roll(ax, -1), np.roll(ay, -1)
+    crosses = (ay > y) != (by > y)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = x < (bx - ax) * (y - ay) / (by - ay) + ax
+    return (crosses & left).sum(1) % 2 == 1
+
+
+def distance(points: np.ndarray, path: np.ndarray) -> np.ndarray:
+    """Return each point's distance to the polygon's outline."""
+    start, step = path[None], (np.roll(path, -1, 0) - path)[None]
+    away = points[:, None].astype(float) - start
+    share = np.clip((away * step).sum(-1) / np.maximum((step**2).sum(-1), 1e-30), 0, 1)
+    return np.linalg.norm(away - share[..., None] * step, axis=-1).min(1)
+
+
+def scatter(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The points and ids of lasso_app.py."""
+    xy = np.random.default_rng(0).normal(size=(count, 2)).astype(np.float32)
+    return xy, np.random.default_rng(1).permutation(count * 3)[:count]
+
+
+def charts_drawn(page, count: int) -> None:
+    page.wait_for_function(
+        f"document.querySelectorAll('.rambo-plot[data-digest] .main-svg').length >= {count}"
+    )
+
+
+def drag_lasso(page, corners: list[tuple[float, float]], button_up: bool = True) -> None:
+    """Draw a lasso through `corners`, given in data coordinates."""
+    spots = page.evaluate(
+        """(corners) => {
+          const node = document.querySelector('.rambo-plot .js-plotly-plot');
+          const {xaxis, yaxis} = node._fullLayout;
+          const box = node.getBoundingClientRect();
+          return corners.map(([x, y]) => [box.left + xaxis._offset + xaxis.c2p(x),
+                                          box.top + yaxis._offset + yaxis.c2p(y)]);
+        }""",
+        corners,
+    )
+    page.mouse.move(*spots[0])
+    page.mouse.down()
+    for spot in [*spots[1:], spots[0]]:
+        page.mouse.move(*spot, steps=6)
+    if button_up:
+        page.mouse.up()
+
+
+def drawn_path(page) -> np.ndarray:
+    """Return the outline plotly drew, in data coordinates."""
+    path = page.evaluate(
+        "document.querySelector('.rambo-plot .js-plotly-plot').layout.selections[0].path"
+    )
+    return np.array(re.findall(r"[ML]([-\d.e]+),([-\d.e]+)", path), float)
+
+
+def gallery_state(page) -> dict:
+    return json.loads(page.locator("[data-testid=stCode]").inner_text())
+
+
+def wait_state(page, **expected) -> None:
+    end = time.monotonic() + 15
+    while any(gallery_state(page)[name] != value for name, value in expected.items()):
+        assert time.monotonic() < end, f"{gallery_state(page)} is not {expected}"
+        page.wait_for_timeout(50)
+
+
+def test_live_charts_keep_their_node_zoom_and_legend(serve, page) -> None:
+    page.goto(serve(APPS / "live_app.py"))
+    charts_drawn(page, 4)
+    page.evaluate(WATCH)
+    chart = page.locator(".rambo-plot").first
+    box = chart.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.4)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.7, steps=8)
+    page.mouse.up()
+    read = "document.querySelector('.js-plotly-plot')._fullLayout.xaxis.range"
+    zoomed = page.evaluate(read)
+    chart.locator(".legendtoggle").last.click()
+    ticks = "Number(document.body.innerText.match(/ticks (\\d+)/)[1])"
+    points = "document.querySelector('.js-plotly-plot').data[0].x.length"
+    first, shown = page.evaluate(ticks), page.evaluate(points)
+    page.wait_for_timeout(6_000)
+    assert page.evaluate(ticks) >= first + 5
+    assert page.evaluate(points) > shown  # new data did arrive in the same node
+    assert page.evaluate("window.removed") == 0
+    assert page.evaluate("window.firstNodes.every((node) => node.isConnected)")
+    assert page.evaluate(read) == zoomed
+    assert zoomed[0] > 50
+    visible = page.evaluate(
+        "document.querySelector('.js-plotly-plot')._fullData.map((trace) => trace.visible)"
+    )
+    assert visible[1] == "legendonly"
+    assert page.evaluate("document.querySelectorAll('script[src*=plotly]').length") == 0
+    assert page.off_origin == []
+    assert page.console_errors == []
+
+
+def test_plotly_js_is_fetched_once_and_then_comes_from_the_cache(serve, page) -> None:
+    url = serve(APPS / "live_app.py")
+    page.goto(url)
+    charts_drawn(page, 4)
+    sizes = """performance.getEntriesByType('resource').filter((entry) => entry.name.endsWith('.gz')
+      && entry.decodedBodySize > 500000).map((entry) => entry.transferSize)"""
+    first = page.evaluate(sizes)
+    assert len(first) == 1
+    assert first[0] > 1_000_000
+    page.goto(url)
+    charts_drawn(page, 4)
+    assert page.evaluate(sizes) == [0]
+
+
+def test_a_lasso_returns_exactly_the_ids_inside(serve, page) -> None:
+    page.goto(serve(APPS / "lasso_app.py"))
+    charts_drawn(page, 1)
+    xy, ids = scatter(8000)
+    corners = [(-0.6, -0.4), (1.1, -0.8), (1.5, 0.9), (0.2, 0.3), (-0.7, 1.2)]
+    drag_lasso(page, corners)
+    page.wait_for_selector("text=/selected: \\d/")
+    shown = [int(item) for item in page.locator("[data-testid=stCode]").inner_text().split()]
+    path = drawn_path(page)
+    within = set(ids[inside(xy, path)].tolist())
+    # Plotly counts in pixels: within a tenth of one, a point may lie on either side of the line.
+    on_the_line = set(ids[distance(xy, path) < 1e-3].tolist())
+    assert within ^ set(shown) <= on_the_line
+    assert len(on_the_line) < 20
+    assert shown == sorted(set(shown))
+    wished = set(ids[inside(xy, np.array(corners))].tolist())
+    assert len(wished & set(shown)) > 0.97 * len(wished | set(shown)) > 1000
+    # A rerun for another reason keeps the lasso and what it dimmed.
+    page.get_by_role("button", name="Rerun").click()
+    page.wait_for_timeout(800)
+    assert len(drawn_path(page)) > 4
+    assert page.get_by_text(f"selected: {len(shown)}").count() == 1
+    # Linked the other way: a clicked thumbnail is ringed, zoom and lasso stay.
+    page.locator("button.cell").first.click()
+    page.wait_for_function("document.querySelector('.js-plotly-plot').data.at(-1).x.length === 1")
+    ring = page.evaluate(
+        "(({x, y}) => [x[0], y[0]])(document.querySelector('.js-plotly-plot').data.at(-1))"
+    )
+    np.testing.assert_allclose(ring, xy[0], rtol=1e-5)
+    assert len(drawn_path(page)) > 4
+    # Cleared by the page, then by the person.
+    page.get_by_role("button", name="Clear").click()
+    page.wait_for_selector("text=selected: none")
+    page.wait_for_function("!document.querySelector('.js-plotly-plot').layout.selections.length")
+    drag_lasso(page, [(3.4, 3.4), (3.6, 3.4), (3.6, 3.7)])
+    page.wait_for_selector("text=/selected: 0/")
+    drag_lasso(page, corners)
+    page.wait_for_selector("text=/selected: [1-9]/")
+    page.locator(".rambo-plot").first.focus()
+    page.keyboard.press("Escape")
+    page.wait_for_selector("text=selected: none")
+    assert page.off_origin == []
+    assert page.console_errors == []
+
+
+def test_a_double_click_clears_the_lasso(serve, page) -> None:
+    page.goto(serve(APPS / "lasso_app.py"))
+    charts_drawn(page, 1)
+    drag_lasso(page, [(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    page.wait_for_selector("text=/selected: [1-9]/")
+    box = page.locator(".rambo-plot .nsewdrag").bounding_box()
+    page.mouse.dblclick(box["x"] + 30, box["y"] + 30)
+    page.wait_for_selector("text=selected: none")
+
+
+def test_the_chart_answers_the_keyboard_and_follows_the_width(serve, page) -> None:
+    page.goto(serve(APPS / "lasso_app.py"))
+    charts_drawn(page, 1)
+    chart = page.locator(".rambo-plot")
+    assert chart.get_attribute("aria-label") == "All points"
+    chart.focus()
+    read = "document.querySelector('.js-plotly-plot')._fullLayout.xaxis.range"
+    low, high = page.evaluate(read)
+    page.keyboard.press("+")
+    page.wait_for_function(f"{read}[0] > {low}")
+    page.keyboard.press("0")
+    page.wait_for_function(f"Math.abs({read}[0] - {low}) < 1e-6")
+    before = page.evaluate("document.querySelector('.js-plotly-plot')._fullLayout.width")
+    page.set_viewport_size({"width": 800, "height": 900})
+    page.wait_for_function(
+        f"document.querySelector('.js-plotly-plot')._fullLayout.width < {before - 200}"
+    )
+    with page.expect_download() as download:
+        page.locator(".modebar-btn[data-title='Download as PNG']").click()
+    assert download.value.suggested_filename == "map.png"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_chart_wears_the_theme(serve, new_page, scheme) -> None:
+    page = new_page(color_scheme=scheme)
+    page.goto(serve(APPS / "lasso_app.py"))
+    charts_drawn(page, 1)
+    page.wait_for_selector(".xtick text")
+    ink = "getComputedStyle(document.querySelector('.xtick text')).fill"
+    level = np.mean([int(part) for part in re.findall(r"\d+", page.evaluate(ink))[:3]])
+    assert (level > 150) == (scheme == "dark")
+    paper = "document.querySelector('.js-plotly-plot')._fullLayout.paper_bgcolor"
+    assert page.evaluate(paper) == "rgba(0,0,0,0)"
+    # The person's switch, while the page is open.
+    page.emulate_media(color_scheme="dark" if scheme == "light" else "light")
+    sign = ">" if scheme == "light" else "<"
+    page.wait_for_function(
+        f"{ink}.match(/\\d+/g).slice(0, 3).map(Number).reduce((a, b) => a + b) {sign} 450"
+    )
+    assert page.console_errors == []
+
+
+def shown_ids(page) -> list[int]:
+    """Read each cell's id from its pixels: image i of gallery_app.py is a colour that spells i."""
+    picture = page.locator(".grid").first
+    spots = page.locator("button.cell .t").evaluate_all(
+        """(tiles) => { const grid = tiles[0].closest('.grid').getBoundingClientRect();
+          return tiles.map((tile) => { const box = tile.getBoundingClientRect();
+            return [box.left - grid.left + box.width / 2, box.top - grid.top + box.height / 2]; }); }"""
+    )
+    pixels = np.asarray(Image.open(io.BytesIO(picture.screenshot())).convert("RGB")).astype(int)
+    colors = [pixels[round(y), round(x)] for x, y in spots]
+    assert all(abs(color[2] - 200) < 4 for color in colors)
+    return [int(color[0] + 256 * color[1]) for color in colors]
+
+
+def labels(page) -> list[int]:
+    return [
+        int(item)
+        for item in page.locator("button.cell").evaluate_all("(c) => c.map((n) => n.dataset.id)")
+    ]
+
+
+def test_thumbnail_i_is_image_i_after_sort_and_filter(serve, page) -> None:
+    page.goto(serve(APPS / "gallery_app.py"))
+    page.wait_for_selector(".box[data-digest] button.cell")
+    page.mouse.move(0, 0)
+    up = [place * 7 + 3 for place in range(40)]
+    page.wait_for_timeout(300)
+    assert shown_ids(page) == labels(page) == up
+    fetched = (
+        "performance.getEntriesByType('resource').filter((e) => e.name.includes('/media/')).length"
+    )
+    before = page.evaluate(fetched)
+    for name, wanted in [("down", up[::-1]), ("odd", up[1::2]), ("up", up)]:
+        page.get_by_text(name, exact=True).click()
+        page.wait_for_function(
+            "(id) => document.querySelector('[data-testid=stBidiComponentIsolated]')"
+            ".shadowRoot.querySelector('.cell').dataset.id === id",
+            arg=str(wanted[0]),
+        )
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(200)
+        assert shown_ids(page) == labels(page) == wanted
+    assert page.evaluate(fetched) == before  # ids travelled, pictures did not
+    assert page.off_origin == []
+    assert page.console_errors == []
+
+
+def test_gallery_by_mouse(serve, page) -> None:
+    page.goto(serve(APPS / "gallery_app.py"))
+    cells = page.locator("button.cell")
+    cells.nth(2).click()
+    cells.nth(5).click()
+    wait_state(page, selected=[17, 38])
+    assert cells.nth(2).get_attribute("aria-pressed") == "true"
+    cells.nth(2).click()
+    wait_state(page, selected=[38])
+    page.get_by_text("odd", exact=True).click()  # hidden ids stay selected
+    page.wait_for_timeout(500)
+    wait_state(page, selected=[38])
+    page.get_by_text("up", exact=True).click()
+    page.wait_for_timeout(500)
+    cells.nth(1).dblclick()  # opens, and is no choice
+    wait_state(page, selected=[38], opened=10)
+    cells.nth(3).hover()
+    cells.nth(3).locator(".info").click()
+    wait_state(page, selected=[38], opened=24)
+    page.get_by_role("button", name="None").click()
+    wait_state(page, selected=[])
+    page.wait_for_function(
+        "!document.querySelector('[data-testid=stBidiComponentIsolated]')"
+        ".shadowRoot.querySelector('[aria-pressed=true]')"
+    )
+    # A button pressed at once does not overtake the click before it.
+    cells.nth(0).click()
+    page.get_by_role("button", name="None").click()
+    page.wait_for_timeout(1_000)
+    wait_state(page, selected=[])
+    assert page.console_errors == []
+
+
+def test_gallery_by_keyboard(serve, page) -> None:
+    page.goto(serve(APPS / "gallery_app.py"))
+    page.wait_for_selector("button.cell")
+    focus = (
+        "document.querySelector('[data-testid=stBidiComponentIsolated]')"
+        ".shadowRoot.activeElement?.dataset.id"
+    )
+    page.get_by_role("button", name="None").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate(focus) == "3"  # one stop for the whole grid
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(focus) == "10"
+    page.keyboard.press("Space")
+    wait_state(page, selected=[10])
+    assert page.evaluate(focus) == "10"  # the rerun did not take the focus
+    page.keyboard.press("ArrowDown")
+    below = int(page.evaluate(focus))
+    assert below > 10 + 7 * 3
+    page.keyboard.press("Enter")
+    wait_state(page, selected=[10], opened=below)
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Space")
+    wait_state(page, selected=[])
+    page.keyboard.press("End")
+    assert page.evaluate(focus) == str(39 * 7 + 3)
+    ring = page.evaluate(
+        "getComputedStyle(document.querySelector('[data-testid=stBidiComponentIsolated]')"
+        ".shadowRoot.activeElement).outlineStyle"
+    )
+    assert ring == "solid"
+
+
+def test_hostile_text_stays_text(serve, page) -> None:
+    page.goto(serve(APPS / "gallery_app.py"))
+    page.locator("button.cell").first.hover()
+    tip = page.locator(".tip").first
+    tip.wait_for(state="visible")
+    assert tip.inner_text().startswith('<img src=x onerror="window.hacked=1"> **bold** </span>')
+    assert "<b>" in page.locator(".legend").first.inner_text()
+    assert "<script>" in page.locator(".row .name").first.inner_text()
+    page.get_by_text("Nothing", exact=True).click()
+    page.wait_for_selector("text=Nothing <i>here</i>.")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.hacked") is None
+    assert page.off_origin == []
+
+
+def test_rows_show_candidates_side_by_side(serve, page) -> None:
+    page.goto(serve(APPS / "gallery_app.py"))
+    page.wait_for_selector(".row .t")
+    assert page.locator(".row").count() == 3
+    assert page.locator(".row .cell").count() == 5 + 4 + 3
+    assert page.locator(".row.marked").count() == 1
+    assert "✓ chosen" in page.locator(".row.marked .name").inner_text()
+    assert page.locator(".row button").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_gallery_wears_the_theme(serve, new_page, scheme) -> None:
+    page = new_page(color_scheme=scheme)
+    page.goto(serve(APPS / "gallery_app.py"))
+    badge = page.locator(".badge").first
+    badge.wait_for()
+    style = badge.evaluate(
+        "(n) => [getComputedStyle(n).color, getComputedStyle(n).backgroundColor]"
+    )
+    ink, ground = (np.mean([int(x) for x in re.findall(r"\d+", part)[:3]]) for part in style)
+    assert abs(ink - ground) > 120
+    assert (ground < 100) == (scheme == "dark")
+
+
+def test_five_hundred_thumbnails_are_quick(serve, page) -> None:
+    page.goto(serve(APPS / "gallery_app.py", {"IMAGES": "500"}))
+    page.wait_for_selector("text=page ready")
+    page.wait_for_selector(".box[data-digest] button.cell")
+    began = time.monotonic()
+    page.get_by_text("down", exact=True).click()
+    page.wait_for_function(
+        "document.querySelector('[data-testid=stBidiComponentIsolated]')"
+        ".shadowRoot.querySelector('.cell').dataset.id === '3496'"
+    )
+    assert time.monotonic() - began < 5
+    assert page.locator("button.cell").count() == 500

@@ -1,0 +1,151 @@
+"""The frame around every page: menu, picker, state badge, device line, calm errors."""
+
+import os
+from pathlib import Path
+
+import pytest
+from page_helpers import (
+    assert_calm,
+    make_damaged,
+    make_failed,
+    make_interrupted,
+    make_queued,
+    open_page,
+    unescaped,
+    words,
+)
+
+from rambo.store import Run
+from rambo.ui import state
+from rambo.ui.text import literal
+
+PAGES = list(state.PAGES)
+RUN_PAGES = ["pages/train.py", "pages/batch.py", "pages/compare.py"]
+
+
+@pytest.mark.parametrize("script", PAGES)
+def test_a_page_opened_first_without_any_run_says_what_to_do(script: str, home: Path) -> None:
+    app = open_page(script)
+    assert_calm(app)
+    assert app.title
+    assert len(app.get("page_link")) >= len(PAGES)
+
+
+@pytest.mark.parametrize("script", PAGES)
+def test_the_menu_keeps_the_run(script: str, done: Run) -> None:
+    app = open_page(script, done.id)
+    assert_calm(app)
+    menu = app.sidebar.get("page_link")
+    assert len(menu) == len(PAGES)
+    assert all(f"run={done.id}" in link.proto.query_string for link in menu)
+
+
+@pytest.mark.parametrize("script", RUN_PAGES)
+def test_without_an_address_the_newest_run_is_taken(script: str, done: Run) -> None:
+    app = open_page(script)
+    assert_calm(app)
+    assert app.query_params["run"] in (done.id, [done.id])
+
+
+@pytest.mark.parametrize("script", PAGES)
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "nope",
+        "../../etc/passwd",
+        "%2e%2e%2f",
+        "a" * 10_000,
+        "\x00\x01\ud7ff",
+        "<script>alert(1)</script>",
+        "![x](http://evil.example/x.png)",
+        "\uff1b\uff1b",
+    ],
+)
+def test_an_unknown_run_is_no_such_run(script: str, typed: str, done: Run) -> None:
+    app = open_page(script, typed)
+    assert_calm(app)
+    assert "There is no such run" in unescaped(app.error[0].value)
+    assert "http://" not in app.error[0].value
+
+
+@pytest.mark.parametrize("script", RUN_PAGES)
+def test_a_damaged_run_is_told_calmly_and_hides_no_other(
+    script: str, home: Path, tmp_path: Path
+) -> None:
+    damaged, failed = make_damaged(home), make_failed(home)
+    app = open_page(script, damaged.id)
+    assert_calm(app)
+    assert app.error
+    picker = app.sidebar.selectbox[0]
+    assert {damaged.id, failed.id} <= set(picker.options)
+
+
+@pytest.mark.parametrize("script", RUN_PAGES)
+def test_every_state_is_shown_without_alarm(script: str, home: Path) -> None:
+    for run in (make_queued(home), make_failed(home), make_interrupted(home)):
+        app = open_page(script, run.id)
+        assert_calm(app)
+
+
+def test_the_badge_says_the_state_in_words(home: Path) -> None:
+    shown = {}
+    for run in (make_queued(home), make_failed(home), make_interrupted(home)):
+        shown[run.status] = " ".join(
+            m.value for m in open_page("pages/train.py", run.id).sidebar.markdown
+        )
+    assert "in line" in shown["queued"]
+    assert "failed" in shown["failed"]
+    assert "stopped unexpectedly" in shown["interrupted"]
+
+
+def test_picking_another_run_changes_the_address(home: Path) -> None:
+    first, second = make_queued(home), make_failed(home)
+    app = open_page("pages/train.py", first.id, step="3")
+    app.sidebar.selectbox[0].select(second.id).run()
+    assert_calm(app)
+    assert second.id in str(app.query_params["run"])
+    assert "step" not in app.query_params
+
+
+def test_an_unforeseen_error_is_an_id_here_and_a_trace_in_the_log(
+    done: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rambo.ui import readers
+
+    def broken(run: Run) -> dict[str, object]:
+        raise ZeroDivisionError("a secret detail")
+
+    monkeypatch.setattr(readers, "config", broken)
+    app = open_page("pages/train.py", done.id)
+    assert not app.exception
+    shown = words(app)
+    assert "errors.log" in shown
+    assert "secret" not in shown
+    name = app.error[0].value.split("**")[1]
+    log = (done.folder.parent / "errors.log").read_text()
+    assert name in log
+    assert "ZeroDivisionError: a secret detail" in log
+    (done.folder.parent / "errors.log").unlink()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "![](http://evil.example/p.png)",
+        "[click](javascript:alert(1))",
+        "<img src=x onerror=alert(1)>",
+        "**bold** _it_ `code` $x^2$ :red[x] :smile:",
+        "https://evil.example",
+        "www.evil.example",
+        "me@evil.example",
+        "# heading",
+        "a|b~~c~~",
+    ],
+)
+def test_literal_text_has_nothing_markdown_could_read(name: str) -> None:
+    text = literal(name)
+    assert unescaped(text) == name
+    bare = os.linesep.join(part for part in text.split("\\")[:1])
+    assert not any(sign in bare for sign in "[]()<>*_`$:#|~!")
+    assert "://" not in text
+    assert "\\@" not in text.replace("\u2060\\@", "")
