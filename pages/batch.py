@@ -1,12 +1,13 @@
-"""Draft."""
+"""Batch: the chosen images, why they were chosen, what another choice would have meant, and the hand-over."""
 
 import streamlit as st
 
-from rambo.ui import frame
+from rambo.ui import batch_view, frame
 
-with frame.page("pages/batch.py", pick=True) as run:
-    st.title("batch")
+with frame.page("pages/batch.py") as run:
+    st.title("Batch")
     if run is None:
-        frame.no_run("Nothing here yet.")
+        frame.no_run("A batch is chosen by a run, and there is none yet.")
     else:
         frame.header(run)
+        batch_view.show(run)

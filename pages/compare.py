@@ -1,12 +1,13 @@
-"""Draft."""
+"""Compare: RAMBO beside its rivals."""
 
 import streamlit as st
 
-from rambo.ui import frame
+from rambo.ui import compare_view, frame
 
-with frame.page("pages/compare.py", pick=True) as run:
-    st.title("compare")
+with frame.page("pages/compare.py") as run:
+    st.title("Compare")
     if run is None:
-        frame.no_run("Nothing here yet.")
+        frame.no_run("There is nothing to compare yet.")
     else:
         frame.header(run)
+        compare_view.show(run)

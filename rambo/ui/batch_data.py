@@ -8,6 +8,7 @@ A part that is missing or damaged is None, and `Batch.troubles` says in plain wo
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -15,12 +16,12 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from rambo import export, neighbours, whatif
+from rambo import neighbours, whatif
 from rambo.datasets.prepared import Prepared
-from rambo.errors import DataError, StoreError
 from rambo.neighbours import UNLABELED_POOL, Atlas
 from rambo.store import Run
-from rambo.ui import readers
+from rambo.ui import batch_parts, readers
+from rambo.ui.batch_parts import Decision
 from rambo.ui.components import Sprites, make_sprites
 from rambo.whatif import UHat
 
@@ -28,36 +29,6 @@ Record = dict[str, Any]
 Indices = NDArray[np.int64]
 
 _GREY = 128  # of the tile that stands for an image whose file is gone
-
-
-@dataclasses.dataclass(frozen=True)
-class Decision:
-    """One greedy step of RAMBO's acquisition, as the event `BatchChosen` has it.
-
-    Attributes:
-        step: j, from 0.
-        chosen: dataset indices of the batch it took.
-        utility: the predicted utility of S_j with that batch.
-        runner_up: of the second best candidate; None with a single one.
-        utilities: of all candidates, in the order they were drawn.
-        candidates: dataset indices of the best few, best first; the first one was taken.
-        candidate_utilities: of those.
-        candidate_margins: mean margin of those.
-    """
-
-    step: int
-    chosen: tuple[int, ...]
-    utility: float
-    runner_up: float | None
-    utilities: tuple[float, ...]
-    candidates: tuple[tuple[int, ...], ...]
-    candidate_utilities: tuple[float, ...]
-    candidate_margins: tuple[float, ...]
-
-    @property
-    def gap(self) -> float | None:
-        """How much the chosen batch is ahead of the runner-up."""
-        return None if self.runner_up is None else self.utility - self.runner_up
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,6 +75,11 @@ class Batch:
     def count(self) -> int:
         """The number of images."""
         return len(self.indices)
+
+    @functools.cached_property
+    def known(self) -> frozenset[int]:
+        """The images that the atlas has."""
+        return frozenset(self.atlas.indices.tolist() if self.atlas is not None else ())
 
     @property
     def key(self) -> str:
@@ -161,7 +137,7 @@ def load(run: Run, trial: int, strategy: str) -> Batch | None:
     if not complete and not picks:
         return None
     artifacts = [name, f"trial-{trial}/atlas", f"trial-{trial}/{strategy}/served"]
-    stamp = (_stamp(run, artifacts), complete, picks[-1]["seq"] if picks else 0)
+    stamp = (batch_parts.stamp_of(run, artifacts), complete, picks[-1]["seq"] if picks else 0)
     return _load(str(run.folder), run.created(), trial, strategy, stamp, _run=run, _picks=picks)
 
 
@@ -176,7 +152,9 @@ def u_hat(batch: Batch) -> UHat | None:
         return None
     if not all(readers.has(batch.run, name) for name in names):
         return None
-    return _u_hat(str(batch.run.folder), batch.trial, _stamp(batch.run, names), _run=batch.run)
+    return _u_hat(
+        str(batch.run.folder), batch.trial, batch_parts.stamp_of(batch.run, names), _run=batch.run
+    )
 
 
 def sheet(batch: Batch, ids: Sequence[int] | None = None) -> Sprites:
@@ -203,6 +181,46 @@ def pool_margins(atlas: Atlas) -> NDArray[np.float32]:
     return np.sort(margins_of(atlas)[atlas.pool == UNLABELED_POOL])
 
 
+def ranked_pool(atlas: Atlas, without: Indices) -> Indices:
+    """Return U_0 without some images, the smallest margins first, equal ones by dataset index."""
+    pool = np.setdiff1d(atlas.members(UNLABELED_POOL), without)
+    margins = margins_of(atlas)[atlas.rows(pool)]
+    ordered: Indices = pool[margins.argsort(kind="stable")]
+    return ordered
+
+
+def captions(batch: Batch, ids: Iterable[int], *, oracle: bool = False) -> dict[int, str]:
+    """Return what to say of each image: guess, margin, step; with the oracle also its true label."""
+    wanted = [int(item) for item in ids]
+    places = {int(index): place for place, index in enumerate(batch.indices)}
+    seen = _seen(batch, [item for item in wanted if item not in places])
+    labels = batch.labels(wanted) if oracle else None
+    told = {}
+    for number, item in enumerate(wanted):
+        place = places.get(item)
+        if place is None:
+            guess, margin = seen.get(item, (-1, np.nan))
+        else:
+            guess, margin = int(batch.guesses[place]), float(batch.margins[place])
+        parts = [f"image {item}"]
+        parts += [f"f guesses {batch.class_name(guess)}"] if guess >= 0 else []
+        parts += [f"margin {margin:.4f}"] if np.isfinite(margin) else []
+        parts += [f"step {batch.steps[place]}"] if place is not None else []
+        parts += [f"the oracle says {labels[number]}"] if labels else []
+        told[item] = ", ".join(parts)
+    return told
+
+
+def _seen(batch: Batch, ids: Sequence[int]) -> dict[int, tuple[int, float]]:
+    """Return guess and margin of images that were not chosen, as far as the atlas knows them."""
+    if batch.atlas is None:
+        return {}
+    known = [item for item in ids if item in batch.known]
+    rows = batch.atlas.rows(known)
+    guesses, margins = batch.atlas.guesses[rows].tolist(), margins_of(batch.atlas)[rows].tolist()
+    return dict(zip(known, zip(guesses, margins, strict=True), strict=True))
+
+
 def _selection(trial: int, strategy: str) -> str:
     return f"trial-{trial}/{strategy}/selection"
 
@@ -220,11 +238,15 @@ def _load(
 ) -> Batch:
     """Return the batch; all but the last two arguments are the key of the cache."""
     troubles: list[str] = []
-    atlas = _atlas(_run, trial, troubles)
-    decisions = tuple(_decision(pick) for pick in _picks)
+    atlas = batch_parts.read_atlas(_run, trial, troubles)
+    decisions = tuple(batch_parts.decision_of(pick) for pick in _picks)
     complete = readers.has(_run, _selection(trial, strategy))
     seed = readers.config(_run)["seed"] + trial
-    rows = _rows(_run, trial, strategy, seed) if complete else _so_far(decisions, atlas)
+    rows = (
+        batch_parts.rows_kept(_run, trial, strategy, seed)
+        if complete
+        else batch_parts.rows_so_far(decisions, atlas)
+    )
     if complete and strategy == "rambo" and not decisions:
         troubles.append("The greedy steps of this run were not recorded, so they cannot be shown.")
     return Batch(
@@ -235,119 +257,16 @@ def _load(
         classes=tuple(str(name) for name in readers.environment(_run).get("classes") or ()),
         indices=np.array([row["dataset_index"] for row in rows], np.int64),
         steps=np.array([row["step"] for row in rows], np.int64),
-        margins=_known(rows, "margin", np.nan),
-        guesses=_known(rows, "predicted_class", -1).astype(np.int64),
-        utilities=_known(rows, "predicted_utility", np.nan),
+        margins=batch_parts.column(rows, "margin", np.nan),
+        guesses=batch_parts.column(rows, "predicted_class", -1).astype(np.int64),
+        utilities=batch_parts.column(rows, "predicted_utility", np.nan),
         complete=complete,
         decisions=decisions,
         atlas=atlas,
-        served=_served(_run, trial, strategy, len(rows)) if complete else None,
-        data=_data(_run, troubles),
+        served=batch_parts.read_served(_run, trial, strategy, len(rows)) if complete else None,
+        data=batch_parts.read_data(_run, troubles),
         troubles=tuple(troubles) if complete else (),
     )
-
-
-def _rows(run: Run, trial: int, strategy: str, seed: int) -> list[Record]:
-    """Return what exports have of each chosen image; without a readable atlas what the strategy kept."""
-    try:
-        return export.rows(run, strategy, seed)
-    except StoreError:
-        kept = readers.selection(run, trial, strategy)  # raises where this is what is damaged
-        kept = kept.sort_values("order", kind="stable").astype(object)
-        return kept.where(kept.notna(), None).to_dict("records")
-
-
-def _so_far(decisions: Sequence[Decision], atlas: Atlas | None) -> list[Record]:
-    """Return the picks of the steps made so far."""
-    rows = [
-        {"dataset_index": index, "step": decision.step, "predicted_utility": decision.utility}
-        for decision in decisions
-        for index in decision.chosen
-    ]
-    if atlas is None:
-        return rows
-    places = atlas.rows([row["dataset_index"] for row in rows])
-    margins, guesses = margins_of(atlas)[places], atlas.guesses[places]
-    seen = zip(rows, margins.tolist(), guesses.tolist(), strict=True)
-    return [row | {"margin": margin, "predicted_class": guess} for row, margin, guess in seen]
-
-
-def _known(rows: Sequence[Record], name: str, unknown: float) -> NDArray[np.float64]:
-    """Return one column, `unknown` where there is nothing."""
-    values = [row.get(name) for row in rows]
-    return np.array([unknown if value is None else value for value in values], np.float64)
-
-
-def _decision(pick: Record) -> Decision:
-    """Return a `BatchChosen` record as a decision."""
-    return Decision(
-        step=pick["step"],
-        chosen=tuple(pick["chosen"]),
-        utility=pick["utility"],
-        runner_up=pick["runner_up"],
-        utilities=tuple(pick["utilities"]),
-        candidates=tuple(map(tuple, pick["candidates"])),
-        candidate_utilities=tuple(pick["candidate_utilities"]),
-        candidate_margins=tuple(pick["candidate_margins"]),
-    )
-
-
-def _atlas(run: Run, trial: int, troubles: list[str]) -> Atlas | None:
-    """Return the atlas of a trial, or None with the reason."""
-    name = f"trial-{trial}/atlas"
-    again = f"`python -m rambo resume {run.id}` makes it again."
-    if not readers.has(run, name):
-        troubles.append(f"This trial has no map of the images (an older run); {again}")
-        return None
-    try:
-        arrays = readers.arrays(run, name)
-        fields = [field.name for field in dataclasses.fields(Atlas)]
-        return Atlas(**{field: arrays[field] for field in fields})
-    except (StoreError, KeyError):
-        troubles.append(f"The map of the images in this trial is damaged; {again}")
-        return None
-
-
-def _served(run: Run, trial: int, strategy: str, count: int) -> dict[str, np.ndarray] | None:
-    """Return whom the chosen images serve, or None; the detail view then says so."""
-    name = f"trial-{trial}/{strategy}/served"
-    if not readers.has(run, name):
-        return None
-    try:
-        arrays = readers.arrays(run, name)
-    except StoreError:
-        return None
-    whole = {"chosen", "validation", "mass", "exact"} <= set(arrays)
-    return arrays if whole and len(arrays["chosen"]) == count else None
-
-
-def _data(run: Run, troubles: list[str]) -> Prepared | None:
-    """Return the dataset, or None with the reason."""
-    try:
-        return readers.dataset(run)
-    except (DataError, KeyError, TypeError):
-        troubles.append(
-            "The images of this run are missing or damaged, so grey tiles stand for them; prepare the dataset "
-            "again on the page Data or with `python -m rambo prepare`."
-        )
-        return None
-
-
-def _stamp(run: Run, artifacts: Sequence[str]) -> tuple[int, ...]:
-    """Return numbers that change when an artifact or the dataset changes."""
-    dataset = readers.environment(run).get("dataset") or {}
-    folder = run.folder.parent / "datasets" / str(dataset.get("fingerprint", ""))
-    paths = [folder / f"{part}.npy" for part in ("images", "labels")] + [folder / "meta.json"]
-    for name in artifacts:
-        paths += [run.folder / "artifacts" / f"{name}.{end}" for end in ("safetensors", "parquet")]
-    numbers = []
-    for path in paths:
-        try:
-            facts = path.stat()
-            numbers += [facts.st_mtime_ns, facts.st_size]
-        except OSError:
-            numbers += [0, 0]
-    return tuple(numbers)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)

@@ -23,9 +23,10 @@ from rambo.ui import frame, library, readers, state, theme
 from rambo.ui.components import Sprites, gallery, make_sprites, plot, rows
 from rambo.ui.text import count, for_plot, literal
 
-_RUN, _OWN = ":run", ":own"  # choices beside the names of the catalog
+_RUN, OWN = ":run", ":own"  # choices beside the names of the catalog
 _UPLOAD_MB = 200
-_BY_CLASS, _IN_CLASS, _CLASSES = 12, 98, 15  # images a row, images of one class, rows
+_BY_CLASS, _IN_CLASS, _IN_POOL = 10, 96, 240  # images shown of each class, of one class, of a pool
+_CLASSES = 15  # classes shown at once
 _MEGABYTES = {"mnist": 12, "fashion-mnist": 31, "cifar10": 170, "svhn": 246}  # to download
 _ROLES = ((POOL, "to choose from"), (VALIDATION, "validation"), (TEST, "test"))
 _POOLS = {  # codes of the atlas
@@ -39,25 +40,25 @@ _POOLS = {  # codes of the atlas
 
 
 def pick_dataset(run: Run | None) -> str:
-    """Return what the person wants to look at: `:run`, a name of the catalog, a path, or nothing yet."""
+    """Return what the person wants to look at: `:run`, a name of the catalog, or `:own`."""
     words = {_RUN: f"Images of run {run.id}"} if run else {}
-    words |= {name: name for name in library.names()} | {_OWN: "My own images (.npz file)"}
+    words |= {name: name for name in library.names()} | {OWN: "My own images (.npz file)"}
     asked = st.query_params.get("dataset") or next(iter(words))
-    known = asked if asked in words else _OWN
-    choice = st.selectbox(
+    return st.selectbox(
         "Dataset",
         list(words),
-        index=list(words).index(known),
+        index=list(words).index(asked if asked in words else OWN),
         format_func=words.__getitem__,
         key="data-choice",
         on_change=_remember_choice,
+        width=420,
     )
-    return _own_path(asked if known == _OWN and asked != _OWN else "") if choice == _OWN else choice
 
 
-def _own_path(asked: str) -> str:
+def pick_file() -> str:
     """Return the path of a file on this machine, typed or uploaded, or an empty text."""
-    st.session_state.setdefault("data-path", asked)
+    asked = st.query_params.get("dataset", OWN)
+    st.session_state.setdefault("data-path", "" if asked == OWN else asked)
     left, right = st.columns(2, gap="large")
     typed = left.text_input(
         "Path of an .npz file on this machine",
@@ -96,7 +97,7 @@ def _remember_choice() -> None:
 def _remember_path() -> None:
     """Put the path into the address."""
     _forget("label", "other")
-    st.query_params["dataset"] = st.session_state["data-path"].strip() or _OWN
+    st.query_params["dataset"] = st.session_state["data-path"].strip() or OWN
 
 
 def _take_upload() -> None:
@@ -230,38 +231,40 @@ def _again(name: str) -> None:
 
 
 def show_dataset(data: Prepared, choice: str, run: Run | None) -> None:
-    """Draw the dataset, and below it the pools of the run it was opened from."""
-    _facts(data, choice, run)
+    """Draw the dataset, and the pools of the run it was opened from."""
+    _facts(data)
     if choice == _RUN and run is not None:
         with frame.guard():
             _show_pools(data, run)
-    left, right = st.columns([7, 4], gap="large")
+    left, right = st.columns([8, 4], gap="large")
     with left, frame.guard():
         _show_images(data)
     with right, frame.guard():
         st.subheader("Classes")
         _show_counts(data)
-    with frame.guard():
+    with right, frame.guard():
         _show_cut(data, run if choice == _RUN else None)
 
 
-def _facts(data: Prepared, choice: str, run: Run | None) -> None:
-    """Draw what the dataset is, and the way on."""
+def use_button(choice: str, run: Run | None) -> None:
+    """Draw the way on: a run of this dataset."""
+    name = readers.config(run)["dataset"]["name"] if choice == _RUN and run else choice
+    if st.button("Use this dataset", type="primary", icon=":material/arrow_forward:"):
+        state.go("pages/configure.py", run.id if run else None, dataset=name)
+
+
+def _facts(data: Prepared) -> None:
+    """Draw what the dataset is."""
     total, channels, height, width = data.images.shape
     sizes = [(word, int(np.sum(data.roles == role))) for role, word in _ROLES]
     parts = ", ".join(f"{size:,} {word}" for word, size in sizes if size)
     colour = "grey" if channels == 1 else "colour"
-    words, way = st.columns([5, 1.6], vertical_alignment="center")
-    with words:
+    with st.container(gap=None):
         st.markdown(
             f"**{literal(data.name, 80)}** &nbsp; {count(total, 'image')} of {height} x {width} pixels, "
             f"{colour}, in {count(data.num_classes, 'class', 'classes')}: {parts}."
         )
         st.caption(f"Source: {literal(data.source, 200)} · Licence: {literal(data.licence)}")
-    with way:
-        name = readers.config(run)["dataset"]["name"] if choice == _RUN and run else choice
-        if st.button("Use this dataset", type="primary", icon=":material/arrow_forward:"):
-            state.go("pages/configure.py", run.id if run else None, dataset=name)
 
 
 def _show_images(data: Prepared) -> None:
@@ -287,7 +290,7 @@ def _show_images(data: Prepared) -> None:
             "A few of each class, drawn at random. Choose a class to see more and to open an image."
         )
         lines = [{"ids": ids, "label": shorten(data.classes[c], 60)} for c, ids in sample.items()]
-        rows(sprites, lines, key="data-rows", size=40)
+        rows(sprites, lines, key="data-rows", size=36)
         if data.num_classes > _CLASSES:
             st.caption(f"The first {_CLASSES} of {data.num_classes:,} classes.")
     else:
@@ -314,39 +317,33 @@ def _show_counts(data: Prepared) -> None:
 
 def _show_cut(data: Prepared, run: Run | None) -> None:
     """Draw how many images each pool gets for a k and a size of the validation set."""
-    st.subheader("How a run cuts it", divider="gray")
+    st.subheader("How a run cuts it")
     given = readers.config(run) if run else configs.describe(configs.build({}))
-    fixed = int(np.sum(data.roles == VALIDATION))
-    pool = int(np.sum(data.roles == POOL))
-    columns = st.columns([1.4, 1.4, 1, 1, 1, 1], vertical_alignment="bottom")
-    key = f"{data.fingerprint}-{run.id if run else ''}"
+    fixed, pool, test = (int(np.sum(data.roles == role)) for role in (VALIDATION, POOL, TEST))
+    key, size = f"{data.fingerprint}-{run.id if run else ''}", fixed
+    left, right = st.columns(2, vertical_alignment="bottom")
     start = min(given["k"], max(1, pool - 1))
-    k = columns[0].number_input("k, labels to begin with", 1, value=start, key=f"data-k-{key}")
-    if fixed:
-        size = fixed
-        columns[1].caption("Its own split fixes the validation images.")
-    else:
+    k = left.number_input("k, labels to begin with", 1, value=start, key=f"data-k-{key}")
+    if not fixed:
         start = min(given["dataset"]["validation_size"], max(1, pool // 10))
-        size = columns[1].number_input(
-            "Validation images", 1, value=start, key=f"data-validation-{key}"
-        )
-    rest = pool - (0 if fixed else size) - k
+        size = right.number_input("Validation images", 1, value=start, key=f"data-size-{key}")
+    settings = {"k": k, "budget": 1, "dataset": {"validation_size": max(1, size)}}
     try:
-        checks.check(
-            configs.build({"k": k, "budget": 1, "dataset": {"validation_size": size}}), data
-        )
+        checks.check(configs.build(settings), data)
     except RamboError as error:
         st.warning(literal(error, 300), icon=":material/warning:")
         return
-    test = int(np.sum(data.roles == TEST))
-    parts = (("Labeled S_0", k), ("Validation", size), ("Unlabeled U_0", rest), ("Test", test))
-    for column, (word, number) in zip(columns[2:], parts, strict=True):
+    rest = pool - k - (0 if fixed else size)
+    parts = (("Labeled S_0", k), ("Unlabeled U_0", rest), ("Validation", size), ("Test", test))
+    columns = [*st.columns(2), *st.columns(2)]
+    for column, (word, number) in zip(columns, parts, strict=True):
         column.metric(word, f"{number:,}")
-    if not fixed:
-        st.caption(
-            f"This dataset names no validation images, so each trial draws {size:,} from the {pool:,} to choose "
-            "from, every class in proportion."
-        )
+    st.caption(
+        "The dataset's own split fixes the validation images."
+        if fixed
+        else f"This dataset names no validation images: each trial draws {size:,} of its {pool:,} images, "
+        "every class in proportion."
+    )
 
 
 def _show_pools(data: Prepared, run: Run) -> None:
@@ -497,7 +494,7 @@ def _of_pool(
     folder: str, created: str, code: int, seed: int, _data: Prepared, _atlas: dict[str, np.ndarray]
 ) -> tuple[tuple[int, ...], Sprites]:
     """Return images of one pool of a run, and their sheet."""
-    ids = _drawn(_atlas["indices"][_atlas["pool"] == code], 2 * _IN_CLASS + 4, seed, code)
+    ids = _drawn(_atlas["indices"][_atlas["pool"] == code], _IN_POOL, seed, code)
     return ids, _sheet(_data, ids)
 
 

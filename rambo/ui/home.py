@@ -26,30 +26,22 @@ _NEXT = {  # status -> where a run is opened, and what the link says
 
 def show_welcome() -> None:
     """Say what RAMBO is, and offer the demo."""
-    words, picture = st.columns([5, 6], gap="large", vertical_alignment="center")
-    with words:
-        st.title("Which images are worth a label?")
-        st.markdown(
-            "Labels cost money, and often you can ask for them only once.\n\n"
-            "RAMBO learns from the few labels you have which *set* of images teaches a classifier most.\n\n"
-            "Then it picks all the images to label at once, and shows you how it chose."
-        )
-        with frame.guard():
-            if st.button("Start the demo", type="primary", icon=":material/play_arrow:"):
-                with st.spinner("Making the images ready"):
-                    run = controls.start_demo()
-                state.go("pages/train.py", run.id)
+    st.title("Which images are worth a label?")
+    st.html(_picture())
+    with frame.guard(), st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Start the demo", type="primary", icon=":material/play_arrow:"):
+            with st.spinner("Making the images ready"):
+                run = controls.start_demo()
+            state.go("pages/train.py", run.id)
         st.caption(
-            "Picks 200 of 7,800 pictures of clothes: about two minutes on a laptop, no internet needed."
+            "Chooses 200 of 7,800 pictures of clothes. About two minutes on a laptop, no internet needed."
         )
-    with picture:
-        st.html(_picture())
 
 
 def show_runs() -> None:
     """List all runs: first those at work, kept up to date, then the rest."""
     records = readers.runs()
-    st.subheader("Runs", divider="gray")
+    st.subheader("Runs")
     _show_live(_standing(records))
     ended = [record for record in records if record["status"] not in _LIVE]
     if not records:
@@ -98,7 +90,7 @@ def _live_row(record: Record, ahead: int | None) -> None:
         badge, what, doing, links = st.columns([1.6, 4.2, 3, 2.6], vertical_alignment="center")
         with badge:
             frame.badge(record["status"])
-        with what:
+        with what, st.container(gap=None):
             _name(record)
         with doing:
             if record["status"] == "queued":
@@ -175,9 +167,9 @@ def _ended_row(record: Record) -> None:
         badge, what, came, links = st.columns([1.6, 4.2, 3, 2.6], vertical_alignment="center")
         with badge:
             frame.badge(record["status"])
-        with what:
+        with what, st.container(gap=None):
             _name(record)
-        with came:
+        with came, st.container(gap=None):
             _outcome(run, record)
         with links, st.container(horizontal=True, vertical_alignment="center"):
             _open_link(record)
@@ -229,33 +221,44 @@ def _open_link(record: Record) -> None:
 
 # The picture, drawn with plain boxes: it takes its colours from the theme, and a screen reader its words.
 
-_LABELED = {3: "a", 9: "b", 13: "c", 22: "a", 26: "b", 36: "c"}
-_CHOSEN = (1, 6, 12, 16, 19, 24, 31, 35, 38)
-_TOLD = (
-    "Three steps. One: many images, a few of them with labels. Two: RAMBO learns which of two sets of images "
-    "teaches a classifier more. Three: it chooses all the images to label at once."
+_LABELED = {3: "a", 8: "b", 16: "c", 21: "a", 29: "b", 34: "c"}
+_CHOSEN = (1, 6, 10, 14, 18, 23, 25, 32, 37)
+_STEPS = (
+    "You have many images and few labels. Labels cost money, and often you can ask for them only once.",
+    "RAMBO learns from those few labels which <em>set</em> of images teaches a classifier most.",
+    "Then it chooses all the images to label in one go, and shows you how it chose.",
+)
+_DRAWN = (  # for screen readers
+    "Forty images, six of them with a label.",
+    "A set with labels of every kind teaches more than a set with one kind.",
+    "Nine of the forty images, spread over all of them, are chosen.",
 )
 
 
 def _picture() -> str:
-    """Return the three steps as HTML."""
+    """Return the three steps in words and boxes, as HTML."""
     few = _tiles([_LABELED.get(place, "") for place in range(40)])
-    better, worse = _tiles(list("abcabcab")), _tiles(list("aaaabaaa"))
-    chosen = ["★" if place in _CHOSEN else _LABELED.get(place, "") for place in range(40)]
-    sets = (
-        f'<div class="set"><div class="four">{better}</div>teaches more</div><b>&gt;</b>'
-        f'<div class="set"><div class="four">{worse}</div>teaches less</div>'
+    sets = "".join(
+        f'<div class="set"><div class="four">{_tiles(list(marks))}</div>{words}</div>{sign}'
+        for marks, words, sign in (
+            ("abcabcab", "teaches more", "<b>&gt;</b>"),
+            ("aaaabaaa", "teaches less", ""),
+        )
     )
-    steps = (
-        ("1", "Many images, few labels", f'<div class="eight">{few}</div>'),
-        ("2", "Learn what makes a good set", f'<div class="pair">{sets}</div>'),
-        ("3", "Choose the whole set at once", f'<div class="eight">{_tiles(chosen)}</div>'),
+    chosen = _tiles(["★" if place in _CHOSEN else _LABELED.get(place, "") for place in range(40)])
+    drawings = (
+        f'<div class="ten">{few}</div>',
+        f'<div class="pair">{sets}</div>',
+        f'<div class="ten">{chosen}</div>',
     )
-    drawn = "".join(
-        f'<div class="step"><div class="head"><b>{number}</b> {words}</div>{body}</div>'
-        for number, words, body in steps
+    steps = "".join(
+        f'<div class="step"><div class="head"><b>{number}</b><span>{words}</span></div>'
+        f'<div class="drawn" role="img" aria-label="{told}">{drawing}</div></div>'
+        for number, (words, told, drawing) in enumerate(
+            zip(_STEPS, _DRAWN, drawings, strict=True), 1
+        )
     )
-    return f'{_STYLE}<div class="rambo-steps" role="img" aria-label="{_TOLD}">{drawn}</div>'
+    return f'{_STYLE}<div class="rambo-steps">{steps}</div>'
 
 
 def _tiles(marks: list[str]) -> str:
@@ -266,21 +269,23 @@ def _tiles(marks: list[str]) -> str:
 
 _STYLE = f"""
 <style>
-.rambo-steps {{ display: flex; flex-wrap: wrap; gap: 0.75rem; }}
-.rambo-steps .step {{ flex: 1 1 11rem; display: flex; flex-direction: column; gap: 0.8rem; padding: 0.9rem;
-  border: 1px solid color-mix(in srgb, currentColor 18%, transparent); border-radius: 0.6rem; }}
-.rambo-steps .head {{ font-size: 0.95rem; line-height: 1.3; min-height: 2.6em; }}
-.rambo-steps .head b {{ display: inline-block; width: 1.5em; height: 1.5em; margin-right: 0.2em; border-radius: 50%;
-  text-align: center; line-height: 1.5em; background: color-mix(in srgb, currentColor 12%, transparent); }}
-.rambo-steps .eight {{ display: grid; grid-template-columns: repeat(8, 1fr); gap: 3px; }}
+.rambo-steps {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); gap: 0.75rem; }}
+.rambo-steps .step {{ display: flex; flex-direction: column; gap: 0.9rem; padding: 0.9rem 1rem 1rem;
+  border: 1px solid color-mix(in srgb, currentColor 16%, transparent); border-radius: 0.6rem; }}
+.rambo-steps .head {{ display: flex; gap: 0.6rem; line-height: 1.4; flex: 1; }}
+.rambo-steps .head b {{ flex: none; width: 1.6em; height: 1.6em; border-radius: 50%; text-align: center;
+  line-height: 1.6em; background: color-mix(in srgb, currentColor 12%, transparent); }}
+.rambo-steps .drawn {{ width: 100%; max-width: 20rem; height: 7.2rem; margin: 0 auto;
+  display: grid; align-items: center; }}
+.rambo-steps .ten {{ display: grid; grid-template-columns: repeat(10, 1fr); gap: 3px; }}
 .rambo-steps .four {{ display: grid; grid-template-columns: repeat(4, 1fr); gap: 3px; margin-bottom: 0.4rem; }}
-.rambo-steps .pair {{ display: flex; align-items: center; gap: 0.5rem; margin: auto 0; }}
+.rambo-steps .pair {{ display: flex; align-items: center; gap: 0.6rem; }}
 .rambo-steps .pair > b {{ font-size: 1.5rem; padding-bottom: 1.4rem; }}
-.rambo-steps .set {{ flex: 1; text-align: center; font-size: 0.8rem; }}
+.rambo-steps .set {{ flex: 1; text-align: center; font-size: 0.85rem; }}
 .rambo-steps i {{ display: grid; place-items: center; aspect-ratio: 1; border-radius: 3px; font-style: normal;
   font-size: 0.75rem; line-height: 1; font-weight: 650; color: #fff; }}
-.rambo-steps i.u {{ background: color-mix(in srgb, currentColor 0%, #aab4c3 55%); }}
-.rambo-steps i.l {{ background: {theme.GREEN}; }}
+.rambo-steps i.u {{ background: #8d99ab66; }}
+.rambo-steps i.l {{ background: #0b7d5e; }}
 .rambo-steps i.s {{ background: {theme.BLUE}; }}
 </style>
 """

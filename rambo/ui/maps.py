@@ -113,11 +113,15 @@ def embedding_map(
         for group, ids in zip(groups, shown, strict=True)
         if len(ids)
     ]
-    axes = [
+    axes: list[dict[str, Any]] = [
         {"title": {"text": f"PC {axis + 1} ({part:.0%} of the variance)"}, "zeroline": False}
         for axis, part in enumerate(np.nan_to_num(atlas.explained).tolist())
     ]
-    layout = {"xaxis": axes[0], "yaxis": axes[1], "legend": {"itemsizing": "constant"}}
+    layout: dict[str, Any] = {
+        "xaxis": axes[0],
+        "yaxis": axes[1],
+        "legend": {"itemsizing": "constant"},
+    }
     layout["yaxis"] |= {"scaleanchor": "x", "scaleratio": 1}
     return EmbeddingMap(
         prepare_figure({"data": data, "layout": layout}), _told(groups, shown, kept + rest)
@@ -152,7 +156,7 @@ def class_balance(
         }
         for name, (shares, colour) in parts.items()
     ]
-    layout = {
+    layout: dict[str, Any] = {
         "barmode": "group",
         "xaxis": {"title": {"text": "class that f guesses"}} | ticks,
         "yaxis": {"title": {"text": "share of the images"}, "tickformat": ".0%"},
@@ -174,12 +178,18 @@ def margin_histogram(
     for name, (values, colour) in parts.items():
         known = values[np.isfinite(values)]
         shares = np.histogram(known, edges)[0] / max(len(known), 1)
-        trace = {"type": "bar", "name": for_plot(name), "x": middles, "y": shares.astype(np.float32)}
+        trace = {
+            "type": "bar",
+            "name": for_plot(name),
+            "x": middles,
+            "y": shares.astype(np.float32),
+        }
         trace |= {"marker": {"color": colour}}
-        trace["hovertemplate"] = "margin about %{x:.3f}: %{y:.1%}<extra>" + for_plot(name)
-        trace["hovertemplate"] += "</extra>"
+        trace["hovertemplate"] = (
+            f"margin about %{{x:.3f}}: %{{y:.1%}}<extra>{for_plot(name)}</extra>"
+        )
         data.append(trace)
-    layout = {
+    layout: dict[str, Any] = {
         "barmode": "group",
         "bargap": 0.08,
         "xaxis": {"title": {"text": "margin (small = f hesitates)"}, "range": [0, 1]},
@@ -188,8 +198,10 @@ def margin_histogram(
     return prepare_figure({"data": data, "layout": layout})
 
 
-def candidate_strip(utilities: Sequence[float], chosen: float) -> PreparedFigure:
-    """Return all candidates' predicted utilities on one line, the chosen one marked."""
+def candidate_strip(
+    utilities: Sequence[float], chosen: float, *, yours: float | None = None
+) -> PreparedFigure:
+    """Return all candidates' predicted utilities on one line, the chosen one marked, and a batch of one's own."""
     others = list(utilities)
     if chosen in others:
         others.remove(chosen)
@@ -204,8 +216,11 @@ def candidate_strip(utilities: Sequence[float], chosen: float) -> PreparedFigure
         {"name": "other candidates", "x": others, "y": [0] * len(others), "marker": look},
         {"name": "chosen", "x": [chosen], "y": [0], "marker": star},
     ]
+    if yours is not None:
+        mark = {"symbol": "diamond-open", "size": 15, "color": theme.ORANGE, "line": {"width": 3}}
+        data.append({"name": "your batch", "x": [yours], "y": [0], "marker": mark})
     base = {"type": "scatter", "mode": "markers", "hovertemplate": hover}
-    layout = {
+    layout: dict[str, Any] = {
         "xaxis": {"title": {"text": "u_hat of S_j with the candidate (only differences count)"}},
         "yaxis": {"visible": False, "fixedrange": True, "range": [-1, 1]},
     }
@@ -218,11 +233,17 @@ def probability_bars(probabilities: NDArray[Any], classes: Sequence[str]) -> Pre
     names = [for_plot(classes[i] if i < len(classes) else f"class {i}", 24) for i in order]
     values = np.asarray(probabilities, np.float64)[order]
     places = list(range(len(order)))
-    trace = {"type": "bar", "orientation": "h", "x": values, "y": places, "hovertext": names}
+    trace: dict[str, Any] = {
+        "type": "bar",
+        "orientation": "h",
+        "x": values,
+        "y": places,
+        "hovertext": names,
+    }
     trace |= {"text": [f"{value:.1%}" for value in values], "textposition": "outside"}
     trace |= {"cliponaxis": False, "marker": {"color": theme.BLUE}}
     trace["hovertemplate"] = "%{hovertext}: %{x:.2%}<extra></extra>"
-    layout = {
+    layout: dict[str, Any] = {
         "xaxis": {"tickformat": ".0%", "range": [0, 1.12], "tickvals": [0, 0.25, 0.5, 0.75, 1]},
         "yaxis": {"tickvals": places, "ticktext": names, "fixedrange": True},
         "showlegend": False,

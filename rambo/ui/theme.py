@@ -1,12 +1,13 @@
 """One look for all pages: a colour, a symbol and a word for each strategy, pool and state."""
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#2563eb", "#e8590c", "#0f9d76", "#9c36b5", "#7b8794"
+PINK = "#c2255c"
 
 # Readable on white and on the dark background; a symbol each, so that colour is never alone.
-STRATEGY_COLOURS = {"rambo": BLUE, "filter-only": GREEN, "margin": ORANGE, "random": GREY}
+STRATEGY_COLOURS = {"rambo": BLUE, "filter-only": PINK, "margin": ORANGE, "random": GREY}
 STRATEGY_SYMBOLS = {
     "rambo": "circle",
-    "filter-only": "square",
+    "filter-only": "triangle-up",
     "margin": "diamond",
     "random": "cross",
 }

@@ -158,6 +158,14 @@ def test_a_lasso_returns_exactly_the_ids_inside(serve, page) -> None:
     assert shown == sorted(set(shown))
     wished = set(ids[inside(xy, np.array(corners))].tolist())
     assert len(wished & set(shown)) > 0.97 * len(wished | set(shown)) > 1000
+    assert page.locator(".legendtext").first.text_content() == "<b>pool</b> &"
+    # A new lasso may start inside the old one.
+    drag_lasso(page, [(0.3, -0.2), (0.9, -0.2), (0.9, 0.2)])
+    page.wait_for_function(
+        f"Number(document.body.innerText.match(/selected: (\\d+)/)?.[1]) < {len(shown) // 2}"
+    )
+    drag_lasso(page, corners)
+    page.wait_for_selector(f"text=selected: {len(shown)}")
     # A rerun for another reason keeps the lasso and what it dimmed.
     page.get_by_role("button", name="Rerun").click()
     page.wait_for_timeout(800)
@@ -213,6 +221,9 @@ def test_the_chart_answers_the_keyboard_and_follows_the_width(serve, page) -> No
     page.wait_for_function(
         f"document.querySelector('.js-plotly-plot')._fullLayout.width < {before - 200}"
     )
+    tools = page.locator(".modebar-btn").evaluate_all("(b) => b.map((n) => n.dataset.title)")
+    assert tools[-1] == "Download as PNG"
+    assert not any("hare" in name or "loud" in name or "lotly" in name for name in tools)
     with page.expect_download() as download:
         page.locator(".modebar-btn[data-title='Download as PNG']").click()
     assert download.value.suggested_filename == "map.png"

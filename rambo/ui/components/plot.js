@@ -164,9 +164,10 @@ class Chart {
       name: "save", title: "Download as PNG", icon: this.Plotly.Icons.camera,
       click: () => this.save(),
     };
-    const drop = ["toImage", "sendDataToCloud", "autoScale2d"];
+    const drop = ["toImage", "autoScale2d"];
     if (!data.select) drop.push("lasso2d", "select2d");
     const config = {
+      showSendToCloud: false, // plotly.js 4 offers by default to upload the chart to plotly.com
       displaylogo: false, responsive: false, doubleClick: "reset+autosize", scrollZoom: false,
       modeBarButtonsToRemove: drop, modeBarButtonsToAdd: [save], topojsonURL: "", plotlyServerURL: "",
     };

@@ -70,6 +70,14 @@ def prepare_figure(figure: "Mapping[str, Any] | PlotlyFigure | PreparedFigure") 
     return PreparedFigure(text, media.digest_of(text.encode()))
 
 
+def literal_text(text: str) -> str:
+    """Return `text` so that plotly shows it as it is: plotly reads `<b>` and links in labels.
+
+    Use it for names that come from data (classes, files, runs) in trace names, titles and hovers.
+    """
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def plot(
     figure: "Mapping[str, Any] | PlotlyFigure | PreparedFigure",
     *,

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import streamlit as st
 
-from rambo.ui.components import gallery, make_sprites, plot, prepare_figure
+from rambo.ui.components import gallery, literal_text, make_sprites, plot, prepare_figure
 
 N = int(os.environ.get("POINTS", "8000"))
 
@@ -26,7 +26,10 @@ def points():
             "customdata": ids[part],
             "marker": {"size": 4},
         }
-        for name, part in [("pool", slice(0, half)), ("chosen", slice(half, N))]
+        for name, part in [
+            (literal_text("<b>pool</b> &"), slice(0, half)),
+            ("chosen", slice(half, N)),
+        ]
     ]
     return xy, ids, prepare_figure({"data": data, "layout": {}})
 

@@ -1,0 +1,150 @@
+"""The parts of a batch, each read on its own, so that a damaged one takes no other with it."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rambo import export, neighbours
+from rambo.datasets.prepared import Prepared
+from rambo.errors import DataError, StoreError
+from rambo.neighbours import Atlas
+from rambo.store import Run
+from rambo.ui import readers
+
+Record = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """One greedy step of RAMBO's acquisition, as the event `BatchChosen` has it.
+
+    Attributes:
+        step: j, from 0.
+        chosen: dataset indices of the batch it took.
+        utility: the predicted utility of S_j with that batch.
+        runner_up: of the second best candidate; None with a single one.
+        utilities: of all candidates, in the order they were drawn.
+        candidates: dataset indices of the best few, best first; the first one was taken.
+        candidate_utilities: of those.
+        candidate_margins: mean margin of those.
+    """
+
+    step: int
+    chosen: tuple[int, ...]
+    utility: float
+    runner_up: float | None
+    utilities: tuple[float, ...]
+    candidates: tuple[tuple[int, ...], ...]
+    candidate_utilities: tuple[float, ...]
+    candidate_margins: tuple[float, ...]
+
+    @property
+    def gap(self) -> float | None:
+        """How much the chosen batch is ahead of the runner-up."""
+        return None if self.runner_up is None else self.utility - self.runner_up
+
+
+def rows_kept(run: Run, trial: int, strategy: str, seed: int) -> list[Record]:
+    """Return what exports have of each chosen image; without a readable atlas what the strategy kept."""
+    try:
+        return export.rows(run, strategy, seed)
+    except StoreError:
+        kept = readers.selection(run, trial, strategy)  # raises where this is what is damaged
+        kept = kept.sort_values("order", kind="stable").astype(object)
+        return kept.where(kept.notna(), None).to_dict("records")
+
+
+def rows_so_far(decisions: Sequence[Decision], atlas: Atlas | None) -> list[Record]:
+    """Return the picks of the steps made so far."""
+    rows = [
+        {"dataset_index": index, "step": decision.step, "predicted_utility": decision.utility}
+        for decision in decisions
+        for index in decision.chosen
+    ]
+    if atlas is None:
+        return rows
+    places = atlas.rows([row["dataset_index"] for row in rows])
+    margins, guesses = neighbours.margins(atlas.probabilities)[places], atlas.guesses[places]
+    seen = zip(rows, margins.tolist(), guesses.tolist(), strict=True)
+    return [row | {"margin": margin, "predicted_class": guess} for row, margin, guess in seen]
+
+
+def column(rows: Sequence[Record], name: str, unknown: float) -> NDArray[np.float64]:
+    """Return one column, `unknown` where there is nothing."""
+    values = [row.get(name) for row in rows]
+    return np.array([unknown if value is None else value for value in values], np.float64)
+
+
+def decision_of(pick: Record) -> Decision:
+    """Return a `BatchChosen` record as a decision."""
+    return Decision(
+        step=pick["step"],
+        chosen=tuple(pick["chosen"]),
+        utility=pick["utility"],
+        runner_up=pick["runner_up"],
+        utilities=tuple(pick["utilities"]),
+        candidates=tuple(map(tuple, pick["candidates"])),
+        candidate_utilities=tuple(pick["candidate_utilities"]),
+        candidate_margins=tuple(pick["candidate_margins"]),
+    )
+
+
+def read_atlas(run: Run, trial: int, troubles: list[str]) -> Atlas | None:
+    """Return the atlas of a trial, or None with the reason."""
+    name = f"trial-{trial}/atlas"
+    again = f"`python -m rambo resume {run.id}` makes it again."
+    if not readers.has(run, name):
+        troubles.append(f"This trial has no map of the images (an older run); {again}")
+        return None
+    try:
+        arrays = readers.arrays(run, name)
+        fields = [field.name for field in dataclasses.fields(Atlas)]
+        return Atlas(**{field: arrays[field] for field in fields})
+    except (StoreError, KeyError):
+        troubles.append(f"The map of the images in this trial is damaged; {again}")
+        return None
+
+
+def read_served(run: Run, trial: int, strategy: str, count: int) -> dict[str, np.ndarray] | None:
+    """Return whom the chosen images serve, or None; the detail view then says so."""
+    name = f"trial-{trial}/{strategy}/served"
+    if not readers.has(run, name):
+        return None
+    try:
+        arrays = readers.arrays(run, name)
+    except StoreError:
+        return None
+    whole = {"chosen", "validation", "mass", "exact"} <= set(arrays)
+    return arrays if whole and len(arrays["chosen"]) == count else None
+
+
+def read_data(run: Run, troubles: list[str]) -> Prepared | None:
+    """Return the dataset, or None with the reason."""
+    try:
+        return readers.dataset(run)
+    except (DataError, KeyError, TypeError):
+        troubles.append(
+            "The images of this run are missing or damaged, so grey tiles stand for them; prepare the dataset "
+            "again on the page Data or with `python -m rambo prepare`."
+        )
+        return None
+
+
+def stamp_of(run: Run, artifacts: Sequence[str]) -> tuple[int, ...]:
+    """Return numbers that change when an artifact or the dataset changes."""
+    dataset = readers.environment(run).get("dataset") or {}
+    folder = run.folder.parent / "datasets" / str(dataset.get("fingerprint", ""))
+    paths = [folder / f"{part}.npy" for part in ("images", "labels")] + [folder / "meta.json"]
+    for name in artifacts:
+        paths += [run.folder / "artifacts" / f"{name}.{end}" for end in ("safetensors", "parquet")]
+    numbers = []
+    for path in paths:
+        try:
+            facts = path.stat()
+            numbers += [facts.st_mtime_ns, facts.st_size]
+        except OSError:
+            numbers += [0, 0]
+    return tuple(numbers)

@@ -1,0 +1,261 @@
+"""The page Batch: which strategy and trial, one sentence of what was chosen, and a tab for each question."""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from rambo import neighbours
+from rambo.neighbours import UNLABELED_POOL
+from rambo.store import Run
+from rambo.ui import (
+    batch_data,
+    exports,
+    frame,
+    images_view,
+    map_view,
+    maps,
+    readers,
+    state,
+    steps_view,
+    theme,
+    what_if_view,
+)
+from rambo.ui.batch_data import Batch
+from rambo.ui.components import PreparedFigure, plot
+from rambo.ui.text import count, literal, percent
+
+_ALIVE = ("queued", "running")
+_TABS = ("Images", "Steps", "What if", "Balance", "Export")
+_OF_RAMBO = ("Steps", "What if")  # other strategies have neither candidates nor u_hat
+
+
+def show(run: Run) -> None:
+    """Draw the page for one run."""
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    with left:
+        strategy, trial = pick_choice(run)
+    batch = batch_data.load(run, trial, strategy)
+    if batch is None or not batch.complete:
+        show_unfinished(run, trial, strategy)
+        return
+    with right:
+        oracle = pick_oracle(batch)
+    show_sentence(batch, oracle)
+    for trouble in batch.troubles:
+        st.warning(literal(trouble, 400), icon=":material/info:")
+    show_tabs(batch, oracle)
+
+
+def pick_choice(run: Run) -> tuple[str, int]:
+    """Return the strategy and the trial a person wants to see; both stand in the address."""
+    names, trials = batch_data.strategies(run), batch_data.trials(run)
+    strategy, trial = "rambo" if "rambo" in names else names[0], 0
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if len(names) > 1:
+            told = st.segmented_control(
+                "Chosen by",
+                names,
+                default=strategy,
+                required=True,
+                format_func=lambda name: theme.STRATEGY_WORDS.get(name, name),
+                key="strategy",
+                bind="query-params",
+                help=" ".join(
+                    f"**{theme.STRATEGY_WORDS[name]}**: {theme.STRATEGY_HELP[name]}"
+                    for name in names
+                ),
+            )
+            strategy = told or strategy
+        if len(trials) > 1:
+            seed = readers.config(run)["seed"]
+            trial = st.selectbox(
+                "Trial",
+                trials,
+                format_func=lambda number: f"{number + 1} (seed {seed + number})",
+                key="trial",
+                bind="query-params",
+                width=180,
+            )
+    return strategy, trial
+
+
+def pick_oracle(batch: Batch) -> bool:
+    """Return whether true labels may be shown; off unless a person asks."""
+    return st.toggle(
+        "Show the oracle's answers",
+        key="oracle",
+        disabled=batch.data is None,
+        help="In real labeling you would not know them: these images have no label until somebody gives one.",
+    )
+
+
+def show_sentence(batch: Batch, oracle: bool) -> None:
+    """Say what was chosen, in one sentence; with the oracle also how often f is right."""
+    word = theme.STRATEGY_WORDS.get(batch.strategy, batch.strategy)
+    steps = len(np.unique(batch.steps))
+    told = f"**{literal(word)}** chose **{count(batch.count, 'image')}**"
+    if batch.atlas is not None:
+        pool = batch_data.pool_margins(batch.atlas)
+        told += f" of {len(pool):,} unlabeled ones"
+    if steps > 1:
+        told += f" in {steps} greedy steps"
+    known = batch.margins[np.isfinite(batch.margins)]
+    if batch.atlas is not None and len(known):
+        told += (
+            f"; their median margin is {np.median(known):.3f}, in the pool {np.median(pool):.3f}"
+        )
+    st.markdown(told + ".")
+    labels = batch.labels(batch.indices) if oracle else None
+    if labels is not None:
+        right = np.mean(
+            [
+                batch.class_name(guess) == label
+                for guess, label in zip(batch.guesses.tolist(), labels, strict=True)
+            ]
+        )
+        st.markdown(
+            f":material/visibility: The oracle: f guesses **{percent(float(right))}** of these images right. "
+            "In real labeling you would not know this."
+        )
+
+
+def show_tabs(batch: Batch, oracle: bool) -> None:
+    """Draw the open tab; the others cost nothing."""
+    names = [name for name in _TABS if batch.strategy == "rambo" or name not in _OF_RAMBO]
+    tabs = st.tabs(names, key="view", on_change="rerun", bind="query-params")
+    for name, tab in zip(names, tabs, strict=True):
+        if not tab.open:
+            continue
+        with tab:
+            if name == "Images":
+                images_view.show(batch, oracle)
+            elif name == "Steps":
+                steps_view.show(batch)
+            elif name == "What if":
+                what_if_view.show(batch, oracle)
+            elif name == "Balance":
+                show_balance(batch)
+            else:
+                show_export(batch, oracle)
+
+
+def show_balance(batch: Batch) -> None:
+    """Draw class guesses and margins of the chosen images beside those of the pool."""
+    if batch.atlas is None:
+        st.info("Without the map of the images there is no pool to compare with.")
+        return
+    classes, margins = _balance(batch.key, batch.steps.size, _batch=batch)
+    st.caption("f's guesses, not labels: nobody has bought those of the unlabeled pool.")
+    left, right = st.columns(2)
+    with left:
+        st.markdown("**Which classes does f guess?**")
+        plot(
+            classes,
+            key="balance-classes",
+            height=360,
+            alt="Class guesses of chosen images and of the pool",
+        )
+    with right:
+        st.markdown("**How unsure is f?**")
+        plot(
+            margins,
+            key="balance-margins",
+            height=360,
+            alt="Margins of chosen images and of the pool",
+        )
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _balance(key: str, size: int, *, _batch: Batch) -> tuple[PreparedFigure, PreparedFigure]:
+    """Return both histograms of a batch."""
+    atlas = _batch.atlas
+    assert atlas is not None
+    pool = atlas.members(UNLABELED_POOL)
+    colours = theme.POOL_COLOURS
+    shares = {
+        "chosen": (neighbours.class_shares(atlas, _batch.indices), colours["chosen"]),
+        "unlabeled pool": (neighbours.class_shares(atlas, pool), colours["unlabeled"]),
+    }
+    margins: dict[str, tuple[NDArray[np.floating[Any]], str]] = {
+        "chosen": (_batch.margins, colours["chosen"]),
+        "unlabeled pool": (batch_data.pool_margins(atlas), colours["unlabeled"]),
+    }
+    return maps.class_balance(shares, _batch.classes), maps.margin_histogram(margins)
+
+
+@st.fragment
+def show_export(batch: Batch, oracle: bool) -> None:
+    """Draw the hand-over."""
+    with frame.guard():
+        left, right = st.columns([3, 2])
+        with left:
+            exports.show(batch, oracle=oracle)
+        with right:
+            st.markdown("**Figures**")
+            if batch.atlas is None:
+                st.caption("There is no map of the images to save.")
+                return
+            classes, margins = _balance(batch.key, batch.steps.size, _batch=batch)
+            embedded = map_view.map_of(batch)
+            figures = {
+                "Map of the images": embedded.figure,
+                "Class guesses": classes,
+                "Margins": margins,
+            }
+            exports.figures_button(
+                figures, f"{batch.run.id}-{batch.strategy}-figures", key="figures"
+            )
+            st.caption("The camera in the bar above each figure saves it as a PNG.")
+
+
+def show_unfinished(run: Run, trial: int, strategy: str) -> None:
+    """Say how far the choice is, and show the picks so far."""
+    status, message = readers.status(run)
+    if status in _ALIVE:
+        _live(run, trial, strategy)
+        return
+    word = theme.STRATEGY_WORDS.get(strategy, strategy)
+    ended = theme.STATES.get(status, theme.STATES["unreadable"])[0]
+    why = f" ({literal(message, 200)})" if message else ""
+    st.info(
+        f"{literal(word)} has not spent its budget in this trial: the run is {ended}{why}. Resume it on Train."
+    )
+    _ways_out(run, trial)
+    show_so_far(run, trial, strategy)
+
+
+@st.fragment(run_every=2)
+def _live(run: Run, trial: int, strategy: str) -> None:
+    """Show the picks as they come; draw the whole page when the choice is complete."""
+    with frame.guard():
+        batch = batch_data.load(run, trial, strategy)
+        if (batch is not None and batch.complete) or readers.status(run)[0] not in _ALIVE:
+            st.rerun()
+        word = literal(theme.STRATEGY_WORDS.get(strategy, strategy))
+        if batch is None:
+            st.info(
+                f"{word} has chosen nothing yet; its images appear here as soon as it does. Watch the run on Train.",
+                icon=":material/hourglass_top:",
+            )
+        else:
+            of = batch.run.config["budget"]
+            st.info(f"{word} is choosing: {batch.count:,} of {of:,} images so far.")
+        _ways_out(run, trial)
+        show_so_far(run, trial, strategy)
+
+
+def _ways_out(run: Run, trial: int) -> None:
+    """Link to the page where the run can be watched, and name strategies that are ready."""
+    state.link("pages/train.py", run.id, "Open Train")
+    ready = [theme.STRATEGY_WORDS.get(name, name) for name in batch_data.ready(run, trial)]
+    if ready:
+        st.caption(f"Ready in this trial: {literal(', '.join(ready))}.")
+
+
+def show_so_far(run: Run, trial: int, strategy: str) -> None:
+    """Show the picks of the steps made so far."""
+    batch = batch_data.load(run, trial, strategy)
+    if batch is not None and batch.count:
+        images_view.show_plain(batch)

@@ -1,0 +1,297 @@
+"""The page Compare: the strategies of a run side by side, honest about what one can and cannot say."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from rambo import config as configs
+from rambo import neighbours, report
+from rambo.neighbours import UNLABELED_POOL
+from rambo.store import Run
+from rambo.ui import batch_data, controls, frame, maps, readers, rivals, state, theme
+from rambo.ui.batch_data import Batch
+from rambo.ui.components import PreparedFigure, gallery, plot
+from rambo.ui.text import count, literal, percent
+
+_SHOWN = 600  # thumbnails of one gallery
+_BOTH = "#b8860b"
+
+
+def show(run: Run) -> None:
+    """Draw the page for a run."""
+    results = readers.summary(run)["results"]
+    _offer_controls(run)
+    if not results:
+        st.info(
+            "No strategy has chosen yet. This page fills as they do.",
+            icon=":material/hourglass_top:",
+        )
+        state.link("pages/train.py", run.id, "Watch it learn")
+        return
+    _show_accuracies(run)
+    trial = _pick_trial(run)
+    ready = batch_data.ready(run, trial)
+    if len(ready) < 2:
+        st.info("The choices can be laid side by side when two strategies have chosen.")
+        return
+    batches = {name: batch for name in ready if (batch := batch_data.load(run, trial, name))}
+    _show_overlap(batches)
+    _show_pair(run, trial, batches)
+
+
+def _offer_controls(run: Run) -> None:
+    """Say which of the rivals a run goes without, and offer a run that has them."""
+    missing = rivals.missing_controls(readers.config(run)["strategies"])
+    if not missing:
+        return
+    names = ", ".join(theme.STRATEGY_WORDS[name] for name in missing)
+    st.warning(
+        f"This run goes without {names}, so it cannot show whether RAMBO is worth its price.",
+        icon=":material/balance:",
+    )
+    if st.button("Run the same with all rivals", icon=":material/add:", key="add-rivals"):
+        _start_with_rivals(run)
+    st.caption("What was trained before is found again, so this is quick.")
+
+
+def _start_with_rivals(run: Run) -> None:
+    """Start a run of the same settings with the strategies it lacks."""
+    settings = readers.config(run)
+    wanted = [name for name in theme.STRATEGY_WORDS if name in configs.STRATEGY_NAMES]
+    config = configs.build(settings | {"strategies": wanted})
+    state.go("pages/train.py", controls.start(config, readers.dataset(run)).id)
+
+
+def _show_accuracies(run: Run) -> None:
+    """Draw the accuracies and the verdict."""
+    results = readers.summary(run)["results"]
+    st.subheader("Accuracy after buying the labels")
+    if all(result["test_accuracy"] is None for result in results):
+        st.info("The labels are not revealed yet: accuracies come with the last stage.")
+        return
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        figure = rivals.accuracy_figure(results)
+        plot(
+            figure,
+            key=f"accuracy-{run.id}",
+            height=250,
+            alt="Test accuracy of every strategy with its standard error.",
+            file_name="rambo-accuracy",
+        )
+    with right:
+        st.markdown(f"**{_verdict(run)}**")
+        st.caption(
+            "A fresh classifier f is trained on the k labels and the B bought ones. The test images serve this "
+            "figure alone; bars are one standard error over the trials, rings are single trials."
+        )
+    st.dataframe(rivals.accuracy_table(results), hide_index=True, width="stretch")
+
+
+def _verdict(run: Run) -> str:
+    """Return what the figures say of u_hat, in words, also where they say nothing or the wrong thing."""
+    groups: dict[str, list[readers.Record]] = {}
+    for result in readers.summary(run)["results"]:
+        groups.setdefault(result["strategy"], []).append(result)
+    said = report.compare(groups.get("rambo", []), groups.get("filter-only", []))
+    if said is None:
+        return "RAMBO and its filter\\-only control are not both evaluated, so u\\_hat cannot be judged."
+    return literal(f"{said}.".replace("+-", "±").replace("rambo", "RAMBO"), 300)
+
+
+def _pick_trial(run: Run) -> int:
+    """Return the trial whose choices are laid side by side."""
+    trials = batch_data.trials(run)
+    if len(trials) == 1:
+        return 0
+    seed = readers.config(run)["seed"]
+    picked = st.segmented_control(
+        "Trial",
+        trials[:50],
+        default=trials[0],
+        format_func=lambda trial: f"{trial + 1} (seed {seed + trial})",
+        key=f"compare-trial-{run.id}",
+        help="Accuracies above are over all trials; the images below are those of one.",
+    )
+    return picked or 0
+
+
+def _show_overlap(batches: dict[str, Batch]) -> None:
+    """Draw how much the choices share, and which classes they favour."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("Overlap")
+        table = rivals.jaccard({name: batch.indices for name, batch in batches.items()})
+        columns = {
+            name: st.column_config.NumberColumn(name, format="%.2f", width="small")
+            for name in table.columns
+        }
+        st.dataframe(table, column_config=columns, width="stretch")
+        st.caption(
+            "Jaccard index: images that both chose over images that either chose. 1 is the same batch."
+        )
+    with right:
+        st.subheader("Class balance")
+        first = next(iter(batches.values()))
+        if first.atlas is None:
+            st.info("This run has no predictions of f to count classes by.")
+            return
+        plot(
+            _balance(batches),
+            key=f"balance-{first.run.id}-{first.trial}",
+            height=260,
+            alt="Shares of the classes that f guesses, for each strategy and the unlabeled pool.",
+            file_name="rambo-class-balance",
+        )
+        st.caption(
+            "Classes as f, trained on the k labels, guesses them. Grey is the unlabeled pool."
+        )
+
+
+def _balance(batches: dict[str, Batch]) -> PreparedFigure:
+    """Return the class shares of every choice beside those of the pool."""
+    first = next(iter(batches.values()))
+    atlas = first.atlas
+    assert atlas is not None
+    pool = neighbours.class_shares(atlas, atlas.members(UNLABELED_POOL))
+    parts = {"unlabeled pool": (pool, theme.POOL_COLOURS["unlabeled"])}
+    for name, batch in batches.items():
+        shares = neighbours.class_shares(atlas, batch.indices)
+        parts[theme.STRATEGY_WORDS.get(name, name)] = (shares, theme.STRATEGY_COLOURS[name])
+    return maps.class_balance(parts, first.classes)
+
+
+def _show_pair(run: Run, trial: int, batches: dict[str, Batch]) -> None:
+    """Let a person pick two strategies and see who owns which image."""
+    st.subheader("Two choices side by side")
+    names = list(batches)
+    left, right = st.columns(2)
+    with left:
+        a = _pick(names, names[0], f"compare-a-{run.id}", "First")
+    others = [name for name in names if name != a]
+    with right:
+        b = _pick(others, others[0], f"compare-b-{run.id}-{a}", "Second")
+    _show_two(run, trial, batches[a], batches[b])
+
+
+def _pick(names: Sequence[str], default: str, key: str, label: str) -> str:
+    """Return one strategy."""
+    picked = st.segmented_control(
+        label,
+        names,
+        default=default,
+        format_func=lambda name: theme.STRATEGY_WORDS.get(name, name),
+        key=key,
+    )
+    return picked or default
+
+
+@st.fragment
+def _show_two(run: Run, trial: int, a: Batch, b: Batch) -> None:
+    """Draw the galleries and the map of two choices."""
+    with frame.guard():
+        split = rivals.owners(a.indices, b.indices)
+        first, second = (theme.STRATEGY_WORDS.get(x.strategy, x.strategy) for x in (a, b))
+        parts = {f"Only {first}": split.first, "Both": split.both, f"Only {second}": split.second}
+        oracle = st.toggle(
+            "Show the oracle's answers",
+            key=f"compare-oracle-{run.id}",
+            help="True labels. In real labeling you would not know them before paying.",
+        )
+        for column, (name, ids) in zip(st.columns(3, gap="medium"), parts.items(), strict=True):
+            with column:
+                _show_part(run, a if name != f"Only {second}" else b, name, ids, oracle=oracle)
+        _show_map(a, b, split, (first, second))
+
+
+def _show_part(run: Run, batch: Batch, name: str, ids: batch_data.Indices, *, oracle: bool) -> None:
+    """Draw one gallery."""
+    st.markdown(f"**{name}** · {count(len(ids), 'image')}")
+    shown = ids[:_SHOWN]
+    told = _captions(batch, shown, oracle=oracle)
+    gallery(
+        batch_data.sheet(batch, shown.tolist()),
+        shown.tolist(),
+        key=f"part-{run.id}-{batch.trial}-{batch.strategy}-{name}",
+        size=44,
+        readonly=True,
+        captions=told,
+        empty="None.",
+        label=name,
+        max_height=420,
+    )
+    facts = _facts(batch, ids, oracle=oracle)
+    if facts:
+        st.caption(facts)
+
+
+def _captions(batch: Batch, ids: batch_data.Indices, *, oracle: bool) -> dict[int, str]:
+    """Return a tooltip for each image."""
+    labels = batch.labels(ids.tolist()) if oracle else None
+    told = {}
+    for number, index in enumerate(ids.tolist()):
+        place = batch.at(index)
+        if place is None:
+            continue
+        text = f"image {index}, f guesses {batch.class_name(int(batch.guesses[place]))}"
+        if np.isfinite(batch.margins[place]):
+            text += f", margin {batch.margins[place]:.3f}"
+        told[index] = text + (f", truly {labels[number]}" if labels else "")
+    return told
+
+
+def _facts(batch: Batch, ids: batch_data.Indices, *, oracle: bool) -> str:
+    """Return mean margin and, behind the switch, how often f is right."""
+    places = [place for index in ids.tolist() if (place := batch.at(index)) is not None]
+    margins = batch.margins[places]
+    parts = []
+    if len(margins) and np.isfinite(margins).any():
+        parts.append(f"mean margin {np.nanmean(margins):.3f}")
+    if oracle and batch.data is not None and len(places):
+        right = np.asarray(batch.data.labels[ids.tolist()]) == batch.guesses[places]
+        parts.append(f"f guesses {percent(float(right.mean()), 0)} of them right")
+    return ", ".join(parts)
+
+
+def _show_map(a: Batch, b: Batch, split: rivals.Owners, names: tuple[str, str]) -> None:
+    """Draw the embedding map coloured by owner."""
+    if a.atlas is None:
+        for trouble in a.troubles:
+            st.info(literal(trouble, 300))
+        return
+    drawn = _map(a.run.id, a.trial, a.strategy, b.strategy, a.count + b.count, _a=a, _split=split)
+    plot(
+        drawn.figure,
+        key=f"owners-{a.run.id}-{a.trial}-{a.strategy}-{b.strategy}",
+        height=520,
+        alt=f"Map of all images; those that only {names[0]}, only {names[1]} or both chose are marked.",
+        file_name="rambo-owners",
+    )
+    st.caption(drawn.caption)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _map(
+    run_id: str,
+    trial: int,
+    first: str,
+    second: str,
+    size: int,
+    *,
+    _a: Batch,
+    _split: rivals.Owners,
+) -> maps.EmbeddingMap:
+    """Return the map of two strategies' choices; built once."""
+    assert _a.atlas is not None
+    look = theme.STRATEGY_COLOURS, theme.STRATEGY_SYMBOLS, theme.STRATEGY_WORDS
+    groups = [
+        maps.Group(f"only {look[2][name]}", ids, look[0][name], look[1][name], 9)
+        for name, ids in ((first, _split.first), (second, _split.second))
+    ]
+    groups.append(maps.Group("both", _split.both, _BOTH, "star", 11))
+    known = [
+        maps.Group(g.name, g.ids[np.isin(g.ids, _a.atlas.indices)], g.colour, g.symbol, g.size)
+        for g in groups
+    ]
+    return maps.embedding_map(_a.atlas, maps.pools(_a.atlas, known), _a.classes)

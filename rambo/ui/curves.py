@@ -1,0 +1,298 @@
+"""The charts of the Train page: pure functions from events to figures.
+
+Each takes the events of one strategy on one trial, by kind, and returns a figure for `components.plot`, or None while
+there is nothing to draw.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rambo.ui.strokes import Figure, axes, figure, line, points, thin, word
+from rambo.ui.text import for_plot
+from rambo.ui.theme import BLUE, GREEN, GREY, ORANGE, PURPLE
+
+Record = dict[str, Any]
+Kinds = Mapping[str, Sequence[Record]]
+
+WIDE = 50.0  # largest loss over the smallest, from which on a logarithmic axis is the better one
+_NAMED_PHASES = 12
+
+
+def by_kind(events: Iterable[Record]) -> Kinds:
+    """Return the events by kind, in their order."""
+    kinds: defaultdict[str, list[Record]] = defaultdict(list)
+    for event in events:
+        kinds[event["kind"]].append(event)
+    return kinds
+
+
+def ranking(kinds: Kinds) -> Figure | None:
+    """Return ranking accuracy on short and long sets over epochs, with chance, noise ceiling and audits."""
+    epochs = kinds.get("UtilityModelEpoch", ())
+    if not epochs:
+        return None
+    traces = [
+        line("short sets (inner)", _percents(epochs, "inner_ranking_accuracy"), BLUE, "solid", "%"),
+        line("long sets (outer)", _percents(epochs, "outer_ranking_accuracy"), ORANGE, "dash", "%"),
+    ]
+    ends = _phase_ends(epochs)
+    audits = [
+        (ends[audit["phase"]], 100 * audit["accuracy"], audit["pairs"])
+        for audit in kinds.get("RankingAudited", ())
+        if audit["accuracy"] is not None and audit["phase"] in ends
+    ]
+    if audits:
+        x, y, pairs = zip(*audits, strict=True)
+        hover = "%{y:.0f} % of %{text} held-out pairs<extra></extra>"
+        traces.append(
+            points("held-out pairs", x, y, GREEN, "star", 12)
+            | {"text": [str(number) for number in pairs], "hovertemplate": hover}
+        )
+    lines = [(50.0, "50 %: a coin", "dot")]
+    for ceiling in kinds.get("NoiseCeilingMeasured", ())[-1:]:
+        if ceiling["agreement"] is not None:
+            share = 100 * ceiling["agreement"]
+            lines.append((share, f"noise ceiling {share:.0f} %", "dashdot"))
+    layout = axes("epochs of u_hat, all phases", "pairs in true order, %")
+    layout["yaxis"] |= {"range": [-4, 109], "tickvals": [0, 25, 50, 75, 100]}
+    return figure(traces, layout, *_marks(epochs, lines))
+
+
+def losses(kinds: Kinds, logarithmic: bool = True) -> Figure | None:
+    """Return rank loss and OT loss on short and long sets over epochs.
+
+    Args:
+        kinds: the events.
+        logarithmic: use a logarithmic axis where the losses span a wide range.
+    """
+    epochs = kinds.get("UtilityModelEpoch", ())
+    if not epochs:
+        return None
+    series = [
+        ("rank loss, short", "rank_loss", BLUE, "solid"),
+        ("rank loss, long", "outer_rank_loss", ORANGE, "dash"),
+        ("OT loss, short", "transport_loss", GREEN, "dot"),
+        ("OT loss, long", "outer_transport_loss", PURPLE, "dashdot"),
+    ]
+    log = logarithmic and spans_widely(kinds)
+    traces = []
+    for name, field, colour, dash in series:
+        values = [event[field] for event in epochs]
+        if not any(values):
+            continue  # OT is off
+        if log:
+            values = [value if value > 0 else None for value in values]
+        traces.append(line(name, values, colour, dash, "", "%{y:.3g}"))
+    layout = axes("epochs of u_hat, all phases", "loss" + (" (log scale)" if log else ""))
+    kind = "log" if log else "linear"
+    layout["yaxis"] |= {"type": kind, "uirevision": kind}
+    if log:
+        layout["yaxis"] |= {
+            "dtick": "D1" if _decades(kinds) < 1.5 else 1,
+            "exponentformat": "power",
+        }
+    else:
+        layout["yaxis"] |= {"rangemode": "tozero"}
+    return figure(traces, layout, *_marks(epochs, []))
+
+
+def spans_widely(kinds: Kinds) -> bool:
+    """Return whether the losses span so wide a range that a logarithmic axis helps."""
+    return _decades(kinds) > math.log10(WIDE)
+
+
+def transport(kinds: Kinds) -> Figure | None:
+    """Return predicted against true OT distances of the newest phase, with the diagonal."""
+    if not kinds.get("TransportPredicted"):
+        return None
+    newest = kinds["TransportPredicted"][-1]
+    keep = thin(len(newest["true"]))
+    true = np.asarray(newest["true"], np.float32)[keep]
+    predicted = np.asarray(newest["predicted"], np.float32)[keep]
+    if not len(true):
+        return None
+    low, high = (
+        float(edge) for edge in (min(true.min(), predicted.min()), max(true.max(), predicted.max()))
+    )
+    room = 0.05 * ((high - low) or 1.0)
+    ends = [low - room, high + room]
+    diagonal = line("perfect prediction", ends, GREY, "dot", "") | {"x": ends, "hoverinfo": "skip"}
+    hover = "true %{x:.3f}<br>predicted %{y:.3f}<extra></extra>"
+    cloud = points(phase_words(newest["phase"]), true, predicted, BLUE, "circle", 7)
+    layout = axes("true OT distance", "predicted OT distance")
+    return figure([diagonal, cloud | {"hovertemplate": hover, "opacity": 0.75}], layout)
+
+
+def samples(kinds: Kinds) -> Figure | None:
+    """Return the utility samples: set size against validation accuracy, those interpolated in another symbol."""
+    fits = kinds.get("ClassifierTrained", ())
+    added = [event for event in kinds.get("UtilitySamplesAdded", ()) if event["phase"] != "offline"]
+    series = []
+    for event in added[-1:]:  # each phase tells all samples there are
+        series.append(
+            ("interpolated", event["sizes"], event["utilities"], ORANGE, "diamond-open", 7)
+        )
+    for name, role, colour, symbol in (
+        ("trained", "offline", BLUE, "circle"),
+        ("trained again", "repeat", PURPLE, "x-thin-open"),
+    ):
+        mine = [fit for fit in fits if fit["role"] == role]
+        sizes, values = [fit["size"] for fit in mine], [fit["accuracy"] for fit in mine]
+        if mine:
+            series.append((name, sizes, values, colour, symbol, 8))
+    if not series:
+        return None
+    hover = "%{x} images: accuracy %{y:.1f} %<extra></extra>"
+    traces = []
+    for name, sizes, values, colour, symbol, size in series:
+        keep = thin(len(sizes))
+        x = np.asarray(sizes, np.int32)[keep]
+        y = 100 * np.asarray(values, np.float32)[keep]
+        traces.append(points(name, x, y, colour, symbol, size) | {"hovertemplate": hover})
+    return figure(traces, axes("images in the set", "validation accuracy (utility), %"))
+
+
+def labeled(kinds: Kinds) -> Figure | None:
+    """Return acc_i, the accuracy of f, over the size of the labeled pool S_i."""
+    pools = kinds.get("LabeledPoolGrew", ())
+    if not pools:
+        return None
+    x, y = [pool["labeled"] for pool in pools], [100 * pool["accuracy"] for pool in pools]
+    trace = line("acc_i", y, BLUE, "solid", "%") | {"x": x, "mode": "lines+markers"}
+    hover = "f on %{x} labels: accuracy %{y:.1f} %<extra></extra>"
+    layout = axes("labels in S_i", "validation accuracy of f (acc_i), %")
+    layout["xaxis"] |= {"tickvals": x} if len(x) <= 8 else {}
+    return figure([trace | {"hovertemplate": hover, "marker": {"size": 9}}], layout)
+
+
+def penalties(kinds: Kinds) -> Figure | None:
+    """Return log lambda of every parameter tensor over the hyper-steps, as a heatmap around where it started."""
+    steps = kinds.get("HyperStep", ())
+    if not steps:
+        return None
+    keep = thin(len(steps))
+    names = list(steps[-1]["log_l2"])
+    table = np.array([[steps[at]["log_l2"][name] for at in keep] for name in names], np.float32)
+    middle = float(np.median(table[:, 0]))
+    reach = float(np.abs(table - middle).max()) or 1.0
+    short = [for_plot(short_name(name), 30) for name in names]
+    trace = {
+        "type": "heatmap",
+        "x": [int(at) + 1 for at in keep],
+        "y": short,
+        "z": table,
+        "colorscale": [[0, ORANGE], [0.5, "#b9c1cd"], [1, BLUE]],
+        "zmin": middle - reach,
+        "zmax": middle + reach,
+        "colorbar": {"title": {"text": "log lambda"}, "thickness": 12, "outlinewidth": 0},
+        "hovertemplate": "%{y}, step %{x}<br>log lambda %{z:.2f}<extra></extra>",
+    }
+    layout = axes("hyper-steps, all phases", "")
+    layout["yaxis"] |= {"autorange": "reversed", "showgrid": False, "type": "category"}
+    layout["xaxis"] |= {"showgrid": False}
+    return figure([trace], layout)
+
+
+def batches(kinds: Kinds) -> Figure | None:
+    """Return u_hat of every candidate batch of every greedy step, with the chosen one and the runner-up."""
+    steps = kinds.get("BatchChosen", ())
+    if not steps:
+        return None
+    numbers = np.repeat([s["step"] + 1 for s in steps], [len(s["utilities"]) for s in steps])
+    values = np.concatenate([np.asarray(s["utilities"], np.float32) for s in steps])
+    keep = thin(len(values))
+    hover = "step %{x}: u_hat %{y:.3f}<extra>%{fullData.name}</extra>"
+    others = points("candidates", numbers[keep], values[keep], GREY, "line-ew-open", 11)
+    second = [s for s in steps if s["runner_up"] is not None]
+    kept, runners = [steps[at] for at in thin(len(steps))], [second[at] for at in thin(len(second))]
+    traces = [
+        others,
+        points(
+            "runner-up",
+            [s["step"] + 1 for s in runners],
+            [s["runner_up"] for s in runners],
+            ORANGE,
+            "diamond-open",
+            9,
+        ),
+        points(
+            "chosen",
+            [s["step"] + 1 for s in kept],
+            [s["utility"] for s in kept],
+            BLUE,
+            "star",
+            12,
+        ),
+    ]
+    layout = axes("greedy step", "predicted utility of the union (u_hat)")
+    layout["xaxis"] |= {"range": [0.4, steps[-1]["steps"] + 0.6]}
+    if steps[-1]["steps"] <= 20:
+        layout["xaxis"] |= {"dtick": 1}
+    return figure([trace | {"hovertemplate": hover} for trace in traces], layout)
+
+
+def short_name(name: str) -> str:
+    """Return a parameter tensor's name, short: `elements.conv1.weight` is `conv1 w`."""
+    parts = name.split(".")
+    last = {"weight": "w", "bias": "b"}.get(parts[-1], parts[-1])
+    middle = parts[-2] if len(parts) > 1 else ""
+    if middle.isdigit() and len(parts) > 2:  # of a sequence: its number says nothing alone
+        middle = f"{parts[-3]}.{middle}"
+    return f"{middle} {last}".strip()
+
+
+def phase_words(phase: str) -> str:
+    """Return what people call a phase: `offline`, `round 2`."""
+    kind, _, number = phase.partition("-")
+    return (
+        f"round {number.replace('-refit', ', refit')}" if kind == "pretraining" else for_plot(phase)
+    )
+
+
+def _decades(kinds: Kinds) -> float:
+    """Return how many powers of ten the losses span."""
+    fields = ("rank_loss", "outer_rank_loss", "transport_loss", "outer_transport_loss")
+    values = [e[name] for e in kinds.get("UtilityModelEpoch", ()) for name in fields if e[name] > 0]
+    return math.log10(max(values) / min(values)) if values else 0.0
+
+
+def _percents(epochs: Sequence[Record], field: str) -> list[float | None]:
+    """Return a share of every epoch in percent; a gap where nothing could be ranked."""
+    return [None if event[field] is None else 100 * event[field] for event in epochs]
+
+
+def _phase_ends(epochs: Sequence[Record]) -> dict[str, int]:
+    """Return the last epoch of each phase, counted over all phases; a refit ends its phase."""
+    ends: dict[str, int] = {}
+    for number, event in enumerate(epochs, 1):
+        ends[event["phase"]] = ends[event["phase"].removesuffix("-refit")] = number
+    return ends
+
+
+def _marks(
+    epochs: Sequence[Record], lines: Sequence[tuple[float, str, str]]
+) -> tuple[list[Figure], list[Figure]]:
+    """Return shapes and annotations: where phases begin, and named horizontal lines."""
+    shapes: list[Figure] = []
+    words: list[Figure] = []
+    for height, text, dash in lines:
+        style = {"color": GREY, "width": 1.5, "dash": dash}
+        place = {"xref": "paper", "x0": 0, "x1": 1, "y0": height, "y1": height}
+        shapes.append({"type": "line", "layer": "below", "line": style, **place})
+        words.append(word(1, height, text, "paper", "y") | {"xanchor": "right"})
+    starts = [
+        (number, event["phase"])
+        for number, event in enumerate(epochs)
+        if not number or event["phase"] != epochs[number - 1]["phase"]
+    ]
+    for number, phase in starts:
+        place = {"yref": "paper", "x0": number + 0.5, "x1": number + 0.5, "y0": 0, "y1": 1}
+        if number:
+            shapes.append({"type": "line", "layer": "below", "line": {"width": 0.5}, **place})
+        if len(starts) <= _NAMED_PHASES:
+            words.append(word(number + 0.5, 0, phase_words(phase), "x", "paper"))
+    return shapes, words

@@ -1,0 +1,101 @@
+"""The dataset of a draft, and the line under its field that says where it stands. Downloads only on a click."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
+from rambo.errors import RamboError
+from rambo.ui import frame, library
+from rambo.ui.text import count, literal
+
+_SHOWN_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A dataset that was asked for: the data, or why there is none yet.
+
+    `state` is `ready`, `missing`, `preparing`, `failed` or `unknown`; `told` says more where there is more to say.
+    """
+
+    data: Prepared | None
+    state: str
+    told: str = ""
+
+    @property
+    def complaint(self) -> str:
+        """Why nothing can be started, in words."""
+        return {
+            "ready": "",
+            "missing": "not on this machine yet: get it first",
+            "preparing": "being prepared: one moment",
+        }.get(self.state, self.told)
+
+
+def open_data(name: object) -> Opened:
+    """Return the dataset of that name; the shipped one is prepared on the way, others only when asked for."""
+    if not isinstance(name, str) or not (name in library.names() or name.lower().endswith(".npz")):
+        return Opened(None, "unknown", "choose one of the list, or type the path of an .npz file")
+    try:
+        data = library.ensure(name) if name == library.SHIPPED else library.open_named(name)
+    except RamboError as error:
+        return Opened(None, "failed", str(error))
+    if data is not None:
+        return Opened(data, "ready")
+    standing = library.standing(name)
+    return Opened(None, standing.state, standing.told)
+
+
+def show(name: str, opened: Opened) -> None:
+    """Say what the dataset holds, or offer to get it."""
+    if opened.data is not None:
+        st.caption(_facts(opened.data))
+    elif opened.state == "preparing":
+        _wait(name)
+    elif opened.state in ("missing", "failed"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button(
+                "Try again" if opened.state == "failed" else "Get this dataset",
+                icon=":material/download:",
+                key="configure-prepare",
+                on_click=_prepare,
+                args=(name,),
+            )
+            st.caption(
+                "Reads its files, and downloads them first where they are missing. It is done once, in the background.",
+                width=420,
+            )
+
+
+def _prepare(name: str) -> None:
+    """Begin, also after a failure."""
+    library.retry(name)
+    library.ensure(name)
+
+
+@st.fragment(run_every=1)
+def _wait(name: str) -> None:
+    """Look every second whether the dataset is there."""
+    with frame.guard():
+        st.caption(f":material/hourglass_top: {literal(name)} is being prepared …")
+        if library.standing(name).state != "preparing":
+            st.rerun()
+
+
+def _facts(data: Prepared) -> str:
+    """Return what a dataset holds, as Markdown."""
+    channels, height, width = data.images.shape[1:]
+    pool, own, test = (int((data.roles == role).sum()) for role in (POOL, VALIDATION, TEST))
+    colour = "grey" if channels == 1 else "colour"
+    held = f"{pool:,} to train on" + (f", {own:,} to check with" if own else "")
+    names = ", ".join(literal(name, 30) for name in data.classes[:_SHOWN_CLASSES])
+    more = (
+        f" and {len(data.classes) - _SHOWN_CLASSES:,} more"
+        if len(data.classes) > _SHOWN_CLASSES
+        else ""
+    )
+    return (
+        f"{held}, {test:,} to test with · {height} x {width}, {colour} · "
+        f"{count(data.num_classes, 'class', 'classes')}: {names}{more}"
+    )

@@ -1,0 +1,139 @@
+"""What the Train page knows of a run: fed with new events only, shared by all its viewers, safe between threads."""
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from rambo import config as configs
+from rambo.costs import DataSizes
+from rambo.errors import RamboError
+from rambo.store import Run
+from rambo.ui import readers, state
+from rambo.ui.charts import Chart
+from rambo.ui.components.plot import PreparedFigure, prepare_figure
+from rambo.ui.curves import Kinds
+from rambo.ui.stages import Cell, Tracker
+from rambo.ui.strokes import Figure
+from rambo.ui.workload import plan
+
+Record = dict[str, Any]
+
+
+class _Part:
+    """The events of one strategy on one trial, of its newest attempt."""
+
+    def __init__(self, attempt: int) -> None:
+        self.attempt = attempt
+        self.kinds: defaultdict[str, list[Record]] = defaultdict(list)
+        self.figures: dict[str, tuple[tuple[int, ...], PreparedFigure | None]] = {}
+
+
+class Feed:
+    """Everything the events of a run say, kept up to date at the price of the new ones."""
+
+    def __init__(self, run: Run) -> None:
+        """Begin before the first event."""
+        self._run = run
+        self._guard = threading.RLock()
+        self._parts: dict[tuple[Any, Any], _Part] = {}
+        self._seq = 0
+        config = configs.build(readers.config(run))
+        on_cpu = readers.environment(run).get("device", "cpu") == "cpu"
+        jobs = config.compute.jobs or os.cpu_count() or 1
+        self.sizes = _sizes(run, config)
+        self._tracker = Tracker(plan(config, self.sizes, jobs if on_cpu else 1))
+        self.notices: list[str] = []
+
+    def refresh(self) -> None:
+        """Read what is new."""
+        with self._guard:
+            fresh = self._run.events(self._seq)
+            for event in fresh:
+                self._take(event)
+            self._tracker.feed(fresh)
+            if fresh:
+                self._seq = fresh[-1]["seq"]
+
+    def ask(self, question: Callable[[Tracker], Any]) -> Any:
+        """Return the answer of `question`, during which the tracker stands still."""
+        with self._guard:
+            return question(self._tracker)
+
+    @property
+    def newest_trial(self) -> int:
+        """The trial that is worked on."""
+        with self._guard:
+            return self._tracker.where[0] or 0
+
+    def cells(self, trial: int) -> dict[str, dict[str, Cell]]:
+        """Return the stepper of a trial."""
+        with self._guard:
+            return self._tracker.cells(trial)
+
+    def figure(
+        self, chart: Chart, trial: int, draw: Callable[[Kinds], Figure | None], variant: str = ""
+    ) -> PreparedFigure | None:
+        """Return a chart of `rambo` on a trial; made again only when one of its events came.
+
+        Args:
+            chart: which.
+            trial: from 0.
+            draw: `chart.draw`, or the same with other options.
+            variant: tells these options apart.
+        """
+        with self._guard:
+            part = self._parts.get((trial, "rambo"))
+            if part is None:
+                return None
+            stamp = tuple(len(part.kinds.get(kind, ())) for kind in chart.reads)
+            name = f"{chart.name}{variant}"
+            before = part.figures.get(name)
+            if before is None or before[0] != stamp:
+                figure = draw(part.kinds)
+                before = stamp, prepare_figure(figure) if figure else None
+                part.figures[name] = before
+            return before[1]
+
+    def kinds(self, trial: int, strategy: str = "rambo") -> Kinds:
+        """Return the events of a strategy on a trial, by kind; do not keep them."""
+        with self._guard:
+            part = self._parts.get((trial, strategy))
+            return {kind: list(events) for kind, events in part.kinds.items()} if part else {}
+
+    def _take(self, event: Record) -> None:
+        """File one event; a newer attempt takes the place of an older one."""
+        where = event["trial"], event["strategy"]
+        part = self._parts.get(where)
+        if part is None or part.attempt < event["attempt"]:
+            part = self._parts[where] = _Part(event["attempt"])
+        part.kinds[event["kind"]].append(event)
+        if event["kind"] == "Noticed" and event["message"] not in self.notices:
+            self.notices.append(event["message"])
+
+
+def feed(run: Run) -> Feed:
+    """Return the feed of a run, up to date.
+
+    Raises:
+        RamboError: the run is damaged, or of a version that is not understood.
+    """
+    found = _feed(str(run.folder), run.created())
+    found.refresh()
+    return found
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _feed(folder: str, created: str) -> Feed:
+    return Feed(state.workspace().find(os.path.basename(folder)))  # noqa: PTH119
+
+
+def _sizes(run: Run, config: configs.Config) -> DataSizes:
+    """Return the sizes of the run's dataset, as far as they can be had."""
+    try:
+        return DataSizes.of(config, readers.dataset(run))
+    except RamboError:
+        return DataSizes(classes=len(readers.environment(run).get("classes") or [0] * 10))

@@ -1,0 +1,132 @@
+"""What fills the form, and what carries it elsewhere: presets, another run, a settings file, a command line."""
+
+import streamlit as st
+
+from rambo import presets
+from rambo.config import Config
+from rambo.errors import RamboError
+from rambo.store import Run
+from rambo.ui import draft as drafts
+from rambo.ui import fields, forms, settings
+from rambo.ui.draft import Draft
+from rambo.ui.text import count, literal
+
+_PRESET, _UPLOAD, _TOLD = "configure-preset", "configure-upload", "configure-told"
+_LISTED = 6  # changes that are named
+_PRESET_HELP = {
+    "demo": "A first look: 200 labels to buy, two to three minutes on two CPU cores.",
+    "quick": "A real comparison: the paper's sizes with 60 offline pairs instead of 500.",
+    "paper": "The paper's constants for the dataset, 500 offline pairs, 10 trials: hours.",
+}
+
+
+def pick_start(draft: Draft, run: Run | None) -> None:
+    """Draw what fills the form: a preset, or the run in the address; and what was changed since."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.session_state[_PRESET] = draft.source if draft.source in presets.PRESETS else None
+        st.segmented_control(
+            "Start from a preset",
+            list(presets.PRESETS),
+            key=_PRESET,
+            required=True,
+            format_func=str.capitalize,
+            on_change=_pick_preset,
+            help="  \n".join(f"**{name}**: {_PRESET_HELP[name]}" for name in presets.PRESETS),
+        )
+        if run is not None and draft.source != f"run {run.id}":
+            st.button(
+                "Use this run's settings",
+                icon=":material/history:",
+                key="configure-use-run",
+                on_click=_take_run,
+                args=(run,),
+                help=f"Fills the form with the settings of {literal(run.id)}.",
+            )
+    if told := st.session_state.pop(_TOLD, ""):
+        st.error(literal(told, 300), icon=":material/error:")
+    _changes(draft)
+
+
+def transfer(draft: Draft, config: Config | None) -> None:
+    """Draw the command line and the settings file."""
+    with st.expander("Command line and settings file", icon=":material/terminal:"):
+        if config is None:
+            st.caption("The command line appears when nothing is left to correct.")
+        else:
+            st.caption("The same run without this page:")
+            st.code(settings.command(config), language="bash", wrap_lines=True)
+        st.download_button(
+            "Download the settings",
+            settings.to_file(draft.values),
+            "rambo-settings.json",
+            "application/json",
+            icon=":material/download:",
+            key="configure-download",
+            on_click="ignore",
+        )
+        st.file_uploader(
+            "Fill the form from a settings file",
+            type="json",
+            key=_UPLOAD,
+            on_change=_take_file,
+            max_upload_size=1,
+        )
+
+
+def _changes(draft: Draft) -> None:
+    """Say what differs from where the form was filled from, with the ways back."""
+    changed, before = draft.changed, draft.before
+    undoable = before is not None and bool(before.changed)
+    if not changed and not undoable and draft.source in presets.PRESETS:
+        return
+    source = literal(draft.source)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if changed:
+            named = ", ".join(_change(draft, path) for path in changed[:_LISTED])
+            rest = len(changed) - _LISTED
+            more = f" and {count(rest, 'more', 'more')}" if rest > 0 else ""
+            st.caption(f":blue[●] Changed from **{source}**: {named}{more}", width="content")
+            _way_back("Reset", "configure-reset", drafts.reset)
+        else:
+            st.caption(f"Filled from **{source}**.", width="content")
+        if undoable:
+            _way_back("Bring my changes back", "configure-undo", drafts.undo)
+
+
+def _way_back(label: str, key: str, action: object) -> None:
+    """Draw a quiet button that changes the form back."""
+    st.button(label, icon=":material/undo:", type="tertiary", key=key, on_click=action)  # type: ignore[arg-type]
+
+
+def _change(draft: Draft, path: str) -> str:
+    """Return one change in words."""
+    entry = fields.FIELDS.get(path)
+    name = (f"${entry.symbol}$" if entry.symbol else entry.label) if entry else literal(path)
+    before, now = forms.say(path, draft.base.get(path)), forms.say(path, draft.values[path])
+    return f"{name} {before} → {now}"
+
+
+def _pick_preset() -> None:
+    """Fill the form from the preset that was clicked."""
+    name = st.session_state[_PRESET]
+    if name in presets.PRESETS:
+        st.session_state[_TOLD] = drafts.pick_preset(name)
+
+
+def _take_run(run: Run) -> None:
+    """Fill the form from a run."""
+    try:
+        drafts.take_run(run)
+    except RamboError as error:
+        st.session_state[_TOLD] = f"the settings of this run cannot be used: {error}"
+
+
+def _take_file() -> None:
+    """Fill the form from an uploaded file, or say why not; then nothing has changed."""
+    file = st.session_state.get(_UPLOAD)
+    if file is None:
+        return
+    try:
+        drafts.fill(settings.read_file(file.read(settings.FILE_BYTES + 1)), f"file {file.name}")
+    except RamboError as error:
+        st.session_state[_TOLD] = f"the file was not taken: {error}"

@@ -1,0 +1,188 @@
+"""The form of the page Configure: a widget for each field of the config, with what is wrong or follows beside it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import streamlit as st
+
+from rambo.config import Config
+from rambo.datasets.prepared import Prepared
+from rambo.ui import fields, library, readers, settings, theme
+from rambo.ui.draft import Draft, key_of
+from rambo.ui.fields import Facts, Field
+from rambo.ui.text import literal
+
+_NARROW = 190  # pixels a field needs
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the fields show beside their values: by path, in words."""
+
+    draft: Draft
+    complaints: Mapping[str, str]
+    notes: Mapping[str, str]
+    automatic: Mapping[str, str]
+    idle: set[str]
+    changed: set[str]
+    devices: Mapping[str, str]
+
+    @classmethod
+    def of(cls, draft: Draft, checked: settings.Checked, data: Prepared | None) -> "Look":
+        """Return how the fields look for a draft that was checked."""
+        config, found = checked.config, readers.devices()
+        return cls(
+            draft,
+            checked.complaints,
+            settings.notes(config, data) if config else {},
+            _automatic(config, found["cores"] if found else None),
+            settings.idle(draft.values),
+            set(draft.changed),
+            found["names"] if found else {},
+        )
+
+
+def show(look: Look, below: Mapping[str, Callable[[], None]]) -> None:
+    """Draw all groups of fields.
+
+    Args:
+        look: what to show beside the values.
+        below: what else to draw at the end of a group's first fields, by the group's name.
+    """
+    for name, entries in groupby(fields.TABLE, key=lambda entry: entry.group):
+        parts = list(entries)
+        with st.container(key=f"group-{name.replace(' ', '-').lower()}"):
+            st.markdown(f"#### {name}")
+            st.caption(fields.GROUPS[name])
+            _fields([entry for entry in parts if not entry.section], look)
+            if name in below:
+                below[name]()
+            advanced = [entry for entry in parts if entry.section]
+            for section, inside in groupby(advanced, key=lambda entry: entry.section):
+                _section(section, list(inside), look)
+
+
+def complaint_line(path: str, words: str) -> str:
+    """Return a complaint with the name and place of its field, as Markdown."""
+    entry = fields.FIELDS.get(path)
+    if entry is None:
+        return literal(words, 300)
+    place = " › ".join(filter(None, (entry.group, entry.section)))
+    return f"**{entry.title}** ({place}): {literal(words, 300)}"
+
+
+def say(path: str, value: object) -> str:
+    """Return a value in words, as Markdown."""
+    entry = fields.FIELDS.get(path)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return ", ".join(theme.STRATEGY_WORDS.get(name, literal(name)) for name in value) or "none"
+    if value is None:
+        return "automatic" if entry and fields.facts()[path].optional else "empty"
+    if isinstance(value, int | float):
+        return f"{value:,.10g}"
+    return literal(entry.names.get(str(value), value) if entry else value, 40)
+
+
+def _automatic(config: Config | None, cores: int | None) -> dict[str, str]:
+    """Return what an empty field stands for."""
+    stands = {"compute.jobs": cores}
+    if config is not None:
+        stands["acquisition.filter_size"] = config.acquisition.filtered
+        stands["rambo.initial_size"] = config.initial_size
+    return {path: f"automatic: {value:,}" for path, value in stands.items() if value is not None}
+
+
+def _section(name: str, entries: list[Field], look: Look) -> None:
+    """Draw an expander of fields; its label says when something inside is wrong or changed."""
+    wrong = sum(entry.path in look.complaints for entry in entries)
+    mark = f" :red[· {wrong} to correct]" if wrong else ""
+    dot = " :blue[●]" if any(entry.path in look.changed for entry in entries) else ""
+    with st.expander(f"{name}{dot}{mark}", key=f"section-{entries[0].path}"):
+        _fields(entries, look)
+
+
+def _fields(entries: Iterable[Field], look: Look) -> None:
+    """Draw fields in as many columns as fit, switches in a row before them."""
+    known = fields.facts()
+    kinds = {entry: known[entry.path].kind for entry in entries}
+    if switches := [entry for entry, kind in kinds.items() if kind == "boolean"]:
+        with st.container(horizontal=True, gap="large"):
+            for entry in switches:
+                with st.container(width="content"):
+                    _field(entry, look)
+    for entry in (entry for entry, kind in kinds.items() if kind == "array"):
+        _field(entry, look)
+    if rest := [entry for entry, kind in kinds.items() if kind not in ("boolean", "array")]:
+        grid = st.grid(min_column_width=_NARROW)
+        for entry in rest:
+            with grid.cell():
+                _field(entry, look)
+
+
+def _field(entry: Field, look: Look) -> None:
+    """Draw the widget of a field, and under it what is wrong, or else what follows."""
+    path, facts = entry.path, fields.facts()[entry.path]
+    key = key_of(path)
+    if key not in st.session_state:
+        st.session_state[key] = look.draft.values[path]
+    complaint = look.complaints.get(path)
+    shared = {
+        "label": f"{entry.title} :blue[●]" if path in look.changed else entry.title,
+        "key": key,
+        "disabled": path in look.idle and complaint is None,
+        "help": f"{entry.help} ({facts.limits})" if facts.limits else entry.help,
+    }
+    _widget(entry, facts, look, shared)
+    if complaint is not None:
+        st.markdown(f":red[:material/error: {literal(complaint, 300)}]")
+    elif path in look.notes and path not in look.idle:
+        st.caption(literal(look.notes[path], 300))
+
+
+def _widget(entry: Field, facts: Facts, look: Look, shared: dict[str, Any]) -> None:
+    """Draw the widget that fits the type of a field."""
+    if facts.kind == "boolean":
+        st.toggle(**shared)
+    elif facts.kind == "array":
+        _strategies(facts, shared)
+    elif facts.choices:
+        st.selectbox(options=facts.choices, format_func=_namer(entry, look), **shared)
+    elif facts.kind == "string":
+        now, options = look.draft.values[entry.path], library.names()
+        more = [now] if now and now not in options else []
+        st.selectbox(options=options + more, accept_new_options=True, required=True, **shared)
+    else:
+        # Limits are checked by the config and told in our words: a widget that refuses a number by itself goes on
+        # showing it while the run would take the one before.
+        whole = facts.kind == "integer"
+        st.number_input(
+            value=None,
+            step=1 if whole else entry.step,
+            format="%d" if whole else "%g",
+            placeholder=look.automatic.get(entry.path, "automatic") if facts.optional else "empty",
+            **shared,
+        )
+
+
+def _strategies(facts: Facts, shared: dict[str, Any]) -> None:
+    """Draw the strategies with what each does."""
+    words, told = theme.STRATEGY_WORDS, theme.STRATEGY_HELP
+    names = list(facts.choices)
+    st.pills(options=names, selection_mode="multi", format_func=words.__getitem__, **shared)
+    st.caption("  \n".join(f"**{words[name]}**: {told[name]}" for name in names))
+
+
+def _namer(entry: Field, look: Look) -> Callable[[str], str]:
+    """Return the function that names the choices of a field."""
+
+    def name(choice: str) -> str:
+        word = entry.names.get(choice, choice)
+        if entry.path != "compute.device" or choice == "auto" or not look.devices:
+            return word
+        return look.devices.get(choice, f"{word}: not on this machine")
+
+    return name

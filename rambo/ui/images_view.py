@@ -1,0 +1,297 @@
+"""The chosen images as a gallery or a table, linked with the map of all images."""
+
+import base64
+import dataclasses
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from rambo.ui import batch_data, detail, frame
+from rambo.ui.batch_data import Batch
+from rambo.ui.components import gallery
+from rambo.ui.map_view import (
+    clear,
+    gallery_key,
+    lasso_of,
+    marks,
+    set_marks,
+    settle,
+    show_map,
+    version,
+)
+from rambo.ui.text import count
+
+Indices = NDArray[np.int64]
+
+SORTS = ("order of choice", "margin", "class guess", "step")
+_PAGE = 500  # images of a page of the gallery or the table
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """Which chosen images are shown, and in which order.
+
+    Attributes:
+        up_to: images chosen in this greedy step or before; the step itself is marked.
+        only: only those of that step.
+        sort: one of `SORTS`.
+        guesses: classes that f guesses; empty for all.
+        margins: least and greatest margin.
+        inside: ids inside the lasso, or None without one.
+    """
+
+    up_to: int
+    only: bool = False
+    sort: str = SORTS[0]
+    guesses: tuple[int, ...] = ()
+    margins: tuple[float, float] = (0.0, 1.0)
+    inside: frozenset[int] | None = None
+
+
+def arrange(batch: Batch, view: View) -> Indices:
+    """Return the dataset indices that a view shows, in its order; equal ones in the order of choice."""
+    keep = batch.steps == view.up_to if view.only else batch.steps <= view.up_to
+    if view.guesses:
+        keep = keep & np.isin(batch.guesses, view.guesses)
+    if view.margins != (0.0, 1.0):  # an unknown margin is outside every range but the whole one
+        keep = keep & (batch.margins >= view.margins[0]) & (batch.margins <= view.margins[1])
+    if view.inside is not None:
+        keep = keep & np.isin(batch.indices, list(view.inside))
+    places = np.flatnonzero(keep)
+    keys = {"margin": batch.margins, "class guess": batch.guesses, "step": batch.steps}
+    if view.sort in keys:
+        places = places[keys[view.sort][places].argsort(kind="stable")]
+    shown: Indices = batch.indices[places]
+    return shown
+
+
+@st.fragment
+def show(batch: Batch, oracle: bool) -> None:
+    """Draw gallery or table on the left and the map on the right."""
+    with frame.guard():
+        view, table = pick_view(batch)
+        settle(batch, table)
+        items = arrange(batch, view)
+        left, right = st.columns([1, 1], gap="medium")
+        with left:
+            if not len(items) and view.inside is not None:
+                st.caption("No chosen image inside the lasso, so all are shown.")
+                items = arrange(batch, dataclasses.replace(view, inside=None))
+            page = pick_page(batch, items)
+            show_bar(batch, items)
+            draw = show_table if table else show_gallery
+            opened = draw(batch, page, view, oracle)
+        with right:
+            opened = show_map(batch, oracle) or opened
+        if opened is not None:
+            detail.open_on(batch, opened, items.tolist(), oracle=oracle)
+
+
+def pick_view(batch: Batch) -> tuple[View, bool]:
+    """Return what a person wants to see, and whether as a table."""
+    last = int(batch.steps.max(initial=0))
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        step = last
+        if last:
+            step = st.slider(
+                "Chosen up to greedy step",
+                0,
+                last,
+                value=last,
+                key="step",
+                bind="query-params",
+                help="Replay the choice: move it to the left and come back. The step itself is marked.",
+                width=260,
+            )
+        sort = st.selectbox("Sort by", SORTS, key="sort", bind="query-params", width=170)
+        with st.popover("Filter", icon=":material/filter_alt:"):
+            only, guesses, margins = _pick_filter(batch, step)
+        shape = st.segmented_control(
+            "As",
+            ["Grid", "Table"],
+            default="Grid",
+            required=True,
+            key="as",
+            bind="query-params",
+        )
+    lasso = lasso_of(batch)
+    inside = None if lasso is None else frozenset(lasso)
+    return View(step, only, sort, guesses, margins, inside), shape == "Table"
+
+
+def _pick_filter(batch: Batch, step: int) -> tuple[bool, tuple[int, ...], tuple[float, float]]:
+    """Return whether only one step is shown, which guesses, and which margins."""
+    only = st.checkbox(f"Only step {step}", key="only", disabled=not batch.steps.any())
+    there = sorted({int(guess) for guess in batch.guesses if guess >= 0})
+    guesses = st.multiselect(
+        "Class that f guesses",
+        there,
+        format_func=batch.class_name,
+        key=f"guesses-{batch.key}",
+        placeholder="All classes",
+    )
+    low, high = st.slider("Margin", 0.0, 1.0, (0.0, 1.0), 0.01, key="margins")
+    return only, tuple(guesses), (low, high)
+
+
+def pick_page(batch: Batch, items: Indices) -> Indices:
+    """Return the images of one page; a page holds 500."""
+    pages = -(-len(items) // _PAGE)
+    if pages < 2:
+        return items
+    number = st.pagination(pages, key=f"page-{batch.key}-{pages}")
+    return items[(number - 1) * _PAGE : number * _PAGE]
+
+
+def show_bar(batch: Batch, items: Indices) -> None:
+    """Say how many images are shown and marked, and offer to clear the selection."""
+    marked = marks(batch)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        told = f"{len(items):,} of {count(batch.count, 'image')} shown"
+        st.caption(told + (f", {len(marked):,} selected" if marked else ""))
+        if marked or lasso_of(batch) is not None:
+            st.button(
+                "Clear selection",
+                icon=":material/close:",
+                type="tertiary",
+                key="clear",
+                on_click=clear,
+                args=(batch,),
+            )
+
+
+def show_gallery(batch: Batch, page: Indices, view: View, oracle: bool) -> int | None:
+    """Draw thumbnails; return the image that was opened."""
+    many = bool(batch.steps.any())
+    place = {int(index): at for at, index in enumerate(batch.indices)}
+    steps = {int(index): int(batch.steps[place[int(index)]]) for index in page}
+    groups = {index: f"chosen in step {step}" for index, step in steps.items()}
+    result = gallery(
+        batch_data.sheet(batch, (batch.indices if batch.count <= 2000 else page).tolist()),
+        page.tolist(),
+        key=gallery_key(batch),
+        selected=marks(batch),
+        size=56,
+        badges=_badges(batch, steps, oracle) if many or oracle else None,
+        captions=batch_data.captions(batch, page.tolist(), oracle=oracle),
+        groups={i: g for i, g in groups.items() if steps[i] == view.up_to} if many else None,
+        empty="No chosen image passes the filter.",
+        label="Chosen images",
+        max_height=560,
+    )
+    set_marks(batch, result.selected)
+    st.caption("Click selects and rings the image on the map; double click or Enter opens it.")
+    return result.opened
+
+
+def show_plain(batch: Batch) -> None:
+    """Draw the images chosen so far, for a choice that is going on."""
+    ids = batch.indices.tolist()[-_PAGE:]
+    gallery(
+        batch_data.sheet(batch, ids),
+        ids,
+        key="so-far",
+        readonly=True,
+        badges={int(i): str(step) for i, step in zip(batch.indices, batch.steps, strict=True)},
+        captions=batch_data.captions(batch, ids),
+    )
+
+
+def show_table(batch: Batch, page: Indices, view: View, oracle: bool) -> int | None:
+    """Draw the rows of the images; return the image that was opened."""
+    frame_ = table_of(batch, page, oracle)
+    ids, marked = page.tolist(), marks(batch)
+    chosen = set(marked)
+    rows = [place for place, item in enumerate(ids) if item in chosen]
+    key = f"table-{hash((batch.key, tuple(ids), version(batch)))}"  # rows mean images: new rows, new table
+    event: Any = st.dataframe(
+        frame_,
+        key=key,
+        hide_index=True,
+        height=560,
+        row_height=40,
+        on_select="rerun",
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": rows, "columns": [], "cells": []}},
+        column_config={
+            "thumbnail": st.column_config.ImageColumn("Image", width=60),
+            "order": st.column_config.NumberColumn("Order", help="1 was chosen first"),
+            "margin": st.column_config.ProgressColumn(
+                "Margin", min_value=0, max_value=1, format="%.4f"
+            ),
+            "u_hat": st.column_config.NumberColumn("u_hat of its batch", format="%.3f"),
+        },
+    )
+    picked = [ids[row] for row in event["selection"]["rows"] if row < len(ids)]
+    hidden = [item for item in marked if item not in set(ids)]
+    if set(picked + hidden) != set(marked):
+        set_marks(batch, hidden + picked)
+        st.rerun(scope="fragment")  # what stands above the table counts them
+    if st.button(
+        "Open the image",
+        icon=":material/image_search:",
+        disabled=len(picked) == 0,
+        help="Select a row first; of several the last one is opened.",
+        key="open-row",
+    ):
+        return picked[-1]
+    return None
+
+
+def table_of(batch: Batch, page: Indices, oracle: bool) -> pd.DataFrame:
+    """Return the table of some chosen images, with thumbnails."""
+    at = [batch.at(int(index)) or 0 for index in page]
+    columns: dict[str, Any] = {
+        "thumbnail": thumbnails(batch, page),
+        "order": np.array(at, np.int64) + 1,
+        "index": page,
+        "guess": [batch.class_name(int(guess)) for guess in batch.guesses[at]],
+        "margin": batch.margins[at],
+        "step": batch.steps[at],
+    }
+    if np.isfinite(batch.utilities).any():
+        columns["u_hat"] = batch.utilities[at]
+    labels = batch.labels(page.tolist()) if oracle else None
+    if labels is not None:
+        columns["oracle"] = labels
+    return pd.DataFrame(columns)
+
+
+def thumbnails(batch: Batch, page: Indices) -> list[str]:
+    """Return each image as a data address."""
+    known = batch.data.fingerprint if batch.data is not None else ""
+    return list(_thumbnails(known, tuple(page.tolist()), _batch=batch))
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _thumbnails(fingerprint: str, ids: tuple[int, ...], *, _batch: Batch) -> list[str]:
+    found = []
+    for index in ids:
+        if _batch.data is None:
+            pixels = np.full((28, 28), 128, np.uint8)
+        else:
+            pixels = np.moveaxis(np.asarray(_batch.data.images[index]), 0, -1).squeeze()
+        picture = Image.fromarray(pixels)
+        picture.thumbnail((96, 96))
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG")
+        found.append("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode())
+    return found
+
+
+def _badges(batch: Batch, steps: dict[int, int], oracle: bool) -> dict[int, str]:
+    """Return the step of each image; with the oracle a cross where f guesses wrong."""
+    badges = {index: str(step) for index, step in steps.items()}
+    labels = batch.labels(list(steps)) if oracle else None
+    if labels is None:
+        return badges
+    guesses = {
+        int(i): batch.class_name(int(g)) for i, g in zip(batch.indices, batch.guesses, strict=True)
+    }
+    wrong = {i for i, label in zip(steps, labels, strict=True) if guesses[i] != label}
+    return {i: f"{badge} ✗" if i in wrong else badge for i, badge in badges.items()}

@@ -1,0 +1,133 @@
+"""The map of all images with its lasso, and what gallery, table and map know of each other's selection."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+
+from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL
+from rambo.ui import batch_data, maps
+from rambo.ui.batch_data import Batch
+from rambo.ui.components import gallery, plot
+from rambo.ui.text import count
+
+_OTHERS = 60  # images inside the lasso that were not chosen
+
+
+def gallery_key(batch: Batch) -> str:
+    """Return the key of the gallery of a batch."""
+    return f"gallery-{batch.key}"
+
+
+def map_key(batch: Batch) -> str:
+    """Return the key of the map of a batch."""
+    return f"map-{batch.key}"
+
+
+def version(batch: Batch) -> int:
+    """Return a number that grows when the selection is cleared."""
+    return int(st.session_state.get(f"cleared-{batch.key}", 0))
+
+
+def settle(batch: Batch, table: bool) -> None:
+    """Take over what was selected in the gallery; a gallery that is not drawn has no say."""
+    shown = st.session_state.get(gallery_key(batch))
+    if table:
+        st.session_state.pop(gallery_key(batch), None)
+    elif isinstance(shown, dict) and isinstance(shown.get("selected"), list):
+        set_marks(batch, shown["selected"])
+
+
+def marks(batch: Batch) -> list[int]:
+    """Return the images selected in gallery or table."""
+    return list(st.session_state.get(f"marked-{batch.key}", []))
+
+
+def set_marks(batch: Batch, ids: Sequence[int]) -> None:
+    """Note the images selected in gallery or table."""
+    st.session_state[f"marked-{batch.key}"] = [int(item) for item in ids]
+
+
+def lasso_of(batch: Batch) -> list[int] | None:
+    """Return the images inside the lasso, or None without one."""
+    shown = st.session_state.get(map_key(batch))
+    return shown.get("selected") if isinstance(shown, dict) else None
+
+
+def clear(batch: Batch) -> None:
+    """Forget the lasso and the selected images."""
+    st.session_state[map_key(batch)] = {"selected": None}
+    st.session_state[gallery_key(batch)] = {"selected": []}
+    st.session_state[f"cleared-{batch.key}"] = version(batch) + 1
+    set_marks(batch, [])
+
+
+def show_map(batch: Batch, oracle: bool) -> int | None:
+    """Draw the map with its lasso; return an image that was opened below it."""
+    if batch.atlas is None:
+        st.info("There is no map of the images for this trial.", icon=":material/map:")
+        return None
+    embedded = map_of(batch)
+    lasso = plot(
+        embedded.figure,
+        key=map_key(batch),
+        alt=embedded.caption,
+        height=560,
+        select=True,
+        highlight=marks(batch),
+        file_name=f"map-{batch.run.id}-{batch.strategy}",
+    )
+    st.caption(embedded.caption)
+    if lasso is None:
+        st.caption("Draw a lasso on the map to see the images inside it.")
+        return None
+    return show_lasso(batch, lasso, oracle)
+
+
+def show_lasso(batch: Batch, lasso: Sequence[int], oracle: bool) -> int | None:
+    """Say what is inside the lasso, and show what was not chosen there."""
+    assert batch.atlas is not None
+    ids = np.array([item for item in lasso if item in batch.known], np.int64)
+    pool = batch.atlas.pool[batch.atlas.rows(ids)]
+    others = np.setdiff1d(ids[pool == UNLABELED_POOL], batch.indices)
+    chosen = np.isin(ids, batch.indices).sum()
+    st.markdown(
+        f"**Inside the lasso: {count(len(ids), 'image')}**: {chosen:,} chosen, {len(others):,} unlabeled, "
+        f"{(pool == LABELED).sum():,} labeled, {(pool == VALIDATION_POOL).sum():,} validation."
+    )
+    if not len(others):
+        return None
+    ranked = batch_data.ranked_pool(batch.atlas, np.setdiff1d(batch.atlas.indices, others))
+    shown = ranked[:_OTHERS].tolist()
+    st.caption(f"Not chosen, the {len(shown)} smallest margins of {len(others):,}:")
+    return gallery(
+        batch_data.sheet(batch, shown),
+        shown,
+        key="lasso-others",
+        multi=False,
+        size=36,
+        captions=batch_data.captions(batch, shown, oracle=oracle),
+        label="Unlabeled images inside the lasso",
+        max_height=170,
+    ).opened
+
+
+def map_of(batch: Batch) -> maps.EmbeddingMap:
+    """Return the map of a batch, made once.
+
+    Args:
+        batch: with an atlas.
+    """
+    return _map(batch.key, batch.run.created(), id(batch.atlas), _batch=batch)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _map(key: str, created: str, atlas: int, *, _batch: Batch) -> maps.EmbeddingMap:
+    assert _batch.atlas is not None
+    ids = np.array([item for item in _batch.indices if int(item) in _batch.known], np.int64)
+    groups = maps.pools(_batch.atlas, [maps.chosen_group(ids)])
+    notes = {
+        int(i): f"chosen in step {step}"
+        for i, step in zip(_batch.indices, _batch.steps, strict=True)
+    }
+    return maps.embedding_map(_batch.atlas, groups, _batch.classes, notes=notes)

@@ -1,0 +1,288 @@
+"""Settings as the form holds them, by dotted path: checked, explained, written as a command, read from a file.
+
+Draws nothing and keeps nothing, so that every bad value can be tried without a browser.
+"""
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pydantic
+
+from rambo import checks, presets
+from rambo import config as configs
+from rambo.config import Config
+from rambo.datasets.prepared import POOL, VALIDATION, Prepared
+from rambo.errors import ConfigError, RamboError
+from rambo.ui import fields
+
+Values = dict[str, Any]
+FILE_BYTES = 64_000
+_DEPTH = 6  # the tree itself is four deep
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Values after checking: the config where they make one, and what is wrong, by path, in words."""
+
+    config: Config | None
+    complaints: dict[str, str] = field(default_factory=dict)
+
+
+def flatten(node: Mapping[str, Any], prefix: str = "") -> Values:
+    """Return nested settings by dotted path."""
+    flat: Values = {}
+    for name, value in node.items():
+        path = f"{prefix}{name}"
+        flat |= flatten(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
+    return flat
+
+
+def nest(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by dotted path as nested ones."""
+    nested: dict[str, Any] = {}
+    for path, value in values.items():
+        *parents, name = path.split(".")
+        node = nested
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = value
+    return nested
+
+
+def preset(name: str, dataset: str | None = None) -> Values:
+    """Return every value of a preset.
+
+    Raises:
+        ConfigError: the paper has no run on this dataset.
+    """
+    return of(configs.build(presets.PRESETS[name](dataset)))
+
+
+def of(config: Config) -> Values:
+    """Return every value of a config."""
+    return flatten(configs.describe(config))
+
+
+def changed(values: Values, base: Values) -> list[str]:
+    """Return the paths whose values differ, in the order of the form."""
+    order = [*fields.FIELDS, *(path for path in values if path not in fields.FIELDS)]
+    return [path for path in order if values.get(path) != base.get(path)]
+
+
+def check(values: Values, data: Prepared | None, devices: Mapping[str, str] | None) -> Checked:
+    """Return the config of some values, or everything that is wrong with them.
+
+    Args:
+        values: by path.
+        data: the dataset they name, where it is prepared.
+        devices: names of this machine's devices by kind, where they are known.
+    """
+    try:
+        config = Config.model_validate(nest(values))
+    except pydantic.ValidationError as error:
+        return Checked(None, _complaints(error, values))
+    complaints = {}
+    kind = config.compute.device
+    if devices is not None and kind not in ("auto", *devices):
+        complaints["compute.device"] = f"this machine has no {kind}; use cpu or auto"
+    if data is not None:
+        try:
+            checks.check(config, data)
+            checks.wants_features(config, data)
+        except RamboError as error:
+            complaints[field_of(str(error)) or "dataset.name"] = str(error)
+    return Checked(None if complaints else config, complaints)
+
+
+def _complaints(error: pydantic.ValidationError, values: Values) -> dict[str, str]:
+    """Return all complaints of a failed validation by path, in the words of `config.build`."""
+    found: dict[str, str] = {}
+    for part in error.errors(include_url=False):
+        path = ".".join(name for name in part["loc"] if isinstance(name, str))
+        if part["type"] == "value_error":
+            words = str(part["ctx"]["error"])
+            path = field_of(words) or path
+        else:
+            words = _alone(path, values.get(path))
+        found.setdefault(path, words)
+    return found
+
+
+def _alone(path: str, value: Any) -> str:
+    """Return what is wrong with one value, whatever the others are."""
+    if value is None:
+        return "empty: type a number"
+    try:
+        configs.build(nest({path: value}))
+    except ConfigError as error:
+        return str(error).removeprefix(f"{path} ")
+    return "does not fit the other values"
+
+
+def field_of(words: str) -> str | None:
+    """Return the path that a message begins with; its last part will do where only one field has it."""
+    first = words.partition(" ")[0]
+    if first in fields.FIELDS:
+        return first
+    named = [path for path in fields.FIELDS if path.rpartition(".")[2] == first]
+    return named[0] if len(named) == 1 else None
+
+
+def notes(config: Config, data: Prepared | None) -> dict[str, str]:
+    """Return what follows from the values by rule, by the path it belongs to."""
+    acquisition, model = config.acquisition, config.rambo.utility_model
+    b, m, learns = acquisition.batch_size, acquisition.filtered, "rambo" in config.strategies
+    said: dict[str, str] = {}
+    rest = config.budget % b
+    last = f", the last of {rest}" if rest and config.budget > b else ""
+    said["acquisition.batch_size"] = (
+        f"{_times(config.greedy_steps, 'greedy step')} (tau_2){last}. "
+        + _slices(config, "pretraining iteration")
+    )
+    if filtered := _filter_note(config, data, m, b):
+        said["acquisition.filter_size"] = filtered
+    if learns and config.initial_size == config.k:
+        said["rambo.initial_size"] = (
+            "k_1 = k: no pretraining; u_hat stays as the offline pairs left it."
+        )
+    if not learns:
+        said["strategies"] = "Without RAMBO nothing is learned: the utility model is not used."
+    if model.transport and model.ot_weight == 0:
+        said["rambo.utility_model.ot_weight"] = "0: the OT distance is shown but teaches nothing."
+    if data is not None:
+        said |= _data_notes(config, data)
+    return said
+
+
+def _slices(config: Config, noun: str) -> str:
+    """Return tau_1 in words, with the size of the last slice where it is smaller."""
+    if "rambo" not in config.strategies:
+        return ""
+    grown, b = config.k - config.initial_size, config.acquisition.batch_size
+    rest = grown % b
+    last = f", the last of {rest}" if rest and grown > b else ""
+    return f"{_times(config.slices, noun)} (tau_1){last}."
+
+
+def _filter_note(config: Config, data: Prepared | None, m: int, b: int) -> str:
+    """Return what the margin filter comes to."""
+    if not {"rambo", "filter-only"} & set(config.strategies):
+        return "Not used: only RAMBO and filter only look through it."
+    if m == b:
+        return "M = b: one candidate a step, the smallest margins: margin sampling."
+    if m < 2 * b:
+        return f"M < 2 b: one candidate a step, {b} of the {m} smallest margins at random."
+    if data is not None and m >= (unlabeled := _pool(config, data) - config.k):
+        return f"M covers all {unlabeled:,} unlabeled images: the margins filter nothing."
+    left = f"; {m % b} are left over" if m % b else ""
+    return f"{m // b} candidate batches a step{left}."
+
+
+def _data_notes(config: Config, data: Prepared) -> dict[str, str]:
+    """Return what the dataset decides."""
+    said = {}
+    own = int((data.roles == VALIDATION).sum())
+    if own:
+        said["dataset.validation_size"] = f"Not used: {data.name} brings {own:,} of its own."
+    if config.budget == _pool(config, data) - config.k:
+        said["budget"] = "All unlabeled images: there is nothing to choose."
+    name = checks.resolve_classifier(config.classifier, data.images.shape[1:]).name
+    if config.classifier.name == "auto":
+        said["classifier.name"] = (
+            f"{fields.FIELDS['classifier.name'].names[name]} for these images."
+        )
+    return said
+
+
+def _pool(config: Config, data: Prepared) -> int:
+    """Return how many images S_0 and U_0 have together."""
+    pool = int((data.roles == POOL).sum())
+    own = (data.roles == VALIDATION).any()
+    return pool if own else pool - config.dataset.validation_size
+
+
+def idle(values: Values) -> set[str]:
+    """Return the paths that change nothing while the other values stand as they do."""
+    model = "rambo.utility_model."
+    strategies = set(values.get("strategies") or [])
+    learns, moves = "rambo" in strategies, values.get(f"{model}transport")
+    unused = {
+        "rambo.": not learns,
+        "acquisition.filter_size": not {"rambo", "filter-only"} & strategies,
+        f"{model}bilevel.": not values.get(f"{model}bilevel.enabled"),
+        f"{model}ot_weight": not moves,
+        f"{model}square_weight": not moves,
+        f"{model}positive_weight": not moves,
+        f"{model}ground_cost.": not moves,
+    }
+    prefixes = tuple(prefix for prefix, is_off in unused.items() if is_off)
+    switches = {f"{model}bilevel.enabled"} if learns else set()
+    return {path for path in fields.FIELDS if path.startswith(prefixes)} - switches
+
+
+def _times(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def command(config: Config) -> str:
+    """Return the command line that runs the same config, from the preset that is nearest to it."""
+    values = of(config)
+    nearest: tuple[list[str], list[str]] | None = None
+    for name in presets.PRESETS:
+        try:
+            base = preset(name, config.dataset.name)
+        except ConfigError:
+            continue
+        words = ["python", "-m", "rambo", "run", "--preset", name]
+        if config.dataset.name != preset(name)["dataset.name"]:
+            words.append(f"--dataset={config.dataset.name}")
+        differing = changed(values, base)
+        if nearest is None or len(differing) < len(nearest[1]):
+            nearest = words, differing
+    assert nearest is not None  # demo takes any dataset
+    words, differing = nearest
+    for path in differing:
+        value = values[path]  # a word needs no quotes: what is not JSON is taken as text
+        words += ["--set", f"{path}={value if isinstance(value, str) else json.dumps(value)}"]
+    return shlex.join(words)
+
+
+def to_file(values: Values) -> str:
+    """Return the settings as the text of a file that `read_file` takes."""
+    return json.dumps(nest(values), indent=2) + "\n"
+
+
+def read_file(content: bytes) -> Values:
+    """Return the settings of an uploaded file; fields it leaves out take their defaults.
+
+    Raises:
+        ConfigError: it is no settings file; the message says why.
+    """
+    if len(content) > FILE_BYTES:
+        raise ConfigError(
+            f"the file has over {FILE_BYTES:,} bytes; a settings file has a few thousand"
+        )
+    try:
+        given = json.loads(content.decode("utf-8-sig"))
+        json.dumps(given, ensure_ascii=False).encode()  # half a surrogate pair ends here
+    except (ValueError, RecursionError):
+        raise ConfigError("the file is not JSON; download the settings here to see one") from None
+    if not isinstance(given, dict):
+        raise ConfigError(
+            "the file holds no group of settings; download the settings here to see one"
+        )
+    if _deeper(given, _DEPTH):
+        raise ConfigError(f"the file is nested over {_DEPTH} deep; settings are not")
+    return of(configs.build(given))
+
+
+def _deeper(node: Any, levels: int) -> bool:
+    """Return whether something is nested deeper than so many levels."""
+    if not isinstance(node, dict | list):
+        return False
+    parts = node.values() if isinstance(node, dict) else node
+    return levels == 0 or any(_deeper(part, levels - 1) for part in parts)

@@ -1,0 +1,92 @@
+"""The greedy steps of RAMBO: which candidate batches there were, and by how much the chosen one won."""
+
+from typing import Any
+
+import streamlit as st
+
+from rambo.ui import batch_data, frame, maps
+from rambo.ui.batch_data import Batch
+from rambo.ui.batch_parts import Decision
+from rambo.ui.components import plot, rows
+from rambo.ui.text import count
+
+_SHOWN = 40  # images of a candidate
+
+
+@st.fragment
+def show(batch: Batch) -> None:
+    """Draw the candidates of one step."""
+    with frame.guard():
+        if not batch.decisions:
+            st.info("The greedy steps of this run were not recorded; run it again to see them.")
+            return
+        decision = pick_step(batch, key="candidates-step")
+        show_result(decision)
+        st.markdown("**All candidates of this step**")
+        figure = maps.candidate_strip(decision.utilities, decision.utility)
+        alt = f"Predicted utilities of {len(decision.utilities)} candidate batches"
+        plot(figure, key="candidates-strip", height=150, alt=alt)
+        st.markdown(f"**The best {len(decision.candidates)}, best first**")
+        show_candidates(batch, decision)
+
+
+def pick_step(batch: Batch, *, key: str) -> Decision:
+    """Return the greedy step a person wants to see."""
+    if len(batch.decisions) == 1:
+        return batch.decisions[0]
+    place = st.select_slider(
+        "Greedy step j",
+        options=list(range(len(batch.decisions))),
+        format_func=lambda place: str(batch.decisions[place].step),
+        key=f"{key}-{batch.key}",
+        help="Step j adds one batch to S_j, the labeled images and all that was chosen before.",
+    )
+    return batch.decisions[place]
+
+
+def show_result(decision: Decision) -> None:
+    """Say in numbers how the step was decided."""
+    with st.container(horizontal=True):
+        st.metric("Candidates", f"{len(decision.utilities):,}", help="Random batches of the filter")
+        st.metric(
+            "u_hat of the chosen batch",
+            f"{decision.utility:.3f}",
+            help="Of S_j with that batch; a score for ranking, without unit: only differences count.",
+        )
+        gap = decision.gap
+        st.metric("Ahead of the runner-up", "-" if gap is None else f"{gap:+.3f}")
+        if decision.candidate_margins:
+            st.metric(
+                "Its mean margin",
+                f"{decision.candidate_margins[0]:.3f}",
+                help="0: f hesitates between two classes; 1: f is sure.",
+            )
+
+
+def show_candidates(batch: Batch, decision: Decision) -> None:
+    """Draw the best candidates as rows of images."""
+    best = decision.candidate_utilities[0] if decision.candidate_utilities else 0.0
+    lines: list[dict[str, Any]] = []
+    wanted = list(zip(decision.candidates, decision.candidate_utilities, strict=True))
+    for place, (members, utility) in enumerate(wanted):
+        margin = decision.candidate_margins[place]
+        behind = "" if place == 0 else f" ({utility - best:+.3f})"
+        more = f", first {_SHOWN} of {len(members)}" if len(members) > _SHOWN else ""
+        lines.append(
+            {
+                "ids": members[:_SHOWN],
+                "label": f"u_hat {utility:.3f}{behind}, mean margin {margin:.3f}{more}",
+                "marks": set(members) == set(decision.chosen),
+            }
+        )
+    ids = list(dict.fromkeys(item for line in lines for item in line["ids"]))
+    rows(
+        batch_data.sheet(batch, ids),
+        lines,
+        key="candidates-rows",
+        size=36,
+        captions=batch_data.captions(batch, ids),
+    )
+    st.caption(
+        f"Each row is one candidate of {count(len(decision.chosen), 'image')}; hover an image for its guess."
+    )

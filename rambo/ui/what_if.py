@@ -1,0 +1,131 @@
+"""The logic of the what-if: a batch under a person's hands, with undo, and where other images come from."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rambo.neighbours import Atlas
+from rambo.ui import batch_data
+from rambo.ui.batch_data import Batch
+from rambo.ui.batch_parts import Decision
+from rambo.ui.text import count
+
+Indices = NDArray[np.int64]
+Members = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Edit:
+    """A batch under the person's hands.
+
+    Attributes:
+        members: dataset indices of the batch as it is now.
+        history: what it was before, the oldest first.
+        draws: random candidates drawn so far.
+    """
+
+    members: Members
+    history: tuple[Members, ...] = ()
+    draws: int = 0
+
+    def to(self, members: Sequence[int], draws: int | None = None) -> "Edit":
+        """Return the edit after one more change; none if nothing changes."""
+        new = tuple(int(item) for item in members)
+        if new == self.members:
+            return self
+        drawn = self.draws if draws is None else draws
+        return Edit(new, (*self.history, self.members), drawn)
+
+    def undone(self) -> "Edit":
+        """Return the edit before the last change."""
+        if not self.history:
+            return self
+        return Edit(self.history[-1], self.history[:-1], self.draws)
+
+
+def swap(members: Sequence[int], out: Sequence[int], into: Sequence[int]) -> Members:
+    """Return a batch without the images `out`, those of `into` in their places, the rest of `into` at the end."""
+    coming = [item for item in into if item not in set(members) - set(out)]
+    left, result = list(coming), []
+    for item in members:
+        if item not in out:
+            result.append(item)
+        elif left:
+            result.append(left.pop(0))
+    return tuple(int(item) for item in [*result, *left])
+
+
+def random_candidate(ranked: Indices, size: int, filter_size: int, seed: int) -> Members:
+    """Return a random batch of the smallest margins, in the order of margins, as the acquisition draws candidates."""
+    few = ranked[: max(filter_size, size)]
+    drawn = np.random.default_rng(seed).choice(len(few), min(size, len(few)), replace=False)
+    return tuple(few[np.sort(drawn)].tolist())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Desk:
+    """What a what-if works on.
+
+    Attributes:
+        batch: of RAMBO.
+        atlas: of its trial.
+        decision: the greedy step.
+        edit: the person's batch.
+        oracle: true labels may be shown.
+    """
+
+    batch: Batch
+    atlas: Atlas
+    decision: Decision
+    edit: Edit
+    oracle: bool
+
+    @property
+    def key(self) -> str:
+        """The name under which the session keeps the edit."""
+        return key_of(self.batch, self.decision)
+
+    def available(self) -> Indices:
+        """Return U_j without the person's batch, the smallest margins first."""
+        taken = np.concatenate([self._before, np.array(self.edit.members, np.int64)])
+        return batch_data.ranked_pool(self.atlas, taken)
+
+    def random_candidate(self) -> Edit:
+        """Return the edit after another random candidate was taken, drawn as the acquisition draws them."""
+        size, settings = len(self.decision.chosen), self.batch.run.config["acquisition"]
+        wide = settings["filter_size"] or 10 * settings["batch_size"]
+        # A last, smaller batch keeps the ratio M / b, as in the acquisition.
+        few = -(-wide * size // settings["batch_size"])
+        ranked, draw = batch_data.ranked_pool(self.atlas, self._before), self.edit.draws + 1
+        seed = self.decision.step * 1000 + draw
+        return self.edit.to(random_candidate(ranked, size, few, seed), draw)
+
+    @property
+    def _before(self) -> Indices:
+        before: Indices = self.batch.indices[self.batch.steps < self.decision.step]
+        return before
+
+
+def key_of(batch: Batch, decision: Decision) -> str:
+    """Return the name under which the session keeps the edit of a step."""
+    return f"what-if-{batch.key}-{decision.step}"
+
+
+def verdict(change: float, gap: float | None, larger: int) -> str:
+    """Return in words what a change of u_hat means."""
+    if abs(change) < 1e-9:
+        told = "This is the chosen batch; select images below and swap them."
+    else:
+        told = f"u_hat ranks your batch **{'above' if change > 0 else 'below'}** the chosen one"
+        if gap:
+            told += f", by {abs(change) / gap:.1f} times the gap to the runner-up"
+        told += "."
+    if larger:
+        more = "more" if larger > 0 else "fewer"
+        told += (
+            f" It has {count(abs(larger), 'image')} {more} than the chosen one: u_hat was trained on pairs "
+            "of sets of the same size, so compare only batches of the same size."
+        )
+    return told

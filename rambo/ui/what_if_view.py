@@ -1,0 +1,228 @@
+"""What if another batch had been taken? Swap images of one greedy step and see u_hat move."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import streamlit as st
+
+from rambo.ui import batch_data, detail, frame, map_view, maps, steps_view
+from rambo.ui.batch_data import Batch
+from rambo.ui.batch_parts import Decision
+from rambo.ui.components import gallery, plot
+from rambo.ui.text import count
+from rambo.ui.what_if import Desk, Edit, key_of, swap, verdict
+from rambo.whatif import UHat
+
+SOURCES = ("next by margin", "the map", "another candidate")
+_OFFERED = 60  # images one can pick from
+
+
+@st.fragment
+def show(batch: Batch, oracle: bool) -> None:
+    """Draw the what-if of one greedy step."""
+    with frame.guard():
+        hat = batch_data.u_hat(batch)
+        if hat is None or batch.atlas is None or not batch.decisions:
+            st.info(
+                "This run did not keep what a what-if needs: the trained u_hat and the map of the images. "
+                "Run it again, or resume it, to try other batches."
+            )
+            return
+        st.caption(
+            "u_hat ranks sets: its number has no unit and is no accuracy. Only differences between batches of the same "
+            "step and size say something, and the gap to the runner-up shows what counts as much."
+        )
+        decision = steps_view.pick_step(batch, key="what-if-step")
+        desk = Desk(batch, batch.atlas, decision, edit_of(batch, decision), oracle)
+        show_numbers(hat, decision, desk.edit)
+        left, right = st.columns(2, gap="medium")
+        with left:
+            out = show_members(desk)
+        with right:
+            show_source(desk, out)
+
+
+def edit_of(batch: Batch, decision: Decision) -> Edit:
+    """Return the person's batch of a step; at first the one that was chosen."""
+    kept = st.session_state.get(key_of(batch, decision))
+    return kept if isinstance(kept, Edit) else Edit(tuple(decision.chosen))
+
+
+def show_numbers(hat: UHat, decision: Decision, edit: Edit) -> None:
+    """Show u_hat before and after, and what the difference is worth."""
+    before = hat.step_utility(decision.step, decision.chosen)
+    after = hat.step_utility(decision.step, edit.members)
+    change, gap = after - before, decision.gap
+    with st.container(horizontal=True):
+        st.metric("u_hat of the chosen batch", f"{before:.3f}")
+        st.metric("u_hat of your batch", f"{after:.3f}", delta=f"{change:+.3f}" if change else None)
+        st.metric("Gap to the runner-up", "-" if gap is None else f"{gap:.3f}")
+        st.metric("Images in your batch", f"{len(edit.members)}")
+    figure = maps.candidate_strip(decision.utilities, decision.utility, yours=after)
+    alt = "Predicted utilities of the candidates, of the chosen batch and of yours"
+    plot(figure, key="what-if-strip", height=130, alt=alt)
+    st.markdown(verdict(change, gap, len(edit.members) - len(decision.chosen)))
+
+
+def show_members(desk: Desk) -> list[int]:
+    """Draw the batch and what can be done to it; return the selected images."""
+    st.markdown("**Your batch**: select images to remove or swap")
+    edit, chosen = desk.edit, set(desk.decision.chosen)
+    result = gallery(
+        batch_data.sheet(desk.batch, edit.members),
+        edit.members,
+        key=f"members-{desk.key}",
+        size=56,
+        badges={item: "new" for item in edit.members if item not in chosen},
+        captions=batch_data.captions(desk.batch, edit.members, oracle=desk.oracle),
+        empty="The batch is empty.",
+        label="Images of your batch",
+    )
+    out = [item for item in result.selected if item in edit.members]
+    shorter = [item for item in edit.members if item not in out]
+    with st.container(horizontal=True):
+        change = _changer(desk)
+        change("remove", "Remove", "delete", lambda: edit.to(shorter), off=not out)
+        change("undo", "Undo", "undo", edit.undone, off=not edit.history)
+        reset = Edit(tuple(desk.decision.chosen))
+        change("reset", "Reset", "restart_alt", lambda: reset, off=not edit.history)
+    if result.opened is not None:
+        detail.open_on(desk.batch, result.opened, edit.members, oracle=desk.oracle)
+    return out
+
+
+def show_source(desk: Desk, out: list[int]) -> None:
+    """Draw where other images come from."""
+    source = st.segmented_control(
+        "Swap for",
+        SOURCES,
+        default=SOURCES[0],
+        required=True,
+        key="what-if-source",
+    )
+    if source == SOURCES[2]:
+        show_candidates(desk)
+        return
+    if source == SOURCES[1]:
+        offered = pick_on_map(desk)
+    else:
+        offered = desk.available()[:_OFFERED].tolist()
+        following = offered[: len(out)]
+        _changer(desk)(
+            "next",
+            f"Swap {count(len(out), 'image')} for the next by margin",
+            "swap_horiz",
+            lambda: desk.edit.to(swap(desk.edit.members, out, following)),
+            off=not out or len(following) < len(out),
+        )
+    if offered:
+        show_offered(desk, out, offered)
+
+
+def show_offered(desk: Desk, out: list[int], offered: list[int]) -> None:
+    """Draw images one can pick, and the buttons that take them."""
+    result = gallery(
+        batch_data.sheet(desk.batch, offered),
+        offered,
+        key=f"offered-{desk.key}",
+        size=44,
+        captions=batch_data.captions(desk.batch, offered, oracle=desk.oracle),
+        label="Images to take",
+        max_height=260,
+    )
+    into = [item for item in result.selected if item in set(offered)]
+    members = desk.edit.members
+    with st.container(horizontal=True):
+        change = _changer(desk)
+        word = f"Swap {len(out)} for {len(into)}" if out and into else "Swap the selected"
+        change(
+            "swap",
+            word,
+            "swap_horiz",
+            lambda: desk.edit.to(swap(members, out, into)),
+            off=not out or not into,
+        )
+        change("add", "Add", "add", lambda: desk.edit.to(swap(members, [], into)), off=not into)
+    if not (out and into):
+        st.caption("Select images on the left, and here those that take their places.")
+    if result.opened is not None:
+        detail.open_on(desk.batch, result.opened, offered, oracle=desk.oracle)
+
+
+def show_candidates(desk: Desk) -> None:
+    """Offer whole batches: a random one, or one of the best candidates."""
+    change, edit = _changer(desk), desk.edit
+    change(
+        "random",
+        "Draw a random candidate",
+        "casino",
+        desk.random_candidate,
+        tip="A random batch of the smallest margins, as the acquisition draws its candidates.",
+    )
+    best = zip(desk.decision.candidates, desk.decision.candidate_utilities, strict=True)
+    for place, (members, utility) in enumerate(best):
+        taken = members == edit.members
+        change(
+            f"candidate-{place}",
+            f"Candidate {place + 1}: u_hat {utility:.3f}",
+            "check" if taken else "layers",
+            _taking(edit, members),
+            off=taken,
+        )
+
+
+def pick_on_map(desk: Desk) -> list[int]:
+    """Draw the map; return the unlabeled images inside the lasso, the smallest margins first."""
+    embedded = map_view.map_of(desk.batch)
+    lasso = plot(
+        embedded.figure,
+        key=f"what-if-map-{desk.batch.key}",
+        alt=embedded.caption,
+        height=380,
+        select=True,
+        highlight=desk.edit.members,
+    )
+    if lasso is None:
+        st.caption("Draw a lasso around unlabeled images; your batch is ringed.")
+        return []
+    there = desk.available()
+    inside = there[np.isin(there, lasso)]
+    st.caption(f"{count(len(inside), 'image')} inside the lasso could be taken.")
+    return inside[:_OFFERED].tolist()
+
+
+def _taking(edit: Edit, members: Sequence[int]) -> Callable[[], Edit]:
+    """Return the change that takes a whole batch."""
+    return lambda: edit.to(members)
+
+
+def _changer(desk: Desk) -> Callable[..., None]:
+    """Return what draws a button that changes the batch."""
+
+    def button(
+        name: str,
+        label: str,
+        icon: str,
+        change: Callable[[], Edit],
+        *,
+        off: bool = False,
+        tip: str | None = None,
+    ) -> None:
+        st.button(
+            label,
+            icon=f":material/{icon}:",
+            key=f"what-if-{name}",
+            on_click=_apply,
+            args=(desk.key, change),
+            disabled=off,
+            help=tip,
+        )
+
+    return button
+
+
+def _apply(key: str, change: Callable[[], Edit]) -> None:
+    """Keep a changed batch, and forget what was selected in the galleries."""
+    st.session_state[key] = change()
+    for part in ("members", "offered"):
+        st.session_state[f"{part}-{key}"] = {"selected": []}

@@ -1,0 +1,91 @@
+"""The work a run plans: its stages in order with expected seconds, of which only the ratios matter."""
+
+import dataclasses
+
+from rambo import costs
+from rambo.config import Config
+from rambo.costs import DataSizes, Rate
+
+Where = tuple[int | None, str | None]  # trial and strategy; None for what they share
+
+_GUESS = Rate(0.02, "only ratios matter: the run itself is measured")
+_BRIEF = 0.05  # seconds of what costs next to nothing
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The work of a run in the order it is done.
+
+    Attributes:
+        trials: how often everything is done.
+        strategies: in the config's order.
+        pieces: place -> stage -> expected seconds; only their ratios matter.
+        fits: trainings of the offline stage of one trial.
+        mean_size: of the subsets these are trained on.
+        largest_size: the most images such a subset can have.
+        iterations: tau_1.
+        epochs: of u_hat in one fit.
+        fits_share: what the trainings of f take of the pretraining; the rest is u_hat's.
+        refits: whether u_hat is fitted a second time in each iteration.
+    """
+
+    trials: int
+    strategies: tuple[str, ...]
+    pieces: dict[Where, dict[str, float]]
+    fits: int = 0
+    mean_size: float = 1.0
+    largest_size: int = 1
+    iterations: int = 0
+    epochs: int = 1
+    fits_share: float = 0.0
+    refits: bool = False
+
+
+def plan(config: Config, sizes: DataSizes, jobs: int) -> Plan:
+    """Return the plan of a run.
+
+    Args:
+        config: of the run.
+        sizes: of its dataset.
+        jobs: worker processes; 1 on a GPU.
+    """
+    whole = costs.count(config, sizes)
+    seconds = {k: v / whole.trials for k, v in costs.stage_seconds(whole, _GUESS, jobs).items()}
+    per_pass = _GUESS.seconds_per_pass / whole.trials
+    warm, learned = whole.offline_passes * per_pass, whole.pretraining_passes * per_pass
+    trained = max(seconds["pretraining"] - learned, 0.0)
+    pieces: dict[Where, dict[str, float]] = {}
+    for trial in range(config.trials):
+        unpaid = True  # f on S_0 is trained by the first who asks for it
+        for name in config.strategies:
+            parts = {"acquisition": _BRIEF}
+            if name == "rambo":
+                parts = {
+                    "offline": max(seconds["offline"] - warm, _BRIEF),
+                    "warm start": warm,
+                    "pretraining": seconds["pretraining"],
+                    "acquisition": max(seconds["acquisition"], _BRIEF),
+                }
+            elif name != "random":
+                last = trained / (whole.slices + 1)
+                parts = {"classifier": last if unpaid else _BRIEF, **parts}
+            unpaid = unpaid and name == "random"
+            pieces[trial, name] = parts
+        pieces[trial, None] = {
+            "classifier": trained if unpaid else 0.0,
+            "evaluation": max(seconds["evaluation"], _BRIEF),
+        }
+    per_trial = whole.per_trial
+    return Plan(
+        trials=config.trials,
+        strategies=tuple(config.strategies),
+        pieces=pieces,
+        fits=per_trial["offline"] + per_trial["repeat"],
+        mean_size=costs.mean_size(config.k, sizes.classes),
+        largest_size=max(config.k - 1, 1),
+        iterations=whole.slices,
+        epochs=config.rambo.utility_model.epochs,
+        fits_share=trained / ((trained + learned) or 1.0),
+        refits=config.rambo.utility_model.bilevel.enabled
+        and config.rambo.utility_model.bilevel.refit,
+    )

@@ -1,0 +1,156 @@
+"""The page Compare in every state of a run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from page_helpers import (
+    assert_calm,
+    copy_of,
+    make_done,
+    make_queued,
+    open_page,
+    page_config,
+    unescaped,
+    words,
+)
+
+from rambo import jobs
+from rambo.config import describe
+from rambo.store import Run, Workspace, summary
+from rambo.ui import rivals
+
+PAGE = "pages/compare.py"
+
+
+def test_without_a_run_it_says_what_to_do(home: Path) -> None:
+    app = open_page(PAGE)
+    assert_calm(app)
+    assert "Start the demo" in words(app)
+
+
+def test_a_queued_run_has_nothing_to_compare_yet(home: Path) -> None:
+    run = make_queued(home)
+    app = open_page(PAGE, run.id)
+    assert_calm(app)
+    assert "No strategy has chosen yet" in words(app)
+
+
+def test_a_finished_run_shows_every_accuracy_with_its_error(done: Run) -> None:
+    app = open_page(PAGE, done.id)
+    assert_calm(app)
+    table = app.dataframe[0].value
+    expected = rivals.accuracy_table(summary(done)["results"])
+    assert table.to_dict() == expected.to_dict()
+    assert table["trials"].tolist() == [2, 2, 2, 2]
+    assert all("±" in cell for cell in table["test accuracy"])
+    assert "too few to say" in unescaped(words(app))
+
+
+def test_the_overlap_is_that_of_the_recorded_choices(done: Run) -> None:
+    app = open_page(PAGE, done.id)
+    table = app.dataframe[1].value
+    chosen = {
+        result["strategy"]: set(result["selected"])
+        for result in summary(done)["results"]
+        if result["seed"] == 0
+    }
+    a, b = chosen["rambo"], chosen["random"]
+    assert table.loc["RAMBO", "Random"] == pytest.approx(len(a & b) / len(a | b))
+    assert np.diag(table.to_numpy()).tolist() == [1.0] * 4
+
+
+def test_the_galleries_divide_the_two_choices(done: Run) -> None:
+    app = open_page(PAGE, done.id)
+    chosen = {
+        result["strategy"]: result["selected"]
+        for result in summary(done)["results"]
+        if result["seed"] == 0
+    }
+    both = set(chosen["rambo"]) & set(chosen["filter-only"])
+    shown = words(app)
+    assert f"**Both** · {len(both)} image" in shown
+    assert f"**Only RAMBO** · {12 - len(both)} image" in shown
+
+
+def test_another_pair_and_another_trial_can_be_picked(done: Run) -> None:
+    app = open_page(PAGE, done.id)
+    trial, first, second = app.segmented_control
+    assert second.options == ["Filter only", "Margin", "Random"]
+    first.select("margin").run()
+    assert_calm(app)
+    assert app.segmented_control[2].options == ["RAMBO", "Filter only", "Random"]
+    app.segmented_control[0].select(1).run()
+    assert_calm(app)
+    table = app.dataframe[1].value
+    chosen = {
+        result["strategy"]: set(result["selected"])
+        for result in summary(done)["results"]
+        if result["seed"] == 1
+    }
+    a, b = chosen["rambo"], chosen["margin"]
+    assert table.loc["RAMBO", "Margin"] == pytest.approx(len(a & b) / len(a | b))
+
+
+def test_true_labels_stay_behind_the_switch(done: Run) -> None:
+    app = open_page(PAGE, done.id)
+    assert "right" not in " ".join(caption.value for caption in app.caption)
+    app.toggle[0].set_value(True).run()
+    assert_calm(app)
+    assert "of them right" in " ".join(caption.value for caption in app.caption)
+
+
+def test_a_run_without_rivals_offers_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched: list[str] = []
+    monkeypatch.setattr(jobs, "launch", lambda run: launched.append(run.id))
+    monkeypatch.setattr(
+        jobs, "probe_devices", lambda: {"auto": "cpu", "names": {"cpu": "CPU"}, "cores": 1}
+    )
+    run = make_queued(home, strategies=["rambo"])
+    app = open_page(PAGE, run.id)
+    assert_calm(app)
+    assert "cannot show whether RAMBO is worth its price" in words(app)
+    app.button(key="add-rivals").click().run()
+    assert not app.exception
+    assert len(launched) == 1
+    made = Workspace(home).find(launched[0])
+    assert made.config == describe(page_config())
+
+
+def test_a_lost_dataset_and_atlas_leave_the_rest(
+    done: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = copy_of(done.folder.parent, tmp_path / "copy")
+    monkeypatch.setenv("RAMBO_HOME", str(root))
+    (root / done.id / "artifacts/trial-0/atlas.safetensors").unlink()
+    for part in (root / "datasets").glob("*/images.npy"):
+        part.unlink()
+    app = open_page(PAGE, done.id)
+    assert_calm(app)
+    assert app.dataframe[0].value["trials"].tolist() == [2, 2, 2, 2]
+    assert "**Both**" in words(app)
+
+
+def test_hostile_class_names_stay_text(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import page_helpers
+    import tiny
+
+    names = [
+        "![x](http://evil.example/p.png)",
+        "<img src=x onerror=alert(1)>",
+        "$x^2$",
+        "[a](javascript:1)",
+    ]
+    write = tiny.prepared.write
+
+    def hostile(*args: object, **options: object) -> object:
+        return write(*args, **(options | {"classes": names, "origin": "tests:hostile"}))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tiny.prepared, "write", hostile)
+    run = make_done(home, strategies=["margin", "random"])
+    assert page_helpers is not None
+    app = open_page(PAGE, run.id)
+    assert_calm(app)
+    shown = words(app)
+    assert "](http" not in shown
+    assert "<img" not in shown
