@@ -1,12 +1,14 @@
-"""Draft."""
+"""Watch a run: what it does now, how long it takes, what the utility model learns; stop it and resume it."""
 
 import streamlit as st
 
-from rambo.ui import frame
+from rambo.ui import frame, live, readers
 
-with frame.page("pages/train.py", pick=True) as run:
-    st.title("train")
+with frame.page("pages/train.py") as run:
+    st.title("Train")
     if run is None:
-        frame.no_run("Nothing here yet.")
+        frame.no_run("There is no run to watch yet.")
     else:
-        frame.header(run)
+        if readers.status(run)[0] != "unreadable":
+            frame.header(run)
+        live.show(run)

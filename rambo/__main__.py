@@ -48,6 +48,7 @@ _FIELDS = {  # command-line option -> dotted path in the config
     "trials": "trials",
     "strategy": "strategies",
 }
+_SETTINGS_BYTES = 64_000  # of JSON on standard input; a whole config has two thousand
 _SWITCHES = {
     "no_bilevel": "rambo.utility_model.bilevel.enabled",
     "no_ot": "rambo.utility_model.transport",
@@ -109,8 +110,13 @@ def _parser() -> argparse.ArgumentParser:
     export_.add_argument("--seed", help="default: the first trial")
     listing = commands.add_parser("list", help="list all runs, newest first")
     devices = commands.add_parser("devices", help="list the devices that can train")
-    prepare = commands.add_parser("prepare", help="make a dataset ready, as the first run on it does")
+    prepare = commands.add_parser(
+        "prepare", help="make a dataset ready, as the first run on it does"
+    )
     prepare.add_argument("dataset", metavar="DATASET", help=_HELP["dataset"])
+    commands.add_parser(
+        "plan", help="print what a run would take; its settings as JSON on standard input"
+    )
     for sub in (run, resume, show, listing, devices):
         sub.add_argument("--json", action="store_true", help="print JSON")
     work = commands.add_parser("work", help="work on a run directory, as the app's worker does")
@@ -271,6 +277,34 @@ def _prepare(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _plan(arguments: argparse.Namespace) -> int:
+    """Print what a run of the settings on standard input would take."""
+    config = configs.build(_read_settings(sys.stdin.buffer.read(_SETTINGS_BYTES + 1)))
+    workspace = store.Workspace.from_environment()
+    from rambo import plan, progress, worker
+
+    device = worker.resolve_device(config.compute.device)
+    print(json.dumps(plan.plan(config, workspace, progress.LogLines(), device=device)))
+    return 0
+
+
+def _read_settings(given: bytes) -> dict[str, Any]:
+    """Return nested settings from their JSON.
+
+    Raises:
+        ConfigError: this is something else.
+    """
+    if len(given) > _SETTINGS_BYTES:
+        raise ConfigError(f"settings: over {_SETTINGS_BYTES:,} bytes; give the JSON of one run")
+    try:
+        settings = json.loads(given)
+    except (ValueError, RecursionError):
+        raise ConfigError('settings: not JSON; give some like {"k": 200, "budget": 500}') from None
+    if not isinstance(settings, dict):
+        raise ConfigError('settings: no group of fields; give some like {"k": 200, "budget": 500}')
+    return settings
+
+
 _COMMANDS = {
     "run": _run,
     "resume": _resume,
@@ -280,6 +314,7 @@ _COMMANDS = {
     "work": _work_folder,
     "devices": _devices,
     "prepare": _prepare,
+    "plan": _plan,
 }
 
 

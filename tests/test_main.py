@@ -757,3 +757,44 @@ def test_help_names_every_option(call: Call) -> None:
     top = call("-h").out
     for verb in ("run", "resume", "list", "show", "export"):
         assert verb in top
+
+
+def test_devices_lists_what_can_train(call: Call) -> None:
+    answer = call("devices", "--json")
+    found = json.loads(answer.out)
+    assert answer.code == 0
+    assert found["auto"] in found["names"]
+    assert found["cores"] >= 1
+    told = call("devices")
+    assert [line.split()[0] for line in told.out.splitlines()] == list(found["names"])
+    assert told.out.count("(auto)") == 1
+
+
+def test_prepare_makes_a_dataset_ready_once(call: Call, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    first = call("prepare", "fashion-mnist-mini", home=elsewhere)
+    assert (first.code, first.err.strip()) == (0, "fashion-mnist-mini: 10000 images, 10 classes")
+    (folder,) = (elsewhere / "datasets").iterdir()
+    made = folder.stat().st_mtime_ns
+    assert call("prepare", "fashion-mnist-mini", home=elsewhere).code == 0
+    assert [f.stat().st_mtime_ns for f in (elsewhere / "datasets").iterdir()] == [made]
+
+
+def test_prepare_refuses_an_unknown_dataset_in_one_line(call: Call) -> None:
+    answer = call("prepare", "no-such-data")
+    assert answer.code == 2
+    assert answer.err.startswith("rambo: dataset no-such-data: unknown; choose one of:")
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_a_stop_asked_for_before_the_worker_is_up_is_obeyed(call: Call, home: Path) -> None:
+    call("run", "--preset", "demo", "--strategy", "random", "--k", 20, "--budget", 5)
+    (run, *_) = Workspace(home).runs()
+    run.set_status("queued")
+    run.request_stop()
+    assert call("work", run.folder).code == 130
+    assert run.status == "stopped"
+    assert "already" not in run.describe()["message"]
+    run.clear_stop()
+    assert call("work", run.folder).code == 0
+    assert run.status == "done"

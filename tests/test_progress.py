@@ -9,7 +9,7 @@ from test_events import KINDS, instances
 
 from rambo import events
 from rambo.events import Event
-from rambo.progress import ProgressBars
+from rambo.progress import LogLines, ProgressBars
 
 Screen = Callable[[], str]
 
@@ -112,3 +112,34 @@ def test_a_new_stage_closes_the_bar_of_one_that_failed(screen: Screen) -> None:
     lines = shown.replace("\r", "\n").splitlines()
     assert any(line.startswith("offline") and "1/5" in line for line in lines)
     assert any(line.startswith("acquisition") and "1/4" in line for line in lines)
+
+
+LOGGED = [
+    (events.StageStarted("offline", 50), "offline: 50 steps"),
+    (events.StageFinished("offline", 3.14), "offline done in 3.1 s"),
+    (events.LabeledPoolGrew(1, 150, 0.75), "f on 150 labels: accuracy 75.0 %"),
+    (events.NoiseCeilingMeasured(40, 0.675), "two trainings agree on 68 % of 40 pairs"),
+    (
+        events.RankingAudited("pretraining-2", 12, 0.5, 0.1),
+        "pretraining-2: u_hat orders 50 % of 12 held-out pairs",
+    ),
+    (events.StrategySelected("margin", 200, 1.0), "margin chose 200 images"),
+    (events.StrategyEvaluated("margin", 0.8, 0.78), "margin: test accuracy 78.0 %"),
+    (events.Noticed("the disk is nearly full"), "note: the disk is nearly full"),
+]
+
+
+@pytest.mark.parametrize(("event", "line"), LOGGED, ids=lambda value: type(value).__name__)
+def test_a_log_line_says_what_happened_and_when(screen: Screen, event: Event, line: str) -> None:
+    LogLines()(event)
+    moment, _, told = screen().rstrip("\n").partition(" ")
+    assert len(moment.split(":")) == 3
+    assert told == line
+
+
+def test_what_is_not_worth_a_line_is_not_logged(screen: Screen) -> None:
+    log = LogLines()
+    log(events.StageAdvanced("offline", 1, 50))
+    log(events.RankingAudited("offline", 0, None, None))
+    log(events.NoiseCeilingMeasured(0, None))
+    assert screen() == ""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rambo import export, neighbours
+from rambo.datasets import prepared
 from rambo.datasets.prepared import Prepared
 from rambo.errors import DataError, StoreError
 from rambo.neighbours import Atlas
@@ -124,7 +125,10 @@ def read_served(run: Run, trial: int, strategy: str, count: int) -> dict[str, np
 def read_data(run: Run, troubles: list[str]) -> Prepared | None:
     """Return the dataset, or None with the reason."""
     try:
-        return readers.dataset(run)
+        data = readers.dataset(run)
+        if not all((data.folder / f"{name}.npy").is_file() for name in prepared.ARRAYS):
+            raise DataError("an array is gone that this server still holds")
+        return data
     except (DataError, KeyError, TypeError):
         troubles.append(
             "The images of this run are missing or damaged, so grey tiles stand for them; prepare the dataset "

@@ -1,6 +1,7 @@
 """The page Batch: which strategy and trial, one sentence of what was chosen, and a tab for each question."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import streamlit as st
@@ -26,6 +27,8 @@ from rambo.ui.batch_data import Batch
 from rambo.ui.components import PreparedFigure, plot
 from rambo.ui.text import count, literal, percent
 
+T = TypeVar("T")
+
 _ALIVE = ("queued", "running")
 _TABS = ("Images", "Steps", "What if", "Balance", "Export")
 _OF_RAMBO = ("Steps", "What if")  # other strategies have neither candidates nor u_hat
@@ -33,15 +36,13 @@ _OF_RAMBO = ("Steps", "What if")  # other strategies have neither candidates nor
 
 def show(run: Run) -> None:
     """Draw the page for one run."""
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    with left:
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         strategy, trial = pick_choice(run)
-    batch = batch_data.load(run, trial, strategy)
+        batch = batch_data.load(run, trial, strategy)
+        oracle = batch is not None and batch.complete and pick_oracle(batch)
     if batch is None or not batch.complete:
         show_unfinished(run, trial, strategy)
         return
-    with right:
-        oracle = pick_oracle(batch)
     show_sentence(batch, oracle)
     for trouble in batch.troubles:
         st.warning(literal(trouble, 400), icon=":material/info:")
@@ -51,34 +52,53 @@ def show(run: Run) -> None:
 def pick_choice(run: Run) -> tuple[str, int]:
     """Return the strategy and the trial a person wants to see; both stand in the address."""
     names, trials = batch_data.strategies(run), batch_data.trials(run)
-    strategy, trial = "rambo" if "rambo" in names else names[0], 0
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        if len(names) > 1:
-            told = st.segmented_control(
-                "Chosen by",
-                names,
-                default=strategy,
-                required=True,
-                format_func=lambda name: theme.STRATEGY_WORDS.get(name, name),
-                key="strategy",
-                bind="query-params",
-                help=" ".join(
-                    f"**{theme.STRATEGY_WORDS[name]}**: {theme.STRATEGY_HELP[name]}"
-                    for name in names
-                ),
-            )
-            strategy = told or strategy
-        if len(trials) > 1:
-            seed = readers.config(run)["seed"]
-            trial = st.selectbox(
-                "Trial",
-                trials,
-                format_func=lambda number: f"{number + 1} (seed {seed + number})",
-                key="trial",
-                bind="query-params",
-                width=180,
-            )
+    strategy = _from_address("strategy", names, "rambo" if "rambo" in names else names[0])
+    if len(names) > 1:
+        strategy = st.segmented_control(
+            "Chosen by",
+            names,
+            default=strategy,
+            required=True,
+            format_func=_word,
+            help="\n\n".join(f"**{_word(name)}**: {theme.STRATEGY_HELP[name]}" for name in names),
+            **_to_address("strategy", run),
+        )
+    trial = _from_address("trial", trials, 0)
+    if len(trials) > 1:
+        seed = readers.config(run)["seed"]
+        trial = st.selectbox(
+            "Trial",
+            trials,
+            index=trial,
+            format_func=lambda number: f"{number + 1} (seed {seed + number})",
+            width=180,
+            **_to_address("trial", run),
+        )
     return strategy, trial
+
+
+def _from_address(name: str, options: Sequence[T], default: T) -> T:
+    """Return the option that the address names, else the default."""
+    typed = st.query_params.get(name)
+    return next((option for option in options if str(option) == typed), default)
+
+
+def _to_address(name: str, run: Run) -> dict[str, Any]:
+    """Return the arguments of a widget that keeps its choice in the address.
+
+    `bind="query-params"` would write the words on the page there, and a link would have to know them.
+    """
+    key = f"{name}-{run.id}"
+
+    def keep() -> None:
+        st.query_params[name] = str(st.session_state[key])
+
+    return {"key": key, "on_change": keep}
+
+
+def _word(strategy: str) -> str:
+    """Return what to call a strategy on a page."""
+    return theme.STRATEGY_WORDS.get(strategy, strategy)
 
 
 def pick_oracle(batch: Batch) -> bool:
@@ -93,14 +113,13 @@ def pick_oracle(batch: Batch) -> bool:
 
 def show_sentence(batch: Batch, oracle: bool) -> None:
     """Say what was chosen, in one sentence; with the oracle also how often f is right."""
-    word = theme.STRATEGY_WORDS.get(batch.strategy, batch.strategy)
     steps = len(np.unique(batch.steps))
-    told = f"**{literal(word)}** chose **{count(batch.count, 'image')}**"
+    told = f"**{_word(batch.strategy)}** chose **{count(batch.count, 'image')}**"
     if batch.atlas is not None:
         pool = batch_data.pool_margins(batch.atlas)
         told += f" of {len(pool):,} unlabeled ones"
     if steps > 1:
-        told += f" in {steps} greedy steps"
+        told += f" in {steps} greedy steps of up to {np.bincount(batch.steps).max()}"
     known = batch.margins[np.isfinite(batch.margins)]
     if batch.atlas is not None and len(known):
         told += (
@@ -216,11 +235,10 @@ def show_unfinished(run: Run, trial: int, strategy: str) -> None:
     if status in _ALIVE:
         _live(run, trial, strategy)
         return
-    word = theme.STRATEGY_WORDS.get(strategy, strategy)
     ended = theme.STATES.get(status, theme.STATES["unreadable"])[0]
     why = f" ({literal(message, 200)})" if message else ""
     st.info(
-        f"{literal(word)} has not spent its budget in this trial: the run is {ended}{why}. Resume it on Train."
+        f"{_word(strategy)} has not spent its budget in this trial: the run is {ended}{why}. Resume it on Train."
     )
     _ways_out(run, trial)
     show_so_far(run, trial, strategy)
@@ -233,7 +251,7 @@ def _live(run: Run, trial: int, strategy: str) -> None:
         batch = batch_data.load(run, trial, strategy)
         if (batch is not None and batch.complete) or readers.status(run)[0] not in _ALIVE:
             st.rerun()
-        word = literal(theme.STRATEGY_WORDS.get(strategy, strategy))
+        word = _word(strategy)
         if batch is None:
             st.info(
                 f"{word} has chosen nothing yet; its images appear here as soon as it does. Watch the run on Train.",
@@ -249,9 +267,9 @@ def _live(run: Run, trial: int, strategy: str) -> None:
 def _ways_out(run: Run, trial: int) -> None:
     """Link to the page where the run can be watched, and name strategies that are ready."""
     state.link("pages/train.py", run.id, "Open Train")
-    ready = [theme.STRATEGY_WORDS.get(name, name) for name in batch_data.ready(run, trial)]
+    ready = [_word(name) for name in batch_data.ready(run, trial)]
     if ready:
-        st.caption(f"Ready in this trial: {literal(', '.join(ready))}.")
+        st.caption(f"Ready in this trial: {', '.join(ready)}.")
 
 
 def show_so_far(run: Run, trial: int, strategy: str) -> None:

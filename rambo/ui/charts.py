@@ -52,10 +52,9 @@ CHARTS = (
     Chart(
         "ranking",
         "Does u_hat rank sets correctly?",
-        "Ranking accuracy: the share of set pairs that u_hat puts in the order of their utilities. "
-        "Short sets train its weights (inner), long sets its lambda (outer). In the rounds these utilities are "
-        "interpolated; the stars count held-out pairs with true utilities that no fit has seen. The noise ceiling "
-        "is how often two trainings agree.",
+        "The share of set pairs that u_hat puts in the order of their utilities: short sets train its weights "
+        "(inner), long ones its lambda (outer). In the rounds utilities are interpolated; stars are held-out pairs "
+        "with true utilities. Noise ceiling: how often two trainings agree.",
         "Ranking accuracy of u_hat on short and long sets over epochs, with the 50 % line of a coin, the noise "
         "ceiling and the held-out pairs.",
         "Appears when the offline trainings are done and u_hat learns for the first time.",

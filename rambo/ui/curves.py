@@ -19,7 +19,7 @@ Record = dict[str, Any]
 Kinds = Mapping[str, Sequence[Record]]
 
 WIDE = 50.0  # largest loss over the smallest, from which on a logarithmic axis is the better one
-_NAMED_PHASES = 12
+_NAMED_PHASES, _MARKED_PHASES = 12, 60
 
 
 def by_kind(events: Iterable[Record]) -> Kinds:
@@ -46,7 +46,7 @@ def ranking(kinds: Kinds) -> Figure | None:
         if audit["accuracy"] is not None and audit["phase"] in ends
     ]
     if audits:
-        x, y, pairs = zip(*audits, strict=True)
+        x, y, pairs = zip(*(audits[at] for at in thin(len(audits))), strict=True)
         hover = "%{y:.0f} % of %{text} held-out pairs<extra></extra>"
         traces.append(
             points("held-out pairs", x, y, GREEN, "star", 12)
@@ -58,7 +58,7 @@ def ranking(kinds: Kinds) -> Figure | None:
             share = 100 * ceiling["agreement"]
             lines.append((share, f"noise ceiling {share:.0f} %", "dashdot"))
     layout = axes("epochs of u_hat, all phases", "pairs in true order, %")
-    layout["yaxis"] |= {"range": [-4, 109], "tickvals": [0, 25, 50, 75, 100]}
+    layout["yaxis"] |= {"range": [-11, 109], "tickvals": [0, 25, 50, 75, 100]}
     return figure(traces, layout, *_marks(epochs, lines))
 
 
@@ -120,7 +120,8 @@ def transport(kinds: Kinds) -> Figure | None:
     )
     room = 0.05 * ((high - low) or 1.0)
     ends = [low - room, high + room]
-    diagonal = line("perfect prediction", ends, GREY, "dot", "") | {"x": ends, "hoverinfo": "skip"}
+    diagonal = line("perfect prediction", ends, GREY, "dot", "") | {"x": ends, "mode": "lines"}
+    diagonal |= {"hovertemplate": None, "hoverinfo": "skip"}
     hover = "true %{x:.3f}<br>predicted %{y:.3f}<extra></extra>"
     cloud = points(phase_words(newest["phase"]), true, predicted, BLUE, "circle", 7)
     layout = axes("true OT distance", "predicted OT distance")
@@ -161,6 +162,7 @@ def labeled(kinds: Kinds) -> Figure | None:
     pools = kinds.get("LabeledPoolGrew", ())
     if not pools:
         return None
+    pools = [pools[at] for at in thin(len(pools))]
     x, y = [pool["labeled"] for pool in pools], [100 * pool["accuracy"] for pool in pools]
     trace = line("acc_i", y, BLUE, "solid", "%") | {"x": x, "mode": "lines+markers"}
     hover = "f on %{x} labels: accuracy %{y:.1f} %<extra></extra>"
@@ -193,6 +195,7 @@ def penalties(kinds: Kinds) -> Figure | None:
     }
     layout = axes("hyper-steps, all phases", "")
     layout["yaxis"] |= {"autorange": "reversed", "showgrid": False, "type": "category"}
+    layout["yaxis"] |= {"dtick": 1, "tickfont": {"size": 10}}
     layout["xaxis"] |= {"showgrid": False}
     return figure([trace], layout)
 
@@ -289,10 +292,10 @@ def _marks(
         for number, event in enumerate(epochs)
         if not number or event["phase"] != epochs[number - 1]["phase"]
     ]
-    for number, phase in starts:
+    for number, phase in starts if len(starts) <= _MARKED_PHASES else []:
         place = {"yref": "paper", "x0": number + 0.5, "x1": number + 0.5, "y0": 0, "y1": 1}
         if number:
             shapes.append({"type": "line", "layer": "below", "line": {"width": 0.5}, **place})
         if len(starts) <= _NAMED_PHASES:
-            words.append(word(number + 0.5, 0, phase_words(phase), "x", "paper"))
+            words.append(word(number + (0.5 if number else 1), 0, phase_words(phase), "x", "paper"))
     return shapes, words

@@ -32,7 +32,7 @@ def _drawer(batch: Batch, order: tuple[int, ...], oracle: bool) -> None:
         _arrows(index, order)
         left, right = st.columns([2, 3])
         with left:
-            _picture(batch, index, _LARGE, f"image {index}")
+            _picture(batch, index, _LARGE, "")
         with right:
             show_facts(batch, index, oracle)
         show_probabilities(batch, index)
@@ -171,7 +171,7 @@ def _picture(batch: Batch, index: int, side: int, told: str) -> None:
     scale = side / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     sampling = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
-    st.image(picture.resize(size, sampling), caption=literal(told, 80))
+    st.image(picture.resize(size, sampling), caption=literal(told, 80) or None)
 
 
 def _pool(batch: Batch, index: int) -> int | None:

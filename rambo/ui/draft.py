@@ -93,7 +93,7 @@ def undo() -> None:
         _show(before)
 
 
-def take_address(run: Run | None) -> str:
+def take_address() -> str:
     """Take what the address asks for once, `?dataset=NAME`; return a complaint where it cannot be."""
     name = st.query_params.get("dataset")
     if name is None or st.session_state.get(_SEEN) == name:

@@ -4,6 +4,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import streamlit as st
@@ -162,13 +163,12 @@ _TEMPLATE = {
 def _coloured(text: str) -> str:
     """Return a figure's JSON with plain colours for those of the page's theme."""
     text = text.replace("var(--st-primary-color)", theme.BLUE)
+    text = text.replace("var(--st-background-color)", "#ffffff")
     return re.sub(r"var\(--st-[\w-]+\)", theme.GREY, text)
 
 
 def _plotly_js() -> str:
     """Return the script inside the plotly wheel; the package itself takes a second to import."""
-    from importlib.util import find_spec
-
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:
         raise DataError("figures need the package plotly; install requirements.txt")

@@ -1,5 +1,6 @@
 """What the Train page knows of a run: fed with new events only, shared by all its viewers, safe between threads."""
 
+import dataclasses
 import os
 import threading
 from collections import defaultdict
@@ -15,12 +16,38 @@ from rambo.store import Run
 from rambo.ui import readers, state
 from rambo.ui.charts import Chart
 from rambo.ui.components.plot import PreparedFigure, prepare_figure
-from rambo.ui.curves import Kinds
+from rambo.ui.curves import Kinds, spans_widely
+from rambo.ui.sentences import doing
 from rambo.ui.stages import Cell, Tracker
 from rambo.ui.strokes import Figure
 from rambo.ui.workload import plan
 
 Record = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """Where a run stands.
+
+    Attributes:
+        trials: of the run.
+        trial: that is worked on, from 0.
+        progress: share of all work.
+        remaining: seconds, or None while too little was measured.
+        silent: seconds without an event since the run began to work.
+        news: seconds since the newest event, or None before the first.
+        sentence: what it does.
+        notices: rules that were applied and that a person should know of.
+    """
+
+    trials: int
+    trial: int
+    progress: float
+    remaining: float | None
+    silent: float
+    news: float | None
+    sentence: str
+    notices: tuple[str, ...]
 
 
 class _Part:
@@ -44,9 +71,11 @@ class Feed:
         config = configs.build(readers.config(run))
         on_cpu = readers.environment(run).get("device", "cpu") == "cpu"
         jobs = config.compute.jobs or os.cpu_count() or 1
-        self.sizes = _sizes(run, config)
-        self._tracker = Tracker(plan(config, self.sizes, jobs if on_cpu else 1))
-        self.notices: list[str] = []
+        sizes = _sizes(run, config)
+        self.unlabeled = sizes.pool - config.k if sizes.pool else None
+        self._tracker = Tracker(plan(config, sizes, jobs if on_cpu else 1))
+        self._notices: list[str] = []
+        self._status, self._since = "", 0.0
 
     def refresh(self) -> None:
         """Read what is new."""
@@ -58,19 +87,31 @@ class Feed:
             if fresh:
                 self._seq = fresh[-1]["seq"]
 
-    def ask(self, question: Callable[[Tracker], Any]) -> Any:
-        """Return the answer of `question`, during which the tracker stands still."""
-        with self._guard:
-            return question(self._tracker)
+    def look(self, status: str, now: float) -> View:
+        """Return where the run stands.
 
-    @property
-    def newest_trial(self) -> int:
-        """The trial that is worked on."""
+        Args:
+            status: of the run; silence counts from when it began to work.
+            now: seconds since 1970.
+        """
         with self._guard:
-            return self._tracker.where[0] or 0
+            if status != self._status:
+                self._status, self._since = status, now
+            tracker = self._tracker
+            news = tracker.last_time
+            return View(
+                trials=tracker.plan.trials,
+                trial=tracker.where[0] or 0,
+                progress=tracker.progress,
+                remaining=tracker.remaining(now),
+                silent=max(now - max(news or 0.0, self._since), 0.0),
+                news=None if news is None else max(now - news, 0.0),
+                sentence=doing(tracker),
+                notices=tuple(self._notices),
+            )
 
     def cells(self, trial: int) -> dict[str, dict[str, Cell]]:
-        """Return the stepper of a trial."""
+        """Return the stepper of a trial: strategy -> stage -> cell."""
         with self._guard:
             return self._tracker.cells(trial)
 
@@ -98,11 +139,11 @@ class Feed:
                 part.figures[name] = before
             return before[1]
 
-    def kinds(self, trial: int, strategy: str = "rambo") -> Kinds:
-        """Return the events of a strategy on a trial, by kind; do not keep them."""
+    def spans_widely(self, trial: int) -> bool:
+        """Return whether the losses of a trial ask for a logarithmic axis."""
         with self._guard:
-            part = self._parts.get((trial, strategy))
-            return {kind: list(events) for kind, events in part.kinds.items()} if part else {}
+            part = self._parts.get((trial, "rambo"))
+            return part is not None and spans_widely(part.kinds)
 
     def _take(self, event: Record) -> None:
         """File one event; a newer attempt takes the place of an older one."""
@@ -111,8 +152,8 @@ class Feed:
         if part is None or part.attempt < event["attempt"]:
             part = self._parts[where] = _Part(event["attempt"])
         part.kinds[event["kind"]].append(event)
-        if event["kind"] == "Noticed" and event["message"] not in self.notices:
-            self.notices.append(event["message"])
+        if event["kind"] == "Noticed" and event["message"] not in self._notices:
+            self._notices.append(event["message"])
 
 
 def feed(run: Run) -> Feed:

@@ -54,7 +54,11 @@ GROUPS = {  # heading -> what one decides there
     COMPUTE: "Where the work is done.",
 }
 _EXTRA, _NETWORK, _BILEVEL = "More about the data", "Network and training", "Bilevel training"
-_TRANSPORT, _OFFLINE, _FIT = "Optimal transport", "Offline pairs", "How it is trained"
+_TRANSPORT, _OFFLINE, _FIT = (
+    "Optimal transport",
+    "More about the offline pairs",
+    "How it is trained",
+)
 _M, _B = "rambo.utility_model", "rambo.utility_model.bilevel"
 _AUTO = {"auto": "automatic"}
 _NETS = {
@@ -214,6 +218,11 @@ def facts() -> dict[str, Facts]:
     """Return what the config says of every field of the tree, by path, in its order."""
     schema = Config.model_json_schema()
     return dict(_leaves(schema, schema["$defs"], ""))
+
+
+def is_optional(path: str) -> bool:
+    """Return whether a field may be left empty."""
+    return path in facts() and facts()[path].optional
 
 
 def _leaves(node: dict[str, Any], known: dict[str, Any], prefix: str) -> list[tuple[str, Facts]]:

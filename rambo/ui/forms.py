@@ -38,7 +38,7 @@ class Look:
             checked.complaints,
             settings.notes(config, data) if config else {},
             _automatic(config, found["cores"] if found else None),
-            settings.idle(draft.values),
+            settings.idle(draft.values, data),
             set(draft.changed),
             found["names"] if found else {},
         )
@@ -69,7 +69,7 @@ def complaint_line(path: str, words: str) -> str:
     entry = fields.FIELDS.get(path)
     if entry is None:
         return literal(words, 300)
-    place = " › ".join(filter(None, (entry.group, entry.section)))
+    place = ", ".join(filter(None, (entry.group, entry.section)))
     return f"**{entry.title}** ({place}): {literal(words, 300)}"
 
 
@@ -81,7 +81,7 @@ def say(path: str, value: object) -> str:
     if isinstance(value, list):
         return ", ".join(theme.STRATEGY_WORDS.get(name, literal(name)) for name in value) or "none"
     if value is None:
-        return "automatic" if entry and fields.facts()[path].optional else "empty"
+        return "automatic" if fields.is_optional(path) else "empty"
     if isinstance(value, int | float):
         return f"{value:,.10g}"
     return literal(entry.names.get(str(value), value) if entry else value, 40)
@@ -108,15 +108,15 @@ def _section(name: str, entries: list[Field], look: Look) -> None:
 def _fields(entries: Iterable[Field], look: Look) -> None:
     """Draw fields in as many columns as fit, switches in a row before them."""
     known = fields.facts()
-    kinds = {entry: known[entry.path].kind for entry in entries}
-    if switches := [entry for entry, kind in kinds.items() if kind == "boolean"]:
+    kinds = [(entry, known[entry.path].kind) for entry in entries]
+    if switches := [entry for entry, kind in kinds if kind == "boolean"]:
         with st.container(horizontal=True, gap="large"):
             for entry in switches:
                 with st.container(width="content"):
                     _field(entry, look)
-    for entry in (entry for entry, kind in kinds.items() if kind == "array"):
+    for entry in (entry for entry, kind in kinds if kind == "array"):
         _field(entry, look)
-    if rest := [entry for entry, kind in kinds.items() if kind not in ("boolean", "array")]:
+    if rest := [entry for entry, kind in kinds if kind not in ("boolean", "array")]:
         grid = st.grid(min_column_width=_NARROW)
         for entry in rest:
             with grid.cell():
@@ -136,11 +136,12 @@ def _field(entry: Field, look: Look) -> None:
         "disabled": path in look.idle and complaint is None,
         "help": f"{entry.help} ({facts.limits})" if facts.limits else entry.help,
     }
-    _widget(entry, facts, look, shared)
-    if complaint is not None:
-        st.markdown(f":red[:material/error: {literal(complaint, 300)}]")
-    elif path in look.notes and path not in look.idle:
-        st.caption(literal(look.notes[path], 300))
+    with st.container(gap="xxsmall"):
+        _widget(entry, facts, look, shared)
+        if complaint is not None:
+            st.markdown(f":small[:red[:material/error: {literal(complaint, 300)}]]")
+        elif path in look.notes:
+            st.caption(look.notes[path])
 
 
 def _widget(entry: Field, facts: Facts, look: Look, shared: dict[str, Any]) -> None:
@@ -154,7 +155,7 @@ def _widget(entry: Field, facts: Facts, look: Look, shared: dict[str, Any]) -> N
     elif facts.kind == "string":
         now, options = look.draft.values[entry.path], library.names()
         more = [now] if now and now not in options else []
-        st.selectbox(options=options + more, accept_new_options=True, required=True, **shared)
+        st.selectbox(options=options + more, accept_new_options=True, **shared)
     else:
         # Limits are checked by the config and told in our words: a widget that refuses a number by itself goes on
         # showing it while the run would take the one before.

@@ -97,7 +97,7 @@ def _live_row(record: Record, ahead: int | None) -> None:
                 st.caption(_place(record, ahead))
             else:
                 _progress(run)
-        with links:
+        with links, st.container(horizontal=True, vertical_alignment="center"):
             _open_link(record)
             controls.run_controls(run, key=f"live-{record['run']}")
 

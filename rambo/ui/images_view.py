@@ -87,9 +87,15 @@ def show(batch: Batch, oracle: bool) -> None:
             draw = show_table if table else show_gallery
             opened = draw(batch, page, view, oracle)
         with right:
-            opened = show_map(batch, oracle) or opened
+            opened = show_map(batch, _ringed(batch, view), oracle) or opened
         if opened is not None:
             detail.open_on(batch, opened, items.tolist(), oracle=oracle)
+
+
+def _ringed(batch: Batch, view: View) -> list[int]:
+    """Return what the map rings: the selected images, in a replay those of the step."""
+    replayed = view.only or view.up_to < batch.steps.max(initial=0)
+    return marks(batch) or (batch.at_step(view.up_to).tolist() if replayed else [])
 
 
 def pick_view(batch: Batch) -> tuple[View, bool]:
@@ -219,12 +225,18 @@ def show_table(batch: Batch, page: Indices, view: View, oracle: bool) -> int | N
         selection_mode="multi-row",
         selection_default={"selection": {"rows": rows, "columns": [], "cells": []}},
         column_config={
-            "thumbnail": st.column_config.ImageColumn("Image", width=60),
-            "order": st.column_config.NumberColumn("Order", help="1 was chosen first"),
-            "margin": st.column_config.ProgressColumn(
-                "Margin", min_value=0, max_value=1, format="%.4f"
+            "thumbnail": st.column_config.ImageColumn("", width=40),
+            "order": st.column_config.NumberColumn("#", width=30, help="1 was chosen first"),
+            "image": st.column_config.NumberColumn(
+                width=55, format="%d", help="Row in the dataset"
             ),
-            "u_hat": st.column_config.NumberColumn("u_hat of its batch", format="%.3f"),
+            "margin": st.column_config.ProgressColumn(
+                width=100, min_value=0, max_value=1, format="%.3f", help="Small: f hesitates"
+            ),
+            "step": st.column_config.NumberColumn(width=40),
+            "u_hat": st.column_config.NumberColumn(
+                width=55, format="%.2f", help="Of S_j with the batch of its step"
+            ),
         },
     )
     picked = [ids[row] for row in event["selection"]["rows"] if row < len(ids)]
@@ -249,7 +261,7 @@ def table_of(batch: Batch, page: Indices, oracle: bool) -> pd.DataFrame:
     columns: dict[str, Any] = {
         "thumbnail": thumbnails(batch, page),
         "order": np.array(at, np.int64) + 1,
-        "index": page,
+        "image": page,
         "guess": [batch.class_name(int(guess)) for guess in batch.guesses[at]],
         "margin": batch.margins[at],
         "step": batch.steps[at],

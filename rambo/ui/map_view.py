@@ -62,7 +62,7 @@ def clear(batch: Batch) -> None:
     set_marks(batch, [])
 
 
-def show_map(batch: Batch, oracle: bool) -> int | None:
+def show_map(batch: Batch, ringed: Sequence[int], oracle: bool) -> int | None:
     """Draw the map with its lasso; return an image that was opened below it."""
     if batch.atlas is None:
         st.info("There is no map of the images for this trial.", icon=":material/map:")
@@ -72,9 +72,9 @@ def show_map(batch: Batch, oracle: bool) -> int | None:
         embedded.figure,
         key=map_key(batch),
         alt=embedded.caption,
-        height=560,
+        height=540,
         select=True,
-        highlight=marks(batch),
+        highlight=ringed,
         file_name=f"map-{batch.run.id}-{batch.strategy}",
     )
     st.caption(embedded.caption)

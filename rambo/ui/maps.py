@@ -22,7 +22,7 @@ from rambo.ui.text import count, for_plot
 LIMIT = 10_000  # points; beyond that a lasso takes seconds
 Indices = NDArray[np.int64]
 
-_SIZES = {"labeled": 7, "unlabeled": 4, "validation": 6, "chosen": 10}
+_SIZES = {"labeled": 7, "unlabeled": 4, "validation": 5, "chosen": 10}
 _BINS = 20
 
 
@@ -73,7 +73,7 @@ def pools(atlas: Atlas, chosen: Sequence[Group]) -> list[Group]:
     ):
         ids = np.setdiff1d(atlas.members(pool), taken)
         look = theme.POOL_COLOURS[name], theme.POOL_SYMBOLS[name], _SIZES[name]
-        opacity = 0.85 if name == "labeled" else 0.6
+        opacity = {"unlabeled": 0.45, "validation": 0.75}.get(name, 0.9)
         groups.append(Group(name, ids, *look, opacity=opacity, whole=name == "labeled"))
     return [*groups, *chosen]
 
@@ -122,7 +122,6 @@ def embedding_map(
         "yaxis": axes[1],
         "legend": {"itemsizing": "constant"},
     }
-    layout["yaxis"] |= {"scaleanchor": "x", "scaleratio": 1}
     return EmbeddingMap(
         prepare_figure({"data": data, "layout": layout}), _told(groups, shown, kept + rest)
     )
@@ -266,7 +265,10 @@ def _trace(
         for index, guess, margin in zip(ids.tolist(), guesses, margins.tolist(), strict=True)
     ]
     marker: dict[str, Any] = {"symbol": group.symbol, "size": group.size, "color": group.colour}
-    marker |= {"opacity": group.opacity, "line": {"width": 0.6, "color": "#ffffff"}}
+    marker |= {
+        "opacity": group.opacity,
+        "line": {"width": 0.6, "color": "var(--st-background-color)"},
+    }
     if group.size <= _SIZES["unlabeled"]:
         marker["line"] = {"width": 0}
     return {

@@ -4,6 +4,7 @@ Draws nothing and keeps nothing, so that every bad value can be tried without a 
 """
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -80,11 +81,15 @@ def check(values: Values, data: Prepared | None, devices: Mapping[str, str] | No
         data: the dataset they name, where it is prepared.
         devices: names of this machine's devices by kind, where they are known.
     """
-    try:
-        config = Config.model_validate(nest(values))
-    except pydantic.ValidationError as error:
-        return Checked(None, _complaints(error, values))
-    complaints = {}
+    complaints: dict[str, str] = {}
+    tried = dict(values)
+    while (outcome := _build(tried)).config is None:
+        new = outcome.complaints.keys() - complaints.keys()
+        complaints |= outcome.complaints
+        if not new or not all(fields.is_optional(path) for path in outcome.complaints):
+            return Checked(None, complaints)
+        tried |= dict.fromkeys(new)  # left empty they are right, and the rest can be looked at
+    config = outcome.config
     kind = config.compute.device
     if devices is not None and kind not in ("auto", *devices):
         complaints["compute.device"] = f"this machine has no {kind}; use cpu or auto"
@@ -93,22 +98,35 @@ def check(values: Values, data: Prepared | None, devices: Mapping[str, str] | No
             checks.check(config, data)
             checks.wants_features(config, data)
         except RamboError as error:
-            complaints[field_of(str(error)) or "dataset.name"] = str(error)
+            complaints[field_of(str(error)) or "dataset.name"] = _worded(str(error))
     return Checked(None if complaints else config, complaints)
 
 
-def _complaints(error: pydantic.ValidationError, values: Values) -> dict[str, str]:
-    """Return all complaints of a failed validation by path, in the words of `config.build`."""
+def _build(values: Values) -> Checked:
+    """Return the config of some values, or all complaints by path, in the words of `config.build`."""
+    try:
+        return Checked(Config.model_validate(nest(values)))
+    except pydantic.ValidationError as error:
+        parts = error.errors(include_url=False)
     found: dict[str, str] = {}
-    for part in error.errors(include_url=False):
+    for part in parts:
         path = ".".join(name for name in part["loc"] if isinstance(name, str))
         if part["type"] == "value_error":
             words = str(part["ctx"]["error"])
-            path = field_of(words) or path
+            path, words = field_of(words) or path, _worded(words)
         else:
             words = _alone(path, values.get(path))
         found.setdefault(path, words)
-    return found
+    return Checked(None, found)
+
+
+def _worded(words: str) -> str:
+    """Return a message of the config with the letters that the form shows: `k_1` for `rambo.initial_size`."""
+    for path, entry in fields.FIELDS.items():
+        name = path.rpartition(".")[2]
+        if entry.group == fields.BUDGETS and entry.symbol and name != entry.symbol:
+            words = re.sub(rf"(?<![\w.])({re.escape(path)}|{name})(?![\w.])", entry.symbol, words)
+    return words
 
 
 def _alone(path: str, value: Any) -> str:
@@ -132,16 +150,16 @@ def field_of(words: str) -> str | None:
 
 
 def notes(config: Config, data: Prepared | None) -> dict[str, str]:
-    """Return what follows from the values by rule, by the path it belongs to."""
+    """Return what follows from the values by rule, by the path it belongs to, as Markdown of our own."""
     acquisition, model = config.acquisition, config.rambo.utility_model
     b, m, learns = acquisition.batch_size, acquisition.filtered, "rambo" in config.strategies
     said: dict[str, str] = {}
-    rest = config.budget % b
-    last = f", the last of {rest}" if rest and config.budget > b else ""
-    said["acquisition.batch_size"] = (
-        f"{_times(config.greedy_steps, 'greedy step')} (tau_2){last}. "
-        + _slices(config, "pretraining iteration")
-    )
+    steps = _split(config.budget, config.greedy_steps, b, "greedy step", r"\tau_2")
+    if learns and config.slices:
+        grown = config.k - config.initial_size
+        slices = _split(grown, config.slices, b, "pretraining slice", r"\tau_1")
+        steps = f"{steps}; {slices}"
+    said["acquisition.batch_size"] = f"{steps}."
     if filtered := _filter_note(config, data, m, b):
         said["acquisition.filter_size"] = filtered
     if learns and config.initial_size == config.k:
@@ -157,14 +175,11 @@ def notes(config: Config, data: Prepared | None) -> dict[str, str]:
     return said
 
 
-def _slices(config: Config, noun: str) -> str:
-    """Return tau_1 in words, with the size of the last slice where it is smaller."""
-    if "rambo" not in config.strategies:
-        return ""
-    grown, b = config.k - config.initial_size, config.acquisition.batch_size
-    rest = grown % b
-    last = f", the last of {rest}" if rest and grown > b else ""
-    return f"{_times(config.slices, noun)} (tau_1){last}."
+def _split(whole: int, parts: int, size: int, noun: str, symbol: str) -> str:
+    """Return how a number falls into parts, with the last one where it is smaller."""
+    last = whole - (parts - 1) * size
+    smaller = f", the last of only {last:,}" if last < size and parts > 1 else ""
+    return f"{_times(parts, noun)} (${symbol}${smaller})"
 
 
 def _filter_note(config: Config, data: Prepared | None, m: int, b: int) -> str:
@@ -184,9 +199,8 @@ def _filter_note(config: Config, data: Prepared | None, m: int, b: int) -> str:
 def _data_notes(config: Config, data: Prepared) -> dict[str, str]:
     """Return what the dataset decides."""
     said = {}
-    own = int((data.roles == VALIDATION).sum())
-    if own:
-        said["dataset.validation_size"] = f"Not used: {data.name} brings {own:,} of its own."
+    if own := _own(data):
+        said["dataset.validation_size"] = f"Fixed: the dataset brings {own:,} of its own."
     if config.budget == _pool(config, data) - config.k:
         said["budget"] = "All unlabeled images: there is nothing to choose."
     name = checks.resolve_classifier(config.classifier, data.images.shape[1:]).name
@@ -200,11 +214,15 @@ def _data_notes(config: Config, data: Prepared) -> dict[str, str]:
 def _pool(config: Config, data: Prepared) -> int:
     """Return how many images S_0 and U_0 have together."""
     pool = int((data.roles == POOL).sum())
-    own = (data.roles == VALIDATION).any()
-    return pool if own else pool - config.dataset.validation_size
+    return pool if _own(data) else pool - config.dataset.validation_size
 
 
-def idle(values: Values) -> set[str]:
+def _own(data: Prepared) -> int:
+    """Return how many validation images a dataset brings itself."""
+    return int((data.roles == VALIDATION).sum())
+
+
+def idle(values: Values, data: Prepared | None) -> set[str]:
     """Return the paths that change nothing while the other values stand as they do."""
     model = "rambo.utility_model."
     strategies = set(values.get("strategies") or [])
@@ -217,6 +235,7 @@ def idle(values: Values) -> set[str]:
         f"{model}square_weight": not moves,
         f"{model}positive_weight": not moves,
         f"{model}ground_cost.": not moves,
+        "dataset.validation_size": data is not None and _own(data) > 0,
     }
     prefixes = tuple(prefix for prefix, is_off in unused.items() if is_off)
     switches = {f"{model}bilevel.enabled"} if learns else set()

@@ -39,6 +39,7 @@ def pick_step(batch: Batch, *, key: str) -> Decision:
         options=list(range(len(batch.decisions))),
         format_func=lambda place: str(batch.decisions[place].step),
         key=f"{key}-{batch.key}",
+        width=420,
         help="Step j adds one batch to S_j, the labeled images and all that was chosen before.",
     )
     return batch.decisions[place]

@@ -20,7 +20,7 @@ def thin(count: int, limit: int = POINTS) -> np.ndarray:
 def word(x: float, y: float, text: str, xref: str, yref: str) -> Figure:
     """Return a small annotation above and right of a point."""
     place = {"x": x, "y": y, "xref": xref, "yref": yref, "xanchor": "left", "yanchor": "bottom"}
-    return {"text": text, "showarrow": False, "font": {"size": 11}, **place}
+    return {"text": text, "showarrow": False, "xshift": 2, "font": {"size": 11}, **place}
 
 
 def line(

@@ -60,7 +60,7 @@ def show_numbers(hat: UHat, decision: Decision, edit: Edit) -> None:
         st.metric("Images in your batch", f"{len(edit.members)}")
     figure = maps.candidate_strip(decision.utilities, decision.utility, yours=after)
     alt = "Predicted utilities of the candidates, of the chosen batch and of yours"
-    plot(figure, key="what-if-strip", height=130, alt=alt)
+    plot(figure, key="what-if-strip", height=120, alt=alt)
     st.markdown(verdict(change, gap, len(edit.members) - len(decision.chosen)))
 
 
@@ -110,7 +110,7 @@ def show_source(desk: Desk, out: list[int]) -> None:
         following = offered[: len(out)]
         _changer(desk)(
             "next",
-            f"Swap {count(len(out), 'image')} for the next by margin",
+            f"Swap {len(out) or ''} for the next by margin".replace("  ", " selected "),
             "swap_horiz",
             lambda: desk.edit.to(swap(desk.edit.members, out, following)),
             off=not out or len(following) < len(out),

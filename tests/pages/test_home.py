@@ -1,5 +1,6 @@
 """Home: the demo is started once, every run is listed in words, and none hides another."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,16 @@ def start(app: AppTest) -> AppTest:
     return button.click().run()
 
 
+def confirm(app: AppTest, run: Run) -> AppTest:
+    """Press Delete and, in the dialog that it opened, Delete for good.
+
+    A dialog is a fragment: the browser keeps it open. AppTest draws the whole page instead, so both are pressed.
+    """
+    app.button(f"row-{run.id}-delete").click().run()
+    app.button(f"row-{run.id}-delete").click()
+    return app.button("delete-confirmed").click().run()
+
+
 def rows(app: AppTest) -> str:
     """Return the text of the page's main part, as a person reads it."""
     shown = [e.value for kind in ("markdown", "caption", "info") for e in app.main.get(kind)]
@@ -88,7 +99,7 @@ def test_starting_the_demo_twice_or_from_two_tabs_gives_one_run(
     assert launched == [run.id]
     assert run.config == configs.describe(configs.build(presets.demo()))
     assert [name.value for name in first.title] == [name.value for name in third.title]
-    assert first.query_params["run"] == [run.id], "it went on to the run"
+    assert first.query_params["run"] in (run.id, [run.id]), "it went on to the run"
 
 
 def test_a_demo_that_cannot_be_written_says_so_and_keeps_the_list(
@@ -159,8 +170,7 @@ def test_deleting_asks_first(
     assert "will be gone for good" in words(app)
     app.button("delete-kept").click().run()
     assert folder.is_dir()
-    app.button(f"row-{done_run.id}-delete").click().run()
-    app.button("delete-confirmed").click().run()
+    confirm(app, done_run)
     assert_calm(app)
     assert not folder.exists()
     assert "No runs yet" in rows(open_page("app.py"))
@@ -169,8 +179,7 @@ def test_deleting_asks_first(
 def test_a_damaged_run_can_be_deleted(home: Path) -> None:
     damaged, failed = make_damaged(home), make_failed(home)
     app = open_page("app.py")
-    app.button(f"row-{damaged.id}-delete").click().run()
-    app.button("delete-confirmed").click().run()
+    confirm(app, damaged)
     assert_calm(app)
     assert [run.id for run in Workspace(home).runs()] == [failed.id]
 
@@ -257,8 +266,9 @@ def test_a_hostile_name_is_shown_as_it_is(name: str, home: Path) -> None:
     assert_calm(app)
     raw = "\n".join(str(e.value) for kind in ("markdown", "caption") for e in app.main.get(kind))
     assert f"it says {name}" in unescaped(raw)
-    for sign in ("](", "<img", "<script", "](http", "$x^2$", ":red[", "**bold**", "`code`"):
-        assert sign not in raw
+    bare = re.sub(r"\\.", "", raw)  # what is escaped is text
+    for sign in ("](", "<", "$", ":red[", "**bold", "`", "!["):
+        assert sign not in bare
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,110 @@
+"""Take the pictures of the README: every page, light and dark, in a real browser on a real run.
+
+    python -m benchmarks.screenshots [RUN]
+
+Needs Chromium and `requirements-dev.txt`. Without RUN it takes the newest finished run of the workspace
+(`RAMBO_HOME`, default `runs`), and makes the demo's first where there is none.
+"""
+
+import contextlib
+import io
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from rambo import config, presets, store, worker
+from rambo.store import Run
+
+PROJECT = Path(__file__).resolve().parents[1]
+TARGET = Path(__file__).with_name("screenshots")
+PAGES = {"home": 900, "data": 900, "configure": 1000, "train": 1250, "batch": 1150, "compare": 1150}
+FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+COLOURS = 160  # a palette keeps a picture below 200 kB
+
+
+def main() -> None:
+    """Take all pictures."""
+    workspace = store.Workspace.from_environment()
+    run = _run(workspace, sys.argv[1] if len(sys.argv) > 1 else None)
+    TARGET.mkdir(exist_ok=True)
+    with _server(workspace.root) as address, sync_playwright() as playwright:
+        path = os.environ.get("RAMBO_CHROMIUM", "/usr/bin/chromium")
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        for scheme in ("light", "dark"):
+            for name, height in PAGES.items():
+                page = browser.new_page(
+                    viewport={"width": 1360, "height": height}, color_scheme=scheme
+                )
+                place = "" if name == "home" else name
+                page.goto(f"{address}/{place}?run={run.id}")
+                _settle(page)
+                _save(page.screenshot(), TARGET / f"{name}-{scheme}.png")
+                page.close()
+        browser.close()
+
+
+def _run(workspace: store.Workspace, wanted: str | None) -> Run:
+    """Return the run to show."""
+    if wanted is not None:
+        return workspace.find(wanted)
+    for run in workspace.runs():
+        if run.status == "done" and "rambo" in run.config["strategies"]:
+            return run
+    run = worker.start(config.build(presets.demo()), workspace)
+    worker.work(run)
+    return run
+
+
+def _settle(page: Page) -> None:
+    """Wait until a page and its charts stand still."""
+    page.wait_for_selector("h1", timeout=60_000)
+    page.wait_for_timeout(3000)
+    page.wait_for_function(
+        "!document.querySelector('[data-testid=stApp][data-test-script-state=running]')",
+        timeout=60_000,
+    )
+    page.wait_for_timeout(3000)
+
+
+def _save(picture: bytes, target: Path) -> None:
+    """Write a picture with a palette."""
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+
+
+@contextlib.contextmanager
+def _server(root: Path) -> Iterator[str]:
+    """Run the app on a free port until the block ends; give its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
+    server = subprocess.Popen(
+        [*command, f"--server.port={port}"],
+        cwd=PROJECT,
+        env={**os.environ, "RAMBO_HOME": str(root)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/_stcore/health"):
+                break
+            time.sleep(0.2)
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""What a run will cost: labels, classifiers to train, time; and the button that starts it.
+
+The counts are arithmetic and there at once. What is kept already, and the rate, come from `rambo.ui.planner`.
+"""
+
+import time
+from collections.abc import Mapping
+
+import streamlit as st
+
+from rambo import costs, outline
+from rambo.config import Config
+from rambo.costs import Costs, DataSizes
+from rambo.datasets.prepared import Prepared
+from rambo.ui import controls, forms, frame, readers, state
+from rambo.ui.planner import Answer, Planner, too_many
+from rambo.ui.text import count, duration, literal
+
+_PLANNER = "configure-planner"
+_ROLES = {
+    "offline": "for the offline pairs",
+    "repeat": "trained twice for the noise ceiling",
+    "labeled": "on the labeled pool as it grows",
+    "evaluation": "to judge the choices",
+}
+
+
+def show(config: Config | None, data: Prepared | None, complaints: Mapping[str, str]) -> None:
+    """Draw the card with the button that starts the run."""
+    with st.container(border=True, key="cost-card"):
+        st.markdown("#### What it will cost")
+        ready = config is not None and data is not None
+        if config is not None and data is not None:
+            _estimate(config, data)
+        _start(config if ready else None, data, complaints)
+    if config is not None and data is not None:
+        with st.container(key="outline-card"):
+            st.markdown("#### What will happen")
+            st.write(outline.sentence(config, _count(config, data)))
+
+
+def planner() -> Planner:
+    """Return the planner of this tab."""
+    if _PLANNER not in st.session_state:
+        st.session_state[_PLANNER] = Planner()
+    found: Planner = st.session_state[_PLANNER]
+    return found
+
+
+def _estimate(config: Config, data: Prepared) -> None:
+    """Draw the numbers; as long as the plan is not there, look for it every second."""
+    counted = _count(config, data)
+    waits = not too_many(counted) and planner().want(config, time.monotonic()) is None
+    st.fragment(_numbers, run_every=1.0 if waits else None)(config, counted)
+
+
+def _numbers(config: Config, counted: Costs) -> None:
+    """Draw labels, classifiers and time."""
+    with frame.guard():
+        asked = planner()
+        now = time.monotonic()
+        answer = None if too_many(counted) else asked.want(config, now)
+        if answer is None and not too_many(counted) and asked.tick(now):
+            st.rerun()
+        plan = answer.plan if answer else None
+        missing = counted.total - (int(plan["cached"]) if plan else 0)
+        seconds, source = _time(config, counted, answer)
+        grid = st.grid(2, min_column_width=110)
+        grid.metric("Labels you hold", f"{counted.labels_held:,}", help="k: known from the start.")
+        grid.metric("Labels to buy", f"{counted.labels_bought:,}", help="B: all in one round.")
+        grid.metric("Classifiers to train", f"{missing:,}", help=_roles(counted))
+        grid.metric(
+            "Expected time",
+            seconds,
+            help="As this machine goes now; others at work make it longer.",
+        )
+        st.caption(_kept(counted, answer))
+        st.caption(source)
+
+
+def _time(config: Config, counted: Costs, answer: Answer | None) -> tuple[str, str]:
+    """Return the expected time and where it comes from, in words."""
+    if answer is not None and answer.plan is not None:
+        plan = answer.plan
+        at_once = f", {plan['jobs']} at once" if plan["jobs"] > 1 else ""
+        source = literal(plan["rate"]["source"])
+        return duration(
+            plan["seconds"]
+        ), f"{_stages(plan['stages'])}On {_device(plan['device'])}{at_once}; rate {source}."
+    known = planner().rate(config)
+    if known is not None:
+        rate, jobs = known
+        return f"~ {duration(costs.seconds(counted, rate, jobs))}", f"Rate {literal(rate.source)}."
+    if too_many(counted):
+        return (
+            "unknown",
+            "So many trainings are not looked up; take fewer pairs or trials for an estimate.",
+        )
+    if answer is not None:
+        return "unknown", f"The time could not be measured: {literal(answer.complaint, 200)}."
+    return "…", "Measuring how fast this machine is …"
+
+
+def _kept(counted: Costs, answer: Answer | None) -> str:
+    """Return how many of the trainings are there already."""
+    if answer is not None and answer.plan is not None:
+        kept = int(answer.plan["cached"])
+        if kept:
+            return f"Of {count(counted.total, 'classifier')}, **{kept:,} are trained already** and are used again."
+        return "None of them is trained already."
+    if answer is not None or too_many(counted):
+        return "What was trained before was not looked up."
+    return "Looking up what is trained already …"
+
+
+def _stages(stages: Mapping[str, float]) -> str:
+    """Return the seconds of the stages in words."""
+    named = [f"{name} {duration(seconds)}" for name, seconds in stages.items() if seconds >= 1]
+    return f"{', '.join(named).capitalize()}. " if named else ""
+
+
+def _roles(counted: Costs) -> str:
+    """Return what the classifiers are for."""
+    parts = [
+        f"{role.count:,} {_ROLES[name]}" for name, role in counted.trainings.items() if role.count
+    ]
+    return "  \n".join(parts)
+
+
+def _device(kind: str) -> str:
+    """Return what people call a device."""
+    found = readers.devices()
+    return literal(found["names"].get(kind, kind) if found else kind.upper())
+
+
+def _count(config: Config, data: Prepared) -> Costs:
+    """Return what a run takes."""
+    return costs.count(config, DataSizes.of(config, data))
+
+
+def _start(config: Config | None, data: Prepared | None, complaints: Mapping[str, str]) -> None:
+    """Draw the button, and why it cannot be pressed."""
+    for path, words in complaints.items():
+        st.markdown(f":red[:material/error:] {forms.complaint_line(path, words)}")
+    pressed = st.button(
+        "Start",
+        type="primary",
+        icon=":material/play_arrow:",
+        key="configure-start",
+        shortcut="Ctrl+Enter",
+        width="stretch",
+        disabled=config is None,
+    )
+    if config is None:
+        number = len(complaints)
+        st.caption(f"Start waits: {count(number, 'thing', 'things')} to put right, named above.")
+    elif pressed and data is not None:
+        run = controls.start(config, data)
+        planner().forget()
+        state.go("pages/train.py", run.id)

@@ -1,0 +1,242 @@
+"""The Train page's body: one fragment that ticks each second while a run is worked on, and rests when it is not."""
+
+import functools
+import time
+
+import streamlit as st
+
+from rambo import jobs, line
+from rambo.errors import RamboError
+from rambo.store import Run
+from rambo.ui import controls, curves, frame, outcome, readers, state, stepper, takeaway
+from rambo.ui.charts import CHARTS, Chart
+from rambo.ui.components import plot
+from rambo.ui.feed import Feed, View, feed
+from rambo.ui.sentences import ago, left
+from rambo.ui.text import count, literal
+
+_LIVE = ("queued", "running")
+_SILENT = 120.0  # seconds without an event after which a person should look
+_HEIGHT = 320
+_ENDINGS = {
+    "stopped": "Stopped on request. Everything that was finished is kept; Resume goes on from there.",
+    "interrupted": "Stopped unexpectedly: the worker process is gone, killed or switched off. Everything that was "
+    "finished is kept; Resume goes on from there.",
+}
+
+
+def show(run: Run) -> None:
+    """Draw the run, and keep it up to date while it is worked on."""
+    live = readers.status(run)[0] in _LIVE
+    st.fragment(_body, run_every=1 if live else None)(run, live)
+
+
+def _body(run: Run, live: bool) -> None:
+    """Draw everything that changes; the page is drawn anew once when a run ends or begins."""
+    with frame.guard():
+        status, message = readers.status(run)
+        if (status in _LIVE) != live:
+            st.rerun()
+        # Places that never move: a chart below them would be drawn anew.
+        top, steps, grid, foot = (st.container() for _ in range(4))
+        if status == "unreadable":
+            with top:
+                st.error(literal(message, 500), icon=":material/broken_image:")
+                controls.run_controls(run)
+            return
+        known = feed(run)
+        view = known.look(status, time.time())
+        with top:
+            _show_state(run, status, message, view, known)
+        with steps:
+            trial = _pick_trial(run, view)
+            st.html(stepper.table(known.cells(trial), live=status == "running"))
+            for notice in view.notices[-3:]:
+                st.caption(f":material/info: {literal(notice, 300)}")
+        with grid:
+            _show_charts(run, known, trial)
+        with foot:
+            _show_log(run, status)
+
+
+def _show_state(run: Run, status: str, message: str, view: View, known: Feed) -> None:
+    """Say how the run stands, in words, and offer what can be done."""
+    words, buttons = st.columns([4, 1], vertical_alignment="center")
+    with buttons, st.container(horizontal=True, horizontal_alignment="right"):
+        if _is_new(run, status):
+            st.button("Start", type="primary", on_click=_start, args=(run,), key="start-new")
+        controls.run_controls(run)
+    with words:
+        frame.badge(status)
+    match status:
+        case "queued":
+            st.markdown(_waiting(run))
+            st.progress(view.progress, "In line")
+        case "running":
+            _show_progress(run, view)
+        case "done":
+            _show_outcome(run, known)
+        case _:
+            told = literal(message, 500) if status == "failed" else _ENDINGS[status]
+            box = st.error if status in ("failed", "interrupted") else st.info
+            box(told)
+            st.progress(view.progress, f"{100 * view.progress:.0f} % was done")
+
+
+def _show_progress(run: Run, view: View) -> None:
+    """Say what a working run does and how long it still takes."""
+    stopping = _stopping(run)
+    st.markdown(
+        "**Stopping:** the unit in flight is finished first, at most ten seconds."
+        if stopping
+        else f"**{literal(view.sentence, 300)}**"
+    )
+    if view.remaining is None:
+        rest = "measuring how long it takes"
+    elif view.remaining == 0:
+        rest = "takes a little longer than expected"
+    else:
+        rest = left(view.remaining)
+    news = "nothing heard yet" if view.news is None else f"last event {ago(view.news)}"
+    st.progress(view.progress, f"{100 * view.progress:.0f} % · {rest} · {news}")
+    if view.silent > _SILENT and not stopping:
+        st.warning(
+            f"No progress for {view.silent:.0f} s. A long training may be the reason; if the log below stands "
+            "still too, stop the run and resume it.",
+            icon=":material/hourglass_disabled:",
+        )
+
+
+def _show_outcome(run: Run, known: Feed) -> None:
+    """Say what was chosen, how good it was, and where to look next."""
+    summary = readers.summary(run)
+    st.success(outcome.chosen(summary, known.unlabeled), icon=":material/check_circle:")
+    found = outcome.accuracies(summary)
+    for column, (name, text, told) in zip(
+        st.columns(max(len(found), 4)), stepper.scores(found), strict=False
+    ):
+        column.metric(f"{name}: test accuracy", text, help=told)
+    for sentence in outcome.verdict(summary):
+        st.markdown(literal(sentence, 400))
+    with st.container(horizontal=True):
+        state.link("pages/batch.py", run.id, "See the chosen images")
+        state.link("pages/compare.py", run.id, "Compare the strategies")
+
+
+def _waiting(run: Run) -> str:
+    """Say where in line a queued run stands."""
+    if _is_new(run, "queued"):
+        return "**Nobody works on this run yet.** Start it here."
+    place = jobs.place_in_line(run)
+    if place is None or place[1] == 0:
+        return "**Starting:** a worker process loads its libraries; this takes some seconds."
+    device, ahead = place
+    names = line.standing(run.folder.parent).get(device, [])[:ahead]
+    first = f" {literal(names[0])} is being worked on." if names else ""
+    return f"**In line for the {literal(device.upper())}: {count(ahead, 'run')} ahead.**{first}"
+
+
+def _is_new(run: Run, status: str) -> bool:
+    """Return whether a queued run was never given to a worker."""
+    return status == "queued" and run.worker == {"pid": None, "launched": None} and not run.locked()
+
+
+def _stopping(run: Run) -> bool:
+    """Return whether a stop was asked for."""
+    try:
+        return run.stop_requested()
+    except RamboError:
+        return False
+
+
+def _start(run: Run) -> None:
+    """Give a new run to a worker."""
+    try:
+        jobs.resume(run)
+    except RamboError as error:
+        st.toast(literal(error, 300), icon=":material/error:")
+
+
+def _pick_trial(run: Run, view: View) -> int:
+    """Return the trial to show: the one that is worked on, or a person's choice."""
+    if view.trials == 1:
+        return 0
+    choices = ["newest", *range(view.trials)]
+    chosen = st.selectbox(
+        "Trial",
+        choices,
+        format_func=lambda t: f"newest ({view.trial + 1})" if t == "newest" else f"{t + 1}",
+        key=f"trial-{run.id}",
+        width=200,
+    )
+    return view.trial if chosen == "newest" else int(chosen)
+
+
+def _show_charts(run: Run, known: Feed, trial: int) -> None:
+    """Draw the charts in two columns, the last over the whole width."""
+    config = readers.config(run)
+    if "rambo" not in config["strategies"]:
+        st.info(
+            "The strategies of this run learn nothing, so there are no curves. Add RAMBO on Configure to see some.",
+            icon=":material/show_chart:",
+        )
+        return
+    *pairs, wide = CHARTS
+    for start in range(0, len(pairs), 2):
+        for column, chart in zip(st.columns(2), pairs[start : start + 2], strict=False):
+            with column:
+                _show_chart(run, known, chart, trial)
+    _show_chart(run, known, wide, trial)
+    st.download_button(
+        "Download figures as HTML",
+        functools.partial(figures_page, known, config, run.id),
+        file_name=f"{run.id}-figures.html",
+        mime="text/html",
+        icon=":material/download:",
+        on_click="ignore",
+        key="figures-html",
+        help="All charts of all trials in one file that opens in any browser. One chart as PNG: the camera above it.",
+    )
+
+
+def _show_chart(run: Run, known: Feed, chart: Chart, trial: int) -> None:
+    """Draw one chart with its words, or say when it will be there."""
+    with st.container(border=True, height="stretch"):
+        st.markdown(f"**{literal(chart.title)}**")
+        missing = chart.missing(readers.config(run))
+        draw, variant = chart.draw, ""
+        linear = chart.name == "losses" and not st.session_state.get("log-losses", True)
+        if linear:
+            draw, variant = functools.partial(curves.losses, logarithmic=False), "-linear"
+        figure = None if missing else known.figure(chart, trial, draw, variant)
+        if figure is None:
+            st.html(stepper.empty(missing or chart.waits, _HEIGHT))
+        else:
+            name = f"{run.id}-{chart.name}"
+            plot(figure, key=f"chart-{chart.name}", alt=chart.alt, height=_HEIGHT, file_name=name)
+        st.caption(literal(chart.caption, 600))
+        if figure is not None and chart.name == "losses" and known.spans_widely(trial):
+            st.toggle("Logarithmic scale", value=True, key="log-losses")
+
+
+def figures_page(known: Feed, config: dict[str, object], run_id: str) -> bytes:
+    """Return all charts of all trials as one HTML file."""
+    sections = []
+    trials = int(str(config["trials"]))
+    for trial in range(trials):
+        for chart in CHARTS:
+            figure = known.figure(chart, trial, chart.draw)
+            if figure is not None and not chart.missing(config):
+                prefix = f"Trial {trial + 1}. " if trials > 1 else ""
+                sections.append((prefix + chart.title, chart.caption, figure))
+    return takeaway.page(f"RAMBO, run {run_id}", sections)
+
+
+def _show_log(run: Run, status: str) -> None:
+    """Show the end of the worker's log."""
+    told = jobs.log_tail(run)
+    with st.expander("Worker log", expanded=status == "failed", icon=":material/terminal:"):
+        if told:
+            st.code("\n".join(told), language=None, wrap_lines=True)
+        else:
+            st.caption("There is no log: no worker of this app has written one for this run.")

@@ -1,0 +1,161 @@
+"""The plan of a draft, asked of another process: `python -m rambo plan` looks up what is kept and measures the rate.
+
+One process a tab; a newer question ends an older one. Nothing here waits.
+"""
+
+import hashlib
+import json
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from rambo import costs, jobs
+from rambo.config import Config, describe, shorten
+from rambo.costs import Costs
+
+PATIENCE = 0.6  # seconds without a change before a process is worth starting
+LIMIT = 120.0  # seconds a plan may take
+FRESH = 300.0  # seconds an answer counts: runs go on training meanwhile
+_KEYS = {"trainings", "known", "cached", "seconds", "stages", "rate", "device", "jobs"}
+MOST = 20_000  # trainings to look up; beyond, arithmetic has to do
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the process said: the plan, or a complaint."""
+
+    plan: dict[str, Any] | None
+    complaint: str = ""
+    at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Question:
+    """Settings as JSON, their digest, and what their rate depends on."""
+
+    text: str
+    digest: str
+    pace: str
+
+    @classmethod
+    def about(cls, config: Config) -> "Question":
+        """Return the question about a config."""
+        text = json.dumps(describe(config), sort_keys=True)
+        return cls(text, hashlib.sha256(text.encode()).hexdigest(), _pace(config))
+
+
+class Asked:
+    """One process at work on a question."""
+
+    def __init__(self, question: "Question", now: float) -> None:
+        """Start it."""
+        self.question, self._since = question, now
+        self._answer: Answer | None = None
+        self._process = jobs.spawn(["plan"], question.text)
+        self._process.stdin = None  # closed already; `communicate` would touch it
+        threading.Thread(target=self._wait, daemon=True).start()
+
+    def answer(self, now: float) -> Answer | None:
+        """Return the answer, or None while there is none."""
+        if self._answer is None and now - self._since > LIMIT:
+            self.end()
+            return Answer(None, f"no answer within {LIMIT:.0f} seconds", now)
+        return self._answer
+
+    def end(self) -> None:
+        """Kill the process."""
+        with suppress(OSError):
+            self._process.kill()
+
+    def _wait(self) -> None:
+        """Wait for the end of the process, so that it leaves nothing behind."""
+        out, complaint = self._process.communicate()
+        try:
+            self._answer = Answer(_read(self._process, out), "", time.monotonic())
+        except ValueError:
+            lines = [line for line in complaint.splitlines() if line.strip()]
+            last = lines[-1].removeprefix("rambo: ") if lines else "it ended without a word"
+            self._answer = Answer(None, shorten(last, 300), time.monotonic())
+
+
+def _read(process: subprocess.Popen[str], out: str) -> dict[str, Any]:
+    """Return what a process printed.
+
+    Raises:
+        ValueError: it failed, or this is no plan.
+    """
+    plan = json.loads(out)
+    if process.returncode != 0 or not isinstance(plan, dict) or not plan.keys() >= _KEYS:
+        raise ValueError("no plan")
+    return plan
+
+
+@dataclass
+class Planner:
+    """The questions of one tab.
+
+    `rates` keeps the newest rate by dataset, classifier and device, so that most changes of a form are timed at once.
+    """
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+    rates: dict[str, tuple[costs.Rate, int]] = field(default_factory=dict)
+    _wanted: Question | None = None
+    _since: float = 0.0
+    _asked: Asked | None = None
+
+    def want(self, config: Config, now: float) -> Answer | None:
+        """Ask about a config and return the answer if it is there."""
+        question = Question.about(config)
+        if question != self._wanted:
+            self._wanted, self._since = question, now
+        known = self.answers.get(question.digest)
+        if known is not None and now - known.at > FRESH:
+            del self.answers[question.digest]
+            return None
+        return known
+
+    def tick(self, now: float) -> bool:
+        """Move on; return whether the answer to what is wanted is there."""
+        if self._asked is not None and (answer := self._asked.answer(now)) is not None:
+            self._keep(self._asked.question, answer)
+            self._asked = None
+        if self._wanted is None or self._wanted.digest in self.answers:
+            return self._wanted is not None
+        if self._asked is not None and self._asked.question != self._wanted:
+            self.forget()
+        if self._asked is None and now - self._since >= PATIENCE:
+            try:
+                self._asked = Asked(self._wanted, now)
+            except OSError as error:
+                self._keep(self._wanted, Answer(None, shorten(error, 200), now))
+        return self._wanted.digest in self.answers
+
+    def forget(self) -> None:
+        """End what is at work: its question is not asked any more."""
+        if self._asked is not None:
+            self._asked.end()
+            self._asked = None
+
+    def rate(self, config: Config) -> tuple[costs.Rate, int] | None:
+        """Return the newest rate for such a config and how many trainings went on at once, where one is known."""
+        return self.rates.get(_pace(config))
+
+    def _keep(self, question: Question, answer: Answer) -> None:
+        """Keep an answer, and its rate for all configs that go as fast."""
+        self.answers[question.digest] = answer
+        if answer.plan is not None:
+            self.rates[question.pace] = costs.Rate(**answer.plan["rate"]), answer.plan["jobs"]
+
+
+def too_many(counted: Costs) -> bool:
+    """Return whether looking up the trainings would take too long."""
+    return counted.total > MOST
+
+
+def _pace(config: Config) -> str:
+    """Return what a rate depends on."""
+    parts = describe(config)
+    return json.dumps([parts["dataset"]["name"], parts["classifier"], parts["compute"]])

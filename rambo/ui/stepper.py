@@ -1,0 +1,79 @@
+"""The stage stepper and other small pieces of HTML of the Train page; every text in them is escaped."""
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+
+from rambo import report
+from rambo.ui.stages import Cell
+from rambo.ui.text import count
+from rambo.ui.theme import GREEN, STAGE_WORDS, STAGES, STRATEGY_HELP, STRATEGY_WORDS
+
+_SIGNS = {"done": ("✓", GREEN), "now": ("▶", "currentColor"), "waiting": ("○", "currentColor"), "none": ("·", "currentColor")}
+_SPOKEN = {"done": "done", "now": "going on", "waiting": "waiting", "none": "not part of this"}
+_STYLE = """
+<style>
+.rambo-steps { border-collapse: separate; border-spacing: 6px 4px; width: 100%; table-layout: fixed; }
+.rambo-steps th { font-weight: 600; text-align: left; font-size: 0.85rem; padding: 0 8px; }
+.rambo-steps th:first-child { width: 13%; }
+.rambo-steps td { padding: 4px 8px; border-radius: 6px; font-size: 0.9rem; border: 1px solid transparent;
+  background: color-mix(in srgb, currentColor 5%, transparent); overflow-wrap: anywhere; }
+.rambo-steps td.now { border-color: currentColor; font-weight: 600; }
+.rambo-steps td.waiting, .rambo-steps td.none { opacity: 0.65; }
+.rambo-steps td.none { background: none; }
+.rambo-steps .sign { font-weight: 700; margin-right: 0.4em; }
+.rambo-steps .spoken { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
+</style>
+"""
+
+
+def table(cells: Mapping[str, Mapping[str, Cell]], *, live: bool) -> str:
+    """Return the stepper: a row a strategy, a column a stage.
+
+    Args:
+        cells: strategy -> stage -> cell.
+        live: whether work goes on; else the stage in flight is where it ended.
+    """
+    heads = "".join(f'<th scope="col">{_text(STAGE_WORDS[stage])}</th>' for stage in STAGES)
+    rows = "".join(
+        f'<tr><th scope="row">{_text(STRATEGY_WORDS.get(name, name))}</th>'
+        + "".join(_cell(row[stage], live) for stage in STAGES)
+        + "</tr>"
+        for name, row in cells.items()
+    )
+    return (
+        f'{_STYLE}<table class="rambo-steps"><tr><td class="none"></td>{heads}</tr>{rows}</table>'
+    )
+
+
+def empty(text: str, height: int) -> str:
+    """Return a box that says why a chart is not there yet."""
+    style = (
+        f"height: {height}px; display: flex; align-items: center; justify-content: center; text-align: center; "
+        "padding: 0 12%; border-radius: 8px; opacity: 0.75; "
+        "border: 1px dashed color-mix(in srgb, currentColor 35%, transparent);"
+    )
+    return f'<div style="{style}">{_text(text)}</div>'
+
+
+def scores(found: Mapping[str, Sequence[float]]) -> Iterator[tuple[str, str, str]]:
+    """Yield name, test accuracy with its standard error, and a help text of each strategy."""
+    for name, values in found.items():
+        told = f"{STRATEGY_HELP[name]} Mean over {count(len(values), 'trial')}."
+        yield STRATEGY_WORDS[name], f"{report.percent(values).replace('+-', '±')} %", told
+
+
+def _cell(cell: Cell, live: bool) -> str:
+    """Return one cell: a sign, the state for screen readers, and a few words."""
+    sign, colour = _SIGNS[cell.state]
+    spoken, words = _SPOKEN[cell.state], cell.words
+    if cell.state == "now" and not live:
+        sign, spoken, words = "◼", "ended here", f"ended at {cell.words}"
+    return (
+        f'<td class="{cell.state}"><span class="sign" style="color: {colour}" aria-hidden="true">{sign}</span>'
+        f'<span class="spoken">{spoken}: </span>{_text(words)}</td>'
+    )
+
+
+def _text(text: str) -> str:
+    """Return text as HTML."""
+    return html.escape(text)

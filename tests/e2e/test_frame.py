@@ -1,0 +1,150 @@
+"""The frame in a real browser: deep links, hostile names, the server's settings, and no torch in it."""
+
+import socket
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
+
+import page_helpers
+import pytest
+import tiny
+
+from rambo.store import Run
+
+from .conftest import ROOT, running
+
+APP = ROOT / "app.py"
+PLACES = ["", "data", "configure", "train", "batch", "compare"]
+MENU = ["Home", "Data", "Configure", "Train", "Batch", "Compare"]
+HOSTILE = [
+    "![x](http://evil.example/beacon.png)",
+    "<img src=http://evil.example/p.png onerror=alert(1)>",
+    "[click](javascript:alert(2)) https://evil.example",
+    "<script>alert(3)</script> $x^2$ :red[a] **b**",
+]
+
+
+def hostile_run(home: Path) -> Run:
+    """Return a finished run of a dataset whose name and classes try everything."""
+    write = tiny.prepared.write
+
+    def renamed(*args, **options):
+        return write(*args, **(options | {"classes": HOSTILE, "name": HOSTILE[1]}))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny.prepared, "write", renamed)
+        return page_helpers.make_done(home)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory):
+    """A server on a workspace with two runs, one of them full of hostile names: (address, run, hostile run)."""
+    home = tmp_path_factory.mktemp("frame") / "home"
+    plain = page_helpers.make_done(home, strategies=["margin", "random"])
+    hostile = hostile_run(home)
+    with running(APP, home) as address:
+        yield address, plain, hostile
+
+
+def run_in(page) -> str | None:
+    return parse_qs(urlsplit(page.url).query).get("run", [None])[0]
+
+
+def settled(page) -> None:
+    """Wait for the end of the script run."""
+    page.wait_for_selector("h1")
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+
+def test_a_cold_deep_link_opens_its_page_with_the_whole_frame(page, site) -> None:
+    address, run, _ = site
+    page.goto(f"{address}/compare?run={run.id}")
+    settled(page)
+    assert page.locator("h1").inner_text() == "Compare"
+    links = page.locator("[data-testid=stSidebar] [data-testid=stPageLink]")
+    assert [text.split()[-1] for text in links.all_inner_texts()] == MENU  # after the icon
+    assert page.get_by_role("dialog").count() == 0
+
+
+def test_the_run_survives_every_click_reload_and_back(page, site) -> None:
+    address, run, _ = site
+    page.goto(f"{address}/?run={run.id}")
+    settled(page)
+    for name in ["Data", "Configure", "Train", "Batch", "Compare", "Home"]:
+        page.locator("[data-testid=stSidebar]").get_by_role("link", name=name).click()
+        page.wait_for_function("name => document.title.startsWith(name)", arg=name, polling=100)
+        assert run_in(page) == run.id, name
+    page.reload()
+    settled(page)
+    assert run_in(page) == run.id
+    page.go_back()
+    page.wait_for_function("() => document.title.startsWith('Compare')")
+    assert run_in(page) == run.id
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_hostile_names_are_text_on_every_page(page, site, place: str) -> None:
+    address, _, run = site
+    dialogs = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.goto(f"{address}/{place}?run={run.id}")
+    settled(page)
+    page.wait_for_timeout(2500)
+    assert dialogs == []
+    assert page.off_origin == []
+    for element, attribute in (("a", "href"), ("img", "src")):
+        found = page.eval_on_selector_all(element, f"all => all.map(e => e.{attribute} || '')")
+        assert [url for url in found if "evil" in url or "javascript:" in url] == []
+    body = page.locator("body").inner_text()
+    assert "Traceback" not in body
+    assert "errors.log" not in body
+
+
+@pytest.mark.parametrize(
+    "typed", ["nope", "../../etc/passwd", "%00", "<b>x</b>", "a" * 3000, "\U0001f4a5;"]
+)
+def test_any_other_run_in_the_address_is_no_such_run(page, site, typed: str) -> None:
+    address, _, _ = site
+    page.goto(f"{address}/batch?run={quote(typed, safe='')}")
+    page.get_by_text("There is no such run").wait_for()
+    assert page.off_origin == []
+
+
+def test_no_torch_and_no_other_interface(site) -> None:
+    address, _, _ = site
+    port = urlsplit(address).port
+    (server,) = [
+        entry
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and f"--server.port={port}" in read(entry / "cmdline").split("\0")
+    ]
+    assert "streamlit" in read(server / "cmdline")
+    assert "libtorch" not in read(server / "maps")
+    addresses = {facts[4][0] for facts in socket.getaddrinfo(socket.gethostname(), None)}
+    for other in addresses - {"127.0.0.1", "::1"}:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((other, port), timeout=2)
+
+
+def test_a_foreign_host_or_origin_is_refused(site) -> None:
+    port = urlsplit(site[0]).port
+    own = f"127.0.0.1:{port}"
+    assert upgrade(port, host=own, origin=f"http://{own}") == 101
+    assert upgrade(port, host="evil.example", origin="http://evil.example") == 403
+    assert upgrade(port, host=own, origin="http://evil.example") == 403
+
+
+def upgrade(port: int | None, *, host: str, origin: str) -> int:
+    """Return the status of a request for the app's web socket."""
+    lines = ["GET /_stcore/stream HTTP/1.1", f"Host: {host}", f"Origin: {origin}"]
+    lines += ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
+    lines += ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "", ""]
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as line:
+        line.sendall("\r\n".join(lines).encode())
+        return int(line.recv(200).split()[1])
+
+
+def read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace")
+    except OSError:
+        return ""

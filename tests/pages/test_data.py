@@ -1,0 +1,420 @@
+"""Data: what is there is shown at once, what is not has a way out, and no label is shown that is not bought."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from page_helpers import assert_calm, make_queued, open_page, unescaped, words
+from streamlit.testing.v1 import AppTest
+
+from rambo.datasets import catalog, prepared
+from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
+from rambo.errors import DataError, StoreError
+from rambo.store import Run
+from rambo.ui import data_view, library, readers
+
+PAGE = "pages/data.py"
+HOSTILE = ("![](http://evil/x.png)", "<img src=x onerror=alert(1)>", "[a](javascript:alert(1))")
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was asked to be prepared; nothing is started, and nothing is there."""
+    asked: list[str] = []
+    monkeypatch.setattr(library.Preparations, "begin", lambda self, name: asked.append(name))
+    return asked
+
+
+def component(app: AppTest, place: int = 0) -> dict:
+    """Return what the gallery at `place` was sent."""
+    return json.loads(_sent(app, "rambo_gallery")[place])
+
+
+def _sent(app: AppTest, name: str) -> list[str]:
+    nodes = [node.proto for node in app.get("bidi_component")]
+    return [proto.json for proto in nodes if name in proto.component_name]
+
+
+def shown(app: AppTest) -> str:
+    """Return the text of the page, as a person reads it."""
+    return unescaped(words(app))
+
+
+def strange(workspace: Path, classes: tuple[str, ...] = HOSTILE, *, split: bool = False) -> Path:
+    """Write an `.npz` file and return its path; the tests name its classes afterwards."""
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 255, (90, 28, 28), dtype=np.uint8)
+    labels = np.tile(np.arange(len(classes)), 30)
+    path = workspace.parent / "pets.npz"
+    if split:
+        np.savez(path, train_images=images[:60], train_labels=labels[:60],
+                 test_images=images[60:], test_labels=labels[60:])  # fmt: skip
+    else:
+        np.savez(path, images=images, labels=labels)
+    return path
+
+
+def hostile_set(workspace: Path) -> Prepared:
+    """Write a prepared dataset all of whose texts are hostile, under the name `mnist`."""
+    labels = np.tile(np.arange(3), 40).astype(np.int64)
+    return prepared.write(
+        workspace,
+        name=HOSTILE[0],
+        images=np.zeros((120, 1, 28, 28), np.uint8),
+        labels=labels,
+        roles=np.repeat([POOL, VALIDATION, TEST], [60, 30, 30]).astype(np.uint8),
+        classes=HOSTILE,
+        mean=[0.1],
+        std=[0.1],
+        source=HOSTILE[1],
+        licence=HOSTILE[2],
+        origin=f"mnist/{catalog.RECIPE}",
+    )
+
+
+def test_the_shipped_images_are_there_at_once(home: Path) -> None:
+    app = open_page(PAGE)
+    assert_calm(app)
+    text = shown(app)
+    assert "10,000 images of 28 x 28 pixels, grey, in 10 classes" in text
+    assert "8,000 to choose from, 1,000 validation, 1,000 test" in text
+    assert "MIT, Zalando SE 2017" in text
+    assert "RAMBO does not know them" in text
+    assert "7,800" in text
+    assert [b.label for b in app.button if b.proto.type == "primary"] == ["Use this dataset"]
+    sent = component(app)
+    assert [row["label"] for row in sent["rows"]] == list(
+        catalog.CATALOG["mnist" and library.SHIPPED].classes
+    )
+    data = library.open_named(library.SHIPPED)
+    assert data is not None
+    for label, row in enumerate(sent["rows"]):
+        ids = np.array(row["ids"])
+        assert len(set(row["ids"])) == 10
+        assert (data.labels[ids] == label).all()
+        assert (data.roles[ids] == POOL).all()
+
+
+def test_other_images_are_other_ones_and_the_address_brings_them_back(home: Path) -> None:
+    app = open_page(PAGE)
+    first = component(app)
+    (button,) = [button for button in app.button if button.label == "Other images"]
+    button.click().run()
+    assert_calm(app)
+    second = component(app)
+    assert first["rows"][0]["ids"] != second["rows"][0]["ids"]
+    again = open_page(PAGE, other="1")
+    assert component(again)["rows"] == second["rows"]
+    assert component(open_page(PAGE))["rows"] == first["rows"]
+
+
+def test_a_class_is_shown_alone_and_one_of_its_images_opens(home: Path) -> None:
+    app = open_page(PAGE)
+    (box,) = [box for box in app.main.selectbox if box.label == "Class"]
+    box.select_index(2).run()
+    assert_calm(app)
+    data = library.open_named(library.SHIPPED)
+    assert data is not None
+    ids = component(app)["cells"]["ids"]
+    assert len(ids) == 96
+    assert (data.labels[ids] == 1).all()
+    assert app.query_params["label"] in ("1", ["1"])
+    app.session_state["data-class"] = {"selected": [], "opened": ids[5]}
+    app.run()
+    assert_calm(app)
+    text = shown(app)
+    assert f"Image {ids[5]:,} of the dataset · 28 x 28 pixels, shown 14 times as large" in text
+    assert "**Trouser**" in text
+
+
+@pytest.mark.parametrize("typed", ["10", "-1", "x", "1e1", "999999999999", "\uff11", " 1", "1\n"])
+def test_a_filter_that_makes_no_sense_is_no_filter(typed: str, home: Path) -> None:
+    app = open_page(PAGE, label=typed, other="-3", pool=typed)
+    assert_calm(app)
+    assert "rows" in component(app), "all classes are shown"
+
+
+def test_the_cut_follows_k_and_says_what_does_not_fit(home: Path) -> None:
+    app = open_page(PAGE)
+    (box,) = [box for box in app.number_input if box.label.startswith("k,")]
+    box.set_value(500).run()
+    assert_calm(app)
+    figures = {metric.label: metric.value for metric in app.metric}
+    assert figures == {
+        "Labeled S_0": "500",
+        "Unlabeled U_0": "7,500",
+        "Validation": "1,000",
+        "Test": "1,000",
+    }
+    box.set_value(8000).run()
+    assert_calm(app)
+    assert not app.metric
+    assert "use at most 7999" in unescaped(app.warning[0].value)
+
+
+def test_using_a_dataset_leads_to_configure(home: Path) -> None:
+    app = open_page(PAGE)
+    (button,) = [button for button in app.button if button.label == "Use this dataset"]
+    button.click().run()
+    assert_calm(app)
+    assert library.SHIPPED in str(app.query_params["dataset"])
+
+
+def test_a_dataset_that_is_not_here_says_how_to_get_it(home: Path, offline: list[str]) -> None:
+    app = open_page(PAGE, dataset="cifar10")
+    assert_calm(app)
+    assert offline == [], "looking starts no download"
+    text = shown(app)
+    assert "not ready on this machine yet" in text
+    assert "about 170 MB, needs the internet" in text
+    assert "`data_batch_0`" in text
+    assert "`RAMBO_DATA`" in text
+    (button,) = [button for button in app.button if button.label == "Get it"]
+    button.click().run()
+    assert_calm(app)
+    assert offline == ["cifar10"]
+
+
+def test_a_failed_download_says_why_and_may_be_tried_again(home: Path, offline: list[str]) -> None:
+    name = "mnist"
+    library._preparations()._failed[name] = f"cannot be downloaded {HOSTILE[0]}; put the files into"
+    app = open_page(PAGE, dataset=name)
+    assert_calm(app)
+    assert "put the files into" in app.error[0].value
+    assert "![](" not in app.error[0].value
+    (button,) = [button for button in app.button if button.label == "Try again"]
+    button.click().run()
+    assert_calm(app)
+    assert offline == [name]
+    assert "Get it" in [button.label for button in app.button]
+
+
+def test_preparing_has_a_live_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preparing = library.Standing("preparing")
+    monkeypatch.setattr(library.Preparations, "standing", lambda self, name: preparing)
+    app = open_page(PAGE, dataset="svhn")
+    assert_calm(app)
+    assert "Preparing for 0 s" in shown(app)
+    assert "You may leave this page" in shown(app)
+
+
+def test_hostile_texts_of_a_dataset_are_shown_as_they_are(home: Path) -> None:
+    hostile_set(home)
+    app = open_page(PAGE, dataset="mnist")
+    assert_calm(app)
+    raw = "\n".join(str(e.value) for kind in ("markdown", "caption") for e in app.main.get(kind))
+    for text in HOSTILE:
+        assert text in unescaped(raw)
+        assert text not in raw
+    assert [row["label"] for row in component(app)["rows"]] == list(HOSTILE), "text nodes: exact"
+    (chart,) = _sent(app, "rambo_plot")
+    names = json.loads(json.loads(chart)["figure"])["layout"]["yaxis"]["ticktext"]
+    assert names[1].startswith("&lt;img")
+    app.query_params["label"] = "0"
+    app.run()
+    ids = component(app)["cells"]["ids"]
+    app.session_state["data-class"] = {"selected": [], "opened": ids[0]}
+    app.run()
+    assert_calm(app)
+    assert not any("![" in element.value for element in app.markdown)
+
+
+# The pools of a run.
+
+
+def test_a_run_brings_its_own_images_and_pools(done: Run) -> None:
+    app = open_page(PAGE, done.id)
+    assert_calm(app)
+    atlas, data = readers.arrays(done, "trial-0/atlas"), readers.dataset(done)
+    sizes = [int((atlas["pool"] == code).sum()) for code in (0, 1, 2)]
+    assert sizes == [24, 76, 60]
+    cells = component(app)["cells"]
+    assert set(cells["ids"]) == set(atlas["indices"][atlas["pool"] == 0].tolist())
+    for index, told in zip(cells["ids"], cells["captions"], strict=True):
+        assert told == f"image {index}\n{data.classes[data.labels[index]]}"
+    assert "Pools of the first trial" in shown(app)
+    (button,) = [button for button in app.button if button.label == "Use this dataset"]
+    button.click().run()
+    assert app.query_params["dataset"] in ("tiny", ["tiny"])
+
+
+def test_labels_of_the_unlabeled_pool_are_not_shown(done: Run) -> None:
+    app = open_page(PAGE, done.id, pool="unlabeled")
+    assert_calm(app)
+    cells = component(app)["cells"]
+    assert len(cells["ids"]) == 76
+    assert cells["captions"] == [f"image {index}" for index in cells["ids"]]
+    assert not {"badges", "groups"} & set(cells)
+    app.session_state["data-pool-unlabeled"] = {"selected": [], "opened": cells["ids"][0]}
+    app.run()
+    assert_calm(app)
+    assert "Its label is not bought, so it is not shown." in shown(app)
+
+
+def test_a_run_that_has_not_begun_says_when_its_pools_show(home: Path) -> None:
+    run = make_queued(home)
+    app = open_page(PAGE, run.id)
+    assert_calm(app)
+    assert "The pools show here once" in shown(app)
+    assert "100 to choose from, 60 validation, 40 test" in shown(app)
+
+
+def test_a_run_whose_images_are_gone_says_so_and_another_set_can_be_chosen(home: Path) -> None:
+    run = make_queued(home)
+    data = readers.open_dataset(run.environment["dataset"]["fingerprint"])
+    (data.folder / "images.npy").unlink()
+    readers._dataset.clear()
+    (data.folder / "meta.json").unlink()
+    app = open_page(PAGE, run.id)
+    assert_calm(app)
+    assert app.error
+    (box,) = [box for box in app.main.selectbox if box.label == "Dataset"]
+    box.set_value(library.SHIPPED).run()
+    assert_calm(app)
+    assert not app.error
+    assert "8,000 to choose from" in shown(app)
+
+
+# Files of one's own.
+
+
+def test_a_typed_path_is_read_on_demand(home: Path, offline: list[str]) -> None:
+    path = strange(home, split=True)
+    app = open_page(PAGE, dataset=str(path))
+    assert_calm(app)
+    assert offline == [], "a link alone reads nothing"
+    (button,) = [button for button in app.button if button.label == "Read it"]
+    button.click().run()
+    assert offline == [str(path)]
+    catalog.prepare(str(path), home)
+    app.run()
+    assert_calm(app)
+    assert "60 to choose from, 30 test" in shown(app)
+    assert "This dataset names no validation images" in shown(app) or app.warning
+
+
+def test_the_size_of_a_validation_set_that_is_drawn_can_be_tried(home: Path) -> None:
+    path = strange(home, split=True)
+    catalog.prepare(str(path), home)
+    app = open_page(PAGE, dataset=str(path))
+    boxes = {box.label: box for box in app.number_input}
+    boxes["Validation images"].set_value(12)
+    boxes["k, labels to begin with"].set_value(10).run()
+    assert_calm(app)
+    figures = {metric.label: metric.value for metric in app.metric}
+    assert figures["Unlabeled U_0"] == "38"
+    assert "each trial draws 12 of its 60 images" in shown(app)
+
+
+@pytest.mark.parametrize(
+    "typed", ["nothing.npz", "../../etc/passwd", "a" * 5000, "x\x00y.npz", HOSTILE[0], "~nobody/x"]
+)
+def test_a_path_to_nothing_says_so(typed: str, home: Path, offline: list[str]) -> None:
+    app = open_page(PAGE, dataset=typed)
+    assert_calm(app)
+    assert "There is no file" in app.warning[0].value or "has not been read" in shown(app)
+    assert "![](" not in app.warning[0].value
+    assert offline == []
+
+
+def test_no_path_yet_says_what_to_do(home: Path) -> None:
+    app = open_page(PAGE, dataset=":own")
+    assert_calm(app)
+    assert "Type the path of a file, or send one" in shown(app)
+
+
+def test_an_upload_is_kept_whole_under_its_content(home: Path) -> None:
+    data = strange(home).read_bytes()
+    first = data_view.keep_upload(io.BytesIO(data), "../../My <b>Pets</b>!.npz", home)
+    again = data_view.keep_upload(io.BytesIO(data), "../../My <b>Pets</b>!.npz", home)
+    assert first == again
+    assert first.name == "b-npz.npz" or first.name.endswith(".npz")
+    assert first.parent.parent == home / "uploads"
+    assert first.read_bytes() == data
+    assert [path for path in (home / "uploads").rglob("*") if path.is_file()] == [first]
+
+
+def test_an_upload_that_ends_badly_leaves_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(StoreError, match="the disk is full"):
+        data_view.keep_upload(Broken(), "a.npz", home)
+    monkeypatch.setattr(data_view, "_UPLOAD_MB", 1)
+    with pytest.raises(DataError, match="larger than 1 MB"):
+        data_view.keep_upload(io.BytesIO(bytes(2 << 20)), "a.npz", home)
+    assert [path for path in (home / "uploads").rglob("*") if path.is_file()] == []
+
+
+def test_an_upload_on_the_page_is_prepared(home: Path, offline: list[str]) -> None:
+    app = open_page(PAGE, dataset=":own")
+    app.file_uploader("data-upload").upload(
+        "pets.npz", strange(home).read_bytes(), "application/zip"
+    )
+    app.run()
+    assert_calm(app)
+    (kept,) = (home / "uploads").rglob("pets.npz")
+    assert offline == [str(kept)]
+    assert app.text_input("data-path").value == str(kept)
+
+
+def _npz(**arrays: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=True, **arrays)
+    return buffer.getvalue()
+
+
+def _bomb() -> bytes:
+    """Return a small file that claims to hold 9 GB."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("images.npy", b"x")
+        archive.writestr("labels.npy", b"x")
+        archive.getinfo("images.npy").file_size = 3_999_999_999
+        archive.getinfo("labels.npy").file_size = 4_200_000_000
+    return buffer.getvalue()
+
+
+HOSTILE_FILES = {
+    "pickled objects": (_npz(images=np.array([object]), labels=np.array([1])), "whole numbers"),
+    "truncated": (
+        _npz(images=np.zeros((90, 8, 8), np.uint8), labels=np.arange(90))[:-400],
+        "again",
+    ),
+    "a zip bomb": (_bomb(), "8.2 GB unpacked"),
+    "no zip at all": (b"hello", "again"),
+    "empty": (b"", "again"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_FILES)
+def test_a_hostile_file_is_refused_with_the_reason(
+    kind: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, reason = HOSTILE_FILES[kind]
+    path = data_view.keep_upload(io.BytesIO(data), "bad.npz", home)
+    with pytest.raises(DataError, match=reason) as refused:
+        catalog.prepare(str(path), home)
+    assert not list((home / "datasets").glob("[0-9a-f]*")) if (home / "datasets").exists() else True
+    library._preparations()._failed[str(path)] = str(refused.value)
+    app = open_page(PAGE, dataset=str(path))
+    assert_calm(app)
+    assert reason in unescaped(app.error[0].value)
+    assert "Use this dataset" not in [button.label for button in app.button]
+
+
+def test_a_real_child_refuses_and_the_page_tells_it(home: Path) -> None:
+    path = data_view.keep_upload(io.BytesIO(HOSTILE_FILES["pickled objects"][0]), "bad.npz", home)
+    assert library.ensure(str(path)) is None
+    for thread in __import__("threading").enumerate():
+        if thread.name.endswith("(_wait)"):
+            thread.join(90)
+    app = open_page(PAGE, dataset=str(path))
+    assert_calm(app)
+    assert "save images as uint8" in unescaped(app.error[0].value)

@@ -1,0 +1,177 @@
+"""What a page knows of a batch is what the run recorded, and a damaged part takes no other with it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import page_helpers
+import pytest
+import streamlit as st
+
+from rambo import export, neighbours, store
+from rambo.errors import StoreError
+from rambo.store import Run, Workspace
+from rambo.ui import batch_data
+
+
+@pytest.fixture(scope="module")
+def done_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("batch") / "runs"
+    page_helpers.make_done(root)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def run(done_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A copy of the finished run that a test may break."""
+    root = page_helpers.copy_of(done_home, tmp_path / "runs")
+    monkeypatch.setenv("RAMBO_HOME", str(root))
+    return Workspace(root).runs()[0]
+
+
+def loaded(run: Run, strategy: str = "rambo") -> batch_data.Batch:
+    batch = batch_data.load(run, 0, strategy)
+    assert batch is not None
+    return batch
+
+
+@pytest.mark.parametrize("strategy", page_helpers.STRATEGIES)
+def test_it_is_what_show_and_export_say(run: Run, strategy: str) -> None:
+    batch, rows = loaded(run, strategy), export.rows(run, strategy)
+    told = {r["strategy"]: r for r in store.summary(run)["results"]}[strategy]
+    assert batch.indices.tolist() == told["selected"] == [row["dataset_index"] for row in rows]
+    assert batch.steps.tolist() == told["steps"]
+    assert batch.guesses.tolist() == [row["predicted_class"] for row in rows]
+    np.testing.assert_array_equal(batch.margins, [row["margin"] for row in rows])
+    assert batch.complete
+    assert batch.troubles == ()
+    assert len(batch.decisions) == (3 if strategy == "rambo" else 0)
+    assert np.isfinite(batch.utilities).all() == (strategy == "rambo")
+    assert batch.served is not None
+    assert batch.served["chosen"].tolist() == batch.indices.tolist()
+
+
+def test_the_decisions_are_the_events(run: Run) -> None:
+    batch = loaded(run)
+    for decision in batch.decisions:
+        assert decision.chosen == decision.candidates[0] == tuple(batch.at_step(decision.step))
+        assert decision.utility == max(decision.utilities)
+        ordered = sorted(decision.utilities, reverse=True)
+        assert decision.gap == pytest.approx(ordered[0] - ordered[1])
+    hat = batch_data.u_hat(batch)
+    assert hat is not None
+    for decision in batch.decisions:
+        told = hat.step_utility(decision.step, decision.chosen)
+        assert told == pytest.approx(decision.utility, rel=1e-4, abs=1e-4)
+
+
+def test_it_is_read_once_and_again_when_something_changed(run: Run) -> None:
+    first = loaded(run)
+    assert loaded(run) is first
+    assert batch_data.u_hat(first) is batch_data.u_hat(loaded(run))
+    assert batch_data.sheet(first) is batch_data.sheet(first)
+    (run.folder / "artifacts/trial-0/atlas.safetensors").unlink()
+    second = loaded(run)
+    assert second is not first
+    assert second.atlas is None
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_without_an_atlas_the_choice_is_there(run: Run) -> None:
+    before = loaded(run)
+    damage(run.folder / "artifacts/trial-0/atlas.safetensors")
+    batch = loaded(run)
+    assert batch.indices.tolist() == before.indices.tolist()
+    np.testing.assert_allclose(batch.margins, before.margins, rtol=1e-4, atol=1e-6)
+    assert "damaged" in batch.troubles[0]
+    assert f"resume {run.id}" in batch.troubles[0]
+
+
+def test_random_without_an_atlas_knows_no_margins(run: Run) -> None:
+    (run.folder / "artifacts/trial-0/atlas.safetensors").unlink()
+    batch = loaded(run, "random")
+    assert np.isnan(batch.margins).all()
+    assert (batch.guesses == -1).all()
+    assert batch.class_name(-1) == "unknown"
+
+
+def test_without_the_dataset_tiles_are_grey(run: Run) -> None:
+    colourful = batch_data.sheet(loaded(run))
+    (next((run.folder.parent / "datasets").iterdir()) / "images.npy").unlink()
+    batch = loaded(run)
+    assert batch.data is None
+    assert batch.labels([1]) is None
+    assert any("prepare" in trouble for trouble in batch.troubles)
+    grey = batch_data.sheet(batch)
+    assert grey.ids == colourful.ids
+    assert grey.digest != colourful.digest
+
+
+@pytest.mark.parametrize("name", ["served", "u_hat"])
+def test_a_lost_artifact_of_rambo_is_none(run: Run, name: str) -> None:
+    (run.folder / f"artifacts/trial-0/rambo/{name}.safetensors").unlink()
+    batch = loaded(run)
+    assert (batch.served if name == "served" else batch_data.u_hat(batch)) is None
+
+
+def test_a_damaged_choice_is_an_error_with_a_way_out(run: Run) -> None:
+    damage(run.folder / "artifacts/trial-0/rambo/selection.parquet")
+    with pytest.raises(StoreError, match="resume"):
+        batch_data.load(run, 0, "rambo")
+
+
+def test_nothing_chosen_yet_is_none(home_queued: Run) -> None:
+    assert batch_data.load(home_queued, 0, "rambo") is None
+    assert batch_data.ready(home_queued, 0) == []
+
+
+@pytest.fixture
+def home_queued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    root = tmp_path / "queued"
+    monkeypatch.setenv("RAMBO_HOME", str(root))
+    return page_helpers.make_queued(root)
+
+
+def test_the_picks_so_far_come_from_the_events(run: Run) -> None:
+    before = loaded(run)
+    (run.folder / "artifacts/trial-0/rambo/selection.parquet").unlink()
+    batch = loaded(run)
+    assert not batch.complete
+    assert batch.indices.tolist() == before.indices.tolist()
+    assert batch.guesses.tolist() == before.guesses.tolist()
+    assert batch_data.ready(run, 0) == ["filter-only", "margin", "random"]
+    assert batch_data.u_hat(batch) is None
+
+
+def test_the_ranked_pool_is_the_unlabeled_images_by_margin(run: Run) -> None:
+    batch = loaded(run)
+    assert batch.atlas is not None
+    ranked = batch_data.ranked_pool(batch.atlas, batch.indices)
+    margins = batch_data.margins_of(batch.atlas)[batch.atlas.rows(ranked)]
+    assert (np.diff(margins) >= 0).all()
+    pool = set(batch.atlas.members(neighbours.UNLABELED_POOL).tolist())
+    assert set(ranked.tolist()) == pool - set(batch.indices.tolist())
+
+
+def test_captions_say_the_truth_only_with_the_oracle(run: Run) -> None:
+    batch = loaded(run)
+    assert batch.data is not None
+    index = int(batch.indices[0])
+    told = batch_data.captions(batch, [index])[index]
+    assert f"image {index}" in told
+    assert batch.class_name(int(batch.guesses[0])) in told
+    assert "oracle" not in told
+    label = batch.classes[int(batch.data.labels[index])]
+    assert batch_data.captions(batch, [index], oracle=True)[index].endswith(f"oracle says {label}")
