@@ -15,6 +15,16 @@ _STYLE = """
 [class*="st-key-group-"] h4 { padding-bottom: 0; }
 input[placeholder="empty"] + [data-testid="stNumberInputClearButton"] { display: none; }
 .st-key-cost-card [data-testid="stMetricValue"] { font-size: 1.7rem; }
+.st-key-cost-card h4, .st-key-outline-card h4 { font-size: 1.25rem; padding-top: 0; }
+.st-key-outline-card p { font-size: 0.95rem; }
+@media (max-width: 1150px) {
+  .block-container { padding-left: 1.5rem; padding-right: 1.5rem; }
+}
+@media (min-width: 761px) and (max-width: 1150px) {
+  [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"] .st-key-cost-card) { flex-wrap: nowrap; }
+  [data-testid="stColumn"]:has(.st-key-cost-card) { min-width: 16.5rem; }
+  [data-testid="stColumn"]:has([class*="st-key-group-"]) { min-width: 0; }
+}
 </style>
 """
 
@@ -32,7 +42,7 @@ with frame.page("pages/configure.py", pick=False) as run:
     checked = settings.check(now.values, opened.data, found["names"] if found else None)
     if opened.complaint:
         checked.complaints["dataset.name"] = opened.complaint
-    form, card = st.columns([5, 3], gap="large")
+    form, card = st.columns([5, 3], gap="medium")
     with form:
         below = {fields.DATA: lambda: dataset_line.show(name, opened)}
         forms.show(forms.Look.of(now, checked, opened.data), below)

@@ -159,6 +159,7 @@ def spawn(arguments: list[str], given: str = "") -> subprocess.Popen[str]:
     with suppress(BrokenPipeError):
         process.stdin.write(given)
         process.stdin.close()
+    process.stdin = None  # or `communicate` flushes a closed file, and raises
     return process
 
 

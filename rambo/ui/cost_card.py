@@ -65,12 +65,12 @@ def _numbers(config: Config, counted: Costs) -> None:
         plan = answer.plan if answer else None
         missing = counted.total - (int(plan["cached"]) if plan else 0)
         seconds, source = _time(config, counted, answer)
-        grid = st.grid(2, min_column_width=110)
-        grid.metric("Labels you hold", f"{counted.labels_held:,}", help="k: known from the start.")
-        grid.metric("Labels to buy", f"{counted.labels_bought:,}", help="B: all in one round.")
-        grid.metric("Classifiers to train", f"{missing:,}", help=_roles(counted))
+        grid = st.grid(2, min_column_width=95)
+        grid.metric("Labels held", f"{counted.labels_held:,}", help="k: known from the start.")
+        grid.metric("Labels bought", f"{counted.labels_bought:,}", help="B: all in one round.")
+        grid.metric("To train", f"{missing:,}", help=_roles(counted))
         grid.metric(
-            "Expected time",
+            "Time",
             seconds,
             help="As this machine goes now; others at work make it longer.",
         )
@@ -148,6 +148,7 @@ def _start(config: Config | None, data: Prepared | None, complaints: Mapping[str
         icon=":material/play_arrow:",
         key="configure-start",
         shortcut="Ctrl+Enter",
+        wrap=False,
         width="stretch",
         disabled=config is None,
     )

@@ -47,11 +47,9 @@ def ranking(kinds: Kinds) -> Figure | None:
     ]
     if audits:
         x, y, pairs = zip(*(audits[at] for at in thin(len(audits))), strict=True)
+        stars = points("held-out pairs", x, y, GREEN, "star", 12)
         hover = "%{y:.0f} % of %{text} held-out pairs<extra></extra>"
-        traces.append(
-            points("held-out pairs", x, y, GREEN, "star", 12)
-            | {"text": [str(number) for number in pairs], "hovertemplate": hover}
-        )
+        traces.append(stars | {"text": [str(n) for n in pairs], "hovertemplate": hover})
     lines = [(50.0, "50 %: a coin", "dot")]
     for ceiling in kinds.get("NoiseCeilingMeasured", ())[-1:]:
         if ceiling["agreement"] is not None:
@@ -125,7 +123,7 @@ def transport(kinds: Kinds) -> Figure | None:
     hover = "true %{x:.3f}<br>predicted %{y:.3f}<extra></extra>"
     cloud = points(phase_words(newest["phase"]), true, predicted, BLUE, "circle", 7)
     layout = axes("true OT distance", "predicted OT distance")
-    return figure([diagonal, cloud | {"hovertemplate": hover, "opacity": 0.75}], layout)
+    return figure([diagonal, cloud | {"hovertemplate": hover, "opacity": 0.85}], layout)
 
 
 def samples(kinds: Kinds) -> Figure | None:

@@ -78,14 +78,19 @@ def pick_file() -> str:
 
 
 def _located(typed: str) -> str:
-    """Return the absolute path of a file that is there, so that a worker in another folder finds it."""
+    """Return the absolute path of an `.npz` file that is there, so that a worker in another folder finds it."""
     for candidate in (Path(typed), catalog.default_root() / typed):
-        try:
-            if candidate.is_file():
-                return str(candidate.absolute())
-        except (OSError, ValueError):
-            continue
+        if _is_archive(candidate):
+            return str(candidate.absolute())
     return typed
+
+
+def _is_archive(path: str | Path) -> bool:
+    """Return whether there is such an `.npz` file; no other file is ever opened, whatever is typed."""
+    try:
+        return Path(path).suffix.lower() == ".npz" and Path(path).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _remember_choice() -> None:
@@ -161,6 +166,13 @@ def load_dataset(choice: str, run: Run | None) -> Prepared | None:
         return readers.dataset(run)
     if choice == library.SHIPPED:
         return library.ensure(choice)
+    if choice not in catalog.CATALOG and not _is_archive(choice):
+        st.warning(
+            f"There is no .npz file {literal(choice, 200)} on this machine. "
+            "Check the path, or send the file from your computer.",
+            icon=":material/search_off:",
+        )
+        return None
     data = library.open_named(choice)
     if data is None:
         _show_standing(choice)
@@ -179,12 +191,6 @@ def _show_standing(name: str) -> None:
         st.button("Try again", icon=":material/refresh:", on_click=_again, args=(name,))
     elif name in catalog.CATALOG:
         _show_missing(name)
-    elif not Path(_located(name)).is_absolute():
-        st.warning(
-            f"There is no file {literal(name, 200)} on this machine. "
-            "Check the path, or send the file from your computer.",
-            icon=":material/search_off:",
-        )
     else:
         st.info("This file has not been read yet.", icon=":material/description:")
         st.button("Read it", type="primary", on_click=_again, args=(name,))
@@ -236,7 +242,7 @@ def show_dataset(data: Prepared, choice: str, run: Run | None) -> None:
     if choice == _RUN and run is not None:
         with frame.guard():
             _show_pools(data, run)
-    left, right = st.columns([8, 4], gap="large")
+    left, right = st.columns([8, 4], gap="medium")
     with left, frame.guard():
         _show_images(data)
     with right, frame.guard():
@@ -317,7 +323,7 @@ def _show_counts(data: Prepared) -> None:
 
 def _show_cut(data: Prepared, run: Run | None) -> None:
     """Draw how many images each pool gets for a k and a size of the validation set."""
-    st.subheader("How a run cuts it")
+    st.subheader("How it is cut")
     given = readers.config(run) if run else configs.describe(configs.build({}))
     fixed, pool, test = (int(np.sum(data.roles == role)) for role in (VALIDATION, POOL, TEST))
     key, size = f"{data.fingerprint}-{run.id if run else ''}", fixed

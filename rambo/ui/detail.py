@@ -13,7 +13,7 @@ from rambo.ui.batch_data import Batch
 from rambo.ui.components import plot
 from rambo.ui.text import count, literal, percent
 
-_LARGE, _SMALL = 280, 84  # pixels of the longer side on the page
+LARGE, SMALL = 280, 84  # pixels of the longer side on the page
 _NEAREST = 5
 _AT = "detail-image"
 
@@ -32,7 +32,7 @@ def _drawer(batch: Batch, order: tuple[int, ...], oracle: bool) -> None:
         _arrows(index, order)
         left, right = st.columns([2, 3])
         with left:
-            _picture(batch, index, _LARGE, "")
+            _picture(batch, index, LARGE, "")
         with right:
             show_facts(batch, index, oracle)
         show_probabilities(batch, index)
@@ -158,7 +158,7 @@ def _row(batch: Batch, ids: Sequence[int], told: Sequence[str]) -> None:
     columns = st.columns(_NEAREST)
     for column, index, label, word in zip(columns, ids, labels, told, strict=False):
         with column:
-            _picture(batch, index, _SMALL, f"{label} · {word}")
+            _picture(batch, index, SMALL, f"{label} · {word}")
 
 
 def _picture(batch: Batch, index: int, side: int, told: str) -> None:

@@ -1,5 +1,6 @@
 """The hand-over of a batch: which file for whom, and figures as a page of their own."""
 
+import dataclasses
 import html
 import json
 import re
@@ -16,46 +17,84 @@ from rambo.ui.batch_data import Batch
 from rambo.ui.components import PreparedFigure
 from rambo.ui.text import count, literal
 
-_FORMATS = {  # format -> (name on the page, for whom, it holds images)
-    "zip": (
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """How a format is offered.
+
+    Attributes:
+        name: on the page.
+        purpose: one sentence: what is in it, and for whom.
+        images: it holds the images themselves.
+        ending: of the file.
+        mime: media type of the file.
+    """
+
+    name: str
+    purpose: str
+    images: bool = False
+    ending: str = ""
+    mime: str = "application/zip"
+
+
+FORMATS = {
+    "zip": Format(
         "Everything (zip)",
         "Images, manifest, settings and Label Studio files in one archive: for annotators.",
         True,
+        ".zip",
     ),
-    "csv": ("Table (csv)", "One row for each image: for a spreadsheet or pandas.", False),
-    "label-studio": (
+    "csv": Format(
+        "Table (csv)",
+        "One row for each image: for a spreadsheet or pandas.",
+        False,
+        ".csv",
+        "text/csv",
+    ),
+    "label-studio": Format(
         "Label Studio",
         "Tasks with f's guesses, the labeling interface and a README: for Label Studio.",
         True,
+        "-label-studio.zip",
     ),
-    "fiftyone": (
+    "fiftyone": Format(
         "FiftyOne",
         "Images and labels.json in the layout FiftyOne imports: for curation.",
         True,
+        "-fiftyone.zip",
     ),
-    "distil": (
+    "distil": Format(
         "DISTIL indices",
         "Positions in the unlabeled pool as .npy: for research code.",
         False,
+        "-distil.zip",
     ),
-    "jsonl": ("JSON lines", "One object for each image: for scripts.", False),
-    "json": ("JSON", "The same as one list: for scripts.", False),
+    "jsonl": Format(
+        "JSON lines",
+        "One object for each image: for scripts.",
+        False,
+        ".jsonl",
+        "application/jsonl",
+    ),
+    "json": Format(
+        "JSON", "The same as one list: for scripts.", False, ".json", "application/json"
+    ),
 }
 
 
 def show(batch: Batch, *, oracle: bool) -> None:
     """Let a person choose a format and its options, and hand over the file."""
-    offered = [name for name in _FORMATS if batch.data is not None or not _FORMATS[name][2]]
-    if "distil" in offered and (batch.atlas is None or batch.data is None):
+    offered = [name for name in FORMATS if batch.data is not None or not FORMATS[name].images]
+    if batch.atlas is None or batch.data is None:
         offered.remove("distil")  # it needs pool positions
     picked = st.radio(
         "Format",
         offered,
-        format_func=lambda name: _FORMATS[name][0],
-        captions=[_FORMATS[name][1] for name in offered],
+        format_func=lambda name: FORMATS[name].name,
+        captions=[FORMATS[name].purpose for name in offered],
         key="export-format",
     )
-    if len(offered) < len(_FORMATS):
+    if len(offered) < len(FORMATS):
         st.caption("More formats come back when the images and the map of this run are there.")
     image_url = export.IMAGE_URL
     if picked in ("zip", "label-studio"):
@@ -68,12 +107,12 @@ def show(batch: Batch, *, oracle: bool) -> None:
     truth = oracle and st.checkbox(
         "Include the oracle's labels as a column", key="export-truth", value=False
     )
-    name = f"{batch.run.id}-{batch.strategy}-seed{batch.seed}{_ENDINGS[picked]}"
+    name, mime = name_of(batch, picked)
     st.download_button(
         f"Download {count(batch.count, 'image')}",
-        data=_maker(batch, picked, truth=bool(truth), image_url=image_url),
+        data=maker(batch, picked, truth=bool(truth), image_url=image_url),
         file_name=name,
-        mime=_MIMES.get(picked, "application/zip"),
+        mime=mime,
         on_click="ignore",
         type="primary",
         icon=":material/download:",
@@ -86,19 +125,13 @@ def show(batch: Batch, *, oracle: bool) -> None:
     )
 
 
-_ENDINGS = {
-    "csv": ".csv",
-    "jsonl": ".jsonl",
-    "json": ".json",
-    "zip": ".zip",
-    "label-studio": "-label-studio.zip",
-    "fiftyone": "-fiftyone.zip",
-    "distil": "-distil.zip",
-}
-_MIMES = {"csv": "text/csv", "jsonl": "application/jsonl", "json": "application/json"}
+def name_of(batch: Batch, picked: str) -> tuple[str, str]:
+    """Return name and media type of the file that `export.build` makes, without making it."""
+    made = FORMATS[picked]
+    return f"{batch.run.id}-{batch.strategy}-seed{batch.seed}{made.ending}", made.mime
 
 
-def _maker(batch: Batch, picked: str, *, truth: bool, image_url: str) -> Callable[[], bytes]:
+def maker(batch: Batch, picked: str, *, truth: bool, image_url: str) -> Callable[[], bytes]:
     """Return what makes the bytes when the button is pressed, not before."""
     run, strategy, seed = batch.run, batch.strategy, batch.seed
 

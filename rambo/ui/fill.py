@@ -7,7 +7,7 @@ from rambo.config import Config
 from rambo.errors import RamboError
 from rambo.store import Run
 from rambo.ui import draft as drafts
-from rambo.ui import fields, forms, settings
+from rambo.ui import fields, forms, settings_file
 from rambo.ui.draft import Draft
 from rambo.ui.text import count, literal
 
@@ -54,10 +54,10 @@ def transfer(draft: Draft, config: Config | None) -> None:
             st.caption("The command line appears when nothing is left to correct.")
         else:
             st.caption("The same run without this page:")
-            st.code(settings.command(config), language="bash", wrap_lines=True)
+            st.code(settings_file.command(config), language="bash", wrap_lines=True)
         st.download_button(
             "Download the settings",
-            settings.to_file(draft.values),
+            settings_file.to_file(draft.values),
             "rambo-settings.json",
             "application/json",
             icon=":material/download:",
@@ -127,6 +127,8 @@ def _take_file() -> None:
     if file is None:
         return
     try:
-        drafts.fill(settings.read_file(file.read(settings.FILE_BYTES + 1)), f"file {file.name}")
+        drafts.fill(
+            settings_file.read_file(file.read(settings_file.FILE_BYTES + 1)), f"file {file.name}"
+        )
     except RamboError as error:
         st.session_state[_TOLD] = f"the file was not taken: {error}"

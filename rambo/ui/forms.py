@@ -14,7 +14,7 @@ from rambo.ui.draft import Draft, key_of
 from rambo.ui.fields import Facts, Field
 from rambo.ui.text import literal
 
-_NARROW = 190  # pixels a field needs
+_NARROW = 160  # pixels a field needs
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _automatic(config: Config | None, cores: int | None) -> dict[str, str]:
     if config is not None:
         stands["acquisition.filter_size"] = config.acquisition.filtered
         stands["rambo.initial_size"] = config.initial_size
-    return {path: f"automatic: {value:,}" for path, value in stands.items() if value is not None}
+    return {path: f"auto: {value:,}" for path, value in stands.items() if value is not None}
 
 
 def _section(name: str, entries: list[Field], look: Look) -> None:
@@ -164,7 +164,7 @@ def _widget(entry: Field, facts: Facts, look: Look, shared: dict[str, Any]) -> N
             value=None,
             step=1 if whole else entry.step,
             format="%d" if whole else "%g",
-            placeholder=look.automatic.get(entry.path, "automatic") if facts.optional else "empty",
+            placeholder=look.automatic.get(entry.path, "auto") if facts.optional else "empty",
             **shared,
         )
 

@@ -7,13 +7,14 @@ import streamlit as st
 
 from rambo import line
 from rambo.store import Run
-from rambo.ui import controls, frame, readers, state, theme
-from rambo.ui.text import count, literal, moment, percent
+from rambo.ui import controls, frame, readers, rivals, state, theme
+from rambo.ui.text import count, literal, moment
 
 Record = dict[str, Any]
 
 _LIVE = ("running", "queued")
 _PAGE = 10  # runs on one page of the list
+_WIDTHS = [5.2, 2.9, 2.9]  # of a row: what it is about, how it goes, what to do
 _NEXT = {  # status -> where a run is opened, and what the link says
     "running": ("pages/train.py", "Watch it learn"),
     "queued": ("pages/train.py", "Open"),
@@ -87,9 +88,7 @@ def _live_row(record: Record, ahead: int | None) -> None:
     """Draw one run that works or waits."""
     run = Run(state.workspace().root / record["run"])
     with st.container(border=True, key=f"live-{record['run']}"):
-        badge, what, doing, links = st.columns([1.6, 4.2, 3, 2.6], vertical_alignment="center")
-        with badge:
-            frame.badge(record["status"])
+        what, doing, links = st.columns(_WIDTHS, vertical_alignment="center")
         with what, st.container(gap=None):
             _name(record)
         with doing:
@@ -164,9 +163,7 @@ def _ended_row(record: Record) -> None:
     """Draw one run that is not at work."""
     run = Run(state.workspace().root / record["run"])
     with st.container(border=True, key=f"row-{record['run']}"):
-        badge, what, came, links = st.columns([1.6, 4.2, 3, 2.6], vertical_alignment="center")
-        with badge:
-            frame.badge(record["status"])
+        what, came, links = st.columns(_WIDTHS, vertical_alignment="center")
         with what, st.container(gap=None):
             _name(record)
         with came, st.container(gap=None):
@@ -178,18 +175,22 @@ def _ended_row(record: Record) -> None:
 
 
 def _name(record: Record) -> None:
-    """Draw what a run is about."""
-    if record["k"] is None:  # its record cannot be read
-        st.markdown(f"**{literal(record['run'])}**")
-        st.caption(moment(record["created"]))
-        return
-    trials = record["trials"] or 1
-    st.markdown(
-        f"**{literal(_dataset(record), 60)}** &nbsp; k = {record['k']:,}, B = {record['budget']:,}"
-        + (f", {trials:,} trials" if trials > 1 else "")
-    )
-    words = [theme.STRATEGY_WORDS.get(name) or literal(name) for name in record["strategies"]]
-    st.caption(f"{moment(record['created'])} · {', '.join(words)}  \n{literal(record['run'])}")
+    """Draw what a run is about, and its state."""
+    readable = record["k"] is not None
+    title = literal(_dataset(record), 60) if readable else literal(record["run"])
+    about = moment(record["created"])
+    if readable:
+        trials = record["trials"] or 1
+        title += f"** &nbsp; k = {record['k']:,}, B = {record['budget']:,}"
+        title += f", {trials:,} trials" if trials > 1 else ""
+        names = [theme.STRATEGY_WORDS.get(name) or literal(name) for name in record["strategies"]]
+        about += f" · {', '.join(names)}  \n{literal(record['run'])}"
+    else:
+        title += "**"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{title}", width="content")
+        frame.badge(record["status"])
+    st.caption(about)
 
 
 def _dataset(record: Record) -> str:
@@ -202,14 +203,14 @@ def _outcome(run: Run, record: Record) -> None:
     if record["status"] != "done":
         st.caption(literal(record["message"], 160) or "Resume it to go on.")
         return
-    results = readers.summary(run)["results"]
-    first = "rambo" if "rambo" in record["strategies"] else record["strategies"][0]
-    found = [row["test_accuracy"] for row in results if row["strategy"] == first]
-    known = [accuracy for accuracy in found if accuracy is not None]
-    mean = sum(known) / len(known) if known else None
-    st.markdown(f"**{percent(mean)}** test accuracy")
-    word = theme.STRATEGY_WORDS.get(first) or literal(first)
-    st.caption(f"of {word}" + (f", mean of {len(known)} trials" if len(known) > 1 else ""))
+    found = rivals.accuracies(readers.summary(run)["results"], "test_accuracy")
+    words = {name: theme.STRATEGY_WORDS.get(name) or literal(name) for name in found}
+    for name, accuracy in list(found.items())[:1]:
+        told = count(accuracy.trials, "trial")
+        st.markdown(f"**{accuracy.words()}** test accuracy of {words[name]}, {told}")
+    rest = [f"{words[name]} {accuracy.words()}" for name, accuracy in list(found.items())[1:]]
+    if rest:
+        st.caption(", ".join(rest))
 
 
 def _open_link(record: Record) -> None:
@@ -258,7 +259,7 @@ def _picture() -> str:
             zip(_STEPS, _DRAWN, drawings, strict=True), 1
         )
     )
-    return f'{_STYLE}<div class="rambo-steps">{steps}</div>'
+    return f'{_STYLE}<div class="rambo-steps"><div class="row">{steps}</div></div>'
 
 
 def _tiles(marks: list[str]) -> str:
@@ -269,14 +270,21 @@ def _tiles(marks: list[str]) -> str:
 
 _STYLE = f"""
 <style>
-.rambo-steps {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(11.5rem, 1fr)); gap: 0.75rem; }}
-.rambo-steps .step {{ display: flex; flex-direction: column; gap: 0.9rem; padding: 0.9rem 1rem 1rem;
-  border: 1px solid color-mix(in srgb, currentColor 16%, transparent); border-radius: 0.6rem; }}
-.rambo-steps .head {{ display: flex; gap: 0.6rem; line-height: 1.4; flex: 1; }}
+h1 {{ font-size: clamp(1.9rem, 3.2vw, 2.75rem) !important; }}
+.rambo-steps {{ container-type: inline-size; }}
+.rambo-steps .row {{ display: grid; gap: 0.75rem; }}
+.rambo-steps .step {{ display: grid; grid-template-columns: 1fr 13rem; align-items: center; gap: 0.9rem;
+  padding: 0.7rem 1rem; border: 1px solid #8d99ab66; border-radius: 0.6rem; }}
+.rambo-steps .head {{ display: flex; gap: 0.6rem; line-height: 1.4; }}
 .rambo-steps .head b {{ flex: none; width: 1.6em; height: 1.6em; border-radius: 50%; text-align: center;
-  line-height: 1.6em; background: color-mix(in srgb, currentColor 12%, transparent); }}
-.rambo-steps .drawn {{ width: 100%; max-width: 20rem; height: 7.2rem; margin: 0 auto;
-  display: grid; align-items: center; }}
+  line-height: 1.6em; background: #8d99ab44; }}
+.rambo-steps .drawn {{ display: grid; align-items: center; }}
+@container (min-width: 46rem) {{
+  .rambo-steps .row {{ grid-template-columns: 1fr 1fr 1fr; }}
+  .rambo-steps .step {{ grid-template-columns: 1fr; grid-template-rows: 1fr auto; padding: 0.9rem 1rem 1rem; }}
+  .rambo-steps .head {{ align-self: start; }}
+  .rambo-steps .drawn {{ width: 100%; max-width: 20rem; height: 7.2rem; margin: 0 auto; }}
+}}
 .rambo-steps .ten {{ display: grid; grid-template-columns: repeat(10, 1fr); gap: 3px; }}
 .rambo-steps .four {{ display: grid; grid-template-columns: repeat(4, 1fr); gap: 3px; margin-bottom: 0.4rem; }}
 .rambo-steps .pair {{ display: flex; align-items: center; gap: 0.6rem; }}

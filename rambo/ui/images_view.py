@@ -1,17 +1,13 @@
 """The chosen images as a gallery or a table, linked with the map of all images."""
 
-import base64
 import dataclasses
-import io
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
-from PIL import Image
 
-from rambo.ui import batch_data, detail, frame
+from rambo.ui import batch_data, batch_table, detail, frame
 from rambo.ui.batch_data import Batch
 from rambo.ui.components import gallery
 from rambo.ui.map_view import (
@@ -210,13 +206,12 @@ def show_plain(batch: Batch) -> None:
 
 def show_table(batch: Batch, page: Indices, view: View, oracle: bool) -> int | None:
     """Draw the rows of the images; return the image that was opened."""
-    frame_ = table_of(batch, page, oracle)
     ids, marked = page.tolist(), marks(batch)
     chosen = set(marked)
     rows = [place for place, item in enumerate(ids) if item in chosen]
     key = f"table-{hash((batch.key, tuple(ids), version(batch)))}"  # rows mean images: new rows, new table
     event: Any = st.dataframe(
-        frame_,
+        batch_table.table_of(batch, page, oracle),
         key=key,
         hide_index=True,
         height=560,
@@ -224,20 +219,7 @@ def show_table(batch: Batch, page: Indices, view: View, oracle: bool) -> int | N
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": rows, "columns": [], "cells": []}},
-        column_config={
-            "thumbnail": st.column_config.ImageColumn("", width=40),
-            "order": st.column_config.NumberColumn("#", width=30, help="1 was chosen first"),
-            "image": st.column_config.NumberColumn(
-                width=55, format="%d", help="Row in the dataset"
-            ),
-            "margin": st.column_config.ProgressColumn(
-                width=100, min_value=0, max_value=1, format="%.3f", help="Small: f hesitates"
-            ),
-            "step": st.column_config.NumberColumn(width=40),
-            "u_hat": st.column_config.NumberColumn(
-                width=55, format="%.2f", help="Of S_j with the batch of its step"
-            ),
-        },
+        column_config=batch_table.columns(),
     )
     picked = [ids[row] for row in event["selection"]["rows"] if row < len(ids)]
     hidden = [item for item in marked if item not in set(ids)]
@@ -253,47 +235,6 @@ def show_table(batch: Batch, page: Indices, view: View, oracle: bool) -> int | N
     ):
         return picked[-1]
     return None
-
-
-def table_of(batch: Batch, page: Indices, oracle: bool) -> pd.DataFrame:
-    """Return the table of some chosen images, with thumbnails."""
-    at = [batch.at(int(index)) or 0 for index in page]
-    columns: dict[str, Any] = {
-        "thumbnail": thumbnails(batch, page),
-        "order": np.array(at, np.int64) + 1,
-        "image": page,
-        "guess": [batch.class_name(int(guess)) for guess in batch.guesses[at]],
-        "margin": batch.margins[at],
-        "step": batch.steps[at],
-    }
-    if np.isfinite(batch.utilities).any():
-        columns["u_hat"] = batch.utilities[at]
-    labels = batch.labels(page.tolist()) if oracle else None
-    if labels is not None:
-        columns["oracle"] = labels
-    return pd.DataFrame(columns)
-
-
-def thumbnails(batch: Batch, page: Indices) -> list[str]:
-    """Return each image as a data address."""
-    known = batch.data.fingerprint if batch.data is not None else ""
-    return list(_thumbnails(known, tuple(page.tolist()), _batch=batch))
-
-
-@st.cache_resource(show_spinner=False, max_entries=32)
-def _thumbnails(fingerprint: str, ids: tuple[int, ...], *, _batch: Batch) -> list[str]:
-    found = []
-    for index in ids:
-        if _batch.data is None:
-            pixels = np.full((28, 28), 128, np.uint8)
-        else:
-            pixels = np.moveaxis(np.asarray(_batch.data.images[index]), 0, -1).squeeze()
-        picture = Image.fromarray(pixels)
-        picture.thumbnail((96, 96))
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG")
-        found.append("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode())
-    return found
 
 
 def _badges(batch: Batch, steps: dict[int, int], oracle: bool) -> dict[int, str]:

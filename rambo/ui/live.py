@@ -2,6 +2,7 @@
 
 import functools
 import time
+from typing import Any
 
 import streamlit as st
 
@@ -112,12 +113,13 @@ def _show_outcome(run: Run, known: Feed) -> None:
     summary = readers.summary(run)
     st.success(outcome.chosen(summary, known.unlabeled), icon=":material/check_circle:")
     found = outcome.accuracies(summary)
+    if found:
+        st.caption("Test accuracy of a fresh classifier on the labels at hand and those chosen by:")
     for column, (name, text, told) in zip(
         st.columns(max(len(found), 4)), stepper.scores(found), strict=False
     ):
-        column.metric(f"{name}: test accuracy", text, help=told)
-    for sentence in outcome.verdict(summary):
-        st.markdown(literal(sentence, 400))
+        column.metric(name, text, help=told)
+    st.markdown(literal(" ".join(outcome.verdict(summary)), 600))
     with st.container(horizontal=True):
         state.link("pages/batch.py", run.id, "See the chosen images")
         state.link("pages/compare.py", run.id, "Compare the strategies")
@@ -185,8 +187,8 @@ def _show_charts(run: Run, known: Feed, trial: int) -> None:
     for start in range(0, len(pairs), 2):
         for column, chart in zip(st.columns(2), pairs[start : start + 2], strict=False):
             with column:
-                _show_chart(run, known, chart, trial)
-    _show_chart(run, known, wide, trial)
+                _show_chart(run.id, config, known, chart, trial)
+    _show_chart(run.id, config, known, wide, trial)
     st.download_button(
         "Download figures as HTML",
         functools.partial(figures_page, known, config, run.id),
@@ -199,11 +201,11 @@ def _show_charts(run: Run, known: Feed, trial: int) -> None:
     )
 
 
-def _show_chart(run: Run, known: Feed, chart: Chart, trial: int) -> None:
+def _show_chart(run_id: str, config: dict[str, Any], known: Feed, chart: Chart, trial: int) -> None:
     """Draw one chart with its words, or say when it will be there."""
     with st.container(border=True, height="stretch"):
         st.markdown(f"**{literal(chart.title)}**")
-        missing = chart.missing(readers.config(run))
+        missing = chart.missing(config)
         draw, variant = chart.draw, ""
         linear = chart.name == "losses" and not st.session_state.get("log-losses", True)
         if linear:
@@ -212,22 +214,21 @@ def _show_chart(run: Run, known: Feed, chart: Chart, trial: int) -> None:
         if figure is None:
             st.html(stepper.empty(missing or chart.waits, _HEIGHT))
         else:
-            name = f"{run.id}-{chart.name}"
+            name = f"{run_id}-{chart.name}"
             plot(figure, key=f"chart-{chart.name}", alt=chart.alt, height=_HEIGHT, file_name=name)
         st.caption(literal(chart.caption, 600))
         if figure is not None and chart.name == "losses" and known.spans_widely(trial):
             st.toggle("Logarithmic scale", value=True, key="log-losses")
 
 
-def figures_page(known: Feed, config: dict[str, object], run_id: str) -> bytes:
+def figures_page(known: Feed, config: dict[str, Any], run_id: str) -> bytes:
     """Return all charts of all trials as one HTML file."""
     sections = []
-    trials = int(str(config["trials"]))
-    for trial in range(trials):
+    for trial in range(config["trials"]):
         for chart in CHARTS:
             figure = known.figure(chart, trial, chart.draw)
             if figure is not None and not chart.missing(config):
-                prefix = f"Trial {trial + 1}. " if trials > 1 else ""
+                prefix = f"Trial {trial + 1}. " if config["trials"] > 1 else ""
                 sections.append((prefix + chart.title, chart.caption, figure))
     return takeaway.page(f"RAMBO, run {run_id}", sections)
 

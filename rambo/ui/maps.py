@@ -24,6 +24,7 @@ Indices = NDArray[np.int64]
 
 _SIZES = {"labeled": 7, "unlabeled": 4, "validation": 5, "chosen": 10}
 _BINS = 20
+_LEGEND = {"x": 0, "xanchor": "left"}  # the chart's own buttons stand on the right
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,7 +121,7 @@ def embedding_map(
     layout: dict[str, Any] = {
         "xaxis": axes[0],
         "yaxis": axes[1],
-        "legend": {"itemsizing": "constant"},
+        "legend": _LEGEND | {"itemsizing": "constant"},
     }
     return EmbeddingMap(
         prepare_figure({"data": data, "layout": layout}), _told(groups, shown, kept + rest)
@@ -157,15 +158,14 @@ def class_balance(
     ]
     layout: dict[str, Any] = {
         "barmode": "group",
+        "legend": _LEGEND,
         "xaxis": {"title": {"text": "class that f guesses"}} | ticks,
         "yaxis": {"title": {"text": "share of the images"}, "tickformat": ".0%"},
     }
     return prepare_figure({"data": data, "layout": layout})
 
 
-def margin_histogram(
-    parts: Mapping[str, tuple[NDArray[np.floating[Any]], str]],
-) -> PreparedFigure:
+def margin_histogram(parts: Mapping[str, tuple[NDArray[Any], str]]) -> PreparedFigure:
     """Return how margins spread, as shares of each part, in 20 equal bins from 0 to 1.
 
     Args:
@@ -190,6 +190,7 @@ def margin_histogram(
         data.append(trace)
     layout: dict[str, Any] = {
         "barmode": "group",
+        "legend": _LEGEND,
         "bargap": 0.08,
         "xaxis": {"title": {"text": "margin (small = f hesitates)"}, "range": [0, 1]},
         "yaxis": {"title": {"text": "share of the images"}, "tickformat": ".0%"},
@@ -205,11 +206,8 @@ def candidate_strip(
     if chosen in others:
         others.remove(chosen)
     look = {"symbol": "line-ns-open", "size": 18, "color": theme.GREY, "line": {"width": 2}}
-    star = {
-        "symbol": theme.POOL_SYMBOLS["chosen"],
-        "size": 14,
-        "color": theme.POOL_COLOURS["chosen"],
-    }
+    star = {"symbol": theme.POOL_SYMBOLS["chosen"], "size": 14}
+    star |= {"color": theme.POOL_COLOURS["chosen"]}
     hover = "u_hat %{x:.3f}<extra></extra>"
     data = [
         {"name": "other candidates", "x": others, "y": [0] * len(others), "marker": look},
@@ -222,6 +220,7 @@ def candidate_strip(
     layout: dict[str, Any] = {
         "xaxis": {"title": {"text": "u_hat of S_j with the candidate (only differences count)"}},
         "yaxis": {"visible": False, "fixedrange": True, "range": [-1, 1]},
+        "legend": _LEGEND,
     }
     return prepare_figure({"data": [base | trace for trace in data], "layout": layout})
 

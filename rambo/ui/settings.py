@@ -1,11 +1,9 @@
-"""Settings as the form holds them, by dotted path: checked, explained, written as a command, read from a file.
+"""Settings as the form holds them, by dotted path: checked and explained.
 
 Draws nothing and keeps nothing, so that every bad value can be tried without a browser.
 """
 
-import json
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,14 +12,12 @@ import pydantic
 
 from rambo import checks, presets
 from rambo import config as configs
-from rambo.config import Config
+from rambo.config import STRATEGY_NAMES, Config
 from rambo.datasets.prepared import POOL, VALIDATION, Prepared
 from rambo.errors import ConfigError, RamboError
 from rambo.ui import fields
 
 Values = dict[str, Any]
-FILE_BYTES = 64_000
-_DEPTH = 6  # the tree itself is four deep
 
 
 @dataclass(frozen=True)
@@ -225,7 +221,10 @@ def _own(data: Prepared) -> int:
 def idle(values: Values, data: Prepared | None) -> set[str]:
     """Return the paths that change nothing while the other values stand as they do."""
     model = "rambo.utility_model."
-    strategies = set(values.get("strategies") or [])
+    given = values.get("strategies")
+    strategies = (
+        {name for name in given if name in STRATEGY_NAMES} if isinstance(given, list) else set()
+    )
     learns, moves = "rambo" in strategies, values.get(f"{model}transport")
     unused = {
         "rambo.": not learns,
@@ -245,63 +244,3 @@ def idle(values: Values, data: Prepared | None) -> set[str]:
 def _times(number: int, noun: str) -> str:
     """Return a number with its noun."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def command(config: Config) -> str:
-    """Return the command line that runs the same config, from the preset that is nearest to it."""
-    values = of(config)
-    nearest: tuple[list[str], list[str]] | None = None
-    for name in presets.PRESETS:
-        try:
-            base = preset(name, config.dataset.name)
-        except ConfigError:
-            continue
-        words = ["python", "-m", "rambo", "run", "--preset", name]
-        if config.dataset.name != preset(name)["dataset.name"]:
-            words.append(f"--dataset={config.dataset.name}")
-        differing = changed(values, base)
-        if nearest is None or len(differing) < len(nearest[1]):
-            nearest = words, differing
-    assert nearest is not None  # demo takes any dataset
-    words, differing = nearest
-    for path in differing:
-        value = values[path]  # a word needs no quotes: what is not JSON is taken as text
-        words += ["--set", f"{path}={value if isinstance(value, str) else json.dumps(value)}"]
-    return shlex.join(words)
-
-
-def to_file(values: Values) -> str:
-    """Return the settings as the text of a file that `read_file` takes."""
-    return json.dumps(nest(values), indent=2) + "\n"
-
-
-def read_file(content: bytes) -> Values:
-    """Return the settings of an uploaded file; fields it leaves out take their defaults.
-
-    Raises:
-        ConfigError: it is no settings file; the message says why.
-    """
-    if len(content) > FILE_BYTES:
-        raise ConfigError(
-            f"the file has over {FILE_BYTES:,} bytes; a settings file has a few thousand"
-        )
-    try:
-        given = json.loads(content.decode("utf-8-sig"))
-        json.dumps(given, ensure_ascii=False).encode()  # half a surrogate pair ends here
-    except (ValueError, RecursionError):
-        raise ConfigError("the file is not JSON; download the settings here to see one") from None
-    if not isinstance(given, dict):
-        raise ConfigError(
-            "the file holds no group of settings; download the settings here to see one"
-        )
-    if _deeper(given, _DEPTH):
-        raise ConfigError(f"the file is nested over {_DEPTH} deep; settings are not")
-    return of(configs.build(given))
-
-
-def _deeper(node: Any, levels: int) -> bool:
-    """Return whether something is nested deeper than so many levels."""
-    if not isinstance(node, dict | list):
-        return False
-    parts = node.values() if isinstance(node, dict) else node
-    return levels == 0 or any(_deeper(part, levels - 1) for part in parts)

@@ -152,7 +152,7 @@ class Tracker:
         full = place is not None and all(place.shares.get(part, 0.0) >= 1 for part in parts)
         if here < self._at or full or (place is not None and place.finished):
             seconds = place.seconds.get(stage) if place else None
-            return Cell("done", "" if seconds is None else duration(seconds))
+            return Cell("done", "" if seconds is None else _short(seconds))
         if place is not None and place.stage == "classifier" and stage == "acquisition":
             return Cell("now", "trains f first")
         if place is None or place.stage != stage:
@@ -269,3 +269,8 @@ def _before(parts: dict[str, float], stage: str) -> list[str]:
     """Return the stages before one of them."""
     names = list(parts)
     return names[: names.index(stage)] if stage in names else []
+
+
+def _short(seconds: float) -> str:
+    """Return a duration that fits a narrow cell."""
+    return "< 1 s" if seconds < 1 else duration(seconds)

@@ -8,7 +8,12 @@ from rambo.ui.stages import Cell
 from rambo.ui.text import count
 from rambo.ui.theme import GREEN, STAGE_WORDS, STAGES, STRATEGY_HELP, STRATEGY_WORDS
 
-_SIGNS = {"done": ("✓", GREEN), "now": ("▶", "currentColor"), "waiting": ("○", "currentColor"), "none": ("·", "currentColor")}
+_SIGNS = {
+    "done": ("✓", GREEN),
+    "now": ("▶", "currentColor"),
+    "waiting": ("○", "currentColor"),
+    "none": ("·", "currentColor"),
+}
 _SPOKEN = {"done": "done", "now": "going on", "waiting": "waiting", "none": "not part of this"}
 _STYLE = """
 <style>

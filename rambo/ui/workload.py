@@ -1,6 +1,7 @@
 """The work a run plans: its stages in order with expected seconds, of which only the ratios matter."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from rambo import costs
 from rambo.config import Config
@@ -54,27 +55,18 @@ def plan(config: Config, sizes: DataSizes, jobs: int) -> Plan:
     per_pass = _GUESS.seconds_per_pass / whole.trials
     warm, learned = whole.offline_passes * per_pass, whole.pretraining_passes * per_pass
     trained = max(seconds["pretraining"] - learned, 0.0)
+    learning = {
+        "offline": max(seconds["offline"] - warm, _BRIEF),
+        "warm start": warm,
+        "pretraining": seconds["pretraining"],
+        "acquisition": max(seconds["acquisition"], _BRIEF),
+    }
+    shared = {"evaluation": max(seconds["evaluation"], _BRIEF)}
     pieces: dict[Where, dict[str, float]] = {}
     for trial in range(config.trials):
-        unpaid = True  # f on S_0 is trained by the first who asks for it
-        for name in config.strategies:
-            parts = {"acquisition": _BRIEF}
-            if name == "rambo":
-                parts = {
-                    "offline": max(seconds["offline"] - warm, _BRIEF),
-                    "warm start": warm,
-                    "pretraining": seconds["pretraining"],
-                    "acquisition": max(seconds["acquisition"], _BRIEF),
-                }
-            elif name != "random":
-                last = trained / (whole.slices + 1)
-                parts = {"classifier": last if unpaid else _BRIEF, **parts}
-            unpaid = unpaid and name == "random"
-            pieces[trial, name] = parts
-        pieces[trial, None] = {
-            "classifier": trained if unpaid else 0.0,
-            "evaluation": max(seconds["evaluation"], _BRIEF),
-        }
+        parts = _parts(config.strategies, learning, trained / (whole.slices + 1))
+        pieces |= {(trial, name): part for name, part in parts.items()}
+        pieces[trial, None] = pieces[trial, None] | shared
     per_trial = whole.per_trial
     return Plan(
         trials=config.trials,
@@ -89,3 +81,27 @@ def plan(config: Config, sizes: DataSizes, jobs: int) -> Plan:
         refits=config.rambo.utility_model.bilevel.enabled
         and config.rambo.utility_model.bilevel.refit,
     )
+
+
+def _parts(
+    strategies: Sequence[str], learning: dict[str, float], labeled: float
+) -> dict[str | None, dict[str, float]]:
+    """Return the pieces of every strategy of a trial, and of what they share.
+
+    Args:
+        strategies: in their order.
+        learning: the pieces of `rambo`.
+        labeled: seconds of training f on S_0; the first who asks for it pays.
+    """
+    parts: dict[str | None, dict[str, float]] = {}
+    paid = False
+    for name in strategies:
+        if name == "rambo":
+            parts[name], paid = learning, True
+        elif name == "random":
+            parts[name] = {"acquisition": _BRIEF}
+        else:
+            parts[name] = {"classifier": _BRIEF if paid else labeled, "acquisition": _BRIEF}
+            paid = True
+    parts[None] = {"classifier": 0.0 if paid else labeled}
+    return parts

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 import zipfile
 from pathlib import Path
 
@@ -86,9 +87,7 @@ def test_the_shipped_images_are_there_at_once(home: Path) -> None:
     assert "7,800" in text
     assert [b.label for b in app.button if b.proto.type == "primary"] == ["Use this dataset"]
     sent = component(app)
-    assert [row["label"] for row in sent["rows"]] == list(
-        catalog.CATALOG["mnist" and library.SHIPPED].classes
-    )
+    assert [row["label"] for row in sent["rows"]] == list(catalog.CATALOG[library.SHIPPED].classes)
     data = library.open_named(library.SHIPPED)
     assert data is not None
     for label, row in enumerate(sent["rows"]):
@@ -170,7 +169,7 @@ def test_a_dataset_that_is_not_here_says_how_to_get_it(home: Path, offline: list
     text = shown(app)
     assert "not ready on this machine yet" in text
     assert "about 170 MB, needs the internet" in text
-    assert "`data_batch_0`" in text
+    assert "`data_batch_1`" in text
     assert "`RAMBO_DATA`" in text
     (button,) = [button for button in app.button if button.label == "Get it"]
     button.click().run()
@@ -293,7 +292,6 @@ def test_a_typed_path_is_read_on_demand(home: Path, offline: list[str]) -> None:
     app.run()
     assert_calm(app)
     assert "60 to choose from, 30 test" in shown(app)
-    assert "This dataset names no validation images" in shown(app) or app.warning
 
 
 def test_the_size_of_a_validation_set_that_is_drawn_can_be_tried(home: Path) -> None:
@@ -310,12 +308,21 @@ def test_the_size_of_a_validation_set_that_is_drawn_can_be_tried(home: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "typed", ["nothing.npz", "../../etc/passwd", "a" * 5000, "x\x00y.npz", HOSTILE[0], "~nobody/x"]
+    "typed",
+    [
+        "nothing.npz",
+        "../../etc/passwd",
+        "a" * 5000,
+        "x\x00y.npz",
+        HOSTILE[0],
+        "~nobody/x",
+        "/proc/self/mem",
+    ],
 )
 def test_a_path_to_nothing_says_so(typed: str, home: Path, offline: list[str]) -> None:
     app = open_page(PAGE, dataset=typed)
     assert_calm(app)
-    assert "There is no file" in app.warning[0].value or "has not been read" in shown(app)
+    assert "There is no .npz file" in unescaped(app.warning[0].value)
     assert "![](" not in app.warning[0].value
     assert offline == []
 
@@ -328,10 +335,10 @@ def test_no_path_yet_says_what_to_do(home: Path) -> None:
 
 def test_an_upload_is_kept_whole_under_its_content(home: Path) -> None:
     data = strange(home).read_bytes()
-    first = data_view.keep_upload(io.BytesIO(data), "../../My <b>Pets</b>!.npz", home)
-    again = data_view.keep_upload(io.BytesIO(data), "../../My <b>Pets</b>!.npz", home)
+    first = data_view.keep_upload(io.BytesIO(data), "../../<b>Pets (2).npz", home)
+    again = data_view.keep_upload(io.BytesIO(data), "../../<b>Pets (2).npz", home)
     assert first == again
-    assert first.name == "b-npz.npz" or first.name.endswith(".npz")
+    assert first.name == "b-pets-2.npz"
     assert first.parent.parent == home / "uploads"
     assert first.read_bytes() == data
     assert [path for path in (home / "uploads").rglob("*") if path.is_file()] == [first]
@@ -401,7 +408,7 @@ def test_a_hostile_file_is_refused_with_the_reason(
     path = data_view.keep_upload(io.BytesIO(data), "bad.npz", home)
     with pytest.raises(DataError, match=reason) as refused:
         catalog.prepare(str(path), home)
-    assert not list((home / "datasets").glob("[0-9a-f]*")) if (home / "datasets").exists() else True
+    assert not list(home.glob("datasets/*"))
     library._preparations()._failed[str(path)] = str(refused.value)
     app = open_page(PAGE, dataset=str(path))
     assert_calm(app)
@@ -412,9 +419,10 @@ def test_a_hostile_file_is_refused_with_the_reason(
 def test_a_real_child_refuses_and_the_page_tells_it(home: Path) -> None:
     path = data_view.keep_upload(io.BytesIO(HOSTILE_FILES["pickled objects"][0]), "bad.npz", home)
     assert library.ensure(str(path)) is None
-    for thread in __import__("threading").enumerate():
-        if thread.name.endswith("(_wait)"):
-            thread.join(90)
+    limit = time.monotonic() + 90
+    while library.standing(str(path)).state == "preparing":
+        assert time.monotonic() < limit
+        time.sleep(0.2)
     app = open_page(PAGE, dataset=str(path))
     assert_calm(app)
     assert "save images as uint8" in unescaped(app.error[0].value)

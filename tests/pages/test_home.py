@@ -151,7 +151,9 @@ def test_a_finished_run_shows_its_test_accuracy_and_leads_to_its_choice(done: Ru
     assert len(found) == 2
     shown = rows(app)
     assert f"{100 * sum(found) / 2:.1f} %" in shown
-    assert "of RAMBO, mean of 2 trials" in shown
+    assert "test accuracy of RAMBO, 2 trials" in shown
+    assert "±" in shown
+    assert all(rival in shown for rival in ("Filter only ", "Margin ", "Random "))
     assert "k = 24, B = 12, 2 trials" in shown
     assert "RAMBO, Filter only, Margin, Random" in shown
     assert links(app, done) == ["See what it chose"]

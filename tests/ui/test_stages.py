@@ -1,13 +1,10 @@
 """Progress, ETA, stepper and sentences, on the real events of tiny runs and on every prefix of them."""
 
 import itertools
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pages"))
 from page_helpers import make_done, page_config
 
 from rambo import config as configs
@@ -47,7 +44,12 @@ def test_every_prefix_moves_forward_and_ends_at_all(real: tuple[Record, list[Rec
             assert list(cells) == settings["strategies"]
             assert all(len(row) == 4 for row in cells.values())
     assert tracker.progress == pytest.approx(1)
-    assert {cell.state for trial in (0, 1) for row in tracker.cells(trial).values() for cell in row.values()} == {
+    assert {
+        cell.state
+        for trial in (0, 1)
+        for row in tracker.cells(trial).values()
+        for cell in row.values()
+    } == {
         "done",
         "none",
     }
@@ -119,7 +121,9 @@ def test_a_steady_run_is_foretold(real: tuple[Record, list[Record]]) -> None:
     for event in events:
         probe.feed([event])
         clock.append(1000 + 200 * probe.progress)
-    steady = [event | {"time": time, "cached": False} for event, time in zip(events, clock, strict=True)]
+    steady = [
+        event | {"time": time, "cached": False} for event, time in zip(events, clock, strict=True)
+    ]
     tracker = tracker_of(settings)
     for event in steady:
         tracker.feed([event])

@@ -1,0 +1,72 @@
+"""The chosen images as rows of a table, each with its thumbnail."""
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from rambo.ui.batch_data import Batch
+
+Indices = NDArray[np.int64]
+
+
+def columns() -> dict[str, Any]:
+    """Return how the columns are drawn, narrow enough for half a page."""
+    return {
+        "thumbnail": st.column_config.ImageColumn("", width=40),
+        "order": st.column_config.NumberColumn("#", width=30, help="1 was chosen first"),
+        "image": st.column_config.NumberColumn(width=55, format="%d", help="Row in the dataset"),
+        "margin": st.column_config.ProgressColumn(
+            width=100, min_value=0, max_value=1, format="%.3f", help="Small: f hesitates"
+        ),
+        "step": st.column_config.NumberColumn(width=40),
+        "u_hat": st.column_config.NumberColumn(
+            width=55, format="%.2f", help="Of S_j with the batch of its step"
+        ),
+    }
+
+
+def table_of(batch: Batch, page: Indices, oracle: bool) -> pd.DataFrame:
+    """Return the table of some chosen images, with thumbnails."""
+    at = [batch.at(int(index)) or 0 for index in page]
+    columns: dict[str, Any] = {
+        "thumbnail": thumbnails(batch, page),
+        "order": np.array(at, np.int64) + 1,
+        "image": page,
+        "guess": [batch.class_name(int(guess)) for guess in batch.guesses[at]],
+        "margin": batch.margins[at],
+        "step": batch.steps[at],
+    }
+    if np.isfinite(batch.utilities).any():
+        columns["u_hat"] = batch.utilities[at]
+    labels = batch.labels(page.tolist()) if oracle else None
+    if labels is not None:
+        columns["oracle"] = labels
+    return pd.DataFrame(columns)
+
+
+def thumbnails(batch: Batch, page: Indices) -> list[str]:
+    """Return each image as a data address."""
+    known = batch.data.fingerprint if batch.data is not None else ""
+    return list(_thumbnails(known, tuple(page.tolist()), _batch=batch))
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _thumbnails(fingerprint: str, ids: tuple[int, ...], *, _batch: Batch) -> list[str]:
+    found = []
+    for index in ids:
+        if _batch.data is None:
+            pixels = np.full((28, 28), 128, np.uint8)
+        else:
+            pixels = np.moveaxis(np.asarray(_batch.data.images[index]), 0, -1).squeeze()
+        picture = Image.fromarray(pixels)
+        picture.thumbnail((96, 96))
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG")
+        found.append("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode())
+    return found

@@ -1,0 +1,75 @@
+"""Settings on their way elsewhere and back: as a command line, and as a file that strangers may have made."""
+
+import json
+import shlex
+from typing import Any
+
+from rambo import config as configs
+from rambo import presets
+from rambo.config import Config
+from rambo.errors import ConfigError
+from rambo.ui import settings
+from rambo.ui.settings import Values
+
+FILE_BYTES = 64_000
+_DEPTH = 6  # the tree itself is four deep
+
+
+def command(config: Config) -> str:
+    """Return the command line that runs the same config, from the preset that is nearest to it."""
+    values = settings.of(config)
+    nearest: tuple[list[str], list[str]] | None = None
+    for name in presets.PRESETS:
+        try:
+            base = settings.preset(name, config.dataset.name)
+        except ConfigError:
+            continue
+        words = ["python", "-m", "rambo", "run", "--preset", name]
+        if config.dataset.name != settings.preset(name)["dataset.name"]:
+            words.append(f"--dataset={config.dataset.name}")
+        differing = settings.changed(values, base)
+        if nearest is None or len(differing) < len(nearest[1]):
+            nearest = words, differing
+    assert nearest is not None  # demo takes any dataset
+    words, differing = nearest
+    for path in differing:
+        value = values[path]  # a word needs no quotes: what is not JSON is taken as text
+        words += ["--set", f"{path}={value if isinstance(value, str) else json.dumps(value)}"]
+    return shlex.join(words)
+
+
+def to_file(values: Values) -> str:
+    """Return the settings as the text of a file that `read_file` takes."""
+    return json.dumps(settings.nest(values), indent=2) + "\n"
+
+
+def read_file(content: bytes) -> Values:
+    """Return the settings of an uploaded file; fields it leaves out take their defaults.
+
+    Raises:
+        ConfigError: it is no settings file; the message says why.
+    """
+    if len(content) > FILE_BYTES:
+        raise ConfigError(
+            f"the file has over {FILE_BYTES:,} bytes; a settings file has a few thousand"
+        )
+    try:
+        given = json.loads(content.decode("utf-8-sig"))
+        json.dumps(given, ensure_ascii=False).encode()  # half a surrogate pair ends here
+    except (ValueError, RecursionError):
+        raise ConfigError("the file is not JSON; download the settings here to see one") from None
+    if not isinstance(given, dict):
+        raise ConfigError(
+            "the file holds no group of settings; download the settings here to see one"
+        )
+    if _deeper(given, _DEPTH):
+        raise ConfigError(f"the file is nested over {_DEPTH} deep; settings are not")
+    return settings.of(configs.build(given))
+
+
+def _deeper(node: Any, levels: int) -> bool:
+    """Return whether something is nested deeper than so many levels."""
+    if not isinstance(node, dict | list):
+        return False
+    parts = node.values() if isinstance(node, dict) else node
+    return levels == 0 or any(_deeper(part, levels - 1) for part in parts)

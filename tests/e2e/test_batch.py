@@ -1,0 +1,191 @@
+"""The page Batch as a person uses it: replay, lasso, swap, detail, download."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import page_helpers
+import pytest
+
+from rambo.store import Run, Workspace
+
+from .conftest import ROOT, running
+from .test_components import charts_drawn, drag_lasso
+
+SETTINGS = {"budget": 24, "acquisition": {"batch_size": 4, "filter_size": 20}}
+ALLOWED = "404"  # Streamlit asks /batch/_stcore/... first on a page of its own
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    root = tmp_path_factory.mktemp("e2e-batch") / "runs"
+    return page_helpers.make_done(root, **SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def address(finished: Run) -> Iterator[str]:
+    home = finished.folder.parent
+    with running(ROOT / "app.py", home) as url:
+        yield f"{url}/batch?run={finished.id}"
+
+
+@pytest.fixture
+def opened(page, address: str):
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    page.goto(address)
+    page.wait_for_selector(".box[data-digest] .cell")
+    yield page
+    assert page.off_origin == []
+    assert [text for text in page.console_errors if ALLOWED not in text] == []
+
+
+def shown(finished: Run) -> dict:
+    """Return what `show --json` says of RAMBO's choice."""
+    command = [sys.executable, "-m", "rambo", "show", finished.id, "--json"]
+    environment = {"RAMBO_HOME": str(finished.folder.parent), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    results = json.loads(done.stdout)["results"]
+    return next(result for result in results if result["strategy"] == "rambo")
+
+
+def cells(page, nth: int = 0) -> list[int]:
+    """Return the images of the nth gallery, in the order they are drawn."""
+    return page.evaluate(
+        """(nth) => {
+          const roots = [...document.querySelectorAll('*')].map((node) => node.shadowRoot).filter(Boolean);
+          const grids = roots.map((root) => root.querySelector('.grid[aria-label]')).filter(Boolean);
+          return [...(grids[nth]?.querySelectorAll('.cell') ?? [])].map((cell) => Number(cell.dataset.id));
+        }""",
+        nth,
+    )
+
+
+def wait_cells(page, wanted: list[int], nth: int = 0, seconds: float = 10) -> float:
+    """Wait until a gallery shows these images; return the seconds it took."""
+    began = time.perf_counter()
+    while cells(page, nth) != wanted:
+        assert time.perf_counter() - began < seconds, (cells(page, nth), wanted)
+        page.wait_for_timeout(20)
+    return time.perf_counter() - began
+
+
+def test_the_gallery_is_the_order_of_choice_and_the_slider_replays_it(
+    opened, finished: Run
+) -> None:
+    told = shown(finished)
+    wait_cells(opened, told["selected"])
+    slider = opened.get_by_role("slider").first
+    slider.focus()
+    for _ in range(3):
+        slider.press("ArrowLeft")
+    first = [i for i, step in zip(told["selected"], told["steps"], strict=True) if step <= 2]
+    wait_cells(opened, first)
+    assert re.search(r"[?&]step=2\b", opened.url)
+    assert finished.id in opened.url
+    opened.reload()
+    opened.wait_for_selector(".box[data-digest] .cell")
+    wait_cells(opened, first)
+
+
+def test_a_lasso_by_mouse_filters_the_gallery(opened, finished: Run) -> None:
+    charts_drawn(opened, 1)
+    told = shown(finished)
+    wait_cells(opened, told["selected"])
+    atlas = finished.load_arrays("trial-0/atlas")
+    across = np.sort(atlas["map"][:, 0])[40:-40]
+    widest = np.diff(across).argmax()
+    middle = float(across[widest] + across[widest + 1]) / 2  # no point lies near the line
+    (left, _), (low, high) = opened.evaluate(
+        """() => {
+          const {xaxis, yaxis} = document.querySelector('.rambo-plot .js-plotly-plot')._fullLayout;
+          return [xaxis.range, yaxis.range].map(([a, b]) => [a + 0.005 * (b - a), b - 0.005 * (b - a)]);
+        }"""
+    )
+    drag_lasso(opened, [(left, low), (left, high), (middle, high), (middle, low)])
+    text = opened.locator("p", has_text="Inside the lasso:").inner_text()
+    count = int(re.search(r"(\d+) chosen", text)[1])
+    within = set(atlas["indices"][atlas["map"][:, 0] < middle].tolist())
+    inside = [index for index in told["selected"] if index in within]
+    assert count == len(inside)
+    wait_cells(opened, inside or told["selected"])
+    opened.get_by_role("button", name="Clear selection").click()
+    wait_cells(opened, told["selected"])
+
+
+def test_a_selected_image_is_ringed_without_a_new_chart(opened) -> None:
+    charts_drawn(opened, 1)
+    opened.evaluate("window.chart = document.querySelector('.rambo-plot .js-plotly-plot')")
+    opened.locator(".cell").nth(2).click()
+    opened.wait_for_function("window.chart.data.at(-1).x.length === 1")
+    assert opened.evaluate("window.chart.isConnected")
+    opened.get_by_text("1 selected").wait_for()
+
+
+def test_enter_opens_an_image_and_escape_closes_it(opened, finished: Run) -> None:
+    index = shown(finished)["selected"][0]
+    opened.locator(".cell").first.focus()
+    opened.keyboard.press("Enter")
+    dialog = opened.get_by_role("dialog")
+    dialog.get_by_text(f"Image {index}", exact=True).wait_for()
+    dialog.get_by_text("Nearest labeled images").wait_for()
+    dialog.get_by_role("button", name="Next").click()
+    dialog.get_by_text(f"Image {shown(finished)['selected'][1]}", exact=True).wait_for()
+    opened.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
+
+
+def metric(page, label: str) -> str:
+    box = page.get_by_test_id("stMetric").filter(has_text=label)
+    return box.get_by_test_id("stMetricValue").inner_text()
+
+
+def test_swapping_an_image_moves_u_hat_and_undo_brings_it_back(opened, finished: Run) -> None:
+    first = [
+        i
+        for i, step in zip(*(shown(finished)[name] for name in ("selected", "steps")), strict=True)
+        if step == 0
+    ]
+    opened.get_by_role("tab", name="What if").click()
+    wait_cells(opened, first)
+    before = metric(opened, "u_hat of your batch")
+    offered = cells(opened, 1)
+    opened.locator(".cell").nth(1).click()
+    button = opened.get_by_role("button", name="Swap 1 for the next by margin")
+    button.click()
+    wait_cells(opened, [first[0], offered[0], *first[2:]])
+    after = metric(opened, "u_hat of your batch")
+    assert after != before
+    from rambo import whatif
+
+    told = whatif.load(finished, 0).step_utility(0, [first[0], offered[0], *first[2:]])
+    assert float(after) == pytest.approx(told, abs=6e-4)
+    opened.get_by_role("button", name="Undo").click()
+    wait_cells(opened, first)
+    assert metric(opened, "u_hat of your batch") == before
+
+
+def test_the_download_is_the_choice_of_the_command_line(opened, finished: Run) -> None:
+    opened.get_by_role("tab", name="Export").click()
+    with opened.expect_download() as waiting:
+        opened.get_by_role("button", name="Download 24 images").click()
+    path = Path(waiting.value.path())
+    assert waiting.value.suggested_filename == f"{finished.id}-rambo-seed0.zip"
+    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
+        lines = archive.read("manifest.jsonl").decode().splitlines()
+    told = shown(finished)
+    assert [json.loads(line)["dataset_index"] for line in lines] == told["selected"]
+    assert [json.loads(line)["step"] for line in lines] == told["steps"]
+    with opened.expect_download() as waiting:
+        opened.get_by_role("button", name="Figures as HTML").click()
+    page = Path(waiting.value.path()).read_text()
+    assert page.startswith("<!doctype html>")
+    assert Workspace(finished.folder.parent).find(finished.id).status == "done"

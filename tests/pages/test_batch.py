@@ -1,0 +1,509 @@
+"""The page Batch in every state, and what it shows against the run's own record."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import page_helpers
+import pytest
+from page_helpers import assert_calm, make_failed, make_queued, open_page, unescaped, words
+from streamlit.testing.v1 import AppTest
+
+from rambo import export, whatif
+from rambo.datasets import prepared
+from rambo.store import Run, Workspace
+from rambo.ui import batch_data, batch_table, exports, images_view, map_view, what_if
+from rambo.ui.images_view import View, arrange
+
+PAGE = "pages/batch.py"
+
+
+@pytest.fixture
+def copied(done_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A copy of the finished run that a test may break."""
+    root = page_helpers.copy_of(done_run.folder.parent, tmp_path / "copy")
+    monkeypatch.setenv("RAMBO_HOME", str(root))
+    return Workspace(root).find(done_run.id)
+
+
+def batch_of(run: Run, strategy: str = "rambo", trial: int = 0) -> batch_data.Batch:
+    batch = batch_data.load(run, trial, strategy)
+    assert batch is not None
+    return batch
+
+
+def components(app: AppTest) -> list[dict[str, Any]]:
+    """Return the payloads of our own components on the page."""
+    return [
+        json.loads(node.proto.json)
+        for node in app.get("bidi_component")
+        if node.proto.WhichOneof("data") == "json"
+    ]
+
+
+def thumbnails(app: AppTest) -> list[int]:
+    """Return the images of the first gallery, in its order."""
+    return next(part for part in components(app) if part.get("kind") == "grid")["cells"]["ids"]
+
+
+def view_of(app: AppTest, name: str) -> AppTest:
+    """Open a tab."""
+    app.session_state["view"] = name
+    app.run()
+    assert_calm(app)
+    return app
+
+
+# States
+
+
+def test_no_run_says_what_to_do(home: Path) -> None:
+    app = open_page(PAGE)
+    assert_calm(app)
+    assert "Start the demo" in words(app)
+
+
+def test_a_queued_run_has_chosen_nothing_yet(home: Path) -> None:
+    run = make_queued(home)
+    app = open_page(PAGE, run.id)
+    assert_calm(app)
+    assert "chosen nothing yet" in words(app)
+    assert [link for link in app.main.get("page_link") if "train" in link.proto.page]
+
+
+def test_a_failed_run_names_its_reason_and_the_way_out(home: Path) -> None:
+    app = open_page(PAGE, make_failed(home).id)
+    assert_calm(app)
+    shown = unescaped(words(app))
+    assert "the loss is not finite" in shown
+    assert "Resume it on Train" in shown
+
+
+def test_while_it_chooses_the_picks_so_far_are_shown(copied: Run) -> None:
+    chosen = batch_of(copied).indices.tolist()
+    (copied.folder / "artifacts/trial-0/rambo/selection.parquet").unlink()
+    copied.set_status("running")
+    with copied.lock():
+        app = open_page(PAGE, copied.id)
+        assert_calm(app)
+        assert "is choosing: 12 of 12" in words(app)
+        assert thumbnails(app) == chosen
+        assert "Ready in this trial: Filter only, Margin, Random" in words(app)
+
+
+def test_a_finished_run_says_what_was_chosen(done: Run) -> None:
+    app = open_page(PAGE, done.id)
+    assert_calm(app)
+    assert "**RAMBO** chose **12 images** of 76 unlabeled ones in 3 greedy steps" in words(app)
+    assert thumbnails(app) == batch_of(done).indices.tolist()
+
+
+@pytest.mark.parametrize("strategy", page_helpers.STRATEGIES)
+@pytest.mark.parametrize("trial", [0, 1])
+def test_an_address_restores_strategy_and_trial(done: Run, strategy: str, trial: int) -> None:
+    app = open_page(PAGE, done.id, strategy=strategy, trial=str(trial))
+    assert_calm(app)
+    assert thumbnails(app) == batch_of(done, strategy, trial).indices.tolist()
+
+
+@pytest.mark.parametrize("typed", ["nope", "<script>", "-1", "9" * 400, "\x00"])
+def test_a_filter_nobody_could_set_is_ignored(done: Run, typed: str) -> None:
+    filters = dict.fromkeys(("strategy", "trial", "step", "sort", "view", "as"), typed)
+    app = open_page(PAGE, done.id, **filters)
+    assert_calm(app)
+    assert thumbnails(app) == batch_of(done).indices.tolist()
+
+
+def test_picking_a_strategy_writes_it_into_the_address_and_keeps_the_run(done: Run) -> None:
+    app = open_page(PAGE, done.id)
+    app.button_group(key=f"strategy-{done.id}").select("margin").run()
+    assert_calm(app)
+    assert app.query_params["strategy"] in ("margin", ["margin"])
+    assert done.id in app.query_params["run"]
+    assert thumbnails(app) == batch_of(done, "margin").indices.tolist()
+
+
+@pytest.mark.parametrize("name", ["Images", "Steps", "What if", "Balance", "Export"])
+@pytest.mark.parametrize("lost", ["atlas", "dataset", "u_hat", "served", "nothing"])
+def test_every_tab_is_calm_whatever_is_lost(copied: Run, name: str, lost: str) -> None:
+    if lost == "atlas":
+        (copied.folder / "artifacts/trial-0/atlas.safetensors").unlink()
+    elif lost == "dataset":
+        shutil.rmtree(copied.folder.parent / "datasets")
+    elif lost in ("u_hat", "served"):
+        (copied.folder / f"artifacts/trial-0/rambo/{lost}.safetensors").write_bytes(b"x" * 99)
+    app = open_page(PAGE, copied.id)
+    view_of(app, name)
+    if lost in ("atlas", "dataset"):
+        assert app.warning
+        assert thumbnails(view_of(app, "Images")) == batch_of(copied).indices.tolist()
+
+
+def test_a_damaged_choice_is_told_with_the_way_out(copied: Run) -> None:
+    (copied.folder / "artifacts/trial-0/rambo/selection.parquet").write_bytes(b"no table" * 50)
+    app = open_page(PAGE, copied.id)
+    assert_calm(app)
+    assert "resume" in app.error[0].value
+
+
+# Gallery: order and filter
+
+
+def reference(batch: batch_data.Batch, view: View) -> list[int]:
+    """Return what a view shows, in plain Python."""
+    rows = list(zip(batch.indices, batch.steps, batch.margins, batch.guesses, strict=True))
+    kept = [
+        row
+        for row in rows
+        if (row[1] == view.up_to if view.only else row[1] <= view.up_to)
+        and (not view.guesses or row[3] in view.guesses)
+        and (view.margins == (0, 1) or view.margins[0] <= row[2] <= view.margins[1])
+        and (view.inside is None or row[0] in view.inside)
+    ]
+    keys = {"margin": 2, "class guess": 3, "step": 1}
+    if view.sort in keys:
+        kept.sort(key=lambda row: row[keys[view.sort]])
+    return [int(row[0]) for row in kept]
+
+
+@pytest.mark.parametrize("strategy", page_helpers.STRATEGIES)
+@pytest.mark.parametrize("sort", images_view.SORTS)
+def test_order_and_filters_are_those_of_plain_python(done: Run, strategy: str, sort: str) -> None:
+    batch = batch_of(done, strategy)
+    middle = float(np.median(batch.margins))
+    for up_to in (0, 1, 2):
+        for view in (
+            View(up_to, sort=sort),
+            View(up_to, only=True, sort=sort),
+            View(up_to, sort=sort, guesses=(int(batch.guesses[0]),)),
+            View(up_to, sort=sort, margins=(0.0, middle)),
+            View(up_to, sort=sort, inside=frozenset(batch.indices[::2].tolist())),
+        ):
+            assert arrange(batch, view).tolist() == reference(batch, view)
+
+
+def test_slider_sort_and_filter_move_the_thumbnails(done: Run) -> None:
+    batch = batch_of(done)
+    app = open_page(PAGE, done.id, step="1")
+    assert thumbnails(app) == reference(batch, View(1))
+    app.selectbox(key="sort").select("margin").run()
+    assert thumbnails(app) == reference(batch, View(1, sort="margin"))
+    app.slider(key="step").set_value(2).run()
+    app.checkbox(key="only").check().run()
+    assert thumbnails(app) == reference(batch, View(2, only=True, sort="margin"))
+    guess = int(batch.guesses[-1])
+    app.multiselect(key=f"guesses-{batch.key}").select(guess).run()
+    assert thumbnails(app) == reference(batch, View(2, only=True, sort="margin", guesses=(guess,)))
+    assert_calm(app)
+    cells = next(part for part in components(app) if part.get("kind") == "grid")["cells"]
+    slots = batch_data.sheet(batch).slots
+    assert cells["slots"] == [slots[index] for index in cells["ids"]]
+    assert [int(badge) for badge in cells["badges"]] == [2] * len(cells["ids"])
+
+
+def test_the_table_has_the_same_rows_as_the_gallery(done: Run) -> None:
+    batch = batch_of(done)
+    app = open_page(PAGE, done.id, **{"as": "Table"})
+    assert_calm(app)
+    table = app.dataframe[0].value
+    assert table["image"].tolist() == batch.indices.tolist()
+    assert table["guess"].tolist() == [batch.class_name(g) for g in batch.guesses]
+    assert table["step"].tolist() == batch.steps.tolist()
+    np.testing.assert_allclose(table["u_hat"], batch.utilities)
+    assert "oracle" not in table
+    pictures = batch_table.thumbnails(batch, batch.indices)
+    assert table["thumbnail"].tolist() == pictures
+    assert len(set(pictures)) == len(pictures)
+
+
+# Gallery, table and map know of each other
+
+
+def highlighted(app: AppTest) -> list[int]:
+    return next(part for part in components(app) if "highlight" in part)["highlight"]
+
+
+def test_a_selected_thumbnail_is_ringed_on_the_map(done: Run) -> None:
+    batch = batch_of(done)
+    app = open_page(PAGE, done.id)
+    assert highlighted(app) == []
+    some = batch.indices[[3, 5]].tolist()
+    app.session_state[map_view.gallery_key(batch)] = {"selected": some}
+    app.run()
+    assert highlighted(app) == some
+    assert "2 selected" in words(app)
+    app.button(key="clear").click().run()
+    assert highlighted(app) == []
+    assert_calm(app)
+
+
+def test_a_replayed_step_is_ringed(done: Run) -> None:
+    app = open_page(PAGE, done.id, step="1")
+    assert highlighted(app) == batch_of(done).at_step(1).tolist()
+
+
+def test_a_selection_outlives_the_change_to_the_table_and_back(done: Run) -> None:
+    batch = batch_of(done)
+    app = open_page(PAGE, done.id)
+    some = batch.indices[[1]].tolist()
+    app.session_state[map_view.gallery_key(batch)] = {"selected": some}
+    app.run()
+    app.button_group(key="as").select("Table").run()
+    assert highlighted(app) == some
+    app.button_group(key="as").select("Grid").run()
+    assert highlighted(app) == some
+    grid = next(part for part in components(app) if part.get("kind") == "grid")
+    assert grid["selected"] == some
+
+
+def test_a_lasso_filters_the_gallery_and_is_told(done: Run) -> None:
+    batch = batch_of(done)
+    assert batch.atlas is not None
+    app = open_page(PAGE, done.id)
+    chosen = batch.indices[[7, 2]].tolist()
+    others = [int(i) for i in batch_data.ranked_pool(batch.atlas, batch.indices)[:5]]
+    labeled = batch.atlas.members(0)[:3].tolist()
+    lasso = sorted(chosen + others + labeled)
+    app.session_state[map_view.map_key(batch)] = {"selected": lasso}
+    app.run()
+    assert_calm(app)
+    assert thumbnails(app) == batch.indices[[2, 7]].tolist()
+    assert "10 images**: 2 chosen, 5 unlabeled, 3 labeled, 0 validation" in words(app)
+    grids = [part for part in components(app) if part.get("kind") == "grid"]
+    assert grids[1]["cells"]["ids"] == others
+    app.button(key="clear").click().run()
+    assert thumbnails(app) == batch.indices.tolist()
+
+
+def test_a_lasso_around_nothing_chosen_shows_all_and_says_so(done: Run) -> None:
+    batch = batch_of(done)
+    app = open_page(PAGE, done.id)
+    app.session_state[map_view.map_key(batch)] = {"selected": []}
+    app.run()
+    assert_calm(app)
+    assert "No chosen image inside the lasso" in words(app)
+    assert thumbnails(app) == batch.indices.tolist()
+
+
+def test_a_rerun_draws_no_figure_again(done: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_page(PAGE, done.id)
+    digest = next(part for part in components(app) if "highlight" in part)["digest"]
+    monkeypatch.setattr(images_view.batch_data, "make_sprites", None)
+    monkeypatch.setattr(map_view.maps, "embedding_map", None)
+    app.selectbox(key="sort").select("margin").run()
+    assert_calm(app)
+    assert next(part for part in components(app) if "highlight" in part)["digest"] == digest
+
+
+# One image
+
+
+def test_the_detail_has_facts_neighbours_and_whom_it_serves(done: Run) -> None:
+    batch = batch_of(done)
+    assert batch.atlas is not None
+    app = open_page(PAGE, done.id)
+    index = int(batch.indices[4])
+    app.session_state[map_view.gallery_key(batch)] = {"selected": [], "opened": index}
+    app.run()
+    assert_calm(app)
+    shown = unescaped(words(app))
+    assert f"#### Image {index}" in shown
+    assert "Chosen as number **5** of 12, in step **1**" in shown
+    assert f"f guesses **{batch.class_name(int(batch.guesses[4]))}**" in shown
+    pool = batch_data.pool_margins(batch.atlas)
+    rank = int((pool < np.float32(batch.margins[4])).sum()) + 1
+    assert f"Margin rank **{rank}** of {len(pool)}" in shown
+    assert "The oracle says" not in shown
+    assert "Nearest labeled images" in shown
+    assert "Validation images it serves" in shown
+    assert len(app.get("image")) >= 12
+
+
+def test_the_oracle_is_asked_only_behind_the_switch(done: Run) -> None:
+    batch = batch_of(done)
+    assert batch.data is not None
+    app = open_page(PAGE, done.id)
+    assert not app.toggle(key="oracle").value
+    assert "right" not in words(app).split("chose")[1].split("Which images")[0]
+    app.toggle(key="oracle").set_value(True).run()
+    assert_calm(app)
+    labels = batch.data.labels[batch.indices]
+    assert f"**{100 * np.mean(labels == batch.guesses):.1f} %** of these images right" in words(app)
+    captions = next(p for p in components(app) if p.get("kind") == "grid")["cells"]["captions"]
+    told = [text.split("the oracle says ")[1] for text in captions]
+    assert told == [batch.classes[label] for label in labels]
+
+
+# Steps and what-if
+
+
+def test_the_steps_show_the_recorded_candidates(done: Run) -> None:
+    batch = batch_of(done)
+    app = view_of(open_page(PAGE, done.id), "Steps")
+    app.select_slider(key=f"candidates-step-{batch.key}").set_value(1).run()
+    assert_calm(app)
+    decision = batch.decisions[1]
+    rows = next(part for part in components(app) if part.get("kind") == "rows")["rows"]
+    assert [row["ids"] for row in rows] == [list(members) for members in decision.candidates]
+    assert [bool(row["mark"]) for row in rows] == [True] + [False] * (len(rows) - 1)
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics["u_hat of the chosen batch"] == f"{decision.utility:.3f}"
+    assert metrics["Ahead of the runner-up"] == f"{decision.gap:+.3f}"
+
+
+def utility_shown(app: AppTest) -> tuple[str, str]:
+    metric = next(metric for metric in app.metric if metric.label == "u_hat of your batch")
+    return metric.value, metric.delta
+
+
+def test_a_swap_moves_u_hat_as_the_model_says_and_undo_restores_it(done: Run) -> None:
+    batch = batch_of(done)
+    decision, hat = batch.decisions[1], whatif.load(done, 0)
+    app = view_of(open_page(PAGE, done.id), "What if")
+    app.select_slider(key=f"what-if-step-{batch.key}").set_value(1).run()
+    before = hat.step_utility(1, decision.chosen)
+    assert utility_shown(app)[0] == f"{before:.3f}"
+    out = list(decision.chosen[:2])
+    app.session_state[f"members-{what_if.key_of(batch, decision)}"] = {"selected": out}
+    app.run()
+    app.button(key="what-if-next").click().run()
+    assert_calm(app)
+    taken = np.concatenate([batch.indices[batch.steps < 1], decision.chosen])
+    assert batch.atlas is not None
+    following = batch_data.ranked_pool(batch.atlas, taken)[:2].tolist()
+    members = [*following, *decision.chosen[2:]]
+    assert thumbnails(app) == members
+    after = hat.step_utility(1, members)
+    assert utility_shown(app) == (f"{after:.3f}", f"{after - before:+.3f}")
+    app.session_state[f"members-{what_if.key_of(batch, decision)}"] = {"selected": members[:1]}
+    app.run()
+    app.button(key="what-if-remove").click().run()
+    assert utility_shown(app)[0] == f"{hat.step_utility(1, members[1:]):.3f}"
+    assert "1 image fewer" in words(app)
+    app.button(key="what-if-undo").click().run()
+    assert utility_shown(app)[0] == f"{after:.3f}"
+    app.button(key="what-if-undo").click().run()
+    assert utility_shown(app)[0] == f"{before:.3f}"
+    assert thumbnails(app) == list(decision.chosen)
+    assert_calm(app)
+
+
+def test_whole_candidates_can_be_taken_and_reset(done: Run) -> None:
+    batch = batch_of(done)
+    decision, hat = batch.decisions[0], whatif.load(done, 0)
+    app = view_of(open_page(PAGE, done.id), "What if")
+    app.button_group(key="what-if-source").select("another candidate").run()
+    app.button(key="what-if-candidate-1").click().run()
+    assert thumbnails(app) == list(decision.candidates[1])
+    assert utility_shown(app)[0] == f"{decision.candidate_utilities[1]:.3f}"
+    app.button(key="what-if-random").click().run()
+    drawn = thumbnails(app)
+    assert len(set(drawn)) == len(decision.chosen)
+    assert utility_shown(app)[0] == f"{hat.step_utility(0, drawn):.3f}"
+    app.button(key="what-if-reset").click().run()
+    assert thumbnails(app) == list(decision.chosen)
+    assert_calm(app)
+
+
+def test_images_inside_a_lasso_can_be_taken(done: Run) -> None:
+    batch = batch_of(done)
+    assert batch.atlas is not None
+    decision = batch.decisions[2]
+    app = view_of(open_page(PAGE, done.id), "What if")
+    app.select_slider(key=f"what-if-step-{batch.key}").set_value(2).run()
+    app.button_group(key="what-if-source").select("the map").run()
+    assert_calm(app)
+    inside = batch_data.ranked_pool(batch.atlas, batch.indices)[3:8].tolist()
+    lasso = sorted([*inside, *batch.indices[:4].tolist(), *batch.atlas.members(0)[:2].tolist()])
+    app.session_state[f"what-if-map-{batch.key}"] = {"selected": lasso}
+    app.run()
+    grids = [part for part in components(app) if part.get("kind") == "grid"]
+    assert grids[1]["cells"]["ids"] == inside
+    key = what_if.key_of(batch, decision)
+    app.session_state[f"members-{key}"] = {"selected": [decision.chosen[0]]}
+    app.session_state[f"offered-{key}"] = {"selected": [inside[1]]}
+    app.run()
+    app.button(key="what-if-swap").click().run()
+    assert thumbnails(app) == [inside[1], *decision.chosen[1:]]
+
+
+def test_a_swap_keeps_places_and_never_doubles_an_image() -> None:
+    assert what_if.swap((1, 2, 3), [2], [9]) == (1, 9, 3)
+    assert what_if.swap((1, 2, 3), [1, 3], [9]) == (9, 2)
+    assert what_if.swap((1, 2, 3), [], [9, 2]) == (1, 2, 3, 9)
+    assert what_if.swap((1, 2, 3), [2], [2]) == (1, 2, 3)
+    edit = what_if.Edit((1, 2)).to((3, 2)).to((3, 4))
+    assert edit.to((3, 4)) is edit
+    assert edit.undone().members == (3, 2)
+    assert edit.undone().undone() == what_if.Edit((1, 2))
+    assert what_if.Edit((1, 2)).undone() == what_if.Edit((1, 2))
+
+
+# Hand-over
+
+
+@pytest.mark.parametrize("format", export.FORMATS)
+@pytest.mark.parametrize("strategy", ["rambo", "random"])
+def test_the_file_is_the_one_of_the_command_line(done: Run, format: str, strategy: str) -> None:
+    batch = batch_of(done, strategy, 1)
+    built = export.build(done, format, strategy, batch.seed)
+    made = exports.maker(batch, format, truth=False, image_url=export.IMAGE_URL)
+    assert made() == built.data
+    assert exports.name_of(batch, format) == (built.name, built.mime)
+
+
+def test_every_format_is_explained(done: Run) -> None:
+    app = view_of(open_page(PAGE, done.id), "Export")
+    assert set(app.radio(key="export-format").options) == {
+        exports.FORMATS[name].name for name in export.FORMATS
+    }
+    assert not [box for box in app.checkbox if box.key == "export-truth"]
+    app.toggle(key="oracle").set_value(True).run()
+    assert [box for box in app.checkbox if box.key == "export-truth"]
+
+
+def test_without_images_only_tables_are_offered(copied: Run) -> None:
+    shutil.rmtree(copied.folder.parent / "datasets")
+    app = view_of(open_page(PAGE, copied.id), "Export")
+    assert len(app.radio(key="export-format").options) == 3
+
+
+def test_figures_are_one_page_that_needs_no_internet(done: Run) -> None:
+    batch = batch_of(done)
+    figure = map_view.map_of(batch).figure
+    page = exports.figure_html({"</script><b>x": figure}).decode()
+    assert "&lt;/script&gt;&lt;b&gt;x" in page
+    assert "var(--st-" not in page.split("</script>")[-2]
+    assert '<script src="http' not in page
+    assert "Plotly.newPlot" in page
+
+
+# Hostile names
+
+
+def test_class_names_are_shown_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["![x](http://evil.example/x.png)", "<img src=x onerror=alert(1)>", "$x$", ":red[a]"]
+    write = prepared.write
+    monkeypatch.setattr(prepared, "write", lambda *a, **k: write(*a, **k | {"classes": names}))
+    root = tmp_path / "hostile"
+    run = page_helpers.make_done(root, strategies=["rambo"])
+    monkeypatch.setenv("RAMBO_HOME", str(root))
+    batch = batch_of(run)
+    app = open_page(PAGE, run.id)
+    app.toggle(key="oracle").set_value(True).run()
+    app.session_state[map_view.gallery_key(batch)] = {
+        "selected": [],
+        "opened": int(batch.indices[0]),
+    }
+    app.run()
+    assert_calm(app)
+    captions = [caption for image in app.get("image") for caption in image.captions]
+    assert len(captions) >= 11
+    shown = words(app) + "".join(captions)
+    assert re.search(r"(?<!\\)[<!$]", shown) is None  # each such sign is escaped
+    assert "://" not in shown
+    for name in ("Steps", "What if", "Balance", "Export"):
+        view_of(app, name)

@@ -1,0 +1,378 @@
+"""The page Configure as a person uses it: presets, complaints beside fields, one run a start."""
+
+import json
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_helpers import assert_calm, make_queued, open_page, unescaped, words
+from streamlit.testing.v1 import AppTest
+from tiny import merged
+
+from rambo import __main__ as command_line
+from rambo import config as configs
+from rambo import jobs, presets
+from rambo.errors import StoreError
+from rambo.store import Run, Workspace
+from rambo.ui import fields, library, planner, settings
+from rambo.ui.draft import key_of
+
+PAGE = "pages/configure.py"
+
+
+class Silent:
+    """A process that never says anything, as `jobs.spawn` returns it."""
+
+    stdin: Any = None
+    returncode = 0
+
+    def communicate(self) -> tuple[str, str]:
+        return "", ""
+
+    def kill(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
+    """Nothing is trained here: the runs that would be are in this list. No process is started either."""
+    runs: list[Run] = []
+    monkeypatch.setattr(jobs, "launch", runs.append)
+    monkeypatch.setattr(jobs, "spawn", lambda arguments, given="": Silent())
+    found = {"auto": "cpu", "names": {"cpu": "CPU, 2 cores"}, "cores": 2}
+    monkeypatch.setattr(jobs, "probe_devices", lambda timeout=60: found)
+    return runs
+
+
+def opened(run: str | None = None, **params: str) -> AppTest:
+    app = open_page(PAGE, run, **params)
+    time.sleep(0.05)  # the thread that asks for the devices
+    app.run()
+    assert_calm(app)
+    return app
+
+
+def number(app: AppTest, path: str) -> Any:
+    return app.number_input(key=key_of(path))
+
+
+def change(app: AppTest, path: str, value: float | None) -> AppTest:
+    number(app, path).set_value(value).run()
+    assert_calm(app)
+    return app
+
+
+def start_button(app: AppTest) -> Any:
+    return app.button(key="configure-start")
+
+
+def values_of(app: AppTest) -> settings.Values:
+    return app.session_state["configure-draft"].values
+
+
+def told(app: AppTest) -> str:
+    return unescaped(words(app))
+
+
+# Filling
+
+
+def test_the_demo_is_filled_in_and_can_be_started(home: Path) -> None:
+    app = opened()
+    assert values_of(app) == settings.preset("demo")
+    assert number(app, "k").value == 200
+    assert number(app, "acquisition.filter_size").value is None
+    assert number(app, "acquisition.filter_size").placeholder == "auto: 200"
+    assert number(app, "compute.jobs").placeholder == "auto: 2"
+    assert not start_button(app).disabled
+    assert "Changed from" not in told(app)
+    shown = told(app)
+    assert "Labels bought" in shown
+    assert "You hold 200 labels" in shown
+
+
+def test_every_field_has_its_widget(home: Path) -> None:
+    app = opened()
+    missing = [path for path in fields.FIELDS if key_of(path) not in app.session_state]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_a_preset_fills_the_form_for_the_dataset_in_work(name: str, home: Path) -> None:
+    app = opened()
+    app.button_group(key="configure-preset").set_value(name).run()
+    assert_calm(app)
+    assert values_of(app) == settings.preset(name, "fashion-mnist-mini")
+    config = presets.PRESETS[name]("fashion-mnist-mini")
+    assert number(app, "budget").value == config["budget"]
+    assert number(app, "rambo.offline.pairs").value == config["rambo"]["offline"]["pairs"]
+
+
+def test_changes_are_listed_taken_back_and_brought_back(home: Path) -> None:
+    app = change(opened(), "k", 250)
+    assert "Changed from **demo**: $k$ 200 → 250" in words(app)
+    assert ":blue[●]" in number(app, "k").label
+    assert ":blue[●]" not in number(app, "budget").label
+    app.button_group(key="configure-preset").set_value("quick").run()
+    assert number(app, "k").value == 200
+    app.button(key="configure-undo").click().run()
+    assert number(app, "k").value == 250
+    app.button(key="configure-reset").click().run()
+    assert number(app, "k").value == 200
+    assert_calm(app)
+
+
+def test_the_paper_has_no_run_on_own_images_and_nothing_is_lost(home: Path) -> None:
+    app = change(opened(dataset="mine.npz"), "k", 31)
+    app.button_group(key="configure-preset").set_value("paper").run()
+    assert_calm(app)
+    assert "the paper has no run on" in unescaped(app.error[0].value)
+    assert number(app, "k").value == 31
+    assert app.button_group(key="configure-preset").value == "demo"
+
+
+def test_another_run_lends_its_settings(home: Path) -> None:
+    run = make_queued(home, seed=77)
+    app = opened(run.id)
+    app.button(key="configure-use-run").click().run()
+    assert_calm(app)
+    assert number(app, "seed").value == 77
+    assert settings.nest(values_of(app)) == run.config
+    assert run.id in told(app)
+
+
+def test_a_dataset_in_the_address_is_taken_once(home: Path) -> None:
+    app = opened(dataset="mnist")
+    assert app.selectbox(key=key_of("dataset.name")).value == "mnist"
+    app.selectbox(key=key_of("dataset.name")).set_value("fashion-mnist-mini").run()
+    assert values_of(app)["dataset.name"] == "fashion-mnist-mini"
+
+
+@pytest.mark.parametrize("typed", ["x" * 5000, "\x00", "a\ud7ff\n"])
+def test_a_dataset_that_is_no_name_is_told(typed: str, home: Path) -> None:
+    app = opened(dataset=typed)
+    assert values_of(app)["dataset.name"] == "fashion-mnist-mini"
+
+
+@pytest.mark.parametrize(
+    "typed", ["<img src=x>", "![](http://evil.example/p.png)", "../../etc/passwd"]
+)
+def test_a_hostile_dataset_name_is_literal_text(typed: str, home: Path) -> None:
+    app = opened(dataset=typed)
+    assert start_button(app).disabled
+    markdown = [
+        element.value for kind in ("markdown", "caption", "error") for element in app.get(kind)
+    ]
+    assert not [text for text in markdown if "http://" in text or "<img" in text]
+
+
+# What is wrong
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("k", 1, "use at least 2"),
+        ("k", None, "empty: type a number"),
+        ("k", 8000, "use at most 7999"),
+        ("k", 5, "k_1 140 exceeds k 5"),
+        ("budget", 8000, "lower it to at most 7800"),
+        ("acquisition.filter_size", 3, "M 3 is below b 20"),
+        ("rambo.initial_size", 300, "k_1 300 exceeds k 200"),
+        ("rambo.utility_model.ot_weight", -1.0, "use at least 0"),
+        ("trials", 0, "use at least 1"),
+        ("seed", -3, "use at least 0"),
+        ("compute.jobs", 0, "use at least 1"),
+    ],
+)
+def test_what_is_wrong_stands_at_its_field_and_at_start(
+    path: str, value: float | None, said: str, home: Path
+) -> None:
+    app = change(opened(), path, value)
+    assert number(app, path).value == value, "what was typed stays"
+    shown = [unescaped(element.value) for element in app.markdown]
+    beside = [text for text in shown if said in text and text.startswith(":small[:red[")]
+    summed = [text for text in shown if said in text and text.startswith(":red[")]
+    assert len(beside) == 1
+    assert len(summed) == 1
+    assert start_button(app).disabled
+    assert "Start waits" in told(app)
+    change(app, path, settings.preset("demo")[path])
+    assert not start_button(app).disabled
+
+
+def test_no_strategy_is_a_complaint(home: Path) -> None:
+    app = opened()
+    app.button_group(key=key_of("strategies")).set_value([]).run()
+    assert_calm(app)
+    assert "name at least one" in told(app)
+    assert start_button(app).disabled
+
+
+def test_zero_is_a_weight_of_ot(home: Path) -> None:
+    app = change(opened(), "rambo.utility_model.ot_weight", 0.0)
+    assert not start_button(app).disabled
+    assert "teaches nothing" in told(app)
+
+
+def test_a_dataset_that_is_not_here_has_a_way_out(home: Path) -> None:
+    app = opened()
+    app.selectbox(key=key_of("dataset.name")).set_value("mnist").run()
+    assert_calm(app)
+    assert start_button(app).disabled
+    assert "not on this machine yet: get it first" in told(app)
+    assert app.button(key="configure-prepare").label == "Get this dataset"
+
+
+def test_a_dataset_that_cannot_be_had_says_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    why = "dataset mnist: cannot be read or downloaded; put the files into data/downloads/MNIST"
+    monkeypatch.setattr(library, "standing", lambda name: library.Standing("failed", why))
+    app = opened(dataset="mnist")
+    assert why in told(app)
+    assert start_button(app).disabled
+    assert app.button(key="configure-prepare").label == "Try again"
+
+
+def test_a_dataset_being_prepared_is_waited_for(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "standing", lambda name: library.Standing("preparing"))
+    app = opened(dataset="mnist")
+    assert "is being prepared" in told(app)
+    assert start_button(app).disabled
+
+
+# Starting
+
+
+def press(app: AppTest) -> None:
+    """Press Start; AppTest goes to no other page, so the run is what counts."""
+    start_button(app).click().run()
+
+
+def test_start_makes_one_run_however_often_and_from_wherever(
+    home: Path, launched: list[Run]
+) -> None:
+    first, second = opened(), opened()
+    press(first)
+    press(second)
+    again = opened()
+    press(again)
+    runs = list(Workspace(home).runs())
+    assert len(runs) == 1
+    assert [run.id for run in launched] == [runs[0].id]
+    assert runs[0].config == configs.describe(configs.build(presets.demo()))
+
+
+def test_other_settings_are_another_run(home: Path, launched: list[Run]) -> None:
+    press(opened())
+    press(change(opened(), "seed", 4))
+    assert {run.config["seed"] for run in launched} == {0, 4}
+
+
+def test_a_workspace_that_cannot_be_written_is_words(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise StoreError("no space left below the workspace; free some")
+
+    monkeypatch.setattr(jobs, "start", full)
+    app = opened()
+    press(app)
+    assert_calm(app)
+    assert "no space left" in told(app)
+
+
+# Command line and file
+
+
+def test_the_command_line_on_the_page_makes_this_config(home: Path) -> None:
+    app = change(change(opened(), "k", 222), "rambo.utility_model.ot_weight", 0.0)
+    line = shlex.split(app.code[0].value)
+    parsed = command_line._parser().parse_args(line[3:])
+    config = configs.build(command_line.settings_from(parsed))
+    assert settings.of(config) == values_of(app)
+
+
+def upload(app: AppTest, content: bytes, name: str = "s.json") -> AppTest:
+    app.file_uploader(key="configure-upload").upload(name, content, "application/json").run()
+    assert_calm(app)
+    return app
+
+
+def test_a_settings_file_fills_the_form(home: Path) -> None:
+    given = merged(presets.quick(), {"seed": 12})
+    app = upload(opened(), json.dumps(given).encode(), "![x](y).json")
+    assert values_of(app) == settings.of(configs.build(given))
+    assert number(app, "seed").value == 12
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[" * 50_000, "not JSON"),
+        (b'{"k": 1}', "use at least 2"),
+        (b'{"<b>x</b>": 1}', "no such field"),
+        (b" " * 70_000, "bytes"),
+    ],
+)
+def test_a_bad_file_changes_nothing(content: bytes, said: str, home: Path) -> None:
+    app = upload(change(opened(), "k", 231), content)
+    assert said in unescaped(app.error[0].value)
+    assert number(app, "k").value == 231
+
+
+# The cost
+
+
+PLAN = {
+    "trainings": 38, "known": 34, "cached": 34, "seconds": 200.0, "stages": {"offline": 190.0},
+    "rate": {"seconds_per_image": 0.01, "source": "measured on 38 trainings here", "seconds_per_pass": 1e-4},
+    "device": "cpu", "jobs": 2,
+}  # fmt: skip
+
+
+def metrics(app: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def answered(app: AppTest, answer: planner.Answer) -> AppTest:
+    asked = app.session_state["configure-planner"]
+    asked._keep(asked._wanted, answer)
+    app.run()
+    assert_calm(app)
+    return app
+
+
+def test_the_counts_are_there_at_once_and_the_plan_refines_them(home: Path) -> None:
+    app = opened()
+    assert metrics(app) == {
+        "Labels held": "200",
+        "Labels bought": "200",
+        "To train": "38",
+        "Time": "…",
+    }
+    answered(app, planner.Answer(PLAN, at=time.monotonic()))
+    assert metrics(app)["To train"] == "4"
+    assert metrics(app)["Time"] == "3 min"
+    assert "34 are trained already" in told(app)
+    assert "rate measured on 38 trainings here" in told(app)
+    change(app, "seed", 1)  # another config: its counts, and the time from the rate that is known
+    assert metrics(app)["To train"] == "38"
+    assert metrics(app)["Time"].startswith("~ ")
+
+
+def test_a_plan_that_failed_leaves_the_counts(home: Path) -> None:
+    app = answered(opened(), planner.Answer(None, "out of <b>memory</b>", time.monotonic()))
+    assert metrics(app)["To train"] == "38"
+    assert metrics(app)["Time"] == "unknown"
+    assert "could not be measured" in told(app)
+    assert not start_button(app).disabled
+
+
+def test_a_huge_run_is_not_looked_up(home: Path) -> None:
+    app = change(opened(), "rambo.offline.pairs", 100_000)
+    assert "are not looked up" in told(app)
+    assert metrics(app)["To train"] == "200,018"

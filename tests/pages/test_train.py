@@ -1,0 +1,432 @@
+"""The Train page in every state of a run, driven without a browser."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_helpers import (
+    assert_calm,
+    make_damaged,
+    make_failed,
+    make_interrupted,
+    make_queued,
+    open_page,
+    unescaped,
+    words,
+)
+from streamlit.testing.v1 import AppTest
+
+from rambo import events as kinds_of_events
+from rambo import jobs, line
+from rambo.events import Event
+from rambo.store import Run
+from rambo.ui import live, outcome, stepper, takeaway
+from rambo.ui.charts import CHARTS
+from rambo.ui.feed import feed
+from rambo.ui.stages import Cell
+
+PAGE = "pages/train.py"
+
+
+def html_of(app: AppTest) -> str:
+    return "\n".join(element.proto.body for element in app.get("html"))
+
+
+def said(app: AppTest) -> str:
+    """All text of the page, progress bars and boxes included."""
+    bars = [bar.proto.text for bar in app.get("progress")]
+    return unescaped("\n".join([words(app), html_of(app), *bars]))
+
+
+def charts(app: AppTest) -> list[str]:
+    """The names of the charts that are drawn."""
+    found = app.get("bidi_component")
+    return [
+        part.proto.id.split("chart-")[1].split("-")[0]
+        for part in found
+        if "chart-" in part.proto.id
+    ]
+
+
+def told_again(run: Run, record: dict[str, Any], **changes: Any) -> None:
+    """Append an event that another run told."""
+    head = ("seq", "attempt", "trial", "strategy", "time", "kind")
+    fields = {key: value for key, value in record.items() if key not in head}
+    if record["kind"] in ("StrategySelected", "StrategyEvaluated"):
+        fields["strategy"] = record["strategy"]
+    event: Event = getattr(kinds_of_events, record["kind"])(**fields | changes)
+    run.append(event, trial=record["trial"], strategy=record["strategy"])
+
+
+def replayed(root: Path, done: Run, count: int, **changes: Any) -> Run:
+    """Return a run of the same settings that has told the first `count` events of `done`."""
+    run = make_queued(root, trials=2, **changes)
+    run.begin_attempt()
+    run.set_status("running")
+    for record in done.events()[:count]:
+        told_again(run, record)
+    run.flush()
+    return run
+
+
+def test_a_finished_run_says_what_was_chosen_and_draws_every_chart(done: Run) -> None:
+    app = open_page(PAGE, done.id)
+    assert_calm(app)
+    shown = said(app)
+    assert "RAMBO chose 12 of 76 images in 3 steps, in each of 2 trials." in shown
+    assert "2 trials cannot tell such differences from chance" in shown
+    assert "RAMBO minus Filter only" in shown
+    assert sorted(charts(app)) == sorted(chart.name for chart in CHARTS)
+    links = {link.proto.label: link.proto.query_string for link in app.main.get("page_link")}
+    assert f"run={done.id}" in links["See the chosen images"]
+    assert f"run={done.id}" in links["Compare the strategies"]
+    assert len(app.metric) == 4
+    assert all("%" in metric.value for metric in app.metric)
+    assert "Stop" not in [button.label for button in app.button]
+    for chart in CHARTS:
+        assert chart.title in shown
+        assert chart.caption in shown
+
+
+def test_each_trial_can_be_looked_at(done: Run) -> None:
+    app = open_page(PAGE, done.id)
+    picker = app.main.selectbox[0]
+    assert picker.options == ["newest (2)", "1", "2"]
+    figures = [feed(done).figure(CHARTS[0], trial, CHARTS[0].draw) for trial in (0, 1)]
+    assert figures[0] != figures[1]
+    picker.select(0).run()
+    assert_calm(app)
+    sent = "".join(str(part.proto) for part in app.get("bidi_component"))
+    assert figures[0] is not None
+    assert figures[0].digest in sent
+
+
+def test_a_queued_run_that_nobody_took_can_be_started(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_queued(home)
+    started: list[Run] = []
+    monkeypatch.setattr(jobs, "resume", started.append)
+    app = open_page(PAGE, run.id)
+    assert_calm(app)
+    assert "Nobody works on this run yet" in said(app)
+    assert charts(app) == []
+    for chart in CHARTS:
+        assert chart.waits in said(app)
+    app.button(key="start-new").click().run()
+    assert [other.id for other in started] == [run.id]
+
+
+def test_a_run_in_line_says_who_is_ahead(home: Path) -> None:
+    first, second = make_queued(home), make_queued(home, seed=1)
+    second.set_launched()
+    second.set_waiting("waits for the device: 1 ahead")
+    with (
+        second.lock(),
+        line.wait_in_line(home, "cpu", first.id, lambda ahead: None),
+        pytest.raises(LookupError),
+        line.wait_in_line(home, "cpu", second.id, lambda ahead: _look(second, first)),
+    ):
+        pass
+
+
+def _look(second: Run, first: Run) -> None:
+    app = open_page(PAGE, second.id)
+    assert_calm(app)
+    assert "In line for the CPU: 1 run ahead." in said(app)
+    assert f"{first.id} is being worked on" in said(app)
+    assert "Stop" in [button.label for button in app.button]
+    raise LookupError("seen enough")
+
+
+def test_a_launched_run_says_that_it_starts(home: Path) -> None:
+    run = make_queued(home)
+    run.set_launched()
+    app = open_page(PAGE, run.id)
+    assert_calm(app)
+    assert "Starting:" in said(app)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.3, 0.45, 0.5, 0.7, 0.97])
+def test_a_running_run_at_any_moment(share: float, done_run: Run, home: Path) -> None:
+    total = len(done_run.events())
+    run = replayed(home, done_run, int(share * total))
+    shutil.copytree(done_run.folder.parent / "datasets", home / "datasets", dirs_exist_ok=True)
+    with run.lock():
+        app = open_page(PAGE, run.id)
+        assert_calm(app)
+        shown = said(app)
+        assert "last event" in shown if share else "nothing heard yet" in shown
+        assert "left" in shown or "measuring" in shown or "longer" in shown
+        assert "No progress" not in shown
+        assert "Stop" in [button.label for button in app.button]
+        assert "Resume" not in [button.label for button in app.button]
+
+
+def test_silence_is_told(done_run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = replayed(home, done_run, 20)
+    with run.lock():
+        app = open_page(PAGE, run.id)
+        assert not app.warning
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 130)
+        app.run()
+        assert_calm(app)
+        assert "No progress for 1" in app.warning[0].value
+        assert "last event 2 minutes ago" in said(app)
+        monkeypatch.setattr(time, "time", lambda: now - 86_400)
+        app.run()
+        assert_calm(app)
+        assert not app.warning
+        assert "last event 0 s ago" in said(app)
+
+
+def test_a_stop_that_was_asked_for_is_told(done_run: Run, home: Path) -> None:
+    run = replayed(home, done_run, 20)
+    with run.lock():
+        run.request_stop()
+        assert "Stopping:" in said(open_page(PAGE, run.id))
+
+
+def test_new_events_appear_at_the_next_look(done_run: Run, home: Path) -> None:
+    records = done_run.events()
+    run = replayed(home, done_run, 3)
+    with run.lock():
+        app = open_page(PAGE, run.id)
+        before = charts(app)
+        for record in records[3:60]:
+            told_again(run, record)
+        run.flush()
+        app.run()
+        assert set(charts(app)) > set(before)
+
+
+def test_a_run_that_ends_while_it_is_watched_turns_to_its_result(done_run: Run, home: Path) -> None:
+    run = replayed(home, done_run, 50)
+    with run.lock():
+        app = open_page(PAGE, run.id)
+        assert "running" in said(app)
+    run.set_status("stopped", "stopped on request; resume it to go on")
+    app.run()
+    assert_calm(app)
+    assert "Stopped on request" in said(app)
+    assert "Resume" in [button.label for button in app.button]
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (make_failed, "the loss is not finite; lower the learning rate"),
+        (make_interrupted, "the worker process is gone"),
+    ],
+)
+def test_a_run_that_did_not_end_well_says_so_and_offers_resume(
+    make: Any, told: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(home)
+    (run.folder / jobs.LOG).write_text("12:00:00 offline: 50 steps\n**not bold** <b>x</b>\n")
+    resumed: list[Run] = []
+    monkeypatch.setattr(jobs, "resume", resumed.append)
+    app = open_page(PAGE, run.id)
+    assert_calm(app)
+    assert told in unescaped(app.error[0].value)
+    assert "**not bold** <b>x</b>" in app.code[0].value
+    app.button(key="controls-resume").click().run()
+    assert [other.id for other in resumed] == [run.id]
+
+
+def test_a_damaged_run_says_why_and_can_be_deleted(home: Path) -> None:
+    run = make_damaged(home)
+    app = open_page(PAGE, run.id)
+    assert_calm(app)
+    assert app.error
+    assert "Delete" in [button.label for button in app.button]
+
+
+def test_without_a_run_the_page_says_what_to_do(home: Path) -> None:
+    app = open_page(PAGE)
+    assert_calm(app)
+    assert "There is no run to watch yet" in said(app)
+
+
+def test_strategies_that_learn_nothing_have_no_curves(home: Path) -> None:
+    run = make_queued(home, strategies=["margin", "random"])
+    app = open_page(PAGE, run.id)
+    assert_calm(app)
+    assert "learn nothing" in said(app)
+    assert charts(app) == []
+    assert not app.get("download_button")
+
+
+def test_charts_of_what_is_switched_off_say_so(done_run: Run, home: Path) -> None:
+    off = {"transport": False, "bilevel": {"enabled": False}}
+    run = replayed(home, done_run, len(done_run.events()), rambo={"utility_model": off})
+    run.set_status("stopped")
+    app = open_page(PAGE, run.id)
+    assert_calm(app)
+    shown = said(app)
+    assert "Optimal transport is switched off in this run" in shown
+    assert "Bilevel training is switched off in this run" in shown
+    assert set(charts(app)) == {c.name for c in CHARTS} - {"transport", "penalties"}
+
+
+def test_notices_with_hostile_text_are_shown_as_they_are(done_run: Run, home: Path) -> None:
+    run = replayed(home, done_run, 2)
+    hostile = "![x](http://evil.example/p.png) <script>alert(1)</script>"
+    run.append(kinds_of_events.Noticed(hostile), trial=None, strategy=None)
+    run.flush()
+    with run.lock():
+        app = open_page(PAGE, run.id)
+        assert_calm(app)
+        shown = "\n".join(caption.value for caption in app.caption)
+        assert hostile in unescaped(shown)
+        assert "![x]" not in shown
+        assert "<script>" not in html_of(app)
+
+
+def test_nothing_is_made_twice(done: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = feed(done)
+    first = [known.figure(chart, 0, chart.draw) for chart in CHARTS]
+
+    def never(kinds: Any) -> None:
+        raise AssertionError("drawn again without news")
+
+    assert all(known.figure(c, 0, never) is f for c, f in zip(CHARTS, first, strict=True))
+    assert feed(done) is known
+
+
+def test_all_viewers_share_one_feed_and_may_come_at_once(done_run: Run, home: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    run = replayed(home, done_run, 10)
+    records = done_run.events()
+
+    def look(_: int) -> int:
+        known = feed(run)
+        for chart in CHARTS:
+            known.figure(chart, 0, chart.draw)
+        return known.look("running", time.time()).progress >= 0
+
+    with run.lock(), ThreadPoolExecutor(8) as pool:
+        looks = pool.map(look, range(60))
+        for record in records[10:]:
+            told_again(run, record)
+        assert all(looks)
+    run.flush()
+    whole = feed(run)
+    assert whole.look("done", time.time()).progress == pytest.approx(1)
+
+
+def test_a_tick_is_fast_with_thousands_of_events(done_run: Run, home: Path) -> None:
+    """The body of the page, called as a tick calls it; far below the bound on a quiet machine."""
+    run = make_queued(home, trials=10)
+    run.begin_attempt()
+    run.set_status("running")
+    mine = [record for record in done_run.events() if record["trial"] == 0]
+    with run.lock():
+        for trial in range(10):
+            for record in mine:
+                told_again(run, record | {"trial": trial})
+        run.flush()
+        assert len(run.events()) > 1000
+        app = open_page(PAGE, run.id)
+        assert_calm(app)
+        took = []
+        body = live._body
+
+        def timed(*arguments: Any) -> None:
+            began = time.thread_time()
+            body(*arguments)
+            took.append(time.thread_time() - began)
+
+        live._body = timed  # type: ignore[assignment]
+        try:
+            for _ in range(5):
+                app.run()
+        finally:
+            live._body = body
+        assert len(took) == 5
+        assert sorted(took)[2] < 0.1
+
+
+def test_the_download_is_one_page_with_every_chart_of_every_trial(done: Run) -> None:
+    page = live.figures_page(feed(done), done.config, done.id).decode()
+    assert page.count("Plotly.newPlot(") >= 2 * len(CHARTS)
+    assert page.count("</script>") == 1 + 2 * len(CHARTS)
+    assert "Trial 2. Does u_hat rank sets correctly?" in page
+    assert "cdn.plot.ly" not in page.split("<body>")[1]
+
+
+def test_nothing_in_a_figure_can_end_the_script_of_the_download() -> None:
+    from rambo.ui.components.plot import prepare_figure
+
+    figure = prepare_figure({"data": [{"name": "</script><img src=x onerror=alert(1)>"}]})
+    body = takeaway.page("<b>t</b>", [("<i>", "&", figure)]).decode().split("<body>")[1]
+    assert "<img" not in body
+    assert "<b>" not in body
+    assert "<i>" not in body
+
+
+SUMMARY: dict[str, Any] = {
+    "config": {
+        "strategies": ["rambo", "filter-only", "margin", "random"],
+        "budget": 200,
+        "trials": 1,
+        "acquisition": {"batch_size": 20},
+    },
+}
+
+
+def results(**accuracies: list[float]) -> dict[str, Any]:
+    rows = [
+        {"strategy": name.replace("_", "-"), "seed": seed, "test_accuracy": value}
+        for name, values in accuracies.items()
+        for seed, value in enumerate(values)
+    ]
+    return SUMMARY | {"results": rows}
+
+
+def test_the_verdict_says_when_rambo_lost() -> None:
+    summary = results(rambo=[0.75], filter_only=[0.76], margin=[0.75], random=[0.70])
+    first, second, third = outcome.verdict(summary)
+    assert first == (
+        "In test accuracy RAMBO is behind Filter only by 1.0 points, ahead of Random by 5.0 points, "
+        "level with Margin."
+    )
+    assert second == "1 trial cannot tell such differences from chance; run five or more to know."
+    assert "-1.0 points" in third
+    assert "too few to say" in third
+
+
+def test_the_verdict_of_many_trials_is_that_of_the_report() -> None:
+    summary = results(rambo=[0.8, 0.81, 0.82, 0.8, 0.81], filter_only=[0.8, 0.82, 0.81, 0.8, 0.81])
+    lines = outcome.verdict(summary)
+    assert len(lines) == 2
+    assert "no evidence that u_hat helps here" in lines[1]
+
+
+def test_without_a_rival_there_is_no_verdict() -> None:
+    assert outcome.verdict(results(rambo=[0.8])) == []
+    assert outcome.verdict(results(margin=[0.8], random=[0.7])) == []
+    assert outcome.chosen(SUMMARY, 7800) == "RAMBO chose 200 of 7,800 images in 10 steps."
+    both = SUMMARY | {"config": SUMMARY["config"] | {"strategies": ["margin", "random"]}}
+    assert outcome.chosen(both, 76) == "Each strategy chose 200 of 76 images."
+    assert outcome.chosen(SUMMARY, None) == "RAMBO chose 200 images in 10 steps."
+
+
+def test_the_stepper_tells_states_by_sign_and_word_and_escapes() -> None:
+    row = {
+        "offline": Cell("done", "<b>3 s</b>"),
+        "pretraining": Cell("now", "1 of 7"),
+        "acquisition": Cell("waiting", "waiting"),
+        "evaluation": Cell("none", "not needed"),
+    }
+    table = stepper.table({"rambo": row}, live=True)
+    assert "&lt;b&gt;3 s" in table
+    for part in ("✓", "▶", "○", "going on: ", "done: ", "waiting: "):
+        assert part in table
+    ended = stepper.table({"rambo": row}, live=False)
+    assert "ended at 1 of 7" in ended
+    assert "▶" not in ended

@@ -1,0 +1,84 @@
+"""`python -m rambo plan`: settings in, JSON out, one line and exit 2 for everything else."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rambo import config as configs
+from rambo import costs, presets
+
+ROOT = Path(__file__).resolve().parents[1]
+KEYS = {
+    *(
+        "labels_held",
+        "labels_bought",
+        "validation",
+        "unlabeled",
+        "trials",
+        "trainings",
+        "per_trial",
+    ),
+    *("known", "cached", "seconds", "stages", "rate", "device", "jobs", "sentence"),
+}
+
+
+def plan(given: str | bytes, home: Path) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "rambo", "plan"],
+        input=given.encode() if isinstance(given, str) else given,
+        capture_output=True,
+        cwd=ROOT,
+        env=os.environ | {"RAMBO_HOME": str(home)},
+        timeout=300,
+    )
+
+
+def test_the_plan_of_the_demo_is_json_and_makes_no_run(tmp_path: Path) -> None:
+    home = tmp_path / "runs"
+    settings = configs.describe(configs.build(presets.demo() | {"compute": {"device": "cpu"}}))
+    done = plan(json.dumps(settings), home)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert set(answer) == KEYS
+    assert (answer["labels_held"], answer["labels_bought"]) == (200, 200)
+    assert (answer["unlabeled"], answer["validation"]) == (7800, 1000)
+    assert answer["trainings"] == costs.count(configs.build(settings)).total == 38
+    assert (answer["known"], answer["cached"], answer["device"]) == (34, 0, "cpu")
+    assert answer["seconds"] == pytest.approx(sum(answer["stages"].values()))
+    assert answer["seconds"] > 1
+    assert answer["rate"]["seconds_per_image"] > 0
+    assert not [path for path in home.iterdir() if path.name.startswith("fashion")]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("", "settings: not JSON"),
+        ("{", "settings: not JSON"),
+        ("[" * 50_000, "settings: not JSON"),
+        (b"\xff", "settings: not JSON"),
+        ('{"k": ' + "9" * 5000 + "}", "settings: not JSON"),
+        ("[1]", "settings: no group of fields"),
+        ("null", "settings: no group of fields"),
+        (" " * 64_001, "settings: over 64,000 bytes"),
+        ('{"k": 1}', "k 1: use at least 2"),
+        ('{"what": 1}', "what 1: there is no such field"),
+        ('{"k": NaN}', "k nan: "),
+        ('{"k": 9000}', "k 9000 leaves nothing to choose from"),
+        ('{"budget": 9000}', "budget 9000 exceeds the 7800 unlabeled images"),
+        ('{"dataset": {"name": "nothing.npz"}}', "dataset nothing.npz: no such file"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_line_and_exit_2(
+    given: str | bytes, words: str, tmp_path: Path
+) -> None:
+    done = plan(given, tmp_path / "runs")
+    assert done.returncode == 2
+    assert done.stdout == b""
+    lines = done.stderr.decode().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith(f"rambo: {words}")

@@ -1,0 +1,485 @@
+"""The form without a browser: its table against the config tree, checks that name the field, nothing but words."""
+
+import json
+import math
+import random
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import TINY, merged, write_tiny
+
+from rambo import __main__ as command_line
+from rambo import config as configs
+from rambo import costs, presets
+from rambo.config import Config
+from rambo.datasets.prepared import Prepared
+from rambo.errors import ConfigError
+from rambo.ui import fields, planner, settings, settings_file
+from rambo.ui.planner import Answer, Planner
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def paths_of(model: Any, prefix: str = "") -> list[str]:
+    """Return the paths of all fields of the tree, read from pydantic and not from the schema the form reads."""
+    found = []
+    for name, field in model.model_fields.items():
+        inner = getattr(field.annotation, "model_fields", None)
+        found += paths_of(field.annotation, f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
+    return found
+
+
+def tiny_values(**changes: Any) -> settings.Values:
+    return settings.of(configs.build(merged(TINY, {"strategies": ["rambo", "margin"]}))) | changes
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return write_tiny(tmp_path_factory.mktemp("images"))
+
+
+# The table
+
+
+def test_every_field_of_the_config_is_in_the_form_or_left_out_for_a_reason() -> None:
+    everything = paths_of(Config)
+    assert len(everything) == len(set(everything)) > 40
+    shown = [entry.path for entry in fields.TABLE]
+    assert len(shown) == len(set(shown)), "a field stands there twice"
+    assert set(shown) | set(fields.EXCLUDED) == set(everything)
+    assert all(fields.EXCLUDED.values()), "say why it is left out"
+    assert set(fields.facts()) == set(everything)
+
+
+@pytest.mark.parametrize("entry", fields.TABLE, ids=lambda entry: entry.path)
+def test_every_field_has_words(entry: fields.Field) -> None:
+    assert 0 < len(entry.label) <= 24
+    assert len(entry.help) >= 5
+    assert entry.help.endswith(".")
+    assert entry.group in fields.GROUPS
+    facts = fields.facts()[entry.path]
+    assert set(entry.names) >= set() if facts.choices else not entry.names
+    assert entry.step > 0
+
+
+def test_groups_stand_together_and_begin_with_what_everyone_sees() -> None:
+    groups = [entry.group for entry in fields.TABLE]
+    assert list(dict.fromkeys(groups)) == list(fields.GROUPS)
+    for name in fields.GROUPS:
+        places = [i for i, group in enumerate(groups) if group == name]
+        assert places == list(range(places[0], places[-1] + 1))
+        sections = [fields.TABLE[i].section for i in places]
+        assert sections[0] == ""
+        assert sections == sorted(sections, key=list(dict.fromkeys(sections)).index)
+
+
+@pytest.mark.parametrize(
+    ("path", "limits"),
+    [
+        ("k", "2 to 1,000,000"),
+        ("seed", "at least 0, below 2,147,483,648"),
+        ("classifier.learning_rate", "above 0, at most 10"),
+        ("rambo.utility_model.dropout", "at least 0, below 1"),
+        ("rambo.utility_model.bilevel.initial_log_l2", "-30 to 5"),
+        ("acquisition.filter_size", "1 to 1,000,000"),
+        ("dataset.name", ""),
+    ],
+)
+def test_limits_are_read_from_the_config(path: str, limits: str) -> None:
+    assert fields.facts()[path].limits == limits
+
+
+def test_types_and_choices_are_read_from_the_config() -> None:
+    known = fields.facts()
+    assert {path for path in known if fields.is_optional(path)} == {
+        "acquisition.filter_size",
+        "rambo.initial_size",
+        "compute.jobs",
+    }
+    assert known["strategies"].kind == "array"
+    assert known["strategies"].choices == configs.STRATEGY_NAMES
+    assert known["rambo.utility_model.loss"].choices == ("rank", "regression")
+    assert known["rambo.utility_model.transport"].kind == "boolean"
+
+
+# Values
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_a_preset_fills_every_field(name: str) -> None:
+    values = settings.preset(name)
+    assert set(values) == set(fields.facts())
+    assert configs.build(settings.nest(values)) == configs.build(presets.PRESETS[name]())
+    assert settings.changed(values, settings.preset(name)) == []
+
+
+def test_what_changed_is_named_in_the_order_of_the_form() -> None:
+    base = settings.preset("demo")
+    assert settings.changed(base | {"seed": 3, "k": 250}, base) == ["k", "seed"]
+
+
+INVALID = [
+    ({"k": 1}, "k", "use at least 2"),
+    ({"k": None}, "k", "empty"),
+    ({"k": 2.5}, "k", "whole number"),
+    ({"k": 10**30}, "k", "at most"),
+    ({"budget": 0}, "budget", "use at least 1"),
+    ({"acquisition.batch_size": 0}, "acquisition.batch_size", "use at least 1"),
+    ({"acquisition.filter_size": 3}, "acquisition.filter_size", "M 3 is below b 4; raise it"),
+    ({"rambo.initial_size": 25}, "rambo.initial_size", "k_1 25 exceeds k 24; lower it"),
+    ({"rambo.initial_size": 1}, "rambo.initial_size", "use at least 2"),
+    ({"rambo.pairs_per_iteration": 0}, "rambo.pairs_per_iteration", "use at least 2"),
+    ({"rambo.offline.pairs": 1_000_000_000}, "rambo.offline.pairs", "use at most 100000"),
+    ({"rambo.utility_model.ot_weight": math.nan}, "rambo.utility_model.ot_weight", "finite"),
+    ({"rambo.utility_model.ot_weight": -1.0}, "rambo.utility_model.ot_weight", "at least 0"),
+    ({"rambo.utility_model.dropout": 1.0}, "rambo.utility_model.dropout", "less than 1"),
+    ({"strategies": []}, "strategies", "name at least one"),
+    ({"strategies": ["best"]}, "strategies", "choose one of"),
+    ({"seed": -1}, "seed", "use at least 0"),
+    ({"trials": 0}, "trials", "use at least 1"),
+    ({"compute.device": "tpu"}, "compute.device", "choose one of"),
+    ({"compute.device": "cuda"}, "compute.device", "this machine has no cuda; use cpu or auto"),
+    ({"dataset.name": ""}, "dataset.name", "at least 1"),
+    # what only the dataset tells
+    ({"k": 3, "rambo.initial_size": 2}, "k", "use at least 4"),
+    ({"k": 100}, "k", "use at most 99"),
+    ({"budget": 77}, "budget", "B 77 exceeds the 76 unlabeled images"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "path", "words"), INVALID)
+def test_what_is_wrong_is_said_at_its_field(
+    changes: dict[str, Any], path: str, words: str, images: Prepared
+) -> None:
+    checked = settings.check(tiny_values(**changes), images, {"cpu": "CPU"})
+    assert checked.config is None
+    assert set(checked.complaints) == {path}
+    assert words in checked.complaints[path]
+    assert checked.complaints[path].isprintable()
+
+
+def test_everything_wrong_is_said_at_once(images: Prepared) -> None:
+    values = tiny_values(
+        **{
+            "k": 3,
+            "acquisition.filter_size": 2,
+            "rambo.initial_size": 9,
+            "compute.device": "mps",
+        }
+    )
+    checked = settings.check(values, images, {"cpu": "CPU"})
+    assert set(checked.complaints) == {
+        "k",
+        "acquisition.filter_size",
+        "rambo.initial_size",
+        "compute.device",
+    }
+
+
+def test_complaints_of_the_dataset_find_their_field(tmp_path: Path) -> None:
+    colour = write_tiny(tmp_path, channels=3, size=32)
+    for changes, path in (
+        ({"classifier.name": "mnistnet"}, "classifier.name"),
+        ({"rambo.utility_model.extractor": "conv"}, "rambo.utility_model.extractor"),
+    ):
+        assert set(settings.check(tiny_values(**changes), colour, None).complaints) == {path}
+
+
+def test_rules_are_stated() -> None:
+    def said(**changes: Any) -> dict[str, str]:
+        config = settings.check(tiny_values(**changes), None, None).config
+        assert config is not None
+        return settings.notes(config, None)
+
+    even, odd = said(), said(**{"acquisition.batch_size": 5, "acquisition.filter_size": 13})
+    assert "3 greedy steps" in even["acquisition.batch_size"]
+    assert "last" not in even["acquisition.batch_size"]
+    assert r"3 greedy steps ($\tau_2$, the last of only 2)" in odd["acquisition.batch_size"]
+    assert r"3 pretraining slices ($\tau_1$, the last of only 2)" in odd["acquisition.batch_size"]
+    assert "2 candidate batches a step; 3 are left over" in odd["acquisition.filter_size"]
+    assert "margin sampling" in said(**{"acquisition.filter_size": 4})["acquisition.filter_size"]
+    assert "at random" in said(**{"acquisition.filter_size": 7})["acquisition.filter_size"]
+    assert "no pretraining" in said(**{"rambo.initial_size": 24})["rambo.initial_size"]
+    assert (
+        "nothing" in said(**{"rambo.utility_model.ot_weight": 0.0})["rambo.utility_model.ot_weight"]
+    )
+    alone = said(strategies=["random"])
+    assert "not used" in alone["strategies"]
+    assert "Not used" in alone["acquisition.filter_size"]
+
+
+def test_rules_of_the_dataset_are_stated(images: Prepared) -> None:
+    values = tiny_values(**{"budget": 76, "acquisition.filter_size": 80})
+    config = settings.check(values, images, None).config
+    assert config is not None
+    notes = settings.notes(config, images)
+    assert "brings 60" in notes["dataset.validation_size"]
+    assert "nothing to choose" in notes["budget"]
+    assert "filter nothing" in notes["acquisition.filter_size"]
+    assert "MnistNet" in notes["classifier.name"]
+    assert "dataset.validation_size" in settings.idle(values, images)
+
+
+def test_what_depends_on_a_switch_is_idle_without_it() -> None:
+    assert settings.idle(tiny_values(), None) == set()
+    model = "rambo.utility_model"
+    without = settings.idle(tiny_values(**{f"{model}.transport": False}), None)
+    assert f"{model}.ot_weight" in without
+    assert f"{model}.transport" not in without
+    without = settings.idle(tiny_values(**{f"{model}.bilevel.enabled": False}), None)
+    assert f"{model}.bilevel.terms" in without
+    assert f"{model}.bilevel.enabled" not in without
+    without = settings.idle(tiny_values(strategies=["margin"]), None)
+    assert {"rambo.initial_size", f"{model}.bilevel.enabled", "acquisition.filter_size"} <= without
+
+
+# The command line
+
+
+def parsed(command: str) -> Config:
+    words = shlex.split(command)
+    assert words[:3] == ["python", "-m", "rambo"]
+    return configs.build(command_line.settings_from(command_line._parser().parse_args(words[3:])))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"k": 250},
+        {"k": 333, "rambo.initial_size": None, "acquisition.filter_size": 77},
+        {"strategies": ["margin", "random"], "rambo.utility_model.loss": "regression"},
+        {"rambo.utility_model.transport": False, "rambo.utility_model.ot_weight": 1e-7},
+        {"dataset.name": "cifar10", "compute.device": "cpu", "compute.jobs": 3},
+        {"dataset.name": "-my 'images' $HOME; rm -rf.npz"},
+        {"dataset.name": "123"},
+        {"dataset.name": "null"},
+        {"dataset.name": "über/日本\n.npz"},
+    ],
+)
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_the_command_line_makes_the_same_config(name: str, changes: dict[str, Any]) -> None:
+    config = configs.build(settings.nest(settings.preset(name) | changes))
+    assert parsed(settings_file.command(config)) == config
+
+
+def test_the_command_of_a_preset_is_short() -> None:
+    for name in presets.PRESETS:
+        command = settings_file.command(configs.build(presets.PRESETS[name]()))
+        assert command == f"python -m rambo run --preset {name}"
+
+
+# The settings file
+
+
+def test_a_settings_file_comes_back_as_it_went() -> None:
+    values = tiny_values(seed=9)
+    text = settings_file.to_file(values)
+    assert settings_file.read_file(text.encode()) == values
+    assert settings_file.read_file(b"\xef\xbb\xbf" + text.encode()) == values
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b" " * 64_001, "bytes"),
+        (b"", "not JSON"),
+        (b"\xff\xfe\x00", "not JSON"),
+        (b"[1]", "no group"),
+        (b"3", "no group"),
+        (b"[" * 60_000, "not JSON"),
+        (b'{"a":' * 9_000 + b"1" + b"}" * 9_000, "not"),
+        (b'{"k": {"a": {"a": {"a": {"a": {"a": {"a": {}}}}}}}}', "deep"),
+        (b'{"what": 1}', "no such field"),
+        (b'{"rambo": {"offline": {"pears": 1}}}', "no such field"),
+        (b'{"k": NaN}', "finite"),
+        (b'{"k": 1e999}', "finite"),
+        (b'{"k": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b'{"k": "many"}', "whole number"),
+        (b'{"rambo": 3}', "group of fields"),
+        (b'{"dataset": {"name": "\\ud800"}}', "not JSON"),
+        (b'{"rambo": {"offline": {"pairs": 1000000000}}}', "at most 100000"),
+        (b'{"__proto__": {"k": 3}}', "no such field"),
+        (b'{"<img src=x>": 1}', "no such field"),
+    ],
+)  # fmt: skip
+def test_a_hostile_file_is_refused_in_words(content: bytes, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings_file.read_file(content)
+    assert words in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+JUNK = [
+    None, 0, -1, 1, 2, 3, 7, 20, 50, 100, 1000, 10**6, 10**9, 10**40, 0.0, 0.5, 1e-300, 1e308, -2.5,
+    math.nan, math.inf, True, False, "", "auto", "1e5", "rambo", "x" * 5000, "\x00", "<b>", [], ["rambo"],
+    ["rambo", "rambo"], ["margin", "random"], [None], {}, {"a": 1}, [[[]]], "cpu", "cuda",
+]  # fmt: skip
+
+
+def test_no_value_whatever_ends_in_a_trace(images: Prepared) -> None:
+    """600 forms, each with up to eight fields of junk: a config that a run would take, or words at known fields."""
+    draw, known, taken = random.Random(3), list(fields.facts()), 0
+    for _ in range(600):
+        values = tiny_values()
+        for path in draw.sample(known, draw.randint(1, 8)):
+            values[path] = draw.choice(JUNK)
+        settings.idle(values, images)
+        checked = settings.check(values, images, {"cpu": "CPU"})
+        assert set(checked.complaints) <= set(known)
+        assert all(words.isprintable() for words in checked.complaints.values())
+        assert (checked.config is None) == bool(checked.complaints)
+        settings_file.to_file(values)
+        if checked.config is not None:
+            taken += 1
+            settings.notes(checked.config, images)
+            assert parsed(settings_file.command(checked.config)) == checked.config
+            counted = costs.count(checked.config, costs.DataSizes.of(checked.config, images))
+            assert counted.total > 0
+    assert taken > 5
+
+
+# The planner
+
+
+class Process:
+    """A process that says what it is told to say."""
+
+    def __init__(self, out: str = "", error: str = "", code: int = 0) -> None:
+        self.out, self.error, self.returncode, self.killed = out, error, code, False
+        self.stdin: Any = None
+
+    def communicate(self) -> tuple[str, str]:
+        return self.out, self.error
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+PLAN = {
+    "trainings": 30, "known": 20, "cached": 7, "seconds": 42.0, "stages": {"offline": 40.0},
+    "rate": {"seconds_per_image": 0.01, "source": "calibrated", "seconds_per_pass": 1e-4},
+    "device": "cpu", "jobs": 2,
+}  # fmt: skip
+
+
+def config_of(**changes: Any) -> Config:
+    return configs.build(settings.nest(tiny_values(**changes)))
+
+
+class Spawner:
+    """Counts what is started; every process says `process.out`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **said: Any) -> None:
+        self.said, self.asked, self.started = said, [], []
+        monkeypatch.setattr(planner.jobs, "spawn", self)
+
+    def __call__(self, arguments: list[str], given: str = "") -> Process:
+        assert arguments == ["plan"]
+        self.asked.append(json.loads(given))
+        self.started.append(Process(**self.said))
+        return self.started[-1]
+
+
+def settle(asked: Planner, now: float) -> bool:
+    for _ in range(200):
+        if asked.tick(now):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_the_planner_waits_asks_once_and_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
+    spawned = Spawner(monkeypatch, out=json.dumps(PLAN))
+    asked, config = Planner(), config_of()
+    assert asked.want(config, 0.0) is None
+    assert not asked.tick(0.1)
+    assert not spawned.asked, "a form that is being changed starts nothing"
+    assert settle(asked, 1.0)
+    assert spawned.asked == [configs.describe(config)]
+    answer = asked.want(config, 2.0)
+    assert answer is not None
+    assert answer.plan == PLAN
+    assert asked.tick(3.0)
+    assert len(spawned.asked) == 1
+    assert asked.rate(config_of(k=30)) == (costs.Rate(0.01, "calibrated", 1e-4), 2)
+    assert asked.rate(config_of(**{"classifier.max_epochs": 9})) is None
+    assert asked.want(config, answer.at + planner.FRESH + 1) is None
+
+
+def test_a_newer_question_ends_the_older_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    spawned = Spawner(monkeypatch, out=json.dumps(PLAN))
+    monkeypatch.setattr(planner.Asked, "_wait", lambda self: None)  # it never answers
+    asked = Planner()
+    asked.want(config_of(k=30), 0.0)
+    asked.tick(1.0)
+    asked.want(config_of(k=31), 1.1)
+    asked.tick(1.2)
+    assert spawned.started[0].killed
+    assert len(spawned.started) == 1
+    asked.tick(2.0)
+    assert len(spawned.started) == 2
+    assert asked.tick(2.0 + planner.LIMIT + 1)
+    assert spawned.started[1].killed
+    late = asked.want(config_of(k=31), 3.0)
+    assert late is not None
+    assert "no answer within" in late.complaint
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"error": "rambo: k 1: use at least 2\n", "code": 2}, "k 1: use at least 2"),
+        ({"out": "{", "error": "", "code": 0}, "without a word"),
+        ({"out": "[]"}, "without a word"),
+        ({"out": '{"seconds": 3}'}, "without a word"),
+        ({"out": json.dumps(PLAN), "code": 1, "error": "boom"}, "boom"),
+    ],
+)
+def test_a_failed_plan_is_a_word_and_not_asked_again(
+    said: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawned = Spawner(monkeypatch, **said)
+    asked = Planner()
+    asked.want(config_of(), 0.0)
+    assert settle(asked, 1.0)
+    answer = asked.want(config_of(), 1.0)
+    assert answer is not None
+    assert answer.plan is None
+    assert words in answer.complaint
+    assert asked.tick(9.0)
+    assert len(spawned.started) == 1
+
+
+def test_a_process_that_cannot_start_is_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(arguments: list[str], given: str = "") -> Process:
+        raise OSError("no memory")
+
+    monkeypatch.setattr(planner.jobs, "spawn", broken)
+    asked = Planner()
+    asked.want(config_of(), 0.0)
+    assert asked.tick(1.0)
+    answer = asked.want(config_of(), 1.0)
+    assert isinstance(answer, Answer)
+    assert "no memory" in answer.complaint
+
+
+def test_the_form_brings_no_torch() -> None:
+    code = (
+        "import sys, rambo.ui.forms, rambo.ui.fill, rambo.ui.cost_card, rambo.ui.dataset_line;"
+        "print(sorted({'torch', 'torchvision'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_images_are_as_the_tests_think(images: Prepared) -> None:
+    assert np.bincount(images.roles).tolist() == [100, 60, 40]
