@@ -55,7 +55,7 @@ def newest_attempts(events: list[Record]) -> list[Record]:
 
 def events(run: Run) -> list[Record]:
     """Return the events of a run that count, in order."""
-    return _reader(str(run.folder), run.created()).latest()
+    return _reader(str(run.folder)).latest()
 
 
 def of_kind(
@@ -114,12 +114,12 @@ def summary(run: Run) -> Record:
 
 def config(run: Run) -> Record:
     """Return the config of a run as nested JSON types."""
-    return _facts(str(run.folder), run.created())[0]
+    return _facts(str(run.folder))[0]
 
 
 def environment(run: Run) -> Record:
     """Return the environment of a run: classes, dataset, device."""
-    return _facts(str(run.folder), run.created())[1]
+    return _facts(str(run.folder))[1]
 
 
 def has(run: Run, name: str) -> bool:
@@ -201,7 +201,7 @@ def _devices() -> Devices:
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _reader(folder: str, created: str) -> EventReader:
+def _reader(folder: str) -> EventReader:
     return EventReader(_run(folder))
 
 
@@ -216,7 +216,7 @@ def _summary(folder: str, stamp: int, status: str) -> Record:
 
 
 @st.cache_resource(show_spinner=False, max_entries=256)
-def _facts(folder: str, created: str) -> tuple[Record, Record]:
+def _facts(folder: str) -> tuple[Record, Record]:
     run = _run(folder)
     return run.config, run.environment
 

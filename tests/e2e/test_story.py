@@ -1,0 +1,112 @@
+"""A newcomer's way through the app, on the shipped images: set up, start, stop, resume, inspect, export."""
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from rambo.store import Run, Workspace
+
+from .conftest import ROOT, running
+
+SMALL = {
+    "Labels you hold": 30,
+    "Labels to buy": 10,
+    "Images a step": 5,
+    "Pretraining starts at": 20,
+    "Pairs an iteration": 4,
+    "Offline pairs": 4,
+    "Epochs": 2,
+}
+
+
+def settled(page) -> None:
+    page.wait_for_selector("h1")
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+
+def fill(page, label: str, value: int) -> None:
+    """Type a number into a field of the form, as its label begins."""
+    field = page.locator(f'input[type=number][aria-label^="{label}"]').first
+    field.fill(str(value))
+    field.press("Enter")
+    settled(page)
+
+
+def wait_status(page, run: Run, *wanted: str, seconds: float = 240) -> str:
+    for _ in range(int(seconds * 4)):
+        if (status := run.status) in wanted:
+            return status
+        page.wait_for_timeout(250)
+    raise AssertionError(f"{status} instead of {' or '.join(wanted)}")
+
+
+def command_line(home: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "rambo", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "RAMBO_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_from_an_empty_workspace_to_a_file_for_annotators(page, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with running(ROOT / "app.py", home) as address:
+        page.goto(address)
+        page.get_by_role("button", name="Start the demo").wait_for()
+        page.locator("[data-testid=stSidebar]").get_by_role("link", name="Configure").click()
+        page.get_by_text("What it will cost").wait_for()
+        settled(page)
+        fill(page, "Labels to buy", 9000)
+        page.get_by_text(re.compile("lower it to at most 7,?800")).first.wait_for()
+        assert page.get_by_role("button", name="Start", exact=False).last.is_disabled()
+        for label, value in SMALL.items():
+            fill(page, label, value)
+        page.get_by_text("measured on").or_(page.get_by_text("calibrated")).first.wait_for(
+            timeout=120_000
+        )
+        page.locator(".st-key-configure-start button").dblclick()
+        page.wait_for_url(re.compile(r"/train\?"))
+        settled(page)
+        (run,) = Workspace(home).runs()
+        assert parse_qs(urlsplit(page.url).query)["run"] == [run.id]
+        wait_status(page, run, "running")
+        page.get_by_role("button", name="Stop").click()
+        assert wait_status(page, run, "stopped", "done", seconds=12) == "stopped"
+        page.get_by_role("button", name="Resume").click()
+        wait_status(page, run, "running")
+        worker = run.worker["pid"]
+
+    # The server is gone; the worker is not.
+    os.kill(worker, 0)
+    with running(ROOT / "app.py", home) as address:
+        page.goto(f"{address}/train?run={run.id}")
+        settled(page)
+        wait_status(page, run, "done")
+        page.get_by_text(re.compile("RAMBO chose")).first.wait_for()
+        page.locator("[data-testid=stSidebar]").get_by_role("link", name="Batch").click()
+        page.get_by_text(re.compile("RAMBO.*chose")).first.wait_for()
+        settled(page)
+        page.get_by_role("tab", name="Export").click()
+        page.get_by_text("Table (csv)").click()
+        settled(page)
+        with page.expect_download() as download:
+            page.locator(".st-key-export-download button").click()
+        text = Path(download.value.path()).read_text()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    told = json.loads(command_line(home, "show", run.id, "--json"))
+    (rambo,) = [row for row in told["results"] if row["strategy"] == "rambo"]
+    assert [int(row["dataset_index"]) for row in rows] == rambo["selected"]
+    assert len(rows) == 10
+    assert [int(row["step"]) for row in rows] == rambo["steps"]
+    assert {row["run_id"] for row in rows} == {run.id}
+    assert page.off_origin == []
