@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from rambo.ui import batch_view, frame
+from rambo.ui import frame
+from rambo.ui.batch import batch_view
 
 with frame.page("pages/batch.py") as run:
     st.title("Batch")

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from rambo.ui import cost_card, dataset_line, draft, fields, fill, forms, frame, readers, settings
+from rambo.ui import frame, readers
+from rambo.ui.configure import cost_card, dataset_line, draft, fields, fill, forms, settings
 from rambo.ui.text import literal
 
 # The card stays in sight beside a long form; only fields that may be left empty offer to be emptied.

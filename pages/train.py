@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from rambo.ui import frame, live, readers
+from rambo.ui import frame, readers
+from rambo.ui.train import live
 
 with frame.page("pages/train.py") as run:
     st.title("Train")

@@ -189,6 +189,23 @@ def test_what_the_web_process_imports_brings_no_torch() -> None:
     assert done.stdout.splitlines() == light
 
 
+def test_no_page_brings_torch_into_the_server() -> None:
+    """A server that imports torch takes seconds to start and hundreds of megabytes."""
+    modules = sorted(name for name in MODULES if name.startswith("rambo.ui"))
+    assert len(modules) > 30
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
+    code += "print(*sorted({'torch', 'torchvision', 'ot', 'sklearn'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *modules],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == ""
+
+
 @every_file
 def test_nothing_is_pickled_or_unpickled(path: Path) -> None:
     picklers = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "shelve", "marshal"}

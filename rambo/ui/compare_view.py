@@ -9,8 +9,9 @@ from rambo import config as configs
 from rambo import neighbours, report
 from rambo.neighbours import UNLABELED_POOL
 from rambo.store import Run
-from rambo.ui import batch_data, controls, frame, maps, readers, rivals, state, theme
-from rambo.ui.batch_data import Batch
+from rambo.ui import controls, frame, maps, readers, rivals, state, theme
+from rambo.ui.batch import batch_data
+from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import PreparedFigure, gallery, plot
 from rambo.ui.text import count, literal, percent
 

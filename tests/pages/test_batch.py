@@ -15,8 +15,8 @@ from streamlit.testing.v1 import AppTest
 from rambo import export, whatif
 from rambo.datasets import prepared
 from rambo.store import Run, Workspace
-from rambo.ui import batch_data, batch_table, exports, images_view, map_view, what_if
-from rambo.ui.images_view import View, arrange
+from rambo.ui.batch import batch_data, batch_table, exports, images_view, map_view, what_if
+from rambo.ui.batch.images_view import View, arrange
 
 PAGE = "pages/batch.py"
 

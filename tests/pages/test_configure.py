@@ -16,8 +16,9 @@ from rambo import config as configs
 from rambo import jobs, presets
 from rambo.errors import StoreError
 from rambo.store import Run, Workspace
-from rambo.ui import fields, library, planner, settings
-from rambo.ui.draft import key_of
+from rambo.ui import library
+from rambo.ui.configure import fields, planner, settings
+from rambo.ui.configure.draft import key_of
 
 PAGE = "pages/configure.py"
 

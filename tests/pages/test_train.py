@@ -22,10 +22,10 @@ from rambo import events as kinds_of_events
 from rambo import jobs, line
 from rambo.events import Event
 from rambo.store import Run
-from rambo.ui import live, outcome, stepper, takeaway
-from rambo.ui.charts import CHARTS
-from rambo.ui.feed import feed
-from rambo.ui.stages import Cell
+from rambo.ui.train import live, outcome, stepper, takeaway
+from rambo.ui.train.charts import CHARTS
+from rambo.ui.train.feed import feed
+from rambo.ui.train.stages import Cell
 
 PAGE = "pages/train.py"
 

@@ -11,7 +11,7 @@ import streamlit as st
 from rambo import export, neighbours, store
 from rambo.errors import StoreError
 from rambo.store import Run, Workspace
-from rambo.ui import batch_data
+from rambo.ui.batch import batch_data
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from page_helpers import make_done
 
-from rambo.ui import curves
-from rambo.ui.charts import CHARTS
 from rambo.ui.components.plot import prepare_figure
-from rambo.ui.strokes import POINTS, thin
+from rambo.ui.train import curves
+from rambo.ui.train.charts import CHARTS
+from rambo.ui.train.strokes import POINTS, thin
 
 Record = dict[str, Any]
 

@@ -4,8 +4,6 @@ import json
 import math
 import random
 import shlex
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,8 @@ from rambo import costs, presets
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError
-from rambo.ui import fields, planner, settings, settings_file
-from rambo.ui.planner import Answer, Planner
+from rambo.ui.configure import fields, planner, settings, settings_file
+from rambo.ui.configure.planner import Answer, Planner
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -468,17 +466,6 @@ def test_a_process_that_cannot_start_is_a_word(monkeypatch: pytest.MonkeyPatch) 
     answer = asked.want(config_of(), 1.0)
     assert isinstance(answer, Answer)
     assert "no memory" in answer.complaint
-
-
-def test_the_form_brings_no_torch() -> None:
-    code = (
-        "import sys, rambo.ui.forms, rambo.ui.fill, rambo.ui.cost_card, rambo.ui.dataset_line;"
-        "print(sorted({'torch', 'torchvision'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"
 
 
 def test_the_images_are_as_the_tests_think(images: Prepared) -> None:

@@ -9,9 +9,9 @@ from page_helpers import make_done, page_config
 
 from rambo import config as configs
 from rambo.costs import DataSizes
-from rambo.ui import sentences
-from rambo.ui.stages import Tracker
-from rambo.ui.workload import plan
+from rambo.ui.train import sentences
+from rambo.ui.train.stages import Tracker
+from rambo.ui.train.workload import plan
 
 Record = dict[str, Any]
 SIZES = DataSizes(classes=4, pool=100, validation=60, test=40)

@@ -6,9 +6,9 @@ from rambo import presets
 from rambo.config import Config
 from rambo.errors import RamboError
 from rambo.store import Run
-from rambo.ui import draft as drafts
-from rambo.ui import fields, forms, settings_file
-from rambo.ui.draft import Draft
+from rambo.ui.configure import draft as drafts
+from rambo.ui.configure import fields, forms, settings_file
+from rambo.ui.configure.draft import Draft
 from rambo.ui.text import count, literal
 
 _PRESET, _UPLOAD, _TOLD = "configure-preset", "configure-upload", "configure-told"

@@ -9,12 +9,13 @@ import streamlit as st
 from rambo import jobs, line
 from rambo.errors import RamboError
 from rambo.store import Run
-from rambo.ui import controls, curves, frame, outcome, readers, state, stepper, takeaway
-from rambo.ui.charts import CHARTS, Chart
+from rambo.ui import controls, frame, readers, state
 from rambo.ui.components import plot
-from rambo.ui.feed import Feed, View, feed
-from rambo.ui.sentences import ago, left
 from rambo.ui.text import count, literal
+from rambo.ui.train import curves, outcome, stepper, takeaway
+from rambo.ui.train.charts import CHARTS, Chart
+from rambo.ui.train.feed import Feed, View, feed
+from rambo.ui.train.sentences import ago, left
 
 _LIVE = ("queued", "running")
 _SILENT = 120.0  # seconds without an event after which a person should look

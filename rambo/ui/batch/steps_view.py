@@ -4,9 +4,10 @@ from typing import Any
 
 import streamlit as st
 
-from rambo.ui import batch_data, frame, maps
-from rambo.ui.batch_data import Batch
-from rambo.ui.batch_parts import Decision
+from rambo.ui import frame, maps
+from rambo.ui.batch import batch_data
+from rambo.ui.batch.batch_data import Batch
+from rambo.ui.batch.batch_parts import Decision
 from rambo.ui.components import plot, rows
 from rambo.ui.text import count
 

@@ -9,8 +9,9 @@ from rambo import presets
 from rambo.config import STRATEGY_NAMES, shorten
 from rambo.errors import ConfigError
 from rambo.store import Run
-from rambo.ui import readers, settings
-from rambo.ui.settings import Values
+from rambo.ui import readers
+from rambo.ui.configure import settings
+from rambo.ui.configure.settings import Values
 
 FIRST = "demo"
 _KEY, _WIDGET, _SEEN = "configure-draft", "configure:", "configure-seen"

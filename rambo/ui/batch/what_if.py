@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rambo.neighbours import Atlas
-from rambo.ui import batch_data
-from rambo.ui.batch_data import Batch
-from rambo.ui.batch_parts import Decision
+from rambo.ui.batch import batch_data
+from rambo.ui.batch.batch_data import Batch
+from rambo.ui.batch.batch_parts import Decision
 from rambo.ui.text import count
 
 Indices = NDArray[np.int64]

@@ -7,7 +7,7 @@ from typing import Any
 
 from rambo.ui.text import duration
 from rambo.ui.theme import STAGES
-from rambo.ui.workload import Plan, Where
+from rambo.ui.train.workload import Plan, Where
 
 Record = dict[str, Any]
 

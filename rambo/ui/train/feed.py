@@ -14,13 +14,13 @@ from rambo.costs import DataSizes
 from rambo.errors import RamboError
 from rambo.store import Run
 from rambo.ui import readers, state
-from rambo.ui.charts import Chart
 from rambo.ui.components.plot import PreparedFigure, prepare_figure
-from rambo.ui.curves import Kinds, spans_widely
-from rambo.ui.sentences import doing
-from rambo.ui.stages import Cell, Tracker
-from rambo.ui.strokes import Figure
-from rambo.ui.workload import plan
+from rambo.ui.train.charts import Chart
+from rambo.ui.train.curves import Kinds, spans_widely
+from rambo.ui.train.sentences import doing
+from rambo.ui.train.stages import Cell, Tracker
+from rambo.ui.train.strokes import Figure
+from rambo.ui.train.workload import plan
 
 Record = dict[str, Any]
 

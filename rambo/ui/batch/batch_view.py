@@ -10,20 +10,9 @@ from numpy.typing import NDArray
 from rambo import neighbours
 from rambo.neighbours import UNLABELED_POOL
 from rambo.store import Run
-from rambo.ui import (
-    batch_data,
-    exports,
-    frame,
-    images_view,
-    map_view,
-    maps,
-    readers,
-    state,
-    steps_view,
-    theme,
-    what_if_view,
-)
-from rambo.ui.batch_data import Batch
+from rambo.ui import frame, maps, readers, state, theme
+from rambo.ui.batch import batch_data, exports, images_view, map_view, steps_view, what_if_view
+from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import PreparedFigure, plot
 from rambo.ui.text import count, literal, percent
 

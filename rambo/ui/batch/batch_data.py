@@ -20,8 +20,9 @@ from rambo import neighbours, whatif
 from rambo.datasets.prepared import Prepared
 from rambo.neighbours import UNLABELED_POOL, Atlas
 from rambo.store import Run
-from rambo.ui import batch_parts, readers
-from rambo.ui.batch_parts import Decision
+from rambo.ui import readers
+from rambo.ui.batch import batch_parts
+from rambo.ui.batch.batch_parts import Decision
 from rambo.ui.components import Sprites, make_sprites
 from rambo.whatif import UHat
 

@@ -15,7 +15,7 @@ from rambo import config as configs
 from rambo.config import STRATEGY_NAMES, Config
 from rambo.datasets.prepared import POOL, VALIDATION, Prepared
 from rambo.errors import ConfigError, RamboError
-from rambo.ui import fields
+from rambo.ui.configure import fields
 
 Values = dict[str, Any]
 

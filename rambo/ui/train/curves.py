@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from rambo.ui.strokes import Figure, axes, figure, line, points, thin, word
 from rambo.ui.text import for_plot
 from rambo.ui.theme import BLUE, GREEN, GREY, ORANGE, PURPLE
+from rambo.ui.train.strokes import Figure, axes, figure, line, points, thin, word
 
 Record = dict[str, Any]
 Kinds = Mapping[str, Sequence[Record]]

@@ -10,7 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from rambo.ui.batch_data import Batch
+from rambo.ui.batch.batch_data import Batch
 
 Indices = NDArray[np.int64]
 

@@ -6,8 +6,9 @@ import numpy as np
 import streamlit as st
 
 from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL
-from rambo.ui import batch_data, maps
-from rambo.ui.batch_data import Batch
+from rambo.ui import maps
+from rambo.ui.batch import batch_data
+from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import gallery, plot
 from rambo.ui.text import count
 

@@ -4,9 +4,9 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 
 from rambo import report
-from rambo.ui.stages import Cell
 from rambo.ui.text import count
 from rambo.ui.theme import GREEN, STAGE_WORDS, STAGES, STRATEGY_HELP, STRATEGY_WORDS
+from rambo.ui.train.stages import Cell
 
 _SIGNS = {
     "done": ("✓", GREEN),

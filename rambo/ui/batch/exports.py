@@ -13,7 +13,7 @@ import streamlit as st
 from rambo import export
 from rambo.errors import DataError
 from rambo.ui import theme
-from rambo.ui.batch_data import Batch
+from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import PreparedFigure
 from rambo.ui.text import count, literal
 

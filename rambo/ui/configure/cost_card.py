@@ -1,6 +1,6 @@
 """What a run will cost: labels, classifiers to train, time; and the button that starts it.
 
-The counts are arithmetic and there at once. What is kept already, and the rate, come from `rambo.ui.planner`.
+The counts are arithmetic and there at once. What is kept already, and the rate, come from `rambo.ui.configure.planner`.
 """
 
 import time
@@ -12,8 +12,9 @@ from rambo import costs, outline
 from rambo.config import Config
 from rambo.costs import Costs, DataSizes
 from rambo.datasets.prepared import Prepared
-from rambo.ui import controls, forms, frame, readers, state
-from rambo.ui.planner import Answer, Planner, too_many
+from rambo.ui import controls, frame, readers, state
+from rambo.ui.configure import forms
+from rambo.ui.configure.planner import Answer, Planner, too_many
 from rambo.ui.text import count, duration, literal
 
 _PLANNER = "configure-planner"

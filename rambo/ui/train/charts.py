@@ -4,9 +4,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from rambo.ui import curves
-from rambo.ui.curves import Kinds
-from rambo.ui.strokes import Figure
+from rambo.ui.train import curves
+from rambo.ui.train.curves import Kinds
+from rambo.ui.train.strokes import Figure
 
 
 @dataclasses.dataclass(frozen=True)

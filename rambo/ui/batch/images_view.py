@@ -7,10 +7,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from rambo.ui import batch_data, batch_table, detail, frame
-from rambo.ui.batch_data import Batch
-from rambo.ui.components import gallery
-from rambo.ui.map_view import (
+from rambo.ui import frame
+from rambo.ui.batch import batch_data, batch_table, detail
+from rambo.ui.batch.batch_data import Batch
+from rambo.ui.batch.map_view import (
     clear,
     gallery_key,
     lasso_of,
@@ -20,6 +20,7 @@ from rambo.ui.map_view import (
     show_map,
     version,
 )
+from rambo.ui.components import gallery
 from rambo.ui.text import count
 
 Indices = NDArray[np.int64]

@@ -9,9 +9,10 @@ import streamlit as st
 
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
-from rambo.ui import fields, library, readers, settings, theme
-from rambo.ui.draft import Draft, key_of
-from rambo.ui.fields import Facts, Field
+from rambo.ui import library, readers, theme
+from rambo.ui.configure import fields, settings
+from rambo.ui.configure.draft import Draft, key_of
+from rambo.ui.configure.fields import Facts, Field
 from rambo.ui.text import literal
 
 _NARROW = 160  # pixels a field needs

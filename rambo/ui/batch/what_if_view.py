@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import streamlit as st
 
-from rambo.ui import batch_data, detail, frame, map_view, maps, steps_view
-from rambo.ui.batch_data import Batch
-from rambo.ui.batch_parts import Decision
+from rambo.ui import frame, maps
+from rambo.ui.batch import batch_data, detail, map_view, steps_view
+from rambo.ui.batch.batch_data import Batch
+from rambo.ui.batch.batch_parts import Decision
+from rambo.ui.batch.what_if import Desk, Edit, key_of, swap, verdict
 from rambo.ui.components import gallery, plot
 from rambo.ui.text import count
-from rambo.ui.what_if import Desk, Edit, key_of, swap, verdict
 from rambo.whatif import UHat
 
 SOURCES = ("next by margin", "the map", "another candidate")

@@ -8,8 +8,9 @@ from PIL import Image
 
 from rambo import neighbours
 from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL
-from rambo.ui import batch_data, frame, maps
-from rambo.ui.batch_data import Batch
+from rambo.ui import frame, maps
+from rambo.ui.batch import batch_data
+from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import plot
 from rambo.ui.text import count, literal, percent
 

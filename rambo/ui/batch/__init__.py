@@ -1,0 +1,1 @@
+"""The page Batch: what was chosen, why, what if not, and the hand-over."""

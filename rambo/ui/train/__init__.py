@@ -1,0 +1,1 @@
+"""The page Train: a run as it goes, from its events."""
