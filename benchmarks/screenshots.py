@@ -35,7 +35,7 @@ def main() -> None:
     workspace = store.Workspace.from_environment()
     run = _run(workspace, sys.argv[1] if len(sys.argv) > 1 else None)
     TARGET.mkdir(exist_ok=True)
-    with _server(workspace.root) as address, sync_playwright() as playwright:
+    with server(workspace.root) as (address, _), sync_playwright() as playwright:
         path = os.environ.get("RAMBO_CHROMIUM", "/usr/bin/chromium")
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         for scheme in ("light", "dark"):
@@ -81,16 +81,16 @@ def _save(picture: bytes, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _server(root: Path) -> Iterator[str]:
-    """Run the app on a free port until the block ends; give its address."""
+def server(root: Path, script: str = "app.py") -> Iterator[tuple[str, int]]:
+    """Run an app on a free port until the block ends; give its address and process id."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless=true"]
-    server = subprocess.Popen(
+    command = [sys.executable, "-m", "streamlit", "run", script, "--server.headless=true"]
+    process = subprocess.Popen(
         [*command, f"--server.port={port}"],
         cwd=PROJECT,
-        env={**os.environ, "RAMBO_HOME": str(root)},
+        env={**os.environ, "RAMBO_HOME": str(root), "PYTHONPATH": str(PROJECT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -100,10 +100,10 @@ def _server(root: Path) -> Iterator[str]:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/_stcore/health"):
                 break
             time.sleep(0.2)
-        yield address
+        yield address, process.pid
     finally:
-        server.terminate()
-        server.wait()
+        process.terminate()
+        process.wait()
 
 
 if __name__ == "__main__":

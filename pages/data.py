@@ -2,17 +2,18 @@
 
 import streamlit as st
 
-from rambo.ui import data_view, frame
+from rambo.ui import frame
+from rambo.ui.data import browse, choice, standing
 
 with frame.page("pages/data.py", pick=False) as run:
     st.title("Data")
     bar = st.container(horizontal=True, vertical_alignment="bottom")
     with bar:
-        choice = data_view.pick_dataset(run)
-    if choice == data_view.OWN:
-        choice = data_view.pick_file()
-    data = data_view.load_dataset(choice, run)
+        name = choice.pick_dataset(run)
+    if name == choice.OWN:
+        name = choice.pick_file()
+    data = standing.load_dataset(name, run)
     if data is not None:
         with bar:
-            data_view.use_button(choice, run)
-        data_view.show_dataset(data, choice, run)
+            choice.use_button(name, run)
+        browse.show_dataset(data, name, run)

@@ -6,11 +6,13 @@ here; the run directory, and who holds which lock, is all they know of a worker.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,18 +20,22 @@ from typing import Any
 import filelock
 
 from rambo import files, line
-from rambo.config import Config, describe
+from rambo.config import Config, describe, shorten
 from rambo.datasets.prepared import Prepared
 from rambo.errors import RunLockedError, StoreError
+from rambo.run import LAUNCH_SECONDS
 from rambo.starting import create_run
 from rambo.store import Run, Workspace
 
 STOP_SECONDS = 6.0  # for the end of the unit in flight; then SIGTERM
 TERM_SECONDS = 2.5  # for SIGTERM; then SIGKILL
+LIVE = ("queued", "running")  # states of a run that is worked on or waits for it
 LOG = "worker.log"
 _LOG_BYTES = 16_000
+_TRACE = re.compile(r"\(most recent call (last|first)\):$")
+_QUOTED_FOLDERS = re.compile(r"(?<=[\"'])/[^\"'\n]*/(?=[^\"'\n]*[\"'])")
+_FOLDERS = re.compile(r"(?<![\w./])/(?:[^\s/\"']+/)+")
 _PROJECT = Path(__file__).resolve().parents[1]
-_LIVE = ("queued", "running")
 
 
 def start(config: Config, data: Prepared, workspace: Workspace, device: str) -> tuple[Run, bool]:
@@ -52,9 +58,23 @@ def start(config: Config, data: Prepared, workspace: Workspace, device: str) -> 
 
 
 def live_runs(workspace: Workspace) -> list[Run]:
-    """Return the runs that are queued or running, the newest first; damaged ones are passed over."""
-    runs = {run.id: run for run in workspace.runs()}
-    return [run for run in runs.values() if run.describe()["status"] in _LIVE]
+    """Return the runs that stand in a line, and those that were made or launched within the last minute.
+
+    Looks at no other run, of which there may be thousands.
+    """
+    waiting = {run_id for ids in line.standing(workspace.root).values() for run_id in ids}
+    runs = [Run(workspace.root / run_id) for run_id in workspace.ids()]
+    near = [run for run in runs if run.id in waiting or _touched(run) < 2 * LAUNCH_SECONDS]
+    return [run for run in near if run.describe()["status"] in LIVE]
+
+
+def _touched(run: Run) -> float:
+    """Return the seconds since a run's record changed; 0 where that cannot be told."""
+    try:
+        changed = max(path.stat().st_mtime for path in run.folder.glob("run.sqlite*"))
+    except (OSError, ValueError):
+        return 0.0
+    return time.time() - changed
 
 
 def launch(run: Run) -> None:
@@ -68,7 +88,6 @@ def launch(run: Run) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd=run.folder,
             env=_environment(),
             start_new_session=True,
         )
@@ -100,15 +119,20 @@ def resume(run: Run) -> None:
 
 
 def log_tail(run: Run, lines: int = 30) -> list[str]:
-    """Return the last lines of the worker's log; none where there is no log."""
+    """Return the last lines of the worker's log, fit for a page; none where there is no log.
+
+    Python's traces are left out, and of an absolute path only its last part is left.
+    """
     try:
         with (run.folder / LOG).open("rb") as log:
-            log.seek(0, os.SEEK_END)
-            log.seek(max(0, log.tell() - _LOG_BYTES))
+            skipped = max(0, log.seek(0, os.SEEK_END) - _LOG_BYTES)
+            log.seek(skipped)
             text = log.read().decode("utf-8", "replace")
     except OSError:
         return []
-    return text.splitlines()[-lines:]
+    told = text.splitlines()[1 if skipped else 0 :]  # the first one may be half a line
+    shown = list(_without_traces(told, inside=skipped > 0))[-lines:]
+    return [_FOLDERS.sub("", _QUOTED_FOLDERS.sub("", words)) for words in shown]
 
 
 def place_in_line(run: Run) -> tuple[str, int] | None:
@@ -163,6 +187,28 @@ def spawn(arguments: list[str], given: str = "") -> subprocess.Popen[str]:
     return process
 
 
+def last_words(complaint: str, limit: int) -> str:
+    """Return why a process of `spawn` failed: the last line of its standard error, without the program's name."""
+    lines = [line for line in complaint.splitlines() if line.strip()]
+    last = lines[-1].removeprefix("rambo: ") if lines else "it ended without a word"
+    return shorten(last, limit)
+
+
+def _without_traces(lines: Iterable[str], *, inside: bool) -> Iterator[str]:
+    """Yield the lines outside traces: a trace is its headline and the indented lines below it.
+
+    Args:
+        lines: of a log.
+        inside: whether the first lines may be the rest of a trace.
+    """
+    for told in lines:
+        if _TRACE.search(told.rstrip()):
+            inside = True
+        elif not (inside and told[:1].isspace()):
+            inside = False
+            yield told
+
+
 def _environment() -> dict[str, str]:
     """Return the environment of a worker: this one, and the project on the module path."""
     paths = [str(_PROJECT), os.environ.get("PYTHONPATH", "")]
@@ -186,15 +232,11 @@ def _ends(run: Run, seconds: float) -> bool:
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
         with suppress(StoreError):
-            if not run.locked() and _settled(run):
+            # A worker that was launched just now may not hold the run yet.
+            if not run.locked() and run.status not in LIVE:
                 return True
         time.sleep(0.1)
     return False
-
-
-def _settled(run: Run) -> bool:
-    """Return whether no worker is about to take the run: a launched one may not hold it yet."""
-    return run.status not in _LIVE
 
 
 def _signal(run: Run, number: signal.Signals) -> None:

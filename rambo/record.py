@@ -146,6 +146,17 @@ def read_events(db: sqlite3.Connection, since: int) -> list[dict[str, Any]]:
     return events
 
 
+def newest_attempts(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return of each trial and strategy the events of its newest attempt, in their order."""
+    newest: dict[tuple[int | None, str | None], int] = {}
+    for event in events:
+        place = event["trial"], event["strategy"]
+        newest[place] = max(newest.get(place, 0), event["attempt"])
+    return [
+        event for event in events if event["attempt"] == newest[event["trial"], event["strategy"]]
+    ]
+
+
 def read_results(db: sqlite3.Connection) -> list[dict[str, Any]]:
     """Return all results, in no order."""
     _, least = read_fact(db, "tally")

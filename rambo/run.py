@@ -120,16 +120,7 @@ class Run(RunFolder):
 
         A resumed attempt tells the unfinished strategy again from its start.
         """
-        events = self.events()
-        newest: dict[tuple[int | None, str | None], int] = {}
-        for event in events:
-            place = event["trial"], event["strategy"]
-            newest[place] = max(newest.get(place, 0), event["attempt"])
-        return [
-            event
-            for event in events
-            if event["attempt"] == newest[event["trial"], event["strategy"]]
-        ]
+        return record.newest_attempts(self.events())
 
     def results(self) -> list[dict[str, Any]]:
         """Return dicts of `trial`, `strategy`, `state` and `data`.

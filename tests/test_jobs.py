@@ -262,6 +262,45 @@ def test_the_log_tail_of_a_run_without_one_is_empty(root: Path) -> None:
     assert jobs.log_tail(run, 1) == ["last \ufffd line"]
 
 
+ERROR = "rambo.errors.DataError: gone"
+TRACE = f"""Traceback (most recent call last):
+  File "/opt/there/rambo/worker.py", line 12, in work
+    raise DataError("gone")
+    ^^^^^^^^^^^^^^^^^^^^^^^
+{ERROR}"""
+INSIDE = '  File "/opt/there/rambo/deep.py", line 5, in deep\n    deep()\n'
+
+
+@pytest.mark.parametrize(
+    ("log", "shown"),
+    [
+        ("one\n  two, indented\n", ["one", "  two, indented"]),
+        (f"one\n{TRACE}\ntwo\n", ["one", ERROR, "two"]),
+        (
+            f"{TRACE}\n\nWhile that was told:\n\n{TRACE}\n  a hint\n",
+            [ERROR, "", "While that was told:", "", ERROR, "  a hint"],
+        ),
+        (f"{INSIDE * 1000}KeyError: 3\nlast\n", ["KeyError: 3", "last"]),
+        ("Current thread 0x7f (most recent call first):\n" + INSIDE + "end\n", ["end"]),
+        ("no /opt/there/images.npz, use /opt/x\n", ["no images.npz, use x"]),
+        ("cannot read '/opt/my own/a b.npz': gone\n", ["cannot read 'a b.npz': gone"]),
+        ("/opt/there/x.py:12: UserWarning: slow\n", ["x.py:12: UserWarning: slow"]),
+        ("5/10 of a/b, see https://x.org/a/b\n", ["5/10 of a/b, see https://x.org/a/b"]),
+    ],
+)
+def test_no_trace_and_no_folder_of_this_machine_is_in_the_log_tail(
+    root: Path, log: str, shown: list[str]
+) -> None:
+    run = create_run(config(QUICK), write_tiny(root), Workspace(root), "cpu")
+    (run.folder / jobs.LOG).write_text(log)
+    assert jobs.log_tail(run) == shown
+
+
+def test_the_last_words_of_a_process_are_one_line() -> None:
+    assert jobs.last_words("a\nrambo: no such file\n \n", 100) == "no such file"
+    assert jobs.last_words("", 100) == "it ended without a word"
+
+
 def test_the_devices_are_told_by_another_process() -> None:
     found = jobs.probe_devices()
     assert found["auto"] in found["names"]

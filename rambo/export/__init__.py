@@ -19,7 +19,17 @@ from rambo.export.packing import to_zip
 from rambo.export.text import to_csv, to_json, to_jsonl
 from rambo.store import Run
 
-__all__ = ["COLUMNS", "FORMATS", "IMAGE_URL", "Export", "build", "rows", "to_csv", "write"]
+__all__ = [
+    "COLUMNS",
+    "FORMATS",
+    "IMAGE_URL",
+    "Export",
+    "build",
+    "name_of",
+    "rows",
+    "to_csv",
+    "write",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,9 +105,15 @@ def build(
             f"--format {shorten(format)}: unknown; choose one of: {', '.join(FORMATS)}"
         )
     batch = Batch(run, rows(run, strategy, seed, truth=truth), image_url)
-    made, first = _FORMATS[format], batch.rows[0]
-    name = f"{run.id}-{first['strategy']}-seed{first['seed']}{made.ending}"
-    return Export(made.make(batch), name, made.mime, len(batch.rows))
+    first = batch.rows[0]
+    name, mime = name_of(run, format, first["strategy"], first["seed"])
+    return Export(_FORMATS[format].make(batch), name, mime, len(batch.rows))
+
+
+def name_of(run: Run, format: str, strategy: str, seed: int) -> tuple[str, str]:
+    """Return name and media type of the file that `build` makes, without making it."""
+    made = _FORMATS[format]
+    return f"{run.id}-{strategy}-seed{seed}{made.ending}", made.mime
 
 
 def write(

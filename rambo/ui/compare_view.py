@@ -1,13 +1,14 @@
 """The page Compare: the strategies of a run side by side, honest about what one can and cannot say."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import streamlit as st
 
 from rambo import config as configs
-from rambo import neighbours, report
-from rambo.neighbours import UNLABELED_POOL
+from rambo import neighbours
+from rambo.neighbours import UNLABELED_POOL, Indices
 from rambo.store import Run
 from rambo.ui import controls, frame, maps, readers, rivals, state, theme
 from rambo.ui.batch import batch_data
@@ -30,7 +31,7 @@ def show(run: Run) -> None:
         )
         state.link("pages/train.py", run.id, "Watch it learn")
         return
-    _show_accuracies(run)
+    _show_accuracies(run, results)
     trial = _pick_trial(run)
     ready = batch_data.ready(run, trial)
     if len(ready) < 2:
@@ -46,7 +47,7 @@ def _offer_controls(run: Run) -> None:
     missing = rivals.missing_controls(readers.config(run)["strategies"])
     if not missing:
         return
-    names = ", ".join(theme.STRATEGY_WORDS[name] for name in missing)
+    names = ", ".join(theme.strategy_word(name) for name in missing)
     st.warning(
         f"This run goes without {names}, so it cannot show whether RAMBO is worth its price.",
         icon=":material/balance:",
@@ -58,15 +59,13 @@ def _offer_controls(run: Run) -> None:
 
 def _start_with_rivals(run: Run) -> None:
     """Start a run of the same settings with the strategies it lacks."""
-    settings = readers.config(run)
-    wanted = [name for name in theme.STRATEGY_WORDS if name in configs.STRATEGY_NAMES]
-    config = configs.build(settings | {"strategies": wanted})
+    wanted = {"strategies": list(configs.STRATEGY_NAMES)}
+    config = configs.build(readers.config(run) | wanted)
     state.go("pages/train.py", controls.start(config, readers.dataset(run)).id)
 
 
-def _show_accuracies(run: Run) -> None:
+def _show_accuracies(run: Run, results: Sequence[readers.Record]) -> None:
     """Draw the accuracies and the verdict."""
-    results = readers.summary(run)["results"]
     st.subheader("Accuracy after buying the labels")
     if all(result["test_accuracy"] is None for result in results):
         st.info("The labels are not revealed yet: accuracies come with the last stage.")
@@ -82,7 +81,7 @@ def _show_accuracies(run: Run) -> None:
             file_name="rambo-accuracy",
         )
     with right:
-        st.markdown(f"**{_verdict(run)}**")
+        st.markdown(f"**{_verdict(results)}**")
         st.caption(
             "A fresh classifier f is trained on the k labels and the B bought ones. The test images serve this "
             "figure alone; bars are one standard error over the trials, rings are single trials."
@@ -90,15 +89,12 @@ def _show_accuracies(run: Run) -> None:
     st.dataframe(rivals.accuracy_table(results), hide_index=True, width="stretch")
 
 
-def _verdict(run: Run) -> str:
+def _verdict(results: Sequence[readers.Record]) -> str:
     """Return what the figures say of u_hat, in words, also where they say nothing or the wrong thing."""
-    groups: dict[str, list[readers.Record]] = {}
-    for result in readers.summary(run)["results"]:
-        groups.setdefault(result["strategy"], []).append(result)
-    said = report.compare(groups.get("rambo", []), groups.get("filter-only", []))
+    said = rivals.verdict(results)
     if said is None:
         return "RAMBO and its filter\\-only control are not both evaluated, so u\\_hat cannot be judged."
-    return literal(f"{said}.".replace("+-", "±").replace("rambo", "RAMBO"), 300)
+    return literal(f"{said}.".replace("rambo", "RAMBO"), 300)
 
 
 def _pick_trial(run: Run) -> int:
@@ -159,7 +155,7 @@ def _balance(batches: dict[str, Batch]) -> PreparedFigure:
     parts = {"unlabeled pool": (pool, theme.POOL_COLOURS["unlabeled"])}
     for name, batch in batches.items():
         shares = neighbours.class_shares(atlas, batch.indices)
-        parts[theme.STRATEGY_WORDS.get(name, name)] = (shares, theme.STRATEGY_COLOURS[name])
+        parts[theme.strategy_word(name)] = (shares, theme.STRATEGY_COLOURS[name])
     return maps.class_balance(parts, first.classes)
 
 
@@ -182,7 +178,7 @@ def _pick(names: Sequence[str], default: str, key: str, label: str) -> str:
         label,
         names,
         default=default,
-        format_func=lambda name: theme.STRATEGY_WORDS.get(name, name),
+        format_func=theme.strategy_word,
         key=key,
     )
     return picked or default
@@ -193,7 +189,7 @@ def _show_two(run: Run, trial: int, a: Batch, b: Batch) -> None:
     """Draw the galleries and the map of two choices."""
     with frame.guard():
         split = rivals.owners(a.indices, b.indices)
-        first, second = (theme.STRATEGY_WORDS.get(x.strategy, x.strategy) for x in (a, b))
+        first, second = (theme.strategy_word(batch.strategy) for batch in (a, b))
         parts = {f"Only {first}": split.first, "Both": split.both, f"Only {second}": split.second}
         oracle = st.toggle(
             "Show the oracle's answers",
@@ -206,7 +202,7 @@ def _show_two(run: Run, trial: int, a: Batch, b: Batch) -> None:
         _show_map(a, b, split, (first, second))
 
 
-def _show_part(run: Run, batch: Batch, name: str, ids: batch_data.Indices, *, oracle: bool) -> None:
+def _show_part(run: Run, batch: Batch, name: str, ids: Indices, *, oracle: bool) -> None:
     """Draw one gallery."""
     st.markdown(f"**{name}** · {count(len(ids), 'image')}")
     shown = ids[:_SHOWN]
@@ -227,7 +223,7 @@ def _show_part(run: Run, batch: Batch, name: str, ids: batch_data.Indices, *, or
         st.caption(facts)
 
 
-def _captions(batch: Batch, ids: batch_data.Indices, *, oracle: bool) -> dict[int, str]:
+def _captions(batch: Batch, ids: Indices, *, oracle: bool) -> dict[int, str]:
     """Return a tooltip for each image."""
     labels = batch.labels(ids.tolist()) if oracle else None
     told = {}
@@ -242,7 +238,7 @@ def _captions(batch: Batch, ids: batch_data.Indices, *, oracle: bool) -> dict[in
     return told
 
 
-def _facts(batch: Batch, ids: batch_data.Indices, *, oracle: bool) -> str:
+def _facts(batch: Batch, ids: Indices, *, oracle: bool) -> str:
     """Return mean margin and, behind the switch, how often f is right."""
     places = [place for index in ids.tolist() if (place := batch.at(index)) is not None]
     margins = batch.margins[places]
@@ -261,7 +257,7 @@ def _show_map(a: Batch, b: Batch, split: rivals.Owners, names: tuple[str, str]) 
         for trouble in a.troubles:
             st.info(literal(trouble, 300))
         return
-    drawn = _map(a.run.id, a.trial, a.strategy, b.strategy, a.count + b.count, _a=a, _split=split)
+    drawn = _map(a.stamp, b.stamp, _batches=(a, b), _split=split)
     plot(
         drawn.figure,
         key=f"owners-{a.run.id}-{a.trial}-{a.strategy}-{b.strategy}",
@@ -274,25 +270,19 @@ def _show_map(a: Batch, b: Batch, split: rivals.Owners, names: tuple[str, str]) 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _map(
-    run_id: str,
-    trial: int,
-    first: str,
-    second: str,
-    size: int,
-    *,
-    _a: Batch,
-    _split: rivals.Owners,
+    first: Hashable, second: Hashable, *, _batches: tuple[Batch, Batch], _split: rivals.Owners
 ) -> maps.EmbeddingMap:
-    """Return the map of two strategies' choices; built once."""
-    assert _a.atlas is not None
-    look = theme.STRATEGY_COLOURS, theme.STRATEGY_SYMBOLS, theme.STRATEGY_WORDS
-    groups = [
-        maps.Group(f"only {look[2][name]}", ids, look[0][name], look[1][name], 9)
-        for name, ids in ((first, _split.first), (second, _split.second))
-    ]
+    """Return the map of two strategies' choices; the two stamps alone are the key of the cache."""
+    atlas = _batches[0].atlas
+    assert atlas is not None
+    groups = []
+    for batch, own in zip(_batches, (_split.first, _split.second), strict=True):
+        name = batch.strategy
+        look = theme.STRATEGY_COLOURS[name], theme.STRATEGY_SYMBOLS[name], 9
+        groups.append(maps.Group(f"only {theme.strategy_word(name)}", own, *look))
     groups.append(maps.Group("both", _split.both, _BOTH, "star", 11))
     known = [
-        maps.Group(g.name, g.ids[np.isin(g.ids, _a.atlas.indices)], g.colour, g.symbol, g.size)
-        for g in groups
+        dataclasses.replace(group, ids=group.ids[np.isin(group.ids, atlas.indices)])
+        for group in groups
     ]
-    return maps.embedding_map(_a.atlas, maps.pools(_a.atlas, known), _a.classes)
+    return maps.embedding_map(atlas, maps.pools(atlas, known), _batches[0].classes)

@@ -1,7 +1,5 @@
 """Start, stop, resume and delete runs from a page. Every button does the same twice as once."""
 
-from collections.abc import Callable
-
 import streamlit as st
 
 from rambo import config as configs
@@ -10,10 +8,9 @@ from rambo.config import Config
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, RamboError
 from rambo.store import Run
-from rambo.ui import library, readers, state
+from rambo.ui import frame, library, readers, state
 from rambo.ui.text import literal
 
-_STOPPABLE = ("queued", "running")
 _RESUMABLE = ("stopped", "failed", "interrupted")
 
 
@@ -23,9 +20,8 @@ def start(config: Config, data: Prepared) -> Run:
     Raises:
         RamboError: the config does not fit the dataset, or nothing can be written.
     """
-    found = (
-        readers.devices()
-    )  # None while another process looks: `auto` is then settled by the worker
+    # None while another process looks; the worker settles `auto` then.
+    found = readers.devices()
     kind = config.compute.device
     if kind == "auto":
         kind = found["auto"] if found else "cpu"
@@ -54,7 +50,7 @@ def run_controls(run: Run, *, key: str = "controls") -> None:
     """Draw the buttons that fit the state of a run: stop, resume, delete."""
     status, _ = readers.status(run)
     with st.container(horizontal=True):
-        if status in _STOPPABLE:
+        if status in jobs.LIVE:
             st.button(
                 "Stop",
                 icon=":material/stop:",
@@ -73,7 +69,7 @@ def run_controls(run: Run, *, key: str = "controls") -> None:
                 args=(run,),
                 help="Goes on where it ended; nothing that was finished is done again.",
             )
-        if status not in _STOPPABLE:
+        if status not in jobs.LIVE:
             delete_button(run, key=key)
 
 
@@ -104,18 +100,13 @@ def _confirm(run: Run) -> None:
 
 def _stop(run: Run) -> None:
     """Ask the worker to stop."""
-    _calmly(jobs.stop, run, "Stopping: the unit in flight is finished first.")
+    with frame.calmly():
+        jobs.stop(run)
+        st.toast("Stopping: the unit in flight is finished first.")
 
 
 def _resume(run: Run) -> None:
     """Start a worker again."""
-    _calmly(jobs.resume, run, "Resumed.")
-
-
-def _calmly(action: Callable[[Run], None], run: Run, told: str) -> None:
-    """Do something in a callback, where an error would reach the browser as a trace."""
-    try:
-        action(run)
-        st.toast(told)
-    except RamboError as error:
-        st.toast(literal(error, 300), icon=":material/error:")
+    with frame.calmly():
+        jobs.resume(run)
+        st.toast("Resumed.")

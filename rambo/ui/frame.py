@@ -38,7 +38,7 @@ def page(script: str, *, pick: bool = True) -> Iterator[Run | None]:
     with guard():
         run, complaint = _chosen(pick)
         with st.sidebar:
-            _sidebar(script, run, pick)
+            _sidebar(run)
         if complaint:
             st.error(literal(complaint, 200), icon=":material/search_off:")
             state.link("app.py", None, "See all runs")
@@ -63,10 +63,17 @@ def guard() -> Iterator[None]:
         )
 
 
-def header(run: Run | None = None) -> None:
-    """Draw the name of the run, what it is about and its state badge; kept up to date by itself."""
-    if run is None:
-        return
+@contextlib.contextmanager
+def calmly() -> Iterator[None]:
+    """Turn an error in a callback, where it would reach the browser as a trace, into a short notice."""
+    try:
+        yield
+    except RamboError as error:
+        st.toast(literal(error, 300), icon=":material/error:")
+
+
+def header(run: Run) -> None:
+    """Draw the name of the run and what it is about."""
     config = readers.config(run)
     st.caption(
         f"Run {literal(run.id)} · {literal(readers.environment(run)['dataset']['name'])} · "
@@ -104,7 +111,7 @@ def _chosen(pick: bool) -> tuple[Run | None, str]:
     return state.find_run(newest[0]["run"]), ""
 
 
-def _sidebar(script: str, run: Run | None, pick: bool) -> None:
+def _sidebar(run: Run | None) -> None:
     """Draw the menu, the picker and the device line."""
     st.markdown("## RAMBO")
     st.caption("Which images are worth a label?")
@@ -115,14 +122,14 @@ def _sidebar(script: str, run: Run | None, pick: bool) -> None:
         known.append(run.id)
     if known:
         st.divider()
-        place = known.index(run.id) if run else None
+        key = f"picker-{run.id if run else ''}"
         st.selectbox(
             "Run",
             known,
-            index=place,
-            key=f"picker-{run.id if run else ''}",
+            index=known.index(run.id) if run else None,
+            key=key,
             on_change=_pick,
-            args=(f"picker-{run.id if run else ''}",),
+            args=(key,),
             placeholder="Choose a run",
             help="All pages show this run. The newest stands first.",
         )

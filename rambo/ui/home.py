@@ -1,18 +1,15 @@
 """Home: what RAMBO is in a few words and one picture, the demo, and every run of the workspace."""
 
 import re
-from typing import Any
 
 import streamlit as st
 
-from rambo import line
+from rambo import jobs, line
 from rambo.store import Run
 from rambo.ui import controls, frame, readers, rivals, state, theme
+from rambo.ui.readers import Record
 from rambo.ui.text import count, literal, moment
 
-Record = dict[str, Any]
-
-_LIVE = ("running", "queued")
 _PAGE = 10  # runs on one page of the list
 _WIDTHS = [5.2, 2.9, 2.9]  # of a row: what it is about, how it goes, what to do
 _NEXT = {  # status -> where a run is opened, and what the link says
@@ -44,7 +41,7 @@ def show_runs() -> None:
     records = readers.runs()
     st.subheader("Runs")
     _show_live(_standing(records))
-    ended = [record for record in records if record["status"] not in _LIVE]
+    ended = [record for record in records if record["status"] not in jobs.LIVE]
     if not records:
         st.info(
             "No runs yet. Start the demo above, or set up a run of your own.",
@@ -68,7 +65,7 @@ def _show_live(shown: tuple[tuple[str, str], ...]) -> None:
         records = readers.runs()
         if _standing(records) != shown:
             st.rerun()
-        live = [record for record in records if record["status"] in _LIVE]
+        live = [record for record in records if record["status"] in jobs.LIVE]
         lines = line.standing(state.workspace().root) if live else {}
         ahead = {run: place for ids in lines.values() for place, run in enumerate(ids)}
         # The one that works first, then the line in its order.
@@ -154,7 +151,7 @@ def _matching(records: list[Record], typed: str) -> list[Record]:
 
 def _searched(record: Record) -> str:
     """Return the text of a record in which words are looked for."""
-    strategies = [theme.STRATEGY_WORDS.get(name, name) for name in record["strategies"]]
+    strategies = [theme.strategy_word(name) for name in record["strategies"]]
     parts = [record["run"], _dataset(record), theme.STATES[record["status"]][0], *strategies]
     return " ".join(map(str, parts)).casefold()
 
@@ -177,18 +174,16 @@ def _ended_row(record: Record) -> None:
 def _name(record: Record) -> None:
     """Draw what a run is about, and its state."""
     readable = record["k"] is not None
-    title = literal(_dataset(record), 60) if readable else literal(record["run"])
+    title = f"**{literal(_dataset(record), 60) if readable else literal(record['run'])}**"
     about = moment(record["created"])
     if readable:
         trials = record["trials"] or 1
-        title += f"** &nbsp; k = {record['k']:,}, B = {record['budget']:,}"
+        title += f" &nbsp; k = {record['k']:,}, B = {record['budget']:,}"
         title += f", {trials:,} trials" if trials > 1 else ""
-        names = [theme.STRATEGY_WORDS.get(name) or literal(name) for name in record["strategies"]]
+        names = [literal(theme.strategy_word(name)) for name in record["strategies"]]
         about += f" · {', '.join(names)}  \n{literal(record['run'])}"
-    else:
-        title += "**"
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{title}", width="content")
+        st.markdown(title, width="content")
         frame.badge(record["status"])
     st.caption(about)
 
@@ -204,13 +199,12 @@ def _outcome(run: Run, record: Record) -> None:
         st.caption(literal(record["message"], 160) or "Resume it to go on.")
         return
     found = rivals.accuracies(readers.summary(run)["results"], "test_accuracy")
-    words = {name: theme.STRATEGY_WORDS.get(name) or literal(name) for name in found}
-    for name, accuracy in list(found.items())[:1]:
+    named = [(literal(theme.strategy_word(name)), accuracy) for name, accuracy in found.items()]
+    for name, accuracy in named[:1]:
         told = count(accuracy.trials, "trial")
-        st.markdown(f"**{accuracy.words()}** test accuracy of {words[name]}, {told}")
-    rest = [f"{words[name]} {accuracy.words()}" for name, accuracy in list(found.items())[1:]]
-    if rest:
-        st.caption(", ".join(rest))
+        st.markdown(f"**{accuracy.words()}** test accuracy of {name}, {told}")
+    if rest := ", ".join(f"{name} {accuracy.words()}" for name, accuracy in named[1:]):
+        st.caption(rest)
 
 
 def _open_link(record: Record) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import streamlit as st
 
 from rambo import jobs
-from rambo.config import shorten
 from rambo.datasets import catalog, prepared
 from rambo.datasets.prepared import Prepared
 from rambo.errors import DataError
@@ -39,9 +38,10 @@ def open_named(name: str) -> Prepared | None:
 
     A path is known by the file's content and its time of change, so a new file under an old name counts as new.
     """
-    fingerprint = _fingerprint(str(state.workspace().root), name, _changed(name))
+    asked = str(state.workspace().root), name, _changed(name)
+    fingerprint = _fingerprint(*asked)
     if fingerprint is None:
-        _fingerprint.clear(str(state.workspace().root), name, _changed(name))
+        _fingerprint.clear(*asked)  # it may be prepared the next moment
         return None
     try:
         return readers.open_dataset(fingerprint)
@@ -69,8 +69,9 @@ def standing(name: str) -> Standing:
 
 
 def retry(name: str) -> None:
-    """Forget that preparing failed."""
+    """Prepare a dataset in the background, also after it failed; use it as a callback."""
     _preparations().forget(name)
+    ensure(name)
 
 
 class Preparations:
@@ -107,16 +108,15 @@ class Preparations:
     def _wait(self, name: str, process: subprocess.Popen[str]) -> None:
         """Wait for the end and keep the last line of the complaint."""
         _, complaint = process.communicate()
-        lines = [line for line in complaint.splitlines() if line.strip()]
         with self._guard:
             self._processes.pop(name, None)
             if process.returncode != 0:
-                last = lines[-1].removeprefix("rambo: ") if lines else "it ended without a word"
-                self._failed[name] = shorten(last, 500)
+                self._failed[name] = jobs.last_words(complaint, 500)
 
 
 @st.cache_resource(show_spinner=False)
 def _preparations() -> Preparations:
+    """Return those of this server."""
     return Preparations()
 
 
@@ -124,7 +124,7 @@ def _preparations() -> Preparations:
 def _fingerprint(root: str, name: str, changed: int) -> str | None:
     """Return the fingerprint under which a dataset is prepared, or None."""
     origin = catalog.origin_of(name)
-    folder = prepared.find(state.workspace().root, origin) if origin else None
+    folder = prepared.find(Path(root), origin) if origin else None
     return folder.name if folder else None
 
 

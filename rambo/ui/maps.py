@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rambo import neighbours
-from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL, Atlas
+from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL, Atlas, Indices
 from rambo.ui import theme
 from rambo.ui.components import PreparedFigure, prepare_figure
 from rambo.ui.text import count, for_plot
 
 LIMIT = 10_000  # points; beyond that a lasso takes seconds
-Indices = NDArray[np.int64]
 
 _SIZES = {"labeled": 7, "unlabeled": 4, "validation": 5, "chosen": 10}
 _BINS = 20
@@ -118,14 +117,10 @@ def embedding_map(
         {"title": {"text": f"PC {axis + 1} ({part:.0%} of the variance)"}, "zeroline": False}
         for axis, part in enumerate(np.nan_to_num(atlas.explained).tolist())
     ]
-    layout: dict[str, Any] = {
-        "xaxis": axes[0],
-        "yaxis": axes[1],
-        "legend": _LEGEND | {"itemsizing": "constant"},
-    }
-    return EmbeddingMap(
-        prepare_figure({"data": data, "layout": layout}), _told(groups, shown, kept + rest)
-    )
+    layout: dict[str, Any] = {"xaxis": axes[0], "yaxis": axes[1]}
+    layout["legend"] = _LEGEND | {"itemsizing": "constant"}
+    figure = prepare_figure({"data": data, "layout": layout})
+    return EmbeddingMap(figure, _told(groups, shown, kept + rest))
 
 
 def thin(ids: Indices, share: float) -> Indices:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from rambo import jobs, store
+from rambo import jobs, record, store
 from rambo.datasets import prepared
 from rambo.datasets.prepared import Prepared
 from rambo.errors import StoreError
@@ -22,7 +22,26 @@ from rambo.store import Run
 from rambo.ui import state
 
 Record = dict[str, Any]
+Stamp = tuple[int, ...]
 _ENDED = ("done", "failed", "stopped", "interrupted")
+_RECORD = ("run.sqlite", "run.sqlite-wal")
+
+
+def stamp(*paths: Path) -> Stamp:
+    """Return numbers, two a file, that change when one of the files does; zeros for a missing one."""
+    numbers: list[int] = []
+    for path in paths:
+        try:
+            facts = path.stat()
+            numbers += [facts.st_mtime_ns, facts.st_size]
+        except OSError:
+            numbers += [0, 0]
+    return tuple(numbers)
+
+
+def run_in(folder: str) -> Run:
+    """Return the run in a folder that was looked up before: what a cache keyed by the folder works on."""
+    return state.workspace().find(Path(folder).name)
 
 
 class EventReader:
@@ -39,18 +58,7 @@ class EventReader:
         with self._guard:
             last = self._all[-1]["seq"] if self._all else 0
             self._all += self._run.events(last)
-            return newest_attempts(self._all)
-
-
-def newest_attempts(events: list[Record]) -> list[Record]:
-    """Return of each trial and strategy the events of its newest attempt."""
-    newest: dict[tuple[Any, Any], int] = {}
-    for event in events:
-        place = event["trial"], event["strategy"]
-        newest[place] = max(newest.get(place, 0), event["attempt"])
-    return [
-        event for event in events if event["attempt"] == newest[event["trial"], event["strategy"]]
-    ]
+            return record.newest_attempts(self._all)
 
 
 def events(run: Run) -> list[Record]:
@@ -59,15 +67,15 @@ def events(run: Run) -> list[Record]:
 
 
 def of_kind(
-    records: Iterable[Record], kind: str, *, trial: int | None = None, strategy: str | None = None
+    events: Iterable[Record], kind: str, *, trial: int | None = None, strategy: str | None = None
 ) -> list[Record]:
-    """Return the records of one kind, of one trial and strategy where these are given."""
+    """Return the events of one kind, of one trial and strategy where these are given."""
     return [
-        record
-        for record in records
-        if record["kind"] == kind
-        and trial in (None, record["trial"])
-        and strategy in (None, record["strategy"])
+        event
+        for event in events
+        if event["kind"] == kind
+        and trial in (None, event["trial"])
+        and strategy in (None, event["strategy"])
     ]
 
 
@@ -82,22 +90,22 @@ class Listing:
     def __init__(self) -> None:
         """Know nothing yet."""
         self._guard = threading.Lock()
-        self._known: dict[str, tuple[int, Record]] = {}
+        self._known: dict[str, tuple[Stamp, Record]] = {}
 
     def describe(self) -> list[Record]:
         """Return all runs, the newest first; only those that may have changed are read."""
         workspace = state.workspace()
         with self._guard:
-            known: dict[str, tuple[int, Record]] = {}
+            known: dict[str, tuple[Stamp, Record]] = {}
             for name in workspace.ids():
                 run = Run(workspace.root / name)
-                stamp = _stamp(run, "run.sqlite", "run.sqlite-wal")
+                now = _record_stamp(run)
                 before = self._known.get(name)
-                if before is None or before[0] != stamp or before[1]["status"] not in _ENDED:
-                    before = stamp, run.describe()
+                if before is None or before[0] != now or before[1]["status"] not in _ENDED:
+                    before = now, run.describe()
                 known[name] = before
             self._known = known
-            found = [record for _, record in known.values()]
+            found = [facts for _, facts in known.values()]
         return sorted(found, key=lambda run: (run["created"], run["run"]), reverse=True)
 
 
@@ -109,7 +117,7 @@ def status(run: Run) -> tuple[str, str]:
 
 def summary(run: Run) -> Record:
     """Return the object of `show --json`; read again only when the record has changed."""
-    return _summary(str(run.folder), _stamp(run, "run.sqlite", "run.sqlite-wal"), run.status)
+    return _summary(str(run.folder), _record_stamp(run), run.status)
 
 
 def config(run: Run) -> Record:
@@ -122,18 +130,13 @@ def environment(run: Run) -> Record:
     return _facts(str(run.folder))[1]
 
 
-def has(run: Run, name: str) -> bool:
-    """Return whether an artifact is there."""
-    return run.has_artifact(name)
-
-
 def arrays(run: Run, name: str) -> dict[str, np.ndarray]:
     """Return the arrays of an artifact, such as `trial-0/atlas`; read once.
 
     Raises:
         StoreError: it is not there yet, or damaged.
     """
-    return _arrays(str(run.folder), name, _stamp(run, f"artifacts/{name}.safetensors"))
+    return _arrays(str(run.folder), name, stamp(run.folder / "artifacts" / f"{name}.safetensors"))
 
 
 def selection(run: Run, trial: int, strategy: str) -> pd.DataFrame:
@@ -143,7 +146,7 @@ def selection(run: Run, trial: int, strategy: str) -> pd.DataFrame:
         StoreError: nothing is chosen yet, or it is damaged.
     """
     name = f"trial-{trial}/{strategy}/selection"
-    return _table(str(run.folder), name, _stamp(run, f"artifacts/{name}.parquet"))
+    return _table(str(run.folder), name, stamp(run.folder / "artifacts" / f"{name}.parquet"))
 
 
 def dataset(run: Run) -> Prepared:
@@ -156,11 +159,18 @@ def dataset(run: Run) -> Prepared:
 
 
 def open_dataset(fingerprint: str) -> Prepared:
-    """Return a prepared dataset of the workspace, memory-mapped once."""
-    folder = state.workspace().root / "datasets" / fingerprint
-    meta = folder / "meta.json"
-    changed = meta.stat().st_mtime_ns if meta.is_file() else 0
-    return _dataset(str(folder), changed)
+    """Return a prepared dataset of the workspace, memory-mapped once and again when a file of it changes.
+
+    Raises:
+        DataError: its folder or a file in it is gone or damaged.
+    """
+    return _dataset(str(_dataset_folder(fingerprint)), dataset_stamp(fingerprint))
+
+
+def dataset_stamp(fingerprint: str) -> Stamp:
+    """Return numbers that change when a file of a prepared dataset does."""
+    folder = _dataset_folder(fingerprint)
+    return stamp(folder / "meta.json", *(folder / f"{name}.npy" for name in prepared.ARRAYS))
 
 
 def devices(wait: float = 0.0) -> Record | None:
@@ -197,58 +207,58 @@ class Devices:
 
 @st.cache_resource(show_spinner=False)
 def _devices() -> Devices:
+    """Return the one of this server."""
     return Devices()
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _reader(folder: str) -> EventReader:
-    return EventReader(_run(folder))
+    """Return the one of a run."""
+    return EventReader(run_in(folder))
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _listing(root: str) -> Listing:
+    """Return the one of a workspace."""
     return Listing()
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _summary(folder: str, stamp: int, status: str) -> Record:
-    return store.summary(_run(folder))
+def _summary(folder: str, stamp: Stamp, status: str) -> Record:
+    """Return what `summary` gives; the arguments are the key of the cache."""
+    return store.summary(run_in(folder))
 
 
 @st.cache_resource(show_spinner=False, max_entries=256)
 def _facts(folder: str) -> tuple[Record, Record]:
-    run = _run(folder)
+    """Return config and environment, which never change."""
+    run = run_in(folder)
     return run.config, run.environment
 
 
 @st.cache_resource(show_spinner=False, max_entries=24)
-def _arrays(folder: str, name: str, stamp: int) -> dict[str, np.ndarray]:
-    return _run(folder).load_arrays(name)
+def _arrays(folder: str, name: str, stamp: Stamp) -> dict[str, np.ndarray]:
+    """Return what `arrays` gives; the arguments are the key of the cache."""
+    return run_in(folder).load_arrays(name)
 
 
 @st.cache_resource(show_spinner=False, max_entries=128)
-def _table(folder: str, name: str, stamp: int) -> pd.DataFrame:
-    return _run(folder).load_table(name)
+def _table(folder: str, name: str, stamp: Stamp) -> pd.DataFrame:
+    """Return what `selection` gives; the arguments are the key of the cache."""
+    return run_in(folder).load_table(name)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _dataset(folder: str, changed: int) -> Prepared:
-    path = state.workspace().root / "datasets" / Path(folder).name
-    return prepared.open_prepared(path)
+def _dataset(folder: str, stamp: Stamp) -> Prepared:
+    """Return what `open_dataset` gives; the arguments are the key of the cache."""
+    return prepared.open_prepared(Path(folder))
 
 
-def _run(folder: str) -> Run:
-    """Return the run in a folder that was looked up before."""
-    return state.workspace().find(os.path.basename(folder))  # noqa: PTH119
+def _dataset_folder(fingerprint: str) -> Path:
+    """Return where a prepared dataset of the workspace lies."""
+    return state.workspace().root / "datasets" / fingerprint
 
 
-def _stamp(run: Run, *names: str) -> int:
-    """Return a number that changes when one of the files does."""
-    total = 0
-    for name in names:
-        try:
-            facts = (run.folder / name).stat()
-        except OSError:
-            continue
-        total += facts.st_mtime_ns + facts.st_size
-    return total
+def _record_stamp(run: Run) -> Stamp:
+    """Return numbers that change when the record of a run does."""
+    return stamp(*(run.folder / name for name in _RECORD))

@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from rambo.report import standard_error
+from rambo import report
+from rambo.neighbours import Indices
 from rambo.ui import theme
 from rambo.ui.components import PreparedFigure, prepare_figure
 from rambo.ui.text import percent
 
 CONTROLS = ("filter-only", "margin", "random")  # what RAMBO always has to be measured against
-Indices = NDArray[np.int64]
 
 _METRICS = {"test_accuracy": "test", "validation_accuracy": "validation"}
 
@@ -47,10 +46,10 @@ class Accuracy:
     @property
     def error(self) -> float | None:
         """The standard error of the mean; None for fewer than two trials."""
-        return standard_error(self.values) if len(self.values) > 1 else None
+        return report.standard_error(self.values) if len(self.values) > 1 else None
 
     def words(self) -> str:
-        """Return `80.4 % +- 0.3`, or a dash."""
+        """Return `80.4 % ± 0.3`, or a dash."""
         if self.error is None:
             return percent(self.mean)
         return f"{percent(self.mean)} ± {100 * self.error:.1f}"
@@ -71,6 +70,18 @@ def accuracies(results: Sequence[Mapping[str, Any]], metric: str) -> dict[str, A
     return {name: Accuracy(tuple(found)) for name, found in values.items()}
 
 
+def evaluated(results: Sequence[Mapping[str, Any]]) -> dict[str, Accuracy]:
+    """Return the test accuracies of each strategy that has any, in their order."""
+    found = accuracies(results, "test_accuracy")
+    return {name: accuracy for name, accuracy in found.items() if accuracy.values}
+
+
+def verdict(results: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return what the paired figures say of u_hat, as `report.compare` words it, or None where nothing is paired."""
+    said = report.compare(_of(results, "rambo"), _of(results, "filter-only"))
+    return said and said.replace("+-", "±")
+
+
 def missing_controls(strategies: Sequence[str]) -> list[str]:
     """Return the controls that a run goes without."""
     return [name for name in CONTROLS if name not in strategies]
@@ -81,10 +92,10 @@ def accuracy_table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     test, validation = (accuracies(results, metric) for metric in _METRICS)
     rows = []
     for name in test:
-        own = [result for result in results if result["strategy"] == name]
+        own = _of(results, name)
         rows.append(
             {
-                "strategy": theme.STRATEGY_WORDS.get(name, name),
+                "strategy": theme.strategy_word(name),
                 "test accuracy": test[name].words(),
                 "validation accuracy": validation[name].words(),
                 "trials": test[name].trials,
@@ -97,7 +108,7 @@ def accuracy_table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def accuracy_figure(results: Sequence[Mapping[str, Any]]) -> PreparedFigure:
     """Return test accuracies as points with bars of one standard error, every trial as a small ring."""
-    found = {name: a for name, a in accuracies(results, "test_accuracy").items() if a.values}
+    found = evaluated(results)
     names = list(found)[::-1]  # the first strategy on top
     data: list[dict[str, Any]] = []
     for place, name in enumerate(names):
@@ -120,7 +131,7 @@ def accuracy_figure(results: Sequence[Mapping[str, Any]]) -> PreparedFigure:
             | {"error_x": {"array": [100 * (accuracy.error or 0.0)], "color": colour}}
             | {"hovertemplate": f"{accuracy.words()}, {accuracy.trials} trials"}
         )
-    words = [theme.STRATEGY_WORDS.get(name, name) for name in names]
+    words = [theme.strategy_word(name) for name in names]
     layout: dict[str, Any] = {
         "xaxis": {"title": {"text": "test accuracy, %"}},
         "yaxis": {"tickvals": list(range(len(names))), "ticktext": words, "fixedrange": True},
@@ -132,7 +143,7 @@ def accuracy_figure(results: Sequence[Mapping[str, Any]]) -> PreparedFigure:
 def jaccard(chosen: Mapping[str, Indices]) -> pd.DataFrame:
     """Return how much two choices overlap: shared images over images chosen by either, 1 on the diagonal."""
     sets = {name: set(ids.tolist()) for name, ids in chosen.items()}
-    names = [theme.STRATEGY_WORDS.get(name, name) for name in sets]
+    names = [theme.strategy_word(name) for name in sets]
     table = [[len(a & b) / max(len(a | b), 1) for b in sets.values()] for a in sets.values()]
     return pd.DataFrame(table, index=names, columns=names)
 
@@ -156,3 +167,8 @@ def owners(first: Indices, second: Indices) -> Owners:
     """Return how two choices divide."""
     shared = np.isin(first, second)
     return Owners(first[~shared], second[~np.isin(second, first)], first[shared])
+
+
+def _of(results: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+    """Return the results of one strategy."""
+    return [result for result in results if result["strategy"] == name]

@@ -50,3 +50,8 @@ STAGE_WORDS = {
     "evaluation": "Evaluation: labels are revealed",
     "features": "Frozen features",
 }
+
+
+def strategy_word(name: str) -> str:
+    """Return what to call a strategy; its own name, not made safe, where it is none of ours."""
+    return STRATEGY_WORDS.get(name, name)

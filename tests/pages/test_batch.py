@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from rambo import export, whatif
 from rambo.datasets import prepared
 from rambo.store import Run, Workspace
+from rambo.ui import pictures, takeaway
 from rambo.ui.batch import batch_data, batch_table, exports, images_view, map_view, what_if
 from rambo.ui.batch.images_view import View, arrange
 
@@ -291,7 +292,7 @@ def test_a_lasso_around_nothing_chosen_shows_all_and_says_so(done: Run) -> None:
 def test_a_rerun_draws_no_figure_again(done: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_page(PAGE, done.id)
     digest = next(part for part in components(app) if "highlight" in part)["digest"]
-    monkeypatch.setattr(images_view.batch_data, "make_sprites", None)
+    monkeypatch.setattr(pictures, "make_sprites", None)
     monkeypatch.setattr(map_view.maps, "embedding_map", None)
     app.selectbox(key="sort").select("margin").run()
     assert_calm(app)
@@ -452,7 +453,7 @@ def test_the_file_is_the_one_of_the_command_line(done: Run, format: str, strateg
     built = export.build(done, format, strategy, batch.seed)
     made = exports.maker(batch, format, truth=False, image_url=export.IMAGE_URL)
     assert made() == built.data
-    assert exports.name_of(batch, format) == (built.name, built.mime)
+    assert export.name_of(done, format, strategy, batch.seed) == (built.name, built.mime)
 
 
 def test_every_format_is_explained(done: Run) -> None:
@@ -474,7 +475,7 @@ def test_without_images_only_tables_are_offered(copied: Run) -> None:
 def test_figures_are_one_page_that_needs_no_internet(done: Run) -> None:
     batch = batch_of(done)
     figure = map_view.map_of(batch).figure
-    page = exports.figure_html({"</script><b>x": figure}).decode()
+    page = takeaway.page("Figures", [("</script><b>x", "", figure)]).decode()
     assert "&lt;/script&gt;&lt;b&gt;x" in page
     assert "var(--st-" not in page.split("</script>")[-2]
     assert '<script src="http' not in page

@@ -14,7 +14,7 @@ from rambo.errors import DataError
 from rambo.ui.components import make_sprites, prepare_figure
 from rambo.ui.components.gallery import _slots
 from rambo.ui.components.media import packed
-from rambo.ui.components.plot import INLINE_LIMIT, _plotly_js
+from rambo.ui.components.plot import INLINE_LIMIT, plotly_js
 from rambo.ui.components.state import as_ids
 
 
@@ -267,6 +267,6 @@ def test_bad_images_are_refused(images: np.ndarray, ids: list, message: str) -> 
 
 
 def test_plotly_js_is_packed_once() -> None:
-    data, digest = packed(_plotly_js())
+    data, digest = packed(plotly_js())
     assert len(data) < 2_000_000
-    assert packed(_plotly_js())[1] == digest
+    assert packed(plotly_js())[1] == digest

@@ -1,6 +1,8 @@
 """The charts of the Train page, on the real events of tiny runs and on every prefix of them."""
 
 import json
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -22,9 +24,16 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     return [event for event in run.events() if event["strategy"] == "rambo"]
 
 
+def by_kind(events: Iterable[Record]) -> curves.Kinds:
+    kinds: defaultdict[str, list[Record]] = defaultdict(list)
+    for event in events:
+        kinds[event["kind"]].append(event)
+    return kinds
+
+
 @pytest.fixture(scope="module")
 def kinds(events: list[Record]) -> curves.Kinds:
-    return curves.by_kind(events)
+    return by_kind(events)
 
 
 def named(figure: Record | None) -> dict[str, Record]:
@@ -35,7 +44,7 @@ def named(figure: Record | None) -> dict[str, Record]:
 def test_every_prefix_gives_charts_or_nothing(events: list[Record]) -> None:
     there: set[str] = set()
     for length in range(len(events) + 1):
-        kinds = curves.by_kind(events[:length])
+        kinds = by_kind(events[:length])
         for chart in CHARTS:
             figure = chart.draw(kinds)
             assert figure is not None or chart.name not in there, "a chart that was there stays"
@@ -56,8 +65,8 @@ def test_every_prefix_gives_charts_or_nothing(events: list[Record]) -> None:
 def test_a_chart_changes_only_with_the_events_it_reads(events: list[Record]) -> None:
     """The feed makes a chart anew only when one of these came, so it must not read others."""
     for chart in CHARTS:
-        whole = chart.draw(curves.by_kind(events))
-        needed = chart.draw(curves.by_kind(e for e in events if e["kind"] in chart.reads))
+        whole = chart.draw(by_kind(events))
+        needed = chart.draw(by_kind(e for e in events if e["kind"] in chart.reads))
         assert prepare_figure(whole or {}).digest == prepare_figure(needed or {}).digest
 
 

@@ -9,8 +9,7 @@ A part that is missing or damaged is None, and `Batch.troubles` says in plain wo
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 import streamlit as st
@@ -18,18 +17,14 @@ from numpy.typing import NDArray
 
 from rambo import neighbours, whatif
 from rambo.datasets.prepared import Prepared
-from rambo.neighbours import UNLABELED_POOL, Atlas
+from rambo.neighbours import UNLABELED_POOL, Atlas, Indices
 from rambo.store import Run
-from rambo.ui import readers
+from rambo.ui import pictures, readers
 from rambo.ui.batch import batch_parts
 from rambo.ui.batch.batch_parts import Decision
-from rambo.ui.components import Sprites, make_sprites
+from rambo.ui.components import Sprites
+from rambo.ui.readers import Record, Stamp
 from rambo.whatif import UHat
-
-Record = dict[str, Any]
-Indices = NDArray[np.int64]
-
-_GREY = 128  # of the tile that stands for an image whose file is gone
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,6 +48,7 @@ class Batch:
         served: arrays `chosen`, `validation`, `mass`, `exact` of `rambo.atlas.served`.
         data: the dataset with pixels and labels.
         troubles: what is missing or damaged, one sentence each with the way out; plain text, not Markdown.
+        stamp: changes when anything does that it was read from: the key of what is made of it.
     """
 
     run: Run
@@ -71,6 +67,7 @@ class Batch:
     served: dict[str, np.ndarray] | None
     data: Prepared | None
     troubles: tuple[str, ...]
+    stamp: Hashable
 
     @property
     def count(self) -> int:
@@ -82,9 +79,14 @@ class Batch:
         """The images that the atlas has."""
         return frozenset(self.atlas.indices.tolist() if self.atlas is not None else ())
 
+    @functools.cached_property
+    def step_of(self) -> dict[int, int]:
+        """Chosen image -> its greedy step, from 0, in the order of choice."""
+        return dict(zip(self.indices.tolist(), self.steps.tolist(), strict=True))
+
     @property
     def key(self) -> str:
-        """A short name of (run, trial, strategy), for widget keys and caches."""
+        """A short name of (run, trial, strategy), for widget keys."""
         return f"{self.run.id}/{self.trial}/{self.strategy}"
 
     def class_name(self, guess: int) -> str:
@@ -123,7 +125,7 @@ def strategies(run: Run) -> list[str]:
 
 def ready(run: Run, trial: int) -> list[str]:
     """Return the strategies that have spent their budget in a trial, in the config's order."""
-    return [name for name in strategies(run) if readers.has(run, _selection(trial, name))]
+    return [name for name in strategies(run) if run.has_artifact(_selection(trial, name))]
 
 
 def load(run: Run, trial: int, strategy: str) -> Batch | None:
@@ -133,13 +135,16 @@ def load(run: Run, trial: int, strategy: str) -> Batch | None:
         StoreError: the choice or the run itself is damaged; the message names the way out.
     """
     name = _selection(trial, strategy)
-    complete = readers.has(run, name)
+    complete = run.has_artifact(name)
     picks = readers.of_kind(readers.events(run), "BatchChosen", trial=trial, strategy=strategy)
     if not complete and not picks:
         return None
     artifacts = [name, f"trial-{trial}/atlas", f"trial-{trial}/{strategy}/served"]
-    stamp = (batch_parts.stamp_of(run, artifacts), complete, picks[-1]["seq"] if picks else 0)
-    return _load(str(run.folder), run.created(), trial, strategy, stamp, _run=run, _picks=picks)
+    stamp = (
+        *(str(run.folder), run.created(), trial, strategy),
+        *(batch_parts.stamp_of(run, artifacts), complete, picks[-1]["seq"] if picks else 0),
+    )
+    return _load(stamp, _run=run, _trial=trial, _strategy=strategy, _picks=picks)
 
 
 def u_hat(batch: Batch) -> UHat | None:
@@ -151,25 +156,17 @@ def u_hat(batch: Batch) -> UHat | None:
     names = [f"trial-{batch.trial}/rambo/{part}" for part in ("pools", "u_hat", "selection")]
     if batch.strategy != "rambo" or not batch.complete:
         return None
-    if not all(readers.has(batch.run, name) for name in names):
+    if not all(batch.run.has_artifact(name) for name in names):
         return None
-    return _u_hat(
-        str(batch.run.folder), batch.trial, batch_parts.stamp_of(batch.run, names), _run=batch.run
-    )
+    return _u_hat(batch.stamp, batch_parts.stamp_of(batch.run, names), _batch=batch)
 
 
 def sheet(batch: Batch, ids: Sequence[int] | None = None) -> Sprites:
     """Return thumbnails of any images of the dataset, by default of the batch in the order of choice.
 
-    Without the dataset every tile is grey. Cached: the same ids in the same order give the same object.
-
-    Args:
-        batch: whose dataset is meant.
-        ids: distinct dataset indices, at most some thousands.
+    As `pictures.sheet`: without the dataset every tile is grey.
     """
-    wanted = tuple(int(item) for item in (batch.indices if ids is None else ids))
-    known = batch.data.fingerprint if batch.data is not None else ""
-    return _sheet(known, wanted, _data=batch.data)
+    return pictures.sheet(batch.data, batch.indices if ids is None else ids)
 
 
 def margins_of(atlas: Atlas) -> NDArray[np.float32]:
@@ -223,37 +220,31 @@ def _seen(batch: Batch, ids: Sequence[int]) -> dict[int, tuple[int, float]]:
 
 
 def _selection(trial: int, strategy: str) -> str:
+    """Return the name of the artifact that holds a choice."""
     return f"trial-{trial}/{strategy}/selection"
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
 def _load(
-    folder: str,
-    created: str,
-    trial: int,
-    strategy: str,
-    stamp: Any,
-    *,
-    _run: Run,
-    _picks: list[Record],
+    stamp: Hashable, *, _run: Run, _trial: int, _strategy: str, _picks: list[Record]
 ) -> Batch:
-    """Return the batch; all but the last two arguments are the key of the cache."""
+    """Return the batch; the stamp alone is the key of the cache."""
     troubles: list[str] = []
-    atlas = batch_parts.read_atlas(_run, trial, troubles)
+    atlas = batch_parts.read_atlas(_run, _trial, troubles)
     decisions = tuple(batch_parts.decision_of(pick) for pick in _picks)
-    complete = readers.has(_run, _selection(trial, strategy))
-    seed = readers.config(_run)["seed"] + trial
-    rows = (
-        batch_parts.rows_kept(_run, trial, strategy, seed)
-        if complete
-        else batch_parts.rows_so_far(decisions, atlas)
-    )
-    if complete and strategy == "rambo" and not decisions:
+    complete = _run.has_artifact(_selection(_trial, _strategy))
+    seed = readers.config(_run)["seed"] + _trial
+    if complete:
+        rows = batch_parts.rows_kept(_run, _trial, _strategy, seed)
+    else:
+        rows = batch_parts.rows_so_far(decisions, atlas)
+    if complete and _strategy == "rambo" and not decisions:
         troubles.append("The greedy steps of this run were not recorded, so they cannot be shown.")
+    served = batch_parts.read_served(_run, _trial, _strategy, len(rows)) if complete else None
     return Batch(
         run=_run,
-        trial=trial,
-        strategy=strategy,
+        trial=_trial,
+        strategy=_strategy,
         seed=seed,
         classes=tuple(str(name) for name in readers.environment(_run).get("classes") or ()),
         indices=np.array([row["dataset_index"] for row in rows], np.int64),
@@ -264,19 +255,14 @@ def _load(
         complete=complete,
         decisions=decisions,
         atlas=atlas,
-        served=batch_parts.read_served(_run, trial, strategy, len(rows)) if complete else None,
+        served=served,
         data=batch_parts.read_data(_run, troubles),
         troubles=tuple(troubles) if complete else (),
+        stamp=stamp,
     )
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _u_hat(folder: str, trial: int, stamp: Any, *, _run: Run) -> UHat:
-    return whatif.load(_run, trial)
-
-
-@st.cache_resource(show_spinner=False, max_entries=64)
-def _sheet(fingerprint: str, ids: tuple[int, ...], *, _data: Prepared | None) -> Sprites:
-    if _data is None:
-        return make_sprites(np.full((len(ids), 1, 28, 28), _GREY, np.uint8), ids)
-    return make_sprites(np.asarray(_data.images[list(ids)]), ids)
+def _u_hat(batch: Hashable, artifacts: Stamp, *, _batch: Batch) -> UHat:
+    """Return u_hat; the first two arguments are the key of the cache."""
+    return whatif.load(_batch.run, _batch.trial)

@@ -2,20 +2,17 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rambo import export, neighbours
-from rambo.datasets import prepared
 from rambo.datasets.prepared import Prepared
 from rambo.errors import DataError, StoreError
 from rambo.neighbours import Atlas
 from rambo.store import Run
 from rambo.ui import readers
-
-Record = dict[str, Any]
+from rambo.ui.readers import Record, Stamp
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +94,7 @@ def read_atlas(run: Run, trial: int, troubles: list[str]) -> Atlas | None:
     """Return the atlas of a trial, or None with the reason."""
     name = f"trial-{trial}/atlas"
     again = f"`python -m rambo resume {run.id}` makes it again."
-    if not readers.has(run, name):
+    if not run.has_artifact(name):
         troubles.append(f"This trial has no map of the images (an older run); {again}")
         return None
     try:
@@ -112,7 +109,7 @@ def read_atlas(run: Run, trial: int, troubles: list[str]) -> Atlas | None:
 def read_served(run: Run, trial: int, strategy: str, count: int) -> dict[str, np.ndarray] | None:
     """Return whom the chosen images serve, or None; the detail view then says so."""
     name = f"trial-{trial}/{strategy}/served"
-    if not readers.has(run, name):
+    if not run.has_artifact(name):
         return None
     try:
         arrays = readers.arrays(run, name)
@@ -125,10 +122,7 @@ def read_served(run: Run, trial: int, strategy: str, count: int) -> dict[str, np
 def read_data(run: Run, troubles: list[str]) -> Prepared | None:
     """Return the dataset, or None with the reason."""
     try:
-        data = readers.dataset(run)
-        if not all((data.folder / f"{name}.npy").is_file() for name in prepared.ARRAYS):
-            raise DataError("an array is gone that this server still holds")
-        return data
+        return readers.dataset(run)
     except (DataError, KeyError, TypeError):
         troubles.append(
             "The images of this run are missing or damaged, so grey tiles stand for them; prepare the dataset "
@@ -137,18 +131,10 @@ def read_data(run: Run, troubles: list[str]) -> Prepared | None:
         return None
 
 
-def stamp_of(run: Run, artifacts: Sequence[str]) -> tuple[int, ...]:
-    """Return numbers that change when an artifact or the dataset changes."""
+def stamp_of(run: Run, artifacts: Sequence[str]) -> Stamp:
+    """Return numbers that change when an artifact or the dataset of a run does."""
     dataset = readers.environment(run).get("dataset") or {}
-    folder = run.folder.parent / "datasets" / str(dataset.get("fingerprint", ""))
-    paths = [folder / f"{part}.npy" for part in ("images", "labels")] + [folder / "meta.json"]
-    for name in artifacts:
-        paths += [run.folder / "artifacts" / f"{name}.{end}" for end in ("safetensors", "parquet")]
-    numbers = []
-    for path in paths:
-        try:
-            facts = path.stat()
-            numbers += [facts.st_mtime_ns, facts.st_size]
-        except OSError:
-            numbers += [0, 0]
-    return tuple(numbers)
+    kept = [run.folder / "artifacts" / name for name in artifacts]
+    ends = ("safetensors", "parquet")
+    paths = [path.with_name(f"{path.name}.{end}") for path in kept for end in ends]
+    return readers.dataset_stamp(str(dataset.get("fingerprint", ""))) + readers.stamp(*paths)

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import streamlit as st
-from numpy.typing import NDArray
-from PIL import Image
 
+from rambo.datasets.prepared import Prepared
+from rambo.neighbours import Indices
+from rambo.ui import pictures
 from rambo.ui.batch.batch_data import Batch
-
-Indices = NDArray[np.int64]
 
 
 def columns() -> dict[str, Any]:
@@ -53,18 +52,15 @@ def table_of(batch: Batch, page: Indices, oracle: bool) -> pd.DataFrame:
 def thumbnails(batch: Batch, page: Indices) -> list[str]:
     """Return each image as a data address."""
     known = batch.data.fingerprint if batch.data is not None else ""
-    return list(_thumbnails(known, tuple(page.tolist()), _batch=batch))
+    return _thumbnails(known, tuple(page.tolist()), _data=batch.data)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
-def _thumbnails(fingerprint: str, ids: tuple[int, ...], *, _batch: Batch) -> list[str]:
+def _thumbnails(fingerprint: str, ids: tuple[int, ...], *, _data: Prepared | None) -> list[str]:
+    """Return the addresses; the first two arguments are the key of the cache."""
     found = []
     for index in ids:
-        if _batch.data is None:
-            pixels = np.full((28, 28), 128, np.uint8)
-        else:
-            pixels = np.moveaxis(np.asarray(_batch.data.images[index]), 0, -1).squeeze()
-        picture = Image.fromarray(pixels)
+        picture = pictures.picture(_data, index)
         picture.thumbnail((96, 96))
         buffer = io.BytesIO()
         picture.save(buffer, "PNG")

@@ -1,13 +1,13 @@
 """The page Batch: which strategy and trial, one sentence of what was chosen, and a tab for each question."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from rambo import neighbours
+from rambo import jobs, neighbours
 from rambo.neighbours import UNLABELED_POOL
 from rambo.store import Run
 from rambo.ui import frame, maps, readers, state, theme
@@ -15,10 +15,10 @@ from rambo.ui.batch import batch_data, exports, images_view, map_view, steps_vie
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import PreparedFigure, plot
 from rambo.ui.text import count, literal, percent
+from rambo.ui.theme import strategy_word
 
 T = TypeVar("T")
 
-_ALIVE = ("queued", "running")
 _TABS = ("Images", "Steps", "What if", "Balance", "Export")
 _OF_RAMBO = ("Steps", "What if")  # other strategies have neither candidates nor u_hat
 
@@ -30,7 +30,7 @@ def show(run: Run) -> None:
         batch = batch_data.load(run, trial, strategy)
         oracle = batch is not None and batch.complete and pick_oracle(batch)
     if batch is None or not batch.complete:
-        show_unfinished(run, trial, strategy)
+        show_unfinished(run, trial, strategy, batch)
         return
     show_sentence(batch, oracle)
     for trouble in batch.troubles:
@@ -48,8 +48,10 @@ def pick_choice(run: Run) -> tuple[str, int]:
             names,
             default=strategy,
             required=True,
-            format_func=_word,
-            help="\n\n".join(f"**{_word(name)}**: {theme.STRATEGY_HELP[name]}" for name in names),
+            format_func=strategy_word,
+            help="\n\n".join(
+                f"**{strategy_word(name)}**: {theme.STRATEGY_HELP[name]}" for name in names
+            ),
             **_to_address("strategy", run),
         )
     trial = _from_address("trial", trials, 0)
@@ -80,14 +82,10 @@ def _to_address(name: str, run: Run) -> dict[str, Any]:
     key = f"{name}-{run.id}"
 
     def keep() -> None:
+        """Put the choice into the address."""
         st.query_params[name] = str(st.session_state[key])
 
     return {"key": key, "on_change": keep}
-
-
-def _word(strategy: str) -> str:
-    """Return what to call a strategy on a page."""
-    return theme.STRATEGY_WORDS.get(strategy, strategy)
 
 
 def pick_oracle(batch: Batch) -> bool:
@@ -103,7 +101,7 @@ def pick_oracle(batch: Batch) -> bool:
 def show_sentence(batch: Batch, oracle: bool) -> None:
     """Say what was chosen, in one sentence; with the oracle also how often f is right."""
     steps = len(np.unique(batch.steps))
-    told = f"**{_word(batch.strategy)}** chose **{count(batch.count, 'image')}**"
+    told = f"**{strategy_word(batch.strategy)}** chose **{count(batch.count, 'image')}**"
     if batch.atlas is not None:
         pool = batch_data.pool_margins(batch.atlas)
         told += f" of {len(pool):,} unlabeled ones"
@@ -154,7 +152,7 @@ def show_balance(batch: Batch) -> None:
     if batch.atlas is None:
         st.info("Without the map of the images there is no pool to compare with.")
         return
-    classes, margins = _balance(batch.key, batch.steps.size, _batch=batch)
+    classes, margins = _balance(batch.stamp, _batch=batch)
     st.caption("f's guesses, not labels: nobody has bought those of the unlabeled pool.")
     left, right = st.columns(2)
     with left:
@@ -176,8 +174,8 @@ def show_balance(batch: Batch) -> None:
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
-def _balance(key: str, size: int, *, _batch: Batch) -> tuple[PreparedFigure, PreparedFigure]:
-    """Return both histograms of a batch."""
+def _balance(stamp: Hashable, *, _batch: Batch) -> tuple[PreparedFigure, PreparedFigure]:
+    """Return both histograms of a batch; the stamp alone is the key of the cache."""
     atlas = _batch.atlas
     assert atlas is not None
     pool = atlas.members(UNLABELED_POOL)
@@ -205,32 +203,31 @@ def show_export(batch: Batch, oracle: bool) -> None:
             if batch.atlas is None:
                 st.caption("There is no map of the images to save.")
                 return
-            classes, margins = _balance(batch.key, batch.steps.size, _batch=batch)
+            classes, margins = _balance(batch.stamp, _batch=batch)
             embedded = map_view.map_of(batch)
             figures = {
                 "Map of the images": embedded.figure,
                 "Class guesses": classes,
                 "Margins": margins,
             }
-            exports.figures_button(
-                figures, f"{batch.run.id}-{batch.strategy}-figures", key="figures"
-            )
+            exports.figures_button(figures, f"{batch.run.id}-{batch.strategy}-figures")
             st.caption("The camera in the bar above each figure saves it as a PNG.")
 
 
-def show_unfinished(run: Run, trial: int, strategy: str) -> None:
+def show_unfinished(run: Run, trial: int, strategy: str, batch: Batch | None) -> None:
     """Say how far the choice is, and show the picks so far."""
     status, message = readers.status(run)
-    if status in _ALIVE:
+    if status in jobs.LIVE:
         _live(run, trial, strategy)
         return
-    ended = theme.STATES.get(status, theme.STATES["unreadable"])[0]
+    ended = theme.STATES[status][0]
     why = f" ({literal(message, 200)})" if message else ""
     st.info(
-        f"{_word(strategy)} has not spent its budget in this trial: the run is {ended}{why}. Resume it on Train."
+        f"{strategy_word(strategy)} has not spent its budget in this trial: the run is {ended}{why}. "
+        "Resume it on Train."
     )
     _ways_out(run, trial)
-    show_so_far(run, trial, strategy)
+    _show_so_far(batch)
 
 
 @st.fragment(run_every=2)
@@ -238,31 +235,30 @@ def _live(run: Run, trial: int, strategy: str) -> None:
     """Show the picks as they come; draw the whole page when the choice is complete."""
     with frame.guard():
         batch = batch_data.load(run, trial, strategy)
-        if (batch is not None and batch.complete) or readers.status(run)[0] not in _ALIVE:
+        if (batch is not None and batch.complete) or readers.status(run)[0] not in jobs.LIVE:
             st.rerun()
-        word = _word(strategy)
+        word = strategy_word(strategy)
         if batch is None:
             st.info(
                 f"{word} has chosen nothing yet; its images appear here as soon as it does. Watch the run on Train.",
                 icon=":material/hourglass_top:",
             )
         else:
-            of = batch.run.config["budget"]
+            of = readers.config(run)["budget"]
             st.info(f"{word} is choosing: {batch.count:,} of {of:,} images so far.")
         _ways_out(run, trial)
-        show_so_far(run, trial, strategy)
+        _show_so_far(batch)
 
 
 def _ways_out(run: Run, trial: int) -> None:
     """Link to the page where the run can be watched, and name strategies that are ready."""
     state.link("pages/train.py", run.id, "Open Train")
-    ready = [_word(name) for name in batch_data.ready(run, trial)]
+    ready = [strategy_word(name) for name in batch_data.ready(run, trial)]
     if ready:
         st.caption(f"Ready in this trial: {', '.join(ready)}.")
 
 
-def show_so_far(run: Run, trial: int, strategy: str) -> None:
+def _show_so_far(batch: Batch | None) -> None:
     """Show the picks of the steps made so far."""
-    batch = batch_data.load(run, trial, strategy)
     if batch is not None and batch.count:
         images_view.show_plain(batch)

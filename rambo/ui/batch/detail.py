@@ -8,7 +8,7 @@ from PIL import Image
 
 from rambo import neighbours
 from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL
-from rambo.ui import frame, maps
+from rambo.ui import frame, maps, pictures
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import plot
@@ -164,11 +164,7 @@ def _row(batch: Batch, ids: Sequence[int], told: Sequence[str]) -> None:
 
 def _picture(batch: Batch, index: int, side: int, told: str) -> None:
     """Show one image enlarged, pixel by pixel."""
-    if batch.data is None:
-        pixels = np.full((28, 28), 128, np.uint8)
-    else:
-        pixels = np.moveaxis(np.asarray(batch.data.images[index]), 0, -1).squeeze()
-    picture = Image.fromarray(pixels)
+    picture = pictures.picture(batch.data, index)
     scale = side / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     sampling = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
@@ -177,7 +173,6 @@ def _picture(batch: Batch, index: int, side: int, told: str) -> None:
 
 def _pool(batch: Batch, index: int) -> int | None:
     """Return the pool of an image, or None where the atlas does not know it."""
-    if batch.atlas is None:
+    if batch.atlas is None or index not in batch.known:
         return None
-    rows = np.flatnonzero(batch.atlas.indices == index)
-    return int(batch.atlas.pool[rows[0]]) if len(rows) else None
+    return int(batch.atlas.pool[batch.atlas.rows([index])[0]])

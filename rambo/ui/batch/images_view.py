@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
+from rambo.neighbours import Indices
 from rambo.ui import frame
 from rambo.ui.batch import batch_data, batch_table, detail
 from rambo.ui.batch.batch_data import Batch
@@ -22,8 +22,6 @@ from rambo.ui.batch.map_view import (
 )
 from rambo.ui.components import gallery
 from rambo.ui.text import count
-
-Indices = NDArray[np.int64]
 
 SORTS = ("order of choice", "margin", "class guess", "step")
 _PAGE = 500  # images of a page of the gallery or the table
@@ -171,9 +169,8 @@ def show_bar(batch: Batch, items: Indices) -> None:
 def show_gallery(batch: Batch, page: Indices, view: View, oracle: bool) -> int | None:
     """Draw thumbnails; return the image that was opened."""
     many = bool(batch.steps.any())
-    place = {int(index): at for at, index in enumerate(batch.indices)}
-    steps = {int(index): int(batch.steps[place[int(index)]]) for index in page}
-    groups = {index: f"chosen in step {step}" for index, step in steps.items()}
+    steps = {index: batch.step_of[index] for index in page.tolist()}
+    marked = {i: f"chosen in step {step}" for i, step in steps.items() if step == view.up_to}
     result = gallery(
         batch_data.sheet(batch, (batch.indices if batch.count <= 2000 else page).tolist()),
         page.tolist(),
@@ -182,7 +179,7 @@ def show_gallery(batch: Batch, page: Indices, view: View, oracle: bool) -> int |
         size=56,
         badges=_badges(batch, steps, oracle) if many or oracle else None,
         captions=batch_data.captions(batch, page.tolist(), oracle=oracle),
-        groups={i: g for i, g in groups.items() if steps[i] == view.up_to} if many else None,
+        groups=marked if many else None,
         empty="No chosen image passes the filter.",
         label="Chosen images",
         max_height=560,
@@ -200,7 +197,7 @@ def show_plain(batch: Batch) -> None:
         ids,
         key="so-far",
         readonly=True,
-        badges={int(i): str(step) for i, step in zip(batch.indices, batch.steps, strict=True)},
+        badges={index: str(step) for index, step in batch.step_of.items()},
         captions=batch_data.captions(batch, ids),
     )
 

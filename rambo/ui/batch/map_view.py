@@ -1,6 +1,6 @@
 """The map of all images with its lasso, and what gallery, table and map know of each other's selection."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import streamlit as st
@@ -119,16 +119,14 @@ def map_of(batch: Batch) -> maps.EmbeddingMap:
     Args:
         batch: with an atlas.
     """
-    return _map(batch.key, batch.run.created(), id(batch.atlas), _batch=batch)
+    return _map(batch.stamp, _batch=batch)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
-def _map(key: str, created: str, atlas: int, *, _batch: Batch) -> maps.EmbeddingMap:
+def _map(stamp: Hashable, *, _batch: Batch) -> maps.EmbeddingMap:
+    """Return the map; the stamp alone is the key of the cache."""
     assert _batch.atlas is not None
     ids = np.array([item for item in _batch.indices if int(item) in _batch.known], np.int64)
     groups = maps.pools(_batch.atlas, [maps.chosen_group(ids)])
-    notes = {
-        int(i): f"chosen in step {step}"
-        for i, step in zip(_batch.indices, _batch.steps, strict=True)
-    }
+    notes = {index: f"chosen in step {step}" for index, step in _batch.step_of.items()}
     return maps.embedding_map(_batch.atlas, groups, _batch.classes, notes=notes)

@@ -53,7 +53,7 @@ def show_result(decision: Decision) -> None:
         st.metric(
             "u_hat of the chosen batch",
             f"{decision.utility:.3f}",
-            help="Of S_j with that batch; a score for ranking, without unit: only differences count.",
+            help="Of S_j with that batch; a number for ranking, without unit: only differences count.",
         )
         gap = decision.gap
         st.metric("Ahead of the runner-up", "-" if gap is None else f"{gap:+.3f}")

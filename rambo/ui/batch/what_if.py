@@ -4,15 +4,15 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rambo.neighbours import Atlas
+from rambo import config as configs
+from rambo.neighbours import Atlas, Indices
+from rambo.ui import readers
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.batch.batch_parts import Decision
 from rambo.ui.text import count
 
-Indices = NDArray[np.int64]
 Members = tuple[int, ...]
 
 
@@ -94,16 +94,17 @@ class Desk:
 
     def random_candidate(self) -> Edit:
         """Return the edit after another random candidate was taken, drawn as the acquisition draws them."""
-        size, settings = len(self.decision.chosen), self.batch.run.config["acquisition"]
-        wide = settings["filter_size"] or 10 * settings["batch_size"]
+        size = len(self.decision.chosen)
+        acquisition = configs.build(readers.config(self.batch.run)).acquisition
         # A last, smaller batch keeps the ratio M / b, as in the acquisition.
-        few = -(-wide * size // settings["batch_size"])
+        few = -(-acquisition.filtered * size // acquisition.batch_size)
         ranked, draw = batch_data.ranked_pool(self.atlas, self._before), self.edit.draws + 1
         seed = self.decision.step * 1000 + draw
         return self.edit.to(random_candidate(ranked, size, few, seed), draw)
 
     @property
     def _before(self) -> Indices:
+        """What the steps before this one chose."""
         before: Indices = self.batch.indices[self.batch.steps < self.decision.step]
         return before
 

@@ -209,6 +209,7 @@ def _changer(desk: Desk) -> Callable[..., None]:
         off: bool = False,
         tip: str | None = None,
     ) -> None:
+        """Draw the button; `off` disables it."""
         st.button(
             label,
             icon=f":material/{icon}:",

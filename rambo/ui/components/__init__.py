@@ -1,7 +1,7 @@
 """Two small browser components: a chart that is never remounted and a gallery of thumbnails."""
 
 from rambo.ui.components.gallery import GalleryResult, gallery, rows, strip
-from rambo.ui.components.plot import PreparedFigure, literal_text, plot, prepare_figure
+from rambo.ui.components.plot import PreparedFigure, plot, plotly_js, prepare_figure
 from rambo.ui.components.sprites import Sprites, make_sprites
 
 __all__ = [
@@ -9,9 +9,9 @@ __all__ = [
     "PreparedFigure",
     "Sprites",
     "gallery",
-    "literal_text",
     "make_sprites",
     "plot",
+    "plotly_js",
     "prepare_figure",
     "rows",
     "strip",

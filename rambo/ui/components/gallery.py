@@ -79,18 +79,10 @@ def gallery(
         DataError: an item has no tile in `sprites`.
     """
     chosen = state.current(key, [int(item) for item in selected]) or []
-    names = sorted(set(groups.values())) if groups else []
-    place = {name: number for number, name in enumerate(names)}
-    cells: dict[str, Any] = {"ids": [int(item) for item in items], "slots": _slots(sprites, items)}
-    if badges:
-        cells["badges"] = [badges.get(item) for item in items]
-    if captions:
-        cells["captions"] = [captions.get(item) for item in items]
-    if groups:
-        cells["groups"] = [place.get(groups.get(item, "")) for item in items]
+    names = sorted(set((groups or {}).values()))
     data = _sheet(sprites, size) | {
         "kind": "grid",
-        "cells": cells,
+        "cells": _cells(sprites, items, names, badges or {}, captions or {}, groups or {}),
         "groupNames": names,
         "selected": chosen,
         "revision": state.revision(key, chosen),
@@ -137,7 +129,7 @@ def rows(
     captions: Mapping[int, str] | None = None,
     empty: str = "No images to show.",
 ) -> None:
-    """Show several labelled read-only rows of thumbnails, for example candidate batches.
+    """Show several labeled read-only rows of thumbnails, for example candidate batches.
 
     Args:
         sprites: from `make_sprites`.
@@ -163,6 +155,26 @@ def rows(
         lines.append(line)
     data = _sheet(sprites, size) | {"kind": "rows", "rows": lines, "empty": empty}
     _component(key=key, data=data)
+
+
+def _cells(
+    sprites: Sprites,
+    items: Sequence[int],
+    names: Sequence[str],
+    badges: Mapping[int, str],
+    captions: Mapping[int, str],
+    groups: Mapping[int, str],
+) -> dict[str, Any]:
+    """Return the columns of the grid, one entry an item; those without any content are left out."""
+    cells: dict[str, Any] = {"ids": [int(item) for item in items], "slots": _slots(sprites, items)}
+    if badges:
+        cells["badges"] = [badges.get(item) for item in items]
+    if captions:
+        cells["captions"] = [captions.get(item) for item in items]
+    if groups:
+        place = {name: number for number, name in enumerate(names)}
+        cells["groups"] = [place.get(groups.get(item, "")) for item in items]
+    return cells
 
 
 def _sheet(sprites: Sprites, size: int) -> dict[str, Any]:
@@ -192,6 +204,7 @@ def _listener(then: Callable[[], object] | None) -> Callable[[], None]:
     """Return a callback in any case: Streamlit reports an event only if somebody listens."""
 
     def callback() -> None:
+        """Listen."""
         if then is not None:
             then()
 

@@ -70,14 +70,6 @@ def prepare_figure(figure: "Mapping[str, Any] | PlotlyFigure | PreparedFigure") 
     return PreparedFigure(text, media.digest_of(text.encode()))
 
 
-def literal_text(text: str) -> str:
-    """Return `text` so that plotly shows it as it is: plotly reads `<b>` and links in labels.
-
-    Use it for names that come from data (classes, files, runs) in trace names, titles and hovers.
-    """
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 def plot(
     figure: "Mapping[str, Any] | PlotlyFigure | PreparedFigure",
     *,
@@ -92,7 +84,8 @@ def plot(
     """Draw `figure`, and return the ids inside the person's lasso or box.
 
     Colours, fonts and grid follow the light or dark theme wherever the figure does not say
-    otherwise; a colour may also be written `"var(--st-primary-color)"`. Zoom, legend and lasso
+    otherwise; a colour may also be written `"var(--st-primary-color)"`. Plotly reads HTML in names
+    and titles: pass those from data through `text.for_plot`. Zoom, legend and lasso
     outlive new data. A figure that did not change is neither sent nor drawn again; one that
     never changes should be a `PreparedFigure` from `st.cache_resource`.
 
@@ -120,7 +113,7 @@ def plot(
     inline = len(prepared.text) <= INLINE_LIMIT
     data = {
         "module": media.publish_file(_HERE / "plot.js"),
-        "plotly": media.publish_file(_plotly_js()),
+        "plotly": media.publish_file(plotly_js()),
         "figure": prepared.text if inline else None,
         "url": None
         if inline
@@ -144,8 +137,12 @@ def plot(
 
 
 @cache
-def _plotly_js() -> Path:
-    """Return the script inside the plotly wheel, without importing plotly."""
+def plotly_js() -> Path:
+    """Return the script inside the plotly wheel, without importing plotly, which takes a second.
+
+    Raises:
+        DataError: the package is not there.
+    """
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:
         raise DataError("charts need the package plotly; install requirements.txt")

@@ -30,7 +30,7 @@ def current(key: str, default: list[int] | None) -> list[int] | None:
 
 def revision(key: str, selected: Sequence[int] | None) -> int:
     """Return the revision of `selected`; it grows when the page, not the browser, changed it."""
-    note = st.session_state.setdefault(_note(key), {"seen": None, "revision": 0})
+    note = _note(key)
     if note["seen"] != selected:
         note["seen"] = None if selected is None else list(selected)
         note["revision"] += 1
@@ -41,14 +41,17 @@ def received(key: str, then: Callable[[], object] | None) -> Callable[[], None]:
     """Return the callback that notes what the browser sent, then calls `then`."""
 
     def callback() -> None:
-        note = st.session_state.setdefault(_note(key), {"seen": None, "revision": 0})
-        note["seen"] = current(key, None)
+        """Note it."""
+        _note(key)["seen"] = current(key, None)
         if then is not None:
             then()
 
     return callback
 
 
-def _note(key: str) -> str:
-    """Return the session-state name of the book-keeping of component `key`."""
-    return f"_{key}_browser"
+def _note(key: str) -> dict[str, Any]:
+    """Return the book-keeping of component `key`, which may be changed."""
+    note: dict[str, Any] = st.session_state.setdefault(
+        f"_{key}_browser", {"seen": None, "revision": 0}
+    )
+    return note

@@ -30,10 +30,9 @@ def show(config: Config | None, data: Prepared | None, complaints: Mapping[str, 
     """Draw the card with the button that starts the run."""
     with st.container(border=True, key="cost-card"):
         st.markdown("#### What it will cost")
-        ready = config is not None and data is not None
         if config is not None and data is not None:
             _estimate(config, data)
-        _start(config if ready else None, data, complaints)
+        _start(config, data, complaints)
     if config is not None and data is not None:
         with st.container(key="outline-card"):
             st.markdown("#### What will happen")
@@ -85,9 +84,8 @@ def _time(config: Config, counted: Costs, answer: Answer | None) -> tuple[str, s
         plan = answer.plan
         at_once = f", {plan['jobs']} at once" if plan["jobs"] > 1 else ""
         source = literal(plan["rate"]["source"])
-        return duration(
-            plan["seconds"]
-        ), f"{_stages(plan['stages'])}On {_device(plan['device'])}{at_once}; rate {source}."
+        where = f"On {_device(plan['device'])}{at_once}"
+        return duration(plan["seconds"]), f"{_stages(plan['stages'])}{where}; rate {source}."
     known = planner().rate(config)
     if known is not None:
         rate, jobs = known
@@ -151,12 +149,12 @@ def _start(config: Config | None, data: Prepared | None, complaints: Mapping[str
         shortcut="Ctrl+Enter",
         wrap=False,
         width="stretch",
-        disabled=config is None,
+        disabled=config is None or data is None,
     )
-    if config is None:
+    if config is None or data is None:
         number = len(complaints)
         st.caption(f"Start waits: {count(number, 'thing', 'things')} to put right, named above.")
-    elif pressed and data is not None:
+    elif pressed:
         run = controls.start(config, data)
         planner().forget()
         state.go("pages/train.py", run.id)

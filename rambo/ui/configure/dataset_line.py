@@ -59,19 +59,13 @@ def show(name: str, opened: Opened) -> None:
                 "Try again" if opened.state == "failed" else "Get this dataset",
                 icon=":material/download:",
                 key="configure-prepare",
-                on_click=_prepare,
+                on_click=library.retry,
                 args=(name,),
             )
             st.caption(
                 "Reads its files, and downloads them first where they are missing. It is done once, in the background.",
                 width=420,
             )
-
-
-def _prepare(name: str) -> None:
-    """Begin, also after a failure."""
-    library.retry(name)
-    library.ensure(name)
 
 
 @st.fragment(run_every=1)

@@ -1,5 +1,7 @@
 """What fills the form, and what carries it elsewhere: presets, another run, a settings file, a command line."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from rambo import presets
@@ -93,9 +95,9 @@ def _changes(draft: Draft) -> None:
             _way_back("Bring my changes back", "configure-undo", drafts.undo)
 
 
-def _way_back(label: str, key: str, action: object) -> None:
+def _way_back(label: str, key: str, action: Callable[[], None]) -> None:
     """Draw a quiet button that changes the form back."""
-    st.button(label, icon=":material/undo:", type="tertiary", key=key, on_click=action)  # type: ignore[arg-type]
+    st.button(label, icon=":material/undo:", type="tertiary", key=key, on_click=action)
 
 
 def _change(draft: Draft, path: str) -> str:

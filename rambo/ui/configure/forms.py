@@ -80,7 +80,7 @@ def say(path: str, value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, list):
-        return ", ".join(theme.STRATEGY_WORDS.get(name, literal(name)) for name in value) or "none"
+        return ", ".join(literal(theme.strategy_word(name)) for name in value) or "none"
     if value is None:
         return "automatic" if fields.is_optional(path) else "empty"
     if isinstance(value, int | float):
@@ -172,16 +172,16 @@ def _widget(entry: Field, facts: Facts, look: Look, shared: dict[str, Any]) -> N
 
 def _strategies(facts: Facts, shared: dict[str, Any]) -> None:
     """Draw the strategies with what each does."""
-    words, told = theme.STRATEGY_WORDS, theme.STRATEGY_HELP
-    names = list(facts.choices)
-    st.pills(options=names, selection_mode="multi", format_func=words.__getitem__, **shared)
-    st.caption("  \n".join(f"**{words[name]}**: {told[name]}" for name in names))
+    word, told = theme.strategy_word, theme.STRATEGY_HELP
+    st.pills(options=facts.choices, selection_mode="multi", format_func=word, **shared)
+    st.caption("  \n".join(f"**{word(name)}**: {told[name]}" for name in facts.choices))
 
 
 def _namer(entry: Field, look: Look) -> Callable[[str], str]:
     """Return the function that names the choices of a field."""
 
     def name(choice: str) -> str:
+        """Return what to call a choice."""
         word = entry.names.get(choice, choice)
         if entry.path != "compute.device" or choice == "auto" or not look.devices:
             return word

@@ -50,12 +50,11 @@ class Question:
 class Asked:
     """One process at work on a question."""
 
-    def __init__(self, question: "Question", now: float) -> None:
+    def __init__(self, question: Question, now: float) -> None:
         """Start it."""
         self.question, self._since = question, now
         self._answer: Answer | None = None
         self._process = jobs.spawn(["plan"], question.text)
-        self._process.stdin = None  # closed already; `communicate` would touch it
         threading.Thread(target=self._wait, daemon=True).start()
 
     def answer(self, now: float) -> Answer | None:
@@ -76,9 +75,7 @@ class Asked:
         try:
             self._answer = Answer(_read(self._process, out), "", time.monotonic())
         except ValueError:
-            lines = [line for line in complaint.splitlines() if line.strip()]
-            last = lines[-1].removeprefix("rambo: ") if lines else "it ended without a word"
-            self._answer = Answer(None, shorten(last, 300), time.monotonic())
+            self._answer = Answer(None, jobs.last_words(complaint, 300), time.monotonic())
 
 
 def _read(process: subprocess.Popen[str], out: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from rambo.config import STRATEGY_NAMES, Config
 from rambo.datasets.prepared import POOL, VALIDATION, Prepared
 from rambo.errors import ConfigError, RamboError
 from rambo.ui.configure import fields
+from rambo.ui.text import count
 
 Values = dict[str, Any]
 
@@ -175,7 +176,7 @@ def _split(whole: int, parts: int, size: int, noun: str, symbol: str) -> str:
     """Return how a number falls into parts, with the last one where it is smaller."""
     last = whole - (parts - 1) * size
     smaller = f", the last of only {last:,}" if last < size and parts > 1 else ""
-    return f"{_times(parts, noun)} (${symbol}${smaller})"
+    return f"{count(parts, noun)} (${symbol}${smaller})"
 
 
 def _filter_note(config: Config, data: Prepared | None, m: int, b: int) -> str:
@@ -239,8 +240,3 @@ def idle(values: Values, data: Prepared | None) -> set[str]:
     prefixes = tuple(prefix for prefix, is_off in unused.items() if is_off)
     switches = {f"{model}bilevel.enabled"} if learns else set()
     return {path for path in fields.FIELDS if path.startswith(prefixes)} - switches
-
-
-def _times(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -5,13 +5,12 @@ there is nothing to draw.
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from rambo.ui.text import for_plot
+from rambo.ui.text import for_plot, percent
 from rambo.ui.theme import BLUE, GREEN, GREY, ORANGE, PURPLE
 from rambo.ui.train.strokes import Figure, axes, figure, line, points, thin, word
 
@@ -20,14 +19,6 @@ Kinds = Mapping[str, Sequence[Record]]
 
 WIDE = 50.0  # largest loss over the smallest, from which on a logarithmic axis is the better one
 _NAMED_PHASES, _MARKED_PHASES = 12, 60
-
-
-def by_kind(events: Iterable[Record]) -> Kinds:
-    """Return the events by kind, in their order."""
-    kinds: defaultdict[str, list[Record]] = defaultdict(list)
-    for event in events:
-        kinds[event["kind"]].append(event)
-    return kinds
 
 
 def ranking(kinds: Kinds) -> Figure | None:
@@ -53,8 +44,8 @@ def ranking(kinds: Kinds) -> Figure | None:
     lines = [(50.0, "50 %: a coin", "dot")]
     for ceiling in kinds.get("NoiseCeilingMeasured", ())[-1:]:
         if ceiling["agreement"] is not None:
-            share = 100 * ceiling["agreement"]
-            lines.append((share, f"noise ceiling {share:.0f} %", "dashdot"))
+            share = ceiling["agreement"]
+            lines.append((100 * share, f"noise ceiling {percent(share, 0)}", "dashdot"))
     layout = axes("epochs of u_hat, all phases", "pairs in true order, %")
     layout["yaxis"] |= {"range": [-11, 109], "tickvals": [0, 25, 50, 75, 100]}
     return figure(traces, layout, *_marks(epochs, lines))

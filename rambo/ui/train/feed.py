@@ -13,16 +13,15 @@ from rambo import config as configs
 from rambo.costs import DataSizes
 from rambo.errors import RamboError
 from rambo.store import Run
-from rambo.ui import readers, state
-from rambo.ui.components.plot import PreparedFigure, prepare_figure
+from rambo.ui import readers
+from rambo.ui.components import PreparedFigure, prepare_figure
+from rambo.ui.readers import Record
 from rambo.ui.train.charts import Chart
 from rambo.ui.train.curves import Kinds, spans_widely
 from rambo.ui.train.sentences import doing
 from rambo.ui.train.stages import Cell, Tracker
 from rambo.ui.train.strokes import Figure
 from rambo.ui.train.workload import plan
-
-Record = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +53,7 @@ class _Part:
     """The events of one strategy on one trial, of its newest attempt."""
 
     def __init__(self, attempt: int) -> None:
+        """Begin before the first event."""
         self.attempt = attempt
         self.kinds: defaultdict[str, list[Record]] = defaultdict(list)
         self.figures: dict[str, tuple[tuple[int, ...], PreparedFigure | None]] = {}
@@ -169,7 +169,8 @@ def feed(run: Run) -> Feed:
 
 @st.cache_resource(show_spinner=False, max_entries=32)
 def _feed(folder: str, created: str) -> Feed:
-    return Feed(state.workspace().find(os.path.basename(folder)))  # noqa: PTH119
+    """Return the feed; the arguments are the key of the cache."""
+    return Feed(readers.run_in(folder))
 
 
 def _sizes(run: Run, config: configs.Config) -> DataSizes:

@@ -9,15 +9,14 @@ import streamlit as st
 from rambo import jobs, line
 from rambo.errors import RamboError
 from rambo.store import Run
-from rambo.ui import controls, frame, readers, state
+from rambo.ui import controls, frame, readers, rivals, state, takeaway
 from rambo.ui.components import plot
-from rambo.ui.text import count, literal
-from rambo.ui.train import curves, outcome, stepper, takeaway
+from rambo.ui.text import count, literal, percent
+from rambo.ui.train import curves, outcome, stepper
 from rambo.ui.train.charts import CHARTS, Chart
 from rambo.ui.train.feed import Feed, View, feed
 from rambo.ui.train.sentences import ago, left
 
-_LIVE = ("queued", "running")
 _SILENT = 120.0  # seconds without an event after which a person should look
 _HEIGHT = 320
 _ENDINGS = {
@@ -29,7 +28,7 @@ _ENDINGS = {
 
 def show(run: Run) -> None:
     """Draw the run, and keep it up to date while it is worked on."""
-    live = readers.status(run)[0] in _LIVE
+    live = readers.status(run)[0] in jobs.LIVE
     st.fragment(_body, run_every=1 if live else None)(run, live)
 
 
@@ -37,7 +36,7 @@ def _body(run: Run, live: bool) -> None:
     """Draw everything that changes; the page is drawn anew once when a run ends or begins."""
     with frame.guard():
         status, message = readers.status(run)
-        if (status in _LIVE) != live:
+        if (status in jobs.LIVE) != live:
             st.rerun()
         # Places that never move: a chart below them would be drawn anew.
         top, steps, grid, foot = (st.container() for _ in range(4))
@@ -82,7 +81,7 @@ def _show_state(run: Run, status: str, message: str, view: View, known: Feed) ->
             told = literal(message, 500) if status == "failed" else _ENDINGS[status]
             box = st.error if status in ("failed", "interrupted") else st.info
             box(told)
-            st.progress(view.progress, f"{100 * view.progress:.0f} % was done")
+            st.progress(view.progress, f"{percent(view.progress, 0)} was done")
 
 
 def _show_progress(run: Run, view: View) -> None:
@@ -100,7 +99,7 @@ def _show_progress(run: Run, view: View) -> None:
     else:
         rest = left(view.remaining)
     news = "nothing heard yet" if view.news is None else f"last event {ago(view.news)}"
-    st.progress(view.progress, f"{100 * view.progress:.0f} % · {rest} · {news}")
+    st.progress(view.progress, f"{percent(view.progress, 0)} · {rest} · {news}")
     if view.silent > _SILENT and not stopping:
         st.warning(
             f"No progress for {view.silent:.0f} s. A long training may be the reason; if the log below stands "
@@ -113,11 +112,11 @@ def _show_outcome(run: Run, known: Feed) -> None:
     """Say what was chosen, how good it was, and where to look next."""
     summary = readers.summary(run)
     st.success(outcome.chosen(summary, known.unlabeled), icon=":material/check_circle:")
-    found = outcome.accuracies(summary)
+    found = rivals.evaluated(summary["results"])
     if found:
         st.caption("Test accuracy of a fresh classifier on the labels at hand and those chosen by:")
     for column, (name, text, told) in zip(
-        st.columns(max(len(found), 4)), stepper.scores(found), strict=False
+        st.columns(max(len(found), 4)), stepper.metrics(found), strict=False
     ):
         column.metric(name, text, help=told)
     st.markdown(literal(" ".join(outcome.verdict(summary)), 600))
@@ -154,10 +153,8 @@ def _stopping(run: Run) -> bool:
 
 def _start(run: Run) -> None:
     """Give a new run to a worker."""
-    try:
+    with frame.calmly():
         jobs.resume(run)
-    except RamboError as error:
-        st.toast(literal(error, 300), icon=":material/error:")
 
 
 def _pick_trial(run: Run, view: View) -> int:

@@ -1,7 +1,7 @@
 """What a run does, said in one sentence for people who have not read the paper."""
 
 from rambo.ui.text import count
-from rambo.ui.theme import STRATEGY_WORDS
+from rambo.ui.theme import strategy_word
 from rambo.ui.train.stages import Place, Tracker
 from rambo.ui.train.workload import Plan
 
@@ -21,7 +21,7 @@ def doing(tracker: Tracker) -> str:
     if tracker.plan.trials > 1:
         parts.append(f"Trial {(trial or 0) + 1} of {tracker.plan.trials}")
     if strategy is not None:
-        parts.append(STRATEGY_WORDS.get(strategy, strategy))
+        parts.append(strategy_word(strategy))
     return f"{', '.join(parts)}: {told[:1].lower()}{told[1:]}" if parts else told
 
 

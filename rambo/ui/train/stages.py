@@ -5,16 +5,15 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from rambo.ui.text import duration
+from rambo.ui.text import duration, percent
 from rambo.ui.theme import STAGES
 from rambo.ui.train.workload import Plan, Where
 
 Record = dict[str, Any]
 
 _MEASURED_EVENTS, _MEASURED_SHARE = 4, 0.02  # of uncached work, before a time is named
-_LONG_GAP = (
-    60.0  # between two events; ten times the longest so far is more than work: the machine slept
-)
+# Seconds between two events; beyond it ten times the longest gap so far is no work: the machine slept.
+_LONG_GAP = 60.0
 
 
 @dataclasses.dataclass
@@ -167,7 +166,7 @@ class Tracker:
     def _evaluation(self, trial: int, name: str) -> Cell:
         """Return what the stepper says of the evaluation of one strategy."""
         if (trial, name) in self.accuracies:
-            return Cell("done", f"test {100 * self.accuracies[trial, name]:.1f} %")
+            return Cell("done", f"test {percent(self.accuracies[trial, name])}")
         place = self.places.get((trial, None))
         if place is None or place.stage != "evaluation":
             return Cell("waiting", "waiting")

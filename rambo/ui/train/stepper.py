@@ -1,11 +1,12 @@
 """The stage stepper and other small pieces of HTML of the Train page; every text in them is escaped."""
 
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from rambo import report
+from rambo.ui.rivals import Accuracy
 from rambo.ui.text import count
-from rambo.ui.theme import GREEN, STAGE_WORDS, STAGES, STRATEGY_HELP, STRATEGY_WORDS
+from rambo.ui.theme import GREEN, STAGE_WORDS, STAGES, STRATEGY_HELP, strategy_word
 from rambo.ui.train.stages import Cell
 
 _SIGNS = {
@@ -40,7 +41,7 @@ def table(cells: Mapping[str, Mapping[str, Cell]], *, live: bool) -> str:
     """
     heads = "".join(f'<th scope="col">{_text(STAGE_WORDS[stage])}</th>' for stage in STAGES)
     rows = "".join(
-        f'<tr><th scope="row">{_text(STRATEGY_WORDS.get(name, name))}</th>'
+        f'<tr><th scope="row">{_text(strategy_word(name))}</th>'
         + "".join(_cell(row[stage], live) for stage in STAGES)
         + "</tr>"
         for name, row in cells.items()
@@ -60,11 +61,12 @@ def empty(text: str, height: int) -> str:
     return f'<div style="{style}">{_text(text)}</div>'
 
 
-def scores(found: Mapping[str, Sequence[float]]) -> Iterator[tuple[str, str, str]]:
+def metrics(found: Mapping[str, Accuracy]) -> Iterator[tuple[str, str, str]]:
     """Yield name, test accuracy with its standard error, and a help text of each strategy."""
-    for name, values in found.items():
-        told = f"{STRATEGY_HELP[name]} Mean over {count(len(values), 'trial')}."
-        yield STRATEGY_WORDS[name], f"{report.percent(values).replace('+-', '±')} %", told
+    for name, accuracy in found.items():
+        told = f"{STRATEGY_HELP[name]} Mean over {count(accuracy.trials, 'trial')}."
+        mean = report.percent(accuracy.values).replace("+-", "±")
+        yield strategy_word(name), f"{mean} %", told
 
 
 def _cell(cell: Cell, live: bool) -> str:

@@ -6,7 +6,8 @@ import time
 import numpy as np
 import streamlit as st
 
-from rambo.ui.components import gallery, literal_text, make_sprites, plot, prepare_figure
+from rambo.ui.components import gallery, make_sprites, plot, prepare_figure
+from rambo.ui.text import for_plot
 
 N = int(os.environ.get("POINTS", "8000"))
 
@@ -27,7 +28,7 @@ def points():
             "marker": {"size": 4},
         }
         for name, part in [
-            (literal_text("<b>pool</b> &"), slice(0, half)),
+            (for_plot("<b>pool</b> &"), slice(0, half)),
             ("chosen", slice(half, N)),
         ]
     ]

@@ -1,0 +1,1 @@
+"""The page Data: the images, where a dataset stands, and the pools a run cuts it into."""

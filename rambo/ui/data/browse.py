@@ -1,0 +1,131 @@
+"""What a dataset holds: its facts, its images by class, and how many each class has."""
+
+import numpy as np
+import streamlit as st
+
+from rambo.config import shorten
+from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
+from rambo.store import Run
+from rambo.ui import frame, pictures, theme
+from rambo.ui.components import PreparedFigure, plot, prepare_figure, rows
+from rambo.ui.data import address, choice, pools, samples
+from rambo.ui.text import count, for_plot, literal
+
+_BY_CLASS, _IN_CLASS = 10, 96  # images shown of each class, and of a single one
+_CLASSES, _BARS = 15, 30  # classes shown at once
+_ROLES = ((POOL, "to choose from"), (VALIDATION, "validation"), (TEST, "test"))
+
+
+def show_dataset(data: Prepared, name: str, run: Run | None) -> None:
+    """Draw the dataset, and the pools of the run it was opened from."""
+    _facts(data)
+    if name == choice.RUN and run is not None:
+        with frame.guard():
+            pools.show_pools(data, run)
+    left, right = st.columns([8, 4], gap="medium")
+    with left, frame.guard():
+        _show_images(data)
+    with right, frame.guard():
+        st.subheader("Classes")
+        _show_counts(data)
+    with right, frame.guard():
+        pools.show_cut(data, run if name == choice.RUN else None)
+
+
+def _facts(data: Prepared) -> None:
+    """Draw what the dataset is."""
+    total, channels, height, width = data.images.shape
+    sizes = [(word, int(np.sum(data.roles == role))) for role, word in _ROLES]
+    parts = ", ".join(f"{size:,} {word}" for word, size in sizes if size)
+    colour = "grey" if channels == 1 else "colour"
+    with st.container(gap=None):
+        st.markdown(
+            f"**{literal(data.name, 80)}** &nbsp; {count(total, 'image')} of {height} x {width} pixels, "
+            f"{colour}, in {count(data.num_classes, 'class', 'classes')}: {parts}."
+        )
+        st.caption(f"Source: {literal(data.source, 200)} · Licence: {literal(data.licence)}")
+
+
+def _show_images(data: Prepared) -> None:
+    """Draw random images of every class, or more of one class."""
+    st.subheader("Images")
+    names = ["All classes", *(shorten(name, 60) for name in data.classes)]
+    label, seed = address.number("label", data.num_classes), address.seed()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.selectbox(
+            "Class",
+            range(len(names)),
+            index=0 if label is None else label + 1,
+            format_func=names.__getitem__,
+            key=f"data-class-{data.fingerprint}",
+            on_change=_pick_class,
+            args=(f"data-class-{data.fingerprint}",),
+            width=260,
+        )
+        st.button("Other images", icon=":material/shuffle:", on_click=address.draw_others)
+    if label is None:
+        sample = {
+            shown: samples.of_class(data, shown, _BY_CLASS, seed)
+            for shown in range(min(_CLASSES, data.num_classes))
+        }
+        st.caption(
+            "A few of each class, drawn at random. Choose a class to see more and to open an image."
+        )
+        lines = [{"ids": ids, "label": shorten(data.classes[c], 60)} for c, ids in sample.items()]
+        sprites = pictures.sheet(data, [index for ids in sample.values() for index in ids])
+        rows(sprites, lines, key="data-rows", size=36)
+        if data.num_classes > _CLASSES:
+            st.caption(f"The first {_CLASSES} of {data.num_classes:,} classes.")
+    else:
+        ids = samples.of_class(data, label, _IN_CLASS, seed)
+        st.caption("Double click an image, or press Enter on it, to see it large.")
+        samples.show_gallery(data, ids, key="data-class", known=True)
+    st.caption(
+        "These classes come with the dataset. RAMBO does not know them: it reads a label only when it is bought."
+    )
+
+
+def _show_counts(data: Prepared) -> None:
+    """Draw how many images of each class there are."""
+    figure, shown = _count_figure(data.fingerprint, data)
+    plot(
+        figure,
+        key="data-counts",
+        alt=f"Images of each of {shown} classes: to choose from, for validation and for the test.",
+        height=max(240, 110 + 27 * shown),
+    )
+    if shown < data.num_classes:
+        st.caption(f"The first {shown} of {data.num_classes:,} classes.")
+
+
+def _pick_class(key: str) -> None:
+    """Put the class into the address."""
+    address.forget("label")
+    if st.session_state[key]:
+        st.query_params["label"] = str(st.session_state[key] - 1)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _count_figure(fingerprint: str, _data: Prepared) -> tuple[PreparedFigure, int]:
+    """Return bars of the images in each class by role, and how many classes they show; built once."""
+    shown = min(_BARS, _data.num_classes)
+    colours = {POOL: theme.BLUE, VALIDATION: theme.PURPLE, TEST: theme.GREY}
+    bars = []
+    for role, word in _ROLES:
+        counts = np.bincount(_data.labels[_data.roles == role], minlength=_data.num_classes)[:shown]
+        if counts.any():
+            bar = {"type": "bar", "orientation": "h", "name": word, "x": counts}
+            bar |= {"y": np.arange(shown), "marker": {"color": colours[role]}}
+            bars.append(bar | {"hovertemplate": "%{x:,} " + word + "<extra></extra>"})
+    names = [for_plot(name, 24) for name in _data.classes[:shown]]
+    ticks = {"tickvals": list(range(shown)), "ticktext": names, "autorange": "reversed"}
+    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"}
+    layout = {
+        "barmode": "stack",
+        "yaxis": ticks | {"automargin": True, "showgrid": False, "fixedrange": True},
+        "xaxis": {"title": {"text": "images"}, "fixedrange": True},
+        "legend": legend,
+        "margin": {"l": 10, "r": 10, "t": 40, "b": 40},
+        "bargap": 0.3,
+    }
+    return prepare_figure({"data": bars, "layout": layout}), shown

@@ -1,0 +1,98 @@
+"""Which dataset a person looks at: that of the run, one of the catalog, or a file of their own."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from rambo.datasets import catalog
+from rambo.store import Run
+from rambo.ui import frame, library, readers, state
+from rambo.ui.data import address, upload
+
+RUN, OWN = ":run", ":own"  # choices beside the names of the catalog
+
+
+def pick_dataset(run: Run | None) -> str:
+    """Return what the person wants to look at: `:run`, a name of the catalog, or `:own`."""
+    words = {RUN: f"Images of run {run.id}"} if run else {}
+    words |= {name: name for name in library.names()} | {OWN: "My own images (.npz file)"}
+    asked = st.query_params.get("dataset") or next(iter(words))
+    return st.selectbox(
+        "Dataset",
+        list(words),
+        index=list(words).index(asked if asked in words else OWN),
+        format_func=words.__getitem__,
+        key="data-choice",
+        on_change=_remember_choice,
+        width=420,
+    )
+
+
+def pick_file() -> str:
+    """Return the path of a file on this machine, typed or uploaded, or an empty text."""
+    asked = st.query_params.get("dataset", OWN)
+    st.session_state.setdefault("data-path", "" if asked == OWN else asked)
+    left, right = st.columns(2, gap="large")
+    typed = left.text_input(
+        "Path of an .npz file on this machine",
+        key="data-path",
+        on_change=_remember_path,
+        placeholder="my-images.npz",
+        help="It holds `images` (uint8, N x H x W or N x H x W x 3) and `labels` (whole numbers).",
+    )
+    right.file_uploader(
+        "or send it from your computer",
+        type="npz",
+        key="data-upload",
+        on_change=_take_upload,
+        max_upload_size=upload.LIMIT_MB,
+    )
+    return _located(typed.strip()) if typed.strip() else ""
+
+
+def _located(typed: str) -> str:
+    """Return the absolute path of an `.npz` file that is there, so that a worker in another folder finds it."""
+    for candidate in (Path(typed), catalog.default_root() / typed):
+        if is_archive(candidate):
+            return str(candidate.absolute())
+    return typed
+
+
+def is_archive(path: str | Path) -> bool:
+    """Return whether there is such an `.npz` file; no other file is ever opened, whatever is typed."""
+    try:
+        return Path(path).suffix.lower() == ".npz" and Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _remember_choice() -> None:
+    """Put the choice into the address; filters of the dataset before belong to that one."""
+    address.forget("label", "other", "pool")
+    st.query_params["dataset"] = st.session_state["data-choice"]
+
+
+def _remember_path() -> None:
+    """Put the path into the address."""
+    address.forget("label", "other")
+    st.query_params["dataset"] = st.session_state["data-path"].strip() or OWN
+
+
+def _take_upload() -> None:
+    """Keep an uploaded file, and begin to prepare it."""
+    sent = st.session_state["data-upload"]
+    if sent is None:
+        return
+    with frame.calmly():
+        path = upload.keep_upload(sent, sent.name, state.workspace().root)
+        st.session_state["data-path"] = str(path)
+        _remember_path()
+        library.ensure(str(path))
+
+
+def use_button(name: str, run: Run | None) -> None:
+    """Draw the way on: a run of this dataset."""
+    if name == RUN and run:
+        name = readers.config(run)["dataset"]["name"]
+    if st.button("Use this dataset", type="primary", icon=":material/arrow_forward:"):
+        state.go("pages/configure.py", run.id if run else None, dataset=name)

@@ -1,0 +1,105 @@
+"""How a dataset is cut into pools: for a k, and as the first trial of a run did it."""
+
+import numpy as np
+import streamlit as st
+
+from rambo import checks
+from rambo import config as configs
+from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
+from rambo.errors import RamboError, StoreError
+from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL
+from rambo.store import Run
+from rambo.ui import readers
+from rambo.ui.data import address, samples
+from rambo.ui.text import literal
+
+_SHOWN = 240  # images of a pool
+_POOLS = {  # name in the address -> value of `Atlas.pool`, heading, meaning
+    "labeled": (
+        LABELED,
+        "Labeled S_0",
+        "The k images whose labels the run has bought to learn from.",
+    ),
+    "unlabeled": (
+        UNLABELED_POOL,
+        "Unlabeled U_0",
+        "The images it may choose. RAMBO does not see their labels.",
+    ),
+    "validation": (
+        VALIDATION_POOL,
+        "Validation",
+        "Images with bought labels on which classifiers are compared.",
+    ),
+}
+
+
+def show_cut(data: Prepared, run: Run | None) -> None:
+    """Draw how many images each pool gets for a k and a size of the validation set."""
+    st.subheader("How it is cut")
+    given = readers.config(run) if run else configs.describe(configs.build({}))
+    fixed, pool, test = (int(np.sum(data.roles == role)) for role in (VALIDATION, POOL, TEST))
+    key, size = f"{data.fingerprint}-{run.id if run else ''}", fixed
+    left, right = st.columns(2, vertical_alignment="bottom")
+    start = min(given["k"], max(1, pool - 1))
+    k = left.number_input("k, labels to begin with", 1, value=start, key=f"data-k-{key}")
+    if not fixed:
+        start = min(given["dataset"]["validation_size"], max(1, pool // 10))
+        size = right.number_input("Validation images", 1, value=start, key=f"data-size-{key}")
+    settings = {"k": k, "budget": 1, "dataset": {"validation_size": max(1, size)}}
+    try:
+        checks.check(configs.build(settings), data)
+    except RamboError as error:
+        st.warning(literal(error, 300), icon=":material/warning:")
+        return
+    rest = pool - k - (0 if fixed else size)
+    parts = (("Labeled S_0", k), ("Unlabeled U_0", rest), ("Validation", size), ("Test", test))
+    columns = [*st.columns(2), *st.columns(2)]
+    for column, (word, number) in zip(columns, parts, strict=True):
+        column.metric(word, f"{number:,}")
+    st.caption(
+        "The dataset's own split fixes the validation images."
+        if fixed
+        else f"This dataset names no validation images: each trial draws {size:,} of its {pool:,} images, "
+        "every class in proportion."
+    )
+
+
+def show_pools(data: Prepared, run: Run) -> None:
+    """Draw the pools a run works with, as its first trial drew them."""
+    st.subheader("The pools of this run")
+    try:
+        atlas = readers.arrays(run, "trial-0/atlas")
+    except StoreError:
+        st.info(
+            "The pools show here once the run has trained its first classifier on them.",
+            icon=":material/hourglass_top:",
+        )
+        return
+    sizes = {name: int(np.sum(atlas["pool"] == code)) for name, (code, *_) in _POOLS.items()}
+    asked = st.query_params.get("pool")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        name = st.segmented_control(
+            "Pool",
+            list(_POOLS),
+            default=asked if asked in _POOLS else "labeled",
+            format_func=lambda name: f"{_POOLS[name][1]} ({sizes[name]:,})",
+            required=True,
+            key=f"data-pool-{run.id}",
+            on_change=_pick_pool,
+            args=(f"data-pool-{run.id}",),
+            label_visibility="collapsed",
+        )
+        st.button(
+            "Others", icon=":material/shuffle:", on_click=address.draw_others, key="data-more"
+        )
+    code, _, told = _POOLS[name]
+    ids = samples.drawn(atlas["indices"][atlas["pool"] == code], _SHOWN, address.seed(), code)
+    trials = readers.config(run)["trials"]
+    first = " Pools of the first trial." if trials > 1 else ""
+    st.caption(f"{told} {len(ids):,} of {sizes[name]:,} are shown.{first}")
+    samples.show_gallery(data, ids, key=f"data-pool-{name}", known=name != "unlabeled")
+
+
+def _pick_pool(key: str) -> None:
+    """Put the pool into the address."""
+    st.query_params["pool"] = st.session_state[key]

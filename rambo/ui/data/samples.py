@@ -1,0 +1,66 @@
+"""Random images of a dataset, and a gallery in which each can be opened large."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from rambo.config import shorten
+from rambo.datasets.prepared import POOL, Prepared
+from rambo.neighbours import Indices
+from rambo.ui import pictures
+from rambo.ui.components import gallery
+from rambo.ui.text import literal
+
+
+def drawn(candidates: Indices, size: int, seed: int, part: int) -> list[int]:
+    """Return up to `size` of the candidates, in random order; the same seed and part draw the same."""
+    order = np.random.default_rng([seed, part]).permutation(len(candidates))[:size]
+    return [int(index) for index in candidates[order]]
+
+
+def of_class(data: Prepared, label: int, size: int, seed: int) -> list[int]:
+    """Return up to `size` images of one class that a run may choose, in random order."""
+    mine = np.flatnonzero((data.roles == POOL) & (data.labels == label))
+    return drawn(mine, size, seed, label)
+
+
+def show_gallery(data: Prepared, ids: Sequence[int], *, key: str, known: bool) -> None:
+    """Draw a gallery whose images can be opened.
+
+    Args:
+        data: the dataset.
+        ids: what to show, distinct dataset indices.
+        key: of the gallery.
+        known: whether their labels may be shown.
+    """
+    words = {index: f"image {index}" for index in ids}
+    if known:
+        words = {i: f"{told}\n{data.classes[int(data.labels[i])]}" for i, told in words.items()}
+    result = gallery(
+        pictures.sheet(data, ids),
+        ids,
+        key=key,
+        multi=False,
+        size=52,
+        captions=words,
+        max_height=420,
+        label="Images",
+    )
+    if result.opened is not None and result.opened in ids:
+        _enlarged(data, result.opened, known)
+
+
+@st.dialog("One image", width="small")
+def _enlarged(data: Prepared, index: int, known: bool) -> None:
+    """Show one image large, with its number and its size."""
+    picture = pictures.picture(data, index)
+    width, height = picture.size
+    factor = max(1, 392 // max(height, width))
+    large = picture.resize((width * factor, height * factor), Image.Resampling.NEAREST)
+    st.image(large, alt=f"Image {index} of {shorten(data.name)}, {factor} times its size")
+    label = literal(data.classes[int(data.labels[index])])
+    st.markdown(f"**{label}**" if known else "Its label is not bought, so it is not shown.")
+    scale = f", shown {factor} times as large" if factor > 1 else ""
+    st.caption(f"Image {index:,} of the dataset · {height} x {width} pixels{scale}")

@@ -1,0 +1,40 @@
+"""Images of a dataset on a page: as one picture, and as thumbnails on a sheet; grey where the dataset is gone."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from rambo.datasets.prepared import Images, Prepared
+from rambo.ui.components import Sprites, make_sprites
+
+_GREY = 128
+_SIDE = 28  # pixels of a grey tile
+
+
+def picture(data: Prepared | None, index: int) -> Image.Image:
+    """Return one image of a dataset; a grey one without the dataset."""
+    if data is None:
+        return Image.new("L", (_SIDE, _SIDE), _GREY)
+    pixels = np.ascontiguousarray(data.images[index].transpose(1, 2, 0))
+    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
+def sheet(data: Prepared | None, ids: Iterable[int]) -> Sprites:
+    """Return the thumbnails of some images; the same ids in the same order give the same object.
+
+    Args:
+        data: the dataset; without it every tile is grey.
+        ids: distinct dataset indices, at most some thousands.
+    """
+    return _sheet(data.fingerprint if data else "", tuple(int(item) for item in ids), _data=data)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _sheet(fingerprint: str, ids: tuple[int, ...], *, _data: Prepared | None) -> Sprites:
+    """Return the thumbnails; the first two arguments are the key of the cache."""
+    if _data is None:
+        return make_sprites(np.full((len(ids), 1, _SIDE, _SIDE), _GREY, np.uint8), ids)
+    images: Images = np.asarray(_data.images[list(ids)])
+    return make_sprites(images, ids)
