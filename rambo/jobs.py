@@ -27,8 +27,8 @@ from rambo.run import LAUNCH_SECONDS
 from rambo.starting import create_run
 from rambo.store import Run, Workspace
 
-STOP_SECONDS = 6.0  # for the end of the unit in flight; then SIGTERM
-TERM_SECONDS = 2.5  # for SIGTERM; then SIGKILL
+STOP_SECONDS = 4.0  # for the end of the unit in flight; then SIGTERM
+TERM_SECONDS = 3.0  # for SIGTERM; then SIGKILL
 LIVE = ("queued", "running")  # states of a run that is worked on or waits for it
 LOG = "worker.log"
 _LOG_BYTES = 16_000
@@ -101,7 +101,8 @@ def stop(run: Run) -> None:
     Returns at once; a thread of this process sees to it that the worker obeys.
     """
     run.request_stop()
-    threading.Thread(target=_see_to_it, args=(run,), daemon=True).start()
+    launched = run.worker["launched"]
+    threading.Thread(target=_see_to_it, args=(run, launched), daemon=True).start()
 
 
 def resume(run: Run) -> None:
@@ -132,7 +133,12 @@ def log_tail(run: Run, lines: int = 30) -> list[str]:
         return []
     told = text.splitlines()[1 if skipped else 0 :]  # the first one may be half a line
     shown = list(_without_traces(told, inside=skipped > 0))[-lines:]
-    return [_FOLDERS.sub("", _QUOTED_FOLDERS.sub("", words)) for words in shown]
+    return [without_folders(words) for words in shown]
+
+
+def without_folders(text: str) -> str:
+    """Return text with only the last part of every absolute path: the rest is this machine's business."""
+    return _FOLDERS.sub("", _QUOTED_FOLDERS.sub("", text))
 
 
 def place_in_line(run: Run) -> tuple[str, int] | None:
@@ -191,7 +197,7 @@ def last_words(complaint: str, limit: int) -> str:
     """Return why a process of `spawn` failed: the last line of its standard error, without the program's name."""
     lines = [line for line in complaint.splitlines() if line.strip()]
     last = lines[-1].removeprefix("rambo: ") if lines else "it ended without a word"
-    return shorten(last, limit)
+    return shorten(without_folders(last), limit)
 
 
 def _without_traces(lines: Iterable[str], *, inside: bool) -> Iterator[str]:
@@ -215,25 +221,26 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-def _see_to_it(run: Run) -> None:
-    """Wait for a worker to obey, and end it by force where it does not."""
-    if not _ends(run, STOP_SECONDS):
+def _see_to_it(run: Run, launched: float | None) -> None:
+    """Wait for a worker to obey, and end it by force where it does not; one launched later is left alone."""
+    if not _ends(run, launched, STOP_SECONDS):
         _signal(run, signal.SIGTERM)
-        if not _ends(run, TERM_SECONDS):
+        if not _ends(run, launched, TERM_SECONDS):
             _signal(run, signal.SIGKILL)
-            _ends(run, 1.0)
+            _ends(run, launched, 1.0)
     with suppress(StoreError):
-        if not run.locked() and run.status not in ("done", "failed", "stopped"):
+        obeyed = run.status in ("done", "failed", "stopped") or run.worker["launched"] != launched
+        if not obeyed and not run.locked():
             run.set_status("stopped", "stopped on request; resume it to go on")
 
 
-def _ends(run: Run, seconds: float) -> bool:
-    """Return whether the run's worker let go of it within `seconds`."""
+def _ends(run: Run, launched: float | None, seconds: float) -> bool:
+    """Return whether the worker of that launch let go of its run within `seconds`."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
         with suppress(StoreError):
             # A worker that was launched just now may not hold the run yet.
-            if not run.locked() and run.status not in LIVE:
+            if run.worker["launched"] != launched or not (run.locked() or run.status in LIVE):
                 return True
         time.sleep(0.1)
     return False

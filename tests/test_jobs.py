@@ -312,3 +312,40 @@ def test_a_probe_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(sys, "executable", sys.executable + "-that-is-not-there")
     with pytest.raises(StoreError, match="cannot be told"):
         jobs.probe_devices()
+
+
+def test_a_stop_leaves_a_later_worker_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop and at once resume: the thread that sees to the stop must not end the new worker."""
+    monkeypatch.setattr(jobs, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(jobs, "TERM_SECONDS", 0.5)
+    run = running(begin(root, LONG))
+    before = run.worker["launched"]
+    run.request_stop()
+    until(lambda: run.status == "stopped" and not run.locked(), seconds=15)
+    jobs.resume(run)
+    running(run)
+    jobs._see_to_it(run, before)
+    assert run.status == "running"
+    assert run.locked()
+
+
+def test_of_thousands_of_runs_only_the_recent_are_looked_at(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(root)
+    old = create_run(config(QUICK), write_tiny(root), workspace, "cpu")
+    new = create_run(config(QUICK, seed=1), write_tiny(root), workspace, "cpu")
+    for path in old.folder.glob("run.sqlite*"):
+        os.utime(path, (time.time() - 1000, time.time() - 1000))
+    looked: list[str] = []
+    whole = Run.describe
+
+    def noted(self: Run) -> dict[str, Any]:
+        looked.append(self.id)
+        return whole(self)
+
+    monkeypatch.setattr(Run, "describe", noted)
+    assert [run.id for run in jobs.live_runs(workspace)] == [new.id]
+    assert looked == [new.id]
+    with line.wait_in_line(root, "cpu", old.id, lambda ahead: None):
+        assert {run.id for run in jobs.live_runs(workspace)} == {old.id, new.id}

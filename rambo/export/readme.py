@@ -5,7 +5,8 @@ Columns of the manifest, in the order of choice:
 
   run_id, strategy, seed  what chose the image
   order                   1, 2, ... in the order of choice
-  step                    the greedy step it was chosen in, from 0
+  step                    the greedy step it was chosen in; step counts from 0, on the app's
+                          pages from 1
   dataset_index           row in the dataset, from 0; it also names the image file
   pool_position           row in the unlabeled pool before the choice, sorted by dataset_index
   file                    name of the image file

@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from rambo import config as configs
 from rambo import neighbours
@@ -18,6 +19,16 @@ from rambo.ui.text import count, literal, percent
 
 _SHOWN = 600  # thumbnails of one gallery
 _BOTH = "#b8860b"
+_COLUMNS = {
+    "trials": st.column_config.NumberColumn(width="small"),
+    "trained": st.column_config.NumberColumn(
+        width="small", help="Classifiers trained, for all trials together"
+    ),
+    "reused": st.column_config.NumberColumn(
+        width="small",
+        help="Classifiers that were trained before and found again: the strategies share f on the k labels",
+    ),
+}
 
 
 def show(run: Run) -> None:
@@ -70,7 +81,7 @@ def _show_accuracies(run: Run, results: Sequence[readers.Record]) -> None:
     if all(result["test_accuracy"] is None for result in results):
         st.info("The labels are not revealed yet: accuracies come with the last stage.")
         return
-    left, right = st.columns([3, 2], gap="large")
+    left, right = _wide("accuracy").columns([3, 2], gap="large")
     with left:
         figure = rivals.accuracy_figure(results)
         plot(
@@ -86,15 +97,24 @@ def _show_accuracies(run: Run, results: Sequence[readers.Record]) -> None:
             "A fresh classifier f is trained on the k labels and the B bought ones. The test images serve this "
             "figure alone; bars are one standard error over the trials, rings are single trials."
         )
-    st.dataframe(rivals.accuracy_table(results), hide_index=True, width="stretch")
+    table = rivals.accuracy_table(results)
+    st.dataframe(table, hide_index=True, width="stretch", column_config=_COLUMNS)
 
 
 def _verdict(results: Sequence[readers.Record]) -> str:
     """Return what the figures say of u_hat, in words, also where they say nothing or the wrong thing."""
     said = rivals.verdict(results)
     if said is None:
-        return "RAMBO and its filter\\-only control are not both evaluated, so u\\_hat cannot be judged."
-    return literal(f"{said}.".replace("rambo", "RAMBO"), 300)
+        return (
+            "RAMBO and its control Filter only are not both evaluated, so u\\_hat cannot be judged."
+        )
+    pair = f"{theme.strategy_word('rambo')} minus {theme.strategy_word('filter-only')}"
+    return literal(f"{said}.".replace("rambo minus filter-only", pair), 300)
+
+
+def _wide(name: str) -> DeltaGenerator:
+    """Return the place of columns that stand below each other in a narrow window; `pages/compare.py` has the style."""
+    return st.container(key=f"compare-wide-{name}")
 
 
 def _pick_trial(run: Run) -> int:
@@ -116,7 +136,7 @@ def _pick_trial(run: Run) -> int:
 
 def _show_overlap(batches: dict[str, Batch]) -> None:
     """Draw how much the choices share, and which classes they favour."""
-    left, right = st.columns(2, gap="large")
+    left, right = _wide("overlap").columns(2, gap="large")
     with left:
         st.subheader("Overlap")
         table = rivals.jaccard({name: batch.indices for name, batch in batches.items()})
@@ -137,7 +157,7 @@ def _show_overlap(batches: dict[str, Batch]) -> None:
         plot(
             _balance(batches),
             key=f"balance-{first.run.id}-{first.trial}",
-            height=260,
+            height=340,
             alt="Shares of the classes that f guesses, for each strategy and the unlabeled pool.",
             file_name="rambo-class-balance",
         )
@@ -163,12 +183,9 @@ def _show_pair(run: Run, trial: int, batches: dict[str, Batch]) -> None:
     """Let a person pick two strategies and see who owns which image."""
     st.subheader("Two choices side by side")
     names = list(batches)
-    left, right = st.columns(2)
-    with left:
-        a = _pick(names, names[0], f"compare-a-{run.id}", "First")
+    a = _pick(names, names[0], f"compare-a-{run.id}", "First")
     others = [name for name in names if name != a]
-    with right:
-        b = _pick(others, others[0], f"compare-b-{run.id}-{a}", "Second")
+    b = _pick(others, others[0], f"compare-b-{run.id}-{a}", "Second")
     _show_two(run, trial, batches[a], batches[b])
 
 
@@ -206,7 +223,7 @@ def _show_part(run: Run, batch: Batch, name: str, ids: Indices, *, oracle: bool)
     """Draw one gallery."""
     st.markdown(f"**{name}** · {count(len(ids), 'image')}")
     shown = ids[:_SHOWN]
-    told = _captions(batch, shown, oracle=oracle)
+    told = batch_data.captions(batch, shown.tolist(), oracle=oracle)
     gallery(
         batch_data.sheet(batch, shown.tolist()),
         shown.tolist(),
@@ -221,21 +238,6 @@ def _show_part(run: Run, batch: Batch, name: str, ids: Indices, *, oracle: bool)
     facts = _facts(batch, ids, oracle=oracle)
     if facts:
         st.caption(facts)
-
-
-def _captions(batch: Batch, ids: Indices, *, oracle: bool) -> dict[int, str]:
-    """Return a tooltip for each image."""
-    labels = batch.labels(ids.tolist()) if oracle else None
-    told = {}
-    for number, index in enumerate(ids.tolist()):
-        place = batch.at(index)
-        if place is None:
-            continue
-        text = f"image {index}, f guesses {batch.class_name(int(batch.guesses[place]))}"
-        if np.isfinite(batch.margins[place]):
-            text += f", margin {batch.margins[place]:.3f}"
-        told[index] = text + (f", truly {labels[number]}" if labels else "")
-    return told
 
 
 def _facts(batch: Batch, ids: Indices, *, oracle: bool) -> str:

@@ -11,7 +11,7 @@ from rambo.store import Run
 from rambo.ui import frame, library, readers, state
 from rambo.ui.text import literal
 
-_RESUMABLE = ("stopped", "failed", "interrupted")
+RESUMABLE = ("stopped", "failed", "interrupted")
 
 
 def start(config: Config, data: Prepared) -> Run:
@@ -47,30 +47,40 @@ def start_demo() -> Run:
 
 
 def run_controls(run: Run, *, key: str = "controls") -> None:
-    """Draw the buttons that fit the state of a run: stop, resume, delete."""
-    status, _ = readers.status(run)
+    """Draw the buttons that fit the state of a run, in a row of their own: stop, resume, delete."""
     with st.container(horizontal=True):
-        if status in jobs.LIVE:
-            st.button(
-                "Stop",
-                icon=":material/stop:",
-                key=f"{key}-stop",
-                on_click=_stop,
-                args=(run,),
-                help="Ends at the next safe point, within ten seconds. Nothing finished is lost.",
-            )
-        if status in _RESUMABLE:
-            st.button(
-                "Resume",
-                icon=":material/play_arrow:",
-                type="primary",
-                key=f"{key}-resume",
-                on_click=_resume,
-                args=(run,),
-                help="Goes on where it ended; nothing that was finished is done again.",
-            )
-        if status not in jobs.LIVE:
-            delete_button(run, key=key)
+        run_buttons(run, key=key)
+
+
+def run_buttons(run: Run, *, key: str = "controls") -> None:
+    """Draw the buttons that fit the state of a run into the row at hand."""
+    status, _ = readers.status(run)
+    if status in jobs.LIVE:
+        st.button(
+            "Stop",
+            icon=":material/stop:",
+            key=f"{key}-stop",
+            on_click=_stop,
+            args=(run,),
+            help="Ends at the next safe point, within ten seconds. Nothing finished is lost.",
+        )
+    resume_button(run, status, key=key)
+    if status not in jobs.LIVE:
+        delete_button(run, key=key)
+
+
+def resume_button(run: Run, status: str, *, key: str) -> None:
+    """Draw the button that goes on with a run, where it ended before its time."""
+    if status in RESUMABLE:
+        st.button(
+            "Resume",
+            icon=":material/play_arrow:",
+            type="primary",
+            key=f"{key}-resume",
+            on_click=_resume,
+            args=(run,),
+            help="Goes on where it ended; nothing that was finished is done again.",
+        )
 
 
 def delete_button(run: Run, *, key: str) -> None:

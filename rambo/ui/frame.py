@@ -12,11 +12,12 @@ from pathlib import Path
 
 import streamlit as st
 
-from rambo import line
+from rambo import jobs, line
+from rambo.config import shorten
 from rambo.errors import RamboError, RunNotFoundError
 from rambo.store import Run
 from rambo.ui import readers, state, theme
-from rambo.ui.text import count, literal
+from rambo.ui.text import count, literal, moment
 
 _ICON = str(Path(__file__).with_name("icon.png"))
 _PICKED = 200  # runs the picker offers
@@ -35,14 +36,18 @@ def page(script: str, *, pick: bool = True) -> Iterator[Run | None]:
     label = state.PAGES[script][0]
     st.set_page_config(page_title=f"{label} - RAMBO", page_icon=_ICON, layout="wide")
     st.html(_STYLE)
+    run, complete = None, False
     with guard():
         run, complaint = _chosen(pick)
         with st.sidebar:
             _sidebar(run)
         if complaint:
+            st.title(label)
             st.error(literal(complaint, 200), icon=":material/search_off:")
             state.link("app.py", None, "See all runs")
-            st.stop()
+        complete = not complaint
+    if not complete:
+        st.stop()
     with guard():
         yield run
 
@@ -53,7 +58,7 @@ def guard() -> Iterator[None]:
     try:
         yield
     except RamboError as error:
-        st.error(literal(error, 500), icon=":material/error:")
+        st.error(literal(jobs.without_folders(str(error)), 500), icon=":material/error:")
     except Exception as error:
         name = _log(error)
         st.error(
@@ -117,7 +122,8 @@ def _sidebar(run: Run | None) -> None:
     st.caption("Which images are worth a label?")
     for target in state.PAGES:
         state.link(target, run.id if run else None)
-    known = [record["run"] for record in readers.runs()[:_PICKED]]
+    names = {record["run"]: _short_name(record) for record in readers.runs()[:_PICKED]}
+    known = list(names)
     if run is not None and run.id not in known:
         known.append(run.id)
     if known:
@@ -127,6 +133,7 @@ def _sidebar(run: Run | None) -> None:
             "Run",
             known,
             index=known.index(run.id) if run else None,
+            format_func=lambda name: names.get(name, name),
             key=key,
             on_change=_pick,
             args=(key,),
@@ -134,6 +141,12 @@ def _sidebar(run: Run | None) -> None:
             help="All pages show this run. The newest stands first.",
         )
     _device_line(run.id if run else None)
+
+
+def _short_name(record: readers.Record) -> str:
+    """Return what tells runs apart within the width of the sidebar: when, the end of the id, the dataset."""
+    when, dataset = moment(record["created"]), shorten(record["dataset"] or "unreadable", 40)
+    return f"{when} · {record['run'][-4:]} · {dataset.rpartition('/')[2]}"
 
 
 def _pick(key: str) -> None:

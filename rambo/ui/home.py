@@ -32,7 +32,7 @@ def show_welcome() -> None:
                 run = controls.start_demo()
             state.go("pages/train.py", run.id)
         st.caption(
-            "Chooses 200 of 7,800 pictures of clothes. About two minutes on a laptop, no internet needed."
+            "Chooses 200 of 7,800 pictures of clothes. Takes about two minutes on a laptop, no internet needed."
         )
 
 
@@ -87,7 +87,7 @@ def _live_row(record: Record, ahead: int | None) -> None:
     with st.container(border=True, key=f"live-{record['run']}"):
         what, doing, links = st.columns(_WIDTHS, vertical_alignment="center")
         with what, st.container(gap=None):
-            _name(record)
+            _name(run, record)
         with doing:
             if record["status"] == "queued":
                 st.caption(_place(record, ahead))
@@ -162,16 +162,17 @@ def _ended_row(record: Record) -> None:
     with st.container(border=True, key=f"row-{record['run']}"):
         what, came, links = st.columns(_WIDTHS, vertical_alignment="center")
         with what, st.container(gap=None):
-            _name(record)
+            _name(run, record)
         with came, st.container(gap=None):
             _outcome(run, record)
         with links, st.container(horizontal=True, vertical_alignment="center"):
             _open_link(record)
+            controls.resume_button(run, record["status"], key=f"row-{record['run']}")
             with st.popover("More", type="tertiary", key=f"more-{record['run']}"):
-                controls.run_controls(run, key=f"row-{record['run']}")
+                controls.delete_button(run, key=f"row-{record['run']}")
 
 
-def _name(record: Record) -> None:
+def _name(run: Run, record: Record) -> None:
     """Draw what a run is about, and its state."""
     readable = record["k"] is not None
     title = f"**{literal(_dataset(record), 60) if readable else literal(record['run'])}**"
@@ -181,7 +182,7 @@ def _name(record: Record) -> None:
         title += f" &nbsp; k = {record['k']:,}, B = {record['budget']:,}"
         title += f", {trials:,} trials" if trials > 1 else ""
         names = [literal(theme.strategy_word(name)) for name in record["strategies"]]
-        about += f" · {', '.join(names)}  \n{literal(record['run'])}"
+        about += f" · seed {readers.config(run)['seed']} · {', '.join(names)}  \n{literal(record['run'])}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(title, width="content")
         frame.badge(record["status"])

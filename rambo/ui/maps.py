@@ -23,6 +23,7 @@ LIMIT = 10_000  # points; beyond that a lasso takes seconds
 
 _SIZES = {"labeled": 7, "unlabeled": 4, "validation": 5, "chosen": 10}
 _BINS = 20
+_LABELS = 25  # class names below an axis
 _LEGEND = {"x": 0, "xanchor": "left"}  # the chart's own buttons stand on the right
 
 
@@ -139,7 +140,11 @@ def class_balance(
         classes: class names.
     """
     places = list(range(len(classes)))  # numbers: two long names may look alike
-    ticks = {"tickvals": places, "ticktext": [for_plot(name, 24) for name in classes]}
+    few = slice(None, None, -(-len(classes) // _LABELS) or 1)  # of many classes some are named
+    names = [for_plot(name, 24) for name in classes]
+    ticks: dict[str, Any] = {"tickvals": places[few], "ticktext": names[few]}
+    # Slanted and never dropped: Plotly leaves out a label that would cross the chart's edge.
+    ticks |= {"tickangle": -45, "ticklabeloverflow": "allow", "automargin": True}
     data = [
         {
             "type": "bar",
@@ -147,7 +152,8 @@ def class_balance(
             "x": places,
             "y": np.asarray(shares, np.float32),
             "marker": {"color": colour},
-            "hovertemplate": "%{x}: %{y:.1%}<extra>" + for_plot(name) + "</extra>",
+            "hovertext": names,
+            "hovertemplate": "%{hovertext}: %{y:.1%}<extra>" + for_plot(name) + "</extra>",
         }
         for name, (shares, colour) in parts.items()
     ]

@@ -49,10 +49,10 @@ class Accuracy:
         return report.standard_error(self.values) if len(self.values) > 1 else None
 
     def words(self) -> str:
-        """Return `80.4 % ± 0.3`, or a dash."""
-        if self.error is None:
+        """Return `80.4 ± 0.3 %`, as everywhere in the app, or a dash."""
+        if self.mean is None or self.error is None:
             return percent(self.mean)
-        return f"{percent(self.mean)} ± {100 * self.error:.1f}"
+        return f"{100 * self.mean:.1f} ± {100 * self.error:.1f} %"
 
 
 def accuracies(results: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Accuracy]:
@@ -99,8 +99,8 @@ def accuracy_table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 "test accuracy": test[name].words(),
                 "validation accuracy": validation[name].words(),
                 "trials": test[name].trials,
-                "classifiers trained": sum(result["trainings"] for result in own),
-                "found in the cache": sum(result["cached_trainings"] for result in own),
+                "trained": sum(result["trainings"] for result in own),
+                "reused": sum(result["cached_trainings"] for result in own),
             }
         )
     return pd.DataFrame(rows)

@@ -129,7 +129,7 @@ def running(app: Path, home: Path, env: dict[str, str] | None = None) -> Iterato
     home.mkdir(parents=True, exist_ok=True)
     log = home / "streamlit.log"
     command = [sys.executable, "-m", "streamlit", "run", str(app), "--server.headless=true"]
-    command += [f"--server.port={port}", "--server.fileWatcherType=none"]  # all else: config.toml
+    command += [f"--server.port={port}"]  # all else: config.toml
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"RAMBO_HOME": str(home), "PYTHONPATH": paths} | (env or {})
     with log.open("wb") as out:

@@ -89,7 +89,7 @@ def test_the_gallery_is_the_order_of_choice_and_the_slider_replays_it(
         slider.press("ArrowLeft")
     first = [i for i, step in zip(told["selected"], told["steps"], strict=True) if step <= 2]
     wait_cells(opened, first)
-    assert re.search(r"[?&]step=2\b", opened.url)
+    assert re.search(r"[?&]step=3\b", opened.url)
     assert finished.id in opened.url
     opened.reload()
     opened.wait_for_selector(".box[data-digest] .cell")

@@ -188,11 +188,11 @@ def test_order_and_filters_are_those_of_plain_python(done: Run, strategy: str, s
 
 def test_slider_sort_and_filter_move_the_thumbnails(done: Run) -> None:
     batch = batch_of(done)
-    app = open_page(PAGE, done.id, step="1")
+    app = open_page(PAGE, done.id, step="2")
     assert thumbnails(app) == reference(batch, View(1))
     app.selectbox(key="sort").select("margin").run()
     assert thumbnails(app) == reference(batch, View(1, sort="margin"))
-    app.slider(key="step").set_value(2).run()
+    app.slider(key="step").set_value(3).run()
     app.checkbox(key="only").check().run()
     assert thumbnails(app) == reference(batch, View(2, only=True, sort="margin"))
     guess = int(batch.guesses[-1])
@@ -202,7 +202,7 @@ def test_slider_sort_and_filter_move_the_thumbnails(done: Run) -> None:
     cells = next(part for part in components(app) if part.get("kind") == "grid")["cells"]
     slots = batch_data.sheet(batch).slots
     assert cells["slots"] == [slots[index] for index in cells["ids"]]
-    assert [int(badge) for badge in cells["badges"]] == [2] * len(cells["ids"])
+    assert [int(badge) for badge in cells["badges"]] == [3] * len(cells["ids"])
 
 
 def test_the_table_has_the_same_rows_as_the_gallery(done: Run) -> None:
@@ -212,7 +212,7 @@ def test_the_table_has_the_same_rows_as_the_gallery(done: Run) -> None:
     table = app.dataframe[0].value
     assert table["image"].tolist() == batch.indices.tolist()
     assert table["guess"].tolist() == [batch.class_name(g) for g in batch.guesses]
-    assert table["step"].tolist() == batch.steps.tolist()
+    assert table["step"].tolist() == (batch.steps + 1).tolist()
     np.testing.assert_allclose(table["u_hat"], batch.utilities)
     assert "oracle" not in table
     pictures = batch_table.thumbnails(batch, batch.indices)
@@ -242,8 +242,24 @@ def test_a_selected_thumbnail_is_ringed_on_the_map(done: Run) -> None:
 
 
 def test_a_replayed_step_is_ringed(done: Run) -> None:
-    app = open_page(PAGE, done.id, step="1")
+    app = open_page(PAGE, done.id, step="2")
     assert highlighted(app) == batch_of(done).at_step(1).tolist()
+
+
+def rings_named(app: AppTest) -> str:
+    cells = next(part for part in components(app) if part.get("kind") == "grid")["cells"]
+    return str(cells)
+
+
+def test_the_whole_choice_names_no_step_in_its_legend(done: Run) -> None:
+    assert "'chosen in step" not in rings_named(open_page(PAGE, done.id))
+    assert "'chosen in step 2'" in rings_named(open_page(PAGE, done.id, step="2"))
+
+
+def test_a_strategy_of_one_step_does_not_speak_of_it(done: Run) -> None:
+    batch = batch_of(done, "random")
+    assert not batch.stepwise
+    assert not any("step" in told for told in batch_data.captions(batch, batch.indices).values())
 
 
 def test_a_selection_outlives_the_change_to_the_table_and_back(done: Run) -> None:
@@ -312,7 +328,7 @@ def test_the_detail_has_facts_neighbours_and_whom_it_serves(done: Run) -> None:
     assert_calm(app)
     shown = unescaped(words(app))
     assert f"#### Image {index}" in shown
-    assert "Chosen as number **5** of 12, in step **1**" in shown
+    assert "Chosen as number **5** of 12, in step **2** of 3" in shown
     assert f"f guesses **{batch.class_name(int(batch.guesses[4]))}**" in shown
     pool = batch_data.pool_margins(batch.atlas)
     rank = int((pool < np.float32(batch.margins[4])).sum()) + 1
@@ -365,7 +381,7 @@ def test_a_swap_moves_u_hat_as_the_model_says_and_undo_restores_it(done: Run) ->
     decision, hat = batch.decisions[1], whatif.load(done, 0)
     app = view_of(open_page(PAGE, done.id), "What if")
     app.select_slider(key=f"what-if-step-{batch.key}").set_value(1).run()
-    before = hat.step_utility(1, decision.chosen)
+    before = decision.utility
     assert utility_shown(app)[0] == f"{before:.3f}"
     out = list(decision.chosen[:2])
     app.session_state[f"members-{what_if.key_of(batch, decision)}"] = {"selected": out}
@@ -377,12 +393,13 @@ def test_a_swap_moves_u_hat_as_the_model_says_and_undo_restores_it(done: Run) ->
     following = batch_data.ranked_pool(batch.atlas, taken)[:2].tolist()
     members = [*following, *decision.chosen[2:]]
     assert thumbnails(app) == members
-    after = hat.step_utility(1, members)
+    after = what_if.utility_of(hat, decision, members)
+    assert after == pytest.approx(hat.step_utility(1, members), abs=1e-4)
     assert utility_shown(app) == (f"{after:.3f}", f"{after - before:+.3f}")
     app.session_state[f"members-{what_if.key_of(batch, decision)}"] = {"selected": members[:1]}
     app.run()
     app.button(key="what-if-remove").click().run()
-    assert utility_shown(app)[0] == f"{hat.step_utility(1, members[1:]):.3f}"
+    assert utility_shown(app)[0] == f"{what_if.utility_of(hat, decision, members[1:]):.3f}"
     assert "1 image fewer" in words(app)
     app.button(key="what-if-undo").click().run()
     assert utility_shown(app)[0] == f"{after:.3f}"
@@ -403,7 +420,7 @@ def test_whole_candidates_can_be_taken_and_reset(done: Run) -> None:
     app.button(key="what-if-random").click().run()
     drawn = thumbnails(app)
     assert len(set(drawn)) == len(decision.chosen)
-    assert utility_shown(app)[0] == f"{hat.step_utility(0, drawn):.3f}"
+    assert utility_shown(app)[0] == f"{what_if.utility_of(hat, decision, drawn):.3f}"
     app.button(key="what-if-reset").click().run()
     assert thumbnails(app) == list(decision.chosen)
     assert_calm(app)

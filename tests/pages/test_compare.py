@@ -44,6 +44,7 @@ def test_a_finished_run_shows_every_accuracy_with_its_error(done: Run) -> None:
     assert table.to_dict() == expected.to_dict()
     assert table["trials"].tolist() == [2, 2, 2, 2]
     assert all("±" in cell for cell in table["test accuracy"])
+    assert "RAMBO minus Filter only" in unescaped(words(app))
     assert "too few to say" in unescaped(words(app))
 
 

@@ -65,6 +65,7 @@ def test_an_unknown_run_is_no_such_run(script: str, typed: str, done: Run) -> No
     app = open_page(script, typed)
     assert_calm(app)
     assert "There is no such run" in unescaped(app.error[0].value)
+    assert app.title
     assert "http://" not in app.error[0].value
 
 
@@ -77,7 +78,8 @@ def test_a_damaged_run_is_told_calmly_and_hides_no_other(
     assert_calm(app)
     assert app.error
     picker = app.sidebar.selectbox[0]
-    assert {damaged.id, failed.id} <= set(picker.options)
+    endings = {option.split(" · ")[1] for option in picker.options}
+    assert {damaged.id[-4:], failed.id[-4:]} <= endings
 
 
 @pytest.mark.parametrize("script", RUN_PAGES)
@@ -126,6 +128,37 @@ def test_an_unforeseen_error_is_an_id_here_and_a_trace_in_the_log(
     assert name in log
     assert "ZeroDivisionError: a secret detail" in log
     (done.folder.parent / "errors.log").unlink()
+
+
+@pytest.mark.parametrize("script", PAGES)
+def test_an_error_in_the_frame_itself_is_calm_too(
+    script: str, done: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rambo.ui import frame
+
+    def broken(pick: bool) -> tuple[None, str]:
+        raise ZeroDivisionError("a secret detail")
+
+    monkeypatch.setattr(frame, "_chosen", broken)
+    app = open_page(script, done.id)
+    assert not app.exception
+    assert "errors.log" in words(app)
+    assert "secret" not in words(app)
+    (done.folder.parent / "errors.log").unlink()
+
+
+def test_a_message_keeps_the_folders_of_this_machine_to_itself(
+    done: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rambo.errors import DataError
+    from rambo.ui import readers
+
+    def refused(run: Run) -> dict[str, object]:
+        raise DataError("file /srv/private/me/cats.npz: it is damaged; save it again")
+
+    monkeypatch.setattr(readers, "config", refused)
+    shown = unescaped(open_page("pages/train.py", done.id).error[0].value)
+    assert shown == "file cats.npz: it is damaged; save it again"
 
 
 @pytest.mark.parametrize(

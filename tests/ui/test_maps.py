@@ -97,6 +97,14 @@ def test_class_names_are_text() -> None:
         assert "&lt;b&gt;shirt" in figure.text
 
 
+def test_every_class_has_its_name_below_the_bars_unless_they_are_many() -> None:
+    for number, named in ((10, 10), (25, 25), (100, 25)):
+        shares = {"chosen": (np.full(number, 1 / number), theme.BLUE)}
+        axis = tree(maps.class_balance(shares, [f"class {i}" for i in range(number)]))["layout"]
+        assert len(axis["xaxis"]["ticktext"]) == len(axis["xaxis"]["tickvals"]) == named
+        assert axis["xaxis"]["ticklabeloverflow"] == "allow"
+
+
 def test_shares_of_margins_sum_to_one_and_unknown_ones_are_left_out() -> None:
     values = np.array([0.01, 0.02, 0.51, 1.0, np.nan])
     figure = tree(maps.margin_histogram({"chosen": (values, theme.BLUE)}))

@@ -33,7 +33,7 @@ def test_accuracies_are_means_with_standard_errors() -> None:
     assert found["rambo"].values == (0.80, 0.84)
     assert found["rambo"].mean == pytest.approx(0.82)
     assert found["rambo"].error == pytest.approx(np.std([0.80, 0.84], ddof=1) / np.sqrt(2))
-    assert found["rambo"].words() == "82.0 % ± 2.0"
+    assert found["rambo"].words() == "82.0 ± 2.0 %"
     assert found["margin"].trials == 1
     assert found["margin"].error is None
     assert found["margin"].words() == "70.0 %"
@@ -43,10 +43,10 @@ def test_accuracies_are_means_with_standard_errors() -> None:
 def test_the_table_has_a_row_for_each_strategy() -> None:
     table = rivals.accuracy_table(RESULTS)
     assert table["strategy"].tolist() == ["RAMBO", "Margin"]
-    assert table["test accuracy"].tolist() == ["82.0 % ± 2.0", "70.0 %"]
+    assert table["test accuracy"].tolist() == ["82.0 ± 2.0 %", "70.0 %"]
     assert table["trials"].tolist() == [2, 1]
-    assert table["classifiers trained"].tolist() == [6, 6]
-    assert table["found in the cache"].tolist() == [4, 4]
+    assert table["trained"].tolist() == [6, 6]
+    assert table["reused"].tolist() == [4, 4]
 
 
 def test_the_figure_draws_every_trial_and_the_mean() -> None:

@@ -38,7 +38,7 @@ class Batch:
         seed: of the trial.
         classes: class names; guess `i` is the i-th.
         indices: `B` dataset indices in the order of choice.
-        steps: `B`, the greedy step of each, from 0.
+        steps: `B`, the greedy step of each, from 0; a person reads it from 1.
         margins: `B` float64, by f on S_0; NaN where unknown.
         guesses: `B`, the class f guesses; -1 where unknown.
         utilities: `B` float64, u_hat of the batch of that step; NaN for strategies without u_hat.
@@ -83,6 +83,11 @@ class Batch:
     def step_of(self) -> dict[int, int]:
         """Chosen image -> its greedy step, from 0, in the order of choice."""
         return dict(zip(self.indices.tolist(), self.steps.tolist(), strict=True))
+
+    @property
+    def stepwise(self) -> bool:
+        """There was more than one greedy step."""
+        return bool(self.steps.any())
 
     @property
     def key(self) -> str:
@@ -202,8 +207,8 @@ def captions(batch: Batch, ids: Iterable[int], *, oracle: bool = False) -> dict[
             guess, margin = int(batch.guesses[place]), float(batch.margins[place])
         parts = [f"image {item}"]
         parts += [f"f guesses {batch.class_name(guess)}"] if guess >= 0 else []
-        parts += [f"margin {margin:.4f}"] if np.isfinite(margin) else []
-        parts += [f"step {batch.steps[place]}"] if place is not None else []
+        parts += [f"margin {margin:.3f}"] if np.isfinite(margin) else []
+        parts += [f"step {batch.steps[place] + 1}"] if place is not None and batch.stepwise else []
         parts += [f"the oracle says {labels[number]}"] if labels else []
         told[item] = ", ".join(parts)
     return told

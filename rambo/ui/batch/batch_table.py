@@ -23,9 +23,9 @@ def columns() -> dict[str, Any]:
         "margin": st.column_config.ProgressColumn(
             width=100, min_value=0, max_value=1, format="%.3f", help="Small: f hesitates"
         ),
-        "step": st.column_config.NumberColumn(width=40),
+        "step": st.column_config.NumberColumn(width=40, help="The greedy step, from 1"),
         "u_hat": st.column_config.NumberColumn(
-            width=55, format="%.2f", help="Of S_j with the batch of its step"
+            width=60, format="%.3f", help="Of S_j with the batch of its step"
         ),
     }
 
@@ -39,7 +39,7 @@ def table_of(batch: Batch, page: Indices, oracle: bool) -> pd.DataFrame:
         "image": page,
         "guess": [batch.class_name(int(guess)) for guess in batch.guesses[at]],
         "margin": batch.margins[at],
-        "step": batch.steps[at],
+        "step": batch.steps[at] + 1,
     }
     if np.isfinite(batch.utilities).any():
         columns["u_hat"] = batch.utilities[at]

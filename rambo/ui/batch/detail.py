@@ -70,9 +70,10 @@ def show_facts(batch: Batch, index: int, oracle: bool) -> None:
     place, pool = batch.at(index), _pool(batch, index)
     lines = []
     if place is not None:
-        lines.append(
-            f"Chosen as number **{place + 1}** of {batch.count}, in step **{batch.steps[place]}**."
-        )
+        told = f"Chosen as number **{place + 1}** of {batch.count}"
+        if batch.stepwise:
+            told += f", in step **{batch.steps[place] + 1}** of {batch.steps.max() + 1}"
+        lines.append(f"{told}.")
         if np.isfinite(batch.utilities[place]):
             lines.append(f"u_hat of S_j with its batch: **{batch.utilities[place]:.3f}**.")
     elif pool is not None:
@@ -93,11 +94,11 @@ def _of_f(batch: Batch, index: int, pool: int | None) -> list[str]:
         if place is None or batch.guesses[place] < 0:
             return ["What f thinks of it is not recorded."]
         name = literal(batch.class_name(int(batch.guesses[place])))
-        return [f"f guesses **{name}**, margin {batch.margins[place]:.4f}."]
+        return [f"f guesses **{name}**, margin {batch.margins[place]:.3f}."]
     row = int(atlas.rows([index])[0])
     margin = float(neighbours.margins(atlas.probabilities[[row]])[0])
     name = literal(batch.class_name(int(atlas.guesses[row])))
-    lines = [f"f guesses **{name}**, margin **{margin:.4f}**."]
+    lines = [f"f guesses **{name}**, margin **{margin:.3f}**."]
     if pool == UNLABELED_POOL:
         ordered = batch_data.pool_margins(atlas)
         rank = int(np.searchsorted(ordered, np.float32(margin))) + 1
@@ -114,7 +115,7 @@ def show_probabilities(batch: Batch, index: int) -> None:
     rows = min(10, len(probabilities))
     figure = maps.probability_bars(probabilities, batch.classes)
     alt = f"Class probabilities of image {index}"
-    plot(figure, key="detail-bars", alt=alt, height=50 + 22 * rows)
+    plot(figure, key="detail-bars", alt=alt, height=74 + 22 * rows)
 
 
 def show_neighbours(batch: Batch, index: int) -> None:

@@ -32,7 +32,7 @@ class View:
     """Which chosen images are shown, and in which order.
 
     Attributes:
-        up_to: images chosen in this greedy step or before; the step itself is marked.
+        up_to: images chosen in this greedy step (from 0) or before; in a replay the step itself is marked.
         only: only those of that step.
         sort: one of `SORTS`.
         guesses: classes that f guesses; empty for all.
@@ -89,24 +89,28 @@ def show(batch: Batch, oracle: bool) -> None:
 
 def _ringed(batch: Batch, view: View) -> list[int]:
     """Return what the map rings: the selected images, in a replay those of the step."""
-    replayed = view.only or view.up_to < batch.steps.max(initial=0)
-    return marks(batch) or (batch.at_step(view.up_to).tolist() if replayed else [])
+    return marks(batch) or (batch.at_step(view.up_to).tolist() if _replayed(batch, view) else [])
+
+
+def _replayed(batch: Batch, view: View) -> bool:
+    """Return whether a person looks at one step, not at the whole choice."""
+    return batch.stepwise and (view.only or view.up_to < batch.steps.max())
 
 
 def pick_view(batch: Batch) -> tuple[View, bool]:
     """Return what a person wants to see, and whether as a table."""
-    last = int(batch.steps.max(initial=0))
+    last = int(batch.steps.max(initial=0)) + 1  # on the page and in the address steps count from 1
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         step = last
-        if last:
+        if last > 1:
             step = st.slider(
                 "Chosen up to greedy step",
-                0,
+                1,
                 last,
                 value=last,
                 key="step",
                 bind="query-params",
-                help="Replay the choice: move it to the left and come back. The step itself is marked.",
+                help="Replay the choice: move it to the left and come back. The last step shown is marked.",
                 width=260,
             )
         sort = st.selectbox("Sort by", SORTS, key="sort", bind="query-params", width=170)
@@ -122,12 +126,12 @@ def pick_view(batch: Batch) -> tuple[View, bool]:
         )
     lasso = lasso_of(batch)
     inside = None if lasso is None else frozenset(lasso)
-    return View(step, only, sort, guesses, margins, inside), shape == "Table"
+    return View(step - 1, only, sort, guesses, margins, inside), shape == "Table"
 
 
 def _pick_filter(batch: Batch, step: int) -> tuple[bool, tuple[int, ...], tuple[float, float]]:
     """Return whether only one step is shown, which guesses, and which margins."""
-    only = st.checkbox(f"Only step {step}", key="only", disabled=not batch.steps.any())
+    only = st.checkbox(f"Only step {step}", key="only", disabled=not batch.stepwise)
     there = sorted({int(guess) for guess in batch.guesses if guess >= 0})
     guesses = st.multiselect(
         "Class that f guesses",
@@ -168,18 +172,18 @@ def show_bar(batch: Batch, items: Indices) -> None:
 
 def show_gallery(batch: Batch, page: Indices, view: View, oracle: bool) -> int | None:
     """Draw thumbnails; return the image that was opened."""
-    many = bool(batch.steps.any())
     steps = {index: batch.step_of[index] for index in page.tolist()}
-    marked = {i: f"chosen in step {step}" for i, step in steps.items() if step == view.up_to}
+    told = f"chosen in step {view.up_to + 1}"
+    marked = {index: told for index, step in steps.items() if step == view.up_to}
     result = gallery(
         batch_data.sheet(batch, (batch.indices if batch.count <= 2000 else page).tolist()),
         page.tolist(),
         key=gallery_key(batch),
         selected=marks(batch),
         size=56,
-        badges=_badges(batch, steps, oracle) if many or oracle else None,
+        badges=_badges(batch, steps, oracle) if batch.stepwise or oracle else None,
         captions=batch_data.captions(batch, page.tolist(), oracle=oracle),
-        groups=marked if many else None,
+        groups=marked if _replayed(batch, view) else None,
         empty="No chosen image passes the filter.",
         label="Chosen images",
         max_height=560,
@@ -197,7 +201,7 @@ def show_plain(batch: Batch) -> None:
         ids,
         key="so-far",
         readonly=True,
-        badges={index: str(step) for index, step in batch.step_of.items()},
+        badges={index: str(step + 1) for index, step in batch.step_of.items()},
         captions=batch_data.captions(batch, ids),
     )
 
@@ -237,7 +241,7 @@ def show_table(batch: Batch, page: Indices, view: View, oracle: bool) -> int | N
 
 def _badges(batch: Batch, steps: dict[int, int], oracle: bool) -> dict[int, str]:
     """Return the step of each image; with the oracle a cross where f guesses wrong."""
-    badges = {index: str(step) for index, step in steps.items()}
+    badges = {index: str(step + 1) for index, step in steps.items()}
     labels = batch.labels(list(steps)) if oracle else None
     if labels is None:
         return badges

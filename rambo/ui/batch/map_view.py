@@ -128,5 +128,6 @@ def _map(stamp: Hashable, *, _batch: Batch) -> maps.EmbeddingMap:
     assert _batch.atlas is not None
     ids = np.array([item for item in _batch.indices if int(item) in _batch.known], np.int64)
     groups = maps.pools(_batch.atlas, [maps.chosen_group(ids)])
-    notes = {index: f"chosen in step {step}" for index, step in _batch.step_of.items()}
+    steps = _batch.step_of if _batch.stepwise else {}
+    notes = {index: f"chosen in step {step + 1}" for index, step in steps.items()}
     return maps.embedding_map(_batch.atlas, groups, _batch.classes, notes=notes)

@@ -36,12 +36,12 @@ def pick_step(batch: Batch, *, key: str) -> Decision:
     if len(batch.decisions) == 1:
         return batch.decisions[0]
     place = st.select_slider(
-        "Greedy step j",
+        "Greedy step",
         options=list(range(len(batch.decisions))),
-        format_func=lambda place: str(batch.decisions[place].step),
+        format_func=lambda place: str(batch.decisions[place].step + 1),
         key=f"{key}-{batch.key}",
         width=420,
-        help="Step j adds one batch to S_j, the labeled images and all that was chosen before.",
+        help="Each step adds one batch to S_j, the labeled images and all that was chosen before.",
     )
     return batch.decisions[place]
 

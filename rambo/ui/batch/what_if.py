@@ -12,6 +12,7 @@ from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.batch.batch_parts import Decision
 from rambo.ui.text import count
+from rambo.whatif import UHat
 
 Members = tuple[int, ...]
 
@@ -114,13 +115,31 @@ def key_of(batch: Batch, decision: Decision) -> str:
     return f"what-if-{batch.key}-{decision.step}"
 
 
+def utility_of(hat: UHat, decision: Decision, members: Sequence[int]) -> float:
+    """Return u_hat of S_j with a batch, on the scale of what was recorded.
+
+    What was recorded stays as it was; other batches take their distance from the chosen one, as the same network gives
+    slightly different last digits on another machine or in another batch of candidates.
+    """
+    known = zip(decision.candidates, decision.candidate_utilities, strict=True)
+    recorded = {frozenset(candidate): utility for candidate, utility in known}
+    recorded[frozenset(decision.chosen)] = decision.utility
+    utility = recorded.get(frozenset(members))
+    if utility is not None:
+        return utility
+    chosen = hat.step_utility(decision.step, decision.chosen)
+    return decision.utility + (hat.step_utility(decision.step, members) - chosen)
+
+
 def verdict(change: float, gap: float | None, larger: int) -> str:
     """Return in words what a change of u_hat means."""
     if abs(change) < 1e-9:
         told = "This is the chosen batch; select images below and swap them."
     else:
         told = f"u_hat ranks your batch **{'above' if change > 0 else 'below'}** the chosen one"
-        if gap:
+        if gap and abs(change) < gap / 10:
+            told += ", by less than a tenth of the gap to the runner-up: nearly equal"
+        elif gap:
             told += f", by {abs(change) / gap:.1f} times the gap to the runner-up"
         told += "."
     if larger:

@@ -9,7 +9,7 @@ from rambo.ui import frame, maps
 from rambo.ui.batch import batch_data, detail, map_view, steps_view
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.batch.batch_parts import Decision
-from rambo.ui.batch.what_if import Desk, Edit, key_of, swap, verdict
+from rambo.ui.batch.what_if import Desk, Edit, key_of, swap, utility_of, verdict
 from rambo.ui.components import gallery, plot
 from rambo.ui.text import count
 from rambo.whatif import UHat
@@ -51,8 +51,7 @@ def edit_of(batch: Batch, decision: Decision) -> Edit:
 
 def show_numbers(hat: UHat, decision: Decision, edit: Edit) -> None:
     """Show u_hat before and after, and what the difference is worth."""
-    before = hat.step_utility(decision.step, decision.chosen)
-    after = hat.step_utility(decision.step, edit.members)
+    before, after = decision.utility, utility_of(hat, decision, edit.members)
     change, gap = after - before, decision.gap
     with st.container(horizontal=True):
         st.metric("u_hat of the chosen batch", f"{before:.3f}")

@@ -319,9 +319,9 @@ function template(look, layout, select) {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: look.text, family: look.font, size: 13 },
     ...(look.colors.length ? { colorway: look.colors } : {}),
-    margin: { l: 8, r: 8, t: layout.title ? 62 : 28, b: 8 },
+    margin: { l: 8, r: 8, t: layout.title ? 40 : 8, b: 8 },
     xaxis: axis, yaxis: axis, title: { x: 0, xref: "paper", y: 1, yanchor: "top", pad: { t: 8 }, font: { size: 15 } },
-    // Above the plot, left of the tools: beside it, a legend takes a third of a narrow column.
+    // Above the plot, below the tools: beside it, a legend takes a third of a narrow column.
     legend: { bgcolor: "rgba(0,0,0,0)", orientation: "h", x: 0, xanchor: "left", y: 1, yanchor: "bottom" },
     hoverlabel: { bgcolor: look.panel, bordercolor: look.line, font: { color: look.text, family: look.font } },
     hovermode: "closest", dragmode: select ? "lasso" : "zoom",

@@ -5,6 +5,7 @@ The counts are arithmetic and there at once. What is kept already, and the rate,
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import streamlit as st
 
@@ -14,7 +15,7 @@ from rambo.costs import Costs, DataSizes
 from rambo.datasets.prepared import Prepared
 from rambo.ui import controls, frame, readers, state
 from rambo.ui.configure import forms
-from rambo.ui.configure.planner import Answer, Planner, too_many
+from rambo.ui.configure.planner import Answer, Planner, Rates, too_many
 from rambo.ui.text import count, duration, literal
 
 _PLANNER = "configure-planner"
@@ -42,9 +43,15 @@ def show(config: Config | None, data: Prepared | None, complaints: Mapping[str, 
 def planner() -> Planner:
     """Return the planner of this tab."""
     if _PLANNER not in st.session_state:
-        st.session_state[_PLANNER] = Planner()
+        st.session_state[_PLANNER] = Planner(rates=_rates(str(state.workspace().root)))
     found: Planner = st.session_state[_PLANNER]
     return found
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _rates(root: str) -> Rates:
+    """Return the rates that all tabs share; the folder of all runs is the key of the cache."""
+    return Rates(Path(root) / "rates.json")
 
 
 def _estimate(config: Config, data: Prepared) -> None:
@@ -89,7 +96,10 @@ def _time(config: Config, counted: Costs, answer: Answer | None) -> tuple[str, s
     known = planner().rate(config)
     if known is not None:
         rate, jobs = known
-        return f"~ {duration(costs.seconds(counted, rate, jobs))}", f"Rate {literal(rate.source)}."
+        told = f"About, from what was measured before ({literal(rate.source)}); being looked up …"
+        if too_many(counted) or answer is not None:
+            told = f"About, from what was measured before ({literal(rate.source)})."
+        return f"~ {duration(costs.seconds(counted, rate, jobs))}", told
     if too_many(counted):
         return (
             "unknown",

@@ -16,7 +16,7 @@ from rambo.ui.text import count, literal
 _PRESET, _UPLOAD, _TOLD = "configure-preset", "configure-upload", "configure-told"
 _LISTED = 6  # changes that are named
 _PRESET_HELP = {
-    "demo": "A first look: 200 labels to buy, two to three minutes on two CPU cores.",
+    "demo": "A first look: 200 labels to buy, about two minutes on a laptop.",
     "quick": "A real comparison: the paper's sizes with 60 offline pairs instead of 500.",
     "paper": "The paper's constants for the dataset, 500 offline pairs, 10 trials: hours.",
 }
@@ -45,7 +45,7 @@ def pick_start(draft: Draft, run: Run | None) -> None:
                 help=f"Fills the form with the settings of {literal(run.id)}.",
             )
     if told := st.session_state.pop(_TOLD, ""):
-        st.error(literal(told, 300), icon=":material/error:")
+        st.error(literal(told, 1500), icon=":material/error:")
     _changes(draft)
 
 

@@ -3,23 +3,28 @@
 One process a tab; a newer question ends an older one. Nothing here waits.
 """
 
+import dataclasses
 import hashlib
 import json
+import math
 import subprocess
 import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from rambo import costs, jobs
+from rambo import costs, files, jobs
 from rambo.config import Config, describe, shorten
 from rambo.costs import Costs
+from rambo.errors import RamboError
 
 PATIENCE = 0.6  # seconds without a change before a process is worth starting
 LIMIT = 120.0  # seconds a plan may take
 FRESH = 300.0  # seconds an answer counts: runs go on training meanwhile
 _KEYS = {"trainings", "known", "cached", "seconds", "stages", "rate", "device", "jobs"}
+_KEPT = 100  # rates in a file
 MOST = 20_000  # trainings to look up; beyond, arithmetic has to do
 
 
@@ -95,10 +100,11 @@ class Planner:
     """The questions of one tab.
 
     `rates` keeps the newest rate by dataset, classifier and device, so that most changes of a form are timed at once.
+    Tabs may share it.
     """
 
     answers: dict[str, Answer] = field(default_factory=dict)
-    rates: dict[str, tuple[costs.Rate, int]] = field(default_factory=dict)
+    rates: "Rates" = field(default_factory=lambda: Rates())
     _wanted: Question | None = None
     _since: float = 0.0
     _asked: Asked | None = None
@@ -144,7 +150,40 @@ class Planner:
         """Keep an answer, and its rate for all configs that go as fast."""
         self.answers[question.digest] = answer
         if answer.plan is not None:
-            self.rates[question.pace] = costs.Rate(**answer.plan["rate"]), answer.plan["jobs"]
+            rate = costs.Rate(**answer.plan["rate"])
+            self.rates.keep(question.pace, rate, answer.plan["jobs"])
+
+
+class Rates:
+    """The newest rate of each dataset, classifier and device, with how many trainings went on at once.
+
+    With a file they outlast the server; one that cannot be read or written is as good as none.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        """Read the file."""
+        self._file = file
+        self._known: dict[str, tuple[costs.Rate, int]] = {}
+        with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
+            for pace, (rate, at_once) in json.loads(file.read_text() if file else "{}").items():
+                found = costs.Rate(**rate)
+                numbers = found.seconds_per_image, found.seconds_per_pass, int(at_once)
+                if all(0 < number < math.inf for number in numbers):
+                    self._known[pace] = found, numbers[2]
+
+    def get(self, pace: str) -> tuple[costs.Rate, int] | None:
+        """Return the newest rate, where there is one."""
+        return self._known.get(pace)
+
+    def keep(self, pace: str, rate: costs.Rate, at_once: int) -> None:
+        """Keep a rate, the newest last."""
+        self._known.pop(pace, None)
+        self._known[pace] = rate, at_once
+        newest = list(self._known.items())[-_KEPT:]
+        if self._file is not None:
+            told = {pace: [dataclasses.asdict(rate), n] for pace, (rate, n) in newest}
+            with suppress(OSError, RamboError):
+                files.write_bytes(self._file, json.dumps(told).encode())
 
 
 def too_many(counted: Costs) -> bool:

@@ -3,8 +3,10 @@
 Draws nothing and keeps nothing, so that every bad value can be tried without a browser.
 """
 
+import difflib
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +21,13 @@ from rambo.ui.configure import fields
 from rambo.ui.text import count
 
 Values = dict[str, Any]
+
+_TOO = {  # how a hint of the config begins -> what the value is
+    "use at least": "small",
+    "use more than": "small",
+    "use at most": "large",
+    "use less than": "large",
+}
 
 
 @dataclass(frozen=True)
@@ -81,11 +90,16 @@ def check(values: Values, data: Prepared | None, devices: Mapping[str, str] | No
     complaints: dict[str, str] = {}
     tried = dict(values)
     while (outcome := _build(tried)).config is None:
-        new = outcome.complaints.keys() - complaints.keys()
-        complaints |= outcome.complaints
-        if not new or not all(fields.is_optional(path) for path in outcome.complaints):
+        new = {
+            path: words
+            for path, words in outcome.complaints.items()
+            if path not in complaints and not _names_any(words, complaints)
+        }
+        complaints |= new
+        if not new or not new.keys() <= fields.facts().keys():
             return Checked(None, complaints)
-        tried |= dict.fromkeys(new)  # left empty they are right, and the rest can be looked at
+        # With a right value in their place the rest can be looked at.
+        tried |= {path: _stand_in(path) for path in new}
     config = outcome.config
     kind = config.compute.device
     if devices is not None and kind not in ("auto", *devices):
@@ -95,8 +109,64 @@ def check(values: Values, data: Prepared | None, devices: Mapping[str, str] | No
             checks.check(config, data)
             checks.wants_features(config, data)
         except RamboError as error:
-            complaints[field_of(str(error)) or "dataset.name"] = _worded(str(error))
+            words = _worded(str(error))
+            if not _names_any(words, complaints):
+                complaints.setdefault(field_of(str(error)) or "dataset.name", words)
     return Checked(None if complaints else config, complaints)
+
+
+def problems(given: Mapping[str, Any]) -> list[str]:
+    """Return everything that is wrong with nested settings, one line each; fields may be missing.
+
+    An unknown field is told with the name that is most like it.
+    """
+    try:
+        Config.model_validate(given)
+    except pydantic.ValidationError as error:
+        parts = error.errors(include_url=False)
+    else:
+        return []
+    lines = []
+    for part in parts:
+        names = [str(name) for name in part["loc"] if isinstance(name, str)]
+        path = configs.shorten(".".join(names), 100)
+        if part["type"] == "value_error":
+            lines.append(str(part["ctx"]["error"]))
+        elif part["type"] == "extra_forbidden":
+            lines.append(f"{path}: there is no such field; {_nearest(names)}")
+        else:
+            lines.append(f"{path}: {_alone('.'.join(names), part['input'])}")
+    return list(dict.fromkeys(lines))
+
+
+def _nearest(names: list[str]) -> str:
+    """Return what an unknown field may have meant, or else the way out."""
+    last = {path.rpartition(".")[2]: path for path in reversed(fields.facts())}
+    typed = names[-1].lower()[:100]
+    like = difflib.get_close_matches(".".join(names).lower()[:200], list(fields.facts()), 1, 0.75)
+    like = like or [last[name] for name in difflib.get_close_matches(typed, list(last), 1, 0.7)]
+    return f"did you mean {like[0]}?" if like else "leave it out"
+
+
+def _stand_in(path: str) -> Any:
+    """Return a value that is right while the real one is not: nothing where that is allowed, else the default."""
+    return None if fields.is_optional(path) else _defaults()[path]
+
+
+@functools.cache
+def _defaults() -> Values:
+    """Return the default of every field."""
+    return of(configs.build({}))
+
+
+def _names_any(words: str, paths: Iterable[str]) -> bool:
+    """Return whether a message speaks of one of the fields: with another value there it may not hold."""
+    for path in paths:
+        entry = fields.FIELDS.get(path)
+        names = {path, path.rpartition(".")[2], entry.symbol if entry else ""} - {""}
+        if any(re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", words) for name in names):
+            return True
+    return False
 
 
 def _build(values: Values) -> Checked:
@@ -133,8 +203,19 @@ def _alone(path: str, value: Any) -> str:
     try:
         configs.build(nest({path: value}))
     except ConfigError as error:
-        return str(error).removeprefix(f"{path} ")
+        return _plain(str(error).removeprefix(f"{path} "))
     return "does not fit the other values"
+
+
+def _plain(words: str) -> str:
+    """Return `0: use at least 1` as people say it: `0 is too small; use at least 1`."""
+    value, colon, hint = words.rpartition(": ")
+    if hint == "name at least one":
+        return "choose at least one"
+    for start, verdict in _TOO.items():
+        if colon and hint.startswith(start):
+            return f"{value} is too {verdict}; {hint}"
+    return words
 
 
 def field_of(words: str) -> str | None:

@@ -10,9 +10,11 @@ from rambo.config import Config
 from rambo.errors import ConfigError
 from rambo.ui.configure import settings
 from rambo.ui.configure.settings import Values
+from rambo.ui.text import count
 
 FILE_BYTES = 64_000
 _DEPTH = 6  # the tree itself is four deep
+_TOLD = 8  # problems that are named
 
 
 def command(config: Config) -> str:
@@ -64,6 +66,9 @@ def read_file(content: bytes) -> Values:
         )
     if _deeper(given, _DEPTH):
         raise ConfigError(f"the file is nested over {_DEPTH} deep; settings are not")
+    if found := settings.problems(given):
+        more = f"; and {count(len(found) - _TOLD, 'more', 'more')}" if len(found) > _TOLD else ""
+        raise ConfigError("; ".join(found[:_TOLD]) + more)
     return settings.of(configs.build(given))
 
 

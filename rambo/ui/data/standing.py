@@ -77,8 +77,11 @@ def _show_preparing(name: str, began: float) -> None:
     with frame.guard():
         if library.standing(name).state != "preparing":
             st.rerun()
+        doing = "the file is read and checked"
+        if name in catalog.CATALOG:
+            doing = "the files are read, checked and, where they are missing, downloaded"
         st.info(
-            f"Preparing for {time.time() - began:.0f} s: the files are read, checked and, where they are "
-            "missing, downloaded. You may leave this page and come back.",
+            f"Preparing for {max(time.time() - began, 0):.0f} s: {doing}. "
+            "You may leave this page and come back.",
             icon=":material/hourglass_top:",
         )

@@ -18,7 +18,8 @@ Record = dict[str, Any]
 Kinds = Mapping[str, Sequence[Record]]
 
 WIDE = 50.0  # largest loss over the smallest, from which on a logarithmic axis is the better one
-_NAMED_PHASES, _MARKED_PHASES = 12, 60
+_NAMED_PHASES, _MARKED_PHASES = 4, 60  # the others are named where one points
+_CLOSE = 30.0  # percent between two lines, below which their names would meet
 
 
 def ranking(kinds: Kinds) -> Figure | None:
@@ -26,9 +27,13 @@ def ranking(kinds: Kinds) -> Figure | None:
     epochs = kinds.get("UtilityModelEpoch", ())
     if not epochs:
         return None
+    phases = [phase_words(event["phase"]) for event in epochs]
     traces = [
-        line("short sets (inner)", _percents(epochs, "inner_ranking_accuracy"), BLUE, "solid", "%"),
-        line("long sets (outer)", _percents(epochs, "outer_ranking_accuracy"), ORANGE, "dash", "%"),
+        line(name, _percents(epochs, field), colour, dash, "%", phases=phases)
+        for name, field, colour, dash in (
+            ("short sets (inner)", "inner_ranking_accuracy", BLUE, "solid"),
+            ("long sets (outer)", "outer_ranking_accuracy", ORANGE, "dash"),
+        )
     ]
     ends = _phase_ends(epochs)
     audits = [
@@ -41,13 +46,14 @@ def ranking(kinds: Kinds) -> Figure | None:
         stars = points("held-out pairs", x, y, GREEN, "star", 12)
         hover = "%{y:.0f} % of %{text} held-out pairs<extra></extra>"
         traces.append(stars | {"text": [str(n) for n in pairs], "hovertemplate": hover})
-    lines = [(50.0, "50 %: a coin", "dot")]
+    lines = [(50.0, "50 %:<br>a coin", "dot")]
     for ceiling in kinds.get("NoiseCeilingMeasured", ())[-1:]:
         if ceiling["agreement"] is not None:
             share = ceiling["agreement"]
-            lines.append((100 * share, f"noise ceiling {percent(share, 0)}", "dashdot"))
+            lines.append((100 * share, f"noise<br>ceiling<br>{percent(share, 0)}", "dashdot"))
     layout = axes("epochs of u_hat, all phases", "pairs in true order, %")
     layout["yaxis"] |= {"range": [-11, 109], "tickvals": [0, 25, 50, 75, 100]}
+    layout["margin"] = {"r": 58}  # for the names of the lines, beside the data
     return figure(traces, layout, *_marks(epochs, lines))
 
 
@@ -68,6 +74,7 @@ def losses(kinds: Kinds, logarithmic: bool = True) -> Figure | None:
         ("OT loss, long", "outer_transport_loss", PURPLE, "dashdot"),
     ]
     log = logarithmic and spans_widely(kinds)
+    phases = [phase_words(event["phase"]) for event in epochs]
     traces = []
     for name, field, colour, dash in series:
         values = [event[field] for event in epochs]
@@ -75,7 +82,7 @@ def losses(kinds: Kinds, logarithmic: bool = True) -> Figure | None:
             continue  # OT is off
         if log:
             values = [value if value > 0 else None for value in values]
-        traces.append(line(name, values, colour, dash, "", "%{y:.3g}"))
+        traces.append(line(name, values, colour, dash, "", "%{y:.3g}", phases))
     layout = axes("epochs of u_hat, all phases", "loss" + (" (log scale)" if log else ""))
     kind = "log" if log else "linear"
     layout["yaxis"] |= {"type": kind, "uirevision": kind}
@@ -179,7 +186,11 @@ def penalties(kinds: Kinds) -> Figure | None:
         "colorscale": [[0, ORANGE], [0.5, "#b9c1cd"], [1, BLUE]],
         "zmin": middle - reach,
         "zmax": middle + reach,
-        "colorbar": {"title": {"text": "log lambda"}, "thickness": 12, "outlinewidth": 0},
+        "colorbar": {
+            "title": {"text": "log lambda", "side": "right"},
+            "thickness": 12,
+            "outlinewidth": 0,
+        },
         "hovertemplate": "%{y}, step %{x}<br>log lambda %{z:.2f}<extra></extra>",
     }
     layout = axes("hyper-steps, all phases", "")
@@ -271,11 +282,14 @@ def _marks(
     """Return shapes and annotations: where phases begin, and named horizontal lines."""
     shapes: list[Figure] = []
     words: list[Figure] = []
+    heights = sorted(height for height, _, _ in lines)
+    close = len(heights) > 1 and heights[-1] - heights[0] < _CLOSE
     for height, text, dash in lines:
         style = {"color": GREY, "width": 1.5, "dash": dash}
         place = {"xref": "paper", "x0": 0, "x1": 1, "y0": height, "y1": height}
         shapes.append({"type": "line", "layer": "below", "line": style, **place})
-        words.append(word(1, height, text, "paper", "y") | {"xanchor": "right"})
+        side = "middle" if not close else "top" if height == heights[0] else "bottom"
+        words.append(word(1, height, text, "paper", "y") | {"yanchor": side, "align": "left"})
     starts = [
         (number, event["phase"])
         for number, event in enumerate(epochs)

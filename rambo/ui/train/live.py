@@ -62,17 +62,16 @@ def _body(run: Run, live: bool) -> None:
 
 def _show_state(run: Run, status: str, message: str, view: View, known: Feed) -> None:
     """Say how the run stands, in words, and offer what can be done."""
-    words, buttons = st.columns([4, 1], vertical_alignment="center")
-    with buttons, st.container(horizontal=True, horizontal_alignment="right"):
-        if _is_new(run, status):
-            st.button("Start", type="primary", on_click=_start, args=(run,), key="start-new")
-        controls.run_controls(run)
-    with words:
+    with st.container(horizontal=True, vertical_alignment="center"):
         frame.badge(status)
+        with st.container(horizontal=True, horizontal_alignment="right"):
+            if _is_new(run, status):
+                st.button("Start", type="primary", on_click=_start, args=(run,), key="start-new")
+            controls.run_buttons(run)
     match status:
         case "queued":
             st.markdown(_waiting(run))
-            st.progress(view.progress, "In line")
+            st.progress(view.progress)
         case "running":
             _show_progress(run, view)
         case "done":
@@ -93,7 +92,7 @@ def _show_progress(run: Run, view: View) -> None:
         else f"**{literal(view.sentence, 300)}**"
     )
     if view.remaining is None:
-        rest = "measuring how long it takes"
+        rest = "the time left is named as soon as it is measured"
     elif view.remaining == 0:
         rest = "takes a little longer than expected"
     else:
@@ -129,13 +128,17 @@ def _waiting(run: Run) -> str:
     """Say where in line a queued run stands."""
     if _is_new(run, "queued"):
         return "**Nobody works on this run yet.** Start it here."
-    place = jobs.place_in_line(run)
-    if place is None or place[1] == 0:
-        return "**Starting:** a worker process loads its libraries; this takes some seconds."
-    device, ahead = place
-    names = line.standing(run.folder.parent).get(device, [])[:ahead]
-    first = f" {literal(names[0])} is being worked on." if names else ""
-    return f"**In line for the {literal(device.upper())}: {count(ahead, 'run')} ahead.**{first}"
+    lines = line.standing(run.folder.parent)
+    for device, ids in lines.items():
+        if run.id in ids and (ahead := ids.index(run.id)):
+            told = f"**In line for the {literal(device.upper())}: {count(ahead, 'run')} ahead.**"
+            return f"{told} {literal(ids[0])} is being worked on."
+    # A worker draws its ticket once its libraries are loaded; until then others may stand where it will.
+    device = readers.environment(run).get("device", "cpu")
+    ids = lines.get(device, [])
+    if ids and run.id not in ids:
+        return f"**In line:** {literal(ids[0])} is being worked on."
+    return "**Starting:** a worker process loads its libraries; this takes some seconds."
 
 
 def _is_new(run: Run, status: str) -> bool:
@@ -182,10 +185,11 @@ def _show_charts(run: Run, known: Feed, trial: int) -> None:
         )
         return
     *pairs, wide = CHARTS
-    for start in range(0, len(pairs), 2):
-        for column, chart in zip(st.columns(2), pairs[start : start + 2], strict=False):
-            with column:
-                _show_chart(run.id, config, known, chart, trial)
+    with st.container(key="train-charts"):
+        for start in range(0, len(pairs), 2):
+            for column, chart in zip(st.columns(2), pairs[start : start + 2], strict=False):
+                with column:
+                    _show_chart(run.id, config, known, chart, trial)
     _show_chart(run.id, config, known, wide, trial)
     st.download_button(
         "Download figures as HTML",

@@ -78,6 +78,11 @@ def _offline(plan: Plan, place: Place, step: int, steps: int) -> str:
     if place.epoch is not None:
         epoch, epochs = place.epoch
         return f"u_hat learns to rank from the true utilities: epoch {epoch} of {epochs}."
+    if place.fits == 0 < plan.fits:
+        return (
+            f"The first of {plan.fits} classifiers are being trained, each on a random subset of the labeled "
+            "images; the first results come after some seconds."
+        )
     if place.fits < plan.fits:
         return (
             f"Classifiers are trained on random subsets of the labeled images, to learn how useful "

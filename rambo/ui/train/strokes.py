@@ -20,15 +20,23 @@ def thin(count: int, limit: int = POINTS) -> np.ndarray:
 def word(x: float, y: float, text: str, xref: str, yref: str) -> Figure:
     """Return a small annotation above and right of a point."""
     place = {"x": x, "y": y, "xref": xref, "yref": yref, "xanchor": "left", "yanchor": "bottom"}
-    return {"text": text, "showarrow": False, "xshift": 2, "font": {"size": 11}, **place}
+    look = {"font": {"size": 11}, "bgcolor": "var(--st-background-color)", "borderpad": 1}
+    return {"text": text, "showarrow": False, "xshift": 2, **look, **place}
 
 
 def line(
-    name: str, values: Sequence[float | None], colour: str, dash: str, unit: str, form: str = ""
+    name: str,
+    values: Sequence[float | None],
+    colour: str,
+    dash: str,
+    unit: str,
+    form: str = "",
+    phases: Sequence[str] = (),
 ) -> Figure:
-    """Return a line over 1, 2, ..., thinned."""
+    """Return a line over 1, 2, ..., thinned; where one points, it tells the phase of each value."""
     keep = thin(len(values))
-    shown = form or "%{y:.0f}"
+    shown, phase = form or "%{y:.0f}", ", %{text}" if phases else ""
+    texts = {"text": [phases[at] for at in keep]} if phases else {}
     return {
         "type": "scatter",
         "mode": "lines+markers" if len(values) < 3 else "lines",
@@ -36,7 +44,8 @@ def line(
         "x": [int(at) + 1 for at in keep],
         "y": [values[at] for at in keep],
         "line": {"color": colour, "dash": dash, "width": 2},
-        "hovertemplate": f"epoch %{{x}}: {shown} {unit}<extra>{name}</extra>",
+        "hovertemplate": f"epoch %{{x}}{phase}: {shown} {unit}<extra>{name}</extra>",
+        **texts,
     }
 
 
