@@ -34,3 +34,11 @@ def test_the_test_command_is_where_ci_looks_for_it() -> None:
     lines = README.read_text().splitlines()
     command = lines[lines.index("<!-- test-command -->") + 2]
     assert command.endswith("pip install -r requirements-dev.txt && python -m pytest")
+
+
+def test_every_picture_is_there_in_light_and_dark() -> None:
+    named = re.findall(r'(?:src|srcset)="([^"]+)"', README.read_text())
+    assert {name.rpartition("-")[2] for name in named} == {"light.png", "dark.png"}
+    assert len(named) == 12
+    for name in named:
+        assert (README.parent / name).read_bytes().startswith(b"\x89PNG"), name

@@ -145,7 +145,10 @@ def _sidebar(run: Run | None) -> None:
 
 def _short_name(record: readers.Record) -> str:
     """Return what tells runs apart within the width of the sidebar: when, the end of the id, the dataset."""
-    when, dataset = moment(record["created"]), shorten(record["dataset"] or "unreadable", 40)
+    when, dataset = (
+        moment(record["created"], year=False),
+        shorten(record["dataset"] or "unreadable", 40),
+    )
     return f"{when} · {record['run'][-4:]} · {dataset.rpartition('/')[2]}"
 
 

@@ -182,7 +182,8 @@ def _name(run: Run, record: Record) -> None:
         title += f" &nbsp; k = {record['k']:,}, B = {record['budget']:,}"
         title += f", {trials:,} trials" if trials > 1 else ""
         names = [literal(theme.strategy_word(name)) for name in record["strategies"]]
-        about += f" · seed {readers.config(run)['seed']} · {', '.join(names)}  \n{literal(record['run'])}"
+        seed = readers.config(run).get("seed", 0)  # tells runs of the same settings apart
+        about += f" · seed {seed:,} · {', '.join(names)}  \n{literal(record['run'])}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(title, width="content")
         frame.badge(record["status"])

@@ -53,9 +53,10 @@ def count(number: float, one: str, many: str | None = None) -> str:
     return f"{number:,.0f} {one if number == 1 else many or one + 's'}"
 
 
-def moment(stamp: str) -> str:
+def moment(stamp: str, *, year: bool = True) -> str:
     """Return an ISO 8601 time of a run in this machine's own time zone, to the minute."""
     try:
-        return datetime.fromisoformat(stamp).astimezone().strftime("%d %b %Y, %H:%M")
+        form = "%d %b %Y, %H:%M" if year else "%d %b %H:%M"
+        return datetime.fromisoformat(stamp).astimezone().strftime(form)
     except ValueError:
         return "-"

@@ -208,7 +208,7 @@ def test_no_strategy_is_a_complaint(home: Path) -> None:
     app = opened()
     app.button_group(key=key_of("strategies")).set_value([]).run()
     assert_calm(app)
-    assert "name at least one" in told(app)
+    assert "choose at least one" in told(app)
     assert start_button(app).disabled
 
 

@@ -136,6 +136,7 @@ def test_every_state_is_told_in_words_and_none_hides_another(home: Path) -> None
     assert "the record is damaged" in shown
     assert links(app, made["failed"]) == ["See how far it came"]
     assert links(app, made["in line"]) == ["Open"]
+    assert shown.count("seed ") == 3, "runs that differ in nothing else are told apart"
     assert links(app, made["unreadable"]) == []
     labels = [button.label for button in app.main.button]
     assert labels.count("Resume") == 2
@@ -150,7 +151,7 @@ def test_a_finished_run_shows_its_test_accuracy_and_leads_to_its_choice(done: Ru
              if r["strategy"] == "rambo"]  # fmt: skip
     assert len(found) == 2
     shown = rows(app)
-    assert f"{100 * sum(found) / 2:.1f} %" in shown
+    assert f"**{100 * sum(found) / 2:.1f} ± " in shown
     assert "test accuracy of RAMBO, 2 trials" in shown
     assert "±" in shown
     assert all(rival in shown for rival in ("Filter only ", "Margin ", "Random "))

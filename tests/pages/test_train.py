@@ -150,6 +150,16 @@ def test_a_launched_run_says_that_it_starts(home: Path) -> None:
     assert "Starting:" in said(app)
 
 
+def test_a_launched_run_that_is_not_in_the_line_yet_says_who_works(home: Path) -> None:
+    busy, run = make_queued(home), make_queued(home, seed=1)
+    run.set_launched()
+    with line.wait_in_line(home, "cpu", busy.id, lambda ahead: None):
+        app = open_page(PAGE, run.id)
+        assert_calm(app)
+        assert f"In line:** {busy.id} is being worked on" in said(app).replace("\\", "")
+        assert "Starting:" not in said(app)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.3, 0.45, 0.5, 0.7, 0.97])
 def test_a_running_run_at_any_moment(share: float, done_run: Run, home: Path) -> None:
     total = len(done_run.events())
@@ -160,7 +170,7 @@ def test_a_running_run_at_any_moment(share: float, done_run: Run, home: Path) ->
         assert_calm(app)
         shown = said(app)
         assert "last event" in shown if share else "nothing heard yet" in shown
-        assert "left" in shown or "measuring" in shown or "longer" in shown
+        assert "left" in shown or "longer" in shown
         assert "No progress" not in shown
         assert "Stop" in [button.label for button in app.button]
         assert "Resume" not in [button.label for button in app.button]

@@ -11,7 +11,7 @@ import streamlit as st
 from rambo import export, neighbours, store
 from rambo.errors import StoreError
 from rambo.store import Run, Workspace
-from rambo.ui.batch import batch_data
+from rambo.ui.batch import batch_data, what_if
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +175,11 @@ def test_captions_say_the_truth_only_with_the_oracle(run: Run) -> None:
     assert "oracle" not in told
     label = batch.classes[int(batch.data.labels[index])]
     assert batch_data.captions(batch, [index], oracle=True)[index].endswith(f"oracle says {label}")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [(0.0, "the chosen batch"), (0.004, "nearly equal"), (-0.15, "by 1.5 times the gap")],
+)
+def test_the_verdict_on_a_what_if_has_words_for_every_size(change: float, told: str) -> None:
+    assert told in what_if.verdict(change, 0.1, 0)

@@ -102,13 +102,31 @@ def test_ranking_shows_both_lengths_chance_ceiling_and_audits(
     phases = [e["phase"] for e in epochs]
     assert [phases[x - 1] for x in stars["x"]] == [e["phase"] for e in audits]
     assert figure is not None
-    said = [word["text"] for word in figure["layout"]["annotations"]]
+    said = [word["text"].replace("<br>", " ") for word in figure["layout"]["annotations"]]
     ceiling = 100 * kinds["NoiseCeilingMeasured"][-1]["agreement"]
     assert "50 %: a coin" in said
     assert f"noise ceiling {ceiling:.0f} %" in said
     assert {"offline", "round 1", "round 2", "round 3"} <= set(said)
     heights = {shape["y0"] for shape in figure["layout"]["shapes"] if shape.get("xref") == "paper"}
     assert heights == {50.0, ceiling}
+    names = [word for word in figure["layout"]["annotations"] if word["xref"] == "paper"]
+    assert all((word["x"], word["xanchor"]) == (1, "left") for word in names), "beside the data"
+    assert [traces["short sets (inner)"]["text"][at] for at in (0, -1)] == ["offline", "round 3"]
+
+
+def test_names_of_lines_that_are_close_go_apart_and_many_rounds_are_named_where_one_points(
+    kinds: curves.Kinds,
+) -> None:
+    ceiling = {"pairs": 5, "agreement": 0.6}
+    rounds = [
+        epoch | {"phase": f"pretraining-{number}"}
+        for number in range(1, 9)
+        for epoch in kinds["UtilityModelEpoch"][:3]
+    ]
+    figure = curves.ranking({"UtilityModelEpoch": rounds, "NoiseCeilingMeasured": [ceiling]})
+    assert figure is not None
+    assert [word["yanchor"] for word in figure["layout"]["annotations"]] == ["top", "bottom"]
+    assert named(figure)["long sets (outer)"]["text"][-1] == "round 8"
 
 
 def test_pairs_that_are_all_tied_leave_a_gap() -> None:
@@ -240,4 +258,5 @@ def test_figures_carry_no_colour_that_only_one_theme_has(kinds: curves.Kinds) ->
         text = prepare_figure(chart.draw(kinds) or {}).text
         assert '"template"' not in text
         assert "#fff" not in text
-        assert "var(--" not in text, "the HTML download has no such variables"
+        own = text.replace("var(--st-background-color)", "")
+        assert "var(--" not in own, "the HTML download has white in place of this one alone"

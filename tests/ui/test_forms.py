@@ -137,9 +137,9 @@ INVALID = [
     ({"rambo.utility_model.ot_weight": math.nan}, "rambo.utility_model.ot_weight", "finite"),
     ({"rambo.utility_model.ot_weight": -1.0}, "rambo.utility_model.ot_weight", "at least 0"),
     ({"rambo.utility_model.dropout": 1.0}, "rambo.utility_model.dropout", "less than 1"),
-    ({"strategies": []}, "strategies", "name at least one"),
+    ({"strategies": []}, "strategies", "choose at least one"),
     ({"strategies": ["best"]}, "strategies", "choose one of"),
-    ({"seed": -1}, "seed", "use at least 0"),
+    ({"seed": -1}, "seed", "-1 is too small; use at least 0"),
     ({"trials": 0}, "trials", "use at least 1"),
     ({"compute.device": "tpu"}, "compute.device", "choose one of"),
     ({"compute.device": "cuda"}, "compute.device", "this machine has no cuda; use cpu or auto"),
@@ -177,6 +177,23 @@ def test_everything_wrong_is_said_at_once(images: Prepared) -> None:
         "acquisition.filter_size",
         "rambo.initial_size",
         "compute.device",
+    }
+
+
+def test_rules_across_fields_are_told_beside_a_field_that_is_wrong_alone(images: Prepared) -> None:
+    def told(**changes: Any) -> dict[str, str]:
+        return settings.check(tiny_values(**changes), images, None).complaints
+
+    both = told(**{"acquisition.batch_size": 0, "rambo.initial_size": 500})
+    assert both == {
+        "acquisition.batch_size": "0 is too small; use at least 1",
+        "rambo.initial_size": "k_1 500 exceeds k 24; lower it to at most 24",
+    }
+    assert set(told(seed=-1, budget=77)) == {"seed", "budget"}
+    # What hangs on a value that is wrong is not told: with the right one it may hold.
+    assert set(told(k=0, **{"rambo.initial_size": 500})) == {"k"}
+    assert set(told(**{"acquisition.batch_size": 0, "acquisition.filter_size": 3})) == {
+        "acquisition.batch_size"
     }
 
 
@@ -314,6 +331,20 @@ def test_a_hostile_file_is_refused_in_words(content: bytes, words: str) -> None:
     assert str(caught.value).isprintable()
 
 
+def test_all_problems_of_a_file_are_named_with_what_was_meant() -> None:
+    given = {"k": "many", "budgt": 3, "acquisition": {"batch_sise": 4}, "qqq": 1, "seed": -1}
+    with pytest.raises(ConfigError) as caught:
+        settings_file.read_file(json.dumps(given).encode())
+    told = str(caught.value).split("; ")
+    assert "k: many: use a whole number" in told
+    assert "seed: -1 is too small" in told
+    assert "did you mean budget?" in told
+    assert "did you mean acquisition.batch_size?" in told
+    assert told[-2:] == ["qqq: there is no such field", "leave it out"]
+    with pytest.raises(ConfigError, match="and 12 more"):
+        settings_file.read_file(json.dumps({f"junk{n}": n for n in range(20)}).encode())
+
+
 JUNK = [
     None, 0, -1, 1, 2, 3, 7, 20, 50, 100, 1000, 10**6, 10**9, 10**40, 0.0, 0.5, 1e-300, 1e308, -2.5,
     math.nan, math.inf, True, False, "", "auto", "1e5", "rambo", "x" * 5000, "\x00", "<b>", [], ["rambo"],
@@ -409,6 +440,23 @@ def test_the_planner_waits_asks_once_and_remembers(monkeypatch: pytest.MonkeyPat
     assert asked.rate(config_of(k=30)) == (costs.Rate(0.01, "calibrated", 1e-4), 2)
     assert asked.rate(config_of(**{"classifier.max_epochs": 9})) is None
     assert asked.want(config, answer.at + planner.FRESH + 1) is None
+
+
+def test_rates_are_shared_and_outlast_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Spawner(monkeypatch, out=json.dumps(PLAN))
+    file = tmp_path / "home" / "rates.json"
+    shared, config = planner.Rates(file), config_of()
+    asked, other = Planner(rates=shared), Planner(rates=shared)
+    asked.want(config, 0.0)
+    assert settle(asked, 1.0)
+    known = costs.Rate(0.01, "calibrated", 1e-4), 2
+    assert other.rate(config) == known
+    assert Planner(rates=planner.Rates(file)).rate(config) == known
+    for junk in ('{"a": 1}', "[", "3", '{"a": [{"seconds_per_image": -1, "source": "x"}, 2]}'):
+        file.write_text(junk)
+        assert planner.Rates(file).get("a") is None
 
 
 def test_a_newer_question_ends_the_older_one(monkeypatch: pytest.MonkeyPatch) -> None:

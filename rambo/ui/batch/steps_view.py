@@ -26,7 +26,7 @@ def show(batch: Batch) -> None:
         st.markdown("**All candidates of this step**")
         figure = maps.candidate_strip(decision.utilities, decision.utility)
         alt = f"Predicted utilities of {len(decision.utilities)} candidate batches"
-        plot(figure, key="candidates-strip", height=150, alt=alt)
+        plot(figure, key="candidates-strip", height=172, alt=alt)
         st.markdown(f"**The best {len(decision.candidates)}, best first**")
         show_candidates(batch, decision)
 

@@ -60,7 +60,7 @@ def show_numbers(hat: UHat, decision: Decision, edit: Edit) -> None:
         st.metric("Images in your batch", f"{len(edit.members)}")
     figure = maps.candidate_strip(decision.utilities, decision.utility, yours=after)
     alt = "Predicted utilities of the candidates, of the chosen batch and of yours"
-    plot(figure, key="what-if-strip", height=145, alt=alt)
+    plot(figure, key="what-if-strip", height=172, alt=alt)
     st.markdown(verdict(change, gap, len(edit.members) - len(decision.chosen)))
 
 

@@ -88,16 +88,17 @@ def check(values: Values, data: Prepared | None, devices: Mapping[str, str] | No
         devices: names of this machine's devices by kind, where they are known.
     """
     complaints: dict[str, str] = {}
-    tried = dict(values)
+    tried, replaced = dict(values), set[str]()
     while (outcome := _build(tried)).config is None:
-        new = {
+        complaints |= {
             path: words
             for path, words in outcome.complaints.items()
-            if path not in complaints and not _names_any(words, complaints)
+            if path not in replaced and not _names_any(words, replaced)
         }
-        complaints |= new
-        if not new or not new.keys() <= fields.facts().keys():
-            return Checked(None, complaints)
+        new = outcome.complaints.keys() - replaced
+        replaced |= new
+        if not new or not new <= fields.facts().keys():
+            return Checked(None, complaints or outcome.complaints)
         # With a right value in their place the rest can be looked at.
         tried |= {path: _stand_in(path) for path in new}
     config = outcome.config
@@ -110,7 +111,7 @@ def check(values: Values, data: Prepared | None, devices: Mapping[str, str] | No
             checks.wants_features(config, data)
         except RamboError as error:
             words = _worded(str(error))
-            if not _names_any(words, complaints):
+            if not _names_any(words, replaced):
                 complaints.setdefault(field_of(str(error)) or "dataset.name", words)
     return Checked(None if complaints else config, complaints)
 
@@ -135,7 +136,8 @@ def problems(given: Mapping[str, Any]) -> list[str]:
         elif part["type"] == "extra_forbidden":
             lines.append(f"{path}: there is no such field; {_nearest(names)}")
         else:
-            lines.append(f"{path}: {_alone('.'.join(names), part['input'])}")
+            words = _alone(".".join(names), part["input"])
+            lines.append(f"{path}: {words}")
     return list(dict.fromkeys(lines))
 
 
@@ -163,7 +165,8 @@ def _names_any(words: str, paths: Iterable[str]) -> bool:
     """Return whether a message speaks of one of the fields: with another value there it may not hold."""
     for path in paths:
         entry = fields.FIELDS.get(path)
-        names = {path, path.rpartition(".")[2], entry.symbol if entry else ""} - {""}
+        last = path.rpartition(".")[2]
+        names = {path, last, entry.symbol if entry else ""} - {"", "name"}  # a name is any word's
         if any(re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", words) for name in names):
             return True
     return False
