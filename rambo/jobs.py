@@ -29,6 +29,7 @@ from rambo.store import Run, Workspace
 
 STOP_SECONDS = 4.0  # for the end of the unit in flight; then SIGTERM
 TERM_SECONDS = 3.0  # for SIGTERM; then SIGKILL
+POLITENESS = 5  # niceness of a worker: the pages in front of a person come first
 LIVE = ("queued", "running")  # states of a run that is worked on or waits for it
 LOG = "worker.log"
 _LOG_BYTES = 16_000
@@ -91,6 +92,8 @@ def launch(run: Run) -> None:
             env=_environment(),
             start_new_session=True,
         )
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PGRP, process.pid, POLITENESS)
     # Someone has to wait for a child, or it stays in the process table.
     threading.Thread(target=process.wait, daemon=True).start()
 

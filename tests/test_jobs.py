@@ -92,6 +92,7 @@ def test_the_worker_leads_a_group_and_outlives_its_starter(root: Path) -> None:
     running(run)
     pid = run.worker["pid"]
     assert os.getpgid(pid) == pid != os.getpgid(starter.pid)
+    assert os.getpriority(os.PRIO_PROCESS, pid) == jobs.POLITENESS
     os.killpg(starter.pid, signal.SIGINT)
     os.killpg(starter.pid, signal.SIGKILL)
     starter.wait()
