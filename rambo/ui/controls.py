@@ -20,8 +20,8 @@ def start(config: Config, data: Prepared) -> Run:
     Raises:
         RamboError: the config does not fit the dataset, or nothing can be written.
     """
-    # None while another process looks; the worker settles `auto` then.
-    found = readers.devices()
+    # A server asks once, when it starts; a click that is faster waits, or the record would name the wrong device.
+    found = readers.devices(wait=10)
     kind = config.compute.device
     if kind == "auto":
         kind = found["auto"] if found else "cpu"
