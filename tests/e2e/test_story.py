@@ -68,7 +68,7 @@ def test_from_an_empty_workspace_to_a_file_for_annotators(page, tmp_path: Path) 
         settled(page)
         fill(page, "Labels to buy", 9000)
         page.get_by_text(re.compile("lower it to at most 7,?800")).first.wait_for()
-        assert page.get_by_role("button", name="Start", exact=False).last.is_disabled()
+        page.locator(".st-key-configure-start button:disabled").wait_for()
         for label, value in SMALL.items():
             fill(page, label, value)
         page.get_by_text("measured on").or_(page.get_by_text("calibrated")).first.wait_for(

@@ -1,5 +1,6 @@
 """The page Configure as a person uses it: presets, complaints beside fields, one run a start."""
 
+import itertools
 import json
 import shlex
 import time
@@ -94,10 +95,42 @@ def test_the_demo_is_filled_in_and_can_be_started(home: Path) -> None:
     assert "You hold 200 labels" in shown
 
 
-def test_every_field_has_its_widget(home: Path) -> None:
+def sections() -> list[str]:
+    """Return the keys of all expanders."""
+    parts = itertools.groupby(fields.TABLE, key=lambda entry: (entry.group, entry.section))
+    return [f"section-{next(inside).path}" for (_, section), inside in parts if section]
+
+
+def test_every_field_has_its_widget_once_its_section_is_open(home: Path) -> None:
     app = opened()
-    missing = [path for path in fields.FIELDS if key_of(path) not in app.session_state]
-    assert missing == []
+    shut = [path for path in fields.FIELDS if key_of(path) not in app.session_state]
+    assert shut == [entry.path for entry in fields.TABLE if entry.section]
+    for key in sections():
+        app.session_state[key] = True
+    app.run()
+    assert_calm(app)
+    assert [path for path in fields.FIELDS if key_of(path) not in app.session_state] == []
+
+
+def test_what_was_typed_in_a_section_stays_when_it_is_closed(home: Path) -> None:
+    path = "rambo.utility_model.dropout"
+    app = opened()
+    key = (
+        f"section-{next(e.path for e in fields.TABLE if e.section == fields.FIELDS[path].section)}"
+    )
+    app.session_state[key] = True
+    change(app.run(), path, 0.25)
+    app.session_state[key] = False
+    app.run()
+    assert key_of(path) not in app.session_state
+    assert values_of(app)[path] == 0.25
+    app.session_state[key] = True
+    assert number(app.run(), path).value == 0.25
+    change(app, path, 7)
+    app.session_state[key] = False
+    app.run()
+    assert start_button(app).disabled
+    assert "1 to correct" in " ".join(expander.label for expander in app.expander)
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)

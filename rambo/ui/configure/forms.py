@@ -98,12 +98,17 @@ def _automatic(config: Config | None, cores: int | None) -> dict[str, str]:
 
 
 def _section(name: str, entries: list[Field], look: Look) -> None:
-    """Draw an expander of fields; its label says when something inside is wrong or changed."""
+    """Draw an expander of fields; its label says when something inside is wrong or changed.
+
+    A closed one draws nothing: thirty fields that nobody looks at would double the time of the page.
+    """
     wrong = sum(entry.path in look.complaints for entry in entries)
     mark = f" :red[· {wrong} to correct]" if wrong else ""
     dot = " :blue[●]" if any(entry.path in look.changed for entry in entries) else ""
-    with st.expander(f"{name}{dot}{mark}", key=f"section-{entries[0].path}"):
-        _fields(entries, look)
+    key = f"section-{entries[0].path}"
+    with st.expander(f"{name}{dot}{mark}", key=key, on_change="rerun") as section:
+        if section.open:
+            _fields(entries, look)
 
 
 def _fields(entries: Iterable[Field], look: Look) -> None:
