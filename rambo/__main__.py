@@ -20,7 +20,7 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from rambo import config as configs
-from rambo import export, presets, report, store
+from rambo import export, grid, presets, report, store, study
 from rambo.errors import (
     ConfigError,
     DivergedError,
@@ -29,6 +29,7 @@ from rambo.errors import (
     RunNotFoundError,
     StoreError,
 )
+from rambo.events import Emit
 
 _FIELDS = {  # command-line option -> dotted path in the config
     "dataset": "dataset.name",
@@ -44,10 +45,13 @@ _FIELDS = {  # command-line option -> dotted path in the config
     "classifier": "classifier.name",
     "device": "compute.device",
     "jobs": "compute.jobs",
+    "backend": "compute.backend",
+    "address": "compute.address",
     "seed": "seed",
     "trials": "trials",
     "strategy": "strategies",
 }
+_STUDY_TRIALS = 5  # Choice: the fewest that can be evidence
 _SETTINGS_BYTES = 64_000  # of JSON on standard input; a whole config has two thousand
 _SWITCHES = {
     "no_bilevel": "rambo.utility_model.bilevel.enabled",
@@ -64,9 +68,11 @@ _HELP = {
     "offline_pairs": "pairs trained for their true utility",
     "ot_weight": "lambda_OT",
     "loss": "rank (RankNet) or regression",
-    "classifier": "auto, mnistnet or resnet18",
+    "classifier": "auto, mnistnet, resnet18 or logistic (a proxy on frozen features)",
     "device": "auto, cpu, cuda or mps",
     "jobs": "worker processes on a CPU (default: one per core)",
+    "backend": "loky (default), or dask or ray for a cluster",
+    "address": "of the cluster's scheduler (default: one is started here)",
     "seed": "seed of the first trial; trial t runs with seed + t",
     "trials": "number of trials",
     "no_bilevel": "train u_hat without the bilevel scheme",
@@ -88,17 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m rambo", description="One-round active learning with RAMBO.")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     run = commands.add_parser("run", help="choose, evaluate, and print the results")
-    run.add_argument("--preset", default="quick", help="demo, quick (default) or paper")
-    for name in _FIELDS:
-        if name == "strategy":
-            run.add_argument("--strategy", nargs="+", metavar="NAME", help="strategies to compare")
-        else:
-            run.add_argument(f"--{name.replace('_', '-')}", help=_HELP[name])
-    for name in _SWITCHES:
-        run.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=_HELP[name])
-    run.add_argument(
-        "--set", action="append", default=[], metavar="PATH=VALUE", help="any config field"
+    studying = commands.add_parser(
+        "study", help="a grid of runs, as the paper's tables and figures need them"
     )
+    studying.add_argument("study", metavar="NAME", nargs="?", help="none: list the studies")
+    for sub in (run, studying):
+        _add_settings(sub)
     resume = commands.add_parser("resume", help="go on with a stopped, failed or interrupted run")
     show = commands.add_parser("show", help="print the results of a run")
     export_ = commands.add_parser("export", help="write the chosen images of a run")
@@ -117,11 +118,28 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "plan", help="print what a run would take; its settings as JSON on standard input"
     )
-    for sub in (run, resume, show, listing, devices):
+    for sub in (run, studying, resume, show, listing, devices):
         sub.add_argument("--json", action="store_true", help="print JSON")
     work = commands.add_parser("work", help="work on a run directory, as the app's worker does")
     work.add_argument("folder", metavar="RUN_DIR")
     return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Give a command the options that make a config."""
+    parser.add_argument("--preset", default="quick", help="demo, quick (default) or paper")
+    for name in _FIELDS:
+        if name == "strategy":
+            parser.add_argument(
+                "--strategy", nargs="+", metavar="NAME", help="strategies to compare, or all"
+            )
+        else:
+            parser.add_argument(f"--{name.replace('_', '-')}", help=_HELP[name])
+    for name in _SWITCHES:
+        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=_HELP[name])
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", help="any config field"
+    )
 
 
 def settings_from(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -138,7 +156,9 @@ def settings_from(arguments: argparse.Namespace) -> dict[str, Any]:
     settings = presets.PRESETS[arguments.preset](arguments.dataset)
     if arguments.k is not None:
         settings["rambo"].pop("initial_size", None)  # it belongs to the preset's k
-    configs.check_names(arguments.strategy or [])
+    if arguments.strategy is not None:
+        arguments.strategy = grid.strategies(arguments.strategy)
+        configs.check_names(arguments.strategy)
     for name, path in _FIELDS.items():
         if (value := getattr(arguments, name)) is not None:
             configs.assign(settings, path, value)
@@ -171,40 +191,70 @@ def _run(arguments: argparse.Namespace) -> int:
     return _work(run, arguments.json)
 
 
+def _study(arguments: argparse.Namespace) -> int:
+    """Start a study and work on it, or list the studies."""
+    if arguments.study is None:
+        for name, kind in grid.STUDIES.items():
+            print(f"{name:<17} {kind.title} ({kind.source})")
+        return 0
+    settings = {"trials": _STUDY_TRIALS} | settings_from(arguments)
+    grid.plan_cells(arguments.study, settings)
+    workspace = store.Workspace.from_environment()
+    from rambo import progress, worker
+    from rambo.datasets import catalog
+
+    config = configs.build(settings)
+    data = catalog.prepare(config.dataset.name, workspace.root, emit=progress.ProgressBars())
+    device = worker.name_device(worker.resolve_device(config.compute.device))
+    return _work(study.create(arguments.study, settings, data, workspace, device), arguments.json)
+
+
 def _resume(arguments: argparse.Namespace) -> int:
     """Go on with a run."""
-    run = store.Workspace.from_environment().find(arguments.run)
+    run = study.find(arguments.run, store.Workspace.from_environment())
     if run.locked():
         raise RunLockedError(f"run {run.id} is already being worked on; wait for it or stop it")
     return _work(run, arguments.json)
 
 
 def _work(run: store.Run, as_json: bool) -> int:
-    """Work on a run in this process and print its results."""
-    from rambo import progress, worker
+    """Work on a run or a study in this process and print its results."""
+    from rambo import progress
 
-    print(f"run {run.id}", file=sys.stderr)
+    kind = "study" if study.is_study(run) else "run"
+    print(f"{kind} {run.id}", file=sys.stderr)
     bars = progress.ProgressBars()
     try:
-        status = worker.work(run, bars)
+        status = _work_on(run, bars)
     finally:
         bars.close()
     if status == "stopped":
         print(f"stopped; `python -m rambo resume {run.id}` goes on", file=sys.stderr)
         return 130
     _print_summary(run, as_json)
-    return 0
+    return 1 if status == "failed" else 0
+
+
+def _work_on(run: store.Run, listener: Emit) -> str:
+    """Work on a run or a study, and return how it ended."""
+    from rambo import study_worker, worker
+
+    return (study_worker if study.is_study(run) else worker).work(run, listener)
 
 
 def _print_summary(run: store.Run, as_json: bool) -> None:
-    """Print the results of a run."""
+    """Print the results of a run or a study."""
+    if study.is_study(run):
+        told = study.table(run)
+        print(json.dumps(told) if as_json else study.to_markdown(told))
+        return
     summary = store.summary(run)
     print(json.dumps(summary) if as_json else report.table(summary))
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    """Print the results of a run."""
-    _print_summary(store.Workspace.from_environment().find(arguments.run), arguments.json)
+    """Print the results of a run or a study."""
+    _print_summary(study.find(arguments.run, store.Workspace.from_environment()), arguments.json)
     return 0
 
 
@@ -226,7 +276,9 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     """Write the chosen images."""
-    run = store.Workspace.from_environment().find(arguments.run)
+    run = study.find(arguments.run, store.Workspace.from_environment())
+    if study.is_study(run):
+        return _export_study(run, arguments)
     seed = arguments.seed
     if seed is not None and not seed.isdecimal():
         raise ConfigError(f"seed {configs.shorten(seed)}: use a whole number")
@@ -241,16 +293,29 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _export_study(run: store.Run, arguments: argparse.Namespace) -> int:
+    """Write the table of a study."""
+    writers = {"csv": study.to_csv, "markdown": study.to_markdown}
+    if arguments.format not in writers:
+        raise ConfigError(
+            f"format {configs.shorten(arguments.format)}: a study is written as {' or '.join(writers)}"
+        )
+    export.put(Path(arguments.out), writers[arguments.format](study.table(run)).encode())
+    print(f"wrote the study to {arguments.out}", file=sys.stderr)
+    return 0
+
+
 def _work_folder(arguments: argparse.Namespace) -> int:
     """Work on a run directory without a terminal."""
     folder = Path(arguments.folder)
     run = store.Workspace(folder.absolute().parent).find(folder.name)
-    from rambo import progress, worker
+    from rambo import progress
 
     if run.stop_requested() and not run.locked():  # asked for while torch was imported
         run.set_status("stopped", "stopped on request; resume it to go on")
         return 130
-    return 130 if worker.work(run, progress.LogLines()) == "stopped" else 0
+    status = _work_on(run, progress.LogLines())
+    return {"stopped": 130, "failed": 1}.get(status, 0)
 
 
 def _devices(arguments: argparse.Namespace) -> int:
@@ -307,6 +372,7 @@ def _read_settings(given: bytes) -> dict[str, Any]:
 
 _COMMANDS = {
     "run": _run,
+    "study": _study,
     "resume": _resume,
     "list": _list,
     "show": _show,

@@ -1,7 +1,17 @@
-"""Pure scores of examples and builders of candidate batches (Algorithm 2's parts)."""
+"""Pure scores of examples, builders of candidate batches (Algorithm 2's parts), and the rivals' greedy pickers.
+
+A greedy picker yields positions in what it was given, one pick at a time and each position once, so the caller says
+how many and hears of every one.
+"""
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+_CHUNK = 1024  # centres compared with all points at once
+_ROUNDING = 64  # rounding errors that two equal points may seem apart
 
 
 def margins(probabilities: Tensor) -> Tensor:
@@ -14,6 +24,43 @@ def margins(probabilities: Tensor) -> Tensor:
     """
     top = probabilities.topk(2, dim=1).values
     return top[:, 0] - top[:, 1]
+
+
+def confidences(probabilities: Tensor) -> Tensor:
+    """Return the highest class probability of each example, in [1 / c, 1].
+
+    Source: Lewis and Gale 1994. Small means uncertain.
+
+    Args:
+        probabilities: `N x c`.
+    """
+    return probabilities.amax(1)
+
+
+def entropies(probabilities: Tensor) -> Tensor:
+    """Return the entropy of each example's class probabilities, in nats, in [0, log c].
+
+    Source: Shannon 1948. Large means uncertain. A probability of 0 adds 0.
+
+    Args:
+        probabilities: `N x c`.
+    """
+    return torch.special.entr(probabilities).sum(1)
+
+
+def logit_gradients(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Return the gradient of each example's cross-entropy by its logits: probabilities less the one-hot label.
+
+    The gradient by the last layer's weights is this times the embedding, an outer product that nobody has to build.
+
+    Args:
+        probabilities: `N x c`.
+        labels: `N` int64, true or guessed.
+
+    Returns:
+        `N x c`.
+    """
+    return probabilities - F.one_hot(labels, probabilities.shape[1])
 
 
 def rank_by(pool: Tensor, scores: Tensor) -> Tensor:
@@ -53,3 +100,63 @@ def filter_for(filter_size: int, batch_size: int, wanted: int) -> int:
     Choice: a last batch smaller than b keeps the ratio M / b, so that M = b stays margin sampling to the end.
     """
     return -(-filter_size * wanted // batch_size)
+
+
+def k_centers(points: Tensor, centers: Tensor) -> Iterator[int]:
+    """Yield again and again the point farthest from its nearest center, which then is a center too.
+
+    Source: Sener and Savarese 2018, Algorithm 1 (k-Center-Greedy). Choice: equal distances in the given order, so
+    also once every point left lies on a center. A pick costs one matrix-vector product.
+
+    Args:
+        points: `N x e`.
+        centers: `k x e` there from the start; of none, the first point is picked first.
+    """
+    middle = points.mean(0)  # distances stay, and less is lost when their squares are expanded
+    points, centers = points - middle, centers - middle
+    norms = points.square().sum(1)
+    nearest = torch.full_like(norms, torch.inf)
+    for start in range(0, len(centers), _CHUNK):
+        part = centers[start : start + _CHUNK]
+        apart = _squared_distances(points @ part.T, norms[:, None], part.square().sum(1))
+        nearest = torch.minimum(nearest, apart.amin(1))
+    for _ in range(len(points)):
+        pick = int(nearest.argmax())
+        yield pick
+        apart = _squared_distances(points @ points[pick], norms, norms[pick])
+        nearest = torch.minimum(nearest, apart)
+        nearest[pick] = -1  # below every distance: never again
+
+
+def spread_gradients(
+    gradients: Tensor, embeddings: Tensor, generator: torch.Generator
+) -> Iterator[int]:
+    """Yield centers drawn by k-means++ among last-layer gradients, the largest gradient first.
+
+    Source: Ash et al. 2020, Algorithm 1 (BADGE): with chance proportional to the squared distance to the nearest
+    center. The gradients `q outer h` are never built: <g_i, g_j> = <q_i, q_j> <h_i, h_j>, so memory is O(N (c + e)).
+    Choice: of equally large gradients the first; once every gradient left equals a center, uniform draws.
+
+    Args:
+        gradients: q, `N x c` by the logits.
+        embeddings: h, `N x e`.
+        generator: decides the draws.
+    """
+    norms = gradients.square().sum(1) * embeddings.square().sum(1)
+    nearest, left = torch.full_like(norms, torch.inf), torch.ones_like(norms)
+    pick = int(norms.argmax())
+    for turn in range(len(norms)):
+        if turn:
+            weights = nearest if nearest.any() else left
+            pick = int(torch.multinomial(weights, 1, generator=generator))
+        yield pick
+        products = (gradients @ gradients[pick]) * (embeddings @ embeddings[pick])
+        nearest = torch.minimum(nearest, _squared_distances(products, norms, norms[pick]))
+        nearest[pick] = left[pick] = 0
+
+
+def _squared_distances(products: Tensor, norms: Tensor, others: Tensor) -> Tensor:
+    """Return |a|^2 + |b|^2 - 2 <a, b>, exactly 0 where it is no more than rounding."""
+    total = norms + others
+    apart = total - 2 * products
+    return apart.where(apart > _ROUNDING * torch.finfo(apart.dtype).eps * total, 0)

@@ -14,7 +14,7 @@ from torch import Tensor
 from rambo import losses
 from rambo.acquisition import filter_for, margins, random_chunks, rank_by
 from rambo.config import Config, UtilityModelConfig
-from rambo.ensemble import Ensemble, FitUnit, Outcome, Predictions, TransportUnit
+from rambo.ensemble import Ensemble, Predictions
 from rambo.events import (
     BatchChosen,
     Emit,
@@ -28,6 +28,7 @@ from rambo.events import (
 from rambo.pools import Problem, Selection, check_budget, union, without
 from rambo.seeding import Streams
 from rambo.transport import GroundCost, ground_cost
+from rambo.units import FitUnit, Outcome, TransportUnit
 from rambo.utility_model import (
     Elements,
     UtilityModel,
@@ -316,6 +317,7 @@ def offline_fits(
     pairs = draw_for(problem, problem.labeled, offline.pairs, streams)
     subsets = [subset for pair in pairs for subset in pair]
     repeated = range(2 * (len(pairs) - min(offline.ceiling_pairs, len(pairs))), len(subsets))
+    ensemble = ensemble.proxy() if offline.proxy else ensemble
     units = [ensemble.fit(subset, "offline", i) for i, subset in enumerate(subsets)]
     return pairs, units, [ensemble.fit(subsets[i], "repeat", i) for i in repeated]
 

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rambo.config import TransportConfig
-from rambo.ensemble import Ensemble, Outcome, Predictions
+from rambo.ensemble import Ensemble, Predictions
 from rambo.events import Emit
 from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL
 from rambo.pools import Problem
 from rambo.transport import gaussian_label_distances
+from rambo.units import Outcome
 
 Arrays = dict[str, NDArray[Any]]
 Matrix = NDArray[np.float64]

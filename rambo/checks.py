@@ -1,17 +1,21 @@
 """What must hold before a run is made: the config fits its dataset. Imports no torch, so pages can ask too."""
 
 from rambo.config import ClassifierConfig, Config
+from rambo.datasets import corruption
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.errors import BudgetError, ConfigError, DataError
 
 _RESNET_SIDE = 16  # below, batch norm after three halvings meets single pixels
+_GREY = (1, 28, 28)
+_SPATIAL = {"typiclust", "probcover", "activeft"}  # they know distances only
 
 
 def check(config: Config, data: Prepared) -> None:
     """Refuse a config that does not fit the dataset, before anything is written.
 
     Raises:
-        ConfigError: k is below the number of classes or beyond the pool, or the validation set leaves too little.
+        ConfigError: k is below the number of classes or beyond the pool, the validation set leaves too little, or
+            the oracle is to err about a class there is not.
         BudgetError: the budget exceeds what k leaves unlabeled.
         DataError: a class has no image in the pool, there is no test set, or f cannot read the images.
     """
@@ -26,7 +30,10 @@ def check(config: Config, data: Prepared) -> None:
                 f"dataset.validation_size {size} does not fit {data.name}, which has {pool} training "
                 f"images; use {classes} to {pool - classes - 1}"
             )
-        pool -= size
+    _check_noisy_classes(config, data)
+    pool = corruption.pool_size(config.dataset, data)
+    imbalance = config.dataset.corruption.imbalance
+    thinned = f" under dataset.corruption.imbalance {imbalance}" if imbalance != "none" else ""
     if config.k < classes:
         raise ConfigError(
             f"k {config.k} is below the {classes} classes of {data.name}; use at least {classes}, "
@@ -34,13 +41,13 @@ def check(config: Config, data: Prepared) -> None:
         )
     if config.k >= pool:
         raise ConfigError(
-            f"k {config.k} leaves nothing to choose from: the pool of {data.name} has {pool} images; "
+            f"k {config.k} leaves nothing to choose from: the pool of {data.name} has {pool} images{thinned}; "
             f"use at most {pool - 1}"
         )
     if config.budget > pool - config.k:
         raise BudgetError(
             f"budget {config.budget} exceeds the {pool - config.k} unlabeled images of {data.name} "
-            f"that k {config.k} leaves; lower it to at most {pool - config.k}"
+            f"that k {config.k} leaves{thinned}; lower it to at most {pool - config.k}"
         )
     present = set(data.labels[data.roles == POOL].tolist())
     for label, name in enumerate(data.classes):
@@ -50,6 +57,17 @@ def check(config: Config, data: Prepared) -> None:
             )
     if not (data.roles == TEST).any():
         raise DataError(f"{data.name} has no test images; add some, or let the split make them")
+
+
+def _check_noisy_classes(config: Config, data: Prepared) -> None:
+    """Refuse class numbers that the dataset does not have."""
+    last = data.num_classes - 1
+    for number in config.dataset.corruption.noisy_classes:
+        if number > last:
+            raise ConfigError(
+                f"dataset.corruption.noisy_classes {number}: {data.name} has classes 0 to {last}; "
+                "name others, or none for all"
+            )
 
 
 def resolve_classifier(config: ClassifierConfig, shape: tuple[int, int, int]) -> ClassifierConfig:
@@ -62,7 +80,7 @@ def resolve_classifier(config: ClassifierConfig, shape: tuple[int, int, int]) ->
     Raises:
         DataError: the network cannot read such images.
     """
-    grey, size = shape == (1, 28, 28), " x ".join(map(str, shape))
+    grey, size = shape == _GREY, " x ".join(map(str, shape))
     name = config.name
     if name == "auto":
         name = "mnistnet" if grey else "resnet18"
@@ -79,15 +97,35 @@ def resolve_classifier(config: ClassifierConfig, shape: tuple[int, int, int]) ->
 
 
 def wants_features(config: Config, data: Prepared) -> bool:
-    """Return whether u_hat reads frozen features (A.2) and not pixels (A.1).
+    """Return whether anything in a run reads frozen features, so that they have to be computed first.
+
+    Raises:
+        ConfigError: the convolutional extractor was asked for images it cannot read.
+    """
+    learns = {"rambo", "dulo"} & set(config.strategies)
+    return (
+        bool(learns and (reads_features(config, data) or config.rambo.offline.proxy))
+        or config.classifier.name == "logistic"
+        or bool(_SPATIAL & set(config.strategies) and looks_at_features(config, data))
+    )
+
+
+def reads_features(config: Config, data: Prepared) -> bool:
+    """Return whether u_hat and OT read frozen features (A.2) and not pixels (A.1).
 
     Raises:
         ConfigError: the convolutional extractor was asked for images it cannot read.
     """
     extractor = config.rambo.utility_model.extractor
-    grey = data.images.shape[1:] == (1, 28, 28)
+    grey = data.images.shape[1:] == _GREY
     if extractor == "conv" and not grey:
         raise ConfigError(
             f"rambo.utility_model.extractor conv reads 28 x 28 grey images, not {data.name}; use features"
         )
-    return "rambo" in config.strategies and (extractor == "features" or not grey)
+    return extractor == "features" or not grey
+
+
+def looks_at_features(config: Config, data: Prepared) -> bool:
+    """Return whether the strategies that know distances take them between frozen features, not embeddings of f."""
+    space = config.rivals.space
+    return space == "features" or (space == "auto" and reads_features(config, data))

@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rambo.config import ClassifierConfig
@@ -14,6 +15,9 @@ from rambo.seeding import Streams
 
 _CHUNK = 500  # images a forward pass; large enough for full speed, small enough for any memory
 _DECIDING = 50  # images counted at once where a bound may be enough
+
+# What a training descends: model, images, labels and the epoch from 1 give the loss and the logits.
+Objective = Callable[[Classifier, Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,19 +53,67 @@ def fit_classifier(
     Raises:
         DivergedError: the loss is not finite.
     """
-    streams, device = Streams(seed), images.device
+    streams = Streams(seed)
+    model = create_classifier(images, config, num_classes, streams)
+    return train_classifier(model, images, labels, config, streams)
+
+
+def create_classifier(
+    images: Tensor, config: ClassifierConfig, num_classes: int, streams: Streams
+) -> Classifier:
+    """Return a fresh f for such images, on their device."""
     with streams.ambient("weights"):
         model = CLASSIFIERS[config.name](images.shape[1], num_classes)
-    model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(images.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
+
+
+def cross_entropy(
+    model: Classifier, images: Tensor, labels: Tensor, epoch: int
+) -> tuple[Tensor, Tensor]:
+    """Return the mean cross-entropy and the logits: what every f but a strategy's own descends."""
+    logits = model(images)
+    return F.cross_entropy(logits, labels), logits
+
+
+def train_classifier(
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    config: ClassifierConfig,
+    streams: Streams,
+    *,
+    objective: Objective = cross_entropy,
+    beside: Iterable[nn.Parameter] = (),
+) -> Fit:
+    """Return the model trained in place as `fit_classifier` says, on any objective.
+
+    Args:
+        model: f; its weights are changed.
+        images: `a x C x H x W` float32, normalised, on the device of the model.
+        labels: `a` int64, same device.
+        config: with a resolved name.
+        streams: order and dropout.
+        objective: what is descended.
+        beside: parameters that the objective has of its own.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    device = images.device
     images = images.contiguous(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
+    optimizer = torch.optim.Adam(
+        [*model.parameters(), *beside], lr=config.learning_rate, fused=True
+    )
     orders, dropout = streams.torch("order"), streams.child("dropout")
     epoch, reached = 0, 0.0
     while epoch < config.max_epochs and reached <= config.train_accuracy:
         epoch += 1
         order = torch.randperm(len(labels), generator=orders).to(device)
         with dropout.ambient(f"epoch-{epoch}"):
-            correct, finite = _train_epoch(model, optimizer, images[order], labels[order], config)
+            correct, finite = _train_epoch(
+                model, optimizer, images[order], labels[order], config, objective, epoch
+            )
         if not finite:
             raise DivergedError(
                 f"the classifier's loss is not finite in epoch {epoch}; "
@@ -88,6 +140,8 @@ def _train_epoch(
     images: Tensor,
     labels: Tensor,
     config: ClassifierConfig,
+    objective: Objective,
+    epoch: int,
 ) -> tuple[int, bool]:
     """Take one pass in minibatches; return how many were right on the way and whether the loss stayed finite."""
     model.train()
@@ -95,8 +149,7 @@ def _train_epoch(
     worst = torch.zeros((), device=labels.device)
     size = config.minibatch_size
     for minibatch, target in zip(images.split(size), labels.split(size), strict=True):
-        logits = model(minibatch)
-        loss = F.cross_entropy(logits, target)
+        loss, logits = objective(model, minibatch, target, epoch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

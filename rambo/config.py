@@ -7,7 +7,7 @@ dataset (k against the number of classes, the budget against the pool) is checke
 import math
 import reprlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pydantic
 from pydantic import Field
@@ -17,8 +17,24 @@ from rambo.errors import ConfigError
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-StrategyName = Literal["rambo", "filter-only", "margin", "random"]
-STRATEGY_NAMES: tuple[StrategyName, ...] = ("rambo", "filter-only", "margin", "random")
+StrategyName = Literal[
+    "rambo",
+    "filter-only",
+    "margin",
+    "random",
+    "entropy",
+    "least-confidence",
+    "badge",
+    "coreset",
+    "glister",
+    "llal",
+    "dulo",
+    "typiclust",
+    "probcover",
+    "activeft",
+]
+STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
+CONTROLS: tuple[StrategyName, ...] = ("filter-only", "margin", "random")  # RAMBO is nothing without
 
 
 class Node(pydantic.BaseModel):
@@ -27,10 +43,21 @@ class Node(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
 
+class LogisticConfig(Node):
+    """Logistic heads on frozen features, in place of a network: the labelled proxy for machines without a GPU."""
+
+    l2: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = (
+        0.2  # Choice: beside the sum of the losses; features of an image have length 1
+    )
+    iterations: Annotated[int, Field(ge=1, le=10_000)] = 100  # Choice: full-batch steps
+
+
 class ClassifierConfig(Node):
     """How the classifier f is trained (Section 5.1)."""
 
-    name: Literal["auto", "mnistnet", "resnet18"] = "auto"  # auto: mnistnet for 28 x 28 grey images
+    name: Literal["auto", "mnistnet", "resnet18", "logistic"] = (
+        "auto"  # auto: mnistnet for 28 x 28 grey images, else resnet18
+    )
     learning_rate: Rate = 1e-3  # Section 5.1
     minibatch_size: Annotated[int, Field(ge=2, le=4096)] = (
         20  # Choice: the DISTIL notebooks' usual value
@@ -40,6 +67,7 @@ class ClassifierConfig(Node):
     accuracy_mode: Literal["eval", "train"] = (
         "eval"  # Choice: whole subset after each epoch, in eval mode
     )
+    logistic: LogisticConfig = LogisticConfig()
 
 
 class TransportConfig(Node):
@@ -101,6 +129,7 @@ class OfflineConfig(Node):
     ceiling_pairs: Annotated[int, Field(ge=0, le=40)] = (
         40  # pairs trained once more for the noise ceiling
     )
+    proxy: bool = False  # Choice: true takes utilities from logistic heads on frozen features
 
 
 class AcquisitionConfig(Node):
@@ -136,6 +165,84 @@ class RamboConfig(Node):
     offline: OfflineConfig = OfflineConfig()
 
 
+class GlisterConfig(Node):
+    """GLISTER-ONLINE (Killamsetty et al. 2021)."""
+
+    learning_rate: Rate | None = None  # eta; Choice: the classifier's where it is not given
+
+
+class LlalConfig(Node):
+    """Learning loss for active learning (Yoo and Kweon 2019)."""
+
+    weight: Weight = 1.0  # lambda of the original
+    margin: Rate = 1.0  # xi of the original
+    width: Annotated[int, Field(ge=1, le=4096)] = 128  # units a tap, of the original
+    detached_from: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = (
+        0.6  # share of the epochs; 120 of 200 in the original
+    )
+
+
+class DuloConfig(Node):
+    """Data utility learning by regression (Wang et al. 2023)."""
+
+    sample_factor: Annotated[int, Field(ge=1, le=20)] = (
+        1  # Choice: as many utility samples as RAMBO; B.3 speaks of thousands
+    )
+    epsilon: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = (
+        0.01  # Choice: CORDS' constant of stochastic greedy
+    )
+
+
+class TypiclustConfig(Node):
+    """TypiClust (Hacohen et al. 2022)."""
+
+    max_clusters: Annotated[int, Field(ge=2, le=10_000)] = 500  # of the original
+    neighbours: Annotated[int, Field(ge=1, le=1000)] = 20  # of the original
+    smallest_cluster: Annotated[int, Field(ge=1, le=1000)] = 6  # of the original: 5 and less go
+
+
+class ProbcoverConfig(Node):
+    """ProbCover (Yehuda et al. 2022)."""
+
+    radius: Rate | None = None  # delta; Choice: the largest of 0.2, 0.4 .. 2.0 that is pure enough
+    purity: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.95  # alpha
+
+
+class ActiveftConfig(Node):
+    """Active Finetuning (Xie et al. 2023)."""
+
+    temperature: Rate = 0.07  # tau of the original
+    iterations: Annotated[int, Field(ge=1, le=10_000)] = 300  # of the original
+    learning_rate: Rate = 1e-3  # of the original
+    diversity: Weight = 1.0  # lambda of the original
+
+
+class RivalsConfig(Node):
+    """What the rivals need beside problem, budget and f."""
+
+    space: Literal["auto", "features", "embedding"] = (
+        "auto"  # of TypiClust, ProbCover, ActiveFT; auto: frozen features where u_hat reads them
+    )
+    glister: GlisterConfig = GlisterConfig()
+    llal: LlalConfig = LlalConfig()
+    dulo: DuloConfig = DuloConfig()
+    typiclust: TypiclustConfig = TypiclustConfig()
+    probcover: ProbcoverConfig = ProbcoverConfig()
+    activeft: ActiveftConfig = ActiveftConfig()
+
+
+class CorruptionConfig(Node):
+    """What is wrong with the data: an oracle that errs, classes that are rare (Sections 5.4, B.2, B.3)."""
+
+    label_noise: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = (
+        0.0  # share of S_0 and U_0 whose label reads another class; S_val and test stay clean
+    )
+    noisy_classes: tuple[Annotated[int, Field(ge=0, le=9999)], ...] = ()  # Choice: empty is all
+    imbalance: Literal["none", "paper", "glister"] = (
+        "none"  # 3 of 10 classes keep 80 % (the paper's words) or 10 % (GLISTER's code) of S_0 and U_0
+    )
+
+
 class DatasetConfig(Node):
     """Which images, and how many are held out."""
 
@@ -147,6 +254,10 @@ class DatasetConfig(Node):
     feature_resolution: Annotated[int, Field(ge=16, le=512)] = (
         64  # Choice: side the images are resized to for it
     )
+    feature_weights: Annotated[str, Field(min_length=1, max_length=1000)] | None = (
+        None  # a file of torchvision's ResNet-18 weights
+    )
+    corruption: CorruptionConfig = CorruptionConfig()
 
 
 class ComputeConfig(Node):
@@ -156,6 +267,10 @@ class ComputeConfig(Node):
     jobs: Annotated[int, Field(ge=1, le=1024)] | None = (
         None  # worker processes on a CPU; one per core where not given
     )
+    backend: Literal["loky", "dask", "ray"] = "loky"  # joblib's; the latter two reach a cluster
+    address: Annotated[str, Field(min_length=1, max_length=300)] | None = (
+        None  # of the cluster's scheduler; one on this machine where not given
+    )
 
 
 class Config(Node):
@@ -164,12 +279,16 @@ class Config(Node):
     dataset: DatasetConfig = DatasetConfig()
     k: Annotated[int, Field(ge=2, le=1_000_000)] = 200  # size of S_0, Section 5.1
     budget: Count = 500  # B, Section 5.1
-    strategies: Annotated[tuple[StrategyName, ...], Field(min_length=1)] = STRATEGY_NAMES
+    strategies: Annotated[tuple[StrategyName, ...], Field(min_length=1)] = ("rambo", *CONTROLS)
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0  # trial t runs with seed + t
     trials: Annotated[int, Field(ge=1, le=1000)] = 1
+    oracle_draws: Annotated[int, Field(ge=0, le=1000)] = (
+        0  # random sets of B whose best an oracle picks, to show what there is to gain
+    )
     classifier: ClassifierConfig = ClassifierConfig()
     acquisition: AcquisitionConfig = AcquisitionConfig()
     rambo: RamboConfig = RamboConfig()
+    rivals: RivalsConfig = RivalsConfig()
     compute: ComputeConfig = ComputeConfig()
 
     @property
@@ -194,6 +313,11 @@ class Config(Node):
         if self.initial_size > self.k:
             raise ValueError(
                 f"rambo.initial_size {self.initial_size} exceeds k {self.k}; lower it to at most {self.k}"
+            )
+        if self.compute.address is not None and self.compute.backend == "loky":
+            raise ValueError(
+                f"compute.address {shorten(self.compute.address)}: loky works on this machine; "
+                "choose dask or ray as compute.backend, or leave the address out"
             )
         if len(set(self.strategies)) < len(self.strategies):
             raise ValueError(

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from rambo.config import Config
-from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
+from rambo.datasets import corruption
+from rambo.datasets.prepared import TEST, VALIDATION, Prepared
 
 ROLES = ("offline", "repeat", "labeled", "evaluation")
 EPOCHS = 15  # Choice: 11 to 25 epochs were measured for 50 to 400 FashionMNIST images
@@ -30,7 +31,7 @@ class DataSizes:
 
     Attributes:
         classes: c.
-        pool: images of S_0 and U_0 together, or None.
+        pool: images of S_0 and U_0 together, under imbalance at least, or None.
         validation: images of S_val, or None for the config's number.
         test: images of the test set.
     """
@@ -43,11 +44,9 @@ class DataSizes:
     @classmethod
     def of(cls, config: Config, data: Prepared) -> "DataSizes":
         """Return the sizes of a prepared dataset under a config that fits it."""
-        pool, validation, test = (int(np.sum(data.roles == r)) for r in (POOL, VALIDATION, TEST))
-        if not validation:
-            validation = config.dataset.validation_size
-            pool -= validation
-        return cls(data.num_classes, pool, validation, test)
+        validation, test = (int(np.sum(data.roles == role)) for role in (VALIDATION, TEST))
+        pool = corruption.pool_size(config.dataset, data)
+        return cls(data.num_classes, pool, validation or config.dataset.validation_size, test)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,22 +1,15 @@
 """Train MANY classifiers on subsets, and solve many OT problems beside them.
 
-A unit of work is a pure function of its content, which is also its key: what was done once, by any run, is found
-and not done again. Units go to one process per core with one thread each, longest first; results are committed one
-by one as they arrive. This is where 90-98 % of all arithmetic happens.
+Units of work go to one process per core with one thread each, longest first, or to the workers of a cluster; results
+are committed one by one as they arrive, and what any run did before is found. This is where 90-98 % of all
+arithmetic happens.
 """
 
 import contextlib
 import dataclasses
 import functools
-import hashlib
-import json
-import os
-import signal
-import threading
-import time
-import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
 import joblib
@@ -25,18 +18,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rambo import classifier
+from rambo.backends import Backend, settle
 from rambo.checks import resolve_classifier
 from rambo.config import ClassifierConfig
-from rambo.datasets import prepared
-from rambo.errors import DivergedError
-from rambo.events import ClassifierTrained, Emit, stage
-from rambo.pools import Problem, normalise
+from rambo.errors import ConfigError
+from rambo.events import Emit, stage
+from rambo.pools import Problem
 from rambo.seeding import derive_seed
-from rambo.transport import GroundCost, exact_transport
+from rambo.units import Arrays, FitUnit, HeadUnit, Outcome, Unit, run_heads
 
-Indices = NDArray[np.int64]
-Arrays = Mapping[str, NDArray[Any]]
+Done = tuple[int, dict[str, Any], dict[str, NDArray[Any]]]  # place, record, arrays
+_COMPANY = 64  # logistic heads trained as one matrix product, at most
 
 
 class Memo(Protocol):
@@ -47,175 +39,6 @@ class Memo(Protocol):
 
     def put(self, key: str, record: dict[str, Any], arrays: Arrays | None = None) -> None:
         """Keep a finished unit; durable when this returns."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What a unit gave: `record` of JSON types, `arrays`, and whether it was found instead of computed."""
-
-    record: Mapping[str, Any]
-    arrays: Arrays
-    cached: bool
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FitUnit:
-    """Train a fresh classifier on one subset and measure it.
-
-    Attributes:
-        role: what it is for; see `ClassifierTrained`.
-        index: its place among the units of that role.
-        source: folder of the prepared dataset.
-        fingerprint: content hash of that dataset.
-        subset: `a` sorted indices.
-        labels: `a` class ids.
-        measured: name -> (indices, class ids) on which the accuracy is wanted.
-        predicted: indices whose probabilities and embeddings are wanted; empty for none.
-        config: how to train, with a resolved name.
-        num_classes: c.
-        seed: decides weights, order and dropout.
-        device: torch device.
-    """
-
-    role: str
-    index: int
-    source: str
-    fingerprint: str
-    subset: Indices
-    labels: Indices
-    measured: Mapping[str, tuple[Indices, Indices]]
-    predicted: Indices
-    config: ClassifierConfig
-    num_classes: int
-    seed: int
-    device: str
-
-    @functools.cached_property
-    def key(self) -> str:
-        """Content key: everything the result depends on, the kind of device included, the role not."""
-        return _key(
-            kind="fit",  # change it when what a fit computes changes: kept results are then not used
-            dataset=self.fingerprint,
-            subset=_hash(self.subset, self.labels),
-            measured={name: _hash(*pair) for name, pair in sorted(self.measured.items())},
-            predicted=_hash(self.predicted),
-            classifier=self.config.model_dump(mode="json"),
-            classes=self.num_classes,
-            seed=self.seed,
-            device=torch.device(self.device).type,
-            torch=torch.__version__.split("+")[0],
-        )
-
-    @property
-    def cost(self) -> float:
-        """Relative length: images to train on, predictions counted as a third of a step each."""
-        return 10.0 * len(self.subset) + len(self.predicted)
-
-    @property
-    def evaluated(self) -> int:
-        """How many images the trained classifier is asked about."""
-        return sum(len(indices) for indices, _ in self.measured.values()) + len(self.predicted)
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """What decides how fast such a unit trains; kept with its seconds, which `plan` learns from."""
-        return {
-            "classifier": self.config.name,
-            "dataset": self.fingerprint,
-            "device": torch.device(self.device).type,
-        }
-
-    def run(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Train, measure and predict.
-
-        Choice: a diverged fit is tried once more with a derived seed; a second one ends the run.
-
-        Raises:
-            DivergedError: both fits diverged.
-        """
-        started = time.perf_counter()
-        data = _open(self.source)
-        images = self._load(data, self.subset)
-        labels = torch.from_numpy(self.labels).to(self.device)
-        fit = functools.partial(
-            classifier.fit_classifier, images, labels, self.config, num_classes=self.num_classes
-        )
-        try:
-            fitted = fit(seed=self.seed)
-        except DivergedError:
-            fitted = fit(seed=derive_seed(self.seed, "retry"))
-        accuracies = {
-            name: classifier.accuracy(
-                fitted.model, self._load(data, indices), torch.from_numpy(truth).to(self.device)
-            )
-            for name, (indices, truth) in self.measured.items()
-        }
-        arrays: dict[str, NDArray[Any]] = {}
-        if len(self.predicted):
-            probabilities, embeddings = classifier.predict(
-                fitted.model, self._load(data, self.predicted)
-            )
-            arrays = {"probabilities": probabilities.numpy(), "embeddings": embeddings.numpy()}
-        record = {
-            "accuracies": accuracies,
-            "epochs": fitted.epochs,
-            "train_accuracy": fitted.train_accuracy,
-            "seconds": time.perf_counter() - started,
-            "size": len(self.subset),
-            "evaluated": self.evaluated,
-            **self.facts,
-        }
-        return record, arrays
-
-    def _load(self, data: prepared.Prepared, indices: Indices) -> Tensor:
-        """Return normalised images of the resident dataset on the unit's device."""
-        images = torch.from_numpy(data.images[indices]).to(self.device)
-        return normalise(images, data.mean, data.std)
-
-    def announce(self, outcome: Outcome, emit: Emit) -> None:
-        """Emit what happened."""
-        emit(
-            ClassifierTrained(
-                role=self.role,
-                index=self.index,
-                size=len(self.subset),
-                accuracy=outcome.record["accuracies"]["validation"],
-                epochs=outcome.record["epochs"],
-                seconds=outcome.record["seconds"],
-                cached=outcome.cached,
-            )
-        )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class TransportUnit:
-    """Solve exact OT between one subset of a pool and the validation set.
-
-    All units share one cost matrix, which joblib maps into the worker processes once.
-    """
-
-    ground: GroundCost
-    subset: Tensor
-
-    @functools.cached_property
-    def key(self) -> str:
-        """Content key: the cost matrix and the subset."""
-        return _key(kind="transport", cost=self.ground.digest, subset=_hash(self.subset.numpy()))
-
-    @property
-    def cost(self) -> float:
-        """Relative length: always after the classifiers, where it fills the gaps at the end."""
-        return len(self.subset) / 1e9
-
-    def run(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Solve it."""
-        return {"value": exact_transport(self.ground.rows(self.subset))}, {}
-
-    def announce(self, outcome: Outcome, emit: Emit) -> None:
-        """Say nothing: OT values are reported with their samples."""
-
-
-Unit = FitUnit | TransportUnit
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -244,6 +67,7 @@ class Ensemble:
         memo: where finished units are kept.
         device: torch device of the fits.
         jobs: worker processes; 1 works in this process, as does any GPU.
+        backend: what runs the units where there is more than one job; processes of this machine if not given.
     """
 
     def __init__(
@@ -255,12 +79,14 @@ class Ensemble:
         memo: Memo,
         device: str = "cpu",
         jobs: int = 1,
+        backend: Backend | None = None,
     ) -> None:
         """Resolve the classifier for the problem's images."""
         channels, height, width = problem.images.shape[1:]
         self.problem, self.seed, self.memo = problem, seed, memo
         self.config = resolve_classifier(config, (channels, height, width))
         self.device, self.jobs = device, jobs if device == "cpu" else 1
+        self.backend = backend or Backend("loky", self.jobs)
 
     def fit(
         self,
@@ -292,7 +118,17 @@ class Ensemble:
             measured["test"] = test
         pools = torch.cat([problem.labeled, problem.unlabeled, problem.validation])
         shared = role in ("labeled", "evaluation")
-        return FitUnit(
+        make: Callable[..., FitUnit] = FitUnit
+        if self.config.name == "logistic":
+            inside = torch.isin(subset, problem.labeled).all()
+            pool = problem.labeled.sort().values if inside else subset
+            make = functools.partial(
+                HeadUnit,
+                features=self._features_file(),
+                pool=pool.numpy(),
+                pool_labels=known[pool].numpy(),
+            )
+        return make(
             role=role,
             index=index,
             source=problem.source,
@@ -306,6 +142,32 @@ class Ensemble:
             seed=derive_seed(self.seed, role, 0 if shared else index),
             device=self.device,
         )
+
+    def proxy(self) -> "Ensemble":
+        """Return an ensemble of logistic heads on the problem's frozen features, with the same memory."""
+        config = self.config.model_copy(update={"name": "logistic"})
+        return Ensemble(
+            self.problem,
+            config,
+            seed=self.seed,
+            memo=self.memo,
+            device=self.device,
+            jobs=self.jobs,
+            backend=self.backend,
+        )
+
+    def _features_file(self) -> str:
+        """Return where the frozen features lie.
+
+        Raises:
+            ConfigError: the problem has none.
+        """
+        if not self.problem.features_file:
+            raise ConfigError(
+                "classifier.name logistic: the images have no frozen features; "
+                "choose mnistnet or resnet18"
+            )
+        return self.problem.features_file
 
     def run(self, units: Sequence[Unit], emit: Emit, done: Callable[[], None]) -> list[Outcome]:
         """Return the outcome of every unit, in order; those kept before are not run again.
@@ -359,75 +221,55 @@ class Ensemble:
             (outcome,) = self.run([unit], emit, advance)
         return self.predictions(unit, outcome)
 
-    def _compute(
-        self, units: Sequence[Unit], places: Sequence[int]
-    ) -> Generator[tuple[int, dict[str, Any], dict[str, NDArray[Any]]], None, None]:
+    def _compute(self, units: Sequence[Unit], places: Sequence[int]) -> Generator[Done, None, None]:
         """Yield the results of the units at `places` as they come."""
-        if self.jobs == 1 or len(places) < 2:
-            for place in places:
-                yield _run_unit(place, units[place], None)
+        bundles = bundle(units, places, self.jobs)
+        if self.jobs == 1 or len(bundles) < 2:
+            for together in bundles:
+                yield from _do(together, [units[place] for place in together])
             return
-        with _quiet_interrupts():
-            with joblib.parallel_config("loky", n_jobs=self.jobs, inner_max_num_threads=1):
-                parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
-            results = parallel(
-                joblib.delayed(_run_unit)(place, units[place], os.getpid()) for place in places
+        tasks = (
+            joblib.delayed(_run_bundle)(
+                together, [units[place] for place in together], self.backend.parent
             )
-        with warnings.catch_warnings():
-            # A stop drops what is in flight: nothing to warn a person of.
-            warnings.filterwarnings("ignore", message=".*still being processed by the workers")
-            yield from results
+            for together in bundles
+        )
+        with contextlib.closing(self.backend.run(tasks)) as results:
+            for done in results:
+                yield from done
 
 
-def _run_unit(
-    place: int, unit: Unit, parent: int | None
-) -> tuple[int, dict[str, Any], dict[str, NDArray[Any]]]:
-    """Run one unit, in a worker process where `parent` is given."""
-    if parent is not None:
-        _die_with(parent)
-    return place, *unit.run()
+def bundle(units: Sequence[Unit], places: Sequence[int], jobs: int) -> list[list[int]]:
+    """Return the `places` in groups that are run as one: logistic heads of one pool together, all else alone.
+
+    Args:
+        units: what they are places in.
+        places: longest first.
+        jobs: processes, each of which shall have something to do.
+    """
+    companies: dict[str, list[int]] = defaultdict(list)
+    alone = []
+    for place in places:
+        unit = units[place]
+        if isinstance(unit, HeadUnit):
+            companies[unit.company].append(place)
+        else:
+            alone.append([place])
+    together = []
+    for company in companies.values():
+        size = min(_COMPANY, -(-len(company) // jobs))
+        together += [company[i : i + size] for i in range(0, len(company), size)]
+    return together + alone
 
 
-@functools.cache
-def _die_with(parent: int) -> None:
-    """End this worker process within two seconds of its parent's death, so that none is left over."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _run_bundle(places: Sequence[int], units: Sequence[Unit], parent: int | None) -> list[Done]:
+    """Run the units of one bundle in a worker process."""
+    settle(parent)
+    return _do(places, units)
 
 
-@contextlib.contextmanager
-def _quiet_interrupts() -> Iterator[None]:
-    """Let processes started inside the block ignore Ctrl-C: stopping them is this process's business."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@functools.lru_cache(maxsize=4)
-def _open(source: str) -> prepared.Prepared:
-    """Return the prepared dataset, mapped once per process."""
-    return prepared.open_prepared(Path(source))
-
-
-def _hash(*arrays: NDArray[Any]) -> str:
-    """Return a content hash of the arrays."""
-    sha = hashlib.sha256()
-    for array in arrays:
-        sha.update(f"{array.dtype}{array.shape}".encode())
-        sha.update(np.ascontiguousarray(array).tobytes())
-    return sha.hexdigest()
-
-
-def _key(**parts: object) -> str:
-    """Return the content key of named parts, 64 hex digits."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def _do(places: Sequence[int], units: Sequence[Unit]) -> list[Done]:
+    """Run the units of one bundle."""
+    heads = [unit for unit in units if isinstance(unit, HeadUnit)]
+    results = run_heads(heads) if heads else [unit.run() for unit in units]
+    return [(place, *result) for place, result in zip(places, results, strict=True)]

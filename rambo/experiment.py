@@ -6,7 +6,6 @@ pairs. Labels are revealed after the choice; the test set is read here and nowhe
 
 import dataclasses
 import functools
-import math
 from collections import Counter
 from typing import Any, Protocol
 
@@ -14,9 +13,12 @@ import torch
 from torch import Tensor
 
 from rambo.atlas import Shelf, draw
-from rambo.config import Config
+from rambo.backends import Backend
+from rambo.checks import reads_features
+from rambo.config import Config, CorruptionConfig
+from rambo.datasets import corruption
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
-from rambo.ensemble import Ensemble, FitUnit, Memo
+from rambo.ensemble import Ensemble, Memo
 from rambo.events import (
     ClassifierTrained,
     Emit,
@@ -29,8 +31,10 @@ from rambo.events import (
 from rambo.pools import UNLABELED, Problem, Selection, union, without
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
+from rambo.units import FitUnit
 
 Record = dict[str, Any]
+BEST_OF_RANDOM = "best-of-random"  # an oracle's choice, beside the strategies
 
 
 class Keeper(Shelf, Protocol):
@@ -57,7 +61,7 @@ class Trial:
 
     Attributes:
         problem: S_0, U_0 and S_val.
-        oracle: all `N` true class ids.
+        oracle: `N` class ids as the oracle tells them: where it errs, wrong for some of S_0 and U_0, never elsewhere.
         test: indices of the held-out test set.
         seed: of this trial.
     """
@@ -74,17 +78,22 @@ class Trial:
         return labels
 
 
-def split(config: Config, data: Prepared, trial: int, features: Tensor | None) -> Trial:
+def split(
+    config: Config, data: Prepared, trial: int, features: Tensor | None, features_file: str = ""
+) -> Trial:
     """Return trial number `trial` of a checked config.
 
     Choice: S_0 holds one random image of every class, and the rest of k uniformly at random, so no class is without
     a label; a validation set that the dataset does not fix is drawn in proportion to the classes, anew each trial.
+    What is wrong with the data comes afterwards: imbalance thins the pool of which S_0 and U_0 are made, and noise
+    changes what the oracle says of it.
 
     Args:
-        config: k, validation size and seed.
+        config: k, validation size, corruption and seed.
         data: the prepared dataset.
         trial: from 0; its seed is `config.seed + trial`.
         features: `N x d` frozen features, or None.
+        features_file: where they lie.
     """
     seed = config.seed + trial
     streams = Streams(seed).child("split")
@@ -96,6 +105,7 @@ def split(config: Config, data: Prepared, trial: int, features: Tensor | None) -
         size = config.dataset.validation_size
         validation = draw_stratified(pool, oracle, size, streams.torch("validation"))
         pool = without(pool, validation)
+    pool, oracle = _corrupt(pool, oracle, config.dataset.corruption, data.num_classes, streams)
     order = pool[torch.randperm(len(pool), generator=streams.torch("labeled"))]
     first = torch.stack([order[oracle[order] == c][0] for c in range(data.num_classes)])
     labeled = union(first, without(order, first)[: config.k - len(first)])
@@ -114,6 +124,8 @@ def split(config: Config, data: Prepared, trial: int, features: Tensor | None) -
         mean=data.mean,
         std=data.std,
         features=features,
+        features_file=features_file,
+        reads_features=reads_features(config, data),
     )
     return Trial(problem, oracle, (roles == TEST).nonzero()[:, 0], seed)
 
@@ -129,15 +141,32 @@ def draw_stratified(pool: Tensor, labels: Tensor, size: int, generator: torch.Ge
         size: at most `m` less the number of classes.
         generator: decides which.
     """
-    counts = labels[pool].bincount()
-    ideal, room = counts.double() * size / len(pool), (counts - 1).clamp(min=0)
-    quota = torch.minimum(ideal.long(), room)
-    while int(quota.sum()) < size:
-        short = torch.where(quota < room, ideal - quota, -math.inf)
-        quota[short.argmax()] += 1
+    shares = corruption.quota(labels[pool].bincount().numpy(), size)
     order = pool[torch.randperm(len(pool), generator=generator)]
-    parts = [order[labels[order] == c][:n] for c, n in enumerate(quota.tolist())]
+    parts = [order[labels[order] == c][:n] for c, n in enumerate(shares.tolist())]
     return torch.cat(parts).sort().values
+
+
+def _corrupt(
+    pool: Tensor, oracle: Tensor, settings: CorruptionConfig, num_classes: int, streams: Streams
+) -> tuple[Tensor, Tensor]:
+    """Return the pool once classes are rare, and what the oracle then says of it."""
+    left = corruption.keep_imbalanced(
+        pool.numpy(),
+        oracle.numpy(),
+        settings.imbalance,
+        num_classes,
+        seed=streams.take("imbalance"),
+    )
+    told = corruption.flip_labels(
+        oracle.numpy(),
+        left,
+        settings.label_noise,
+        num_classes,
+        settings.noisy_classes,
+        seed=streams.take("noise"),
+    )
+    return torch.from_numpy(left), torch.from_numpy(told)
 
 
 def run_trial(
@@ -149,6 +178,7 @@ def run_trial(
     memo: Memo,
     device: str,
     jobs: int,
+    backend: Backend | None = None,
 ) -> None:
     """Let every strategy of the config choose and be evaluated; what the keeper has is not done again.
 
@@ -160,9 +190,16 @@ def run_trial(
         memo: where finished units are kept.
         device: torch device of the classifiers.
         jobs: worker processes on a CPU.
+        backend: what runs them; processes of this machine if not given.
     """
     ensemble = Ensemble(
-        trial.problem, config.classifier, seed=trial.seed, memo=memo, device=device, jobs=jobs
+        trial.problem,
+        config.classifier,
+        seed=trial.seed,
+        memo=memo,
+        device=device,
+        jobs=jobs,
+        backend=backend,
     )
     records: dict[str, Record] = {}
     weights = config.rambo.utility_model.ground_cost
@@ -177,6 +214,47 @@ def run_trial(
     pending = {n: record for n, record in records.items() if record.get("test_accuracy") is None}
     if pending:
         _evaluate(pending, trial, number, ensemble, keeper)
+    if config.oracle_draws and keeper.find(number, BEST_OF_RANDOM) is None:
+        _best_of_random(trial, number, config, ensemble, keeper)
+
+
+def _best_of_random(
+    trial: Trial, number: int, config: Config, ensemble: Ensemble, keeper: Keeper
+) -> None:
+    """Keep the best of some random sets of B by validation accuracy: what there is to gain for who ranks sets right.
+
+    Not a strategy: it reads labels that nobody has bought yet.
+    """
+    streams, pool = Streams(trial.seed).child(BEST_OF_RANDOM), trial.problem.unlabeled
+    test = trial.test, trial.oracle[trial.test]
+    sets = [
+        pool[torch.randperm(len(pool), generator=streams.torch(f"draw-{i}"))[: config.budget]]
+        for i in range(config.oracle_draws)
+    ]
+    units = []
+    for i, chosen in enumerate(sets):
+        labels = trial.reveal(Selection(chosen, chosen))
+        grown = union(trial.problem.labeled, chosen)
+        units.append(ensemble.fit(grown, "evaluation", i, labels=labels, test=test))
+    emit = keeper.listener(number, None)
+    with stage("oracle", len(units), emit) as advance:
+        outcomes = ensemble.run(units, emit, advance)
+    best = max(range(len(sets)), key=lambda i: outcomes[i].record["accuracies"]["validation"])
+    accuracies = outcomes[best].record["accuracies"]
+    record: Record = {
+        "strategy": BEST_OF_RANDOM,
+        "seed": trial.seed,
+        "selected": sets[best].tolist(),
+        "steps": [0] * config.budget,
+        "validation_accuracy": accuracies["validation"],
+        "test_accuracy": accuracies["test"],
+        "seconds": {},
+        "trainings": sum(not outcome.cached for outcome in outcomes),
+        "cached_trainings": sum(outcome.cached for outcome in outcomes),
+        "ranking": {},
+        "figures": {"random sets": config.oracle_draws},
+    }
+    keeper.keep_result(number, BEST_OF_RANDOM, record)
 
 
 @dataclasses.dataclass
@@ -219,6 +297,7 @@ def _select(
         "trainings": tally.trained[False],
         "cached_trainings": tally.trained[True],
         "ranking": dict(selection.ranking),
+        "figures": dict(selection.figures),
     }
     keeper.keep_selection(number, name, record, selection)
     tally(StrategySelected(name, config.budget, sum(tally.seconds.values())))

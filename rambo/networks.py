@@ -5,6 +5,7 @@ A batch of sets is a matrix: with average pooling, `s` sets over `N` images are 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -22,6 +23,7 @@ class MnistNet(nn.Module):
     """
 
     width = 128
+    tapped = (32, 64, 128)  # channels of the taps
 
     def __init__(self, channels: int, num_classes: int) -> None:
         """Draw fresh weights from torch's ambient generator."""
@@ -35,14 +37,28 @@ class MnistNet(nn.Module):
 
     def embed(self, images: Tensor) -> Tensor:
         """Return the penultimate layer, `a x C x 28 x 28` -> `a x 128`."""
-        hidden = F.relu(self.conv1(images))
-        hidden = F.relu(F.max_pool2d(self.conv2(hidden), 2))
-        hidden = self.dropout1(hidden).flatten(1)
-        return self.dropout2(F.relu(self.fc1(hidden)))
+        return self.dropout2(self._layers(images)[-1])
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits, `a x C x 28 x 28` -> `a x c`."""
         return self.head(self.embed(images))
+
+    def tap(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the three hidden layers and the logits of one pass.
+
+        Choice: the learning loss is published for ResNet-18 only; here it reads every layer after its ReLU.
+
+        Returns:
+            `a x 32 x 26 x 26`, `a x 64 x 12 x 12` and `a x 128` before dropout; logits `a x c`.
+        """
+        taps = self._layers(images)
+        return taps, self.head(self.dropout2(taps[-1]))
+
+    def _layers(self, images: Tensor) -> list[Tensor]:
+        """Return both convolutions and the vector, each after its ReLU."""
+        first = F.relu(self.conv1(images))
+        second = F.relu(F.max_pool2d(self.conv2(first), 2))
+        return [first, second, F.relu(self.fc1(self.dropout1(second).flatten(1)))]
 
 
 class ResNet18(nn.Module):
@@ -52,6 +68,7 @@ class ResNet18(nn.Module):
     """
 
     width = 512
+    tapped = (64, 128, 256, 512)  # channels of the taps
 
     def __init__(self, channels: int, num_classes: int) -> None:
         """Draw fresh weights from torch's ambient generator."""
@@ -71,12 +88,48 @@ class ResNet18(nn.Module):
         """Return logits, `a x C x H x W` -> `a x c`."""
         return self.head(self.embed(images))
 
+    def tap(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the outputs of the four blocks and the logits of one pass.
+
+        Source: Yoo and Kweon 2019.
+
+        Returns:
+            64, 128, 256 and 512 channels, each at half the side of the one before; logits `a x c`.
+        """
+        body, taps = self.body, []
+        hidden = body.relu(body.bn1(body.conv1(images)))
+        for layer in (body.layer1, body.layer2, body.layer3, body.layer4):
+            hidden = layer(hidden)
+            taps.append(hidden)
+        return taps, self.head(body.avgpool(hidden).flatten(1))
+
 
 Classifier = MnistNet | ResNet18
 CLASSIFIERS: dict[str, type[MnistNet] | type[ResNet18]] = {
     "mnistnet": MnistNet,
     "resnet18": ResNet18,
 }
+
+
+class LossModule(nn.Module):
+    """Predicts the loss of each image from the taps of a classifier.
+
+    Source: Yoo and Kweon 2019: each tap is averaged over its pixels and put through a layer and a ReLU; all together
+    give one number.
+    """
+
+    def __init__(self, tapped: Sequence[int], width: int) -> None:
+        """Draw fresh weights from torch's ambient generator; one layer of `width` a tap."""
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(channels, width) for channels in tapped)
+        self.head = nn.Linear(len(tapped) * width, 1)
+
+    def forward(self, taps: Sequence[Tensor]) -> Tensor:
+        """Return predicted losses `a` from taps `a x channels` or `a x channels x height x width`."""
+        pooled = [tap.unsqueeze(2).flatten(2).mean(2) for tap in taps]  # a vector is one pixel
+        hidden = [F.relu(layer(tap)) for layer, tap in zip(self.layers, pooled, strict=True)]
+        predicted: Tensor = self.head(torch.cat(hidden, 1))[:, 0]
+        return predicted
 
 
 class ConvElements(nn.Module):

@@ -10,6 +10,16 @@ _NAMES = {
     "filter-only": "filter-only",
     "margin": "margin sampling",
     "random": "random choice",
+    "entropy": "entropy",
+    "least-confidence": "least confidence",
+    "badge": "BADGE",
+    "coreset": "CoreSet",
+    "glister": "GLISTER",
+    "llal": "LLAL",
+    "dulo": "DULO",
+    "typiclust": "TypiClust",
+    "probcover": "ProbCover",
+    "activeft": "ActiveFT",
 }
 
 

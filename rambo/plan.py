@@ -19,12 +19,13 @@ from rambo.config import Config
 from rambo.costs import Costs, DataSizes, Rate, Trainings
 from rambo.datasets import catalog
 from rambo.datasets.prepared import Prepared
-from rambo.ensemble import Ensemble, FitUnit
+from rambo.ensemble import Ensemble
 from rambo.events import Emit, ignore
 from rambo.memo import Memo
 from rambo.pools import Problem, membership_matrix, union
 from rambo.seeding import Streams
 from rambo.store import Workspace
+from rambo.units import FitUnit
 from rambo.utility_model import create_utility_model
 
 _FEWEST = 5  # past trainings that make a rate

@@ -33,6 +33,8 @@ class Problem:
         mean: mean of `images / 255` per channel, for normalising.
         std: standard deviation of `images / 255` per channel.
         features: `N x d` float32 frozen features, or None where pixels serve (28 x 28 grey).
+        features_file: where these lie, so that worker processes map them; empty where there are none.
+        reads_features: whether u_hat and OT read the frozen features and not the pixels.
     """
 
     images: Tensor
@@ -46,6 +48,8 @@ class Problem:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     features: Tensor | None = None
+    features_file: str = ""
+    reads_features: bool = True
 
     def __post_init__(self) -> None:
         """Check that pools are disjoint and that no unbought label is readable."""
@@ -70,7 +74,7 @@ class Problem:
         Returns:
             `a x d` float32.
         """
-        if self.features is not None:
+        if self.features is not None and self.reads_features:
             return self.features[indices]
         return self.images[indices].flatten(1).float() / 255
 
@@ -83,7 +87,7 @@ class Problem:
         Returns:
             `a x d` or `a x C x H x W` float32.
         """
-        if self.features is not None:
+        if self.features is not None and self.reads_features:
             return self.features[indices]
         return normalise(self.images[indices], self.mean, self.std)
 
@@ -98,6 +102,7 @@ class Selection:
         evidence: columns of `B` numbers beside the indices (margin, predicted class, predicted utility of the batch).
         arrays: named groups of tensors worth keeping (the utility model's weights, embeddings), by file name.
         ranking: the utility model's final ranking figures; empty where there is no utility model.
+        figures: what else a strategy reports of its choice, by a name a person can read.
     """
 
     indices: Tensor
@@ -105,6 +110,7 @@ class Selection:
     evidence: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
     arrays: Mapping[str, Mapping[str, Tensor]] = dataclasses.field(default_factory=dict)
     ranking: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    figures: Mapping[str, float | int | str] = dataclasses.field(default_factory=dict)
 
 
 def check_budget(problem: Problem, budget: int) -> None:

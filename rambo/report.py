@@ -1,10 +1,14 @@
 """A run's results as a table for people: every accuracy with its number of trials and standard error."""
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scipy.special import stdtrit
+
+FEWEST = 5  # trials that can be evidence
 _METRICS = ("validation_accuracy", "test_accuracy")
 
 
@@ -66,29 +70,76 @@ def ranking_lines(ranking: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def compare(ours: Sequence[Mapping[str, Any]], control: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the verdict on u_hat: paired test accuracy of rambo less the filter-only control.
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A paired difference in points of accuracy.
 
-    Choice: a difference counts as evidence beyond two standard errors; below five trials nothing does.
+    Attributes:
+        mean: over the trials.
+        error: its standard error; None in a single trial.
+        low: lower end of the 95 % interval of Student's t; None in a single trial.
+        high: its upper end.
+        trials: how many pairs.
     """
-    theirs = {result["seed"]: result["test_accuracy"] for result in control}
-    pairs = [(result["test_accuracy"], theirs.get(result["seed"])) for result in ours]
-    gaps = [100 * (a - b) for a, b in pairs if a is not None and b is not None]
+
+    mean: float
+    error: float | None
+    low: float | None
+    high: float | None
+    trials: int
+
+    @property
+    def finding(self) -> str:
+        """One of `more`, `less`, `nothing` and `too few`.
+
+        Choice: evidence is an interval without 0; below five trials nothing counts.
+        """
+        if self.trials < FEWEST or self.low is None or self.high is None:
+            return "too few"
+        return "more" if self.low > 0 else "less" if self.high < 0 else "nothing"
+
+    def words(self) -> str:
+        """Return `+0.2 +- 0.3 points of test accuracy over 10 paired trials`."""
+        if self.error is None:
+            return f"{self.mean:+.1f} points of test accuracy in one trial"
+        error = f"{self.mean:+.1f} +- {self.error:.1f} points of test accuracy"
+        return f"{error} over {self.trials} paired trials"
+
+
+def difference(gaps: Sequence[float]) -> Difference | None:
+    """Return what paired gaps in points say; None of none."""
     if not gaps:
         return None
     mean = statistics.fmean(gaps)
     if len(gaps) == 1:
-        return f"rambo minus filter-only: {mean:+.1f} points of test accuracy in one trial: too few to say"
+        return Difference(mean, None, None, None, 1)
     error = standard_error(gaps)
-    if len(gaps) < 5:
-        verdict = "too few to say"
-    elif mean > 2 * error:
-        verdict = "u_hat helps here"
-    elif mean < -2 * error:
-        verdict = "u_hat hurts here"
-    else:
-        verdict = "no evidence that u_hat helps here"
-    return (
-        f"rambo minus filter-only: {mean:+.1f} +- {error:.1f} points of test accuracy over "
-        f"{len(gaps)} paired trials: {verdict}"
-    )
+    reach = float(stdtrit(len(gaps) - 1, 0.975)) * error
+    return Difference(mean, error, mean - reach, mean + reach, len(gaps))
+
+
+def paired(
+    ours: Sequence[Mapping[str, Any]],
+    theirs: Sequence[Mapping[str, Any]],
+    metric: str = "test_accuracy",
+) -> list[float]:
+    """Return the gaps in points between results of the same seed, where both were evaluated."""
+    other = {result["seed"]: result[metric] for result in theirs}
+    pairs = [(result[metric], other.get(result["seed"])) for result in ours]
+    return [100 * (a - b) for a, b in pairs if a is not None and b is not None]
+
+
+VERDICTS = {
+    "more": "u_hat helps here",
+    "less": "u_hat hurts here",
+    "nothing": "no evidence that u_hat helps here",
+    "too few": "too few to say",
+}
+
+
+def compare(ours: Sequence[Mapping[str, Any]], control: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the verdict on u_hat: paired test accuracy of rambo less the filter-only control."""
+    found = difference(paired(ours, control))
+    if found is None:
+        return None
+    return f"rambo minus filter-only: {found.words()}: {VERDICTS[found.finding]}"

@@ -170,6 +170,7 @@ def _result(row: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
         "seconds": data.get("seconds", {}),
         "trainings": data.get("trainings", 0),
         "cached_trainings": data.get("cached_trainings", 0),
+        "figures": data.get("figures", {}),
     }
 
 

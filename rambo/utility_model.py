@@ -53,7 +53,7 @@ def create_utility_model(
     with streams.ambient("weights"):
         elements = (
             ConvElements(config.dropout)
-            if problem.features is None
+            if problem.features is None or not problem.reads_features
             else FeatureElements(problem.features.shape[1])
         )
         network = SetNetwork(elements, config.pooling)

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from joblib.externals.loky import get_reusable_executor
 
-from rambo import experiment
+from rambo import backends, experiment
 from rambo.checks import check, wants_features
 from rambo.config import Config, build
 from rambo.datasets import catalog, prepared
@@ -162,29 +162,29 @@ def _work_through(run: Run, listener: Emit) -> None:
     emit = keeper.listener(None, None)
     data = _open_data(run, config, workspace, emit)
     check(config, data)
-    features = None
+    features, features_file = None, ""
     if wants_features(config, data):
         values, backbone = frozen_features(
             data, config.dataset, data_root=None, device=device, emit=emit
         )
-        emit(
-            Noticed(
-                f"u_hat and OT read frozen features of {backbone}, {values.shape[1]} numbers an image"
+        emit(Noticed(f"frozen features of {backbone} are read, {values.shape[1]} numbers an image"))
+        features, features_file = torch.from_numpy(values), str(getattr(values, "filename", ""))
+    memo, compute = workspace.memo(), config.compute
+    with backends.connected(
+        compute.backend, compute.address, compute.jobs or joblib.cpu_count()
+    ) as backend:
+        for number in range(config.trials):
+            trial = experiment.split(config, data, number, features, features_file)
+            experiment.run_trial(
+                trial,
+                number,
+                config,
+                keeper=keeper,
+                memo=memo,
+                device=device,
+                jobs=backend.jobs,
+                backend=backend,
             )
-        )
-        features = torch.from_numpy(values)
-    memo = workspace.memo()
-    for number in range(config.trials):
-        trial = experiment.split(config, data, number, features)
-        experiment.run_trial(
-            trial,
-            number,
-            config,
-            keeper=keeper,
-            memo=memo,
-            device=device,
-            jobs=config.compute.jobs or joblib.cpu_count(),
-        )
     for notice in memo.notices:
         emit(Noticed(notice))
 

@@ -11,7 +11,17 @@ from test_pools import make_problem
 from torch import Tensor
 
 from rambo import config as configs
-from rambo.acquisition import filter_for, margins, random_chunks, rank_by
+from rambo.acquisition import (
+    confidences,
+    entropies,
+    filter_for,
+    k_centers,
+    logit_gradients,
+    margins,
+    random_chunks,
+    rank_by,
+    spread_gradients,
+)
 from rambo.algorithm import split_initial
 from rambo.config import Config
 from rambo.ensemble import Predictions
@@ -41,6 +51,80 @@ def test_margins_are_the_two_largest_of_a_sort(seed: int, count: int, classes: i
 def test_margins_of_certain_and_of_torn_predictions() -> None:
     table = torch.tensor([[1.0, 0, 0], [0.5, 0.5, 0], [0.25, 0.25, 0.5]])
     assert margins(table).tolist() == [1.0, 0.0, 0.25]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(SEEDS, st.integers(1, 9), st.integers(2, 7))
+def test_entropies_and_confidences_are_those_of_plain_sums(
+    seed: int, count: int, classes: int
+) -> None:
+    probabilities = torch.rand(count, classes, generator=generator(seed)).softmax(1)
+    naive = [-sum(p * math.log(p) for p in row) for row in probabilities.tolist()]
+    torch.testing.assert_close(entropies(probabilities), torch.tensor(naive), atol=1e-5, rtol=0)
+    assert confidences(probabilities).tolist() == [max(row) for row in probabilities.tolist()]
+
+
+def test_entropies_of_certain_and_of_torn_predictions() -> None:
+    table = torch.tensor([[1.0, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25, 0.25, 0.25, 0.25]])
+    assert entropies(table).tolist() == pytest.approx([0.0, math.log(2), math.log(4)])
+    assert confidences(table).tolist() == [1.0, 0.5, 0.25]
+
+
+def test_logit_gradients_are_those_of_autograd() -> None:
+    logits = torch.randn(6, 4, generator=generator(0), dtype=torch.float64).requires_grad_()
+    labels = torch.tensor([0, 3, 1, 1, 2, 0])  # labels need not be the most probable class
+    loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+    (expected,) = torch.autograd.grad(loss, logits)
+    torch.testing.assert_close(logit_gradients(logits.detach().softmax(1), labels), expected)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(SEEDS, st.integers(1, 9), st.integers(0, 3), st.integers(1, 3))
+def test_every_one_of_the_k_centers_is_the_farthest_point_left(
+    seed: int, count: int, known: int, width: int
+) -> None:
+    """On a small grid, where many points are as far as others or lie on each other."""
+    grid = torch.randint(0, 3, (count + known, width), generator=generator(seed)).double()
+    centers, points = grid[:known], grid[known:]
+    left = list(range(count))
+    for pick in k_centers(points, centers):
+        if len(centers):
+            far = torch.cdist(points[left], centers, compute_mode="donot_use_mm_for_euclid_dist")
+            apart = dict(zip(left, far.amin(1).tolist(), strict=True))
+            assert apart[pick] == pytest.approx(max(apart.values()))
+            if max(apart.values()) == 0:
+                assert pick == left[0]
+        else:
+            assert pick == 0
+        left.remove(pick)
+        centers = torch.cat([centers, points[[pick]]])
+    assert left == []
+
+
+def test_k_centers_look_at_more_labels_than_fit_one_chunk() -> None:
+    """Point 1 lies on the very last of 2,500 centers."""
+    centers = torch.arange(2500.0)[:, None].double()
+    points = torch.tensor([[2490.3], [2499.0], [1023.6], [10.1]]).double()
+    assert list(k_centers(points, centers)) == [2, 0, 3, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pickers_know_equal_points_apart_from_rounding(dtype: torch.dtype) -> None:
+    """Five kinds of point, 2,048 wide: five picks meet all of them, in either precision."""
+    kinds = torch.arange(60) % 5
+    table = torch.randn(5, 2048, generator=generator(1), dtype=dtype).relu()[kinds]
+    outputs = torch.randn(5, 10, generator=generator(2), dtype=dtype)[kinds]
+    for picks in (k_centers(table, table[:0]), spread_gradients(outputs, table, generator(3))):
+        order = list(picks)
+        assert sorted(kinds[order[:5]].tolist()) == [0, 1, 2, 3, 4]
+        assert sorted(order) == list(range(60))
+
+
+def test_spread_gradients_never_draws_a_center_again() -> None:
+    outputs = torch.randn(12, 3, generator=generator(4))
+    inputs = torch.randn(12, 5, generator=generator(5))
+    for seed in range(50):
+        assert sorted(spread_gradients(outputs, inputs, generator(seed))) == list(range(12))
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

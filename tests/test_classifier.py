@@ -12,12 +12,20 @@ from torch import Tensor
 
 from rambo import classifier
 from rambo.checks import resolve_classifier as resolve
-from rambo.classifier import Fit, fit_classifier, predict
+from rambo.classifier import (
+    Fit,
+    create_classifier,
+    cross_entropy,
+    fit_classifier,
+    predict,
+    train_classifier,
+)
 from rambo.config import ClassifierConfig
 from rambo.datasets.prepared import Prepared
 from rambo.errors import DataError, DivergedError
-from rambo.networks import MnistNet, ResNet18
+from rambo.networks import Classifier, MnistNet, ResNet18
 from rambo.pools import digest, normalise
+from rambo.seeding import Streams
 
 MNISTNET = ClassifierConfig(name="mnistnet", max_epochs=2)
 
@@ -290,3 +298,65 @@ def test_images_too_small_for_batch_norm_are_refused(
     size = " x ".join(map(str, shape))
     with pytest.raises(DataError, match=rf"classifier\.name resnet18: images are {size};"):
         resolve(ClassifierConfig(name=name), shape)
+
+
+def test_training_is_adam_on_the_mean_cross_entropy_step_by_step() -> None:
+    """Rebuilt by hand from the same draws, to the bit."""
+    images = torch.randn(7, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(7) % 4
+    config = ClassifierConfig(name="mnistnet", max_epochs=2, minibatch_size=3)
+    streams = Streams(5)
+    with streams.ambient("weights"):
+        model = MnistNet(1, 4)
+    model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    orders, dropout = streams.torch("order"), streams.child("dropout")
+    for epoch in (1, 2):
+        order = torch.randperm(7, generator=orders)
+        model.train()
+        with dropout.ambient(f"epoch-{epoch}"):
+            for rows in order.split(3):
+                optimizer.zero_grad()
+                given = images[rows].contiguous(memory_format=torch.channels_last)
+                loss = torch.nn.functional.cross_entropy(model(given), labels[rows])
+                loss.backward()
+                optimizer.step()
+    trained = fit(images, labels, config, seed=5)
+    assert trained.epochs == 2
+    assert weights(trained) == digest(*model.state_dict().values())
+
+
+def test_an_objective_of_ones_own_is_told_the_epoch_and_trains_what_stands_beside(
+    tiny: Prepared,
+) -> None:
+    images, labels = some(tiny, 0, 25)
+    config = MNISTNET.model_copy(update={"minibatch_size": 10, "max_epochs": 3})
+    offset, told = torch.nn.Parameter(torch.zeros(4)), []
+
+    def shifted(
+        model: Classifier, minibatch: Tensor, target: Tensor, epoch: int
+    ) -> tuple[Tensor, Tensor]:
+        told.append((epoch, len(minibatch)))
+        logits = model(minibatch) + offset
+        return torch.nn.functional.cross_entropy(logits, target), logits
+
+    streams = Streams(3)
+    model = create_classifier(images, config, 4, streams)
+    before = digest(*model.state_dict().values())
+    trained = train_classifier(
+        model, images, labels, config, streams, objective=shifted, beside=[offset]
+    )
+    assert trained.model is model
+    assert digest(*model.state_dict().values()) != before
+    assert (offset.detach() != 0).all()
+    expected = [(epoch, size) for epoch in (1, 2, 3) for size in (10, 10, 5)]
+    assert told == expected[: len(told)]
+    assert len(told) == 3 * trained.epochs
+
+
+def test_a_training_with_its_parts_in_hand_is_the_usual_one(tiny: Prepared, fitted: Fit) -> None:
+    images, labels = some(tiny, 0, 32)
+    streams = Streams(3)
+    model = create_classifier(images, MNISTNET, 4, streams)
+    trained = train_classifier(model, images, labels, MNISTNET, streams, objective=cross_entropy)
+    assert weights(trained) == weights(fitted)

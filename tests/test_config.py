@@ -94,7 +94,8 @@ def test_a_config_is_frozen_and_comes_back_from_its_description() -> None:
         {"k": 30, "strategies": ["random", "margin"], "rambo": {"offline": {"held_out": 0.125}}}
     )
     described = configs.describe(config)
-    assert described["rambo"]["offline"] == {"pairs": 500, "held_out": 0.125, "ceiling_pairs": 40}
+    told = {"pairs": 500, "held_out": 0.125, "ceiling_pairs": 40, "proxy": False}
+    assert described["rambo"]["offline"] == told
     assert configs.build(described) == config
     assert described["strategies"] == ["random", "margin"]
     with pytest.raises(pydantic.ValidationError, match="frozen"):
@@ -128,11 +129,16 @@ BAD = [  # field, value, how the value is shown, way out
     ("seed", 2**31, "2147483648", "use less than 2147483648"),
     ("trials", 10**30, "1000000000000", "use at most 1000"),
     ("strategies", [], "[]", "name at least one"),
-    ("strategies", ["margin", "x"], "x", "choose one of: rambo, filter-only, margin or random"),
+    (
+        "strategies",
+        ["margin", "x"],
+        "x",
+        "choose one of: rambo, filter-only, margin, random, entropy",
+    ),
     ("strategies", ["margin", "margin"], "margin, margin", "name each once"),
     ("dataset.validation_size", 1, "1", "use at least 2"),
-    ("classifier.name", "lenet", "lenet", "choose one of: auto, mnistnet or resnet18"),
-    ("classifier.name", "{0}", "{0}", "choose one of: auto, mnistnet or resnet18"),
+    ("classifier.name", "lenet", "lenet", "choose one of: auto, mnistnet, resnet18 or logistic"),
+    ("classifier.name", "{0}", "{0}", "choose one of: auto, mnistnet, resnet18 or logistic"),
     ("classifier.learning_rate", NAN, "nan", "use a finite number"),
     ("classifier.learning_rate", -INFINITE, "-inf", "use a finite number"),
     ("classifier.learning_rate", 1e308, "1e+308", "use at most 10"),
@@ -389,5 +395,55 @@ def test_shorten_gives_one_printable_line(value: Any, limit: int) -> None:
 
 def test_unknown_strategies_are_refused_with_the_list() -> None:
     configs.check_names(["margin", "rambo", "margin"])
-    with pytest.raises(ConfigError, match=r"strategy badge: .*rambo, filter-only, margin, random"):
-        configs.check_names(["margin", "badge"])
+    with pytest.raises(ConfigError, match=r"strategy best: .*rambo, filter-only, margin, random"):
+        configs.check_names(["margin", "best"])
+
+
+# What is wrong with the data, rivals, a cluster.
+
+
+def test_nothing_is_wrong_with_the_data_unless_asked() -> None:
+    clean = Config().dataset.corruption
+    assert (clean.label_noise, clean.noisy_classes, clean.imbalance) == (0.0, (), "none")
+    assert Config().compute.backend == "loky"
+    assert Config().oracle_draws == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("dataset.corruption.label_noise", 0.91, "use at most 0.9"),
+        ("dataset.corruption.label_noise", -0.1, "use at least 0"),
+        ("dataset.corruption.label_noise", float("nan"), "finite number"),
+        ("dataset.corruption.noisy_classes", [3, -1], "use at least 0"),
+        ("dataset.corruption.noisy_classes", [1.5], "whole number"),
+        ("dataset.corruption.noisy_classes", 3, "use a list"),
+        ("dataset.corruption.imbalance", "strong", "choose one of: none, paper or glister"),
+        ("dataset.feature_weights", "", "at least 1"),
+        ("classifier.logistic.l2", 0, "use more than 0"),
+        ("rivals.space", "pixels", "choose one of"),
+        ("rivals.probcover.radius", 0, "use more than 0"),
+        ("rivals.typiclust.max_clusters", 1, "use at least 2"),
+        ("rivals.dulo.epsilon", 1, "use less than 1"),
+        ("oracle_draws", 1001, "use at most 1000"),
+        ("compute.backend", "spark", "choose one of: loky, dask or ray"),
+        ("compute.address", "x" * 301, "at most 300"),
+    ],
+)
+def test_bad_values_of_newer_fields_are_named(path: str, value: Any, words: str) -> None:
+    given: dict[str, Any] = {}
+    configs.assign(given, path, value)
+    with pytest.raises(ConfigError) as caught:
+        configs.build(given)
+    message = one_line(caught.value)
+    assert message.startswith(path)
+    assert words in message
+
+
+def test_an_address_needs_a_cluster() -> None:
+    given = {"compute": {"address": "tcp://host:8786"}}
+    with pytest.raises(ConfigError, match=r"^compute.address tcp://host:8786: .*dask or ray"):
+        configs.build(given)
+    for backend in ("dask", "ray"):
+        built = configs.build({"compute": {"backend": backend} | given["compute"]})
+        assert built.compute.address == "tcp://host:8786"

@@ -108,6 +108,8 @@ def test_sizes_come_from_the_dataset(tiny: Prepared) -> None:
     unfixed = dataclasses.replace(tiny, roles=tiny.roles * (tiny.roles == 2))
     config = tiny_config(dataset={"validation_size": 50})
     assert DataSizes.of(config, unfixed) == DataSizes(classes=4, pool=110, validation=50, test=40)
+    thinned = tiny_config(dataset={"corruption": {"imbalance": "glister", "label_noise": 0.2}})
+    assert DataSizes.of(thinned, tiny) == DataSizes(classes=4, pool=77, validation=60, test=40)
     told = count(config)  # nobody has looked at the dataset
     assert (told.validation, told.unlabeled) == (50, None)
 

@@ -14,7 +14,7 @@ from tiny import MemoryMemo, tiny_config
 from rambo.checks import check
 from rambo.config import Config
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
-from rambo.ensemble import Ensemble, FitUnit
+from rambo.ensemble import Ensemble
 from rambo.errors import BudgetError, ConfigError, DataError, RamboError, RunCancelled
 from rambo.events import (
     ClassifierTrained,
@@ -27,6 +27,7 @@ from rambo.events import (
 )
 from rambo.experiment import Trial, draw_stratified, run_trial, split
 from rambo.pools import UNLABELED, Selection
+from rambo.units import FitUnit
 
 QUICK: dict[str, Any] = {
     "classifier": {"max_epochs": 1},
@@ -130,6 +131,82 @@ def test_validation_is_drawn_stratified_and_anew_where_the_dataset_fixes_none(
         assert trial.oracle[validation].bincount().tolist() == [11, 11, 10, 10]
         seen.add(tuple(validation.tolist()))
     assert len(seen) == 4
+
+
+# What is wrong with the data.
+
+
+def corrupted(**changes: Any) -> Config:
+    return tiny_config(dataset={"corruption": changes})
+
+
+def test_a_clean_split_is_what_it_was_before_corruption_existed(tiny: Prepared) -> None:
+    """Literals of the split as it was; a stream that shifts would change every result kept so far."""
+    labeled = split(tiny_config(), tiny, 0, None).problem.labeled
+    assert labeled[:8].tolist() == [68, 29, 54, 39, 0, 20, 8, 24]
+    assert labeled[8:16].tolist() == [3, 76, 89, 9, 65, 88, 52, 90]
+    assert labeled[16:].tolist() == [74, 61, 69, 44, 42, 26, 21, 64]
+
+
+@pytest.mark.parametrize("classes", [(), (0, 2)])
+def test_a_noisy_oracle_errs_about_the_pool_alone(tiny: Prepared, classes: tuple[int, ...]) -> None:
+    clean = split(tiny_config(), tiny, 1, None)
+    trial = split(corrupted(label_noise=0.2, noisy_classes=classes), tiny, 1, None)
+    problem, true = trial.problem, torch.from_numpy(tiny.labels)
+    wrong = (trial.oracle != true).nonzero()[:, 0]
+    assert len(wrong) == (20 if not classes else 10)
+    assert torch.isin(wrong, torch.cat([problem.labeled, problem.unlabeled])).all()
+    if classes:
+        assert set(true[wrong].tolist()) == set(classes)
+    assert torch.equal(problem.labels[problem.labeled], trial.oracle[problem.labeled])
+    assert torch.equal(problem.labels[problem.validation], true[problem.validation])
+    assert torch.equal(trial.oracle[trial.test], true[trial.test]), "the judge is clean"
+    assert (problem.labels[problem.unlabeled] == UNLABELED).all()
+    assert set(problem.labels[problem.labeled].tolist()) == set(range(4)), "each class as it reads"
+    assert torch.equal(problem.validation, clean.problem.validation)
+    chosen = problem.unlabeled[:30]
+    revealed = trial.reveal(Selection(chosen, chosen))
+    assert torch.equal(revealed[chosen], trial.oracle[chosen])
+    again = split(corrupted(label_noise=0.2, noisy_classes=classes), tiny, 1, None)
+    assert torch.equal(again.oracle, trial.oracle)
+
+
+@pytest.mark.parametrize(("preset", "left"), [("paper", 20), ("glister", 2)])
+def test_rare_classes_are_rare_in_what_is_held_and_what_is_chosen_from(
+    unfixed: Prepared, preset: str, left: int
+) -> None:
+    """40 images a class less 15 for validation; one of four classes is rare."""
+    settings = {"validation_size": 60, "corruption": {"imbalance": preset}}
+    trial = split(tiny_config(dataset=settings), unfixed, 0, None)
+    problem = trial.problem
+    pool = torch.cat([problem.labeled, problem.unlabeled])
+    assert sorted(trial.oracle[pool].bincount().tolist()) == [left, 25, 25, 25]
+    assert trial.oracle[problem.validation].bincount().tolist() == [15, 15, 15, 15]
+    assert len(trial.test) == 40
+    clean = split(tiny_config(dataset={"validation_size": 60}), unfixed, 0, None)
+    assert torch.equal(clean.problem.validation, problem.validation), "drawn first"
+    gone = torch.cat([clean.problem.labeled, clean.problem.unlabeled])
+    gone = gone[~torch.isin(gone, pool)]
+    assert len(gone) == 25 - left
+    assert (problem.labels[gone] == UNLABELED).all()
+    assert len(problem.labeled) == 24
+    assert set(trial.oracle[problem.labeled].tolist()) == set(range(4))
+
+
+def test_sizes_and_classes_that_corruption_breaks_are_refused(tiny: Prepared) -> None:
+    glister = {"dataset": {"corruption": {"imbalance": "glister"}}}  # 77 images are left
+    message = refused(ConfigError, tiny_config(k=77, budget=1, **glister), tiny)
+    assert "77 images under dataset.corruption.imbalance glister" in message
+    assert limits(message) == [76]
+    check(tiny_config(k=76, budget=1, **glister), tiny)
+    message = refused(BudgetError, tiny_config(budget=54, **glister), tiny)
+    assert "under dataset.corruption.imbalance glister" in message
+    assert limits(message) == [53]
+    config = tiny_config(budget=53, **glister)
+    check(config, tiny)
+    assert len(split(config, tiny, 0, None).problem.unlabeled) == 53
+    message = refused(ConfigError, corrupted(label_noise=0.1, noisy_classes=(1, 4)), tiny)
+    assert message.startswith("dataset.corruption.noisy_classes 4: tiny has classes 0 to 3;")
 
 
 def test_frozen_features_are_passed_on(tiny: Prepared) -> None:
@@ -292,13 +369,16 @@ def complaint(config: Config, data: Prepared) -> str:
 
 
 @pytest.mark.parametrize("fixed", [True, False])
-def test_any_histogram_of_labels_is_refused_or_split(tiny: Prepared, fixed: bool) -> None:
+@pytest.mark.parametrize("corrupt", [True, False])
+def test_any_histogram_of_labels_is_refused_or_split(
+    tiny: Prepared, fixed: bool, corrupt: bool
+) -> None:
     """Classes with 0, 1 or 2 images, one class only: a clear refusal, or a whole split."""
     rng = np.random.default_rng(3)
     outcomes = {"split": 0, "refused": 0}
     for _ in range(600):
         classes = int(rng.integers(2, 9))
-        counts = rng.integers(0 if rng.random() < 0.2 else 1, 6, classes)
+        counts = rng.integers(0 if rng.random() < 0.2 else 1, 12 if corrupt else 6, classes)
         labels = np.repeat(np.arange(classes), counts).tolist()
         roles = [POOL] * len(labels)
         if fixed:
@@ -308,22 +388,37 @@ def test_any_histogram_of_labels_is_refused_or_split(tiny: Prepared, fixed: bool
         roles += [TEST] * 2
         data = labelled(tiny, labels, roles, classes)
         k = int(rng.integers(2, 12))
+        dataset: dict[str, Any] = {"validation_size": int(rng.integers(2, 12))}
         config = tiny_config(
             k=k,
             budget=int(rng.integers(1, 8)),
             seed=int(rng.integers(0, 1000)),
             rambo={"initial_size": 2},
-            dataset={"validation_size": int(rng.integers(2, 12))},
+            dataset=dataset | ({"corruption": corruption_of(rng)} if corrupt else {}),
         )
         if message := complaint(config, data):
             assert message.isprintable()
             outcomes["refused"] += 1
             continue
         trial = split(config, data, 0, None)
-        check_pools(trial, data, k)
-        assert len(trial.problem.unlabeled) >= config.budget
+        problem = trial.problem
+        if corrupt:
+            assert len(problem.labeled) == k
+            assert set(problem.labels[problem.labeled].tolist()) == set(range(classes))
+        else:
+            check_pools(trial, data, k)
+        assert len(problem.unlabeled) >= config.budget
         outcomes["split"] += 1
     assert min(outcomes.values()) > 20, outcomes
+
+
+def corruption_of(rng: np.random.Generator) -> dict[str, Any]:
+    """Return any corruption; the classes it names are there."""
+    return {
+        "label_noise": float(rng.choice([0, 0.2, 0.9])),
+        "noisy_classes": rng.integers(0, 2, int(rng.integers(0, 3))).tolist(),
+        "imbalance": str(rng.choice(["none", "paper", "glister"])),
+    }
 
 
 # A whole trial.

@@ -15,6 +15,7 @@ from rambo.networks import (
     AttentionPooling,
     ConvElements,
     FeatureElements,
+    LossModule,
     MeanPooling,
     SetNetwork,
 )
@@ -107,6 +108,79 @@ def test_classifiers_drop_out_in_training_only(name: str) -> None:
         assert torch.equal(model(images), model(images))
         model.train()
         assert torch.equal(model(images), model(images)) == (name == "resnet18")
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_a_tapped_pass_gives_the_logits_of_a_plain_one_to_the_bit(
+    name: str, training: bool
+) -> None:
+    torch.manual_seed(0)
+    shape = {"mnistnet": (4, 1, 28, 28), "resnet18": (4, 3, 16, 16)}[name]
+    model, images = CLASSIFIERS[name](shape[1], 3).train(training), torch.rand(shape)
+    torch.manual_seed(1)
+    plain = model(images)
+    torch.manual_seed(1)
+    taps, logits = model.tap(images)
+    assert torch.equal(logits, plain)
+    assert tuple(tap.shape[1] for tap in taps) == model.tapped
+    assert [tap.shape[2:] for tap in taps] == {
+        "mnistnet": [(26, 26), (12, 12), ()],
+        "resnet18": [(16, 16), (8, 8), (4, 4), (2, 2)],
+    }[name]
+    assert all((tap >= 0).all() and tap.requires_grad for tap in taps)
+
+
+def test_the_taps_of_resnet_are_the_outputs_of_its_blocks() -> None:
+    torch.manual_seed(0)
+    model, images, outputs = CLASSIFIERS["resnet18"](3, 4).eval(), torch.rand(2, 3, 16, 16), []
+    for layer in (model.body.layer1, model.body.layer2, model.body.layer3, model.body.layer4):
+        layer.register_forward_hook(lambda _module, _inputs, output: outputs.append(output.clone()))
+    with torch.no_grad():
+        model(images)
+        taps, _ = model.tap(images)
+    for tap, output in zip(taps, outputs[:4], strict=True):
+        assert torch.equal(tap, output)
+
+
+def test_the_taps_of_mnistnet_come_before_its_dropout() -> None:
+    torch.manual_seed(0)
+    model, images = CLASSIFIERS["mnistnet"](1, 4), torch.rand(3, 1, 28, 28)
+    with torch.no_grad():
+        evaluated, _ = model.eval().tap(images)
+        trained, _ = model.train().tap(images)
+        assert torch.equal(model.eval().embed(images), evaluated[2])
+    assert torch.equal(trained[0], evaluated[0])
+    assert torch.equal(trained[1], evaluated[1])
+    assert not torch.equal(trained[2], evaluated[2])  # behind the first dropout, before the second
+    expected = torch.relu(model.conv1(images))
+    torch.testing.assert_close(evaluated[0], expected)
+
+
+def test_the_loss_module_by_hand() -> None:
+    """Averages 2 and 3 of two taps, one layer each of width 2, then one number."""
+    module = LossModule((1, 1), 2)
+    weights = {
+        "layers.0.weight": [[1.0], [-1.0]],
+        "layers.0.bias": [0.0, 1.0],
+        "layers.1.weight": [[2.0], [0.5]],
+        "layers.1.bias": [-5.0, 0.0],
+        "head.weight": [[10.0, 100.0, 1000.0, 2.0]],
+        "head.bias": [0.25],
+    }
+    module.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+    flat = torch.tensor([[3.0]])
+    square = torch.tensor([[[[1.0, 1.0], [2.0, 4.0]]]])
+    # relu(2, -1) = 2, 0 and relu(1, 1.5) = 1, 1.5: 10 * 2 + 1000 * 1 + 2 * 1.5 + 0.25
+    torch.testing.assert_close(module([square, flat]), torch.tensor([1023.25]))
+
+
+def test_the_loss_module_has_one_layer_a_tap_and_one_number_an_image() -> None:
+    torch.manual_seed(0)
+    module = LossModule((64, 128, 256, 512), 128)
+    assert parameters(module) == (64 + 128 + 256 + 512 + 4) * 128 + 4 * 128 + 1
+    taps = [torch.rand(5, channels, 3, 3) for channels in (64, 128, 256, 512)]
+    assert module(taps).shape == (5,)
 
 
 def test_element_networks_give_64_numbers_an_image() -> None:

@@ -19,11 +19,12 @@ from rambo.config import Config
 from rambo.costs import DataSizes, Trainings
 from rambo.datasets import catalog
 from rambo.datasets.prepared import TEST, Prepared
-from rambo.ensemble import Ensemble, FitUnit
+from rambo.ensemble import Ensemble
 from rambo.errors import BudgetError, ConfigError, DataError
 from rambo.events import ClassifierTrained, Event
 from rambo.plan import known_fits, measure_rate, plan, remaining, time_pass
 from rambo.store import Workspace
+from rambo.units import FitUnit
 
 SETTINGS: dict[str, Any] = {
     "dataset": {"validation_size": 60},

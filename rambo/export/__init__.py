@@ -133,6 +133,16 @@ def write(
         StoreError: as `build`.
     """
     export = build(run, format, strategy, seed, truth=truth, image_url=image_url)
+    put(out, export.data)
+    return export.count
+
+
+def put(out: Path, data: bytes) -> None:
+    """Write `data` to the file a person named.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
     shown = f"--out {shorten(out)}"
     try:
         if out.is_dir():
@@ -142,7 +152,6 @@ def write(
         if not out.parent.is_dir():
             raise ConfigError(f"{shown}: its folder does not exist; make it or name another")
         target = Path(os.path.realpath(out))  # a link keeps pointing at its file
-        files.write_bytes(target, export.data)
+        files.write_bytes(target, data)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise ConfigError(f"{shown}: {files.explain(error, 'export again')}") from error
-    return export.count

@@ -15,9 +15,19 @@ from rambo.ensemble import Ensemble
 from rambo.events import Emit, ignore
 from rambo.pools import Problem, Selection
 from rambo.seeding import Streams
+from rambo.strategies.activeft import activeft
+from rambo.strategies.badge import badge
+from rambo.strategies.coreset import coreset
+from rambo.strategies.dulo import dulo
+from rambo.strategies.entropy import entropy
 from rambo.strategies.filter_only import filter_only
+from rambo.strategies.glister import glister
+from rambo.strategies.least_confidence import least_confidence
+from rambo.strategies.llal import llal
 from rambo.strategies.margin import margin
+from rambo.strategies.probcover import probcover
 from rambo.strategies.random import random
+from rambo.strategies.typiclust import typiclust
 
 
 class Strategy(Protocol):
@@ -41,4 +51,14 @@ STRATEGIES: dict[str, Strategy] = {
     "filter-only": filter_only,
     "margin": margin,
     "random": random,
+    "entropy": entropy,
+    "least-confidence": least_confidence,
+    "badge": badge,
+    "coreset": coreset,
+    "glister": glister,
+    "llal": llal,
+    "dulo": dulo,
+    "typiclust": typiclust,
+    "probcover": probcover,
+    "activeft": activeft,
 }

@@ -1,13 +1,12 @@
 """Margin sampling: the images whose two most probable classes are closest."""
 
-import torch
-
-from rambo.acquisition import margins, rank_by
+from rambo.acquisition import margins
 from rambo.config import Config
 from rambo.ensemble import Ensemble
-from rambo.events import Emit, ignore, stage
+from rambo.events import Emit, ignore
 from rambo.pools import Problem, Selection, check_budget
 from rambo.seeding import Streams
+from rambo.strategies.picking import lowest
 
 
 def margin(
@@ -24,13 +23,4 @@ def margin(
     Choice: equal margins in the order of the dataset.
     """
     check_budget(problem, budget)
-    predictions = ensemble.predict_pools(emit)
-    with stage("acquisition", 1, emit) as advance:
-        scores = margins(predictions.probabilities)
-        chosen = rank_by(problem.unlabeled, scores)[:budget]
-        advance()
-    evidence = {
-        "margin": scores[chosen],
-        "predicted_class": predictions.probabilities[chosen].argmax(1),
-    }
-    return Selection(chosen, torch.zeros(budget, dtype=torch.int64), evidence)
+    return lowest(problem, budget, ensemble.predict_pools(emit), margins, emit)

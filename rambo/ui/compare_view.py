@@ -70,8 +70,10 @@ def _offer_controls(run: Run) -> None:
 
 def _start_with_rivals(run: Run) -> None:
     """Start a run of the same settings with the strategies it lacks."""
-    wanted = {"strategies": list(configs.STRATEGY_NAMES)}
-    config = configs.build(readers.config(run) | wanted)
+    settings = readers.config(run)
+    wanted = {"rambo", *settings["strategies"], *rivals.CONTROLS}
+    strategies = [name for name in configs.STRATEGY_NAMES if name in wanted]
+    config = configs.build(settings | {"strategies": strategies})
     state.go("pages/train.py", controls.start(config, readers.dataset(run)).id)
 
 

@@ -3,6 +3,9 @@
 `serve(app)` starts a server of its own on a free port, with its own workspace in `RAMBO_HOME`;
 `page` is a fresh browser page that notes requests to other hosts and errors in the console.
 Without Chromium these tests are skipped; `RAMBO_REQUIRE_BROWSER=1` (CI) makes that an error.
+
+Nothing here may depend on how fast the machine is: what comes a moment after a click is waited for
+(`until`, `reaches`, playwright's own waits), never read at once.
 """
 
 import contextlib
@@ -21,6 +24,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+PATIENCE = 240  # seconds; the machine may be busy with other work
+SLACK = 10  # seconds a busy machine may take beyond a limit that the product sets itself
 ROOT = Path(__file__).resolve().parents[2]
 APPS = Path(__file__).parent / "apps"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -39,10 +44,33 @@ HARMLESS = ("favicon", "Failed to load resource: net::ERR_CONNECTION_REFUSED")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test of this folder `e2e`."""
+    """Mark every test of this folder `e2e`; each wait has a limit of its own."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(1800))
+
+
+def until(done: Callable[[], object], told: str, seconds: float = PATIENCE) -> None:
+    """Wait until `done()`."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, f"not within {seconds} s: {told}"
+        time.sleep(0.05)
+
+
+def reaches(read: Callable[[], object], wanted: object, seconds: float = 60) -> None:
+    """Wait until `read()` returns `wanted`."""
+    end = time.monotonic() + seconds
+    while (seen := read()) != wanted:
+        assert time.monotonic() < end, f"{seen!r} instead of {wanted!r} after {seconds} s"
+        time.sleep(0.05)
+
+
+def settled(page) -> None:
+    """Wait for the end of the script run."""
+    page.wait_for_selector("h1")
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
 
 
 def _browser_path() -> str | None:
@@ -80,8 +108,8 @@ def new_page(chromium) -> Iterator[Callable]:
     def open_page(**options):
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
         contexts.append(context)
+        context.set_default_timeout(60_000)
         page = context.new_page()
-        page.set_default_timeout(30_000)
         page.off_origin, page.console_errors = [], []
 
         def requested(request) -> None:
@@ -153,7 +181,7 @@ def running(app: Path, home: Path, env: dict[str, str] | None = None) -> Iterato
                 break
 
 
-def _wait(url: str, server: subprocess.Popen, log: Path, seconds: float = 60) -> None:
+def _wait(url: str, server: subprocess.Popen, log: Path, seconds: float = 120) -> None:
     """Wait until the server answers."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +15,8 @@ import pytest
 
 from rambo.store import Run, Workspace
 
-from .conftest import ROOT, running
-from .test_components import charts_drawn, drag_lasso
+from .conftest import ROOT, reaches, running, until
+from .test_components import at_rest, charts_drawn, drag_lasso
 
 SETTINGS = {"budget": 24, "acquisition": {"batch_size": 4, "filter_size": 20}}
 ALLOWED = "404"  # Streamlit asks /batch/_stcore/... first on a page of its own
@@ -69,13 +68,9 @@ def cells(page, nth: int = 0) -> list[int]:
     )
 
 
-def wait_cells(page, wanted: list[int], nth: int = 0, seconds: float = 10) -> float:
-    """Wait until a gallery shows these images; return the seconds it took."""
-    began = time.perf_counter()
-    while cells(page, nth) != wanted:
-        assert time.perf_counter() - began < seconds, (cells(page, nth), wanted)
-        page.wait_for_timeout(20)
-    return time.perf_counter() - began
+def wait_cells(page, wanted: list[int], nth: int = 0) -> None:
+    """Wait until a gallery shows these images."""
+    reaches(lambda: cells(page, nth), wanted)
 
 
 def test_the_gallery_is_the_order_of_choice_and_the_slider_replays_it(
@@ -89,7 +84,7 @@ def test_the_gallery_is_the_order_of_choice_and_the_slider_replays_it(
         slider.press("ArrowLeft")
     first = [i for i, step in zip(told["selected"], told["steps"], strict=True) if step <= 2]
     wait_cells(opened, first)
-    assert re.search(r"[?&]step=3\b", opened.url)
+    opened.wait_for_url(re.compile(r"[?&]step=3\b"))
     assert finished.id in opened.url
     opened.reload()
     opened.wait_for_selector(".box[data-digest] .cell")
@@ -104,6 +99,7 @@ def test_a_lasso_by_mouse_filters_the_gallery(opened, finished: Run) -> None:
     across = np.sort(atlas["map"][:, 0])[40:-40]
     widest = np.diff(across).argmax()
     middle = float(across[widest] + across[widest + 1]) / 2  # no point lies near the line
+    at_rest(opened)
     (left, _), (low, high) = opened.evaluate(
         """() => {
           const {xaxis, yaxis} = document.querySelector('.rambo-plot .js-plotly-plot')._fullLayout;
@@ -157,20 +153,21 @@ def test_swapping_an_image_moves_u_hat_and_undo_brings_it_back(opened, finished:
     opened.get_by_role("tab", name="What if").click()
     wait_cells(opened, first)
     before = metric(opened, "u_hat of your batch")
+    until(lambda: cells(opened, 1), "images to take are offered")
     offered = cells(opened, 1)
     opened.locator(".cell").nth(1).click()
     button = opened.get_by_role("button", name="Swap 1 for the next by margin")
     button.click()
     wait_cells(opened, [first[0], offered[0], *first[2:]])
+    until(lambda: metric(opened, "u_hat of your batch") != before, "u_hat moves")
     after = metric(opened, "u_hat of your batch")
-    assert after != before
     from rambo import whatif
 
     told = whatif.load(finished, 0).step_utility(0, [first[0], offered[0], *first[2:]])
     assert float(after) == pytest.approx(told, abs=6e-4)
     opened.get_by_role("button", name="Undo").click()
     wait_cells(opened, first)
-    assert metric(opened, "u_hat of your batch") == before
+    reaches(lambda: metric(opened, "u_hat of your batch"), before)
 
 
 def test_the_download_is_the_choice_of_the_command_line(opened, finished: Run) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from tiny import tiny_config, write_tiny
 from rambo.starting import create_run
 from rambo.store import Run, Workspace
 
-from .conftest import ROOT
+from .conftest import PATIENCE, ROOT, SLACK, until
 from .test_components import WATCH
 
 SETTINGS: dict[str, Any] = {
@@ -25,7 +24,6 @@ SETTINGS: dict[str, Any] = {
         "utility_model": {"epochs": 40, "bilevel": {"inner_steps": 10, "terms": 10}},
     },
 }
-PATIENCE = 240  # seconds; the machine may be busy with other work
 DRAWN = "document.querySelectorAll('.rambo-plot[data-digest] .main-svg').length"
 
 
@@ -44,15 +42,6 @@ def kill(run: Run) -> None:
     if pid is not None and run.locked():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-def until(done: Any, told: str, seconds: float = PATIENCE) -> float:
-    """Wait until `done()`, and return the seconds it took."""
-    began = time.monotonic()
-    while not done():
-        assert time.monotonic() < began + seconds, f"not within {seconds} s: {told}"
-        time.sleep(0.05)
-    return time.monotonic() - began
 
 
 def count(run: Run, kind: str) -> int:
@@ -74,19 +63,18 @@ def test_a_run_is_started_watched_killed_and_resumed(serve, page, run: Run, tmp_
     points = "window.node.data[0].x.length"
     shown, told = page.evaluate(points), count(run, "UtilityModelEpoch")
     until(lambda: count(run, "UtilityModelEpoch") > told + 5, "u_hat goes on learning")
-    page.wait_for_function(f"{points} > {shown}", timeout=30_000)
+    page.wait_for_function(f"{points} > {shown}", timeout=PATIENCE * 1000)
     page.wait_for_timeout(3_000)
     assert page.evaluate("window.removed") == 0
     assert page.evaluate("window.firstNodes.every((node) => node.isConnected)")
     assert page.evaluate("window.node._fullLayout.xaxis.range") == [2, 7]
-    assert page.get_by_text(re.compile(r"last event \d+ s ago")).is_visible()
+    page.get_by_text(re.compile(r"last event \d+ s ago")).wait_for()
 
     # A crash is told within five seconds, without a reload.
     assert run.status == "running"
     kill(run)
-    began = time.monotonic()
-    page.get_by_text("the worker process is gone").wait_for(timeout=5_000)
-    assert time.monotonic() - began < 5
+    until(lambda: run.status == "interrupted", "the worker is gone")
+    page.get_by_text("the worker process is gone").wait_for(timeout=(5 + SLACK) * 1000)
 
     # Resume goes on and ends; the page turns to the result by itself and then asks no more.
     page.get_by_role("button", name="Resume").click()
@@ -97,7 +85,7 @@ def test_a_run_is_started_watched_killed_and_resumed(serve, page, run: Run, tmp_
         timeout=PATIENCE * 1000
     )
     assert run.status == "done"
-    page.wait_for_function(f"{DRAWN} >= 7", timeout=30_000)
+    page.wait_for_function(f"{DRAWN} >= 7")
     assert (
         page.get_by_role("link", name="See the chosen images")
         .get_attribute("href")

@@ -202,6 +202,145 @@ def test_a_hostile_dataset_name_is_literal_text(typed: str, home: Path) -> None:
     assert not [text for text in markdown if "http://" in text or "<img" in text]
 
 
+# Data that are wrong, rivals, a cluster
+
+
+def with_sections(app: AppTest, *names: str) -> AppTest:
+    """Draw the page with these expanders open: AppTest shuts them before every other run."""
+    for name in names:
+        first = next(entry for entry in fields.TABLE if entry.section == name)
+        app.session_state[f"section-{first.path}"] = True
+    app.run()
+    assert_calm(app)
+    return app
+
+
+def test_only_strategies_that_run_are_explained(home: Path) -> None:
+    app = opened()
+    pills = app.button_group(key=key_of("strategies"))
+    assert len(pills.options) == 14
+    shown = told(app)
+    assert "**RAMBO**: Small margins first" in shown
+    assert "**BADGE**:" not in shown
+    assert "**BADGE**:" in pills.help, "the tooltip has them all"
+    pills.set_value(["margin", "badge", "llal"]).run()
+    assert_calm(app)
+    shown = told(app)
+    assert "**BADGE**: Images of which f is unsure" in shown
+    assert "**LLAL**:" in shown
+    assert "**RAMBO**:" not in shown
+    assert values_of(app)["strategies"] == ["margin", "badge", "llal"]
+
+
+def test_a_rivals_fields_are_open_while_it_runs(home: Path) -> None:
+    rivals = "What the rivals that learn need", "What the rivals that measure need"
+    app = with_sections(opened(), *rivals)
+    assert number(app, "rivals.llal.weight").disabled
+    assert app.selectbox(key=key_of("rivals.space")).disabled
+    app.button_group(key=key_of("strategies")).set_value(["llal", "probcover"])
+    with_sections(app, *rivals)
+    assert not number(app, "rivals.llal.weight").disabled
+    assert not number(app, "rivals.probcover.purity").disabled
+    assert not app.selectbox(key=key_of("rivals.space")).disabled
+    assert number(app, "rivals.typiclust.neighbours").disabled
+    number(app, "rivals.probcover.radius").set_value(0.4)
+    with_sections(app, *rivals)
+    assert number(app, "rivals.probcover.purity").disabled
+    assert values_of(app)["rivals.probcover.radius"] == 0.4
+
+
+def test_a_section_stays_open_when_something_in_it_changes(home: Path) -> None:
+    """Its label gains a dot then, and by its label Streamlit knows an expander."""
+    app = with_sections(opened(), "What the rivals that learn need")
+    app.button_group(key=key_of("strategies")).set_value(["llal"]).run()
+    change(app, "rivals.llal.weight", 2.5)
+    (label,) = [e.label for e in app.expander if e.label.startswith("What the rivals that learn")]
+    assert ":blue[●]" in label
+    assert number(app, "rivals.llal.weight").value == 2.5
+    assert "LLAL: weight 1 → 2.5" in told(app)
+
+
+def test_noise_and_imbalance_are_said_in_words(home: Path) -> None:
+    path, section = "dataset.corruption", "Errors and imbalance"
+    app = with_sections(opened(), section)
+    assert app.multiselect(key=key_of(f"{path}.noisy_classes")).disabled
+    number(app, f"{path}.label_noise").set_value(0.2)
+    with_sections(app, section)
+    assert "the oracle gets 1 in 5 wrong" in told(app)
+    classes = app.multiselect(key=key_of(f"{path}.noisy_classes"))
+    assert not classes.disabled
+    assert classes.options[9] == "9: Ankle boot"
+    classes.set_value([7, 0])
+    with_sections(app, section)
+    assert values_of(app)[f"{path}.noisy_classes"] == [0, 7]
+    assert "Of the labels of T-shirt/top, Sneaker that you hold" in told(app)
+    assert "all → 0, 7" in told(app)
+    app.selectbox(key=key_of(f"{path}.imbalance")).set_value("glister")
+    with_sections(app, section)
+    assert "5,840 images or more are left" in told(app)  # 8000 less 3 times 720
+    change(app, "budget", 5700)
+    assert "lower it to at most 5640" in told(app)
+    assert start_button(app).disabled
+
+
+def test_classes_of_an_unknown_dataset_are_numbers(home: Path) -> None:
+    path = "dataset.corruption.noisy_classes"
+    noise = {"label_noise": 0.1, "noisy_classes": [3, 12]}
+    given = merged(presets.demo(), {"dataset": {"corruption": noise}})
+    app = upload(opened(), json.dumps(given).encode())
+    assert "classes 0 to 9" in told(app), "the shipped dataset has no class 12"
+    app.selectbox(key=key_of("dataset.name")).set_value("mnist")
+    with_sections(app, "Errors and imbalance")
+    classes = app.multiselect(key=key_of(path))
+    assert classes.options == [*map(str, range(10)), "12"]
+    assert values_of(app)[path] == [3, 12]
+
+
+def test_a_cluster_has_an_address_that_may_be_left_empty(home: Path) -> None:
+    app = with_sections(opened(), "Cluster")
+    assert app.text_input(key=key_of("compute.address")).disabled
+    app.selectbox(key=key_of("compute.backend")).set_value("dask")
+    with_sections(app, "Cluster")
+    app.text_input(key=key_of("compute.address")).set_value(" tcp://host:8786 ")
+    with_sections(app, "Cluster")
+    assert values_of(app)["compute.address"] == "tcp://host:8786"
+    assert "compute.address=tcp://host:8786" in app.code[0].value
+    app.selectbox(key=key_of("compute.backend")).set_value("loky")
+    with_sections(app, "Cluster")
+    assert "loky works on this machine" in told(app)
+    assert not app.text_input(key=key_of("compute.address")).disabled, "what is wrong can be mended"
+    app.text_input(key=key_of("compute.address")).set_value("")
+    with_sections(app, "Cluster")
+    assert values_of(app)["compute.address"] is None
+    assert not start_button(app).disabled
+
+
+def test_a_file_with_every_new_field_fills_the_form(home: Path) -> None:
+    given = merged(
+        presets.quick(),
+        {
+            "dataset": {"corruption": {"label_noise": 0.3, "noisy_classes": [2], "imbalance": "paper"}},
+            "strategies": list(configs.STRATEGY_NAMES),
+            "rivals": {"space": "embedding", "probcover": {"radius": 0.5}, "llal": {"width": 64}},
+            "classifier": {"logistic": {"l2": 2.5}},
+            "rambo": {"offline": {"proxy": True}},
+            "oracle_draws": 3,
+            "compute": {"backend": "ray", "address": "auto"},
+        },
+    )  # fmt: skip
+    app = upload(opened(), json.dumps(given).encode())
+    assert values_of(app) == settings.of(configs.build(given))
+    assert number(app, "oracle_draws").value == 3
+    with_sections(app, "Cluster", "What the rivals that learn need", "Errors and imbalance")
+    assert app.text_input(key=key_of("compute.address")).value == "auto"
+    assert number(app, "rivals.llal.width").value == 64
+    assert values_of(app) == settings.of(configs.build(given)), "drawing them changes nothing"
+    app.button_group(key="configure-preset").set_value("demo").run()
+    assert_calm(app)
+    here = {"compute.backend": "ray", "compute.address": "auto"}  # no part of a preset
+    assert values_of(app) == settings.preset("demo") | here
+
+
 # What is wrong
 
 

@@ -1,5 +1,6 @@
 """Data: what is there is shown at once, what is not has a way out, and no label is shown that is not bought."""
 
+import base64
 import io
 import json
 import time
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from page_helpers import assert_calm, make_queued, open_page, unescaped, words
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Selectbox, Slider
 
 from rambo.datasets import catalog, prepared
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
@@ -210,7 +212,7 @@ def test_hostile_texts_of_a_dataset_are_shown_as_they_are(home: Path) -> None:
         assert text in unescaped(raw)
         assert text not in raw
     assert [row["label"] for row in component(app)["rows"]] == list(HOSTILE), "text nodes: exact"
-    (chart,) = _sent(app, "rambo_plot")
+    chart, *_ = _sent(app, "rambo_plot")
     names = json.loads(json.loads(chart)["figure"])["layout"]["yaxis"]["ticktext"]
     assert names[1].startswith("&lt;img")
     app.query_params["label"] = "0"
@@ -425,3 +427,138 @@ def test_a_real_child_refuses_and_the_page_tells_it(home: Path) -> None:
     app = open_page(PAGE, dataset=str(path))
     assert_calm(app)
     assert "save images as uint8" in unescaped(app.error[0].value)
+
+
+# Wrong labels and rare classes.
+
+
+def chart(app: AppTest, place: int = 1) -> dict:
+    """Return the figure at `place` of the page."""
+    return json.loads(json.loads(_sent(app, "rambo_plot")[place])["figure"])
+
+
+def numbers(sent: dict) -> np.ndarray:
+    """Return an array of a figure."""
+    return np.frombuffer(base64.b64decode(sent["bdata"]), sent["dtype"])
+
+
+def misread(app: AppTest) -> list[dict]:
+    """Return the rows of images that an oracle reads wrong, or none."""
+    sent = [json.loads(text) for text in _sent(app, "rambo_gallery")]
+    return [row for one in sent if one["kind"] == "rows" for row in one["rows"]
+            if " read as " in row["label"]]  # fmt: skip
+
+
+def noise_slider(app: AppTest) -> Slider:
+    (slider,) = [s for s in app.slider if s.label == "Labels the oracle gets wrong"]
+    return slider
+
+
+def imbalance_box(app: AppTest) -> Selectbox:
+    (box,) = [box for box in app.main.selectbox if box.label == "Rare classes"]
+    return box
+
+
+def test_clean_data_has_nothing_to_show_but_how_to_try(home: Path) -> None:
+    app = open_page(PAGE)
+    assert "No label is wrong." in shown(app)
+    assert "Of 8,000 images to choose from 8,000 stay." in shown(app)
+    right, wrong, before = chart(app)["data"]
+    assert numbers(right["x"]).tolist() == numbers(before["x"]).tolist() == [800] * 10
+    assert not numbers(wrong["x"]).any()
+    assert misread(app) == []
+
+
+def test_noise_shows_which_images_are_read_as_what(home: Path) -> None:
+    app = open_page(PAGE)
+    noise_slider(app).set_value(20).run()
+    assert_calm(app)
+    assert "The oracle gets 1 in 5 wrong: 1,600 labels." in shown(app)
+    right, wrong, _ = chart(app)["data"]
+    assert numbers(right["x"]).sum() == 6400
+    assert numbers(wrong["x"]).sum() == 1600
+    lines = misread(app)
+    assert len(lines) == 12
+    data = library.open_named(library.SHIPPED)
+    assert data is not None
+    for line in lines:
+        (index,) = line["ids"]
+        true, told = line["label"].split(" read as ")
+        assert true == data.classes[data.labels[index]]
+        assert told in data.classes
+        assert told != true
+        assert data.roles[index] == POOL
+    app.button(key="data-redraw").click().run()
+    assert_calm(app)
+    assert misread(app) != lines
+
+
+def test_imbalance_shows_the_classes_that_shrink(home: Path) -> None:
+    app = open_page(PAGE)
+    imbalance_box(app).set_value("glister").run()
+    assert_calm(app)
+    right, _, before = chart(app)["data"]
+    assert sorted(numbers(right["x"]).tolist()) == [80] * 3 + [800] * 7
+    assert numbers(before["x"]).tolist() == [800] * 10
+    assert "8,000 images to choose from 5,840 stay, 2,160 of rare classes are left out" in shown(
+        app
+    )
+
+
+def test_what_was_tried_is_carried_into_the_form(home: Path) -> None:
+    app = open_page(PAGE)
+    noise_slider(app).set_value(35)
+    imbalance_box(app).set_value("paper").run()
+    app.button(key="data-use").click().run()
+    assert_calm(app)
+    assert library.SHIPPED in str(app.query_params["dataset"])
+    values = app.session_state["configure-draft"].values
+    assert values["dataset.name"] == library.SHIPPED
+    assert values["dataset.corruption.label_noise"] == 0.35
+    assert values["dataset.corruption.imbalance"] == "paper"
+    assert values["k"] == 200, "the rest stays"
+    app.switch_page("pages/configure.py").run()
+    assert_calm(app)
+    assert "Changed from" in shown(app)
+
+
+def test_hostile_classes_are_read_as_text(home: Path) -> None:
+    hostile_set(home)
+    app = open_page(PAGE, dataset="mnist")
+    noise_slider(app).set_value(50).run()
+    assert_calm(app)
+    assert len(misread(app)) == 12
+    for line in misread(app):
+        true, told = line["label"].split(" read as ")
+        assert {true, told} <= set(HOSTILE), "text nodes: exact"
+    assert not any("![" in element.value for element in app.markdown)
+    assert chart(app)["layout"]["yaxis"]["ticktext"][1].startswith("&lt;img")
+
+
+def test_a_dataset_that_is_not_here_has_no_pool_to_spoil(home: Path, offline: list[str]) -> None:
+    app = open_page(PAGE, dataset="cifar10")
+    assert_calm(app)
+    assert not app.slider
+    assert "Wrong labels" not in shown(app)
+
+
+def test_a_run_with_an_oracle_that_errs_says_so(home: Path) -> None:
+    corrupt = {"label_noise": 0.2, "imbalance": "glister"}
+    run = make_queued(home, dataset={"corruption": corrupt})
+    arrays = {"pool": np.repeat([0, 1], [24, 53]), "indices": np.arange(77)}
+    run.save_arrays("trial-0/atlas", arrays)
+    app = open_page(PAGE, run.id)
+    assert_calm(app)
+    assert (
+        "of the labels it tells it gets 1 in 5 wrong. The classes shown here are the true"
+        in shown(app)
+    )
+    assert noise_slider(app).value == 20
+    assert imbalance_box(app).value == "glister"
+    figures = {metric.label: metric.value for metric in app.metric}
+    assert figures["Unlabeled U_0"] == "53"
+    assert "rare" in shown(app)
+
+
+def test_a_run_with_a_clean_oracle_says_nothing_of_errors(done: Run) -> None:
+    assert "The oracle of this run errs" not in shown(open_page(PAGE, done.id))

@@ -1,6 +1,8 @@
 """The contract of every query strategy: from problem and budget to exactly that many unlabeled images."""
 
 import dataclasses
+import math
+import re
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,8 @@ QUICK: dict[str, Any] = {
     },
 }
 SPENT = 10  # b = 4 does not divide it
+DRAWS_NOTHING = {"margin", "entropy", "least-confidence", "coreset", "glister", "llal"}
+PREDICTS_UTILITY = {"rambo", "dulo"}
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
@@ -129,11 +133,12 @@ def test_same_seed_same_answer_with_and_without_a_memory(
         assert other.steps.tolist() == one.steps.tolist()
         assert digest(*other.evidence.values()) == digest(*one.evidence.values())
         assert other.ranking == one.ranking
+        assert other.figures == one.figures
 
 
 @every_strategy
 def test_another_seed_draws_something_else(name: str, problem: Problem, kept: MemoryMemo) -> None:
-    """Margin sampling draws nothing: with one f on S_0 it has one answer."""
+    """What draws nothing has one answer, given one f on S_0."""
     config = tiny_config(**QUICK)
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=kept)
     answers = {
@@ -144,7 +149,7 @@ def test_another_seed_draws_something_else(name: str, problem: Problem, kept: Me
         )
         for seed in (0, 1)
     }
-    assert len(answers) == (1 if name == "margin" else 2)
+    assert len(answers) == (1 if name in DRAWS_NOTHING else 2)
 
 
 @every_strategy
@@ -193,6 +198,7 @@ def test_labels_nobody_bought_are_not_seen(
     assert one.indices.tolist() == two.indices.tolist()
     assert digest(*one.evidence.values()) == digest(*two.evidence.values())
     assert one.ranking == two.ranking
+    assert one.figures == two.figures
 
 
 @every_strategy
@@ -215,9 +221,16 @@ def test_evidence_has_one_finite_number_an_image(
     for values in selection.evidence.values():
         assert values.shape == (SPENT,)
         assert values.isfinite().all()
-    assert ("margin" in selection.evidence) is (name != "random")
-    assert ("predicted_utility" in selection.evidence) is (name == "rambo")
-    assert bool(selection.ranking) is bool(selection.arrays) is (name == "rambo")
+    assert {"margin", "predicted_class"} & set(selection.evidence) == (
+        set() if name == "random" else {"margin", "predicted_class"}
+    )
+    assert ("predicted_utility" in selection.evidence) is (name in PREDICTS_UTILITY)
+    assert bool(selection.ranking) is (name == "rambo")
+    if name != "dulo":  # it has a utility model too, and may keep it
+        assert bool(selection.arrays) is (name == "rambo")
+    for word, figure in selection.figures.items():
+        assert re.fullmatch(r"[A-Za-z][\w ,().-]*", word), f"{word!r} is no name to read"
+        assert isinstance(figure, str) or math.isfinite(figure)
 
 
 @every_strategy

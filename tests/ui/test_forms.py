@@ -1,5 +1,6 @@
 """The form without a browser: its table against the config tree, checks that name the field, nothing but words."""
 
+import dataclasses
 import json
 import math
 import random
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from page_helpers import unescaped
 from tiny import TINY, merged, write_tiny
 
 from rambo import __main__ as command_line
@@ -18,7 +20,7 @@ from rambo import costs, presets
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError
-from rambo.ui.configure import fields, planner, settings, settings_file
+from rambo.ui.configure import fields, forms, planner, settings, settings_file
 from rambo.ui.configure.planner import Answer, Planner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,8 +100,15 @@ def test_types_and_choices_are_read_from_the_config() -> None:
     assert {path for path in known if fields.is_optional(path)} == {
         "acquisition.filter_size",
         "rambo.initial_size",
+        "rivals.glister.learning_rate",
+        "rivals.probcover.radius",
+        "dataset.feature_weights",
         "compute.jobs",
+        "compute.address",
     }
+    noisy = known["dataset.corruption.noisy_classes"]
+    assert (noisy.kind, noisy.choices, noisy.limits) == ("array", (), "")
+    assert known["compute.address"].kind == "string"
     assert known["strategies"].kind == "array"
     assert known["strategies"].choices == configs.STRATEGY_NAMES
     assert known["rambo.utility_model.loss"].choices == ("rank", "regression")
@@ -147,6 +156,17 @@ INVALID = [
     # what only the dataset tells
     ({"k": 3, "rambo.initial_size": 2}, "k", "use at least 4"),
     ({"k": 100}, "k", "use at most 99"),
+    ({"dataset.corruption.label_noise": 0.95}, "dataset.corruption.label_noise", "use at most 0.9"),
+    ({"dataset.corruption.noisy_classes": [1, -1]}, "dataset.corruption.noisy_classes", "at least 0"),
+    ({"dataset.corruption.noisy_classes": [1, 7]}, "dataset.corruption.noisy_classes", "classes 0 to 3"),
+    ({"dataset.corruption.imbalance": "some"}, "dataset.corruption.imbalance", "choose one of"),
+    ({"k": 77, "dataset.corruption.imbalance": "glister"}, "k", "77 images under"),
+    ({"budget": 54, "dataset.corruption.imbalance": "glister"}, "budget", "exceeds the 53 unlabeled"),
+    ({"oracle_draws": -1}, "oracle_draws", "use at least 0"),
+    ({"rivals.probcover.purity": 1.5}, "rivals.probcover.purity", "use at most 1"),
+    ({"rivals.llal.width": None}, "rivals.llal.width", "empty"),
+    ({"compute.backend": "spark"}, "compute.backend", "choose one of"),
+    ({"compute.address": "tcp://host:1"}, "compute.address", "loky works on this machine"),
     ({"budget": 77}, "budget", "B 77 exceeds the 76 unlabeled images"),
 ]  # fmt: skip
 
@@ -241,17 +261,128 @@ def test_rules_of_the_dataset_are_stated(images: Prepared) -> None:
     assert "dataset.validation_size" in settings.idle(values, images)
 
 
+def idle(**changes: Any) -> set[str]:
+    return settings.idle(tiny_values(**changes), None)
+
+
+EVERYONE = {"strategies": list(configs.STRATEGY_NAMES)}
+
+
 def test_what_depends_on_a_switch_is_idle_without_it() -> None:
-    assert settings.idle(tiny_values(), None) == set()
+    assert idle(**EVERYONE) == {
+        "classifier.logistic.l2",
+        "classifier.logistic.iterations",
+        "dataset.corruption.noisy_classes",
+        "compute.address",
+    }
     model = "rambo.utility_model"
-    without = settings.idle(tiny_values(**{f"{model}.transport": False}), None)
+    without = idle(**{f"{model}.transport": False})
     assert f"{model}.ot_weight" in without
     assert f"{model}.transport" not in without
-    without = settings.idle(tiny_values(**{f"{model}.bilevel.enabled": False}), None)
+    without = idle(**{f"{model}.bilevel.enabled": False})
     assert f"{model}.bilevel.terms" in without
     assert f"{model}.bilevel.enabled" not in without
-    without = settings.idle(tiny_values(strategies=["margin"]), None)
+    without = idle(strategies=["margin"])
     assert {"rambo.initial_size", f"{model}.bilevel.enabled", "acquisition.filter_size"} <= without
+
+
+@pytest.mark.parametrize("name", ["glister", "llal", "dulo", "typiclust", "probcover", "activeft"])
+def test_a_rival_needs_its_fields_only_while_it_runs(name: str) -> None:
+    own = {path for path in fields.FIELDS if path.startswith(f"rivals.{name}.")}
+    assert own
+    assert own <= idle(strategies=["rambo", "margin"])
+    running = idle(strategies=[name])
+    assert not own & running
+    assert {p for p in fields.FIELDS if p.startswith("rivals.")} - own - running <= {"rivals.space"}
+    assert ("rivals.space" in running) == (name in {"glister", "llal", "dulo"})
+
+
+def test_a_radius_that_is_given_needs_no_purity() -> None:
+    given = idle(strategies=["probcover"], **{"rivals.probcover.radius": 0.4})
+    assert "rivals.probcover.purity" in given
+    assert "rivals.probcover.radius" not in given
+
+
+def test_dulo_reads_what_it_shares_with_rambo() -> None:
+    unread = idle(strategies=["dulo"])
+    shared = {"rambo.offline.pairs", "rambo.offline.held_out", "rambo.utility_model.epochs"}
+    shared |= {"rambo.utility_model.dropout", "acquisition.batch_size", "rambo.offline.proxy"}
+    assert not shared & unread
+    assert {"rambo.initial_size", "rambo.utility_model.loss", "acquisition.filter_size"} <= unread
+    assert "rambo.utility_model.bilevel.enabled" in unread
+    config = settings.check(tiny_values(strategies=["dulo"]), None, None).config
+    assert config is not None
+    assert "DULO learns" in settings.notes(config, None)["strategies"]
+
+
+def test_a_logistic_head_needs_no_network_and_a_network_no_head() -> None:
+    head = {"classifier.logistic.l2", "classifier.logistic.iterations"}
+    network = {"classifier.learning_rate", "classifier.max_epochs", "classifier.accuracy_mode"}
+    logistic = {"classifier.name": "logistic"}
+    assert network | {"rambo.offline.proxy"} <= idle(**logistic)
+    assert not head & idle(**logistic)
+    assert "classifier.learning_rate" not in idle(strategies=["glister"], **logistic)
+    own = {"rivals.glister.learning_rate": 0.1}
+    assert "classifier.learning_rate" in idle(strategies=["glister"], **logistic, **own)
+    assert not (head | network) & idle(**{"rambo.offline.proxy": True})
+    assert head <= idle(strategies=["margin"], **{"rambo.offline.proxy": True})
+
+
+def test_switches_of_data_and_cluster() -> None:
+    assert "dataset.corruption.noisy_classes" not in idle(**{"dataset.corruption.label_noise": 0.1})
+    assert "compute.address" not in idle(**{"compute.backend": "dask"})
+    assert "dataset.feature_weights" in idle(**{"dataset.features": "efficientnet-lite0"})
+
+
+def test_what_is_wrong_with_the_data_is_said_in_words(images: Prepared) -> None:
+    def said(data: Prepared | None, **changes: Any) -> dict[str, str]:
+        given = {f"dataset.corruption.{name}": value for name, value in changes.items()}
+        config = settings.check(tiny_values(**given), data, None).config
+        assert config is not None
+        return settings.notes(config, data)
+
+    noise, imbalance = "dataset.corruption.label_noise", "dataset.corruption.imbalance"
+    assert not {noise, imbalance} & set(said(images))
+    assert said(None, label_noise=0.2)[noise] == (
+        "Of the labels that you hold or buy, the oracle gets 1 in 5 wrong; "
+        "the checking and test images are clean."
+    )
+    for share, words in ((0.35, "35 %"), (0.125, "1 in 8"), (0.9, "90 %"), (0.123, "12.3 %")):
+        assert f"the oracle gets {words} wrong" in said(None, label_noise=share)[noise]
+    assert "gets 0.0 % wrong" not in said(None, label_noise=1e-4)[noise]
+    some = {"label_noise": 0.5, "noisy_classes": [0, 3]}
+    assert "Of the labels of upper left, lower right that you hold" in said(images, **some)[noise]
+    assert "Of the labels of 0, 3 that you hold" in said(None, **some)[noise]
+    assert "keep 80 % of their images." in said(None, imbalance="paper")[imbalance]
+    assert said(images, imbalance="glister")[imbalance].endswith(
+        "keep 10 % of their images. 77 images or more are left to hold or to choose from."
+    )
+
+
+def test_hostile_class_names_stay_text_in_notes(images: Prepared) -> None:
+    hostile = dataclasses.replace(images, classes=("![](http://evil/x.png)", "b", "c", "d"))
+    values = tiny_values(
+        **{"dataset.corruption.label_noise": 0.2, "dataset.corruption.noisy_classes": [0]}
+    )
+    config = settings.check(values, hostile, None).config
+    assert config is not None
+    assert "![](" not in settings.notes(config, hostile)["dataset.corruption.label_noise"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("dataset.corruption.noisy_classes", [3, 5], "3, 5"),
+        ("dataset.corruption.noisy_classes", [], "all"),
+        ("strategies", ["rambo", "llal"], "RAMBO, LLAL"),
+        ("strategies", [], "none"),
+        ("compute.address", None, "automatic"),
+        ("compute.backend", "dask", "Dask"),
+        ("rivals.probcover.radius", 0.4, "0.4"),
+    ],
+)
+def test_values_are_said_in_words(path: str, value: Any, words: str) -> None:
+    assert unescaped(forms.say(path, value)) == words
 
 
 # The command line
@@ -276,6 +407,11 @@ def parsed(command: str) -> Config:
         {"dataset.name": "123"},
         {"dataset.name": "null"},
         {"dataset.name": "über/日本\n.npz"},
+        {"dataset.corruption.label_noise": 0.2, "dataset.corruption.noisy_classes": [3, 11]},
+        {"compute.backend": "dask", "compute.address": "tcp://host:8786"},
+        {"compute.backend": "ray", "compute.address": "123"},
+        {"dataset.feature_weights": "null"},
+        {"dataset.feature_weights": "weights of 'mine' $HOME.pth"},
     ],
 )
 @pytest.mark.parametrize("name", presets.PRESETS)
@@ -294,7 +430,9 @@ def test_the_command_of_a_preset_is_short() -> None:
 
 
 def test_a_settings_file_comes_back_as_it_went() -> None:
-    values = tiny_values(seed=9)
+    values = tiny_values(seed=9, strategies=["llal", "dulo"])
+    values |= {"dataset.corruption.noisy_classes": [1, 3], "rivals.probcover.radius": 0.25}
+    values |= {"compute.backend": "ray", "compute.address": "auto", "oracle_draws": 7}
     text = settings_file.to_file(values)
     assert settings_file.read_file(text.encode()) == values
     assert settings_file.read_file(b"\xef\xbb\xbf" + text.encode()) == values

@@ -1,6 +1,7 @@
 """The settings one tab is working on: they stay while the page is left, and nothing is thrown away unasked."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -10,11 +11,12 @@ from rambo.config import STRATEGY_NAMES, shorten
 from rambo.errors import ConfigError
 from rambo.store import Run
 from rambo.ui import readers
-from rambo.ui.configure import settings
+from rambo.ui.configure import fields, settings
 from rambo.ui.configure.settings import Values
 
 FIRST = "demo"
 _KEY, _WIDGET, _SEEN = "configure-draft", "configure:", "configure-seen"
+_CLASSES = "dataset.corruption.noisy_classes"
 
 
 @dataclass
@@ -52,8 +54,7 @@ def current() -> Draft:
     draft: Draft = st.session_state[_KEY]
     for path in draft.values:
         if key_of(path) in st.session_state:
-            value = st.session_state[key_of(path)]
-            draft.values[path] = _tidy(value) if isinstance(value, list | tuple) else value
+            draft.values[path] = _tidy(path, st.session_state[key_of(path)])
     if draft.source in presets.PRESETS:
         draft.base = _base(draft.source, draft.values["dataset.name"]) or draft.base
     return draft
@@ -108,6 +109,13 @@ def take_address() -> str:
     return ""
 
 
+def take(changes: Values) -> None:
+    """Put some values into the form, from another page; the others stay."""
+    draft = current()
+    draft.values |= changes
+    _show(draft)
+
+
 def take_run(run: Run) -> None:
     """Fill the form with the settings of a run.
 
@@ -138,6 +146,10 @@ def _base(source: str, dataset: str) -> Values | None:
         return None
 
 
-def _tidy(names: list[str] | tuple[str, ...]) -> list[str]:
-    """Return strategies in one order, however they were clicked."""
-    return [name for name in STRATEGY_NAMES if name in names]
+def _tidy(path: str, value: Any) -> Any:
+    """Return what a widget holds as the config means it: lists in one order, however clicked, and no empty text."""
+    if isinstance(value, list | tuple):
+        return sorted(value) if path == _CLASSES else [n for n in STRATEGY_NAMES if n in value]
+    if isinstance(value, str) and fields.is_optional(path):
+        return value.strip() or None
+    return value

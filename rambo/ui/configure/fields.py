@@ -54,12 +54,15 @@ GROUPS = {  # heading -> what one decides there
     COMPUTE: "Where the work is done.",
 }
 _EXTRA, _NETWORK, _BILEVEL = "More about the data", "Network and training", "Bilevel training"
+_ERRORS, _CLUSTER, _HEAD = "Errors and imbalance", "Cluster", "Logistic head"
 _TRANSPORT, _OFFLINE, _FIT = (
     "Optimal transport",
     "More about the offline pairs",
     "How it is trained",
 )
+_LEARNING, _SPATIAL = "What the rivals that learn need", "What the rivals that measure need"
 _M, _B = "rambo.utility_model", "rambo.utility_model.bilevel"
+_C, _R = "dataset.corruption", "rivals"
 _AUTO = {"auto": "automatic"}
 _NETS = {
     "mnistnet": "MnistNet",
@@ -80,6 +83,18 @@ TABLE: tuple[Field, ...] = (
           DATA, section=_EXTRA, names=_AUTO | _NETS),
     Field("dataset.feature_resolution", "Feature resolution",
           "Side in pixels to which images are resized for the frozen features.", DATA, section=_EXTRA),
+    Field("dataset.feature_weights", "Weights of ResNet-18",
+          "A file on this machine with torchvision's weights of ResNet-18. Left empty: those that are there, or "
+          "are downloaded.", DATA, section=_EXTRA),
+    Field(f"{_C}.label_noise", "Wrong labels",
+          "The share of the labels you hold or buy that the oracle gets wrong: it reads another class, at random. "
+          "Validation and test images stay clean.", DATA, section=_ERRORS, step=0.05),
+    Field(f"{_C}.imbalance", "Rare classes",
+          "3 of 10 classes, drawn at random, keep 80 % of the images to choose from (the paper's words) or 10 % "
+          "(the code of GLISTER that the paper follows).", DATA, section=_ERRORS,
+          names={"none": "none", "paper": "keep 80 % (paper)", "glister": "keep 10 % (GLISTER)"}),
+    Field(f"{_C}.noisy_classes", "Classes it errs about",
+          "The oracle errs about these only. Left empty: about all.", DATA, section=_ERRORS),
 
     Field("k", "Labels you hold",
           "Images whose labels are known from the start: the pool S_0.", BUDGETS, "k"),
@@ -106,10 +121,57 @@ TABLE: tuple[Field, ...] = (
     Field("rambo.offline.ceiling_pairs", "Pairs trained twice",
           "Pairs trained once more. How often two trainings agree is the noise ceiling: no model can rank "
           "better.", BUDGETS, section=_OFFLINE),
+    Field("rambo.offline.proxy", "Utilities by proxy",
+          "Take true utilities from logistic heads on frozen features, hundreds a second, in place of trained "
+          "networks: a stand-in, and every page says so.", BUDGETS, section=_OFFLINE),
 
     Field("strategies", "Strategies to run",
           "Each chooses its own batch and is judged in the same way. Filter only and random show what u_hat "
           "adds.", STRATEGIES),
+    Field("oracle_draws", "Sets an oracle tries",
+          "Random sets of B images that an oracle tries out, to show how much a perfect choice among them would "
+          "gain. It is no strategy: it sees the labels first. Each is one more training; 0 is none.", STRATEGIES),
+    Field(f"{_R}.glister.learning_rate", "GLISTER: step",
+          "Of the gradient step by which GLISTER looks ahead. Left empty: the classifier's learning rate.",
+          STRATEGIES, r"\eta", _LEARNING, step=0.0005),
+    Field(f"{_R}.llal.weight", "LLAL: weight",
+          "How much the loss of its second network counts beside that of f.", STRATEGIES, r"\lambda", _LEARNING),
+    Field(f"{_R}.llal.margin", "LLAL: margin",
+          "By how much the predicted losses of two images should differ.", STRATEGIES, r"\xi", _LEARNING),
+    Field(f"{_R}.llal.width", "LLAL: width",
+          "Units of its second network for each layer of f that it reads.", STRATEGIES, section=_LEARNING),
+    Field(f"{_R}.llal.detached_from", "LLAL: apart from",
+          "The share of the epochs after which its second network no longer moves f.",
+          STRATEGIES, section=_LEARNING),
+    Field(f"{_R}.dulo.sample_factor", "DULO: samples",
+          "Times as many utility samples as RAMBO has.", STRATEGIES, section=_LEARNING),
+    Field(f"{_R}.dulo.epsilon", "DULO: accuracy",
+          "Of stochastic greedy: smaller looks at more images in each step.",
+          STRATEGIES, r"\epsilon", _LEARNING, step=0.01),
+    Field(f"{_R}.space", "Distances between",
+          "Where TypiClust, ProbCover and ActiveFT measure: frozen features, or embeddings of f. Automatic: "
+          "frozen features for images that are not 28 x 28 grey.", STRATEGIES, section=_SPATIAL,
+          names=_AUTO | {"features": "frozen features", "embedding": "embeddings of f"}),
+    Field(f"{_R}.typiclust.max_clusters", "TypiClust: clusters",
+          "At most so many clusters.", STRATEGIES, section=_SPATIAL),
+    Field(f"{_R}.typiclust.neighbours", "TypiClust: neighbours",
+          "An image is typical when so many neighbours are near.", STRATEGIES, section=_SPATIAL),
+    Field(f"{_R}.typiclust.smallest_cluster", "TypiClust: smallest",
+          "Clusters with fewer images are passed over.", STRATEGIES, section=_SPATIAL),
+    Field(f"{_R}.probcover.radius", "ProbCover: radius",
+          "How far an image covers others. Left empty: the largest radius whose balls are pure enough.",
+          STRATEGIES, r"\delta", _SPATIAL),
+    Field(f"{_R}.probcover.purity", "ProbCover: purity",
+          "The share of images around which a ball of that radius holds one class only.",
+          STRATEGIES, r"\alpha", _SPATIAL, step=0.05),
+    Field(f"{_R}.activeft.temperature", "ActiveFT: temperature",
+          "Smaller looks at nearest images only.", STRATEGIES, r"\tau", _SPATIAL, step=0.01),
+    Field(f"{_R}.activeft.iterations", "ActiveFT: iterations",
+          "Steps of gradient descent.", STRATEGIES, section=_SPATIAL),
+    Field(f"{_R}.activeft.learning_rate", "ActiveFT: rate",
+          "Learning rate of that descent.", STRATEGIES, section=_SPATIAL, step=0.0005),
+    Field(f"{_R}.activeft.diversity", "ActiveFT: diversity",
+          "How much the chosen images should differ from each other.", STRATEGIES, r"\lambda", _SPATIAL),
 
     Field(f"{_M}.bilevel.enabled", "Bilevel training",
           "Learn on small sets, tune on large ones. Off: ordinary training with a fixed weight decay.",
@@ -173,8 +235,9 @@ TABLE: tuple[Field, ...] = (
           MODEL, section=_BILEVEL),
 
     Field("classifier.name", "Network",
-          "Automatic: MnistNet for 28 x 28 grey images, else ResNet-18.",
-          CLASSIFIER, "f", names=_AUTO | _NETS),
+          "Automatic: MnistNet for 28 x 28 grey images, else ResNet-18. The logistic head on frozen features is a "
+          "stand-in for machines without a GPU.",
+          CLASSIFIER, "f", names=_AUTO | _NETS | {"logistic": "Logistic head (proxy)"}),
     Field("classifier.learning_rate", "Learning rate", "Of Adam.", CLASSIFIER, section=_FIT, step=0.0005),
     Field("classifier.minibatch_size", "Minibatch", "Images a step of training.", CLASSIFIER, section=_FIT),
     Field("classifier.train_accuracy", "Stops at accuracy",
@@ -184,6 +247,11 @@ TABLE: tuple[Field, ...] = (
     Field("classifier.accuracy_mode", "Accuracy is taken",
           "After each epoch with the network at rest (eval), or while it trains.",
           CLASSIFIER, section=_FIT, names={"eval": "after the epoch", "train": "while training"}),
+    Field("classifier.logistic.l2", "L2 penalty",
+          "Of the head's weights, against the sum of the losses. For the logistic head and utilities by proxy.",
+          CLASSIFIER, section=_HEAD),
+    Field("classifier.logistic.iterations", "Iterations",
+          "Full-batch steps of the head.", CLASSIFIER, section=_HEAD),
 
     Field("seed", "Seed", "The same seed gives the same choice. Trial t runs with seed + t.", TRIALS),
     Field("trials", "Trials",
@@ -196,6 +264,12 @@ TABLE: tuple[Field, ...] = (
     Field("compute.jobs", "Processes",
           "Classifiers that train at the same time on a CPU. It changes no result. Left empty: one per core.",
           COMPUTE),
+    Field("compute.backend", "Workers through",
+          "Processes of this machine, or a Dask or Ray cluster that is running.", COMPUTE, section=_CLUSTER,
+          names={"loky": "this machine", "dask": "Dask", "ray": "Ray"}),
+    Field("compute.address", "Cluster address",
+          "Of its scheduler, for example tcp://host:8786. Left empty: a cluster on this machine.",
+          COMPUTE, section=_CLUSTER),
 )
 # fmt: on
 

@@ -103,7 +103,9 @@ def _way_back(label: str, key: str, action: Callable[[], None]) -> None:
 def _change(draft: Draft, path: str) -> str:
     """Return one change in words."""
     entry = fields.FIELDS.get(path)
-    name = (f"${entry.symbol}$" if entry.symbol else entry.label) if entry else literal(path)
+    name = literal(path)
+    if entry is not None:  # in sections letters repeat: every rival has its own lambda
+        name = f"${entry.symbol}$" if entry.symbol and not entry.section else entry.label
     before, now = forms.say(path, draft.base.get(path)), forms.say(path, draft.values[path])
     return f"{name} {before} → {now}"
 

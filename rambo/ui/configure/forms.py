@@ -1,13 +1,13 @@
 """The form of the page Configure: a widget for each field of the config, with what is wrong or follows beside it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import streamlit as st
 
-from rambo.config import Config
+from rambo.config import Config, shorten
 from rambo.datasets.prepared import Prepared
 from rambo.ui import library, readers, theme
 from rambo.ui.configure import fields, settings
@@ -29,6 +29,7 @@ class Look:
     idle: set[str]
     changed: set[str]
     devices: Mapping[str, str]
+    classes: Sequence[str] = ()
 
     @classmethod
     def of(cls, draft: Draft, checked: settings.Checked, data: Prepared | None) -> "Look":
@@ -42,6 +43,7 @@ class Look:
             settings.idle(draft.values, data),
             set(draft.changed),
             found["names"] if found else {},
+            data.classes if data else (),
         )
 
 
@@ -80,7 +82,8 @@ def say(path: str, value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, list):
-        return ", ".join(literal(theme.strategy_word(name)) for name in value) or "none"
+        words = [literal(theme.strategy_word(v) if isinstance(v, str) else v) for v in value]
+        return ", ".join(words) or ("none" if path == "strategies" else "all")
     if value is None:
         return "automatic" if fields.is_optional(path) else "empty"
     if isinstance(value, int | float):
@@ -90,11 +93,12 @@ def say(path: str, value: object) -> str:
 
 def _automatic(config: Config | None, cores: int | None) -> dict[str, str]:
     """Return what an empty field stands for."""
-    stands = {"compute.jobs": cores}
+    stands: dict[str, float | None] = {"compute.jobs": cores}
     if config is not None:
+        stands["rivals.glister.learning_rate"] = config.classifier.learning_rate
         stands["acquisition.filter_size"] = config.acquisition.filtered
         stands["rambo.initial_size"] = config.initial_size
-    return {path: f"auto: {value:,}" for path, value in stands.items() if value is not None}
+    return {path: f"auto: {value:,.10g}" for path, value in stands.items() if value is not None}
 
 
 def _section(name: str, entries: list[Field], look: Look) -> None:
@@ -106,27 +110,40 @@ def _section(name: str, entries: list[Field], look: Look) -> None:
     mark = f" :red[· {wrong} to correct]" if wrong else ""
     dot = " :blue[●]" if any(entry.path in look.changed for entry in entries) else ""
     key = f"section-{entries[0].path}"
+    if (
+        key in st.session_state
+    ):  # a label that changes makes another expander of it, and that one would be shut
+        st.session_state[key] = st.session_state[key]
     with st.expander(f"{name}{dot}{mark}", key=key, on_change="rerun") as section:
         if section.open:
             _fields(entries, look)
 
 
 def _fields(entries: Iterable[Field], look: Look) -> None:
-    """Draw fields in as many columns as fit, switches in a row before them."""
+    """Draw fields in as many columns as fit: before them a row of switches and choices of many, after them lists."""
     known = fields.facts()
-    kinds = [(entry, known[entry.path].kind) for entry in entries]
+    kinds = [(entry, _shape(known[entry.path])) for entry in entries]
     if switches := [entry for entry, kind in kinds if kind == "boolean"]:
         with st.container(horizontal=True, gap="large"):
             for entry in switches:
                 with st.container(width="content"):
                     _field(entry, look)
-    for entry in (entry for entry, kind in kinds if kind == "array"):
+    for entry in (entry for entry, kind in kinds if kind == "choices"):
         _field(entry, look)
-    if rest := [entry for entry, kind in kinds if kind not in ("boolean", "array")]:
+    if rest := [entry for entry, kind in kinds if kind not in ("boolean", "choices", "numbers")]:
         grid = st.grid(min_column_width=_NARROW)
         for entry in rest:
             with grid.cell():
                 _field(entry, look)
+    for entry in (entry for entry, kind in kinds if kind == "numbers"):
+        _field(entry, look)
+
+
+def _shape(facts: Facts) -> str:
+    """Return the JSON type of a field; of an array what it holds: `choices` or `numbers`."""
+    if facts.kind == "array":
+        return "choices" if facts.choices else "numbers"
+    return facts.kind
 
 
 def _field(entry: Field, look: Look) -> None:
@@ -154,10 +171,14 @@ def _widget(entry: Field, facts: Facts, look: Look, shared: dict[str, Any]) -> N
     """Draw the widget that fits the type of a field."""
     if facts.kind == "boolean":
         st.toggle(**shared)
-    elif facts.kind == "array":
-        _strategies(facts, shared)
+    elif _shape(facts) == "choices":
+        _strategies(facts, look, shared)
+    elif _shape(facts) == "numbers":
+        _classes(entry, look, shared)
     elif facts.choices:
         st.selectbox(options=facts.choices, format_func=_namer(entry, look), **shared)
+    elif facts.kind == "string" and facts.optional:
+        st.text_input(value=None, placeholder="none", **shared)
     elif facts.kind == "string":
         now, options = look.draft.values[entry.path], library.names()
         more = [now] if now and now not in options else []
@@ -175,11 +196,28 @@ def _widget(entry: Field, facts: Facts, look: Look, shared: dict[str, Any]) -> N
         )
 
 
-def _strategies(facts: Facts, shared: dict[str, Any]) -> None:
-    """Draw the strategies with what each does."""
+def _strategies(facts: Facts, look: Look, shared: dict[str, Any]) -> None:
+    """Draw the strategies; of those that run it is said what they do, of all of them in the tooltip."""
     word, told = theme.strategy_word, theme.STRATEGY_HELP
+    lines = {name: f"**{word(name)}**: {told[name]}" for name in facts.choices}
+    shared |= {"help": "  \n".join([shared["help"], *lines.values()])}
     st.pills(options=facts.choices, selection_mode="multi", format_func=word, **shared)
-    st.caption("  \n".join(f"**{word(name)}**: {told[name]}" for name in facts.choices))
+    chosen = look.draft.values["strategies"]
+    st.caption("  \n".join(line for name, line in lines.items() if name in chosen))
+
+
+def _classes(entry: Field, look: Look, shared: dict[str, Any]) -> None:
+    """Draw numbers of classes, with their names where the dataset is there."""
+    given = [n for n in look.draft.values[entry.path] if n >= len(look.classes)]
+    known = list(range(len(look.classes) or 10))
+
+    def name(number: int) -> str:
+        """Return the number and the name of a class."""
+        known = number < len(look.classes)
+        return f"{number}: {shorten(look.classes[number], 40)}" if known else str(number)
+
+    options = sorted({*known, *given})
+    st.multiselect(options=options, format_func=name, placeholder="all classes", **shared)
 
 
 def _namer(entry: Field, look: Look) -> Callable[[str], str]:

@@ -14,13 +14,28 @@ import pydantic
 
 from rambo import checks, presets
 from rambo import config as configs
-from rambo.config import STRATEGY_NAMES, Config
-from rambo.datasets.prepared import POOL, VALIDATION, Prepared
+from rambo.config import STRATEGY_NAMES, Config, CorruptionConfig
+from rambo.datasets import corruption
+from rambo.datasets.prepared import VALIDATION, Prepared
 from rambo.errors import ConfigError, RamboError
 from rambo.ui.configure import fields
-from rambo.ui.text import count
+from rambo.ui.text import count, literal, percent
 
 Values = dict[str, Any]
+
+_MODEL = "rambo.utility_model."
+_SHARED = {  # of RAMBO's fields, those that DULO reads too
+    "rambo.offline.pairs",
+    "rambo.offline.held_out",
+    "rambo.offline.proxy",
+    *(f"{_MODEL}{name}" for name in ("extractor", "pooling", "epochs", "learning_rate")),
+    *(f"{_MODEL}{name}" for name in ("minibatch_pairs", "weight_decay", "dropout")),
+}
+_NETWORKS = {  # how a network is trained; a logistic head has its own two fields
+    f"classifier.{name}"
+    for name in ("learning_rate", "minibatch_size", "train_accuracy", "max_epochs", "accuracy_mode")
+}
+_SPATIAL = {"typiclust", "probcover", "activeft"}
 
 _TOO = {  # how a hint of the config begins -> what the value is
     "use at least": "small",
@@ -248,7 +263,16 @@ def notes(config: Config, data: Prepared | None) -> dict[str, str]:
             "k_1 = k: no pretraining; u_hat stays as the offline pairs left it."
         )
     if not learns:
-        said["strategies"] = "Without RAMBO nothing is learned: the utility model is not used."
+        said["strategies"] = (
+            "Without RAMBO there is no pretraining; DULO learns a utility model of its own."
+            if "dulo" in config.strategies
+            else "Without RAMBO nothing is learned: the utility model is not used."
+        )
+    if config.classifier.name == "logistic":
+        said["classifier.name"] = (
+            "A stand-in for the networks of the paper: fast, and not what its numbers were made with."
+        )
+    said |= _corruption_notes(config.dataset.corruption, data)
     if model.transport and model.ot_weight == 0:
         said["rambo.utility_model.ot_weight"] = "0: the OT distance is shown but teaches nothing."
     if data is not None:
@@ -289,13 +313,46 @@ def _data_notes(config: Config, data: Prepared) -> dict[str, str]:
         said["classifier.name"] = (
             f"{fields.FIELDS['classifier.name'].names[name]} for these images."
         )
+    if config.dataset.corruption.imbalance != "none":
+        left = f"{_pool(config, data):,} images or more are left to hold or to choose from."
+        said["dataset.corruption.imbalance"] = f"{_rare_words(config.dataset.corruption)} {left}"
     return said
 
 
+def _corruption_notes(settings: CorruptionConfig, data: Prepared | None) -> dict[str, str]:
+    """Return what is wrong with the data, in words."""
+    said, path = {}, "dataset.corruption."
+    if settings.label_noise:
+        classes = settings.noisy_classes
+        names = data.classes if data else ()
+        listed = ", ".join(literal(names[n] if n < len(names) else n, 30) for n in classes[:10])
+        more = " and others" if len(classes) > 10 else ""
+        about = f" of {listed}{more}" if classes else ""
+        said[f"{path}label_noise"] = (
+            f"Of the labels{about} that you hold or buy, the oracle gets "
+            f"{wrong_words(settings.label_noise)} wrong; the checking and test images are clean."
+        )
+    if settings.imbalance != "none":
+        said[f"{path}imbalance"] = _rare_words(settings)
+    return said
+
+
+def wrong_words(share: float) -> str:
+    """Return a share above 0 as people say it: `1 in 5`, `35 %`."""
+    if abs(1 / share - round(1 / share)) < 1e-6:
+        return f"1 in {round(1 / share):,}"
+    return percent(share, 0 if round(100 * share, 6).is_integer() else 1)
+
+
+def _rare_words(settings: CorruptionConfig) -> str:
+    """Return what imbalance does."""
+    left = "80" if settings.imbalance == "paper" else "10"
+    return f"Each trial draws 3 of 10 classes that keep {left} % of their images."
+
+
 def _pool(config: Config, data: Prepared) -> int:
-    """Return how many images S_0 and U_0 have together."""
-    pool = int((data.roles == POOL).sum())
-    return pool if _own(data) else pool - config.dataset.validation_size
+    """Return how many images S_0 and U_0 have together, under imbalance at least."""
+    return corruption.pool_size(config.dataset, data)
 
 
 def _own(data: Prepared) -> int:
@@ -305,22 +362,54 @@ def _own(data: Prepared) -> int:
 
 def idle(values: Values, data: Prepared | None) -> set[str]:
     """Return the paths that change nothing while the other values stand as they do."""
-    model = "rambo.utility_model."
     given = values.get("strategies")
     strategies = (
         {name for name in given if name in STRATEGY_NAMES} if isinstance(given, list) else set()
     )
-    learns, moves = "rambo" in strategies, values.get(f"{model}transport")
     unused = {
-        "rambo.": not learns,
         "acquisition.filter_size": not {"rambo", "filter-only"} & strategies,
-        f"{model}bilevel.": not values.get(f"{model}bilevel.enabled"),
-        f"{model}ot_weight": not moves,
-        f"{model}square_weight": not moves,
-        f"{model}positive_weight": not moves,
-        f"{model}ground_cost.": not moves,
+        "compute.address": values.get("compute.backend") == "loky",
+        "dataset.corruption.noisy_classes": not values.get("dataset.corruption.label_noise"),
+        "dataset.feature_weights": values.get("dataset.features") == "efficientnet-lite0",
         "dataset.validation_size": data is not None and _own(data) > 0,
+        "rivals.space": not _SPATIAL & strategies,
+        "rivals.probcover.purity": values.get("rivals.probcover.radius") is not None,
+    }
+    unused |= {
+        f"rivals.{name}.": name not in strategies
+        for name in ("glister", "llal", "dulo", *sorted(_SPATIAL))
     }
     prefixes = tuple(prefix for prefix, is_off in unused.items() if is_off)
-    switches = {f"{model}bilevel.enabled"} if learns else set()
-    return {path for path in fields.FIELDS if path.startswith(prefixes)} - switches
+    found = {path for path in fields.FIELDS if path.startswith(prefixes)}
+    return found | _idle_model(values, strategies) | _idle_classifier(values, strategies)
+
+
+def _idle_model(values: Values, strategies: set[str]) -> set[str]:
+    """Return the fields of RAMBO that nobody reads."""
+    if "rambo" not in strategies:
+        unread = {path for path in fields.FIELDS if path.startswith("rambo.")}
+        return unread - _SHARED if "dulo" in strategies else unread
+    bilevel, moves = values.get(f"{_MODEL}bilevel.enabled"), values.get(f"{_MODEL}transport")
+    unused = {
+        f"{_MODEL}bilevel.": not bilevel,
+        f"{_MODEL}ot_weight": not moves,
+        f"{_MODEL}square_weight": not moves,
+        f"{_MODEL}positive_weight": not moves,
+        f"{_MODEL}ground_cost.": not moves,
+    }
+    prefixes = tuple(prefix for prefix, is_off in unused.items() if is_off)
+    return {path for path in fields.FIELDS if path.startswith(prefixes)} - {
+        f"{_MODEL}bilevel.enabled"
+    }
+
+
+def _idle_classifier(values: Values, strategies: set[str]) -> set[str]:
+    """Return the fields of the classifier that nobody reads."""
+    learns = bool({"rambo", "dulo"} & strategies)
+    if values.get("classifier.name") != "logistic":
+        by_proxy = learns and values.get("rambo.offline.proxy")
+        return set() if by_proxy else {"classifier.logistic.l2", "classifier.logistic.iterations"}
+    unread = _NETWORKS | {"rambo.offline.proxy"}  # utilities come from logistic heads anyway
+    if "glister" in strategies and values.get("rivals.glister.learning_rate") is None:
+        unread -= {"classifier.learning_rate"}  # GLISTER looks ahead by it
+    return unread

@@ -35,9 +35,18 @@ def command(config: Config) -> str:
     assert nearest is not None  # demo takes any dataset
     words, differing = nearest
     for path in differing:
-        value = values[path]  # a word needs no quotes: what is not JSON is taken as text
-        words += ["--set", f"{path}={value if isinstance(value, str) else json.dumps(value)}"]
+        words += ["--set", f"{path}={_written(values[path])}"]
     return shlex.join(words)
+
+
+def _written(value: Any) -> str:
+    """Return a value as the command line reads it: as JSON, or without quotes where that would be none."""
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return json.dumps(value)
 
 
 def to_file(values: Values) -> str:

@@ -8,7 +8,7 @@ from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.store import Run
 from rambo.ui import frame, pictures, theme
 from rambo.ui.components import PreparedFigure, plot, prepare_figure, rows
-from rambo.ui.data import address, choice, pools, samples
+from rambo.ui.data import address, choice, errors, pools, samples
 from rambo.ui.text import count, for_plot, literal
 
 _BY_CLASS, _IN_CLASS = 10, 96  # images shown of each class, and of a single one
@@ -30,6 +30,8 @@ def show_dataset(data: Prepared, name: str, run: Run | None) -> None:
         _show_counts(data)
     with right, frame.guard():
         pools.show_cut(data, run if name == choice.RUN else None)
+    with frame.guard():
+        errors.show_errors(data, choice.known_as(name, run), run if name == choice.RUN else None)
 
 
 def _facts(data: Prepared) -> None:

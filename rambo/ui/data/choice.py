@@ -92,7 +92,12 @@ def _take_upload() -> None:
 
 def use_button(name: str, run: Run | None) -> None:
     """Draw the way on: a run of this dataset."""
-    if name == RUN and run:
-        name = readers.config(run)["dataset"]["name"]
     if st.button("Use this dataset", type="primary", icon=":material/arrow_forward:"):
-        state.go("pages/configure.py", run.id if run else None, dataset=name)
+        state.go("pages/configure.py", run.id if run else None, dataset=known_as(name, run))
+
+
+def known_as(name: str, run: Run | None) -> str:
+    """Return the name under which Configure knows what a person looks at."""
+    if name == RUN and run is not None:
+        return str(readers.config(run)["dataset"]["name"])
+    return name

@@ -5,11 +5,13 @@ import streamlit as st
 
 from rambo import checks
 from rambo import config as configs
+from rambo.datasets import corruption
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.errors import RamboError, StoreError
 from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL
 from rambo.store import Run
 from rambo.ui import readers
+from rambo.ui.configure.settings import wrong_words
 from rambo.ui.data import address, samples
 from rambo.ui.text import literal
 
@@ -45,13 +47,15 @@ def show_cut(data: Prepared, run: Run | None) -> None:
     if not fixed:
         start = min(given["dataset"]["validation_size"], max(1, pool // 10))
         size = right.number_input("Validation images", 1, value=start, key=f"data-size-{key}")
-    settings = {"k": k, "budget": 1, "dataset": {"validation_size": max(1, size)}}
+    imbalance = given["dataset"].get("corruption", {}).get("imbalance", "none")
+    cut = {"validation_size": max(1, size), "corruption": {"imbalance": imbalance}}
     try:
-        checks.check(configs.build(settings), data)
+        config = configs.build({"k": k, "budget": 1, "dataset": cut})
+        checks.check(config, data)
     except RamboError as error:
         st.warning(literal(error, 300), icon=":material/warning:")
         return
-    rest = pool - k - (0 if fixed else size)
+    rest = corruption.pool_size(config.dataset, data) - k
     parts = (("Labeled S_0", k), ("Unlabeled U_0", rest), ("Validation", size), ("Test", test))
     columns = [*st.columns(2), *st.columns(2)]
     for column, (word, number) in zip(columns, parts, strict=True):
@@ -62,6 +66,10 @@ def show_cut(data: Prepared, run: Run | None) -> None:
         else f"This dataset names no validation images: each trial draws {size:,} of its {pool:,} images, "
         "every class in proportion."
     )
+    if imbalance != "none":
+        st.caption(
+            "Some classes of this run are rare: the unlabeled images are this many, or more."
+        )
 
 
 def show_pools(data: Prepared, run: Run) -> None:
@@ -97,6 +105,11 @@ def show_pools(data: Prepared, run: Run) -> None:
     trials = readers.config(run)["trials"]
     first = " Pools of the first trial." if trials > 1 else ""
     st.caption(f"{told} {len(ids):,} of {sizes[name]:,} are shown.{first}")
+    if wrong := readers.config(run)["dataset"].get("corruption", {}).get("label_noise"):
+        st.caption(
+            f":material/error_outline: The oracle of this run errs: of the labels it tells it gets "
+            f"{wrong_words(wrong)} wrong. The classes shown here are the true ones."
+        )
     samples.show_gallery(data, ids, key=f"data-pool-{name}", known=name != "unlabeled")
 
 

@@ -52,7 +52,9 @@ selected = plot(
 cost = (time.perf_counter() - began) * 1000
 st.button("Clear", on_click=lambda: st.session_state.update(map={"selected": None}))
 st.button("Rerun")
+run = st.session_state["run"] = st.session_state.get("run", 0) + 1
 st.markdown(f"selected: {'none' if selected is None else len(selected)}")
 st.markdown(f"plot took {cost:.2f} ms")
 if selected is not None:
     st.code(" ".join(map(str, selected)))
+st.markdown(f"run {run}")

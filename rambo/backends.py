@@ -1,0 +1,175 @@
+"""Where units of work are run: processes of this machine (loky), or the workers of a cluster (dask, ray), by joblib.
+
+Workers of a cluster map the prepared datasets from the workspace, so they need the same folder under the same path.
+"""
+
+import contextlib
+import dataclasses
+import importlib
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Generator, Iterable, Iterator
+from functools import cache
+from typing import Any, Literal
+
+import joblib
+import torch
+
+from rambo.config import shorten
+from rambo.errors import ConfigError
+
+Name = Literal["loky", "dask", "ray"]
+_INSTALL = {"dask": "distributed", "ray": "ray[default]"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Backend:
+    """A joblib backend that is ready to work.
+
+    Attributes:
+        name: joblib's name for it.
+        jobs: how many tasks run at once.
+    """
+
+    name: Name = "loky"
+    jobs: int = 1
+
+    def run(self, tasks: Iterable[Any]) -> Generator[Any, None, None]:
+        """Yield the results of joblib's delayed `tasks` as they come; closing it drops what is in flight.
+
+        A worker of a cluster that dies takes nothing along: its tasks go to another.
+        """
+        options: dict[str, Any] = {"inner_max_num_threads": 1} if self.name == "loky" else {}
+        with _quiet_interrupts():
+            with joblib.parallel_config(self.name, n_jobs=self.jobs, **options):
+                parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+            results = parallel(tasks)
+        with contextlib.closing(results), warnings.catch_warnings():
+            # A stop drops what is in flight: nothing to warn a person of.
+            warnings.filterwarnings("ignore", message=".*still being processed by the workers")
+            yield from results
+
+    @property
+    def parent(self) -> int | None:
+        """The process whose death ends the workers: this one, where they are its own."""
+        return os.getpid() if self.name == "loky" else None
+
+
+@contextlib.contextmanager
+def connected(name: Name, address: str | None, jobs: int) -> Iterator[Backend]:
+    """Give a backend; one of dask or ray without an address starts its workers on this machine.
+
+    Args:
+        name: which.
+        address: of the scheduler (dask: `tcp://host:8786`; ray: `ray://host:10001`), or None.
+        jobs: processes to start here; a cluster says itself how many it has.
+
+    Raises:
+        ConfigError: the package is missing, or nobody answers at the address.
+    """
+    if name == "loky":
+        yield Backend(name, jobs)
+        return
+    start = {"dask": _dask, "ray": _ray}[name]
+    with start(address, jobs) as found:
+        yield Backend(name, found)
+
+
+@contextlib.contextmanager
+def _dask(address: str | None, jobs: int) -> Iterator[int]:
+    """Connect to a dask scheduler, or start one here; give the number of its threads."""
+    distributed = _package("dask", "distributed")
+    with contextlib.ExitStack() as stack:
+        with _reaching("dask", address):
+            if address is None:
+                cluster = distributed.LocalCluster(
+                    n_workers=jobs,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address=None,
+                    silence_logs="ERROR",
+                )
+                address = stack.enter_context(cluster).scheduler_address
+            client = stack.enter_context(distributed.Client(address, timeout="20s"))
+            client.wait_for_workers(1, timeout=60)
+        yield sum(client.nthreads().values())
+
+
+@contextlib.contextmanager
+def _ray(address: str | None, jobs: int) -> Iterator[int]:
+    """Connect to a ray cluster, or start one here; give the number of its cores."""
+    ray, bridge = _package("ray", "ray"), _package("ray", "ray.util.joblib")
+    with _reaching("ray", address):
+        ray.init(address=address, num_cpus=None if address else jobs, log_to_driver=False)
+    bridge.register_ray()
+    try:
+        yield int(ray.cluster_resources()["CPU"])
+    finally:
+        ray.shutdown()
+
+
+def _package(name: str, module: str) -> Any:
+    """Return an optional module.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise ConfigError(
+            f"compute.backend {name}: not installed; pip install '{_INSTALL[name]}', or choose loky"
+        ) from None
+
+
+@contextlib.contextmanager
+def _reaching(name: str, address: str | None) -> Iterator[None]:
+    """Turn whatever goes wrong on the way to a cluster into a `ConfigError`."""
+    try:
+        yield
+    except Exception as error:  # each package has its own errors
+        told = shorten(" ".join(str(error).split()) or type(error).__name__, 160)
+        raise ConfigError(
+            f"compute.address {shorten(address or 'of this machine', 100)}: {name} cannot be "
+            f"reached ({told}); start its scheduler, or choose loky as compute.backend"
+        ) from error
+
+
+def settle(parent: int | None) -> None:
+    """Prepare the process that runs a task: one thread, and no life after its parent's.
+
+    Args:
+        parent: process whose death ends this one within two seconds; None for a cluster's worker.
+    """
+    if parent is None:
+        torch.set_num_threads(1)
+    else:
+        _die_with(parent)
+
+
+@cache
+def _die_with(parent: int) -> None:
+    """End this worker process within two seconds of its parent's death, so that none is left over."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _quiet_interrupts() -> Iterator[None]:
+    """Let processes started inside the block ignore Ctrl-C: stopping them is this process's business."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

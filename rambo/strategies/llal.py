@@ -1,0 +1,210 @@
+"""LLAL: the images whose loss a small module, trained beside the classifier, predicts to be the largest."""
+
+import dataclasses
+import functools
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from rambo import classifier
+from rambo.acquisition import rank_by
+from rambo.classifier import Fit, create_classifier, train_classifier
+from rambo.config import Config, LlalConfig
+from rambo.datasets import prepared
+from rambo.ensemble import Ensemble
+from rambo.errors import ConfigError, DivergedError
+from rambo.events import Emit, ignore, stage
+from rambo.networks import Classifier, LossModule
+from rambo.pools import Problem, Selection, check_budget, normalise
+from rambo.seeding import Streams, derive_seed
+from rambo.strategies.picking import in_one_step
+from rambo.units import FitUnit, Outcome, Result, content_key
+
+_CHUNK = 500  # images a forward pass, as many as f is asked about at once
+
+
+def llal(
+    problem: Problem,
+    budget: int,
+    config: Config,
+    *,
+    streams: Streams,
+    ensemble: Ensemble,
+    emit: Emit = ignore,
+) -> Selection:
+    """Return the `budget` images of the largest predicted loss (Yoo and Kweon 2019).
+
+    Choice: the whole pool is looked at, where the original looks at a random 10,000 of it in each of many rounds.
+    Weights and orders follow the ensemble's seed alone, as those of every training; `streams` is not drawn from.
+
+    Raises:
+        ConfigError: f is a logistic head.
+    """
+    check_budget(problem, budget)
+    if ensemble.config.name == "logistic":
+        raise ConfigError(
+            "strategies llal: a logistic head has no layers to tap; leave llal out, or choose another "
+            "classifier.name"
+        )
+    predictions = ensemble.predict_pools(emit)
+    unit = LossUnit.of(ensemble, config.rivals.llal)
+    with stage("acquisition", 1, emit) as advance:
+        (outcome,) = ensemble.run([unit], emit, advance)
+    predicted = torch.full((len(problem.labels),), torch.nan)
+    predicted[torch.from_numpy(unit.fit.predicted)] = torch.tensor(outcome.arrays["scores"])
+    chosen = rank_by(problem.unlabeled, -predicted)[:budget]
+    figures = {
+        "mean predicted loss of the chosen": float(predicted[chosen].mean()),
+        "mean predicted loss of the pool": float(predicted[problem.unlabeled].mean()),
+    }
+    return dataclasses.replace(in_one_step(predictions, chosen), figures=figures)
+
+
+def ranking_loss(predicted: Tensor, true: Tensor, margin: float) -> Tensor:
+    """Return the mean hinge over the pairs of a minibatch: the larger loss is to be predicted larger by `margin`.
+
+    Source: Yoo and Kweon 2019; the first image is paired with the last, the second with the last but one. Choice: of
+    an odd number the last image has no partner; no pair gives 0.
+
+    Args:
+        predicted: `a` predicted losses.
+        true: `a` losses of the classifier, without gradient.
+        margin: xi.
+    """
+    pairs = len(true) // 2
+    if not pairs:
+        return predicted.new_zeros(())
+    first, second = slice(None, pairs), slice(pairs, 2 * pairs)
+    sign = torch.where(true[first] > true[second].flip(0), 1.0, -1.0)
+    return F.relu(margin - sign * (predicted[first] - predicted[second].flip(0))).mean()
+
+
+def joint_loss(
+    model: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    epoch: int,
+    *,
+    module: LossModule,
+    config: LlalConfig,
+    max_epochs: int,
+) -> tuple[Tensor, Tensor]:
+    """Return mean cross-entropy plus weighted ranking loss of one minibatch, and the logits.
+
+    Source: Yoo and Kweon 2019. Late in the training the module learns on, but no longer pulls at the classifier.
+
+    Args:
+        model: f.
+        images: `a x C x H x W` float32, normalised.
+        labels: `a` int64.
+        epoch: from 1; beyond the share `detached_from` of `max_epochs` the taps carry no gradient.
+        module: the loss module.
+        config: weight, margin and that share.
+        max_epochs: of the training.
+    """
+    taps, logits = model.tap(images)
+    if epoch > config.detached_from * max_epochs:
+        taps = [tap.detach() for tap in taps]
+    losses = F.cross_entropy(logits, labels, reduction="none")
+    ranking = ranking_loss(module(taps), losses.detach(), config.margin)
+    return losses.mean() + config.weight * ranking, logits
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LossUnit:
+    """Train a classifier and its loss module together on S_0, and predict the loss of every unlabeled image.
+
+    Attributes:
+        fit: the training as it would be without the module; `predicted` are the images whose loss is wanted.
+        settings: of the module.
+    """
+
+    fit: FitUnit
+    settings: LlalConfig
+
+    @classmethod
+    def of(cls, ensemble: Ensemble, settings: LlalConfig) -> "LossUnit":
+        """Return the unit of an ensemble's problem."""
+        fit = dataclasses.replace(
+            ensemble.fit(ensemble.problem.labeled, "llal"),
+            predicted=ensemble.problem.unlabeled.sort().values.numpy(),
+            seed=derive_seed(ensemble.seed, "llal"),
+        )
+        return cls(fit, settings)
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Content key: that of the training without the module, and the module's settings."""
+        settings = self.settings.model_dump(mode="json")
+        return content_key(kind="llal", fit=self.fit.key, llal=settings)
+
+    @property
+    def cost(self) -> float:
+        """Relative length: the module is small beside the classifier."""
+        return self.fit.cost
+
+    def run(self) -> Result:
+        """Train, measure, and predict losses.
+
+        Choice: a diverged fit is tried once more with a derived seed, as any other.
+
+        Raises:
+            DivergedError: both fits diverged.
+        """
+        started, fit = time.perf_counter(), self.fit
+        data = prepared.open_prepared(Path(fit.source))
+
+        def load(indices: NDArray[np.int64]) -> Tensor:
+            images = torch.from_numpy(data.images[indices]).to(fit.device)
+            return normalise(images, data.mean, data.std)
+
+        images, labels = load(fit.subset), torch.from_numpy(fit.labels).to(fit.device)
+        try:
+            fitted, module = self._train(images, labels, fit.seed)
+        except DivergedError:
+            fitted, module = self._train(images, labels, derive_seed(fit.seed, "retry"))
+        accuracies = {
+            name: classifier.accuracy(
+                fitted.model, load(indices), torch.from_numpy(truth).to(fit.device)
+            )
+            for name, (indices, truth) in fit.measured.items()
+        }
+        parts = np.array_split(fit.predicted, -(-len(fit.predicted) // _CHUNK))
+        with torch.no_grad():
+            scores = torch.cat([module(fitted.model.tap(load(part))[0]).cpu() for part in parts])
+        record = {
+            "accuracies": accuracies,
+            "epochs": fitted.epochs,
+            "train_accuracy": fitted.train_accuracy,
+            "seconds": time.perf_counter() - started,
+        }
+        return record, {"scores": scores.numpy()}
+
+    def announce(self, outcome: Outcome, emit: Emit) -> None:
+        """Emit what happened."""
+        self.fit.announce(outcome, emit)
+
+    def _train(self, images: Tensor, labels: Tensor, seed: int) -> tuple[Fit, LossModule]:
+        """Return the classifier and the loss module of one joint training."""
+        fit, streams = self.fit, Streams(seed)
+        model = create_classifier(images, fit.config, fit.num_classes, streams)
+        with streams.ambient("loss module"):
+            module = LossModule(model.tapped, self.settings.width).to(images.device)
+        objective = functools.partial(
+            joint_loss, module=module, config=self.settings, max_epochs=fit.config.max_epochs
+        )
+        fitted = train_classifier(
+            model,
+            images,
+            labels,
+            fit.config,
+            streams,
+            objective=objective,
+            beside=module.parameters(),
+        )
+        return fitted, module

@@ -1,0 +1,262 @@
+"""DULO: trainings shared with RAMBO, a surrogate by regression, and the best of random blocks."""
+
+import dataclasses
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from tiny import MemoryMemo, tiny_config
+from torch import Tensor
+
+from rambo import experiment
+from rambo.acquisition import random_chunks
+from rambo.config import Config
+from rambo.datasets.prepared import Prepared
+from rambo.ensemble import Ensemble, Predictions
+from rambo.events import BatchChosen, ClassifierTrained, Event, RankingAudited, StageStarted, ignore
+from rambo.pools import Problem, Selection
+from rambo.seeding import Streams
+from rambo.strategies import STRATEGIES
+from rambo.strategies.dulo import blocks_looked_at
+from rambo.units import FitUnit, Outcome, Unit
+from rambo.utility_model import UtilityModel
+from rambo.utility_samples import UtilitySamples
+
+module_of_dulo = importlib.import_module(
+    "rambo.strategies.dulo"
+)  # the package's name is the function
+QUICK: dict[str, Any] = {
+    "classifier": {"max_epochs": 1},
+    "rambo": {"pairs_per_iteration": 2, "utility_model": {"epochs": 1}},
+}
+
+
+@pytest.fixture(scope="module")
+def problem(tiny: Prepared) -> Problem:
+    return experiment.split(tiny_config(), tiny, 0, None).problem
+
+
+@pytest.fixture(scope="module")
+def kept() -> MemoryMemo:
+    """Finished units of this module."""
+    return MemoryMemo()
+
+
+def choose(
+    name: str,
+    problem: Problem,
+    memo: MemoryMemo,
+    config: Config,
+    *,
+    seed: int = 0,
+    emit: Any = ignore,
+) -> Selection:
+    """Return what a strategy chooses with the streams that a trial gives it."""
+    return STRATEGIES[name](
+        problem,
+        config.budget,
+        config,
+        streams=Streams(seed).child(name),
+        ensemble=Ensemble(problem, config.classifier, seed=seed, memo=memo),
+        emit=emit,
+    )
+
+
+def fits(events: list[Event]) -> list[ClassifierTrained]:
+    return [event for event in events if isinstance(event, ClassifierTrained)]
+
+
+def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[UtilityModel, UtilitySamples]]:
+    """Return the list that fills with what u_hat is fitted on."""
+    fit, seen = module_of_dulo.fit_utility_model, []
+
+    def spy(
+        model: UtilityModel, problem: Problem, samples: UtilitySamples, *rest: Any, **more: Any
+    ) -> Any:
+        assert more["bilevel_training"] is False
+        seen.append((model, samples))
+        return fit(model, problem, samples, *rest, **more)
+
+    monkeypatch.setattr(module_of_dulo, "fit_utility_model", spy)
+    return seen
+
+
+def test_after_rambo_it_trains_nothing_new(problem: Problem, memo: MemoryMemo) -> None:
+    config = tiny_config(**QUICK)
+    choose("rambo", problem, memo, config)
+    before = set(memo.kept)
+    events: list[Event] = []
+    choose("dulo", problem, memo, config, emit=events.append)
+    assert set(memo.kept) == before
+    assert all(fit.cached for fit in fits(events))
+    assert [fit.role for fit in fits(events)] == ["labeled", *["offline"] * 10]  # no repeats
+
+
+def test_before_rambo_it_trains_what_rambo_then_finds(problem: Problem, memo: MemoryMemo) -> None:
+    config = tiny_config(**QUICK)
+    choose("dulo", problem, memo, config)
+    assert len(memo.kept) == 11
+    events: list[Event] = []
+    choose("rambo", problem, memo, config, emit=events.append)
+    assert all(fit.cached for fit in fits(events) if fit.role == "offline")
+    assert sum(fit.role == "offline" for fit in fits(events)) == 10
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_it_learns_from_all_but_the_pairs_that_rambo_holds_out(
+    problem: Problem, kept: MemoryMemo, monkeypatch: pytest.MonkeyPatch, factor: int
+) -> None:
+    """5 pairs, of which 0.4 are held out."""
+    config = tiny_config(**QUICK, rivals={"dulo": {"sample_factor": factor}})
+    seen, audits = spied(monkeypatch), []
+    audit = module_of_dulo.algorithm.audit
+
+    def listen(model: Any, given: Problem, held_out: UtilitySamples, *rest: Any) -> Any:
+        audits.append(held_out)
+        return audit(model, given, held_out, *rest)
+
+    monkeypatch.setattr(module_of_dulo.algorithm, "audit", listen)
+    events: list[Event] = []
+    selection = choose("dulo", problem, kept, config, emit=events.append)
+    ours = audits.pop()
+    choose("rambo", problem, kept, config)
+    theirs = audits[0]
+    assert [subset.tolist() for subset in ours.subsets] == [s.tolist() for s in theirs.subsets]
+    assert torch.equal(ours.utilities, theirs.utilities)
+    ((model, fitted),) = seen
+    assert len(fitted) == 5 * factor - 2
+    assert len({tuple(subset.tolist()) for subset in fitted.subsets}) == 2 * len(fitted)
+    assert model.config.loss == "regression"
+    assert model.config.transport is False
+    (told,) = [event for event in events if isinstance(event, RankingAudited)]
+    assert (told.phase, told.pairs) == ("offline", 2)
+    assert selection.figures["held-out pairs"] == 2
+    assert selection.figures["utility samples fitted"] == 2 * (5 * factor - 2)
+    if told.accuracy is not None:
+        assert selection.figures["held-out pairs in true order"] == told.accuracy
+
+
+def test_further_samples_start_from_weights_of_their_own(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(rivals={"dulo": {"sample_factor": 2}})
+    asked: list[Unit] = []
+
+    def run(self: Ensemble, units: Sequence[Unit], emit: Any, done: Any) -> list[Outcome]:
+        asked.extend(units)
+        return [told(0.5)] * len(units)
+
+    monkeypatch.setattr(Ensemble, "run", run)
+    ensemble = Ensemble(problem, config.classifier, seed=0, memo=MemoryMemo())
+    samples = module_of_dulo.true_utilities(problem, config, Streams(4), ensemble, ignore)
+    units = [unit for unit in asked if isinstance(unit, FitUnit)]
+    assert len(units) == len(asked) == len(samples.subsets) == 20
+    assert sorted(unit.index for unit in units) == list(range(20))
+    assert len({unit.seed for unit in units}) == 20
+    for unit, subset in zip(units, samples.subsets, strict=True):
+        assert unit.subset.tolist() == subset.tolist()
+    other = module_of_dulo.true_utilities(problem, config, Streams(5), ensemble, ignore)
+    drawn = [[s.tolist() for s in given.subsets] for given in (samples, other)]
+    assert drawn[0][:10] != drawn[1][:10]  # its own streams
+    assert drawn[0][10:] == drawn[1][10:]  # RAMBO's
+
+
+def told(accuracy: float) -> Outcome:
+    return Outcome({"accuracies": {"validation": accuracy}}, {}, cached=True)
+
+
+@dataclasses.dataclass
+class Planted:
+    """A problem of one feature that is the usefulness of an image: the utility of a set is its mean."""
+
+    problem: Problem
+    worth: Tensor
+
+
+@pytest.fixture
+def planted(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> Planted:
+    worth = torch.rand(200, generator=torch.Generator().manual_seed(3))
+    noise = torch.randn(200, 3, generator=torch.Generator().manual_seed(4))
+    features = torch.cat([worth[:, None], 0.1 * noise], 1)
+    said = Predictions(torch.full((200, 4), 0.25), torch.zeros(200, 1), 0.5)
+
+    def run(self: Ensemble, units: Sequence[FitUnit], emit: Any, done: Any) -> list[Outcome]:
+        for _ in units:
+            done()
+        return [told(float(worth[torch.from_numpy(unit.subset)].mean())) for unit in units]
+
+    monkeypatch.setattr(Ensemble, "run", run)
+    monkeypatch.setattr(Ensemble, "predict_pools", lambda self, emit: said)
+    given = dataclasses.replace(problem, features=features, reads_features=True)
+    return Planted(given, worth)
+
+
+def test_it_takes_the_block_whose_images_are_worth_most(planted: Planted) -> None:
+    """Nineteen random blocks of four; what a block is worth, u_hat learned from sets of S_0 alone."""
+    settings = {"offline": {"pairs": 60}, "utility_model": {"epochs": 100, "learning_rate": 5e-3}}
+    events: list[Event] = []
+    config = tiny_config(budget=8, rambo=settings)
+    selection = choose("dulo", planted.problem, MemoryMemo(), config, emit=events.append)
+    assert selection.figures["held-out pairs in true order"] > 0.9
+    left = planted.problem.unlabeled
+    for step in range(2):
+        streams = Streams(0).child("dulo")
+        blocks = random_chunks(left, 4, streams.torch(f"acquisition-{step}"))
+        worths = planted.worth[blocks].mean(1)
+        taken = selection.indices[selection.steps == step]
+        assert taken.tolist() == blocks[worths.argmax()].tolist()
+        left = left[~torch.isin(left, taken)]
+
+
+def test_every_block_of_the_whole_pool_is_a_candidate_until_epsilon_says_less(
+    planted: Planted,
+) -> None:
+    """76 images, B = 12 and b = 4: 19, 18 and 17 blocks; (76 / 12) ln 2 = 4.4 are five."""
+    for epsilon, counts in ((0.01, [19, 18, 17]), (0.5, [5, 5, 5])):
+        events: list[Event] = []
+        config = tiny_config(rivals={"dulo": {"epsilon": epsilon}})
+        selection = choose("dulo", planted.problem, MemoryMemo(), config, emit=events.append)
+        steps = [event for event in events if isinstance(event, BatchChosen)]
+        assert [len(event.utilities) for event in steps] == counts
+        assert [event.chosen for event in steps] == selection.indices.view(3, 4).tolist()
+        best = [max(event.utilities) for event in steps]
+        predicted = selection.evidence["predicted_utility"].view(3, 4)
+        assert predicted.tolist() == [[value] * 4 for value in best]
+
+
+def test_the_last_block_is_smaller(planted: Planted) -> None:
+    selection = choose("dulo", planted.problem, MemoryMemo(), tiny_config(budget=6))
+    assert selection.steps.tolist() == [0, 0, 0, 0, 1, 1]
+    assert len(selection.indices.unique()) == 6
+
+
+def test_the_margin_filter_has_no_say(planted: Planted) -> None:
+    picks = [
+        choose(
+            "dulo",
+            planted.problem,
+            MemoryMemo(),
+            tiny_config(acquisition={"batch_size": 4, "filter_size": size}),
+        ).indices.tolist()
+        for size in (4, 60)
+    ]
+    assert picks[0] == picks[1]
+
+
+@pytest.mark.parametrize(
+    ("pool", "budget", "epsilon", "blocks"),
+    [(76, 12, 0.5, 5), (60_000, 500, 0.01, 553), (10, 10, 0.99, 1), (100, 1, 0.01, 461)],
+)
+def test_how_many_blocks_stochastic_greedy_looks_at(
+    pool: int, budget: int, epsilon: float, blocks: int
+) -> None:
+    assert blocks_looked_at(pool, budget, epsilon) == blocks
+
+
+def test_its_stages_are_those_that_pages_know(planted: Planted) -> None:
+    events: list[Event] = []
+    choose("dulo", planted.problem, MemoryMemo(), tiny_config(), emit=events.append)
+    started = [(e.stage, e.total) for e in events if isinstance(e, StageStarted)]
+    assert started == [("offline", 10), ("acquisition", 3)]

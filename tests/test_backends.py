@@ -1,0 +1,137 @@
+"""The same trainings on processes of this machine and on a cluster of two workers, one of them killed."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pytest
+from tiny import MemoryMemo, tiny_config
+
+from rambo import backends, experiment
+from rambo.backends import Backend
+from rambo.config import ClassifierConfig
+from rambo.datasets.prepared import Prepared
+from rambo.ensemble import Ensemble
+from rambo.errors import ConfigError
+from rambo.events import ignore
+from rambo.pools import Problem
+
+FAST = ClassifierConfig(max_epochs=1)
+
+
+@pytest.fixture(scope="module")
+def problem(tiny: Prepared) -> Problem:
+    return experiment.split(tiny_config(), tiny, 0, None).problem
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Backend]:
+    """Two worker processes of dask on this machine."""
+    pytest.importorskip("distributed")
+    with backends.connected("dask", None, 2) as backend:
+        yield backend
+
+
+def kept(problem: Problem, backend: Backend, count: int = 6, emit: Any = ignore) -> MemoryMemo:
+    """Return the memory after `count` fits on a backend."""
+    memo = MemoryMemo()
+    team = Ensemble(problem, FAST, seed=7, memo=memo, jobs=2, backend=backend)
+    units = [team.fit(problem.labeled[: 8 + i], "offline", i) for i in range(count)]
+    team.run(units, emit, lambda: None)
+    return memo
+
+
+def accuracies(memo: MemoryMemo) -> dict[str, Any]:
+    """Return what was kept but for the seconds it took."""
+    return {
+        key: {name: value for name, value in record.items() if name != "seconds"}
+        for key, (record, _) in memo.kept.items()
+    }
+
+
+def identify(seconds: float) -> int:
+    """Return the process a task ran in."""
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def test_dask_gives_what_loky_gives(problem: Problem, cluster: Backend) -> None:
+    assert cluster == Backend("dask", 2)
+    assert accuracies(kept(problem, cluster)) == accuracies(kept(problem, Backend("loky", 2)))
+
+
+def test_two_workers_share_the_work(cluster: Backend) -> None:
+    seen = set(cluster.run(joblib.delayed(identify)(0.2) for _ in range(8)))
+    assert len(seen) == 2
+    assert os.getpid() not in seen
+
+
+def test_a_worker_killed_in_the_middle_loses_nothing(problem: Problem, cluster: Backend) -> None:
+    workers = set(cluster.run(joblib.delayed(identify)(0.2) for _ in range(8)))
+    victim = min(workers)
+    told: list[object] = []
+    killed = threading.Event()
+
+    def kill_after_the_first(event: object) -> None:
+        told.append(event)
+        if not killed.is_set():
+            os.kill(victim, signal.SIGKILL)
+            killed.set()
+
+    memo = kept(problem, cluster, 12, kill_after_the_first)
+    assert killed.is_set()
+    assert len(told) == len(memo.kept) == 12
+    assert accuracies(memo) == accuracies(kept(problem, Backend("loky", 2), 12))
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(victim, 0)
+        pytest.fail("the worker was not killed")
+
+
+def test_nobody_at_the_address_is_told_with_the_way_out() -> None:
+    pytest.importorskip("distributed")
+    with (
+        pytest.raises(ConfigError, match=r"^compute.address tcp://127.0.0.1:9: dask cannot be") as e,
+        backends.connected("dask", "tcp://127.0.0.1:9", 2),
+    ):
+        raise AssertionError
+    assert "choose loky" in str(e.value)
+
+
+def test_a_missing_package_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(backends.importlib, "import_module", absent)
+    with (
+        pytest.raises(ConfigError, match=r"^compute.backend ray: not installed; pip install"),
+        backends.connected("ray", None, 2),
+    ):
+        raise AssertionError
+
+
+def test_a_whole_run_on_dask_is_that_of_loky(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    from tiny import write_tiny
+
+    from rambo import worker
+    from rambo.starting import create_run
+    from rambo.store import Workspace, summary
+
+    found = {}
+    for name in ("loky", "dask"):
+        home = tmp_path / name
+        config = tiny_config(
+            strategies=["rambo", "badge"], compute={"backend": name, "jobs": 2}, trials=1
+        )
+        run = create_run(config, write_tiny(home), Workspace(home), "cpu")
+        assert worker.work(run) == "done"
+        found[name] = [
+            (r["strategy"], r["selected"], r["test_accuracy"]) for r in summary(run)["results"]
+        ]
+    assert found["dask"] == found["loky"]
