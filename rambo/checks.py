@@ -14,11 +14,15 @@ def check(config: Config, data: Prepared) -> None:
     """Refuse a config that does not fit the dataset, before anything is written.
 
     Raises:
-        ConfigError: k is below the number of classes or beyond the pool, the validation set leaves too little, or
-            the oracle is to err about a class there is not.
+        ConfigError: k is below the number of classes or beyond the pool, the validation set leaves too little, the
+            oracle is to err about a class there is not, or a strategy cannot work with the classifier.
         BudgetError: the budget exceeds what k leaves unlabeled.
         DataError: a class has no image in the pool, there is no test set, or f cannot read the images.
     """
+    if config.classifier.name == "logistic" and "llal" in config.strategies:
+        raise ConfigError(
+            "strategies llal: a logistic head has no layers to tap; leave llal out or choose mnistnet or resnet18"
+        )
     channels, height, width = data.images.shape[1:]
     resolve_classifier(config.classifier, (channels, height, width))
     classes = data.num_classes

@@ -259,6 +259,16 @@ class DatasetConfig(Node):
     )
     corruption: CorruptionConfig = CorruptionConfig()
 
+    @pydantic.model_validator(mode="after")
+    def _weights_fit_the_network(self) -> "DatasetConfig":
+        """Refuse weights for a network that is not used."""
+        if self.feature_weights is not None and self.features == "efficientnet-lite0":
+            raise ValueError(
+                f"dataset.feature_weights {shorten(self.feature_weights)}: these are weights of ResNet-18; "
+                "choose resnet18 or auto as dataset.features, or leave the weights out"
+            )
+        return self
+
 
 class ComputeConfig(Node):
     """Where the work is done; never part of the result on a CPU."""

@@ -114,11 +114,12 @@ def _shared(config: Config) -> dict[str, str]:
     same = f"{data}{f}{config.k}{config.seed}{config.trials}"
     subsets = f"{same}{config.rambo.offline.model_dump_json()}"
     pools = f"{same}{config.initial_size}{config.acquisition.batch_size}"
-    learns = str("rambo" in config.strategies)
+    learns = str([name for name in ("rambo", "dulo") if name in config.strategies])
     return {
-        "offline": subsets,
-        "repeat": subsets,
+        "offline": subsets + learns,
+        "repeat": subsets + learns,
         "labeled": pools + learns,
+        "llal": f"{same}{config.rivals.llal.model_dump_json()}",
         "evaluation": config.model_dump_json(),
     }
 

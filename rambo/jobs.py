@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -47,15 +47,50 @@ def start(config: Config, data: Prepared, workspace: Workspace, device: str) -> 
     Raises:
         RamboError: as `create_run`.
     """
-    wanted = describe(config)
+    return _start_once(
+        describe(config),
+        workspace,
+        live_runs,
+        lambda: create_run(config, data, workspace, device),
+    )
+
+
+def start_study(
+    wanted: dict[str, Any], workspace: Workspace, make: Callable[[], Run]
+) -> tuple[Run, bool]:
+    """Return a study that is being worked on, and whether it is a new one; two clicks start one, as in `start`.
+
+    Args:
+        wanted: its whole config, as the record would hold it.
+        workspace: of the studies.
+        make: makes it, queued.
+
+    Raises:
+        RamboError: as `make`.
+    """
+    return _start_once(wanted, workspace, _live_studies, make)
+
+
+def _start_once(
+    wanted: dict[str, Any],
+    workspace: Workspace,
+    live: Callable[[Workspace], list[Run]],
+    make: Callable[[], Run],
+) -> tuple[Run, bool]:
+    """Return the live run of these settings, or else a new one that was launched, and whether it is new."""
     files.make_folder(workspace.root)
     with filelock.FileLock(workspace.root / ".start.lock", timeout=30):
-        for run in live_runs(workspace):
+        for run in live(workspace):
             if run.config == wanted:
                 return run, False
-        run = create_run(config, data, workspace, device)
+        run = make()
         launch(run)
         return run, True
+
+
+def _live_studies(workspace: Workspace) -> list[Run]:
+    """Return the studies that are worked on; they stand in no line, but there are only a few."""
+    return [run for run in workspace.runs() if run.describe()["status"] in LIVE]
 
 
 def live_runs(workspace: Workspace) -> list[Run]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from rambo.config import Config
-from rambo.costs import Costs
+from rambo.costs import Costs, dulo_pairs
 
 _NAMES = {
     "rambo": "RAMBO",
@@ -31,7 +31,8 @@ def sentence(config: Config, costs: Costs) -> str:
         parts += _learning(config, trial)
     else:
         parts.append("One classifier is trained on them.")
-    parts += [*_choosing(config, costs), _testing(config)]
+    parts += [*_choosing(config, costs), *_rivals(config, trial), *_corruption(config)]
+    parts += [_testing(config), *_oracle(config), *_stand_in(config)]
     if costs.trials > 1:
         parts.append(f"All of this is done {costs.trials:,} times, each time with other labels.")
     return " ".join(parts)
@@ -42,8 +43,9 @@ def _learning(config: Config, trial: Mapping[str, int]) -> list[str]:
     model, sizes = config.rambo.utility_model, f"from {config.initial_size:,} to {config.k:,}"
     aim = "which of two sets is better" if model.loss == "rank" else "how good a set is"
     again = f"; {trial['repeat']:,} of these are trained twice, to see how much is chance"
+    offline = trial["offline"] - 2 * dulo_pairs(config)
     parts = [
-        f"RAMBO will train {_count(trial['offline'], 'classifier')} on random parts of them to learn "
+        f"RAMBO will train {_count(offline, 'classifier')} on random parts of them to learn "
         f"{aim}{again if trial['repeat'] else ''}.",
         f"Then it trains {trial['labeled']:,} more while the labels in use grow {sizes}, "
         f"and improves what it learned {_count(config.slices, 'time')}."
@@ -72,6 +74,60 @@ def _choosing(config: Config, costs: Costs) -> list[str]:
     return parts
 
 
+def _rivals(config: Config, trial: Mapping[str, int]) -> list[str]:
+    """Return what else is trained for those who need more than f on S_0."""
+    parts, further = [], 2 * dulo_pairs(config)
+    if {"dulo", "rambo"} <= set(config.strategies):
+        more = f" and from {further:,} more of its own" if further else ""
+        parts.append(f"DULO learns from the same trainings{more}.")
+    elif "dulo" in config.strategies:
+        trained = _count(trial["offline"], "classifier")
+        parts.append(
+            f"DULO trains {trained} on random parts of the labels to learn how good a set is."
+        )
+    if "llal" in config.strategies:
+        parts.append("LLAL trains one more, together with a network that predicts its losses.")
+    return parts
+
+
+def _corruption(config: Config) -> list[str]:
+    """Return what is wrong with the data."""
+    wrong, parts = config.dataset.corruption, []
+    if wrong.imbalance != "none":
+        kept = {"paper": 80, "glister": 10}[wrong.imbalance]
+        parts.append(f"Some classes are rare: 3 of 10 keep {kept} % of their images.")
+    if wrong.label_noise:
+        classes, share = len(wrong.noisy_classes), f"{100 * wrong.label_noise:.3g} %"
+        of = f" of {classes} class{'es' if classes > 1 else ''}" if classes else ""
+        parts.append(f"Of the labels{of} you hold or buy, {share} are wrong.")
+    return parts
+
+
+def _oracle(config: Config) -> list[str]:
+    """Return what the oracle tries, to show what there is to gain."""
+    if not config.oracle_draws:
+        return []
+    sets = _count(config.oracle_draws, "random set")
+    return [
+        f"An oracle that knows all labels tries {sets} of {config.budget:,} too, each with a classifier "
+        "of its own, to show how much there is to gain."
+    ]
+
+
+def _stand_in(config: Config) -> list[str]:
+    """Return what is trained in place of a network."""
+    if config.classifier.name == "logistic":
+        return [
+            "The classifier is a logistic head on frozen features: a stand-in that a CPU can train."
+        ]
+    if config.rambo.offline.proxy and {"rambo", "dulo"} & set(config.strategies):
+        return [
+            "On the random parts the classifiers are logistic heads on frozen features: stand-ins that a CPU "
+            "can train."
+        ]
+    return []
+
+
 def _testing(config: Config) -> str:
     """Return how the choices are judged."""
     each = (
@@ -84,7 +140,7 @@ def _testing(config: Config) -> str:
 def _steps(config: Config, name: str) -> str:
     """Return how a strategy spends the budget, in words."""
     batch, steps = config.acquisition.batch_size, config.greedy_steps
-    if name not in ("rambo", "filter-only") or steps == 1:
+    if name not in ("rambo", "filter-only", "dulo") or steps == 1:
         return " at once"
     rest = config.budget - (steps - 1) * batch
     last = f" (the last of {rest:,})" if rest < batch else ""

@@ -8,7 +8,7 @@ import itertools
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import joblib
@@ -18,6 +18,7 @@ from rambo import algorithm, checks, costs, experiment, outline
 from rambo.config import Config
 from rambo.costs import Costs, DataSizes, Rate, Trainings
 from rambo.datasets import catalog
+from rambo.datasets.features import finished_features
 from rambo.datasets.prepared import Prepared
 from rambo.ensemble import Ensemble
 from rambo.events import Emit, ignore
@@ -25,6 +26,8 @@ from rambo.memo import Memo
 from rambo.pools import Problem, membership_matrix, union
 from rambo.seeding import Streams
 from rambo.store import Workspace
+from rambo.strategies.dulo import further_fits
+from rambo.strategies.llal import LossUnit
 from rambo.units import FitUnit
 from rambo.utility_model import create_utility_model
 
@@ -33,7 +36,12 @@ _LOOKED_AT = 1000  # past trainings, at most
 _CALIBRATION_SECONDS = 2.0
 _PROBE, _SMALLEST, _LARGEST = 20, 40, 200  # images a calibration trains on
 _PASS_IMAGES, _PASS_PAIRS, _PASS_REPEATS = 500, 50, 3
+# Choice: measured on one core of an AMD EPYC for EfficientNet-Lite0 and ResNet-18; on a GPU it is soon done.
+_FEATURE_SECONDS = 3e-3 / 64**2  # frozen features of an image, for each pixel it is resized to
 _FEATURES = 512  # Choice: the width of ResNet-18's; the time depends little on it
+
+
+Known = FitUnit | LossUnit
 
 
 def plan(
@@ -42,8 +50,9 @@ def plan(
     """Return what a run of `config` would take now, as JSON types.
 
     `trainings` counts all classifiers, `known` those whose content is fixed before the start (all but the
-    evaluations), `cached` those of them that were trained before, by any run. `seconds` and `stages` are for what is
-    left; evaluations are taken as not trained yet.
+    evaluations, and but logistic heads whose frozen features are not there yet), `cached` those of them that were
+    trained before, by any run. `seconds` and `stages` are for what is left; what is not known is taken as not trained
+    yet.
 
     Args:
         config: of the run.
@@ -58,12 +67,17 @@ def plan(
     checks.check(config, data)
     checks.wants_features(config, data)
     memo, jobs = workspace.memo(), _jobs(config, device)
-    units = known_fits(config, data, memo, device)
+    features_file = _features_file(config, data, device)
+    units = known_fits(config, data, memo, device, features_file)
     cached = memo.known(unit.key for unit in units)
     whole = costs.count(config, DataSizes.of(config, data))
-    left = remaining(whole, [unit for unit in units if unit.key not in cached])
+    missing = [unit for unit in units if unit.key not in cached]
+    left = remaining(whole, missing, () if features_file else whole.heads)
     rate = measure_rate(config, data, memo, device)
     stages = costs.stage_seconds(left, rate, jobs)
+    if checks.wants_features(config, data) and not features_file and device == "cpu":
+        pixels = config.dataset.feature_resolution**2
+        stages = {"features": _FEATURE_SECONDS * pixels * len(data.images)} | stages
     return {
         "labels_held": whole.labels_held,
         "labels_bought": whole.labels_bought,
@@ -83,45 +97,88 @@ def plan(
     }
 
 
-def known_fits(config: Config, data: Prepared, memo: Memo, device: str) -> list[FitUnit]:
-    """Return every training of a run whose content is fixed before it starts, trial by trial."""
-    units: list[FitUnit] = []
+def _features_file(config: Config, data: Prepared, device: str) -> str:
+    """Return where the frozen features of a run lie already; empty where they do not, or nothing reads them."""
+    if not checks.wants_features(config, data):
+        return ""
+    found = finished_features(data, config.dataset, data_root=None, device=device)
+    return "" if found is None else str(found)
+
+
+def known_fits(
+    config: Config, data: Prepared, memo: Memo, device: str, features_file: str = ""
+) -> list[Known]:
+    """Return every training of a run whose content is fixed before it starts, trial by trial; equal ones once.
+
+    Args:
+        config: of the run.
+        data: the prepared dataset.
+        memo: of the workspace.
+        device: resolved torch device.
+        features_file: finished frozen features; without them the logistic heads are left out.
+    """
+    if config.classifier.name == "logistic" and not features_file:
+        return []
+    units: list[Known] = []
     for number in range(config.trials):
-        trial = experiment.split(config, data, number, None)  # features change no classifier
+        # No features: they change no classifier but the heads, which read the file.
+        trial = experiment.split(config, data, number, None, features_file)
         ensemble = Ensemble(
             trial.problem, config.classifier, seed=trial.seed, memo=memo, device=device
         )
-        if "rambo" in config.strategies:
-            units += _learning_fits(
-                trial.problem, config, Streams(trial.seed).child("rambo"), ensemble
-            )
-        else:
-            units.append(algorithm.labeled_fit(trial.problem.labeled, 0, ensemble))
+        if features_file or not config.rambo.offline.proxy:
+            units += _utility_fits(trial.problem, config, ensemble)
+        units += _labeled_fits(trial.problem, config, ensemble)
+        if "llal" in config.strategies:
+            units.append(LossUnit.of(ensemble, config.rivals.llal))
+    first: dict[str, Known] = {}
+    for unit in units:
+        first.setdefault(unit.key, unit)  # a repeated head is the offline one
+    return list(first.values())
+
+
+def _utility_fits(problem: Problem, config: Config, ensemble: Ensemble) -> list[FitUnit]:
+    """Return the trainings that RAMBO and DULO learn from, drawn from the streams that they take."""
+    names, streams = set(config.strategies), Streams(ensemble.seed)
+    if not {"rambo", "dulo"} & names:
+        return []
+    theirs = streams.child("rambo").child("offline")
+    _, units, again = algorithm.offline_fits(problem, config, theirs, ensemble)
+    if "rambo" in names:
+        units = [*units, *again]
+    if "dulo" in names:
+        units += further_fits(problem, config, streams.child("dulo"), ensemble)[1]
     return units
 
 
-def _learning_fits(
-    problem: Problem, config: Config, streams: Streams, ensemble: Ensemble
-) -> Iterator[FitUnit]:
-    """Yield the trainings of Algorithm 1, from the streams that `algorithm.rambo` takes."""
-    _, offline, again = algorithm.offline_fits(problem, config, streams.child("offline"), ensemble)
-    yield from offline
-    yield from again
-    initial, slices = algorithm.split_initial(problem.labeled, config, streams.torch("split"))
-    for i, labeled in enumerate(itertools.accumulate(slices, union, initial=initial)):
-        yield algorithm.labeled_fit(labeled, i, ensemble)
+def _labeled_fits(problem: Problem, config: Config, ensemble: Ensemble) -> list[FitUnit]:
+    """Return the trainings on the labeled pools of Algorithm 1; without RAMBO that on S_0."""
+    if "rambo" not in config.strategies:
+        return [algorithm.labeled_fit(problem.labeled, 0, ensemble)]
+    generator = Streams(ensemble.seed).child("rambo").torch("split")
+    initial, slices = algorithm.split_initial(problem.labeled, config, generator)
+    pools = itertools.accumulate(slices, union, initial=initial)
+    return [algorithm.labeled_fit(labeled, i, ensemble) for i, labeled in enumerate(pools)]
 
 
-def remaining(whole: Costs, missing: list[FitUnit]) -> Costs:
+def remaining(whole: Costs, missing: Sequence[Known], unknown: Sequence[str] = ()) -> Costs:
     """Return the costs of what is left: the `missing` units, the evaluations, and what is never kept.
 
     Choice: OT is counted as kept in the share in which the offline trainings are: a run solves both at once.
+
+    Args:
+        whole: of the run.
+        missing: units that have to be trained.
+        unknown: roles of which no unit is known; all of them are left.
     """
     left: dict[str, Trainings] = defaultdict(Trainings)
     for unit in missing:
-        left[unit.role] += Trainings(1, len(unit.subset), unit.evaluated)
-    trainings = {name: left[name] for name in whole.trainings}
-    trainings["evaluation"] = whole.trainings["evaluation"]
+        fit = unit.fit if isinstance(unit, LossUnit) else unit
+        left[fit.role] += Trainings(1, len(fit.subset), fit.evaluated)
+    trainings = {
+        name: role if name == "evaluation" or name in unknown else left[name]
+        for name, role in whole.trainings.items()
+    }
     drawn = whole.trainings["offline"].count
     share = trainings["offline"].count / drawn if drawn else 0.0
     return dataclasses.replace(
@@ -133,19 +190,34 @@ def remaining(whole: Costs, missing: list[FitUnit]) -> Costs:
 
 
 def measure_rate(config: Config, data: Prepared, memo: Memo, device: str) -> Rate:
-    """Return the rate of this machine: from what was trained here before, else from a calibration of seconds."""
+    """Return the rate of this machine: from what was trained here before, else from a calibration of seconds.
+
+    Choice: logistic heads are not calibrated; where none was trained here, a constant has to do.
+    """
     problem = experiment.split(config, data, 0, None).problem
-    ensemble = Ensemble(problem, config.classifier, seed=0, memo=memo, device=device)
-    unit = ensemble.fit(problem.labeled, "calibration")
-    past = memo.sample(unit.facts, _LOOKED_AT)
-    if len(past) >= _FEWEST:
-        pace = statistics.median(map(_pace, past))
-        rate = Rate(pace, f"measured on {len(past):,} trainings here")
-    else:
-        rate = Rate(calibrate(ensemble), "calibrated")
-    if "rambo" not in config.strategies:
+    heads, source = _rate_of(memo, "logistic", data, device) or (
+        costs.head_seconds(config),
+        "of a logistic head, as measured elsewhere",
+    )
+    rate = Rate(heads, source, seconds_per_head_image=heads)
+    if config.classifier.name != "logistic":
+        ensemble = Ensemble(problem, config.classifier, seed=0, memo=memo, device=device)
+        measured = _rate_of(memo, ensemble.config.name, data, device)
+        pace, source = measured or (calibrate(ensemble), "calibrated")
+        rate = Rate(pace, source, seconds_per_head_image=heads)
+    if not {"rambo", "dulo"} & set(config.strategies):
         return rate
     return dataclasses.replace(rate, seconds_per_pass=time_pass(problem, config, data))
+
+
+def _rate_of(memo: Memo, name: str, data: Prepared, device: str) -> tuple[float, str] | None:
+    """Return the seconds per image of such classifiers, and where from, if enough of them are kept."""
+    kind = torch.device(device).type
+    facts = {"classifier": name, "dataset": data.fingerprint, "device": kind}
+    past = memo.sample(facts, _LOOKED_AT)
+    if len(past) < _FEWEST:
+        return None
+    return statistics.median(map(_pace, past)), f"measured on {len(past):,} trainings here"
 
 
 def calibrate(ensemble: Ensemble) -> float:

@@ -21,7 +21,7 @@ def table(summary: Mapping[str, Any]) -> str:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for result in summary["results"]:
         groups.setdefault(result["strategy"], []).append(result)
-    header = f"{'strategy':<12} {'validation %':>15} {'test %':>15} {'trials':>7} {'trained':>8} {'cached':>7}"
+    header = f"{'strategy':<16} {'validation %':>15} {'test %':>15} {'trials':>7} {'trained':>8} {'cached':>7}"
     lines = [f"run {summary['run']} on {summary['dataset']}", header]
     for name, results in groups.items():
         cells = " ".join(f"{percent([r[metric] for r in results]):>15}" for metric in _METRICS)
@@ -29,11 +29,49 @@ def table(summary: Mapping[str, Any]) -> str:
         trained, cached = (
             sum(r[key] for r in results) for key in ("trainings", "cached_trainings")
         )
-        lines.append(f"{name:<12} {cells} {done:>7} {trained:>8} {cached:>7}")
+        lines.append(f"{name:<16} {cells} {done:>7} {trained:>8} {cached:>7}")
     lines += ranking_lines(summary["ranking"])
+    lines += [f"{name}: {words}" for name, words in told_figures(summary["results"]).items()]
     if comparison := compare(groups.get("rambo", []), groups.get("filter-only", [])):
         lines.append(comparison)
+    if words := proxy_words(summary["config"]):
+        lines.append(words)
     return "\n".join(lines)
+
+
+def proxy_words(config: Mapping[str, Any]) -> str | None:
+    """Return what to say where logistic heads stand in for networks, or None where they do not.
+
+    Args:
+        config: of a run, as nested JSON types.
+    """
+    if config.get("classifier", {}).get("name") == "logistic":
+        return "proxy: f is a logistic head on frozen features, so these are not a network's accuracies"
+    if config.get("rambo", {}).get("offline", {}).get("proxy"):
+        return "proxy: true utilities are those of logistic heads on frozen features, not of f"
+    return None
+
+
+def told_figures(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return in words what strategies report of their choices beside the accuracy: means over the trials.
+
+    Words that differ between trials are left out.
+    """
+    values: dict[str, dict[str, list[Any]]] = {}
+    for result in results:
+        for name, value in result.get("figures", {}).items():
+            values.setdefault(result["strategy"], {}).setdefault(name, []).append(value)
+    told = {}
+    for strategy, figures in values.items():
+        parts = []
+        for name, found in figures.items():
+            if not any(isinstance(value, str) for value in found):
+                mean = statistics.fmean(found)
+                parts.append(f"{name} {mean:,.0f}" if abs(mean) >= 100 else f"{name} {mean:.3g}")
+            elif len(set(found)) == 1:
+                parts.append(f"{name} {found[0]}")
+        told[strategy] = "; ".join(parts)
+    return told
 
 
 def percent(values: Sequence[float | None]) -> str:

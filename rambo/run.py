@@ -28,7 +28,7 @@ from rambo.events import Event
 STATUSES = ("queued", "running", "done", "failed", "stopped")
 COMMIT_SECONDS = 0.2
 BALLAST_BYTES = 2**20
-LAUNCH_SECONDS = 30  # what a new process may take to import torch on a busy laptop
+LAUNCH_SECONDS = 60  # what a new process may take to import torch on a busy laptop
 
 _LOCK_SECONDS = 0.1  # a viewer that looks at the lock is in the way for microseconds
 

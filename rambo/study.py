@@ -7,7 +7,7 @@ are the names of its cells' runs, which are ordinary runs.
 import csv
 import io
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rambo import checks, grid, paper, report
@@ -87,10 +87,14 @@ def find(name: str, workspace: Workspace) -> Run:
         return workspace.find(name)
 
 
-def table(study: Run) -> Table:
+def table(study: Run, read: Callable[[Run], Mapping[str, Any]] = summary) -> Table:
     """Return a study as JSON types: its cells, a row for each cell and strategy, and verdicts in words.
 
     Accuracies are fractions; a row's `reported` is the paper's figure in percent. Cells without results have no rows.
+
+    Args:
+        study: in any state.
+        read: gives the summary of a cell's run.
     """
     name = study.config["study"]
     kind, dataset = STUDIES[name], study.config["dataset"]["name"]
@@ -98,7 +102,7 @@ def table(study: Run) -> Table:
     results: dict[str, list[Mapping[str, Any]]] = {}
     for cell, config in planned(study):
         run = begun.get(cell.label)
-        told = summary(run) if run else None
+        told = read(run) if run else None
         results[cell.label] = told["results"] if told else []
         done = sum(result["test_accuracy"] is not None for result in results[cell.label])
         cells.append(

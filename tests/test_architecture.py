@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("checks", "line", "costs"),
     ("database", "artifacts", "outline", "grid"),
     ("memo", "record", "classifier"),
-    ("run",),
+    ("run", "batched"),
     ("store", "neighbours"),
     ("starting", "whatif"),
     ("jobs",),

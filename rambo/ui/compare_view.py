@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from rambo import config as configs
-from rambo import neighbours
+from rambo import neighbours, report
 from rambo.neighbours import UNLABELED_POOL, Indices
 from rambo.store import Run
 from rambo.ui import controls, frame, maps, readers, rivals, state, theme
@@ -89,7 +89,7 @@ def _show_accuracies(run: Run, results: Sequence[readers.Record]) -> None:
         plot(
             figure,
             key=f"accuracy-{run.id}",
-            height=250,
+            height=max(250, 60 + 28 * len(rivals.evaluated(results))),
             alt="Test accuracy of every strategy with its standard error.",
             file_name="rambo-accuracy",
         )
@@ -99,8 +99,14 @@ def _show_accuracies(run: Run, results: Sequence[readers.Record]) -> None:
             "A fresh classifier f is trained on the k labels and the B bought ones. The test images serve this "
             "figure alone; bars are one standard error over the trials, rings are single trials."
         )
+        if proxy := report.proxy_words(readers.config(run)):
+            st.caption(f":material/info: {proxy[0].upper()}{proxy[1:]}.")
     table = rivals.accuracy_table(results)
     st.dataframe(table, hide_index=True, width="stretch", column_config=_COLUMNS)
+    if told := report.told_figures(results):
+        with st.expander("What the strategies say of their choices"):
+            for name, words in told.items():
+                st.markdown(f"**{literal(theme.strategy_word(name))}**: {literal(words, 400)}")
 
 
 def _verdict(results: Sequence[readers.Record]) -> str:

@@ -20,6 +20,19 @@ def start(config: Config, data: Prepared) -> Run:
     Raises:
         RamboError: the config does not fit the dataset, or nothing can be written.
     """
+    name = device_name(config)
+    run, new = jobs.start(config, data, state.workspace(), name)
+    if not new:
+        st.toast("These settings are being worked on already: here is that run.")
+    return run
+
+
+def device_name(config: Config) -> str:
+    """Return what to call the device of a config in the record.
+
+    Raises:
+        ConfigError: this machine has none of its kind.
+    """
     # A server asks once, when it starts; a click that is faster waits, or the record would name the wrong device.
     found = readers.devices(wait=10)
     kind = config.compute.device
@@ -27,11 +40,7 @@ def start(config: Config, data: Prepared) -> Run:
         kind = found["auto"] if found else "cpu"
     elif found and kind not in found["names"]:
         raise ConfigError(f"compute.device {kind}: this machine has none; use cpu or auto")
-    name = found["names"][kind] if found and kind != "cpu" else kind
-    run, new = jobs.start(config, data, state.workspace(), name)
-    if not new:
-        st.toast("These settings are being worked on already: here is that run.")
-    return run
+    return str(found["names"][kind]) if found and kind != "cpu" else kind
 
 
 def start_demo() -> Run:
@@ -55,6 +64,14 @@ def run_controls(run: Run, *, key: str = "controls") -> None:
 def run_buttons(run: Run, *, key: str = "controls") -> None:
     """Draw the buttons that fit the state of a run into the row at hand."""
     status, _ = readers.status(run)
+    stop_button(run, status, key=key)
+    resume_button(run, status, key=key)
+    if status not in jobs.LIVE:
+        delete_button(run, key=key)
+
+
+def stop_button(run: Run, status: str, *, key: str) -> None:
+    """Draw the button that ends the work on a run."""
     if status in jobs.LIVE:
         st.button(
             "Stop",
@@ -64,9 +81,6 @@ def run_buttons(run: Run, *, key: str = "controls") -> None:
             args=(run,),
             help="Ends at the next safe point, within ten seconds. Nothing finished is lost.",
         )
-    resume_button(run, status, key=key)
-    if status not in jobs.LIVE:
-        delete_button(run, key=key)
 
 
 def resume_button(run: Run, status: str, *, key: str) -> None:

@@ -153,9 +153,10 @@ def _short_name(record: readers.Record) -> str:
 
 
 def _pick(key: str) -> None:
-    """Put the picked run into the address; filters of the run before belong to that one."""
+    """Put the picked run into the address; filters of the run before belong to that one, a study to none."""
     if st.session_state[key]:
-        st.query_params.from_dict({"run": st.session_state[key]})
+        study = st.query_params.get("study")
+        st.query_params.from_dict(state.address(st.session_state[key], study=study))
 
 
 @st.fragment(run_every=2)

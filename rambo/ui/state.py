@@ -19,6 +19,7 @@ PAGES = {  # script -> (menu label, icon, what one does there)
     "pages/train.py": ("Train", ":material/monitoring:", "Watch the utility model learn"),
     "pages/batch.py": ("Batch", ":material/grid_view:", "Inspect and export what was chosen"),
     "pages/compare.py": ("Compare", ":material/compare:", "RAMBO beside its rivals"),
+    "pages/studies.py": ("Studies", ":material/science:", "The paper's tables and figures, here"),
 }
 
 

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from dataset_helpers import Bomb, break_disk
 from torch import nn
 
+from rambo import config as configs
 from rambo import vision
 from rambo.config import DatasetConfig
 from rambo.datasets import features, prepared
 from rambo.datasets.features import frozen_features
-from rambo.errors import DataError, RunCancelled, StoreError
+from rambo.errors import ConfigError, DataError, RunCancelled, StoreError
 from rambo.events import Noticed, StageAdvanced, StageFinished, StageStarted
 
 SMALL = DatasetConfig(feature_resolution=16)
@@ -73,7 +75,7 @@ def pool(monkeypatch):
     backbone = features.Backbone(module, 3, (10.0, 20.0, 30.0), (2.0, 4.0, 8.0))
     monkeypatch.setitem(features._BUILDERS, "efficientnet-lite0", lambda state: backbone)
     monkeypatch.setattr(features, "_packaged_weights", lambda: Path("weights"))
-    monkeypatch.setattr(features, "_read_weights", lambda path: {})
+    monkeypatch.setattr(features, "_read_weights", lambda source: {})
     return module
 
 
@@ -225,7 +227,8 @@ def test_efficientnet_gives_finite_repeatable_features(tmp_path):
 
 
 def test_efficientnet_tensors_go_where_they_belong():
-    state = features._read_weights(features._packaged_weights())
+    source = features._Source("efficientnet-lite0", features._packaged_weights())
+    state = features._read_weights(source)
     backbone = features._build_efficientnet_lite0(state)
     mapped = backbone.module.state_dict()
     assert len(mapped) == len(state) - 2
@@ -327,3 +330,118 @@ def test_bad_weights_are_refused_by_name_and_never_unpickled(tmp_path, monkeypat
             assert "\n" not in str(caught.value)
             assert ("sha256" in str(caught.value)) != honest
     assert not marker.exists()
+
+
+# --- weights a person names -------------------------------------------------------------------
+
+
+def named(path, **changes):
+    return DatasetConfig(feature_weights=str(path), feature_resolution=16, **changes)
+
+
+def test_named_weights_are_used_and_the_file_of_features_carries_their_hash(
+    tmp_path, random_resnet
+):
+    """They come before the package, as .pth and as safetensors, and with any number of classes."""
+    network, weights = random_resnet
+    data = dataset(tmp_path, count=5)
+    state = torch.load(io.BytesIO(weights), weights_only=True)
+    bare = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
+    safe, plain = tmp_path / "mine.safetensors", tmp_path / "any name"
+    safetensors.torch.save_file(bare, safe)
+    plain.write_bytes(weights)
+    found = []
+    for path, wanted in ((plain, "auto"), (safe, "resnet18")):
+        config = named(path, features=wanted)
+        values, name = frozen_features(data, config, data_root=tmp_path)
+        mark = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+        file = data.folder / f"features-resnet18-{mark}-16.npy"
+        assert name == "resnet18"
+        assert Path(values.filename) == file
+        assert features.finished_features(data, config, data_root=tmp_path) == file
+        found.append(values)
+    assert np.array_equal(*found)
+    mean, std = (
+        torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
+    with torch.inference_mode():
+        resized = nn.functional.interpolate(
+            torch.from_numpy(data.images).float(), size=(16, 16), mode="bilinear", antialias=True
+        )
+        expected = network((resized / 255 - mean) / std)
+    np.testing.assert_allclose(found[0], expected.numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_torchvisions_own_weights_share_the_file_of_features(tmp_path, resnet):
+    data = dataset(tmp_path, count=3)
+    copy = tmp_path / "renamed.pth"
+    copy.write_bytes(resnet[1])
+    values, _ = frozen_features(data, named(copy), data_root=tmp_path)
+    assert Path(values.filename).name == "features-resnet18-16.npy"
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
+def test_named_weights_that_do_not_fit_are_refused_with_the_way_out(tmp_path, random_resnet, name):
+    path, marker = tmp_path / name, tmp_path / "marker"
+    data = dataset(tmp_path, count=2)
+    with pytest.raises(DataError, match=rf"^dataset\.feature_weights .*{name}: No such file"):
+        frozen_features(data, named(path), data_root=tmp_path)
+    whole = torch.load(io.BytesIO(random_resnet[1]), weights_only=True)
+    partial = {"conv1.weight": torch.zeros(1)}
+    spoilt = whole | {"conv1.weight": torch.full_like(whole["conv1.weight"], torch.nan)}
+    forms = [b"", b"what is this", random_resnet[1][:-9], pickle.dumps(Bomb(marker))]
+    for tensors in (partial, spoilt):
+        if name.endswith("pth"):
+            saved = io.BytesIO()
+            torch.save(tensors, saved)
+            forms.append(saved.getvalue())
+        else:
+            forms.append(safetensors.torch.save(tensors))
+    for form in forms:
+        path.write_bytes(form)
+        with pytest.raises(DataError) as caught:
+            frozen_features(data, named(path), data_root=tmp_path)
+        text = str(caught.value)
+        assert text.startswith(f"dataset.feature_weights {path}: ")
+        assert text.endswith("give a file with torchvision's weights of ResNet-18, or leave it out")
+        assert "\n" not in text
+    assert not marker.exists()
+    assert not list(data.folder.glob("features*"))
+
+
+@pytest.mark.parametrize("given", [".", "a\0b", "~nobody-of-that-name/w.pth", "x" * 900])
+def test_what_is_no_file_is_refused_by_name(tmp_path, given):
+    data = dataset(tmp_path, count=2)
+    for ask in (frozen_features, features.finished_features):
+        with pytest.raises(DataError, match=r"^dataset\.feature_weights ") as caught:
+            ask(data, named(given), data_root=tmp_path)
+        assert str(caught.value).isprintable()
+
+
+def test_weights_beside_the_other_network_are_a_contradiction():
+    settings = {"features": "efficientnet-lite0", "feature_weights": "w.pth"}
+    with pytest.raises(ConfigError, match=r"^dataset\.feature_weights w\.pth: .*choose resnet18"):
+        configs.build({"dataset": settings})
+
+
+# --- what is there already --------------------------------------------------------------------
+
+
+def test_finished_features_are_found_and_nothing_is_done_for_it(tmp_path, pool, monkeypatch):
+    data = dataset(tmp_path, count=5)
+
+    def ask(config=SMALL, **more):
+        return features.finished_features(data, config, data_root=tmp_path, **more)
+
+    assert ask() is None
+    assert list(data.folder.glob("features*")) == []
+    values, _ = frozen_features(data, SMALL, data_root=tmp_path)
+    file = ask()
+    assert file == Path(values.filename) == data.folder / "features-efficientnet-lite0-16.npy"
+    assert ask(DatasetConfig(feature_resolution=20)) is None
+    assert ask(device="cuda") is None
+    assert pool.batches == [5]
+    file.with_suffix(".sha256").unlink()  # as a killed process leaves it
+    assert ask() is None
+    monkeypatch.setattr(features, "_packaged_weights", lambda: None)
+    assert ask() is None  # they would have to be downloaded

@@ -81,15 +81,20 @@ class Chart {
     if (this.removed) return;
     const rings = this.rings(data.highlight);
     const highlighted = JSON.stringify(data.highlight);
-    if (changed) {
-      const { traces, layout } = this.build(data);
-      traces.push(rings);
-      this.ringAt = traces.length - 1;
-      await Plotly[this.drawn ? "react" : "newPlot"](this.node, traces, layout, this.config(data));
-      if (!this.drawn) this.listen();
-      this.drawn = true;
-    } else if (highlighted !== this.highlighted) {
-      await Plotly.restyle(this.node, { x: [rings.x], y: [rings.y] }, [this.ringAt]);
+    this.drawing = true; // what plotly tells of its selection meanwhile is no wish of the person's
+    try {
+      if (changed) {
+        const { traces, layout } = this.build(data);
+        traces.push(rings);
+        this.ringAt = traces.length - 1;
+        await Plotly[this.drawn ? "react" : "newPlot"](this.node, traces, layout, this.config(data));
+        if (!this.drawn) this.listen();
+        this.drawn = true;
+      } else if (highlighted !== this.highlighted) {
+        await Plotly.restyle(this.node, { x: [rings.x], y: [rings.y] }, [this.ringAt]);
+      }
+    } finally {
+      this.drawing = false;
     }
     this.highlighted = highlighted;
     this.box.dataset.digest = data.digest; // tests wait for it
@@ -184,8 +189,9 @@ class Chart {
   }
 
   listen() {
-    this.node.on("plotly_selected", (event) => this.send(event ? idsOf(event.points) : null));
-    this.node.on("plotly_deselect", () => this.send(null));
+    const tell = (ids) => this.drawing || this.send(ids);
+    this.node.on("plotly_selected", (event) => tell(event ? idsOf(event.points) : null));
+    this.node.on("plotly_deselect", () => tell(null));
     let asked;
     this.watch = new ResizeObserver(() => {
       cancelAnimationFrame(asked);

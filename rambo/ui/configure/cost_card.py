@@ -23,6 +23,7 @@ _ROLES = {
     "offline": "for the offline pairs",
     "repeat": "trained twice for the noise ceiling",
     "labeled": "on the labeled pool as it grows",
+    "llal": "beside the network of LLAL",
     "evaluation": "to judge the choices",
 }
 

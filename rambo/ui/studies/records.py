@@ -1,0 +1,153 @@
+"""Read the studies of the workspace: what has not changed is not read again, whoever looks."""
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from rambo import study as studies
+from rambo.config import Config, shorten
+from rambo.errors import RamboError, RunNotFoundError, StoreError
+from rambo.grid import Cell
+from rambo.store import Run, Workspace
+from rambo.ui import readers, state
+from rambo.ui.readers import Record
+
+_RECORD = ("run.sqlite", "run.sqlite-wal")
+
+
+def workspace() -> Workspace:
+    """Return where the studies lie."""
+    return studies.workspace_of(state.workspace())
+
+
+def find(name: str) -> Run:
+    """Return the study of that name.
+
+    Raises:
+        RunNotFoundError: there is none; the message is fit for a page.
+    """
+    try:
+        return workspace().find(name)
+    except RunNotFoundError:
+        raise RunNotFoundError(f"There is no such study: {shorten(name)}.") from None
+
+
+def listing() -> list[Record]:
+    """Return `Run.describe` of all studies with `name`, cells `done` and `cells`, the newest first."""
+    statuses = {record["run"]: record["status"] for record in readers.runs()}
+    found = []
+    for run in workspace().runs():
+        record = run.describe()
+        readable = record["status"] != "unreadable"
+        begun = cell_runs(run).values() if readable else ()
+        done = sum(statuses.get(run_id) == "done" for run_id in begun)
+        name = str(config(run).get("study", "")) if readable else ""
+        cells = _cells(str(run.folder)) if readable else None
+        found.append(record | {"name": name, "done": done, "cells": cells})
+    return found
+
+
+def config(study: Run) -> Record:
+    """Return the config of a study, which never changes."""
+    return _config(str(study.folder))
+
+
+def cell_runs(study: Run) -> dict[str, str]:
+    """Return the id of each cell's run, by the cell's label; some may have been deleted since."""
+    return _begun(str(study.folder), _stamp(study))
+
+
+def planned(study: Run) -> list[tuple[Cell, Config]]:
+    """Return the cells of a study with their configs; they never change.
+
+    Raises:
+        RamboError: the record names a study that is not known here, or is damaged.
+    """
+    return _planned(str(study.folder))
+
+
+def table(study: Run) -> Record:
+    """Return `study.table`; only runs whose record has changed are read.
+
+    Raises:
+        RamboError: as `planned`.
+    """
+    return _table(str(study.folder), _state(study))
+
+
+def mean_utilities(study: Run) -> Record:
+    """Return `study.mean_utilities`, read again when a cell ended or began."""
+    known = tuple((cell["label"], cell["run"], cell["status"]) for cell in table(study)["cells"])
+    return _mean_utilities(str(study.folder), known)
+
+
+def _state(study: Run) -> tuple[object, ...]:
+    """Return what changes when the study, one of its runs, or the state of either does."""
+    statuses = {record["run"]: record["status"] for record in readers.runs()}
+    root = state.workspace().root
+    runs = tuple(
+        (run_id, statuses.get(run_id), _stamp(Run(root / run_id)))
+        for run_id in cell_runs(study).values()
+    )
+    return study.status, _stamp(study), runs
+
+
+def _stamp(run: Run) -> readers.Stamp:
+    """Return numbers that change when a record does."""
+    return readers.stamp(*(run.folder / name for name in _RECORD))
+
+
+def _at(folder: str) -> Run:
+    """Return the study in a folder that was looked up before."""
+    return workspace().find(Path(folder).name)
+
+
+def _cells(folder: str) -> int | None:
+    """Return how many cells a study has; None where it is none that is known here."""
+    try:
+        return len(_planned(folder))
+    except RamboError:
+        return None
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _config(folder: str) -> Record:
+    """Return what `config` gives."""
+    return _at(folder).config
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _begun(folder: str, stamp: readers.Stamp) -> dict[str, str]:
+    """Return what `cell_runs` gives; the arguments are the key of the cache."""
+    return {row["strategy"]: str(row["data"].get("run")) for row in _at(folder).results()}
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _planned(folder: str) -> list[tuple[Cell, Config]]:
+    """Return what `planned` gives."""
+    found = _at(folder)
+    if not isinstance(found.config.get("study"), str):
+        raise StoreError(f"study {found.id}: its record names no study; delete it")
+    return studies.planned(found)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _table(folder: str, known: tuple[object, ...]) -> Record:
+    """Return what `table` gives; the arguments are the key of the cache."""
+    _planned(folder)
+    return studies.table(_at(folder), _summary)
+
+
+def _summary(run: Run) -> Record:
+    """Return the summary of a cell; a damaged one has no results and hides no other."""
+    try:
+        return readers.summary(run)
+    except StoreError:
+        return {"status": "unreadable", "results": []}
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _mean_utilities(folder: str, known: tuple[Any, ...]) -> Record:
+    """Return what `mean_utilities` gives; the arguments are the key of the cache."""
+    return dict(studies.mean_utilities(_at(folder)))

@@ -1,0 +1,168 @@
+"""What a study found: verdicts, the figure, the tables beside the paper's, and the downloads."""
+
+import functools
+
+import streamlit as st
+
+from rambo import study as studies
+from rambo.store import Run
+from rambo.ui import takeaway
+from rambo.ui.components import plot
+from rambo.ui.readers import Record
+from rambo.ui.studies import figures, records, tables
+from rambo.ui.text import literal
+
+_FIRST = 5  # verdicts in sight; the rest is folded away
+_COLOURS = {"more": "green", "less": "red", "nothing": "gray", "too few": "gray"}
+_COLUMNS = {
+    "test": "test accuracy",
+    "validation": "validation accuracy",
+    "where": "where in the paper",
+}
+
+
+def show(study: Run) -> None:
+    """Draw all that is known so far."""
+    told = records.table(study)
+    if not told["rows"]:
+        st.info(
+            "No results yet. Verdicts, the figure and the table appear here as the cells are judged.",
+            icon=":material/hourglass_top:",
+        )
+        return
+    _show_verdicts(told)
+    _show_figure(study, told)
+    _show_table(told)
+    if told["name"] == "validation-size":
+        _show_utilities(study)
+    if told["name"] == "runtime":
+        _show_runtimes(told)
+    _show_downloads(study, told)
+
+
+def _show_verdicts(told: Record) -> None:
+    """Say first what the figures say."""
+    st.subheader("What it says")
+    verdicts = told["verdicts"]
+    if not verdicts:
+        st.caption("Nothing can be compared yet: a verdict needs two choices of the same trial.")
+    with st.container(gap="xsmall"):
+        for verdict in verdicts[:_FIRST]:
+            _verdict(verdict)
+    if rest := verdicts[_FIRST:]:
+        with st.expander(f"{len(rest):,} more differences"):
+            for verdict in rest:
+                _verdict(verdict)
+
+
+def _verdict(verdict: Record) -> None:
+    """Draw one verdict: a sign, and the sentence."""
+    sign, colour = tables.SIGNS[verdict["finding"]], _COLOURS[verdict["finding"]]
+    st.markdown(f":{colour}-badge[{sign}] {literal(tables.verdict_words(verdict), 300)}")
+
+
+def _show_figure(study: Run, told: Record) -> None:
+    """Draw the figure of the accuracy that is switched on."""
+    st.subheader("The figure")
+    words = tables.reported_words(told)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        metric = st.segmented_control(
+            "Accuracy",
+            list(tables.METRICS),
+            default="test",
+            required=True,
+            format_func=lambda name: tables.METRICS[name],
+            key=f"study-metric-{study.id}",
+            label_visibility="collapsed",
+            help="The paper reports validation accuracy. Test images serve this figure alone.",
+        )
+        if words and not st.toggle(
+            "The paper's figures",
+            value=tables.same_sizes(told),
+            key=f"study-paper-{study.id}",
+            help="Off at first where the paper had other numbers of labels: accuracies then lie far apart.",
+        ):
+            told, words = tables.without_paper(told), ""
+    plot(
+        figures.figure(told, metric or "test"),
+        key=f"study-figure-{study.id}",
+        height=figures.height(told),
+        alt=f"{tables.METRICS[metric or 'test']} of every strategy in each cell, with its standard error.",
+        file_name=f"rambo-{told['name']}",
+    )
+    hollow = f" Hollow marks are the paper's. {words}" if words else ""
+    st.caption(literal(f"Means over the trials, with bars of one standard error.{hollow}", 500))
+
+
+def _show_table(told: Record) -> None:
+    """Draw our figures beside the paper's."""
+    st.subheader("The table")
+    st.dataframe(
+        tables.results(told),
+        hide_index=True,
+        width="stretch",
+        height="content",
+        column_config=dict(_COLUMNS),
+    )
+    if words := tables.reported_words(told):
+        st.caption(literal(words, 500))
+
+
+def _show_utilities(study: Run) -> None:
+    """Draw Table 2 beside ours."""
+    found = records.mean_utilities(study)
+    if not found:
+        return
+    st.subheader("Mean utility by the size of the validation set")
+    st.dataframe(tables.utilities(found), hide_index=True, width="stretch")
+    st.caption(
+        "The mean accuracy of classifiers trained on random sets, as validation sets of each size see it, with one "
+        "standard error over the sets; the paper's are those of Table 2."
+    )
+
+
+def _show_runtimes(told: Record) -> None:
+    """Draw where the time went, beside the paper's minutes."""
+    st.subheader("Time by stage")
+    st.dataframe(tables.runtimes(told), hide_index=True, width="stretch")
+    st.caption(
+        "Seconds of one trial, on average. Trainings that were found again cost nothing, so a strategy that reused "
+        "much looks faster than it is. The paper's minutes (B.7) were measured on two NVIDIA A40 with 500 offline "
+        "pairs: another machine and other sizes, so the shares compare, the times do not."
+    )
+
+
+def _show_downloads(study: Run, told: Record) -> None:
+    """Draw the downloads: data, text, and the figures in one file."""
+    name = f"rambo-{told['name']}-{study.id[-4:]}"
+    shared = told | {"dataset": dataset_word(told["dataset"])}
+    files = (
+        ("CSV", functools.partial(studies.to_csv, shared), f"{name}.csv", "text/csv"),
+        ("Markdown", functools.partial(studies.to_markdown, shared), f"{name}.md", "text/markdown"),
+        ("Figures as HTML", functools.partial(_page, shared), f"{name}.html", "text/html"),
+    )
+    with st.container(horizontal=True):
+        for label, data, file_name, mime in files:
+            st.download_button(
+                label,
+                data,
+                file_name,
+                mime,
+                icon=":material/download:",
+                key=f"study-download-{mime.rpartition('/')[2]}",
+                on_click="ignore",
+            )
+    st.caption("The figure as PNG: the camera above it.")
+
+
+def _page(told: Record) -> bytes:
+    """Return the figures of both accuracies as one HTML file."""
+    title = f"{told['title']} ({told['source']}) on {told['dataset']}"
+    words = tables.reported_words(told)
+    sections = [(word, words, figures.figure(told, name)) for name, word in tables.METRICS.items()]
+    return takeaway.page(title, sections, height=figures.height(told))
+
+
+def dataset_word(name: str) -> str:
+    """Return what to call a dataset; of a path only the last part, the rest is private."""
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2]

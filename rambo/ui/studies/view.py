@@ -1,0 +1,140 @@
+"""The body of the page Studies: a new study and the earlier ones, or the one in the address."""
+
+import streamlit as st
+
+from rambo.errors import RunNotFoundError
+from rambo.grid import STUDIES
+from rambo.store import Run
+from rambo.ui import frame, readers, state
+from rambo.ui.configure import dataset_line, draft
+from rambo.ui.readers import Record
+from rambo.ui.studies import cost_card, form, records, results, setup, watch
+from rambo.ui.studies.results import dataset_word
+from rambo.ui.text import count, literal, moment
+
+_PAGE = "pages/studies.py"
+_LISTED = 10  # earlier studies in sight
+_WIDTHS = [5, 2.6, 2.4, 1.8]  # of their rows: what, state, how far, link
+
+
+def show(run: Run | None) -> None:
+    """Draw the study in the address, or else what sets one up and lists the earlier ones.
+
+    Args:
+        run: of the address, which every link keeps.
+    """
+    wanted = st.query_params.get("study")
+    if not wanted:
+        _show_new(run)
+        return
+    try:
+        study = records.find(wanted)
+    except RunNotFoundError as error:
+        st.error(literal(error, 200), icon=":material/search_off:")
+        _link(run, "See all studies")
+        return
+    _show_study(study, run)
+
+
+def _show_new(run: Run | None) -> None:
+    """Draw the form, its price, and the earlier studies."""
+    st.caption(
+        "A study asks one question of the paper: it runs every cell of one table or figure with the same trials, and "
+        "lays your numbers beside the printed ones."
+    )
+    earlier = records.listing()
+    if not earlier:
+        st.info(
+            "No studies yet. Pick a question, look at the price, and start.",
+            icon=":material/science:",
+        )
+    now = form.choices()
+    opened = dataset_line.open_data(now.dataset)
+    found = readers.devices()
+    names = found["names"] if found else None
+    checked = setup.check(now, draft.current().values, opened.data, names)
+    if opened.complaint:
+        checked.complaints["dataset.name"] = opened.complaint
+    left, right = st.container(key="studies-wide").columns([5, 6], gap="large")
+    with left:
+        st.subheader("Which question")
+        form.show_questions()
+    with right:
+        st.subheader("On what")
+        form.show_settings(now, opened, checked)
+        cost_card.show(now, checked, opened.data, run)
+    if earlier:
+        _show_earlier(earlier, run)
+
+
+def _show_earlier(earlier: list[Record], run: Run | None) -> None:
+    """List the studies there are, the newest first."""
+    st.subheader("Studies so far")
+    pages = -(-len(earlier) // _LISTED)
+    if "studies-page" in st.session_state:  # fewer pages than before: the last one there is
+        st.session_state["studies-page"] = min(st.session_state["studies-page"], pages)
+    first = (st.session_state.get("studies-page", 1) - 1) * _LISTED
+    for record in earlier[first : first + _LISTED]:
+        with frame.guard():
+            _row(record, run)
+    if pages > 1:
+        st.pagination(pages, key="studies-page")
+
+
+def _row(record: Record, run: Run | None) -> None:
+    """Draw one earlier study."""
+    with st.container(border=True, key=f"study-row-{record['run']}"):
+        what, badge, far, link = st.columns(_WIDTHS, vertical_alignment="center")
+        with what, st.container(gap=None):
+            kind = STUDIES.get(record["name"])
+            title = kind.title if kind else record["name"] or record["run"]
+            st.markdown(
+                f"**{literal(title)}** · {literal(dataset_word(record['dataset'] or '-'), 60)}"
+            )
+            source = f"{literal(kind.source)} · " if kind else ""
+            st.caption(f"{source}{moment(record['created'])} · {literal(record['run'])}")
+        with badge:
+            frame.badge(record["status"])
+        if record["cells"]:
+            far.caption(f"{record['done']:,} of {count(record['cells'], 'cell')}")
+        with link:
+            _link(run, "Open", study=record["run"])
+
+
+def _show_study(study: Run, run: Run | None) -> None:
+    """Draw one study: what it asks, how it goes, what it found."""
+    status, message = readers.status(study)
+    _link(run, "All studies, or a new one")
+    if status == "unreadable":
+        st.error(literal(message, 500), icon=":material/broken_image:")
+        watch.delete_button(study, run)
+        return
+    told = None
+    with frame.guard():
+        records.planned(study)
+        told = records.table(study)
+    if told is None:
+        watch.delete_button(study, run)
+        return
+    _header(study, told)
+    watch.show(study)
+    with frame.guard():
+        results.show(study)
+    watch.show_log(study, status)
+
+
+def _header(study: Run, told: Record) -> None:
+    """Draw the question and what it is asked of."""
+    config = told["config"]
+    st.subheader(literal(told["title"]))
+    st.markdown(f"{literal(told['question'], 300)} &nbsp; :gray[{literal(told['source'])}]")
+    st.caption(
+        f"Study {literal(study.id)} · {literal(dataset_word(told['dataset']), 60)} · k = {config['k']:,}, "
+        f"B = {config['budget']:,}, b = {config['acquisition']['batch_size']:,} · "
+        f"{count(config['trials'], 'trial')} from seed {config['seed']:,} · {moment(study.created())}"
+    )
+
+
+def _link(run: Run | None, label: str, **address: str) -> None:
+    """Draw a link to this page that keeps the run."""
+    state.link(_PAGE, run.id if run else None, label, **address)

@@ -1,0 +1,147 @@
+"""A study at work: its state, its cells filling in, and the buttons that stop, resume and delete it."""
+
+import streamlit as st
+
+from rambo import jobs
+from rambo.errors import RamboError
+from rambo.store import Run
+from rambo.ui import controls, frame, readers, state, theme
+from rambo.ui.readers import Record
+from rambo.ui.studies import records
+from rambo.ui.text import count, literal
+
+_WIDTHS = [4, 2.4, 3, 3]  # of a cell's row: what, state, trials, links
+_TICK = 2.0  # seconds between two looks
+_ENDINGS = {
+    "stopped": "Stopped on request. Everything that was finished is kept; Resume goes on from there.",
+    "interrupted": "Stopped unexpectedly: the worker process is gone, killed or switched off. Everything that was "
+    "finished is kept; Resume goes on from there.",
+}
+
+
+def show(study: Run) -> None:
+    """Draw state and cells, and keep them up to date while the study is worked on.
+
+    The rest of the page is drawn anew only when a result came or a state changed.
+    """
+    told = records.table(study)
+    live = told["status"] in jobs.LIVE
+    st.fragment(_body, run_every=_TICK if live else None)(study, _shown(told))
+
+
+def show_log(study: Run, status: str) -> None:
+    """Show the end of the worker's log."""
+    told = jobs.log_tail(study)
+    with st.expander("Worker log", expanded=status == "failed", icon=":material/terminal:"):
+        if told:
+            st.code("\n".join(told), language=None, wrap_lines=True)
+        else:
+            st.caption("There is no log: no worker of this app has written one for this study.")
+
+
+def delete_button(study: Run, run: Run | None) -> None:
+    """Draw the button that asks before it deletes a study."""
+    if st.button("Delete", icon=":material/delete:", key="study-delete"):
+        _confirm(study, run)
+
+
+def done(told: Record) -> int:
+    """Return how many cells are done."""
+    return sum(cell["status"] == "done" for cell in told["cells"])
+
+
+def _shown(told: Record) -> tuple[object, ...]:
+    """Return what the page is drawn anew for when it changes."""
+    cells = [(cell["run"], cell["status"], cell["done"]) for cell in told["cells"]]
+    return told["status"], *cells
+
+
+def _body(study: Run, shown: tuple[object, ...]) -> None:
+    """Draw everything that changes while a study is worked on."""
+    with frame.guard():
+        told = records.table(study)
+        if _shown(told) != shown:
+            st.rerun()
+        _state(study, told)
+        ended = told["status"] == "done"
+        with st.expander("Cells", expanded=not ended, icon=":material/grid_on:"):
+            for place, cell in enumerate(told["cells"]):
+                _cell(place, cell)
+
+
+def _state(study: Run, told: Record) -> None:
+    """Draw the state, how far the study has come, and the buttons that fit."""
+    status, message = readers.status(study)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        frame.badge(status)
+        controls.stop_button(study, status, key="study")
+        controls.resume_button(study, status, key="study")
+        if status not in jobs.LIVE:
+            delete_button(study, _run_of_address())
+    cells = told["cells"]
+    if status != "done":
+        words = f"{done(told)} of {count(len(cells), 'cell')}"
+        at_work = [cell for cell in cells if cell["status"] in jobs.LIVE and cell["run"]]
+        doing = f"  \nNow: {literal(at_work[0]['label'])}, {_doing(at_work[0])}" if at_work else ""
+        st.progress(done(told) / max(1, len(cells)), text=f"{words}{doing}")
+    if status == "failed":
+        st.error(literal(jobs.without_folders(message), 500), icon=":material/error:")
+    elif status in _ENDINGS:
+        st.info(_ENDINGS[status], icon=":material/info:")
+
+
+def _doing(cell: Record) -> str:
+    """Return what the run of a cell is at, as Markdown."""
+    run = Run(state.workspace().root / cell["run"])
+    try:
+        known = readers.events(run)
+    except RamboError:
+        return "starting"
+    for event in reversed(known):
+        if event["kind"] in ("StageStarted", "StageAdvanced"):
+            stage = theme.STAGE_WORDS.get(event["stage"]) or literal(event["stage"])
+            told = f"{stage}, {event.get('step', 0):,} of {event['total']:,}"
+            trial = event["trial"]
+            return told if trial is None else f"trial {trial + 1}: {told}"
+    return literal(readers.status(run)[1], 120) or "starting"
+
+
+def _cell(place: int, cell: Record) -> None:
+    """Draw one cell: what it is, how far it is, and where its run is to be seen."""
+    what, status, trials, links = st.columns(_WIDTHS, vertical_alignment="center")
+    what.markdown(literal(cell["label"]))
+    with status:
+        if cell["status"] in theme.STATES:
+            frame.badge(cell["status"])
+        else:
+            st.caption("not begun")
+    if cell["run"]:
+        trials.caption(f"{cell['done']:,} of {count(cell['wanted'], 'result')}")
+        with links, st.container(horizontal=True, key=f"cell-{place}"):
+            state.link("pages/train.py", cell["run"], "Train")
+            state.link("pages/compare.py", cell["run"], "Compare")
+
+
+def _run_of_address() -> Run | None:
+    """Return the run in the address, if there is one."""
+    typed = state.requested()
+    return state.find_run(typed) if typed else None
+
+
+@st.dialog("Delete this study?")
+def _confirm(study: Run, run: Run | None) -> None:
+    """Ask once more."""
+    st.write(
+        f"**{literal(study.id)}** and its log will be gone for good. The runs of its cells stay: they are listed on "
+        "Home, and can be deleted there."
+    )
+    with st.container(horizontal=True):
+        if st.button("Delete for good", type="primary", key="study-delete-confirmed"):
+            try:
+                records.workspace().delete(study)
+            except RamboError as error:
+                st.error(literal(error, 300))
+                return
+            state.go("pages/studies.py", run.id if run else None)
+        if st.button("Keep it", key="study-delete-kept"):
+            st.rerun()
