@@ -20,12 +20,13 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from rambo import config, presets, store, worker
+from rambo import config, presets, store, study, worker
 from rambo.store import Run
 
 PROJECT = Path(__file__).resolve().parents[1]
 TARGET = Path(__file__).with_name("screenshots")
 PAGES = {"home": 900, "data": 900, "configure": 1000, "train": 1250, "batch": 1150, "compare": 1150}
+PAGES |= {"studies": 1250}
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 COLOURS = 160  # a palette keeps a picture below 200 kB
 
@@ -44,7 +45,7 @@ def main() -> None:
                     viewport={"width": 1360, "height": height}, color_scheme=scheme
                 )
                 place = "" if name == "home" else name
-                page.goto(f"{address}/{place}?run={run.id}")
+                page.goto(f"{address}/{place}?run={run.id}{_study(workspace, name)}")
                 _settle(page)
                 _save(page.screenshot(), TARGET / f"{name}-{scheme}.png")
                 page.close()
@@ -61,6 +62,13 @@ def _run(workspace: store.Workspace, wanted: str | None) -> Run:
     run = worker.start(config.build(presets.demo()), workspace)
     worker.work(run)
     return run
+
+
+def _study(workspace: store.Workspace, page: str) -> str:
+    """Return what the address of the page Studies says beside the run: the newest finished study, if there is one."""
+    studies = study.workspace_of(workspace).runs() if page == "studies" else []
+    done = [told.id for told in studies if told.status == "done"]
+    return f"&study={done[0]}" if done else ""
 
 
 def _settle(page: Page) -> None:

@@ -246,9 +246,7 @@ class _Group:
             fresh = run.model.state_dict()
             for name, value in self.network.state_dict().items():
                 value[slot].copy_(fresh[name])
-        for slices in self.slices:
-            for moment in self.optimizer.state[slices[slot]].values():
-                moment.zero_()  # the step counter too; in place, where a graph looks for it
+        _forget(self.optimizer, [slices[slot] for slices in self.slices])
         self.deal(slot, run)
 
     def deal(self, slot: int, run: _Run) -> None:
@@ -311,6 +309,13 @@ def _slices(parameter: Tensor) -> list[nn.Parameter]:
     for part, gradient in zip(slices, parameter.grad, strict=True):
         part.grad = gradient
     return slices
+
+
+def _forget(optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor]) -> None:
+    """Let the optimizer begin again with these parameters; in place, where a graph looks for its numbers."""
+    for parameter in parameters:
+        for value in optimizer.state[parameter].values():  # the step counter is one of them
+            value.zero_()
 
 
 def captured(step: Callable[[], None]) -> Callable[[], None]:

@@ -70,7 +70,8 @@ def told_figures(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
                 parts.append(f"{name} {mean:,.0f}" if abs(mean) >= 100 else f"{name} {mean:.3g}")
             elif len(set(found)) == 1:
                 parts.append(f"{name} {found[0]}")
-        told[strategy] = "; ".join(parts)
+        if parts:
+            told[strategy] = "; ".join(parts)
     return told
 
 

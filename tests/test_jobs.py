@@ -7,14 +7,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny import merged, tiny_config, write_tiny
 
-from rambo import jobs, line
-from rambo.config import Config
+from rambo import jobs, line, study
+from rambo.config import Config, describe
 from rambo.errors import RunLockedError, RunNotFoundError, StoreError
 from rambo.starting import create_run
 from rambo.store import Run, Workspace
@@ -350,3 +351,45 @@ def test_of_thousands_of_runs_only_the_recent_are_looked_at(
     assert looked == [new.id]
     with line.wait_in_line(root, "cpu", old.id, lambda ahead: None):
         assert {run.id for run in jobs.live_runs(workspace)} == {old.id, new.id}
+
+
+def begin_study(root: Path) -> tuple[Run, bool]:
+    """Start a study as the page does, as many at once as like."""
+    data, workspace = write_tiny(root), Workspace(root)
+    settings = describe(config(QUICK))
+    return jobs.start_study(
+        settings | {"study": "budgets"},
+        study.workspace_of(workspace),
+        lambda: study.create("budgets", settings, data, workspace, "cpu"),
+    )
+
+
+def test_two_clicks_start_one_study(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched: list[str] = []
+    monkeypatch.setattr(jobs, "launch", lambda run: launched.append(run.id))
+    write_tiny(root)
+    with ThreadPoolExecutor(4) as pool:
+        begun = list(pool.map(lambda _: begin_study(root), range(4)))
+    assert len({run.id for run, _ in begun}) == 1
+    assert sum(new for _, new in begun) == 1
+    (made,) = study.workspace_of(Workspace(root)).runs()
+    assert launched == [made.id]
+    assert Workspace(root).runs() == []
+
+
+def test_a_study_at_work_for_long_is_found_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands in no line, and its record may not change for an hour."""
+    monkeypatch.setattr(jobs, "launch", lambda run: None)
+    made, _ = begin_study(root)
+    with made.lock():
+        made.begin_attempt()
+        made.set_status("running")
+        for path in made.folder.glob("run.sqlite*"):
+            os.utime(path, (1, 1))
+        assert begin_study(root)[0].id == made.id
+    again, new = begin_study(root)
+    assert new, "nobody works on the first one any more"
+    again.set_status("done")
+    assert begin_study(root)[1]

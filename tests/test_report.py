@@ -4,9 +4,11 @@ import math
 import statistics
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from rambo import report
 
@@ -33,6 +35,7 @@ def summary(rows: list[dict[str, Any]], ranking: dict[str, Any] | None = None) -
     return {
         "run": "mini-1",
         "dataset": "fashion-mnist-mini",
+        "config": {},
         "results": rows,
         "ranking": ranking or {},
     }
@@ -117,6 +120,34 @@ def test_the_noise_ceiling_is_shown_without_held_out_pairs_too() -> None:
     assert lines == ["two independent trainings agree on 80 % of 40 pairs (noise ceiling)"]
 
 
+def test_figures_are_means_over_the_trials_and_words_that_agree() -> None:
+    rows = results("dulo", [0.8, 0.9]) + results("llal", [0.7]) + results("typiclust", [0.7, 0.6])
+    rows[0]["figures"] = {"utility samples fitted": 1200, "Kendall tau": 0.25, "space": "pixels"}
+    rows[1]["figures"] = {"utility samples fitted": 1300, "Kendall tau": 0.5, "space": "pixels"}
+    rows[3]["figures"], rows[4]["figures"] = {"space": "features"}, {"space": "embedding"}
+    told = report.told_figures(rows)
+    assert told == {"dulo": "utility samples fitted 1,250; Kendall tau 0.375; space pixels"}
+    lines = report.table(summary(rows)).splitlines()
+    assert lines[-1] == f"dulo: {told['dulo']}"
+    assert len(lines) == 2 + 3 + 1
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({}, None),
+        ({"classifier": {"name": "mnistnet"}, "rambo": {"offline": {"proxy": False}}}, None),
+        ({"classifier": {"name": "logistic"}}, "proxy: f is a logistic head"),
+        ({"rambo": {"offline": {"proxy": True}}}, "proxy: true utilities are those of logistic"),
+    ],
+)
+def test_a_stand_in_is_named_under_the_table(config: dict[str, Any], words: str | None) -> None:
+    told = report.proxy_words(config)
+    assert (told is None) == (words is None)
+    last = report.table(summary(results("margin", [0.5])) | {"config": config}).splitlines()[-1]
+    assert last.startswith(words or "margin")
+
+
 def verdict(gaps: list[float]) -> str | None:
     """Return the verdict for given gaps in points of test accuracy."""
     control = [0.8] * len(gaps)
@@ -150,15 +181,93 @@ def test_the_verdict_on_u_hat(gaps: list[float], text: str) -> None:
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.lists(st.integers(-30, 30), min_size=5, max_size=9), st.floats(-3, 3))
-def test_the_verdict_needs_two_standard_errors(noise: list[int], shift: float) -> None:
+def test_the_verdict_needs_an_interval_of_students_t_without_zero(
+    noise: list[int], shift: float
+) -> None:
+    """Of five trials the interval is 2.78 standard errors wide on each side, of nine 2.31."""
     gaps = [shift + value / 10 for value in noise]
-    mean = statistics.fmean(gaps)
     error = statistics.stdev(gaps) / math.sqrt(len(gaps))
+    if error == 0:
+        return
+    low, high = stats.t.interval(0.95, len(gaps) - 1, statistics.fmean(gaps), error)
     line = verdict(gaps) or ""
-    if abs(abs(mean) - 2 * error) > 1e-6:  # not on the threshold itself
-        assert line.endswith("u_hat helps here") == (mean > -2 * error)
-        assert line.endswith("no evidence that u_hat helps here") == (abs(mean) < 2 * error)
-        assert line.endswith("u_hat hurts here") == (mean < -2 * error)
+    if min(abs(low), abs(high)) > 1e-6:  # not on the threshold itself
+        assert line.endswith(": u_hat helps here") == (low > 0)
+        assert line.endswith("no evidence that u_hat helps here") == (low < 0 < high)
+        assert line.endswith("u_hat hurts here") == (high < 0)
+
+
+# Paired differences.
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.floats(-20, 20), min_size=2, max_size=12))
+def test_a_difference_is_a_mean_with_students_interval(gaps: list[float]) -> None:
+    found = report.difference(gaps)
+    assert found is not None
+    assert found.trials == len(gaps)
+    assert found.mean == pytest.approx(float(np.mean(gaps)), abs=1e-9)
+    error = np.std(gaps, ddof=1) / math.sqrt(len(gaps))
+    assert found.error == pytest.approx(float(error), rel=1e-6, abs=1e-9)
+    if error > 1e-9:
+        interval = stats.t.interval(0.95, len(gaps) - 1, np.mean(gaps), error)
+        assert (found.low, found.high) == pytest.approx(interval, rel=1e-6, abs=1e-9)
+        outside = (1 - stats.ttest_1samp(gaps, 0).pvalue) > 0.95 + 1e-9
+        evidence = found.finding in ("more", "less")
+        assert not evidence or (outside and len(gaps) >= report.FEWEST)
+
+
+def test_a_difference_by_hand() -> None:
+    """Gaps of 1 to 5: mean 3, deviation root 2.5, t of four degrees of freedom 2.776."""
+    found = report.difference([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert found is not None
+    assert (found.mean, found.trials) == (3.0, 5)
+    assert found.error == pytest.approx(math.sqrt(0.5))
+    assert found.low == pytest.approx(3 - 2.7764451 * math.sqrt(0.5))
+    assert found.high == pytest.approx(3 + 2.7764451 * math.sqrt(0.5))
+    assert found.finding == "more"
+    assert found.words() == "+3.0 +- 0.7 points of test accuracy over 5 paired trials"
+
+
+def test_one_gap_has_no_interval_and_none_no_difference() -> None:
+    one = report.difference([-0.25])
+    assert one == report.Difference(-0.25, None, None, None, 1)
+    assert one.finding == "too few"
+    assert one.words() == "-0.2 points of test accuracy in one trial"
+    assert report.difference([]) is None
+
+
+@pytest.mark.parametrize(
+    ("gaps", "finding"),
+    [
+        ([9.0] * 4, "too few"),
+        ([9.0, 9.1, 9.0, 9.1, 9.0], "more"),
+        ([-9.0, -9.1, -9.0, -9.1, -9.0], "less"),
+        ([0.0] * 5, "nothing"),
+        ([0.1] * 5, "more"),  # no spread at all: the interval is a point
+        ([3.0, 3.0, 3.0, 3.0, -3.0], "nothing"),
+        # 2.5 standard errors: two are passed, Student's 2.78 of five trials are not
+        ([3.0, 0.4, 1.7, 0.8, 3.6], "more"),
+        ([4.0, -0.2, 1.2, 0.6, 3.4], "nothing"),
+    ],
+)
+def test_what_a_difference_finds(gaps: list[float], finding: str) -> None:
+    found = report.difference(gaps)
+    assert found is not None
+    assert found.finding == finding
+
+
+def test_gaps_are_paired_by_seed_in_points_where_both_were_evaluated() -> None:
+    ours = results("rambo", [0.9, None, 0.7, 0.6])
+    theirs = [
+        result("margin", 3, 0.65, 0.1),
+        result("margin", 0, 0.8, 0.2),
+        result("margin", 1, 0.5, 0.3),
+        result("margin", 9, 0.1, 0.4),
+    ]
+    assert report.paired(ours, theirs) == pytest.approx([10.0, -5.0])
+    assert report.paired(ours, theirs, "validation_accuracy") == pytest.approx([70.0, 50.0])
+    assert report.paired(ours, []) == report.paired([], theirs) == []
 
 
 def test_only_trials_that_both_finished_are_compared() -> None:

@@ -19,6 +19,10 @@ from rambo.ui.text import count, literal, percent
 
 _SHOWN = 600  # thumbnails of one gallery
 _BOTH = "#b8860b"
+_MANY, _FEW = (
+    6,
+    4,
+)  # strategies that fit into one figure; those that are picked at first where more chose
 _COLUMNS = {
     "trials": st.column_config.NumberColumn(width="small"),
     "trained": st.column_config.NumberColumn(
@@ -49,7 +53,7 @@ def show(run: Run) -> None:
         st.info("The choices can be laid side by side when two strategies have chosen.")
         return
     batches = {name: batch for name in ready if (batch := batch_data.load(run, trial, name))}
-    _show_overlap(batches)
+    _show_overlap(_pick_few(run, batches))
     _show_pair(run, trial, batches)
 
 
@@ -102,7 +106,7 @@ def _show_accuracies(run: Run, results: Sequence[readers.Record]) -> None:
         if proxy := report.proxy_words(readers.config(run)):
             st.caption(f":material/info: {proxy[0].upper()}{proxy[1:]}.")
     table = rivals.accuracy_table(results)
-    st.dataframe(table, hide_index=True, width="stretch", column_config=_COLUMNS)
+    st.dataframe(table, hide_index=True, width="stretch", height="content", column_config=_COLUMNS)
     if told := report.told_figures(results):
         with st.expander("What the strategies say of their choices"):
             for name, words in told.items():
@@ -142,6 +146,21 @@ def _pick_trial(run: Run) -> int:
     return picked or 0
 
 
+def _pick_few(run: Run, batches: dict[str, Batch]) -> dict[str, Batch]:
+    """Return the choices to lay side by side; where there are many, those that a person picks."""
+    if len(batches) <= _MANY:
+        return batches
+    picked = st.pills(
+        "Strategies in the two figures below",
+        list(batches),
+        default=list(batches)[:_FEW],
+        selection_mode="multi",
+        format_func=theme.strategy_word,
+        key=f"compare-few-{run.id}",
+    )
+    return {name: batches[name] for name in batches if name in picked} or batches
+
+
 def _show_overlap(batches: dict[str, Batch]) -> None:
     """Draw how much the choices share, and which classes they favour."""
     left, right = _wide("overlap").columns(2, gap="large")
@@ -152,7 +171,7 @@ def _show_overlap(batches: dict[str, Batch]) -> None:
             name: st.column_config.NumberColumn(name, format="%.2f", width="small")
             for name in table.columns
         }
-        st.dataframe(table, column_config=columns, width="stretch")
+        st.dataframe(table, column_config=columns, width="stretch", height="content")
         st.caption(
             "Jaccard index: images that both chose over images that either chose. 1 is the same batch."
         )

@@ -13,8 +13,8 @@ from rambo.store import Run
 from .conftest import ROOT, reaches, running, settled, until
 
 APP = ROOT / "app.py"
-PLACES = ["", "data", "configure", "train", "batch", "compare"]
-MENU = ["Home", "Data", "Configure", "Train", "Batch", "Compare"]
+PLACES = ["", "data", "configure", "train", "batch", "compare", "studies"]
+MENU = ["Home", "Data", "Configure", "Train", "Batch", "Compare", "Studies"]
 HOSTILE = [
     "![x](http://evil.example/beacon.png)",
     "<img src=http://evil.example/p.png onerror=alert(1)>",
@@ -63,7 +63,7 @@ def test_the_run_survives_every_click_reload_and_back(page, site) -> None:
     address, run, _ = site
     page.goto(f"{address}/?run={run.id}")
     settled(page)
-    for name in ["Data", "Configure", "Train", "Batch", "Compare", "Home"]:
+    for name in ["Data", "Configure", "Train", "Batch", "Studies", "Compare", "Home"]:
         page.locator("[data-testid=stSidebar]").get_by_role("link", name=name).click()
         page.wait_for_function("name => document.title.startsWith(name)", arg=name, polling=100)
         settled(page)

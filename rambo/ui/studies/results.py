@@ -10,7 +10,7 @@ from rambo.ui import takeaway
 from rambo.ui.components import plot
 from rambo.ui.readers import Record
 from rambo.ui.studies import figures, records, tables
-from rambo.ui.text import literal
+from rambo.ui.text import count, literal
 
 _FIRST = 5  # verdicts in sight; the rest is folded away
 _COLOURS = {"more": "green", "less": "red", "nothing": "gray", "too few": "gray"}
@@ -50,7 +50,7 @@ def _show_verdicts(told: Record) -> None:
         for verdict in verdicts[:_FIRST]:
             _verdict(verdict)
     if rest := verdicts[_FIRST:]:
-        with st.expander(f"{len(rest):,} more differences"):
+        with st.expander(count(len(rest), "more difference")):
             for verdict in rest:
                 _verdict(verdict)
 

@@ -10,7 +10,7 @@ from rambo.ui.readers import Record
 from rambo.ui.studies import records
 from rambo.ui.text import count, literal
 
-_WIDTHS = [4, 2.4, 3, 3]  # of a cell's row: what, state, trials, links
+_WIDTHS = [4, 2.6, 2, 3.6]  # of a cell's row: what, state, trials, links
 _TICK = 2.0  # seconds between two looks
 _ENDINGS = {
     "stopped": "Stopped on request. Everything that was finished is kept; Resume goes on from there.",

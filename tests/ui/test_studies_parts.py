@@ -92,7 +92,7 @@ def test_controls_of_an_axis_they_do_not_depend_on_go_across() -> None:
     assert (theirs["x"], theirs["y"]) == ([0], [71.4])
     assert theirs["marker"]["symbol"].endswith("-open")
     assert "paper" in theirs["name"]
-    assert (margin["x"], margin["y"], margin["line"]["dash"]) == ([0, 1], [55, 55], "dash")
+    assert (margin["x"], margin["y"], margin["line"]["dash"]) == ([0, 1], [pytest.approx(55)] * 2, "dash")
     assert tree["layout"]["xaxis"]["ticktext"] == ["0", "1"]
 
 
