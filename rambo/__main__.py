@@ -196,6 +196,9 @@ def _study(arguments: argparse.Namespace) -> int:
     if arguments.study is None:
         for name, kind in grid.STUDIES.items():
             print(f"{name:<17} {kind.title} ({kind.source})")
+        for told in study.workspace_of(store.Workspace.from_environment()).runs():
+            seen = told.describe()
+            print(f"{told.id}  {seen['status']:<11}  {seen['dataset']}  {seen['message']}".rstrip())
         return 0
     settings = {"trials": _STUDY_TRIALS} | settings_from(arguments)
     grid.plan_cells(arguments.study, settings)

@@ -33,7 +33,7 @@ from rambo.networks import Classifier
 from rambo.pools import normalise
 from rambo.seeding import Streams
 
-# Full float32 and the same algorithm every time; `enabled` means cuDNN itself. Nothing on a CPU.
+# Full float32 and the same algorithm every time; `enabled` means cuDNN itself. It changes nothing on a CPU.
 _exactly = functools.partial(
     torch.backends.cudnn.flags, enabled=True, deterministic=True, allow_tf32=False
 )
@@ -157,7 +157,7 @@ def _fit_group(
             yield run.place, result
             following = next(runs, None)
             if following is None:
-                del running[slot]  # goes on empty: no image counts there
+                del running[slot]  # the slot goes on with what it has, for nobody
             else:
                 running[slot] = following
                 group.start(slot, following)
@@ -168,7 +168,7 @@ def _judge(
 ) -> Fit | DivergedError | None:
     """Return the result of a member whose epoch has ended, or None if it goes on.
 
-    Choice: as in `fit_classifier`, but the accuracy is always counted out, with no bound: one read of the device.
+    Choice: as in `fit_classifier`, but the accuracy is always counted out, with no bound: fewer reads of the device.
     """
     correct, worst = group.tally(slot)
     if not math.isfinite(worst):
@@ -191,8 +191,8 @@ def _judge(
 class _Group:
     """`M` slots that train in step, each on its own plan of one epoch, all on the device.
 
-    A plan says for every step which images a slot sees and which activations it keeps. In a short last minibatch, and
-    in a slot without a member, images are present that do not count: not in the loss, not in its divisor and not in
+    A plan says for every step which images a slot sees and which activations it keeps. All minibatches have one size:
+    a short last one is filled with images that do not count, not in the loss, not in its divisor and not in
     BatchNorm's statistics.
     """
 
@@ -238,7 +238,7 @@ class _Group:
             fused=True,
             capturable=device.type == "cuda",
         )
-        self.step = captured(self._step) if device.type == "cuda" else self._step
+        self.graph = capture(self._step) if device.type == "cuda" else None
 
     def start(self, slot: int, run: _Run) -> None:
         """Give the slot to a member: its fresh weights, an optimizer that has seen nothing, its first epoch."""
@@ -280,8 +280,15 @@ class _Group:
         """Copy the slot's weights into a model."""
         model.load_state_dict({k: v[slot] for k, v in self.network.state_dict().items()})
 
+    def step(self) -> None:
+        """Take one step in all slots, each on its own minibatch."""
+        if self.graph is None:
+            self._step()
+        else:
+            self.graph.replay()
+
     def _step(self) -> None:
-        """Take one step in all slots, each on its own minibatch; nothing leaves the device."""
+        """Take one step; nothing leaves the device and nothing comes from outside it."""
         at = (self.slot, self.position)
         rows, targets, counts = self.rows[at].T, self.targets[at].T, self.counts[at].T  # b x M
         for norm in self.norms:
@@ -318,11 +325,11 @@ def _forget(optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor]) -> N
             value.zero_()
 
 
-def captured(step: Callable[[], None]) -> Callable[[], None]:
-    """Return a function that repeats the step as one launch: a CUDA graph.
+def capture(step: Callable[[], None]) -> torch.cuda.CUDAGraph:
+    """Return a CUDA graph that repeats the step as one launch. Not run yet: no GPU was at hand.
 
-    The step reads and writes the same memory each time and never looks at the host. It is taken four times here (three
-    to warm up on a side stream, as torch's notes on CUDA graphs ask), so it comes before anything that counts.
+    The step reads and writes the same memory each time and never asks the host. It is taken three times here, to warm
+    up on a side stream as torch's notes on CUDA graphs ask, and then recorded; so this comes before anything counts.
     """
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
@@ -333,8 +340,7 @@ def captured(step: Callable[[], None]) -> Callable[[], None]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         step()
-    replay: Callable[[], None] = graph.replay
-    return replay
+    return graph
 
 
 def stack(model: nn.Module, slots: int) -> nn.Module:
@@ -469,7 +475,7 @@ def _dropout_widths(model: Classifier, pixels: Tensor) -> dict[str, int]:
         if isinstance(layer, nn.Dropout | nn.Dropout2d)
     ]
     with torch.no_grad():
-        model.eval()(torch.zeros_like(pixels[:1], dtype=torch.float32))
+        model.eval()(pixels[:1].float())
     for hook in hooks:
         hook.remove()
     return widths

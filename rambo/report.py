@@ -6,8 +6,6 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scipy.special import stdtrit
-
 FEWEST = 5  # trials that can be evidence
 _METRICS = ("validation_accuracy", "test_accuracy")
 
@@ -152,6 +150,8 @@ def difference(gaps: Sequence[float]) -> Difference | None:
     mean = statistics.fmean(gaps)
     if len(gaps) == 1:
         return Difference(mean, None, None, None, 1)
+    from scipy.special import stdtrit  # half a second, which a list of runs does not need
+
     error = standard_error(gaps)
     reach = float(stdtrit(len(gaps) - 1, 0.975)) * error
     return Difference(mean, error, mean - reach, mean + reach, len(gaps))

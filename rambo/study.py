@@ -6,6 +6,7 @@ are the names of its cells' runs, which are ordinary runs.
 
 import csv
 import io
+import re
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from rambo import checks, grid, paper, report
 from rambo import config as configs
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
-from rambo.errors import RunNotFoundError
+from rambo.errors import RamboError, RunNotFoundError
 from rambo.grid import STUDIES, Cell
 from rambo.paper import Reported
 from rambo.report import Difference
@@ -50,9 +51,12 @@ def create(
     Raises:
         RamboError: an unknown study, or settings that do not fit in a cell.
     """
-    for _, config in grid.plan_cells(name, settings):
-        checks.check(config, data)
-        checks.wants_features(config, data)
+    for cell, config in grid.plan_cells(name, settings):
+        try:
+            checks.check(config, data)
+            checks.wants_features(config, data)
+        except RamboError as error:
+            raise type(error)(f"{error} (study {name}, {cell.label})") from None
     base = configs.describe(configs.build(settings))
     return workspace_of(workspace).create(base | {"study": name}, environment(data, device))
 
@@ -284,10 +288,13 @@ def mean_utilities(study: Run) -> dict[str, tuple[float, float, int, Reported | 
     places = {cell.label: cell.place.get("S_val") for cell, _ in planned(study)}
     found = {}
     for label, run in runs(study).items():
+        # RAMBO and DULO learn from the same samples: one of them tells them all.
+        teller = "rambo" if "rambo" in run.config["strategies"] else "dulo"
         values = [
             value
             for event in run.latest_events()
             if event["kind"] == "UtilitySamplesAdded" and event["phase"] == "offline"
+            if event["strategy"] == teller
             for value in event["utilities"]
         ]
         if len(values) > 1:
@@ -323,7 +330,7 @@ def to_markdown(told: Table) -> str:
     """Return a study as a Markdown table with its verdicts."""
     heads = ["cell", "strategy", "test %", "validation %", "trials", "paper %"]
     lines = [
-        f"### {told['title']} ({told['source']}) on {told['dataset']}",
+        f"### {told['title']} ({told['source']}) on {_plain(told['dataset'])}",
         "",
         f"| {' | '.join(heads)} |",
         f"| {' | '.join('---' for _ in heads)} |",
@@ -336,6 +343,11 @@ def to_markdown(told: Table) -> str:
         lines.append(f"| {' | '.join([*cells, str(row['trials']), reported])} |")
     lines += ["", *(f"- {verdict['words']}" for verdict in told["verdicts"])]
     return "\n".join(lines) + "\n"
+
+
+def _plain(name: str) -> str:
+    """Return a name that somebody else chose as one line that Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]<>|!&])", r"\\\1", configs.shorten(name, 200))
 
 
 def _percent(value: float | None) -> float | None:

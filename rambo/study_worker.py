@@ -45,7 +45,8 @@ def work(told: Run, listener: Emit = ignore) -> str:
             raise
         if failed:
             first, reason = next(iter(failed.items()))
-            told.set_status("failed", f"{len(failed)} cells failed; the first, {first}: {reason}")
+            number = "1 cell" if len(failed) == 1 else f"{len(failed)} cells"
+            told.set_status("failed", f"{number} failed; the first, {first}: {reason}")
             return "failed"
         told.set_status("done")
         return "done"
@@ -59,8 +60,8 @@ def _work_through(told: Run, listener: Emit) -> dict[str, str]:
     failed: dict[str, str] = {}
     with stage("cells", len(cells), passing.record) as advance:
         for place, (cell, config) in enumerate(cells):
-            run = _run_of(place, cell, config, told, workspace, passing)
             try:
+                run = _run_of(place, cell, config, told, workspace, passing)
                 if worker.work(run, passing) == "stopped":
                     raise RunCancelled
             except RunCancelled:

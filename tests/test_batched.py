@@ -12,7 +12,7 @@ from tiny import write_tiny
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rambo import batched
+from rambo import batched, classifier
 from rambo.batched import Images, Member, fit_members, stack
 from rambo.classifier import Fit, fit_classifier
 from rambo.config import ClassifierConfig
@@ -69,16 +69,10 @@ def bytes_of(fitted: Fit) -> str:
 
 
 def assert_same_fit(ours: Fit, plain: Fit, images: Images) -> None:
-    """Same epochs and accuracy; logits within 1e-3, weights and statistics within 1e-5 on average.
-
-    A single weight may be two steps of 1e-3 off: where a gradient is nothing but rounding, Adam makes full steps of it.
-    """
+    """Same epochs and accuracy; every weight and logit within 1e-3."""
     assert (ours.epochs, ours.train_accuracy) == (plain.epochs, plain.train_accuracy)
     assert not ours.model.training
-    state, expected = ours.model.state_dict(), plain.model.state_dict()
-    torch.testing.assert_close(state, expected, atol=2e-3, rtol=0)
-    for name, value in expected.items():
-        assert (state[name] - value).double().abs().mean() < 1e-5, name
+    torch.testing.assert_close(ours.model.state_dict(), plain.model.state_dict(), atol=1e-3, rtol=0)
     unseen = images.normalised(torch.arange(100, 140))
     with torch.no_grad():
         torch.testing.assert_close(ours.model(unseen), plain.model(unseen), atol=1e-3, rtol=1e-3)
@@ -101,24 +95,40 @@ def test_every_member_is_what_the_plain_loop_makes_of_it(
     assert len({one.epochs for one in plain}) > 1, "all stop together: refilling is not tested"
 
 
+@pytest.fixture
+def in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let both ways train in float64, where no rounding flips a ReLU or the choice of a pooling."""
+    create = classifier.create_classifier
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    for module in (classifier, batched):
+        monkeypatch.setattr(module, "create_classifier", lambda *given: create(*given).double())
+
+
+def assert_same_digits(ours: Fit, plain: Fit) -> None:
+    assert (ours.epochs, ours.train_accuracy) == (plain.epochs, plain.train_accuracy)
+    state, expected = ours.model.state_dict(), plain.model.state_dict()
+    assert next(iter(state.values())).dtype == torch.float64
+    torch.testing.assert_close(state, expected, atol=1e-7, rtol=1e-7)
+
+
+@pytest.mark.usefixtures("in_float64")
 def test_thirty_steps_stay_with_the_plain_loop(images: Images) -> None:
-    config = CONFIG.model_copy(update={"max_epochs": 5, "minibatch_size": 4, "train_accuracy": 1.0})
-    members = choose([24, 22], noise=True)  # labels that five epochs do not learn: 30 steps each
+    config = CONFIG.model_copy(update={"max_epochs": 5, "minibatch_size": 2, "train_accuracy": 1.0})
+    members = choose([12, 11], noise=True)  # labels that five epochs do not learn: 30 steps each
     fitted = fit(members, images, config)
     for place, member in enumerate(members):
         assert fitted[place].epochs == 5
-        assert_same_fit(fitted[place], alone(member, images, config), images)
+        assert_same_digits(fitted[place], alone(member, images, config))
 
 
+@pytest.mark.usefixtures("in_float64")
 def test_resnets_with_short_last_minibatches_are_the_plain_loops_too(coloured: Images) -> None:
-    """A small learning rate: at a usual one a few images a step make BatchNorm and Adam blow rounding up."""
-    config = ClassifierConfig(
-        name="resnet18", minibatch_size=4, max_epochs=1, learning_rate=1e-5, train_accuracy=1.0
-    )
-    members = choose([6, 7, 3])
+    """The third takes the slot, and the statistics, that the first has left."""
+    config = ClassifierConfig(name="resnet18", minibatch_size=2, max_epochs=1)
+    members = choose([3, 4, 1])
     fitted = fit(members, coloured, config)
     for place, member in enumerate(members):
-        assert_same_fit(fitted[place], alone(member, coloured, config), coloured)
+        assert_same_digits(fitted[place], alone(member, coloured, config))
 
 
 def test_members_come_in_the_order_of_finishing(images: Images, plain: list[Fit]) -> None:
@@ -138,16 +148,18 @@ def test_the_running_accuracy_stops_as_in_the_plain_loop(images: Images, thresho
 
 
 def test_same_members_and_slots_same_bytes_and_no_trace_in_the_global_state(images: Images) -> None:
+    config = CONFIG.model_copy(update={"max_epochs": 2})
+    members = choose((13, 5, 16))
     before = torch.get_rng_state()
-    first = fit(choose(SIZES), images)
+    first = fit(members, images, config)
     assert torch.equal(torch.get_rng_state(), before)
     with pinned(99):
-        second = fit(choose(SIZES), images)
+        second = fit(members, images, config)
     assert list(first) == list(second)
-    assert [bytes_of(first[i]) for i in range(4)] == [bytes_of(second[i]) for i in range(4)]
-    other = [dataclasses.replace(member, seed=member.seed + 9) for member in choose(SIZES)]
-    third = fit(other, images)
-    assert all(bytes_of(first[i]) != bytes_of(third[i]) for i in range(4))
+    assert [bytes_of(first[i]) for i in range(3)] == [bytes_of(second[i]) for i in range(3)]
+    other = [dataclasses.replace(member, seed=member.seed + 9) for member in members]
+    third = fit(other, images, config)
+    assert all(bytes_of(first[i]) != bytes_of(third[i]) for i in range(3))
 
 
 def test_what_fills_a_short_minibatch_does_not_matter(images: Images) -> None:
@@ -194,7 +206,7 @@ def test_a_stacked_network_is_its_members_to_the_last_digit(network: type[nn.Mod
         for name, parameter in member.named_parameters():
             gradient = stacked.get_parameter(name).grad
             assert gradient is not None
-            torch.testing.assert_close(gradient[i], parameter.grad, atol=1e-11, rtol=0)
+            torch.testing.assert_close(gradient[i], parameter.grad, atol=1e-9, rtol=0)
 
 
 def test_a_layer_without_a_stacked_form_is_not_passed_over() -> None:
@@ -249,18 +261,18 @@ def test_a_member_that_diverges_ends_alone(
     assert isinstance(sick[1], DivergedError)
     assert "not finite in epoch 1" in str(sick[1])
     assert [bytes_of(sick[i]) for i in (0, 2, 3)] == [bytes_of(sound[i]) for i in (0, 2, 3)]
-    refilled = fit(choose(SIZES), images, slots=1)
-    for place in (0, 2, 3):
-        assert_same_fit(refilled[place], plain[place], images)
+    refilled = fit(choose(SIZES)[1:3], images, slots=1)
+    assert isinstance(refilled[0], DivergedError)
+    assert_same_fit(refilled[1], plain[2], images)
 
 
 def test_one_resnet_that_diverges_leaves_the_others_statistics_alone(
     coloured: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = ClassifierConfig(name="resnet18", minibatch_size=4, max_epochs=1)
-    sound = fit(choose([4, 3]), coloured, config)
+    config = ClassifierConfig(name="resnet18", minibatch_size=2, max_epochs=1)
+    sound = fit(choose([2, 1]), coloured, config)
     poison(monkeypatch, seed=0)
-    sick = fit(choose([4, 3]), coloured, config)
+    sick = fit(choose([2, 1]), coloured, config)
     assert isinstance(sick[0], DivergedError)
     assert bytes_of(sick[1]) == bytes_of(sound[1])
 

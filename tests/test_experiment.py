@@ -12,7 +12,7 @@ import torch
 from tiny import MemoryMemo, tiny_config
 
 from rambo.checks import check
-from rambo.config import Config
+from rambo.config import STRATEGY_NAMES, Config
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.ensemble import Ensemble
 from rambo.errors import BudgetError, ConfigError, DataError, RamboError, RunCancelled
@@ -25,8 +25,9 @@ from rambo.events import (
     StrategyEvaluated,
     StrategySelected,
 )
-from rambo.experiment import Trial, draw_stratified, run_trial, split
+from rambo.experiment import BEST_OF_RANDOM, Trial, draw_stratified, run_trial, split
 from rambo.pools import UNLABELED, Selection
+from rambo.strategies import STRATEGIES
 from rambo.units import FitUnit
 
 QUICK: dict[str, Any] = {
@@ -737,3 +738,104 @@ def test_the_atlas_shows_what_f_said_to_the_strategies(
     for name in NAMES:
         chosen = desk.records[0, name]["selected"]
         assert desk.arrays[0, f"{name}/served"]["chosen"].tolist() == chosen
+
+
+# The best of random choices.
+
+
+def oracle_of(desk: Desk) -> dict[str, Any]:
+    return desk.records[0, BEST_OF_RANDOM]
+
+
+def test_the_oracle_keeps_the_best_of_its_random_sets_by_validation(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units: list[FitUnit] = []
+    real, told = Ensemble.run, dict[int, float]()
+
+    def spy(self: Ensemble, asked: Any, emit: Emit, ended: Any) -> Any:
+        outcomes = real(self, asked, emit, ended)
+        for unit, outcome in zip(asked, outcomes, strict=True):
+            if isinstance(unit, FitUnit) and unit.role == "evaluation":
+                told[len(units)] = outcome.record["accuracies"]["validation"]
+                units.append(unit)
+        return outcomes
+
+    monkeypatch.setattr(Ensemble, "run", spy)
+    desk = work(trial, Desk(), MemoryMemo(), strategies=["random"], oracle_draws=3)
+    assert len(units) == 1 + 3
+    drawn = [set(unit.subset.tolist()) - set(trial.problem.labeled.tolist()) for unit in units]
+    assert len({tuple(sorted(images)) for images in drawn}) == 4, "sets of its own"
+    for unit, images in zip(units[1:], drawn[1:], strict=True):
+        assert len(images) == 12
+        assert images <= set(trial.problem.unlabeled.tolist())
+        assert np.array_equal(unit.labels, trial.oracle[torch.from_numpy(unit.subset)])
+        assert unit.seed == units[0].seed, "compared in pairs"
+    record = oracle_of(desk)
+    best = max((1, 2, 3), key=lambda place: told[place])
+    assert set(record["selected"]) == drawn[best]
+    assert record["validation_accuracy"] == told[best] == max(told[i] for i in (1, 2, 3))
+    assert 0 <= record["test_accuracy"] <= 1
+    assert (record["strategy"], record["seed"]) == (BEST_OF_RANDOM, 0)
+    assert record["steps"] == [0] * 12
+    assert record["figures"] == {"random sets": 3}
+    assert (record["trainings"], record["cached_trainings"]) == (3, 0)
+    assert set(record) == set(desk.records[0, "random"])
+
+
+def test_the_oracle_is_no_strategy_and_chooses_nothing(trial: Trial) -> None:
+    assert BEST_OF_RANDOM not in STRATEGIES
+    assert BEST_OF_RANDOM not in STRATEGY_NAMES
+    desk = work(trial, Desk(), MemoryMemo(), strategies=["random"], oracle_draws=2)
+    assert ("chosen", BEST_OF_RANDOM) not in desk.log
+    assert desk.log[-1] == ("evaluated", BEST_OF_RANDOM)
+    assert (0, f"{BEST_OF_RANDOM}/served") not in desk.arrays
+    stages = [(s, e.stage) for _, s, e in desk.events if isinstance(e, StageStarted)]
+    assert stages[-1] == (None, "oracle")
+    without_it = work(trial, Desk(), MemoryMemo(), strategies=["random"])
+    assert (0, BEST_OF_RANDOM) not in without_it.records
+    kept = desk.comparable()[0, "random"]
+    assert kept == without_it.comparable()[0, "random"], "it changes no other result"
+
+
+def test_more_draws_begin_with_the_same_ones(trial: Trial) -> None:
+    memo = MemoryMemo()
+    fewer = work(trial, Desk(), memo, strategies=["random"], oracle_draws=2)
+    more = work(trial, Desk(), memo, strategies=["random"], oracle_draws=3)
+    record = oracle_of(more)
+    assert (record["trainings"], record["cached_trainings"]) == (1, 2)
+    assert record["validation_accuracy"] >= oracle_of(fewer)["validation_accuracy"]
+
+
+@pytest.mark.parametrize("draw", [1, 2])
+def test_a_stopped_oracle_goes_on_to_the_same_record(trial: Trial, draw: int) -> None:
+    whole = work(trial, Desk(), MemoryMemo(), strategies=["random"], oracle_draws=3)
+    desk, memo, seen = Desk(), MemoryMemo(), list[Event]()
+
+    def stop(event: Event) -> bool:
+        if desk.records.get((0, "random"), {}).get("test_accuracy") is not None:
+            seen.append(event)
+        trained = [e for e in seen if isinstance(e, ClassifierTrained)]
+        return len(trained) == draw
+
+    desk.stop = stop
+    with pytest.raises(RunCancelled):
+        work(trial, desk, memo, strategies=["random"], oracle_draws=3)
+    assert (0, BEST_OF_RANDOM) not in desk.records
+    desk.stop = lambda _: False
+    work(trial, desk, memo, strategies=["random"], oracle_draws=3)
+    assert desk.comparable() == whole.comparable()
+    assert oracle_of(desk)["cached_trainings"] == draw
+    before = len(desk.events)
+    work(trial, desk, memo, strategies=["random"], oracle_draws=3)
+    assert len(desk.events) == before, "what is kept is not done again"
+
+
+def test_llal_beside_logistic_heads_is_refused(tiny: Prepared) -> None:
+    logistic = {"classifier": {"name": "logistic"}}
+    message = refused(ConfigError, tiny_config(strategies=["llal"], **logistic), tiny)
+    assert message == (
+        "strategies llal: a logistic head has no layers to tap; leave llal out or choose mnistnet or resnet18"
+    )
+    check(tiny_config(strategies=["llal"]), tiny)
+    check(tiny_config(**logistic), tiny)

@@ -19,7 +19,7 @@ import torch
 
 from rambo import __main__ as command_line
 from rambo import config as configs
-from rambo import worker
+from rambo import grid, report, worker
 from rambo.errors import DivergedError
 from rambo.export import COLUMNS
 from rambo.store import Run, Workspace
@@ -40,6 +40,7 @@ RESULT_KEYS = {
     "seconds",
     "trainings",
     "cached_trainings",
+    "figures",
 }
 
 
@@ -798,3 +799,176 @@ def test_a_stop_asked_for_before_the_worker_is_up_is_obeyed(call: Call, home: Pa
     run.clear_stop()
     assert call("work", run.folder).code == 0
     assert run.status == "done"
+
+
+# Studies.
+
+STUDY = shlex.split("""--k 24 --budget 10 --batch-size 4 --initial-size 16 --trials 1 --strategy margin random
+    --set classifier.max_epochs=1 --jobs 1""")
+
+
+@pytest.fixture(scope="module")
+def studied(home: Path, archive: Path) -> dict[str, Any]:
+    """What `study noisy-oracle --json` printed: two cells, two strategies, one trial."""
+    done = in_process_of_its_own(
+        home, "study", "noisy-oracle", "--preset", "demo", "--dataset", archive, *STUDY, "--json"
+    )
+    assert done.code == 0, done.err
+    assert "Traceback" not in done.err
+    assert len(done.out.strip().splitlines()) == 1
+    shown: dict[str, Any] = json.loads(done.out)
+    assert f"study {shown['study']}" in done.err
+    return shown
+
+
+def test_studies_are_listed_without_a_name(call: Call, tmp_path: Path) -> None:
+    listed = call("study", home=tmp_path / "none")
+    assert (listed.code, listed.err) == (0, "")
+    lines = listed.out.splitlines()
+    assert [line.split()[0] for line in lines] == list(grid.STUDIES)
+    for line, kind in zip(lines, grid.STUDIES.values(), strict=True):
+        assert line.endswith(f"{kind.title} ({kind.source})")
+
+
+def test_a_study_prints_its_whole_table(studied: dict[str, Any], archive: Path) -> None:
+    assert (studied["name"], studied["status"]) == ("noisy-oracle", "done")
+    assert studied["dataset"] == str(archive)
+    assert [(cell["place"], cell["status"], cell["done"]) for cell in studied["cells"]] == [
+        ({"noise": 0.0}, "done", 2),
+        ({"noise": 0.2}, "done", 2),
+    ]
+    assert [(row["noise"], row["strategy"]) for row in studied["rows"]] == [
+        (0.0, "margin"),
+        (0.0, "random"),
+        (0.2, "margin"),
+        (0.2, "random"),
+    ]
+    assert all(0 <= row["test"] <= 1 and row["trials"] == 1 for row in studied["rows"])
+    assert studied["config"]["study"] == "noisy-oracle"
+
+
+def test_a_study_has_five_trials_where_none_are_named() -> None:
+    arguments = command_line._parser().parse_args(["study", "budgets"])
+    assert "trials" not in command_line.settings_from(arguments)
+    assert command_line._STUDY_TRIALS == report.FEWEST == 5
+
+
+def test_show_and_resume_print_a_done_study_again(call: Call, studied: dict[str, Any]) -> None:
+    shown = call("show", studied["study"], "--json")
+    assert (shown.code, shown.err, json.loads(shown.out)) == (0, "", studied)
+    again = call("resume", studied["study"], "--json")
+    assert (again.code, again.err) == (0, f"study {studied['study']}\n")
+    assert json.loads(again.out) == studied
+    table = call("show", studied["study"]).out.splitlines()
+    assert table[0].startswith("### An oracle that errs (Fig. 3b, 5) on ")
+    assert sum(line.startswith("| clean | ") for line in table) == 2
+
+
+def test_a_study_is_no_run_and_its_cells_are(call: Call, studied: dict[str, Any]) -> None:
+    listed = {run["run"] for run in json.loads(call("list", "--json").out)}
+    assert studied["study"] not in listed
+    for cell in studied["cells"]:
+        assert cell["run"] in listed
+        assert call("show", cell["run"]).out.startswith(f"run {cell['run']} on ")
+
+
+def test_a_study_is_exported_as_csv_and_markdown(
+    call: Call, studied: dict[str, Any], tmp_path: Path
+) -> None:
+    for form in ("csv", "markdown"):
+        out = tmp_path / f"study.{form}"
+        done = call("export", studied["study"], "--format", form, "--out", out)
+        assert (done.code, done.out) == (0, "")
+        assert done.err == f"wrote the study to {out}\n"
+    with (tmp_path / "study.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["cell"], row["strategy"]) for row in rows] == [
+        (row["cell"], row["strategy"]) for row in studied["rows"]
+    ]
+    for row, known in zip(rows, studied["rows"], strict=True):
+        assert float(row["test"]) == pytest.approx(100 * known["test"], abs=0.005)
+    text = (tmp_path / "study.markdown").read_text()
+    assert text == call("show", studied["study"]).out.removesuffix("\n")
+    refused_line(
+        call("export", studied["study"], "--format", "coco", "--out", tmp_path / "x"),
+        "format coco: a study is written as csv or markdown",
+    )
+    assert not (tmp_path / "x").exists()
+
+
+def refused_line(answer: Answer, words: str) -> None:
+    """Hold an answer to exit 2 with one line."""
+    assert (answer.code, answer.out) == (2, "")
+    (line,) = answer.err.splitlines()
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["what"], "study what: unknown; choose one of: utility-value, budgets, "),
+        (["budgets", "--k", "1"], "k 1: use at least 2"),
+        (["budgets", "--strategy", "nobody"], "strategy nobody: unknown"),
+        (["budgets", "--preset", "nothing"], "preset nothing: unknown"),
+        (["budgets", "--budget", "900000"], "(study budgets, B = 1,260,000)"),
+        (["budgets", "--dataset", "nothing.npz"], "dataset nothing.npz: no such file"),
+        (["budgets", "--budget", "5000"], "(study budgets, B = 9,000)"),
+        (["noisy-oracle", "--device", "mps"], "compute.device mps"),
+    ],
+)
+def test_a_study_that_cannot_be_is_one_line_and_makes_nothing(
+    call: Call, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    refused_line(call("study", *arguments, home=tmp_path / "none"), words)
+    assert not (tmp_path / "none" / "studies").exists()
+
+
+def test_a_stopped_study_is_resumed_to_the_same_table(
+    call: Call, archive: Path, tmp_path: Path, studied: dict[str, Any], monkeypatch: Any
+) -> None:
+    """Ctrl-C in the second cell: exit 130 with the way on; `resume` does the rest."""
+    real = worker._work_through
+
+    def interrupted(run: Run, listener: Any) -> None:
+        if run.config["dataset"]["corruption"]["label_noise"]:
+            raise KeyboardInterrupt
+        real(run, listener)
+
+    arguments = ("noisy-oracle", "--preset", "demo", "--dataset", archive, *STUDY)
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "_work_through", interrupted)
+        stopped = call("study", *arguments, home=tmp_path)
+    assert (stopped.code, stopped.out) == (130, "")
+    last = stopped.err.splitlines()[-1]
+    assert last.startswith("stopped; `python -m rambo resume ")
+    name = last.split()[-3].rstrip("`")
+    resumed = call("resume", name, "--json", home=tmp_path)
+    assert resumed.code == 0
+    varying = ("seconds", "trainings", "cached_trainings")
+    rows = [
+        [{k: v for k, v in row.items() if k not in varying} for row in told["rows"]]
+        for told in (json.loads(resumed.out), studied)
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_a_study_with_a_failed_cell_prints_the_rest_and_exits_1(
+    call: Call, archive: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    real = worker._work_through
+
+    def diverging(run: Run, listener: Any) -> None:
+        if run.config["dataset"]["corruption"]["label_noise"]:
+            raise DivergedError("the loss is not finite")
+        real(run, listener)
+
+    monkeypatch.setattr(worker, "_work_through", diverging)
+    failed = call(
+        *("study", "noisy-oracle", "--preset", "demo", "--dataset", archive),
+        *(*STUDY, "--json"),
+        home=tmp_path,
+    )
+    assert failed.code == 1
+    told = json.loads(failed.out)
+    assert told["status"] == "failed"
+    assert [cell["status"] for cell in told["cells"]] == ["done", "failed"]

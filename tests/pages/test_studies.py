@@ -385,8 +385,8 @@ def test_hostile_names_stay_text(home: Path) -> None:
     for app in (open_page(PAGE), open_study(made)):
         assert_calm(app)
         assert "](javascript" not in words(app)
-        assert "<img" not in words(app)
-        assert "evil.example" in shown(app)
+        assert "<img" not in words(app).replace("\\<", "")
+        assert "<img src=x onerror=alert(1)>![x](javascript:alert" in shown(app)
 
 
 def test_the_studies_folder_is_no_run_on_the_other_pages(read: Run) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from tiny import tiny_config, write_tiny
 
 from rambo import checks, experiment
@@ -15,7 +16,7 @@ from rambo.datasets.prepared import Prepared
 from rambo.ensemble import Predictions
 from rambo.errors import DataError
 from rambo.pools import Problem
-from rambo.strategies.space import k_means, unit_vectors
+from rambo.strategies.space import k_means, strongest_axes, unit_vectors
 
 SAID = Predictions(torch.zeros(200, 4), torch.tensor([[3.0, 4.0]]).repeat(200, 1), 0.5)
 FEATURES = torch.tensor([[0.0, 5.0, 12.0]]).repeat(200, 1)
@@ -108,3 +109,14 @@ def test_fewer_distinct_points_than_clusters_warn_nobody(count: int) -> None:
         warnings.simplefilter("error")
         labels = k_means(points, count, 0)
     assert len({*labels[::2].tolist()} & {*labels[1::2].tolist()}) == 0
+
+
+def test_wide_points_keep_their_angles_in_the_strongest_axes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    inside = torch.randn(300, 100, generator=generator) @ torch.randn(100, 400, generator=generator)
+    points = inside + 0.01 * torch.randn(300, 400, generator=generator)
+    narrow = strongest_axes(points)
+    assert narrow.shape == (300, 128)
+    before, after = (F.normalize(p, dim=1) @ F.normalize(p, dim=1).T for p in (points, narrow))
+    assert (before - after).abs().max() < 1e-3
+    assert torch.equal(strongest_axes(points[:, :128]), points[:, :128])

@@ -247,3 +247,21 @@ def test_the_plan_counts_what_the_config_asks_for() -> None:
     assert found.fits == 2 * 5 + 2 * 2
     assert found.iterations == 3
     assert list(found.pieces[0, "rambo"]) == ["offline", "warm start", "pretraining", "acquisition"]
+
+
+def test_dulo_alone_has_the_offline_trainings_and_llal_one_more() -> None:
+    found = plan(page_config(strategies=["llal", "dulo", "random"], trials=1), SIZES, 1)
+    dulo, llal = found.pieces[0, "dulo"], found.pieces[0, "llal"]
+    assert list(dulo) == ["classifier", "offline", "warm start", "acquisition"]
+    assert dulo["offline"] > dulo["classifier"]
+    assert llal["acquisition"] == llal["classifier"] > 0.05
+    assert found.fits == 2 * 5
+    assert found.iterations == 0
+
+
+def test_dulo_beside_rambo_finds_its_trainings() -> None:
+    alone = plan(page_config(strategies=["rambo"], trials=1), SIZES, 1)
+    both = plan(page_config(strategies=["rambo", "dulo", "llal"], trials=1), SIZES, 1)
+    assert both.pieces[0, "rambo"] == alone.pieces[0, "rambo"]
+    assert both.pieces[0, "dulo"]["offline"] < alone.pieces[0, "rambo"]["offline"]
+    assert both.fits == alone.fits

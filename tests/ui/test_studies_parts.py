@@ -92,7 +92,11 @@ def test_controls_of_an_axis_they_do_not_depend_on_go_across() -> None:
     assert (theirs["x"], theirs["y"]) == ([0], [71.4])
     assert theirs["marker"]["symbol"].endswith("-open")
     assert "paper" in theirs["name"]
-    assert (margin["x"], margin["y"], margin["line"]["dash"]) == ([0, 1], [pytest.approx(55)] * 2, "dash")
+    assert (margin["x"], margin["y"], margin["line"]["dash"]) == (
+        [0, 1],
+        [pytest.approx(55)] * 2,
+        "dash",
+    )
     assert tree["layout"]["xaxis"]["ticktext"] == ["0", "1"]
 
 
@@ -140,7 +144,7 @@ def test_the_papers_figures_share_an_axis_only_where_the_labels_are_as_many() ->
     assert "validation accuracies" in tables.reported_words(study)
     assert tables.reported_words(tables.without_paper(study)) == ""
     assert len(drawn(study)["data"]) == 2
-    assert len(drawn(tables.without_paper(study))["data"]) == 1  # type: ignore[arg-type]
+    assert len(drawn(tables.without_paper(study))["data"]) == 1
 
 
 def test_runtimes_stand_in_the_order_of_the_stages_above_the_papers_minutes() -> None:

@@ -13,6 +13,7 @@ from rambo.ui.studies import figures, records, tables
 from rambo.ui.text import count, literal
 
 _FIRST = 5  # verdicts in sight; the rest is folded away
+_WHOLE, _HEIGHT = 20, 600  # rows of a table without a scroll bar, and pixels of a longer one
 _COLOURS = {"more": "green", "less": "red", "nothing": "gray", "too few": "gray"}
 _COLUMNS = {
     "test": "test accuracy",
@@ -90,18 +91,19 @@ def _show_figure(study: Run, told: Record) -> None:
         alt=f"{tables.METRICS[metric or 'test']} of every strategy in each cell, with its standard error.",
         file_name=f"rambo-{told['name']}",
     )
-    hollow = f" Hollow marks are the paper's. {words}" if words else ""
+    hollow = " Hollow marks are the paper's validation accuracies." if words else ""
     st.caption(literal(f"Means over the trials, with bars of one standard error.{hollow}", 500))
 
 
 def _show_table(told: Record) -> None:
     """Draw our figures beside the paper's."""
     st.subheader("The table")
+    table = tables.results(told)
     st.dataframe(
-        tables.results(told),
+        table,
         hide_index=True,
         width="stretch",
-        height="content",
+        height="content" if len(table) <= _WHOLE else _HEIGHT,
         column_config=dict(_COLUMNS),
     )
     if words := tables.reported_words(told):

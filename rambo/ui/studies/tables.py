@@ -84,7 +84,7 @@ def same_sizes(told: Told) -> bool:
     return bool(sources) and all(own in source or "k " not in source for source in sources)
 
 
-def without_paper(told: Told) -> Told:
+def without_paper(told: Told) -> dict[str, Any]:
     """Return a study without the paper's figures."""
     nothing = dict.fromkeys(("reported", "reported_error", "reported_source"))
     return {**told, "rows": [{**row, **nothing} for row in told["rows"]]}

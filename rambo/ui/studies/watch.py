@@ -83,7 +83,8 @@ def _state(study: Run, told: Record) -> None:
         words = f"{done(told)} of {count(len(cells), 'cell')}"
         at_work = [cell for cell in cells if cell["status"] in jobs.LIVE and cell["run"]]
         doing = f"  \nNow: {literal(at_work[0]['label'])}, {_doing(at_work[0])}" if at_work else ""
-        st.progress(done(told) / max(1, len(cells)), text=f"{words}{doing}")
+        parts = [min(1.0, cell["done"] / max(1, cell["wanted"])) for cell in cells]
+        st.progress(sum(parts) / max(1, len(cells)), text=f"{words}{doing}")
     if status == "failed":
         st.error(literal(jobs.without_folders(message), 500), icon=":material/error:")
     elif status in _ENDINGS:

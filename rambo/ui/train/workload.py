@@ -51,9 +51,11 @@ def plan(config: Config, sizes: DataSizes, jobs: int) -> Plan:
         jobs: worker processes; 1 on a GPU.
     """
     whole = costs.count(config, sizes)
-    seconds = {k: v / whole.trials for k, v in costs.stage_seconds(whole, _GUESS, jobs).items()}
-    per_pass = _GUESS.seconds_per_pass / whole.trials
-    warm, learned = whole.offline_passes * per_pass, whole.pretraining_passes * per_pass
+    learner = "rambo" if "rambo" in config.strategies else "dulo"
+    ours = costs.count(config.model_copy(update={"strategies": (learner,)}), sizes)
+    seconds = {k: v / ours.trials for k, v in costs.stage_seconds(ours, _GUESS, jobs).items()}
+    per_pass = _GUESS.seconds_per_pass / ours.trials
+    warm, learned = ours.offline_passes * per_pass, ours.pretraining_passes * per_pass
     trained = max(seconds["pretraining"] - learned, 0.0)
     learning = {
         "offline": max(seconds["offline"] - warm, _BRIEF),
@@ -61,13 +63,14 @@ def plan(config: Config, sizes: DataSizes, jobs: int) -> Plan:
         "pretraining": seconds["pretraining"],
         "acquisition": max(seconds["acquisition"], _BRIEF),
     }
-    shared = {"evaluation": max(seconds["evaluation"], _BRIEF)}
+    judged = costs.stage_seconds(whole, _GUESS, jobs)["evaluation"] / whole.trials
+    shared = {"evaluation": max(judged, _BRIEF)}
     pieces: dict[Where, dict[str, float]] = {}
     for trial in range(config.trials):
-        parts = _parts(config.strategies, learning, trained / (whole.slices + 1))
+        parts = _parts(config.strategies, learning, trained / (ours.slices + 1))
         pieces |= {(trial, name): part for name, part in parts.items()}
         pieces[trial, None] = pieces[trial, None] | shared
-    per_trial = whole.per_trial
+    per_trial = ours.per_trial
     return Plan(
         trials=config.trials,
         strategies=tuple(config.strategies),
@@ -75,7 +78,7 @@ def plan(config: Config, sizes: DataSizes, jobs: int) -> Plan:
         fits=per_trial["offline"] + per_trial["repeat"],
         mean_size=costs.mean_size(config.k, sizes.classes),
         largest_size=max(config.k - 1, 1),
-        iterations=whole.slices,
+        iterations=ours.slices,
         epochs=config.rambo.utility_model.epochs,
         fits_share=trained / ((trained + learned) or 1.0),
         refits=config.rambo.utility_model.bilevel.enabled
@@ -90,7 +93,7 @@ def _parts(
 
     Args:
         strategies: in their order.
-        learning: the pieces of `rambo`.
+        learning: the pieces of `rambo`, or without it of `dulo`, which then has no pretraining.
         labeled: seconds of training f on S_0; the first who asks for it pays.
     """
     parts: dict[str | None, dict[str, float]] = {}
@@ -101,7 +104,20 @@ def _parts(
         elif name == "random":
             parts[name] = {"acquisition": _BRIEF}
         else:
-            parts[name] = {"classifier": _BRIEF if paid else labeled, "acquisition": _BRIEF}
-            paid = True
+            first = {"classifier": _BRIEF if paid else labeled}
+            parts[name], paid = first | _own(name, strategies, learning, labeled), True
     parts[None] = {"classifier": 0.0 if paid else labeled}
     return parts
+
+
+def _own(
+    name: str, strategies: Sequence[str], learning: dict[str, float], labeled: float
+) -> dict[str, float]:
+    """Return the pieces of a strategy that works with f on S_0.
+
+    Choice: where RAMBO runs too it stands for both in the offline trainings, which DULO then finds.
+    """
+    if name == "dulo":
+        learned = {part: learning[part] for part in ("offline", "warm start", "acquisition")}
+        return learned | ({"offline": _BRIEF} if "rambo" in strategies else {})
+    return {"acquisition": labeled if name == "llal" else _BRIEF}
