@@ -45,7 +45,8 @@ def proxy_words(config: Mapping[str, Any]) -> str | None:
     """
     if config.get("classifier", {}).get("name") == "logistic":
         return "proxy: f is a logistic head on frozen features, so these are not a network's accuracies"
-    if config.get("rambo", {}).get("offline", {}).get("proxy"):
+    learns = {"rambo", "dulo"} & set(config.get("strategies", ()))
+    if learns and config.get("rambo", {}).get("offline", {}).get("proxy"):
         return "proxy: true utilities are those of logistic heads on frozen features, not of f"
     return None
 

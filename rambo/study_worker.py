@@ -4,7 +4,8 @@ import dataclasses
 
 from rambo import study, worker
 from rambo.config import Config
-from rambo.errors import RamboError, RunCancelled, RunNotFoundError
+from rambo.datasets import catalog
+from rambo.errors import DataError, RamboError, RunCancelled, RunNotFoundError
 from rambo.events import Emit, Event, Noticed, StageAdvanced, ignore, stage
 from rambo.grid import Cell
 from rambo.store import Run, Workspace
@@ -83,6 +84,9 @@ def _run_of(
                 return workspace.find(row["data"]["run"])
             except RunNotFoundError:
                 break
+    data = catalog.prepare(config.dataset.name, workspace.root, emit=passing)
+    if data.fingerprint != told.environment["dataset"]["fingerprint"]:
+        raise DataError(f"{data.name} has changed since this study was made; start a new study")
     run = worker.start(config, workspace, passing)
     told.save_result(place, cell.label, "begun", {"run": run.id})
     return run

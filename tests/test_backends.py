@@ -96,7 +96,9 @@ def test_a_worker_killed_in_the_middle_loses_nothing(problem: Problem, cluster: 
 def test_nobody_at_the_address_is_told_with_the_way_out() -> None:
     pytest.importorskip("distributed")
     with (
-        pytest.raises(ConfigError, match=r"^compute.address tcp://127.0.0.1:9: dask cannot be") as e,
+        pytest.raises(
+            ConfigError, match=r"^compute.address tcp://127.0.0.1:9: dask cannot be"
+        ) as e,
         backends.connected("dask", "tcp://127.0.0.1:9", 2),
     ):
         raise AssertionError

@@ -138,7 +138,11 @@ def test_figures_are_means_over_the_trials_and_words_that_agree() -> None:
         ({}, None),
         ({"classifier": {"name": "mnistnet"}, "rambo": {"offline": {"proxy": False}}}, None),
         ({"classifier": {"name": "logistic"}}, "proxy: f is a logistic head"),
-        ({"rambo": {"offline": {"proxy": True}}}, "proxy: true utilities are those of logistic"),
+        (
+            {"strategies": ["dulo"], "rambo": {"offline": {"proxy": True}}},
+            "proxy: true utilities are those of logistic",
+        ),
+        ({"strategies": ["margin"], "rambo": {"offline": {"proxy": True}}}, None),
     ],
 )
 def test_a_stand_in_is_named_under_the_table(config: dict[str, Any], words: str | None) -> None:

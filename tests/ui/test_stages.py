@@ -259,6 +259,12 @@ def test_dulo_alone_has_the_offline_trainings_and_llal_one_more() -> None:
     assert found.iterations == 0
 
 
+def test_without_a_learner_nothing_is_trained_offline() -> None:
+    found = plan(page_config(strategies=["margin", "random"], trials=1), SIZES, 1)
+    assert (found.fits, found.iterations) == (0, 0)
+    assert list(found.pieces[0, "margin"]) == ["classifier", "acquisition"]
+
+
 def test_dulo_beside_rambo_finds_its_trainings() -> None:
     alone = plan(page_config(strategies=["rambo"], trials=1), SIZES, 1)
     both = plan(page_config(strategies=["rambo", "dulo", "llal"], trials=1), SIZES, 1)

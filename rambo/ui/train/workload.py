@@ -51,7 +51,7 @@ def plan(config: Config, sizes: DataSizes, jobs: int) -> Plan:
         jobs: worker processes; 1 on a GPU.
     """
     whole = costs.count(config, sizes)
-    learner = "rambo" if "rambo" in config.strategies else "dulo"
+    learner = next((name for name in ("rambo", "dulo") if name in config.strategies), "random")
     ours = costs.count(config.model_copy(update={"strategies": (learner,)}), sizes)
     seconds = {k: v / ours.trials for k, v in costs.stage_seconds(ours, _GUESS, jobs).items()}
     per_pass = _GUESS.seconds_per_pass / ours.trials
