@@ -648,11 +648,11 @@ def test_attention_pooling_and_every_hypergradient_run_to_the_end(
 def test_frozen_features_serve_in_place_of_pixels(problem: Problem, kept: MemoryMemo) -> None:
     """A.2: u_hat and OT read the features; f still reads the images, so its fits are found again."""
     features = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
-    given = dataclasses.replace(problem, features=features)
+    given = dataclasses.replace(problem, features=features, reads_features=True)
     told = choose(given, tiny_config(), kept)
     assert "elements.layers.0.weight" in told.selection.arrays["u_hat"]
     assert all(event.cached for event in told.of(ClassifierTrained))
-    moved = dataclasses.replace(problem, features=2 * features)
+    moved = dataclasses.replace(given, features=2 * features)
     other = choose(moved, tiny_config(), kept)
     assert digest(*told.selection.arrays["u_hat"].values()) != digest(
         *other.selection.arrays["u_hat"].values()

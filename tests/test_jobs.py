@@ -17,6 +17,7 @@ from tiny import merged, tiny_config, write_tiny
 from rambo import jobs, line, study
 from rambo.config import Config, describe
 from rambo.errors import RunLockedError, RunNotFoundError, StoreError
+from rambo.run import LAUNCH_SECONDS
 from rambo.starting import create_run
 from rambo.store import Run, Workspace
 
@@ -251,7 +252,7 @@ def test_a_queued_run_that_was_launched_long_ago_has_lost_its_worker(
     run.set_launched()
     assert run.status == "queued"
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + 31)
+    monkeypatch.setattr(time, "time", lambda: now + LAUNCH_SECONDS + 1)
     assert run.status == "interrupted"
     with run.lock():
         assert run.status == "queued"

@@ -255,6 +255,7 @@ def data(strategy: str, seed: int, **more: Any) -> dict[str, Any]:
         "seconds": {"select": 1.5},
         "trainings": 4,
         "cached_trainings": 2,
+        "figures": {"share covered": 0.5},
         **more,
     }
 
@@ -297,6 +298,7 @@ def test_the_summary_is_exactly_the_public_object(run: Run) -> None:
                 "seconds": {},
                 "trainings": 0,
                 "cached_trainings": 0,
+                "figures": {},
             },
         ],
         "ranking": {
