@@ -22,7 +22,7 @@ from rambo.store import Run, Workspace
 
 ROUNDS = 5
 WATCHED_SECONDS = 30
-MENU = ("Data", "Configure", "Train", "Batch", "Compare", "Home")
+MENU = ("Data", "Configure", "Train", "Batch", "Compare", "Studies", "Home")
 _GALLERY = """
 import numpy as np, streamlit as st
 from rambo.ui.components import gallery, make_sprites

@@ -83,7 +83,7 @@ def _dask(address: str | None, jobs: int) -> Iterator[int]:
     """Connect to a dask scheduler, or start one here; give the number of its threads."""
     distributed = _package("dask", "distributed")
     with contextlib.ExitStack() as stack:
-        with _reaching("dask", address):
+        with _reaching("dask", address), _quiet_interrupts():
             if address is None:
                 cluster = distributed.LocalCluster(
                     n_workers=jobs,
@@ -164,12 +164,12 @@ def _die_with(parent: int) -> None:
 
 @contextlib.contextmanager
 def _quiet_interrupts() -> Iterator[None]:
-    """Let processes started inside the block ignore Ctrl-C: stopping them is this process's business."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Let processes started inside the block never see Ctrl-C: stopping them is this process's business.
+
+    Held back, not ignored: one that comes meanwhile reaches this process at the end of the block.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -137,3 +137,17 @@ def test_a_whole_run_on_dask_is_that_of_loky(tmp_path: Path) -> None:
             (r["strategy"], r["selected"], r["test_accuracy"]) for r in summary(run)["results"]
         ]
     assert found["dask"] == found["loky"]
+
+
+def test_an_interrupt_while_workers_start_is_held_back_and_not_lost() -> None:
+    """Ignored, as it once was, a Ctrl-C in that moment was lost and the run went on."""
+    reached = []
+
+    def start() -> None:
+        with backends._quiet_interrupts():
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+            reached.append("the end of the block")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert reached == ["the end of the block"]
