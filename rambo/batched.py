@@ -12,6 +12,8 @@ its slices' state is set to zero.
 
 A member gets the weights, minibatches and dropout masks that `classifier.fit_classifier` gives it on a CPU, drawn from
 the same streams in the same order; results differ by rounding alone, whatever the number of slots.
+
+No run uses this yet, and none of it has run on a GPU: `benchmarks/members.py` is to measure it there first.
 """
 
 import copy

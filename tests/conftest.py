@@ -6,11 +6,14 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"  # before numpy and torch start their pools
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from tiny import MemoryMemo, write_tiny
 
-from rambo.datasets.prepared import Prepared
+from rambo.datasets.prepared import TEST, Prepared
 
 torch.set_num_threads(1)
 
@@ -19,6 +22,23 @@ torch.set_num_threads(1)
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """The tiny dataset, 28 x 28 grey."""
     return write_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def tiny_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny images as a person's own file: 160 to train on, 40 to test."""
+    data = write_tiny(tmp_path_factory.mktemp("images"))
+    test = np.array(data.roles) == TEST
+    path = tmp_path_factory.mktemp("archive") / "tiny.npz"
+    images, labels = np.array(data.images)[:, 0], np.array(data.labels)
+    np.savez(
+        path,
+        train_images=images[~test],
+        train_labels=labels[~test],
+        test_images=images[test],
+        test_labels=labels[test],
+    )
+    return path
 
 
 @pytest.fixture

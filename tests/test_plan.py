@@ -8,7 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from tiny import TINY, merged, write_tiny
 
@@ -18,7 +17,7 @@ from rambo import plan as planning
 from rambo.config import Config
 from rambo.costs import DataSizes, Trainings
 from rambo.datasets import catalog
-from rambo.datasets.prepared import TEST, Prepared
+from rambo.datasets.prepared import Prepared
 from rambo.ensemble import Ensemble
 from rambo.errors import BudgetError, ConfigError, DataError
 from rambo.events import ClassifierTrained, Event
@@ -47,25 +46,8 @@ KEYS = {
 }
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny images as a person's own file: 160 to train on, 40 to test."""
-    data = write_tiny(tmp_path_factory.mktemp("images"))
-    test = np.array(data.roles) == TEST
-    path = tmp_path_factory.mktemp("archive") / "tiny.npz"
-    images, labels = np.array(data.images)[:, 0], np.array(data.labels)
-    np.savez(
-        path,
-        train_images=images[~test],
-        train_labels=labels[~test],
-        test_images=images[test],
-        test_labels=labels[test],
-    )
-    return path
-
-
-def config_for(archive: Path, **changes: Any) -> Config:
-    settings = merged(merged(TINY, SETTINGS), {"dataset": {"name": str(archive)}})
+def config_for(tiny_archive: Path, **changes: Any) -> Config:
+    settings = merged(merged(TINY, SETTINGS), {"dataset": {"name": str(tiny_archive)}})
     return configs.build(merged(settings, changes))
 
 
@@ -105,8 +87,8 @@ def run_planned(config: Config, root: Path) -> Ran:
 
 
 @pytest.fixture(scope="module")
-def ran(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
-    return run_planned(config_for(archive), tmp_path_factory.mktemp("all"))
+def ran(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    return run_planned(config_for(tiny_archive), tmp_path_factory.mktemp("all"))
 
 
 CASES: dict[str, dict[str, Any]] = {
@@ -180,9 +162,9 @@ def test_the_run_trains_what_was_planned(ran: Ran) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_form_of_run_trains_what_was_planned(
-    archive: Path, tmp_path: Path, name: str
+    tiny_archive: Path, tmp_path: Path, name: str
 ) -> None:
-    ran = run_planned(config_for(archive, **CASES[name]), tmp_path)
+    ran = run_planned(config_for(tiny_archive, **CASES[name]), tmp_path)
     check_counts(ran)
     check_units(ran)
 
@@ -201,8 +183,8 @@ def test_the_expected_work_is_that_of_the_units(ran: Ran) -> None:
     assert left["offline"].images == pytest.approx(whole.trainings["offline"].images, rel=0.3)
 
 
-def test_llal_is_asked_about_what_is_counted(archive: Path, tmp_path: Path) -> None:
-    config = config_for(archive, **CASES["llal"])
+def test_llal_is_asked_about_what_is_counted(tiny_archive: Path, tmp_path: Path) -> None:
+    config = config_for(tiny_archive, **CASES["llal"])
     data = opened(config, Workspace(tmp_path))
     whole = costs.count(config, DataSizes.of(config, data))
     units = known_fits(config, data, Workspace(tmp_path).memo(), "cpu")
@@ -230,9 +212,9 @@ HEADS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_are_known_once_their_features_are_there(
-    archive: Path, tmp_path: Path, name: str
+    tiny_archive: Path, tmp_path: Path, name: str
 ) -> None:
-    ran = run_planned(config_for(archive, **HEADS[name]), tmp_path)
+    ran = run_planned(config_for(tiny_archive, **HEADS[name]), tmp_path)
     before, after, trials = ran.before, ran.after, ran.config.trials
     proxy = name == "a proxy"
     assert before["known"] == (1 if proxy else 0)  # f on S_0 is a network beside a proxy
@@ -254,13 +236,13 @@ def test_heads_are_known_once_their_features_are_there(
 
 
 def test_a_plan_of_heads_trains_nothing_and_names_a_constant(
-    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(ensemble: Ensemble) -> float:
         raise AssertionError("calibrated")
 
     monkeypatch.setattr(planning, "calibrate", refuse)
-    told = plan(config_for(archive, **HEADS["heads"]), Workspace(tmp_path))
+    told = plan(config_for(tiny_archive, **HEADS["heads"]), Workspace(tmp_path))
     assert told["rate"]["source"] == "of a logistic head, as measured elsewhere"
     assert told["rate"]["seconds_per_image"] == told["rate"]["seconds_per_head_image"]
     assert told["rate"]["seconds_per_image"] == pytest.approx(6e-5)
@@ -272,8 +254,8 @@ def test_a_plan_of_heads_trains_nothing_and_names_a_constant(
     assert not list(folder.glob("features*"))
 
 
-def test_heads_of_before_make_their_rate(archive: Path, tmp_path: Path) -> None:
-    config, workspace = config_for(archive, **HEADS["a proxy"]), Workspace(tmp_path)
+def test_heads_of_before_make_their_rate(tiny_archive: Path, tmp_path: Path) -> None:
+    config, workspace = config_for(tiny_archive, **HEADS["a proxy"]), Workspace(tmp_path)
     data, memo = opened(config, workspace), workspace.memo()
     facts = {"classifier": "logistic", "dataset": data.fingerprint, "device": "cpu"}
     for number in range(5):
@@ -281,15 +263,15 @@ def test_heads_of_before_make_their_rate(archive: Path, tmp_path: Path) -> None:
     rate = measure_rate(config, data, memo, "cpu")
     assert rate.seconds_per_head_image == pytest.approx(0.02)
     assert rate.source == "calibrated"  # of the networks
-    alone = measure_rate(config_for(archive, **HEADS["heads"]), data, memo, "cpu")
+    alone = measure_rate(config_for(tiny_archive, **HEADS["heads"]), data, memo, "cpu")
     assert (alone.seconds_per_image, alone.source) == (
         pytest.approx(0.02),
         "measured on 5 trainings here",
     )
 
 
-def test_roles_without_units_are_left_whole(archive: Path, tmp_path: Path) -> None:
-    config = config_for(archive)
+def test_roles_without_units_are_left_whole(tiny_archive: Path, tmp_path: Path) -> None:
+    config = config_for(tiny_archive)
     data = opened(config, Workspace(tmp_path))
     whole = costs.count(config, DataSizes.of(config, data))
     left = remaining(whole, [], ("offline", "repeat"))
@@ -301,10 +283,12 @@ def test_roles_without_units_are_left_whole(archive: Path, tmp_path: Path) -> No
     assert remaining(whole, []).transports == 0
 
 
-def test_weights_that_are_not_there_are_refused_by_the_plan(archive: Path, tmp_path: Path) -> None:
+def test_weights_that_are_not_there_are_refused_by_the_plan(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
     changes = merged(HEADS["heads"], {"dataset": {"feature_weights": "nothing.pth"}})
     with pytest.raises(DataError, match=r"dataset.feature_weights nothing.pth: No such file"):
-        plan(config_for(archive, **changes), Workspace(tmp_path))
+        plan(config_for(tiny_archive, **changes), Workspace(tmp_path))
 
 
 def test_what_the_evaluations_are_asked_is_counted(ran: Ran) -> None:
@@ -335,19 +319,21 @@ def test_a_second_run_has_less_to_do(ran: Ran) -> None:
     assert ran.after["seconds"] == pytest.approx(sum(ran.after["stages"].values()))
 
 
-def test_other_trials_are_not_taken_for_kept(ran: Ran, archive: Path) -> None:
+def test_other_trials_are_not_taken_for_kept(ran: Ran, tiny_archive: Path) -> None:
     one = ran.before["known"] // 2
-    assert plan(config_for(archive, seed=1), ran.workspace)["cached"] == one  # trial 1 of before
-    assert plan(config_for(archive, trials=5), ran.workspace)["cached"] == 2 * one
-    assert plan(config_for(archive, seed=2), ran.workspace)["cached"] == 0
+    assert (
+        plan(config_for(tiny_archive, seed=1), ran.workspace)["cached"] == one
+    )  # trial 1 of before
+    assert plan(config_for(tiny_archive, trials=5), ran.workspace)["cached"] == 2 * one
+    assert plan(config_for(tiny_archive, seed=2), ran.workspace)["cached"] == 0
     for changes in ({"k": 25}, {"classifier": {"max_epochs": 2}}):
-        assert plan(config_for(archive, **changes), ran.workspace)["cached"] == 0
+        assert plan(config_for(tiny_archive, **changes), ran.workspace)["cached"] == 0
 
 
 def test_more_pairs_keep_the_labeled_pools_only_where_the_draw_is_another(
-    ran: Ran, archive: Path
+    ran: Ran, tiny_archive: Path
 ) -> None:
-    more = plan(config_for(archive, trials=1, rambo={"offline": {"pairs": 6}}), ran.workspace)
+    more = plan(config_for(tiny_archive, trials=1, rambo={"offline": {"pairs": 6}}), ran.workspace)
     assert more["per_trial"]["labeled"] <= more["cached"] < more["known"]
 
 
@@ -368,8 +354,8 @@ def test_a_stopped_run_is_counted_to_where_it_came(ran: Ran) -> None:
             memo.put(key, record, arrays)
 
 
-def test_a_plan_leaves_nothing_but_the_dataset(archive: Path, tmp_path: Path) -> None:
-    told = plan(config_for(archive), Workspace(tmp_path))
+def test_a_plan_leaves_nothing_but_the_dataset(tiny_archive: Path, tmp_path: Path) -> None:
+    told = plan(config_for(tiny_archive), Workspace(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["datasets"]
     assert told["rate"]["source"] == "calibrated"
     assert told == json.loads(json.dumps(told, allow_nan=False))
@@ -378,14 +364,14 @@ def test_a_plan_leaves_nothing_but_the_dataset(archive: Path, tmp_path: Path) ->
     assert told["sentence"].startswith("You hold 24 labels, and 60 more")
 
 
-def test_a_plan_refuses_what_the_run_would_refuse(archive: Path, tmp_path: Path) -> None:
+def test_a_plan_refuses_what_the_run_would_refuse(tiny_archive: Path, tmp_path: Path) -> None:
     for changes, kind in (
         ({"budget": 77}, BudgetError),
         ({"k": 3, "rambo": {"initial_size": 2}}, ConfigError),
         ({"dataset": {"name": "nothing.npz"}}, DataError),
     ):
         with pytest.raises(kind):
-            plan(config_for(archive, **changes), Workspace(tmp_path))
+            plan(config_for(tiny_archive, **changes), Workspace(tmp_path))
 
 
 # The rate.
@@ -397,8 +383,8 @@ def record(
     return {"accuracies": {}, "seconds": seconds, "size": size, "evaluated": evaluated, **facts}
 
 
-def test_the_rate_is_the_median_of_what_fits(archive: Path, tmp_path: Path) -> None:
-    config, workspace = config_for(archive), Workspace(tmp_path)
+def test_the_rate_is_the_median_of_what_fits(tiny_archive: Path, tmp_path: Path) -> None:
+    config, workspace = config_for(tiny_archive), Workspace(tmp_path)
     data, memo = opened(config, workspace), workspace.memo()
     facts = known_fits(config, data, memo, "cpu")[0].facts
     assert facts == {"classifier": "mnistnet", "dataset": data.fingerprint, "device": "cpu"}
@@ -418,9 +404,9 @@ def test_the_rate_is_the_median_of_what_fits(archive: Path, tmp_path: Path) -> N
 
 
 @pytest.fixture
-def calibrated(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def calibrated(tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a function that calibrates on a machine of a given pace, and what it trained."""
-    config = config_for(archive, classifier={"max_epochs": 40})
+    config = config_for(tiny_archive, classifier={"max_epochs": 40})
     data = opened(config, Workspace(tmp_path))
     problem = planning.experiment.split(config, data, 0, None).problem
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=Workspace(tmp_path).memo())
@@ -448,8 +434,8 @@ def test_a_calibration_is_bounded(calibrated: Any, monkeypatch: pytest.MonkeyPat
     assert calibrated(1.0) == (pytest.approx(15.0), [(20, 1), (20, 1)])  # too slow for more
 
 
-def test_a_real_calibration_gives_seconds(archive: Path, tmp_path: Path) -> None:
-    config = config_for(archive)
+def test_a_real_calibration_gives_seconds(tiny_archive: Path, tmp_path: Path) -> None:
+    config = config_for(tiny_archive)
     data = opened(config, Workspace(tmp_path))
     rate = measure_rate(config, data, Workspace(tmp_path).memo(), "cpu")
     assert 1e-5 < rate.seconds_per_image < 1

@@ -8,14 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from tiny import TINY, merged, write_tiny
+from tiny import TINY, merged
 
 from rambo import study, study_worker, worker
 from rambo.config import build
 from rambo.datasets import catalog
-from rambo.datasets.prepared import TEST
 from rambo.errors import DivergedError, RunLockedError
 from rambo.events import Event, Noticed, StageFinished, StageStarted
 from rambo.starting import environment
@@ -31,27 +29,10 @@ SETTINGS: dict[str, Any] = {
 LABELS = ["B = 10", "B = 14", "B = 18", "B = 20"]
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny images as a person's own file: 160 to train on, 40 to test."""
-    data = write_tiny(tmp_path_factory.mktemp("images"))
-    test = np.array(data.roles) == TEST
-    path = tmp_path_factory.mktemp("archive") / "tiny.npz"
-    images, labels = np.array(data.images)[:, 0], np.array(data.labels)
-    np.savez(
-        path,
-        train_images=images[~test],
-        train_labels=labels[~test],
-        test_images=images[test],
-        test_labels=labels[test],
-    )
-    return path
-
-
-def queue(archive: Path, root: Path, name: str = "budgets", **changes: Any) -> Run:
+def queue(tiny_archive: Path, root: Path, name: str = "budgets", **changes: Any) -> Run:
     """Return a queued study in a workspace of its own."""
-    settings = merged(merged(TINY, SETTINGS), {"dataset": {"name": str(archive)}})
-    data = catalog.prepare(str(archive), root)
+    settings = merged(merged(TINY, SETTINGS), {"dataset": {"name": str(tiny_archive)}})
+    data = catalog.prepare(str(tiny_archive), root)
     return study.create(name, merged(settings, changes), data, Workspace(root), "cpu")
 
 
@@ -72,9 +53,9 @@ def statuses(told: Run) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def whole(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[Event]]:
+def whole(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[Event]]:
     """An unbroken study, and what it told."""
-    told, heard = queue(archive, tmp_path_factory.mktemp("whole")), list[Event]()
+    told, heard = queue(tiny_archive, tmp_path_factory.mktemp("whole")), list[Event]()
     assert study_worker.work(told, heard.append) == "done"
     return told, heard
 
@@ -119,9 +100,9 @@ def test_a_done_study_is_left_as_it_is(whole: tuple[Run, list[Event]]) -> None:
 
 @pytest.mark.parametrize("point", [1, 25])
 def test_a_stopped_study_goes_on_to_the_same_results(
-    whole: tuple[Run, list[Event]], archive: Path, tmp_path: Path, point: int
+    whole: tuple[Run, list[Event]], tiny_archive: Path, tmp_path: Path, point: int
 ) -> None:
-    told, heard = queue(archive, tmp_path), list[Event]()
+    told, heard = queue(tiny_archive, tmp_path), list[Event]()
 
     def listen(event: Event) -> None:
         heard.append(event)
@@ -142,8 +123,8 @@ def test_a_stopped_study_goes_on_to_the_same_results(
     assert len(Workspace(tmp_path).runs()) == 4, "no cell was begun twice"
 
 
-def test_an_interrupt_stops_a_study(archive: Path, tmp_path: Path) -> None:
-    told, heard = queue(archive, tmp_path), list[Event]()
+def test_an_interrupt_stops_a_study(tiny_archive: Path, tmp_path: Path) -> None:
+    told, heard = queue(tiny_archive, tmp_path), list[Event]()
 
     def listen(event: Event) -> None:
         heard.append(event)
@@ -167,9 +148,12 @@ def fail_at(budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_cell_that_fails_leaves_the_others_done(
-    whole: tuple[Run, list[Event]], archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: tuple[Run, list[Event]],
+    tiny_archive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told, heard = queue(archive, tmp_path), list[Event]()
+    told, heard = queue(tiny_archive, tmp_path), list[Event]()
     with monkeypatch.context() as patch:
         fail_at(14, patch)
         assert study_worker.work(told, heard.append) == "failed"
@@ -185,11 +169,13 @@ def test_a_cell_that_fails_leaves_the_others_done(
     assert told.describe()["message"] == ""
 
 
-def test_a_cell_that_cannot_be_begun_leaves_the_others_done(archive: Path, tmp_path: Path) -> None:
+def test_a_cell_that_cannot_be_begun_leaves_the_others_done(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
     """As where the data have changed since: 76 unlabeled images, of which the last cell wants 80."""
-    small = queue(archive, tmp_path)
+    small = queue(tiny_archive, tmp_path)
     config = small.config | {"budget": 40}
-    data = catalog.prepare(str(archive), tmp_path)
+    data = catalog.prepare(str(tiny_archive), tmp_path)
     told = study.workspace_of(Workspace(tmp_path)).create(config, environment(data, "cpu"))
     assert study_worker.work(told) == "failed"
     message = told.describe()["message"]
@@ -205,9 +191,9 @@ def test_a_cell_that_cannot_be_begun_leaves_the_others_done(archive: Path, tmp_p
 
 
 def test_a_deleted_cell_is_made_again(
-    whole: tuple[Run, list[Event]], archive: Path, tmp_path: Path
+    whole: tuple[Run, list[Event]], tiny_archive: Path, tmp_path: Path
 ) -> None:
-    told, heard = queue(archive, tmp_path), list[Event]()
+    told, heard = queue(tiny_archive, tmp_path), list[Event]()
 
     def listen(event: Event) -> None:
         heard.append(event)
@@ -223,17 +209,17 @@ def test_a_deleted_cell_is_made_again(
     assert results(told) == results(whole[0])
 
 
-def test_a_study_has_one_worker(archive: Path, tmp_path: Path) -> None:
-    told = queue(archive, tmp_path)
+def test_a_study_has_one_worker(tiny_archive: Path, tmp_path: Path) -> None:
+    told = queue(tiny_archive, tmp_path)
     with Run(told.folder).lock(), pytest.raises(RunLockedError):
         study_worker.work(told)
     assert told.status == "queued"
 
 
 def test_an_unforeseen_error_is_told_and_the_study_can_be_resumed(
-    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = queue(archive, tmp_path)
+    told = queue(tiny_archive, tmp_path)
 
     def broken(*arguments: Any) -> str:
         raise ZeroDivisionError
@@ -248,9 +234,9 @@ def test_an_unforeseen_error_is_told_and_the_study_can_be_resumed(
 
 
 def test_a_killed_study_is_interrupted_and_goes_on(
-    whole: tuple[Run, list[Event]], archive: Path, tmp_path: Path
+    whole: tuple[Run, list[Event]], tiny_archive: Path, tmp_path: Path
 ) -> None:
-    told = queue(archive, tmp_path)
+    told = queue(tiny_archive, tmp_path)
     process = subprocess.Popen(
         [sys.executable, "-m", "rambo", "work", str(told.folder)],
         cwd=ROOT,

@@ -75,7 +75,7 @@ def _offer_controls(run: Run) -> None:
 def _start_with_rivals(run: Run) -> None:
     """Start a run of the same settings with the strategies it lacks."""
     settings = readers.config(run)
-    wanted = {"rambo", *settings["strategies"], *rivals.CONTROLS}
+    wanted = {"rambo", *settings["strategies"], *configs.CONTROLS}
     strategies = [name for name in configs.STRATEGY_NAMES if name in wanted]
     config = configs.build(settings | {"strategies": strategies})
     state.go("pages/train.py", controls.start(config, readers.dataset(run)).id)

@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 
 from rambo import report
+from rambo.config import CONTROLS
 from rambo.neighbours import Indices
 from rambo.ui import theme
 from rambo.ui.components import PreparedFigure, prepare_figure
 from rambo.ui.text import percent
-
-CONTROLS = ("filter-only", "margin", "random")  # what RAMBO always has to be measured against
 
 _METRICS = {"test_accuracy": "test", "validation_accuracy": "validation"}
 
