@@ -20,6 +20,7 @@ from rambo.events import (
     Emit,
     LabeledPoolGrew,
     NoiseCeilingMeasured,
+    Noticed,
     RankingAudited,
     UtilitySamplesAdded,
     ignore,
@@ -282,12 +283,15 @@ def warm_start(
     pairs, units, again = offline_fits(problem, config, streams, ensemble)
     subsets = [subset for pair in pairs for subset in pair]
     ground = labeled_ground_cost(problem, settings) if settings.transport else None
-    moves = [TransportUnit(ground, subset) for subset in subsets] if ground else []
+    moves = [TransportUnit(ground, s, ensemble.device) for s in subsets] if ground else []
     with stage("offline", len(units) + len(again) + len(moves), emit) as advance:
         outcomes = ensemble.run([*units, *again, *moves], emit, advance)
     utilities = _accuracies(outcomes[: len(units)]).view(-1, 2)
     second = _accuracies(outcomes[len(units) : len(units) + len(again)]).view(-1, 2)
-    distances = _distances(outcomes[len(units) + len(again) :], len(subsets))
+    moved = outcomes[len(units) + len(again) :]
+    distances = _distances(moved, len(subsets))
+    if ground and not ground.exact:
+        emit(Noticed(_bounds(moved)))
     scale = float(distances.mean()) or 1.0
     samples = UtilitySamples(pairs, utilities, (distances / scale).view(-1, 2))
     fitted = len(pairs) - min(round(offline.held_out * len(pairs)), len(pairs) - 2)
@@ -356,7 +360,8 @@ def fit_labeled(
     """
     unit = labeled_fit(labeled, iteration, ensemble)
     subsets = [subset for pair in pairs for subset in pair]
-    moves = [TransportUnit(offline.ground, s) for s in subsets] if offline.ground else []
+    ground, device = offline.ground, ensemble.device
+    moves = [TransportUnit(ground, s, device) for s in subsets] if ground else []
     first, *rest = ensemble.run([unit, *moves], emit, lambda: None)
     accuracy = first.record["accuracies"]["validation"]
     emit(LabeledPoolGrew(iteration=iteration, labeled=len(labeled), accuracy=accuracy))
@@ -382,6 +387,7 @@ def labeled_ground_cost(problem: Problem, settings: UtilityModelConfig) -> Groun
         feature_weight=weights.feature_weight,
         label_weight=weights.label_weight,
         label_dimensions=weights.label_dimensions,
+        exact=weights.exact_for(len(pool)),
     )
 
 
@@ -435,6 +441,15 @@ def _accuracies(outcomes: list[Outcome]) -> Tensor:
     """Return the validation accuracies of fits, float64."""
     values = [outcome.record["accuracies"]["validation"] for outcome in outcomes]
     return torch.tensor(values, dtype=torch.float64)
+
+
+def _bounds(outcomes: list[Outcome]) -> str:
+    """Return what to say of OT that was not solved exactly."""
+    widths = [(o.record["upper"] - o.record["lower"]) / (o.record["value"] or 1) for o in outcomes]
+    return (
+        "OT is solved by a shared kernel, not exactly; the exact value lies within guaranteed bounds that are "
+        f"{100 * max(widths):.1f} % of it apart at most"
+    )
 
 
 def _distances(outcomes: list[Outcome], count: int) -> Tensor:

@@ -38,10 +38,16 @@ class Backend:
     jobs: int = 1
 
     def run(self, tasks: Iterable[Any]) -> Generator[Any, None, None]:
-        """Yield the results of joblib's delayed `tasks` as they come; closing it drops what is in flight.
+        """Begin with joblib's delayed `tasks`, and yield the results as they come; closing it drops what is in flight.
 
         A worker of a cluster that dies takes nothing along: its tasks go to another.
         """
+        results = self._deliver(tasks)
+        next(results)  # the work begins now, not when the first result is asked for
+        return results
+
+    def _deliver(self, tasks: Iterable[Any]) -> Generator[Any, None, None]:
+        """Yield None once the tasks are on their way, and then their results."""
         options: dict[str, Any] = {"inner_max_num_threads": 1} if self.name == "loky" else {}
         with _quiet_interrupts():
             with joblib.parallel_config(self.name, n_jobs=self.jobs, **options):
@@ -50,6 +56,7 @@ class Backend:
         with contextlib.closing(results), warnings.catch_warnings():
             # A stop drops what is in flight: nothing to warn a person of.
             warnings.filterwarnings("ignore", message=".*still being processed by the workers")
+            yield None
             yield from results
 
     @property

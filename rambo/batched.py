@@ -1,44 +1,44 @@
 """Train many small classifiers at once, side by side in one network: what keeps a GPU busy.
 
 One such classifier is too small for a GPU: it waits for the next launch most of the time. Here `M` members stand in
-`M` slots of one network. Their channels lie beside each other, so that a convolution has `M` groups and a linear
-layer is a batch of products; everything between (ReLU, pooling, sums) is blind to it, and the networks' own `forward`
-serves unchanged. A member that is done leaves its slot to the next one at once.
+`M` slots of one network (`stacked`). A step of all slots is recorded once as a CUDA graph and then launched as one; a
+member that is done leaves its slot to the next at once, so no one waits for the slowest.
 
 Choice: members as channels and not `torch.func.vmap`, because the layers stay ordinary modules with ordinary gradients
-and running statistics, which a CUDA graph can record. Every weight has one more axis in front, the slot; the slices of
-one slot are parameters of one `torch.optim.Adam`, which keeps a step counter for each, so a slot starts afresh when
-its slices' state is set to zero.
+and running statistics, which a CUDA graph can record. The slices of one slot are parameters of one `torch.optim.Adam`,
+which keeps a step counter for each, so a slot starts afresh when its slices' state is set to zero.
 
 A member gets the weights, minibatches and dropout masks that `classifier.fit_classifier` gives it on a CPU, drawn from
-the same streams in the same order; results differ by rounding alone, whatever the number of slots.
+the same streams in the same order; results differ by rounding alone, whatever the number of slots. What is drawn on the
+host (masks, orders, fresh weights) is drawn while the device works, one epoch ahead.
 
-No run uses this yet, and none of it has run on a GPU: `benchmarks/members.py` is to measure it there first.
+Runs on a GPU train this way, and on a CPU where `compute.slots` asks for it. None of it has run on a GPU yet.
 """
 
-import copy
+import contextlib
 import dataclasses
-import functools
 import itertools
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
-from rambo.classifier import Fit, accuracy, create_classifier
+from rambo.classifier import Fit, create_classifier
 from rambo.config import ClassifierConfig
 from rambo.errors import DivergedError
 from rambo.events import Emit, Noticed, ignore
 from rambo.networks import Classifier
 from rambo.pools import normalise
 from rambo.seeding import Streams
+from rambo.stacked import BatchNorm, Convolution, Dropout, stack
 
-# Full float32 and the same algorithm every time; `enabled` means cuDNN itself. It changes nothing on a CPU.
-_exactly = functools.partial(
-    torch.backends.cudnn.flags, enabled=True, deterministic=True, allow_tf32=False
-)
+_JUDGED = 8192  # images of all slots that are asked about at once
+_NOBODY = -1  # a class id that no prediction equals
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,13 +75,28 @@ class Member:
     seed: int
 
 
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    """How many classifiers are trained at once, and how.
+
+    Attributes:
+        slots: M, at most.
+        precision: of products and convolutions on a GPU; a CPU always computes in float32.
+        convolution: how the slots' convolutions are done; see `stack`.
+    """
+
+    slots: int
+    precision: Literal["float32", "tf32"] = "float32"
+    convolution: Convolution = "grouped"
+
+
 def fit_members(
     members: Sequence[Member],
     images: Images,
     config: ClassifierConfig,
     *,
     num_classes: int,
-    slots: int,
+    batching: Batching,
     emit: Emit = ignore,
 ) -> Iterator[tuple[int, Fit | DivergedError]]:
     """Yield the place of every member with what `fit_classifier` would give for it, in the order of finishing.
@@ -94,17 +109,18 @@ def fit_members(
         images: what `members` index.
         config: how, with a resolved name.
         num_classes: c.
-        slots: how many are trained at once, at most.
+        batching: how many at once, and how.
         emit: hears when the number of slots is halved.
 
     Raises:
         torch.OutOfMemoryError: one member alone does not fit.
     """
     waiting = dict(enumerate(members))
-    slots = max(1, min(slots, len(waiting)))
+    slots = max(1, min(batching.slots, len(waiting)))
     while waiting:
         try:
-            for place, result in _fit_group(waiting, images, config, num_classes, slots):
+            now = dataclasses.replace(batching, slots=slots)
+            for place, result in _fit_group(waiting, images, config, num_classes, now):
                 del waiting[place]
                 yield place, result
         except torch.OutOfMemoryError:
@@ -119,15 +135,31 @@ def fit_members(
 
 
 class _Run:
-    """A member on its way: fresh model, streams, epochs done and steps left in this one."""
+    """A member on its way: fresh model, streams, epochs begun and steps left in this one."""
 
     def __init__(
         self, place: int, member: Member, images: Images, config: ClassifierConfig, num_classes: int
     ) -> None:
-        streams = Streams(member.seed)
+        streams, on_host = Streams(member.seed), images.pixels[:0].cpu()
         self.place, self.member, self.epoch, self.left = place, member, 0, 0
-        self.model = create_classifier(images.pixels, config, num_classes, streams)
+        self.model = create_classifier(on_host, config, num_classes, streams)
         self.orders, self.dropout = streams.torch("order"), streams.child("dropout")
+
+    def draw(self, size: int, layers: Sequence[tuple[int, float]]) -> list[Tensor]:
+        """Return the next epoch, with the draws of `train_classifier`: rows, labels, ones and dropout masks.
+
+        Args:
+            size: of a minibatch.
+            layers: of each dropout layer the draws an image and the rate.
+        """
+        member, count = self.member, len(self.member.labels)
+        order = torch.randperm(count, generator=self.orders)
+        draws = self.dropout.torch(f"epoch-{self.epoch + 1}")
+        keeps = [torch.empty(count, width) for width, _ in layers]
+        for start in range(0, count, size):
+            for keep, (_, rate) in zip(keeps, layers, strict=True):
+                keep[start : start + size].bernoulli_(1 - rate, generator=draws)
+        return [member.rows.cpu()[order], member.labels.cpu()[order], torch.ones(count), *keeps]
 
 
 def _fit_group(
@@ -135,59 +167,38 @@ def _fit_group(
     images: Images,
     config: ClassifierConfig,
     num_classes: int,
-    slots: int,
+    batching: Batching,
 ) -> Iterator[tuple[int, Fit | DivergedError]]:
     """Yield results as they come; a slot that is free takes the next member."""
     runs = (_Run(place, one, images, config, num_classes) for place, one in list(members.items()))
-    running = dict(enumerate(itertools.islice(runs, slots)))
+    running = dict(enumerate(itertools.islice(runs, batching.slots)))
     longest = max(len(member.labels) for member in members.values())
-    group = _Group(running[0].model, images, config, slots=slots, longest=longest)
-    for slot, run in running.items():
-        group.start(slot, run)
+    group = _Group(running[0].model, images, config, batching, longest)
+    group.start(running)
+    group.deal(running, {slot: group.draw(run) for slot, run in running.items()})
+    ready: deque[_Run] = deque()
     while running:
         steps = min(run.left for run in running.values())
         for _ in range(steps):
             group.step()
-        for slot, run in list(running.items()):
+        for run in running.values():
             run.left -= steps
-            if run.left:
-                continue
-            result = _judge(group, slot, run, images, config)
-            if result is None:
-                group.deal(slot, run)
-                continue
-            yield run.place, result
-            following = next(runs, None)
-            if following is None:
-                del running[slot]  # the slot goes on with what it has, for nobody
+        ending = {slot: run for slot, run in running.items() if not run.left}
+        # The device is still at work: meanwhile the host draws what may come next.
+        plans = {slot: group.draw(run) for slot, run in ending.items()}
+        ready.extend(itertools.islice(runs, max(0, len(ending) - len(ready))))
+        results = group.judge(ending)
+        fresh: dict[int, _Run] = {}
+        for slot in results:
+            if ready:
+                fresh[slot] = running[slot] = ready.popleft()
+                plans[slot] = group.draw(fresh[slot])
             else:
-                running[slot] = following
-                group.start(slot, following)
-
-
-def _judge(
-    group: "_Group", slot: int, run: _Run, images: Images, config: ClassifierConfig
-) -> Fit | DivergedError | None:
-    """Return the result of a member whose epoch has ended, or None if it goes on.
-
-    Choice: as in `fit_classifier`, but the accuracy is always counted out, with no bound: fewer reads of the device.
-    """
-    correct, worst = group.tally(slot)
-    if not math.isfinite(worst):
-        return DivergedError(
-            f"the classifier's loss is not finite in epoch {run.epoch}; "
-            f"lower classifier.learning_rate {config.learning_rate}"
-        )
-    group.read(slot, run.model)
-    rows, labels = (t.to(images.pixels.device) for t in (run.member.rows, run.member.labels))
-    if config.accuracy_mode == "train":
-        reached = correct / len(labels)
-    else:
-        with _exactly():
-            reached = accuracy(run.model, images.normalised(rows), labels)
-    if reached == 1.0 or reached > config.train_accuracy or run.epoch == config.max_epochs:
-        return Fit(run.model.eval(), run.epoch, reached)
-    return None
+                del running[slot], plans[slot]  # the slot goes on with what it has, for nobody
+        group.start(fresh)
+        group.deal(running, plans)
+        for slot, result in results.items():
+            yield ending[slot].place, result
 
 
 class _Group:
@@ -203,35 +214,39 @@ class _Group:
         model: Classifier,
         images: Images,
         config: ClassifierConfig,
-        *,
-        slots: int,
+        batching: Batching,
         longest: int,
     ) -> None:
         """Make room for such models, on at most `longest` images each."""
-        self.pixels, device = images.pixels, images.pixels.device
+        self.pixels, self.config, self.precision = images.pixels, config, batching.precision
+        self.device = device = images.pixels.device
         # As in `normalise`, whose constants come from the host at each call: a graph may not record that.
         shift, scale = torch.tensor(images.mean) * 255, torch.tensor(images.std) * 255
-        self.shift = shift.repeat(slots).view(-1, 1, 1).to(device)
-        self.scale = scale.repeat(slots).view(-1, 1, 1).to(device)
+        self.shift, self.scale = (v.view(-1, 1, 1).to(device) for v in (shift, scale))
 
-        self.network = stack(model, slots).train()
-        self.norms = [m for m in self.network.modules() if isinstance(m, _BatchNorm)]
-        widths = _dropout_widths(model, self.pixels)
+        self.network = stack(model, batching.slots, batching.convolution).to(device).train()
+        self.norms = [m for m in self.network.modules() if isinstance(m, BatchNorm)]
+        widths = _dropout_widths(model, images.pixels[:1].cpu())
         layers = dict(self.network.named_modules())
-        self.dropouts = [layer for name in widths if isinstance(layer := layers[name], _Dropout)]
+        self.dropouts = [layer for name in widths if isinstance(layer := layers[name], Dropout)]
+        self.drawn = [
+            (w, layer.rate) for w, layer in zip(widths.values(), self.dropouts, strict=True)
+        ]
 
         self.size = min(config.minibatch_size, longest)
-        plan = (slots, -(-longest // self.size), self.size)  # M x steps x b
+        plan = (batching.slots, -(-longest // self.size), self.size)  # M x steps x b
         self.rows = torch.zeros(plan, dtype=torch.int64, device=device)
         self.targets = torch.zeros_like(self.rows)
         self.counts = torch.zeros(plan, device=device)  # 1 or 0
         self.keeps = [
             torch.zeros(*plan, width, dtype=torch.bool, device=device) for width in widths.values()
         ]
-        self.slot = torch.arange(slots, device=device)
+        self.all_rows = torch.zeros(batching.slots, longest, dtype=torch.int64, device=device)
+        self.all_labels = torch.full_like(self.all_rows, _NOBODY)
+        self.slot = torch.arange(batching.slots, device=device)
         self.position = torch.zeros_like(self.slot)  # the step of its plan each slot is at
         self.correct = torch.zeros_like(self.slot)
-        self.worst = torch.zeros(slots, device=device)
+        self.worst = torch.zeros(batching.slots, device=device)
 
         self.slices = [_slices(parameter) for parameter in self.network.parameters()]
         self.optimizer = torch.optim.Adam(
@@ -242,45 +257,60 @@ class _Group:
         )
         self.graph = capture(self._step) if device.type == "cuda" else None
 
-    def start(self, slot: int, run: _Run) -> None:
-        """Give the slot to a member: its fresh weights, an optimizer that has seen nothing, its first epoch."""
-        with torch.no_grad():
-            fresh = run.model.state_dict()
-            for name, value in self.network.state_dict().items():
-                value[slot].copy_(fresh[name])
-        _forget(self.optimizer, [slices[slot] for slices in self.slices])
-        self.deal(slot, run)
+    def start(self, runs: Mapping[int, _Run]) -> None:
+        """Give slots to members: their fresh weights, and an optimizer that has seen nothing."""
+        if not runs:
+            return
+        index = self._index(runs)
+        states = [run.model.state_dict() for run in runs.values()]
+        for name, value in self.network.state_dict().items():
+            value[index] = torch.stack([state[name] for state in states]).to(value)
+        _forget(self.optimizer, [slices[slot] for slices in self.slices for slot in runs])
+        members = [run.member for run in runs.values()]
+        self._write(self.all_rows, index, [member.rows for member in members], 0)
+        self._write(self.all_labels, index, [member.labels for member in members], _NOBODY)
 
-    def deal(self, slot: int, run: _Run) -> None:
-        """Write the plan of the member's next epoch, with the draws of `train_classifier`."""
-        run.epoch += 1
-        member, count = run.member, len(run.member.labels)
-        order = torch.randperm(count, generator=run.orders)
-        draws = run.dropout.torch(f"epoch-{run.epoch}")
-        keeps = [torch.empty(count, plan.shape[3]) for plan in self.keeps]
-        for start in range(0, count, self.size):
-            for layer, keep in zip(self.dropouts, keeps, strict=True):
-                keep[start : start + self.size].bernoulli_(1 - layer.rate, generator=draws)
-        plans = [self.rows, self.targets, self.counts, *self.keeps]
-        values = [member.rows.cpu()[order], member.labels.cpu()[order], torch.ones(count), *keeps]
-        for plan, value in zip(plans, values, strict=True):
-            flat = plan[slot].flatten(0, 1)
-            flat[:count] = value.to(plan)
-            flat[count:] = 0
+    def draw(self, run: _Run) -> list[Tensor]:
+        """Return the next epoch of a member."""
+        return run.draw(self.size, self.drawn)
+
+    def deal(self, runs: Mapping[int, _Run], plans: Mapping[int, Sequence[Tensor]]) -> None:
+        """Write the plans of the epochs that begin now."""
+        if not plans:
+            return
+        index = self._index(plans)
+        tables = [self.rows, self.targets, self.counts, *self.keeps]
+        for table, values in zip(tables, zip(*plans.values(), strict=True), strict=True):
+            self._write(table.flatten(1, 2), index, values, 0)
         for counter in (self.position, self.correct, self.worst):
-            counter[slot] = 0
-        run.left = -(-count // self.size)
+            counter[index] = 0
+        for slot in plans:
+            run = runs[slot]
+            run.epoch += 1
+            run.left = -(-len(run.member.labels) // self.size)
 
-    def tally(self, slot: int) -> tuple[int, float]:
-        """Return how many images were right on the way in this epoch, and the worst loss: NaN if one was."""
-        correct, worst = torch.stack(
-            [self.correct[slot].double(), self.worst[slot].double()]
-        ).tolist()
-        return int(correct), worst
+    def judge(self, runs: Mapping[int, _Run]) -> dict[int, Fit | DivergedError]:
+        """Return the results of those members that are done, of all whose epoch has ended.
 
-    def read(self, slot: int, model: Classifier) -> None:
-        """Copy the slot's weights into a model."""
-        model.load_state_dict({k: v[slot] for k, v in self.network.state_dict().items()})
+        Choice: as in `fit_classifier`, but the accuracy is always counted out, with no bound: fewer reads of the
+        device, one for all slots.
+        """
+        index, config = self._index(runs), self.config
+        right = self.correct[index] if config.accuracy_mode == "train" else self._right(index, runs)
+        told = torch.stack([right.double(), self.worst[index].double()], 1).tolist()
+        results: dict[int, Fit | DivergedError] = {}
+        for (slot, run), (correct, worst) in zip(runs.items(), told, strict=True):
+            reached = correct / len(run.member.labels)
+            if not math.isfinite(worst):
+                results[slot] = DivergedError(
+                    f"the classifier's loss is not finite in epoch {run.epoch}; "
+                    f"lower classifier.learning_rate {config.learning_rate}"
+                )
+            elif (
+                reached == 1.0 or reached > config.train_accuracy or run.epoch == config.max_epochs
+            ):
+                results[slot] = Fit(self._read(slot, run.model), run.epoch, reached)
+        return results
 
     def step(self) -> None:
         """Take one step in all slots, each on its own minibatch."""
@@ -297,10 +327,10 @@ class _Group:
             norm.counts = counts
         for dropout, keep in zip(self.dropouts, self.keeps, strict=True):
             dropout.keep = keep[at].transpose(0, 1).flatten(1)  # b x M*d
-        pixels = self.pixels[rows].flatten(1, 2).float()  # b x M*C x H x W
-        with _exactly():
-            logits = self.network((pixels - self.shift) / self.scale)
-            logits = logits.unflatten(1, (len(self.slot), -1))  # b x M x c
+        with exactly(self.precision):
+            logits = self.network(self._images(rows)).unflatten(
+                1, (len(self.slot), -1)
+            )  # b x M x c
             each = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
             losses = (each.view_as(counts) * counts).sum(0) / counts.sum(0).clamp(min=1)
             self.network.zero_grad(set_to_none=False)  # the slices look at these very gradients
@@ -309,6 +339,56 @@ class _Group:
         torch.maximum(self.worst, losses.detach(), out=self.worst)  # a NaN stays
         self.correct += ((logits.argmax(2) == targets) & (counts > 0)).sum(0)
         self.position.add_(1).remainder_(self.rows.shape[1])
+
+    @torch.no_grad()
+    def _right(self, index: Tensor, runs: Mapping[int, _Run]) -> Tensor:
+        """Return how many images of its subset each slot's member gets right in eval mode, `E`."""
+        longest = max(len(run.member.labels) for run in runs.values())
+        rows, labels = (t[index, :longest].T for t in (self.all_rows, self.all_labels))  # a x E
+        state = {name: value[index] for name, value in self.network.state_dict().items()}
+        right, size = torch.zeros_like(index), max(1, _JUDGED // len(index))
+        self.network.eval()
+        with exactly(self.precision):
+            for part, truth in zip(rows.split(size), labels.split(size), strict=True):
+                logits = functional_call(self.network, state, self._images(part))
+                right += (logits.unflatten(1, (len(index), -1)).argmax(2) == truth).sum(0)
+        self.network.train()
+        return right
+
+    def _images(self, rows: Tensor) -> Tensor:
+        """Return normalised images `b x M*C x H x W` of rows `b x M`."""
+        return ((self.pixels[rows].float() - self.shift) / self.scale).flatten(1, 2)
+
+    def _index(self, slots: Mapping[int, object]) -> Tensor:
+        """Return slots as a tensor on the device."""
+        return torch.tensor(list(slots), device=self.device)
+
+    def _write(self, table: Tensor, index: Tensor, values: Sequence[Tensor], filler: int) -> None:
+        """Write one row a slot, filled up to the width of the table, in one transfer."""
+        host = torch.full((len(values), *table.shape[1:]), filler, dtype=table.dtype)
+        for row, value in zip(host, values, strict=True):
+            row[: len(value)] = value.cpu()
+        if self.device.type == "cuda":
+            host = host.pin_memory()
+        table[index] = host.to(self.device, non_blocking=True)
+
+    def _read(self, slot: int, model: Classifier) -> Classifier:
+        """Return the model with the slot's weights, on the device, in eval mode."""
+        model = model.to(self.device).eval()
+        model.load_state_dict({k: v[slot] for k, v in self.network.state_dict().items()})
+        return model
+
+
+@contextlib.contextmanager
+def exactly(precision: str) -> Iterator[None]:
+    """Let a GPU compute the same way every time, in full float32 or in TF32; it changes nothing on a CPU."""
+    fast, products = precision == "tf32", torch.backends.cuda.matmul
+    before, products.allow_tf32 = products.allow_tf32, fast
+    try:
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=fast):
+            yield
+    finally:
+        products.allow_tf32 = before
 
 
 def _slices(parameter: Tensor) -> list[nn.Parameter]:
@@ -343,127 +423,6 @@ def capture(step: Callable[[], None]) -> torch.cuda.CUDAGraph:
     with torch.cuda.graph(graph):
         step()
     return graph
-
-
-def stack(model: nn.Module, slots: int) -> nn.Module:
-    """Return a network of `slots` copies of the model, side by side: `b x slots*C x H x W` -> `b x slots*c`.
-
-    Its state has the names of the model's; every tensor has one more axis in front, the slot.
-    """
-    stacked = copy.deepcopy(model)
-    for parent in list(stacked.modules()):
-        for name, layer in list(parent.named_children()):
-            if type(layer) in _STACKED:
-                setattr(parent, name, _STACKED[type(layer)](layer, slots))
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
-    for name, value in stacked.state_dict().items():
-        assert value.shape == (slots, *shapes[name]), f"no stacked form of the layer of {name}"
-    return stacked
-
-
-class _Stacked(nn.Module):
-    """A layer of several members: its parameters and buffers, once a slot."""
-
-    def __init__(self, layer: nn.Module, slots: int) -> None:
-        super().__init__()
-        self.slots = slots
-        for name, value in layer.named_parameters(recurse=False):
-            self.register_parameter(name, nn.Parameter(_repeated(value, slots)))
-        for name, buffer in layer.named_buffers(recurse=False):
-            self.register_buffer(name, _repeated(buffer, slots))
-
-
-class _Conv(_Stacked):
-    """A convolution of `M` groups: `b x M*C x H x W` -> `b x M*K x H' x W'`."""
-
-    weight: Tensor  # M x K x C x k x k
-    bias: Tensor | None  # M x K
-
-    def __init__(self, layer: nn.Conv2d, slots: int) -> None:
-        super().__init__(layer, slots)
-        self.stride, self.padding = layer.stride, layer.padding
-        if layer.bias is None:
-            self.register_parameter("bias", None)
-
-    def forward(self, images: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.flatten()
-        weight = self.weight.flatten(0, 1)
-        return F.conv2d(images, weight, bias, self.stride, self.padding, groups=self.slots)
-
-
-class _Linear(_Stacked):
-    """A batch of `M` products: `b x M*d` -> `b x M*e`."""
-
-    weight: Tensor  # M x e x d
-    bias: Tensor  # M x e
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        split = inputs.unflatten(1, (self.slots, -1)).transpose(0, 1)  # M x b x d
-        product = torch.baddbmm(self.bias.unsqueeze(1), split, self.weight.transpose(1, 2))
-        return product.transpose(0, 1).flatten(1)
-
-
-class _BatchNorm(_Stacked):
-    """BatchNorm in training, over the images that count: `b x M*C x H x W`, unchanged shape.
-
-    Choice: torch's own counts all images; with a short last minibatch in some slot its statistics would be wrong.
-    """
-
-    weight: Tensor  # M x C, as are the bias and the statistics
-    bias: Tensor
-    running_mean: Tensor
-    running_var: Tensor
-    num_batches_tracked: Tensor  # M
-    counts: Tensor  # b x M, 1 or 0; set before each step
-
-    def __init__(self, layer: nn.BatchNorm2d, slots: int) -> None:
-        super().__init__(layer, slots)
-        assert layer.momentum is not None
-        self.eps, self.momentum = layer.eps, layer.momentum
-
-    def forward(self, images: Tensor) -> Tensor:
-        split = images.unflatten(1, (self.slots, -1))  # b x M x C x H x W
-        weights = self.counts[:, :, None, None, None]
-        total = self.counts.sum(0)[:, None] * split[0, 0, 0].numel()  # M x 1
-        mean = (split * weights).sum((0, 3, 4)) / total.clamp(min=1)
-        centred = split - mean[:, :, None, None]
-        variance = (centred.square() * weights).sum((0, 3, 4)) / total.clamp(min=1)
-        with torch.no_grad():
-            unbiased = variance * total / (total - 1).clamp(min=1)
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(unbiased, self.momentum)
-            self.num_batches_tracked += 1
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (centred * scale[:, :, None, None] + self.bias[:, :, None, None]).flatten(1, 2)
-
-
-class _Dropout(_Stacked):
-    """Dropout with masks that were drawn before: `b x M*d` or, for whole channels, `b x M*d x H x W`."""
-
-    keep: Tensor  # b x M*d bool; set before each step
-
-    def __init__(self, layer: nn.Dropout | nn.Dropout2d, slots: int) -> None:
-        super().__init__(layer, slots)
-        self.rate = layer.p
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        noise = self.keep.to(inputs.dtype).div(1 - self.rate)
-        return inputs * noise.view(*noise.shape, *[1] * (inputs.dim() - 2))
-
-
-_STACKED: dict[type[nn.Module], Callable[..., _Stacked]] = {
-    nn.Conv2d: _Conv,
-    nn.Linear: _Linear,
-    nn.BatchNorm2d: _BatchNorm,
-    nn.Dropout: _Dropout,
-    nn.Dropout2d: _Dropout,
-}
-
-
-def _repeated(value: Tensor, slots: int) -> Tensor:
-    """Return copies of a tensor along a new first axis, in plain memory order."""
-    copies = value.detach().expand(slots, *value.shape)
-    return copies.clone(memory_format=torch.contiguous_format)
 
 
 def _dropout_widths(model: Classifier, pixels: Tensor) -> dict[str, int]:

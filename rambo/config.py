@@ -14,6 +14,10 @@ from pydantic import Field
 
 from rambo.errors import ConfigError
 
+_EXACT_LABELED = (
+    5000  # images of a labeled pool whose OT is solved exactly where nothing else is asked
+)
+
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
@@ -78,6 +82,13 @@ class TransportConfig(Node):
     label_dimensions: Annotated[int, Field(ge=1, le=512)] = (
         50  # Choice: PCA before the class Gaussians
     )
+    solver: Literal["auto", "exact", "shared-kernel"] = (
+        "auto"  # Choice: exact up to 5,000 labeled images, above them all sets by one shared kernel
+    )
+
+    def exact_for(self, labeled: int) -> bool:
+        """Return whether OT is solved exactly for a labeled pool of this size."""
+        return self.solver == "exact" or (self.solver == "auto" and labeled <= _EXACT_LABELED)
 
 
 class BilevelConfig(Node):
@@ -281,6 +292,10 @@ class ComputeConfig(Node):
     address: Annotated[str, Field(min_length=1, max_length=300)] | None = (
         None  # of the cluster's scheduler; one on this machine where not given
     )
+    slots: Annotated[int, Field(ge=1, le=4096)] | None = (
+        None  # classifiers side by side; a GPU: 256 MnistNets, 64 ResNets; a CPU: one after the other
+    )
+    precision: Literal["float32", "tf32"] = "float32"  # of the trainings on a GPU
 
 
 class Config(Node):

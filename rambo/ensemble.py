@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Protocol
 
 import joblib
@@ -19,16 +19,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rambo.backends import Backend, settle
+from rambo.batched import Batching
 from rambo.checks import resolve_classifier
-from rambo.config import ClassifierConfig
+from rambo.config import ClassifierConfig, ComputeConfig
 from rambo.errors import ConfigError
-from rambo.events import Emit, stage
+from rambo.events import Emit, ignore, stage
 from rambo.pools import Problem
 from rambo.seeding import derive_seed
-from rambo.units import Arrays, FitUnit, HeadUnit, Outcome, Unit, run_heads
+from rambo.units import Arrays, FitUnit, HeadUnit, Outcome, Unit, run_together
 
 Done = tuple[int, dict[str, Any], dict[str, NDArray[Any]]]  # place, record, arrays
-_COMPANY = 64  # logistic heads trained as one matrix product, at most
+_COMPANY = 64  # units of one company that a process does together, at most
+_SLOTS = {"mnistnet": 256, "resnet18": 64}  # classifiers side by side on a GPU
 
 
 class Memo(Protocol):
@@ -66,8 +68,9 @@ class Ensemble:
             trial finds the same classifier on S_0.
         memo: where finished units are kept.
         device: torch device of the fits.
-        jobs: worker processes; 1 works in this process, as does any GPU.
+        jobs: worker processes; 1 works in this process. Fits on a GPU are made here, whatever the number.
         backend: what runs the units where there is more than one job; processes of this machine if not given.
+        compute: how many classifiers are trained side by side, and how.
     """
 
     def __init__(
@@ -80,13 +83,15 @@ class Ensemble:
         device: str = "cpu",
         jobs: int = 1,
         backend: Backend | None = None,
+        compute: ComputeConfig | None = None,
     ) -> None:
         """Resolve the classifier for the problem's images."""
         channels, height, width = problem.images.shape[1:]
         self.problem, self.seed, self.memo = problem, seed, memo
         self.config = resolve_classifier(config, (channels, height, width))
-        self.device, self.jobs = device, jobs if device == "cpu" else 1
-        self.backend = backend or Backend("loky", self.jobs)
+        self.device, self.jobs = device, jobs
+        self.backend = backend or Backend("loky", jobs)
+        self.compute = compute or ComputeConfig()
 
     def fit(
         self,
@@ -141,7 +146,20 @@ class Ensemble:
             num_classes=problem.num_classes,
             seed=derive_seed(self.seed, role, 0 if shared else index),
             device=self.device,
+            batching=self.batching,
         )
+
+    @property
+    def batching(self) -> Batching | None:
+        """How classifiers are trained side by side, or None where they are not."""
+        slots, name = self.compute.slots, self.config.name
+        if torch.device(self.device).type == "cuda":
+            slots = slots or _SLOTS.get(name, 1)
+        elif self.device != "cpu" or slots == 1:
+            slots = None
+        if slots is None or name not in _SLOTS:
+            return None
+        return Batching(slots, self.compute.precision)
 
     def proxy(self) -> "Ensemble":
         """Return an ensemble of logistic heads on the problem's frozen features, with the same memory."""
@@ -154,6 +172,7 @@ class Ensemble:
             device=self.device,
             jobs=self.jobs,
             backend=self.backend,
+            compute=self.compute,
         )
 
     def _features_file(self) -> str:
@@ -193,7 +212,7 @@ class Ensemble:
             else:
                 missing.setdefault(unit.key, []).append(place)
         first = sorted((places[0] for places in missing.values()), key=lambda p: -units[p].cost)
-        with contextlib.closing(self._compute(units, first)) as results:
+        with contextlib.closing(self._compute(units, first, emit)) as results:
             for place, record, arrays in results:
                 key = units[place].key
                 self.memo.put(key, record, arrays)
@@ -221,55 +240,64 @@ class Ensemble:
             (outcome,) = self.run([unit], emit, advance)
         return self.predictions(unit, outcome)
 
-    def _compute(self, units: Sequence[Unit], places: Sequence[int]) -> Generator[Done, None, None]:
-        """Yield the results of the units at `places` as they come."""
-        bundles = bundle(units, places, self.jobs)
-        if self.jobs == 1 or len(bundles) < 2:
-            for together in bundles:
-                yield from _do(together, [units[place] for place in together])
-            return
-        tasks = (
-            joblib.delayed(_run_bundle)(
-                together, [units[place] for place in together], self.backend.parent
-            )
-            for together in bundles
-        )
-        with contextlib.closing(self.backend.run(tasks)) as results:
+    def _compute(
+        self, units: Sequence[Unit], places: Sequence[int], emit: Emit
+    ) -> Generator[Done, None, None]:
+        """Yield the results of the units at `places` as they come.
+
+        What needs the device is done here; meanwhile all else is under way in worker processes, if there are any.
+        """
+        here = [place for place in places if units[place].here]
+        elsewhere = bundle(units, [place for place in places if place not in set(here)], self.jobs)
+        with contextlib.closing(self._send(units, elsewhere)) as results:
+            for together in bundle(units, here, 1, most=len(here)):
+                yield from _do(together, [units[place] for place in together], emit)
             for done in results:
                 yield from done
 
+    def _send(
+        self, units: Sequence[Unit], bundles: Sequence[Sequence[int]]
+    ) -> Generator[list[Done], None, None]:
+        """Let worker processes begin with the bundles, where that pays, and return what yields the results of each."""
+        tasks = [(together, [units[place] for place in together]) for together in bundles]
+        if self.jobs == 1 or len(tasks) < 2:
+            return (list(_do(*task)) for task in tasks)
+        delayed = joblib.delayed(_run_bundle)
+        return self.backend.run(delayed(*task, self.backend.parent) for task in tasks)
 
-def bundle(units: Sequence[Unit], places: Sequence[int], jobs: int) -> list[list[int]]:
-    """Return the `places` in groups that are run as one: logistic heads of one pool together, all else alone.
+
+def bundle(
+    units: Sequence[Unit], places: Sequence[int], jobs: int, most: int = _COMPANY
+) -> list[list[int]]:
+    """Return the `places` in groups that are run as one: units of one company together, all else alone.
 
     Args:
         units: what they are places in.
         places: longest first.
         jobs: processes, each of which shall have something to do.
+        most: units in a group.
     """
     companies: dict[str, list[int]] = defaultdict(list)
     alone = []
     for place in places:
-        unit = units[place]
-        if isinstance(unit, HeadUnit):
-            companies[unit.company].append(place)
+        if company := units[place].company:
+            companies[company].append(place)
         else:
             alone.append([place])
     together = []
-    for company in companies.values():
-        size = min(_COMPANY, -(-len(company) // jobs))
-        together += [company[i : i + size] for i in range(0, len(company), size)]
+    for members in companies.values():
+        size = min(most, -(-len(members) // jobs))
+        together += [members[i : i + size] for i in range(0, len(members), size)]
     return together + alone
 
 
 def _run_bundle(places: Sequence[int], units: Sequence[Unit], parent: int | None) -> list[Done]:
     """Run the units of one bundle in a worker process."""
     settle(parent)
-    return _do(places, units)
+    return list(_do(places, units))
 
 
-def _do(places: Sequence[int], units: Sequence[Unit]) -> list[Done]:
-    """Run the units of one bundle."""
-    heads = [unit for unit in units if isinstance(unit, HeadUnit)]
-    results = run_heads(heads) if heads else [unit.run() for unit in units]
-    return [(place, *result) for place, result in zip(places, results, strict=True)]
+def _do(places: Sequence[int], units: Sequence[Unit], emit: Emit = ignore) -> Iterator[Done]:
+    """Run the units of one bundle, and yield the result of each as it comes."""
+    for i, (record, arrays) in run_together(units, emit):
+        yield places[i], record, arrays

@@ -200,6 +200,7 @@ def run_trial(
         device=device,
         jobs=jobs,
         backend=backend,
+        compute=config.compute,
     )
     records: dict[str, Record] = {}
     weights = config.rambo.utility_model.ground_cost

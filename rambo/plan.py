@@ -28,13 +28,14 @@ from rambo.seeding import Streams
 from rambo.store import Workspace
 from rambo.strategies.dulo import further_fits
 from rambo.strategies.llal import LossUnit
-from rambo.units import FitUnit
+from rambo.units import FitUnit, run_together
 from rambo.utility_model import create_utility_model
 
 _FEWEST = 5  # past trainings that make a rate
 _LOOKED_AT = 1000  # past trainings, at most
 _CALIBRATION_SECONDS = 2.0
 _PROBE, _SMALLEST, _LARGEST = 20, 40, 200  # images a calibration trains on
+_SIDE_BY_SIDE = 32  # classifiers it trains, where they are trained side by side
 _PASS_IMAGES, _PASS_PAIRS, _PASS_REPEATS = 500, 50, 3
 # Choice: measured on one core of an AMD EPYC for EfficientNet-Lite0 and ResNet-18; on a GPU it is soon done.
 _FEATURE_SECONDS = 3e-3 / 64**2  # frozen features of an image, for each pixel it is resized to
@@ -124,7 +125,12 @@ def known_fits(
         # No features: they change no classifier but the heads, which read the file.
         trial = experiment.split(config, data, number, None, features_file)
         ensemble = Ensemble(
-            trial.problem, config.classifier, seed=trial.seed, memo=memo, device=device
+            trial.problem,
+            config.classifier,
+            seed=trial.seed,
+            memo=memo,
+            device=device,
+            compute=config.compute,
         )
         if features_file or not config.rambo.offline.proxy:
             units += _utility_fits(trial.problem, config, ensemble)
@@ -221,26 +227,31 @@ def _rate_of(memo: Memo, name: str, data: Prepared, device: str) -> tuple[float,
 
 
 def calibrate(ensemble: Ensemble) -> float:
-    """Return the seconds per image of one short training.
+    """Return the seconds per image of one short training, or of some side by side where they are trained so.
 
     Choice: to the end on as many images as about two seconds allow; where that is fewer than 40, one epoch, taken
     `costs.EPOCHS` times.
     """
     labeled, config = ensemble.problem.labeled, ensemble.config
+    batching = ensemble.batching
+    count = min(batching.slots, _SIDE_BY_SIDE) if batching else 1
 
-    def run(size: int, epochs: int) -> Mapping[str, Any]:
-        unit = dataclasses.replace(
-            ensemble.fit(labeled[:size], "calibration"),
-            measured={},
-            config=config.model_copy(update={"max_epochs": epochs}),
-        )
-        return unit.run()[0]
+    def run(size: int, epochs: int) -> float:
+        units = [
+            dataclasses.replace(
+                ensemble.fit(labeled[:size], "calibration", i),
+                measured={},
+                config=config.model_copy(update={"max_epochs": epochs}),
+            )
+            for i in range(count)
+        ]
+        return statistics.fmean(_pace(record) for _, (record, _) in run_together(units))
 
     run(_PROBE, 1)  # the first training of a process is slow
     epochs = min(costs.EPOCHS, config.max_epochs)
-    pace = _pace(run(_PROBE, 1)) * epochs
-    size = min(int(_CALIBRATION_SECONDS / pace), _LARGEST, len(labeled))
-    return _pace(run(size, config.max_epochs)) if size >= _SMALLEST else pace
+    pace = run(_PROBE, 1) * epochs
+    size = min(int(_CALIBRATION_SECONDS / (count * pace)), _LARGEST, len(labeled))
+    return run(size, config.max_epochs) if size >= _SMALLEST else pace
 
 
 def _pace(record: Mapping[str, Any]) -> float:

@@ -24,10 +24,12 @@ class GroundCost:
     Attributes:
         pool: `k` sorted dataset indices.
         matrix: `k x v` float64.
+        exact: whether OT under this cost is solved exactly, or for all subsets at once by a shared kernel.
     """
 
     pool: NDArray[np.int64]
     matrix: Array
+    exact: bool = True
 
     @functools.cached_property
     def digest(self) -> str:
@@ -123,6 +125,7 @@ def ground_cost(
     feature_weight: float = 1.0,
     label_weight: float = 1.0,
     label_dimensions: int = 50,
+    exact: bool = True,
 ) -> GroundCost:
     """Return the OTDD cost: squared feature distance plus squared label distance.
 
@@ -136,6 +139,7 @@ def ground_cost(
         feature_weight: lambda_x of OTDD.
         label_weight: lambda_y of OTDD.
         label_dimensions: PCA dimensions before the class Gaussians.
+        exact: how OT is to be solved under it; see `GroundCost`.
     """
     from scipy.spatial.distance import cdist
     from sklearn.decomposition import PCA
@@ -150,4 +154,4 @@ def ground_cost(
             (reduced[:split], labels[0]), (reduced[split:], labels[1]), num_classes
         )
         cost += label_weight * table[labels[0]][:, labels[1]]
-    return GroundCost(pool, cost)
+    return GroundCost(pool, cost, exact)

@@ -1,7 +1,7 @@
 """The units of work that RAMBO is made of: train one classifier, solve one OT problem.
 
 A unit is a pure function of its content, which is also its key: what was done once, by any run, is found and not
-done again.
+done again. Units that have work in common are a company and done together.
 """
 
 import dataclasses
@@ -9,9 +9,9 @@ import functools
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rambo import classifier, heads
+from rambo.batched import Batching, Images, Member, fit_members
+from rambo.classifier import Fit
 from rambo.config import ClassifierConfig
 from rambo.datasets import prepared
 from rambo.datasets.disk import map_array
 from rambo.errors import DivergedError
-from rambo.events import ClassifierTrained, Emit
+from rambo.events import ClassifierTrained, Emit, ignore
 from rambo.pools import normalise
 from rambo.seeding import derive_seed
+from rambo.sinkhorn import shared_kernel_transport
 from rambo.transport import GroundCost, exact_transport
 
 Indices = NDArray[np.int64]
@@ -61,6 +64,7 @@ class FitUnit:
         num_classes: c.
         seed: decides weights, order and dropout.
         device: torch device.
+        batching: how many are trained side by side, and how; None trains one after the other.
     """
 
     role: str
@@ -75,12 +79,18 @@ class FitUnit:
     num_classes: int
     seed: int
     device: str
+    batching: Batching | None
 
     @functools.cached_property
     def key(self) -> str:
-        """Content key: everything the result depends on, the kind of device included, the role not."""
+        """Content key: everything the result depends on, the kind of device included, the role not.
+
+        Side by side a fit differs by rounding, but not by the number of its neighbours.
+        """
+        side_by_side = self.batching and f"fit-batched-{self.batching.precision}"
         return content_key(
-            kind="fit",  # change it when what a fit computes changes: kept results are then not used
+            # change it when what a fit computes changes: kept results are then not used
+            kind=side_by_side or "fit",
             dataset=self.fingerprint,
             subset=content_hash(self.subset, self.labels),
             measured={name: content_hash(*pair) for name, pair in sorted(self.measured.items())},
@@ -91,6 +101,19 @@ class FitUnit:
             device=torch.device(self.device).type,
             torch=torch.__version__.split("+")[0],
         )
+
+    @functools.cached_property
+    def company(self) -> str:
+        """What the units have in common that are trained side by side; empty for one that is trained alone."""
+        if self.batching is None:
+            return ""
+        config = self.config.model_dump(mode="json")
+        return content_key(source=self.source, config=config, classes=self.num_classes)
+
+    @property
+    def here(self) -> bool:
+        """Whether only the process that holds the device can do it, with whatever keeps it busy."""
+        return self.device != "cpu" or self.batching is not None
 
     @property
     def cost(self) -> float:
@@ -119,28 +142,42 @@ class FitUnit:
         Raises:
             DivergedError: both fits diverged.
         """
+        if self.batching:
+            ((_, result),) = run_fits([self], ignore)
+            return result
         started = time.perf_counter()
-        data = _open(self.source)
-        images = self._load(data, self.subset)
+        load = functools.partial(self._load, _open(self.source))
         labels = torch.from_numpy(self.labels).to(self.device)
         fit = functools.partial(
-            classifier.fit_classifier, images, labels, self.config, num_classes=self.num_classes
+            classifier.fit_classifier,
+            load(self.subset),
+            labels,
+            self.config,
+            num_classes=self.num_classes,
         )
         try:
             fitted = fit(seed=self.seed)
         except DivergedError:
             fitted = fit(seed=derive_seed(self.seed, "retry"))
+        return self.measure(fitted, load, started)
+
+    def measure(self, fitted: Fit, load: Callable[[Indices], Tensor], started: float) -> Result:
+        """Return what the trained classifier is asked for.
+
+        Args:
+            fitted: the classifier.
+            load: gives normalised images of the dataset on the unit's device.
+            started: when the training began, by `time.perf_counter`.
+        """
         accuracies = {
             name: classifier.accuracy(
-                fitted.model, self._load(data, indices), torch.from_numpy(truth).to(self.device)
+                fitted.model, load(indices), torch.from_numpy(truth).to(self.device)
             )
             for name, (indices, truth) in self.measured.items()
         }
         arrays: dict[str, NDArray[Any]] = {}
         if len(self.predicted):
-            probabilities, embeddings = classifier.predict(
-                fitted.model, self._load(data, self.predicted)
-            )
+            probabilities, embeddings = classifier.predict(fitted.model, load(self.predicted))
             arrays = {"probabilities": probabilities.numpy(), "embeddings": embeddings.numpy()}
         record = {
             "accuracies": accuracies,
@@ -154,7 +191,7 @@ class FitUnit:
         return record, arrays
 
     def _load(self, data: prepared.Prepared, indices: Indices) -> Tensor:
-        """Return normalised images of the resident dataset on the unit's device."""
+        """Return normalised images of the mapped dataset on the unit's device."""
         images = torch.from_numpy(data.images[indices]).to(self.device)
         return normalise(images, data.mean, data.std)
 
@@ -171,6 +208,53 @@ class FitUnit:
                 cached=outcome.cached,
             )
         )
+
+
+def run_fits(units: Sequence[FitUnit], emit: Emit) -> Iterator[tuple[int, Result]]:
+    """Train the classifiers of one company side by side; yield place and result of each as it is done.
+
+    Choice: those that diverged are tried once more at the end, with a derived seed.
+
+    Args:
+        units: at least one; `company` is the same for all.
+        emit: hears when memory does not suffice.
+
+    Raises:
+        DivergedError: both fits of a unit diverged.
+    """
+    first = units[0]
+    assert first.batching
+    images = _resident(first.source, first.device)
+    seeds = {place: unit.seed for place, unit in enumerate(units)}
+    started = time.perf_counter()
+
+    def load(indices: Indices) -> Tensor:
+        return images.normalised(torch.from_numpy(indices).to(first.device))
+
+    while seeds:
+        places, again = list(seeds), dict[int, int]()
+        members = [
+            Member(torch.from_numpy(units[p].subset), torch.from_numpy(units[p].labels), seeds[p])
+            for p in places
+        ]
+        fits = fit_members(
+            members,
+            images,
+            first.config,
+            num_classes=first.num_classes,
+            batching=first.batching,
+            emit=emit,
+        )
+        for member, fitted in fits:
+            place, unit = places[member], units[places[member]]
+            if isinstance(fitted, Fit):
+                yield place, unit.measure(fitted, load, started)
+                started = time.perf_counter()  # the time of all is shared out as the results come
+            elif seeds[place] == unit.seed:
+                again[place] = derive_seed(unit.seed, "retry")
+            else:
+                raise fitted
+        seeds = again
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -209,6 +293,11 @@ class HeadUnit(FitUnit):
     def company(self) -> str:
         """What the units have in common that are trained as one matrix product."""
         return content_hash(self.pool, self.pool_labels) + self.features
+
+    @property
+    def here(self) -> bool:
+        """Never: heads are trained on the CPU, whatever the device."""
+        return False
 
     def run(self) -> Result:
         """Train this head alone."""
@@ -273,20 +362,37 @@ def run_heads(units: Sequence[HeadUnit]) -> list[Result]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TransportUnit:
-    """Solve exact OT between one subset of a pool and the validation set.
+    """Solve OT between one subset of a pool and the validation set: exactly, or with all others by a shared kernel.
 
     All units share one cost matrix, which joblib maps into the worker processes once.
+
+    Attributes:
+        ground: the cost, and how OT is solved under it.
+        subset: `a` indices of the pool.
+        device: torch device; exact OT does not use it.
     """
 
     ground: GroundCost
     subset: Tensor
+    device: str = "cpu"
 
     @functools.cached_property
     def key(self) -> str:
-        """Content key: the cost matrix and the subset."""
-        return content_key(
-            kind="transport", cost=self.ground.digest, subset=content_hash(self.subset.numpy())
-        )
+        """Content key: the cost matrix and the subset, and what else decides the rounding."""
+        parts = {"cost": self.ground.digest, "subset": content_hash(self.subset.numpy())}
+        if self.ground.exact:
+            return content_key(kind="transport", **parts)
+        return content_key(kind="transport-shared", device=torch.device(self.device).type, **parts)
+
+    @property
+    def company(self) -> str:
+        """The cost of those that share a kernel; empty where each is solved exactly."""
+        return "" if self.ground.exact else self.ground.digest
+
+    @property
+    def here(self) -> bool:
+        """Only where a GPU does it; else it goes to a worker process, beside the trainings."""
+        return torch.device(self.device).type == "cuda" and not self.ground.exact
 
     @property
     def cost(self) -> float:
@@ -295,10 +401,29 @@ class TransportUnit:
 
     def run(self) -> Result:
         """Solve it."""
+        if not self.ground.exact:
+            return run_transports([self])[0]
         return {"value": exact_transport(self.ground.rows(self.subset))}, {}
 
     def announce(self, outcome: Outcome, emit: Emit) -> None:
         """Say nothing: OT values are reported with their samples."""
+
+
+def run_transports(units: Sequence[TransportUnit]) -> list[Result]:
+    """Solve OT under one cost for all units by a shared kernel; the value of each comes with its bounds.
+
+    Args:
+        units: at least one; `ground` is the same for all.
+    """
+    ground = units[0].ground
+    membership = np.stack([np.isin(ground.pool, unit.subset) for unit in units])
+    cost = torch.from_numpy(ground.matrix).to(units[0].device) if units[0].here else ground.matrix
+    solved = shared_kernel_transport(cost, membership)
+    figures = zip(solved.values, solved.lower, solved.upper, strict=True)
+    return [
+        ({"value": float(value), "lower": float(lower), "upper": float(upper)}, {})
+        for value, lower, upper in figures
+    ]
 
 
 class Unit(Protocol):
@@ -309,6 +434,14 @@ class Unit(Protocol):
         """Content key."""
 
     @property
+    def company(self) -> str:
+        """Units of one company are done together; empty for one that is done alone."""
+
+    @property
+    def here(self) -> bool:
+        """Whether only this process can do it, because it holds the device."""
+
+    @property
     def cost(self) -> float:
         """Relative length: longer ones go first."""
 
@@ -317,6 +450,25 @@ class Unit(Protocol):
 
     def announce(self, outcome: Outcome, emit: Emit) -> None:
         """Emit what happened."""
+
+
+def run_together(units: Sequence[Unit], emit: Emit = ignore) -> Iterator[tuple[int, Result]]:
+    """Do the units of one company, or one that is alone; yield place and result of each as it is done."""
+    if isinstance(units[0], HeadUnit):
+        yield from enumerate(run_heads(cast(Sequence[HeadUnit], units)))
+    elif isinstance(units[0], TransportUnit) and units[0].company:
+        yield from enumerate(run_transports(cast(Sequence[TransportUnit], units)))
+    elif isinstance(units[0], FitUnit) and units[0].batching:
+        yield from run_fits(cast(Sequence[FitUnit], units), emit)
+    else:
+        yield from ((place, unit.run()) for place, unit in enumerate(units))
+
+
+@functools.lru_cache(maxsize=1)
+def _resident(source: str, device: str) -> Images:
+    """Return all images of a prepared dataset, on the device."""
+    data = _open(source)
+    return Images(torch.from_numpy(np.array(data.images)).to(device), data.mean, data.std)
 
 
 @functools.lru_cache(maxsize=4)

@@ -17,6 +17,7 @@ import torch
 from joblib.externals.loky import get_reusable_executor
 
 from rambo import backends, experiment
+from rambo.batched import exactly
 from rambo.checks import check, wants_features
 from rambo.config import Config, build
 from rambo.datasets import catalog, prepared
@@ -99,7 +100,7 @@ def work(run: Run, listener: Emit = ignore) -> str:
             with wait_in_line(run.folder.parent, device, run.id, _Waiting(run, listener)):
                 run.begin_attempt()
                 run.set_status("running")
-                with single_threaded():
+                with single_threaded(), exactly("float32"):
                     _work_through(run, listener)
         except (RunCancelled, KeyboardInterrupt):
             run.set_status("stopped", "stopped on request; resume it to go on")

@@ -19,8 +19,8 @@ CODE = ROOT / "rambo"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "seeding", "vision", "files", "paper"),
     ("config", "presets"),
-    ("pools", "networks", "losses", "transport", "bilevel", "acquisition", "heads"),
-    ("datasets", "utility_samples"),
+    ("pools", "networks", "losses", "transport", "bilevel", "acquisition", "heads", "stacked"),
+    ("datasets", "utility_samples", "sinkhorn"),
     ("checks", "line", "costs"),
     ("database", "artifacts", "outline", "grid"),
     ("memo", "record", "classifier"),

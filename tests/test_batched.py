@@ -10,10 +10,11 @@ import pytest
 import torch
 from tiny import write_tiny
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from rambo import batched, classifier
-from rambo.batched import Images, Member, fit_members, stack
+from rambo.batched import Batching, Images, Member, fit_members
 from rambo.classifier import Fit, fit_classifier
 from rambo.config import ClassifierConfig
 from rambo.datasets.prepared import Prepared
@@ -22,6 +23,7 @@ from rambo.events import Event, Noticed
 from rambo.networks import MnistNet, ResNet18
 from rambo.pools import digest
 from rambo.seeding import pinned
+from rambo.stacked import BatchNorm, Convolution, Dropout, stack
 
 CONFIG = ClassifierConfig(name="mnistnet", minibatch_size=8, max_epochs=4, train_accuracy=0.9)
 SIZES = (13, 24, 5, 16)  # two with a short last minibatch, one shorter than a minibatch
@@ -55,7 +57,7 @@ def choose(sizes: Sequence[int], *, noise: bool = False) -> list[Member]:
 def fit(
     members: Sequence[Member], images: Images, config: ClassifierConfig = CONFIG, slots: int = 2
 ) -> dict[int, Any]:
-    return dict(fit_members(members, images, config, num_classes=4, slots=slots))
+    return dict(fit_members(members, images, config, num_classes=4, batching=Batching(slots)))
 
 
 def alone(member: Member, images: Images, config: ClassifierConfig = CONFIG) -> Fit:
@@ -131,6 +133,17 @@ def test_resnets_with_short_last_minibatches_are_the_plain_loops_too(coloured: I
         assert_same_digits(fitted[place], alone(member, coloured, config))
 
 
+@pytest.mark.parametrize("slots", [2, 3, 4])
+def test_many_members_of_many_sizes_find_a_slot_each(images: Images, slots: int) -> None:
+    """Some end together, some alone, and the next ones are made ready ahead of time."""
+    config = CONFIG.model_copy(update={"max_epochs": 2, "train_accuracy": 0.6})
+    members = choose([24, 24, 5, 17, 8, 9, 16, 3, 3, 12, 24])
+    fitted = fit(members, images, config, slots=slots)
+    assert sorted(fitted) == list(range(11))
+    for place, member in enumerate(members):
+        assert_same_fit(fitted[place], alone(member, images, config), images)
+
+
 def test_members_come_in_the_order_of_finishing(images: Images, plain: list[Fit]) -> None:
     """With room for all: by steps taken, then by slot."""
     steps = [one.epochs * math.ceil(n / 8) for one, n in zip(plain, SIZES, strict=True)]
@@ -171,8 +184,11 @@ def test_what_fills_a_short_minibatch_does_not_matter(images: Images) -> None:
     assert [bytes_of(first[i]) for i in range(2)] == [bytes_of(second[i]) for i in range(2)]
 
 
+@pytest.mark.parametrize("convolution", ["grouped", "products"])
 @pytest.mark.parametrize("network", [MnistNet, ResNet18])
-def test_a_stacked_network_is_its_members_to_the_last_digit(network: type[nn.Module]) -> None:
+def test_a_stacked_network_is_its_members_to_the_last_digit(
+    network: type[nn.Module], convolution: Convolution
+) -> None:
     """Logits, gradients and running statistics in float64; of the second member three images of five count."""
     shape = (1, 28, 28) if network is MnistNet else (3, 8, 8)
     with pinned(0):
@@ -182,14 +198,14 @@ def test_a_stacked_network_is_its_members_to_the_last_digit(network: type[nn.Mod
     labels = torch.randint(4, (5, 2), generator=generator)
     counts = torch.ones(5, 2, dtype=torch.float64)
     counts[3:, 1] = 0
-    stacked = stack(members[0], 2)
+    stacked = stack(members[0], 2, convolution)
     with torch.no_grad():
         for name, value in stacked.state_dict().items():
             value.copy_(torch.stack([member.state_dict()[name] for member in members]))
     for layer in stacked.modules():
-        if isinstance(layer, batched._BatchNorm):
+        if isinstance(layer, BatchNorm):
             layer.counts = counts
-        if isinstance(layer, batched._Dropout):
+        if isinstance(layer, Dropout):
             layer.rate, layer.keep = 0.0, torch.ones(1, 1, dtype=torch.bool)
     logits = stacked(images.flatten(1, 2)).unflatten(1, (2, -1))
     losses = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
@@ -207,6 +223,9 @@ def test_a_stacked_network_is_its_members_to_the_last_digit(network: type[nn.Mod
             gradient = stacked.get_parameter(name).grad
             assert gradient is not None
             torch.testing.assert_close(gradient[i], parameter.grad, atol=1e-9, rtol=0)
+    second = {name: value[1:] for name, value in stacked.state_dict().items()}
+    alone = functional_call(stacked.eval(), second, images[:, 1])  # at rest, one slot of the two
+    torch.testing.assert_close(alone, members[1].eval()(images[:, 1]), atol=1e-11, rtol=0)
 
 
 def test_a_layer_without_a_stacked_form_is_not_passed_over() -> None:
@@ -297,7 +316,9 @@ def test_without_memory_the_slots_are_halved_and_no_member_is_lost_or_done_twice
     def hear(event: Event) -> None:
         heard.append((event, len(results)))
 
-    for result in fit_members(members, images, CONFIG, num_classes=4, slots=5, emit=hear):
+    for result in fit_members(
+        members, images, CONFIG, num_classes=4, batching=Batching(5), emit=hear
+    ):
         results.append(result)
     assert sorted(place for place, _ in results) == [0, 1, 2, 3, 4]
     ((event, before),) = heard
@@ -317,7 +338,9 @@ def test_one_member_that_does_not_fit_ends_it(
 
     monkeypatch.setattr(batched._Group, "_step", full)
     heard: list[Event] = []
-    fits = fit_members(choose(SIZES), images, CONFIG, num_classes=4, slots=4, emit=heard.append)
+    fits = fit_members(
+        choose(SIZES), images, CONFIG, num_classes=4, batching=Batching(4), emit=heard.append
+    )
     with pytest.raises(torch.cuda.OutOfMemoryError):
         next(fits)
     assert len(heard) == 2  # 4, 2, 1

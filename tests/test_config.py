@@ -50,6 +50,9 @@ CHOICES = {
     "rambo.utility_model.bilevel.initial_log_l2": -6.0,
     "rambo.utility_model.ground_cost.feature_weight": 1.0,
     "rambo.utility_model.ground_cost.label_weight": 1.0,
+    "rambo.utility_model.ground_cost.solver": "auto",
+    "compute.slots": None,
+    "compute.precision": "float32",
 }
 
 

@@ -461,12 +461,9 @@ def test_a_fit_that_diverges_twice_ends_the_run(
 # How the ensemble is made.
 
 
-def test_the_classifier_is_resolved_and_a_gpu_works_in_this_process(
-    problem: Problem, memo: MemoryMemo
-) -> None:
+def test_the_classifier_is_resolved(problem: Problem, memo: MemoryMemo) -> None:
     assert make(problem, memo).config.name == "mnistnet"
     assert make(problem, memo, jobs=3).jobs == 3
-    assert make(problem, memo, jobs=3, device="cuda").jobs == 1
 
 
 def test_no_process_is_started_for_one_job_or_one_unit(

@@ -144,6 +144,16 @@ class LossUnit:
         return content_key(kind="llal", fit=self.fit.key, llal=settings)
 
     @property
+    def company(self) -> str:
+        """None: it is trained alone."""
+        return ""
+
+    @property
+    def here(self) -> bool:
+        """As the training without the module."""
+        return self.fit.here
+
+    @property
     def cost(self) -> float:
         """Relative length: the module is small beside the classifier."""
         return self.fit.cost

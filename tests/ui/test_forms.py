@@ -105,6 +105,7 @@ def test_types_and_choices_are_read_from_the_config() -> None:
         "dataset.feature_weights",
         "compute.jobs",
         "compute.address",
+        "compute.slots",
     }
     noisy = known["dataset.corruption.noisy_classes"]
     assert (noisy.kind, noisy.choices, noisy.limits) == ("array", (), "")

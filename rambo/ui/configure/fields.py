@@ -54,7 +54,8 @@ GROUPS = {  # heading -> what one decides there
     COMPUTE: "Where the work is done.",
 }
 _EXTRA, _NETWORK, _BILEVEL = "More about the data", "Network and training", "Bilevel training"
-_ERRORS, _CLUSTER, _HEAD = "Errors and imbalance", "Cluster", "Logistic head"
+_ERRORS, _HEAD = "Errors and imbalance", "Logistic head"
+_GPU, _CLUSTER = "On a GPU", "Cluster"
 _TRANSPORT, _OFFLINE, _FIT = (
     "Optimal transport",
     "More about the offline pairs",
@@ -212,6 +213,11 @@ TABLE: tuple[Field, ...] = (
           "How much the distance of two classes counts in that cost.", MODEL, r"\lambda_y", _TRANSPORT),
     Field(f"{_M}.ground_cost.label_dimensions", "Label dimensions",
           "Directions kept (PCA) before classes are compared.", MODEL, section=_TRANSPORT),
+    Field(f"{_M}.ground_cost.solver", "OT is solved",
+          "Exactly, or within guaranteed bounds for all sets at once (shared kernel), which many labeled images need. "
+          "Automatic: exactly up to 5,000 labeled images.",
+          MODEL, section=_TRANSPORT,
+          names=_AUTO | {"exact": "exactly", "shared-kernel": "by a shared kernel"}),
     Field(f"{_B}.hypergradient", "Hypergradient",
           "How the tuning looks through the learning: a Neumann series, unrolled steps, or conjugate "
           "gradients.",
@@ -264,6 +270,13 @@ TABLE: tuple[Field, ...] = (
     Field("compute.jobs", "Processes",
           "Classifiers that train at the same time on a CPU. It changes no result. Left empty: one per core.",
           COMPUTE),
+    Field("compute.slots", "Side by side",
+          "Classifiers trained in one network at once: what keeps a GPU busy, and no gain on a CPU. Left empty: 256 "
+          "MnistNets or 64 ResNet-18s on an NVIDIA GPU, one after the other elsewhere.",
+          COMPUTE, section=_GPU),
+    Field("compute.precision", "Precision",
+          "Of classifiers trained on an NVIDIA GPU. TF32 is faster and rounds more.",
+          COMPUTE, section=_GPU, names={"float32": "float32", "tf32": "TF32"}),
     Field("compute.backend", "Workers through",
           "Processes of this machine, or a Dask or Ray cluster that is running.", COMPUTE, section=_CLUSTER,
           names={"loky": "this machine", "dask": "Dask", "ray": "Ray"}),
