@@ -85,13 +85,15 @@ def neumann_hypergradient(
     *,
     learning_rate: float,
     terms: int,
+    momentum: float = 0.0,
     tolerance: float = 1e-3,
 ) -> Tensors:
     """Return the implicit hypergradient at w, the inverse Hessian by `terms` of its Neumann series.
 
-    With the inner learning rate this is the last `terms` steps of the unrolled descent, without storing them.
-    Source: Grazzi et al. 2020. Choice: the series stops early once a term is below `tolerance` of the sum, or
-    once terms grow (the learning rate is above 2 over the largest eigenvalue, or the Hessian is indefinite).
+    With the descent's learning rate and momentum this is the last `terms` steps of the unrolled descent, without
+    storing them, as if they had all been taken at w. Source: Grazzi et al. 2020. Choice: the series stops early once a
+    term is below `tolerance` of the sum, or once what is left of dE/dw grows by more than `1 + momentum` over its
+    smallest (the learning rate is above 2 over the largest eigenvalue, or the Hessian is indefinite).
 
     Args:
         inner: L(w, h).
@@ -100,23 +102,26 @@ def neumann_hypergradient(
         hyper: h.
         learning_rate: step of the series; it converges below 2 over the largest eigenvalue.
         terms: at most this many.
+        momentum: of the descent; each term goes on with this share of the one before.
         tolerance: relative size of a term that ends the series.
     """
     weights, hyper = _leaves(weights), _leaves(hyper)
-    towards, direct = _outer_gradients(outer, weights, hyper)
+    left, direct = _outer_gradients(outer, weights, hyper)  # of dE/dw, not yet explained
     slope = torch.autograd.grad(inner(weights, hyper), weights, create_graph=True)
-    term = tuple(learning_rate * g for g in towards)
-    total, size = term, _norm(term)
-    for _ in range(terms - 1):
-        curved = torch.autograd.grad(slope, weights, term, retain_graph=True)
-        following = tuple(t - learning_rate * c for t, c in zip(term, curved, strict=True))
-        following_size = _norm(following)
-        if following_size > size:
-            break
-        term, size = following, following_size
+    term = total = tuple(map(torch.zeros_like, left))
+    smallest = _norm(left)
+    for number in range(1, terms + 1):
+        term = tuple(
+            momentum * t + learning_rate * part for t, part in zip(term, left, strict=True)
+        )
         total = tuple(a + t for a, t in zip(total, term, strict=True))
-        if size < tolerance * _norm(total):
+        if number == terms or _norm(term) < tolerance * _norm(total):
             break
+        curved = torch.autograd.grad(slope, weights, term, retain_graph=True)
+        left = tuple(part - c for part, c in zip(left, curved, strict=True))
+        if _norm(left) > (1 + momentum) * smallest:
+            break
+        smallest = min(smallest, _norm(left))
     return _implicit(slope, hyper, total, direct)
 
 

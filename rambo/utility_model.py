@@ -24,7 +24,7 @@ from rambo.pools import Problem, membership_matrix
 from rambo.seeding import Streams, pinned
 from rambo.utility_samples import UtilitySamples, split_by_size
 
-_ELEMENTS_CHUNK = 2000  # images embedded at once
+_ELEMENTS_CHUNK = 500  # images embedded at once; more leave the cache and take half as long again
 _UNIONS_CHUNK = 64  # padded unions scored at once by the Set Transformer
 
 
@@ -302,6 +302,7 @@ def hyper_step(
             hyper,
             learning_rate=config.inner_learning_rate,
             terms=config.terms,
+            momentum=config.momentum,
         )
     else:
         gradient = bilevel.conjugate_gradient_hypergradient(
