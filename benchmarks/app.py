@@ -1,8 +1,7 @@
 """The app under a real browser while a run trains: `python -m benchmarks.app`.
 
-Starts a server on a scratch workspace with a finished demo run and a second one in training, opens pages in headless
-Chromium (software WebGL), and prints a Markdown section. Needs Chromium and `requirements-dev.txt`; takes about
-eight minutes on two cores.
+Starts a server on a scratch workspace with a finished demo run and a second one in training, and opens pages in
+headless Chromium (software WebGL). Needs Chromium and `requirements-dev.txt`; takes about ten minutes on two cores.
 """
 
 import os
@@ -14,14 +13,17 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from benchmarks.measure import CannotMeasureError, Goal, Measure
+from benchmarks.report import show
 from benchmarks.screenshots import FLAGS, server
-from benchmarks.timing import machine, spread
+from benchmarks.timing import CPU, WALL, timed
 from rambo import config, jobs, presets, worker
 from rambo.datasets import catalog
 from rambo.store import Run, Workspace
 
 ROUNDS = 5
-WATCHED_SECONDS = 30
+WATCHED_SECONDS = 10
+IDLE, BUSY = "no run at work", "a run training on all cores"
 MENU = ("Data", "Configure", "Train", "Batch", "Compare", "Studies", "Home")
 _GALLERY = """
 import numpy as np, streamlit as st
@@ -32,35 +34,42 @@ if count:
     images = np.random.default_rng(0).integers(0, 255, (count, 1, 28, 28), dtype=np.uint8)
     gallery(make_sprites(images, range(count)), range(count), key="g")
 """
+_WHERE = "Browser, server and worker share the cores: upper bounds."
 _SETTLED = "[data-testid=stApp][data-test-script-state=notRunning]"
 _CELLS = """(wanted) => [...document.querySelectorAll('*')].some(
     (node) => node.shadowRoot?.querySelectorAll('.cell').length === wanted)"""
 
 
-def main() -> None:
-    """Measure and print."""
+def measure() -> list[Measure]:
+    """Return what thumbnails, every page, and watching a run cost.
+
+    Raises:
+        CannotMeasureError: there is no Chromium.
+    """
+    chromium = os.environ.get("RAMBO_CHROMIUM", "/usr/bin/chromium")
+    if not Path(chromium).exists():
+        raise CannotMeasureError("there is no Chromium; RAMBO_CHROMIUM may name it")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         workspace = Workspace(Path(folder) / "runs")
         run = worker.start(config.build(presets.demo()), workspace)
         worker.work(run)
-        path = os.environ.get("RAMBO_CHROMIUM", "/usr/bin/chromium")
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         gallery = Path(folder) / "gallery.py"
         gallery.write_text(_GALLERY)
-        print(f"{machine()}\n")
         with server(workspace.root, str(gallery)) as (address, _):
-            _show_thumbnails(page, address)
+            found = [_thumbnails(page, address)]
         with server(workspace.root) as (address, pid):
-            print("| what | seconds, median of 5 (range) |\n| --- | --- |")
-            _show_pages(page, address, run, "no run at work")
-            busy = _second_run(workspace)
-            _show_pages(page, address, run, "a run training on all cores")
-            _show_watching(page, address, busy, pid)
-        jobs.stop(busy)
-        while busy.locked():
+            idle = _pages(page, address, run)
+            busy_run = _second_run(workspace)
+            busy = _pages(page, address, run)
+            found += [_page(name, idle[name], busy[name]) for name in MENU]
+            found.append(_watching(page, address, busy_run, pid))
+        jobs.stop(busy_run)
+        while busy_run.locked():
             time.sleep(0.2)
         browser.close()
+    return found
 
 
 def _second_run(workspace: Workspace) -> Run:
@@ -73,24 +82,35 @@ def _second_run(workspace: Workspace) -> Run:
     return run
 
 
-def _show_thumbnails(page: Page, address: str) -> None:
-    """Print how long an empty page takes, and one with 500 thumbnails."""
+def _thumbnails(page: Page, address: str) -> Measure:
+    """Return how long an empty page takes, and one with 500 thumbnails."""
     seconds: dict[int, list[float]] = {0: [], 500: []}
-    for count in (0, 500, *[0, 500] * ROUNDS):  # the first of each fills the caches
-        started = time.perf_counter()
+
+    def visit(count: int) -> None:
         page.goto(f"{address}/?count={count}")
         page.wait_for_selector("h1")
         if count:
             page.wait_for_function(_CELLS, arg=count)
         page.wait_for_selector(_SETTLED)
-        seconds[count].append(time.perf_counter() - started)
-    empty, full = (values[1:] for values in seconds.values())
-    print(f"Empty page {spread(empty)} s, with 500 thumbnails {spread(full)} s: ", end="")
-    print(f"{statistics.median(full) - statistics.median(empty):+.2f} s\n")
+
+    for turn in range(ROUNDS + 1):
+        for count, values in seconds.items():
+            taken = timed(lambda count=count: visit(count), WALL)
+            if turn:  # the first of each fills the caches
+                values.append(taken)
+    more = statistics.median(seconds[500]) - statistics.median(seconds[0])
+    return Measure(
+        name="Thumbnails",
+        what="A page is opened, empty and with 500 thumbnails.",
+        clock=WALL,
+        seconds={"empty page": seconds[0], "500 thumbnails": seconds[500]},
+        goals=[Goal("seconds more for 500 thumbnails", more, 1, at_most=True)],
+        note=_WHERE,
+    )
 
 
-def _show_pages(page: Page, address: str, run: Run, state: str) -> None:
-    """Print how long a click in the menu takes until the new page has answered."""
+def _pages(page: Page, address: str, run: Run) -> dict[str, list[float]]:
+    """Return how long a click in the menu takes until the new page has answered, by page."""
     page.goto(f"{address}/?run={run.id}")
     page.wait_for_selector("h1")
     page.wait_for_selector(_SETTLED)
@@ -98,12 +118,23 @@ def _show_pages(page: Page, address: str, run: Run, state: str) -> None:
     for turn in range(ROUNDS + 1):
         for name in MENU:
             link = page.locator("[data-testid=stSidebar]").get_by_role("link", name=name)
-            taken = _timed(lambda link=link, name=name: _click(page, link.click, name))
+            taken = timed(lambda link=link, name=name: _click(page, link.click, name), WALL)
             if turn:  # the first round fills the caches
                 seconds[name].append(taken)
             page.wait_for_timeout(700)
-    for name, values in seconds.items():
-        print(f"| {name}, {state} | {spread(values)} |")
+    return seconds
+
+
+def _page(name: str, idle: list[float], busy: list[float]) -> Measure:
+    """Return the measure of one page."""
+    return Measure(
+        name=f"Page {name}",
+        what="A click in the menu until the server has answered all of the new page.",
+        clock=WALL,
+        seconds={IDLE: idle, BUSY: busy},
+        goals=[Goal("seconds while a run trains", statistics.median(busy), 1, at_most=True)],
+        note=f"The rounds with a run at work came after those without. {_WHERE}",
+    )
 
 
 def _click(page: Page, click: Callable[[], None], name: str) -> None:
@@ -113,30 +144,29 @@ def _click(page: Page, click: Callable[[], None], name: str) -> None:
     page.wait_for_selector(_SETTLED)
 
 
-def _show_watching(page: Page, address: str, run: Run, pid: int) -> None:
-    """Print the server's CPU time while a page watches a run at work, and while none does."""
-    page.goto(f"{address}/train?run={run.id}")
-    page.wait_for_selector(_SETTLED)
-    page.wait_for_timeout(5000)
-    shares = []
-    for wait in (page.wait_for_timeout, lambda ms: time.sleep(ms / 1000)):
-        began = _cpu_seconds(pid)
-        wait(WATCHED_SECONDS * 1000)
-        shares.append((_cpu_seconds(pid) - began) / WATCHED_SECONDS)
-        page.goto("about:blank")
-        page.wait_for_timeout(2000)
+def _watching(page: Page, address: str, run: Run, pid: int) -> Measure:
+    """Return the server's CPU time while a page watches a run at work, and while none does."""
+    seconds: dict[str, list[float]] = {"unwatched": [], "watched": []}
+    for _ in range(ROUNDS):
+        for name, values in seconds.items():
+            page.goto(f"{address}/train?run={run.id}" if name == "watched" else "about:blank")
+            if name == "watched":
+                page.wait_for_selector(_SETTLED)
+            page.wait_for_timeout(4000)  # what opening and leaving a page costs is not watching
+            began = _cpu_seconds(pid)
+            page.wait_for_timeout(WATCHED_SECONDS * 1000)
+            values.append(_cpu_seconds(pid) - began)
     cores = os.cpu_count() or 1
-    print(
-        f"\nA watched run costs the server {100 * shares[0]:.1f} % of one core, an unwatched one "
-        f"{100 * shares[1]:.1f} %: {100 * (shares[0] - shares[1]) / cores:.1f} % of this machine."
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    share = (medians["watched"] - medians["unwatched"]) / WATCHED_SECONDS / cores
+    return Measure(
+        name="Watching a run",
+        what=f"The server's own CPU time in {WATCHED_SECONDS} seconds, while a page shows a run at work or none does.",
+        clock=CPU,
+        seconds=seconds,
+        goals=[Goal("share of the machine", share, 0.02, 0.005, at_most=True)],
+        note="The browser's own share is not counted.",
     )
-
-
-def _timed(work: Callable[[], None]) -> float:
-    """Return the seconds that something takes."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -146,4 +176,4 @@ def _cpu_seconds(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    show(measure())

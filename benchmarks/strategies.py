@@ -1,32 +1,27 @@
-"""BADGE, GLISTER and CoreSet against a straightforward implementation: `python -m benchmarks.strategies [--json]`.
+"""BADGE, GLISTER, CoreSet and margins against a straightforward implementation: `python -m benchmarks.strategies`.
 
 Ours never builds a gradient; the plain ones do what one would write first, and what public toolkits do: explicit
-`N x C E` gradient embeddings, and a Python loop over the picks. Both choose from the same random embeddings; whether
-they choose the same images is in the answer. Takes some five minutes on an idle core.
+`N x C E` gradient embeddings, a Python loop over the picks, whole sorts. Both choose from the same random embeddings;
+whether they choose the same images is a goal.
 """
 
-import os
-
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[_name] = "1"
-
 import itertools
-import json
-import statistics
-import sys
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.timing import interleaved, machine, spread
-from rambo.acquisition import k_centers, logit_gradients, spread_gradients
+from benchmarks.measure import Goal, Measure, ratio
+from benchmarks.report import show
+from benchmarks.timing import CPU, interleaved
+from rambo.acquisition import k_centers, logit_gradients, margins, rank_by, spread_gradients
 from rambo.strategies.glister import steepest, step
 
 POOL, LABELED, VALIDATION, WIDTH, CLASSES = 5000, 200, 1000, 512, 10
-BUDGET, ROUNDS, RATE = 100, 5, 1e-3
-GOALS = {"BADGE": 50, "GLISTER": 20, "CoreSet": 5}
+MARGIN_POOL = 47_500
+BUDGET, RATE = 100, 1e-3
+GOALS = {"BADGE": (50, 200), "GLISTER": (20, 70), "CoreSet": (5, 15), "Margin": (1, 1.3)}
 
 
 def plain_badge(probabilities: Tensor, embeddings: Tensor, generator: torch.Generator) -> list[int]:
@@ -76,6 +71,12 @@ def plain_glister(
     return chosen
 
 
+def plain_margin(probabilities: Tensor) -> list[int]:
+    """Return the smallest differences of the two highest probabilities, by two sorts."""
+    ordered = probabilities.sort(dim=1, descending=True).values
+    return (ordered[:, 0] - ordered[:, 1]).sort(stable=True).indices[:BUDGET].tolist()
+
+
 def contenders() -> dict[str, dict[str, Callable[[], list[int]]]]:
     """Return ours and the plain implementation of every strategy, over the same made-up predictions of one f."""
     generator = torch.Generator().manual_seed(0)
@@ -114,54 +115,52 @@ def contenders() -> dict[str, dict[str, Callable[[], list[int]]]]:
         gradients = logit_gradients(p, p.argmax(1))
         return first(steepest(gradients, with_one(h), logits, with_one(held_h), held_y, RATE))
 
+    many = torch.randn(MARGIN_POOL, CLASSES, generator=generator).softmax(1)
+    pool = torch.arange(MARGIN_POOL)
     return {
-        "BADGE": {"ours": badge, "plain": lambda: plain_badge(p, h, draws())},
+        "BADGE": {"plain": lambda: plain_badge(p, h, draws()), "ours": badge},
         "GLISTER": {
-            "ours": glister,
             "plain": lambda: plain_glister(p, h, logits, held_h, held_y),
+            "ours": glister,
         },
         "CoreSet": {
-            "ours": lambda: first(k_centers(h, labeled_h)),
             "plain": lambda: plain_coreset(h, labeled_h),
+            "ours": lambda: first(k_centers(h, labeled_h)),
+        },
+        "Margin": {
+            "plain": lambda: plain_margin(many),
+            "ours": lambda: rank_by(pool, margins(many))[:BUDGET].tolist(),
         },
     }
 
 
-def main() -> None:
-    """Measure and print a Markdown section, or with `--json` one object."""
-    torch.set_num_threads(1)
-    picks: dict[tuple[str, str], list[int]] = {}
+def measure() -> list[Measure]:
+    """Return a measure a strategy."""
+    return [_measure(name, both) for name, both in contenders().items()]
 
-    def remembering(name: str, side: str, work: Callable[[], list[int]]) -> Callable[[], None]:
-        return lambda: picks.update({(name, side): work()})
 
-    seconds = {
-        name: interleaved(
-            {side: remembering(name, side, work) for side, work in both.items()}, ROUNDS
-        )
-        for name, both in contenders().items()
-    }
-    same = {name: picks[name, "ours"] == picks[name, "plain"] for name in seconds}
-    ratio = {
-        name: statistics.median(values["plain"]) / statistics.median(values["ours"])
-        for name, values in seconds.items()
-    }
-    if "--json" in sys.argv[1:]:
-        print(json.dumps({"seconds": seconds, "ratio": ratio, "same": same, "goals": GOALS}))
-        return
-    print(f"{machine()}\n")
-    print(
-        f"Pool {POOL:,}, {LABELED} labeled, {VALIDATION:,} for validation, {WIDTH} wide, {CLASSES} classes, "
-        f"B = {BUDGET}: CPU seconds, median of {ROUNDS} (range)\n"
+def _measure(name: str, both: dict[str, Callable[[], list[int]]]) -> Measure:
+    """Return what the picks of one strategy cost, and whether they are the same."""
+    picks: dict[str, list[int]] = {}
+
+    def remembering(side: str) -> Callable[[], None]:
+        return lambda: picks.update({side: both[side]()})
+
+    seconds = interleaved({side: remembering(side) for side in both})
+    same = len(set(picks["plain"]) & set(picks["ours"])) / BUDGET
+    embeddings = f", {WIDTH} wide, {LABELED} labeled, {VALIDATION:,} for validation"
+    size = f"{MARGIN_POOL:,}" if name == "Margin" else f"{POOL:,}{embeddings}"
+    return Measure(
+        name=f"Picks of {name}",
+        what=f"{BUDGET} picks from a pool of {size}, {CLASSES} classes.",
+        clock=CPU,
+        seconds=seconds,
+        goals=[
+            Goal("ours / plain", ratio(seconds["plain"], seconds["ours"]), *GOALS[name]),
+            Goal("share of the same picks", same, 1),
+        ],
     )
-    print("| strategy | ours | plain | ratio | goal | same picks |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for name, values in seconds.items():
-        print(
-            f"| {name} | {spread(values['ours'])} | {spread(values['plain'])} | {ratio[name]:.0f}x "
-            f"| {GOALS[name]}x | {'yes' if same[name] else 'NO'} |"
-        )
 
 
 if __name__ == "__main__":
-    main()
+    show(measure())
