@@ -275,7 +275,10 @@ def test_what_depends_on_a_switch_is_idle_without_it() -> None:
         "classifier.logistic.iterations",
         "dataset.corruption.noisy_classes",
         "compute.address",
+        "compute.precision",
     }
+    for device in ("auto", "cuda"):
+        assert "compute.precision" not in idle(**EVERYONE, **{"compute.device": device})
     model = "rambo.utility_model"
     without = idle(**{f"{model}.transport": False})
     assert f"{model}.ot_weight" in without

@@ -369,7 +369,7 @@ def idle(values: Values, data: Prepared | None) -> set[str]:
     unused = {
         "acquisition.filter_size": not {"rambo", "filter-only"} & strategies,
         "compute.address": values.get("compute.backend") == "loky",
-        "compute.precision": values.get("compute.device") in {"cpu", "mps"},
+        "compute.precision": values.get("compute.device") in ("cpu", "mps"),
         "dataset.corruption.noisy_classes": not values.get("dataset.corruption.label_noise"),
         "dataset.feature_weights": values.get("dataset.features") == "efficientnet-lite0",
         "dataset.validation_size": data is not None and _own(data) > 0,

@@ -12,7 +12,7 @@ from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL
 from rambo.store import Run
 from rambo.ui import readers
 from rambo.ui.configure.settings import wrong_words
-from rambo.ui.data import address, samples
+from rambo.ui.data import address, reach, samples
 from rambo.ui.text import literal
 
 _SHOWN = 240  # images of a pool
@@ -111,6 +111,10 @@ def show_pools(data: Prepared, run: Run) -> None:
             f"{wrong_words(wrong)} wrong. The classes shown here are the true ones."
         )
     samples.show_gallery(data, ids, key=f"data-pool-{name}", known=name != "unlabeled")
+    labeled, validation = (
+        atlas["indices"][atlas["pool"] == code] for code in (LABELED, VALIDATION_POOL)
+    )
+    reach.show_reach(data, run, labeled, validation)
 
 
 def _pick_pool(key: str) -> None:
