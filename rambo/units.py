@@ -382,6 +382,7 @@ class TransportUnit:
         parts = {"cost": self.ground.digest, "subset": content_hash(self.subset.numpy())}
         if self.ground.exact:
             return content_key(kind="transport", **parts)
+        # change the kind when `sinkhorn` computes something else
         return content_key(kind="transport-shared", device=torch.device(self.device).type, **parts)
 
     @property
