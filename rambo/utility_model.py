@@ -286,9 +286,9 @@ def hyper_step(
 ) -> tuple[bilevel.Tensors, bilevel.Tensors, bilevel.Tensors]:
     """Return the hypergradient, and the weights and velocity after T inner steps.
 
-    Source: Section 4.2.1. Choice: Neumann by default: it costs one graph, and with average pooling and a
-    small lambda it points where unrolling points (cosine 0.98 at T = 100; 0.4 to 0.9 for a strong lambda or the
-    Set Transformer).
+    Source: Section 4.2.1. Choice: Neumann by default: it costs one graph. At T = 100 it points where unrolling points
+    (median cosine 0.99 of five seeds); at the default T = 10 only roughly (0.78 to 0.97), and unrolling costs the
+    same there (`benchmarks/RESULTS.md`).
     """
     descent = bilevel.Descent(config.inner_steps, config.inner_learning_rate, config.momentum)
     if config.hypergradient == "unroll":
