@@ -39,7 +39,9 @@ def measure(dataset: str = "fashion-mnist") -> list[Measure]:
     if not os.environ.get("RAMBO_DATA"):
         raise CannotMeasureError(f"RAMBO_DATA does not name the folder with {dataset}'s files")
     settings = presets.paper(dataset) | {"trials": 1, "strategies": ["rambo"]}
-    settings["rambo"]["offline"]["ceiling_pairs"] = 0  # trained twice for our audit, not in the paper
+    settings["rambo"]["offline"]["ceiling_pairs"] = (
+        0  # trained twice for our audit, not in the paper
+    )
     with tempfile.TemporaryDirectory() as folder:
         run = worker.start(config.build(settings), Workspace(Path(folder)))
         worker.work(run)
