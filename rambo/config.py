@@ -14,9 +14,7 @@ from pydantic import Field
 
 from rambo.errors import ConfigError
 
-_EXACT_LABELED = (
-    5000  # images of a labeled pool whose OT is solved exactly where nothing else is asked
-)
+_EXACT_LABELED = 5000  # labeled images whose OT is solved exactly unless asked otherwise
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]

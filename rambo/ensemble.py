@@ -248,7 +248,7 @@ class Ensemble:
         What needs the device is done here; meanwhile all else is under way in worker processes, if there are any.
         """
         here = [place for place in places if units[place].here]
-        elsewhere = bundle(units, [place for place in places if place not in set(here)], self.jobs)
+        elsewhere = bundle(units, [place for place in places if not units[place].here], self.jobs)
         with contextlib.closing(self._send(units, elsewhere)) as results:
             for together in bundle(units, here, 1, most=len(here)):
                 yield from _do(together, [units[place] for place in together], emit)

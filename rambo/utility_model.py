@@ -287,8 +287,8 @@ def hyper_step(
     """Return the hypergradient, and the weights and velocity after T inner steps.
 
     Source: Section 4.2.1. Choice: Neumann by default: it costs one graph. At T = 100 it points where unrolling points
-    (median cosine 0.99 of five seeds); at the default T = 10 only roughly (0.78 to 0.97), and unrolling costs the
-    same there (`benchmarks/RESULTS.md`).
+    (median cosine 0.99 of five seeds); at the default T = 10 only roughly (median 0.93, from 0.78), and unrolling costs
+    the same there (`benchmarks/RESULTS.md`).
     """
     descent = bilevel.Descent(config.inner_steps, config.inner_learning_rate, config.momentum)
     if config.hypergradient == "unroll":

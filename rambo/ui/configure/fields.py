@@ -275,7 +275,8 @@ TABLE: tuple[Field, ...] = (
           "MnistNets or 64 ResNet-18s on an NVIDIA GPU, one after the other elsewhere.",
           COMPUTE, section=_GPU),
     Field("compute.precision", "Precision",
-          "Of classifiers trained on an NVIDIA GPU. TF32 is faster and rounds more.",
+          "Of classifiers trained on an NVIDIA GPU. TF32 rounds more; whether it leaves their order as it is "
+          "was not measured.",
           COMPUTE, section=_GPU, names={"float32": "float32", "tf32": "TF32"}),
     Field("compute.backend", "Workers through",
           "Processes of this machine, or a Dask or Ray cluster that is running.", COMPUTE, section=_CLUSTER,
