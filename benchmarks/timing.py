@@ -1,10 +1,13 @@
 """Interleaved timing, on a CPU in CPU seconds, so that a busy machine does not decide the result."""
 
+import contextlib
+import multiprocessing
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
@@ -29,8 +32,33 @@ def timed(work: Callable[[], object], clock: str = CPU) -> float:
     return now() - started
 
 
+@contextlib.contextmanager
+def elsewhere(
+    work: Callable[[], object], prepare: Callable[[], object] | None = None
+) -> Iterator[Callable[[], float]]:
+    """Give what has `work` done in a process of its own and returns the CPU seconds it took there.
+
+    Args:
+        work: a function of a module.
+        prepare: likewise; what the process does first.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, initializer=_prepare, initargs=(prepare,)) as process:
+        yield lambda: process.submit(timed, work).result()
+
+
+def _prepare(prepare: Callable[[], object] | None) -> None:
+    """Begin a process that does nothing but its work, on one thread."""
+    torch.set_num_threads(1)
+    if prepare:
+        prepare()
+
+
 def interleaved(
-    contenders: Mapping[str, Callable[[], object]], rounds: int = 5, clock: str = CPU
+    contenders: Mapping[str, Callable[[], object]],
+    rounds: int = 5,
+    clock: str = CPU,
+    timer: Callable[[Callable[[], object], str], float] = timed,
 ) -> dict[str, list[float]]:
     """Return the seconds of each contender in each round; every round runs all of them once.
 
@@ -38,6 +66,7 @@ def interleaved(
         contenders: name -> what to time; each is run once before, unmeasured.
         rounds: how often.
         clock: see `timed`.
+        timer: returns the seconds of a contender by that clock.
     """
     for contender in contenders.values():
         contender()
@@ -46,7 +75,7 @@ def interleaved(
         if clock in _SIZES:
             _time_product(clock)
         for name, contender in contenders.items():
-            seconds[name].append(timed(contender, clock))
+            seconds[name].append(timer(contender, clock))
     return seconds
 
 

@@ -14,7 +14,7 @@ from rambo.networks import CLASSIFIERS, Classifier
 from rambo.seeding import Streams
 
 _CHUNK = 500  # images a forward pass; large enough for full speed, small enough for any memory
-_DECIDING = 50  # images counted at once where a bound may be enough
+_DECIDING = 10  # images counted first where a bound may be enough
 
 # What a training descends: model, images, labels and the epoch from 1 give the loss and the logits.
 Objective = Callable[[Classifier, Tensor, Tensor, int], tuple[Tensor, Tensor]]
@@ -111,7 +111,7 @@ def train_classifier(
         epoch += 1
         order = torch.randperm(len(labels), generator=orders).to(device)
         with dropout.ambient(f"epoch-{epoch}"):
-            correct, finite = _train_epoch(
+            logits, finite = _train_epoch(
                 model, optimizer, images[order], labels[order], config, objective, epoch
             )
         if not finite:
@@ -119,18 +119,18 @@ def train_classifier(
                 f"the classifier's loss is not finite in epoch {epoch}; "
                 f"lower classifier.learning_rate {config.learning_rate}"
             )
-        running = config.accuracy_mode == "train"
-        reached = (
-            correct / len(labels)
-            if running
-            else accuracy(model, images, labels, config.train_accuracy)
-        )
+        if config.accuracy_mode == "train":
+            reached = int((logits.argmax(1) == labels[order]).sum()) / len(labels)
+        else:
+            # Those it was worst at on the way come first: most epochs of a whole fit are then judged by a tenth of
+            # the subset (measured over fits of 200 FashionMNIST images; in any other order by a third).
+            losses = F.cross_entropy(logits, labels[order], reduction="none")
+            hardest = order[losses.argsort(descending=True)]
+            # max_epochs ends it anyway: no bound then, the share itself
+            above = config.train_accuracy if epoch < config.max_epochs else 0.0
+            reached = accuracy(model, images[hardest], labels[hardest], above)
         if reached == 1.0:
             break  # nothing is above 1; without this a stop of 1.0 would never come
-    if not running and reached < 1.0 and reached <= config.train_accuracy:
-        reached = accuracy(
-            model, images, labels
-        )  # max_epochs stopped it: no bound, the share itself
     return Fit(model.eval(), epoch, reached)
 
 
@@ -142,10 +142,10 @@ def _train_epoch(
     config: ClassifierConfig,
     objective: Objective,
     epoch: int,
-) -> tuple[int, bool]:
-    """Take one pass in minibatches; return how many were right on the way and whether the loss stayed finite."""
+) -> tuple[Tensor, bool]:
+    """Take one pass in minibatches; return the logits on the way, `a x c`, and whether the loss stayed finite."""
     model.train()
-    correct = torch.zeros((), dtype=torch.int64, device=labels.device)
+    said = []
     worst = torch.zeros((), device=labels.device)
     size = config.minibatch_size
     for minibatch, target in zip(images.split(size), labels.split(size), strict=True):
@@ -156,17 +156,16 @@ def _train_epoch(
         worst = torch.maximum(
             worst, loss.detach()
         )  # a NaN stays; one device read an epoch, not a step
-        if config.accuracy_mode == "train":
-            correct += (logits.argmax(1) == target).sum()
-    return int(correct), math.isfinite(float(worst))
+        said.append(logits.detach())
+    return torch.cat(said), math.isfinite(float(worst))
 
 
 @torch.no_grad()
 def accuracy(model: Classifier, images: Tensor, labels: Tensor, above: float = 0.0) -> float:
     """Return the share of right predictions in [0, 1], in eval mode.
 
-    With `above`, counting ends once the share can no longer be above it, and the bound that says so is returned:
-    over whole fits of 200 FashionMNIST images this looks at 35 % of them, of 110 at 59 %.
+    With `above`, counting ends once the share can no longer be above it, and the bound that says so is returned. It
+    begins with a few images: where the likely errors come first, they are often enough.
 
     Args:
         model: f.
@@ -175,11 +174,11 @@ def accuracy(model: Classifier, images: Tensor, labels: Tensor, above: float = 0
         above: the only threshold the caller asks about.
     """
     model.eval()
-    size, bound = (_DECIDING if above else _CHUNK), len(labels)
-    for part, target in zip(images.split(size), labels.split(size), strict=True):
-        bound -= int((model(part).argmax(1) != target).sum())
-        if bound < len(labels) and bound / len(labels) <= above:
-            break
+    start, size, bound = 0, _DECIDING if above else _CHUNK, len(labels)
+    while start < len(labels) and (bound == len(labels) or bound / len(labels) > above):
+        part = slice(start, start + size)
+        bound -= int((model(images[part]).argmax(1) != labels[part]).sum())
+        start, size = start + size, min(2 * size, _CHUNK)
     return bound / len(labels)
 
 

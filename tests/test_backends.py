@@ -2,7 +2,10 @@
 
 import contextlib
 import os
+import platform
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -151,3 +154,38 @@ def test_an_interrupt_while_workers_start_is_held_back_and_not_lost() -> None:
     with pytest.raises(KeyboardInterrupt):
         start()
     assert reached == ["the end of the block"]
+
+
+_FAULTS = """
+import resource, torch
+from rambo import backends
+{prepare}
+blocks = [torch.ones(1 << 20) for _ in range(4)]  # 4 MiB each
+del blocks
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    blocks = [torch.ones(1 << 20) for _ in range(4)]
+    del blocks
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(prepare: str) -> int:
+    """Return the page faults of a process that frees 16 MiB and asks for them again, ten times."""
+    script = _FAULTS.format(prepare=prepare)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these thresholds")
+def test_a_settled_worker_keeps_the_memory_it_frees() -> None:
+    assert faults("") > 20_000  # the system clears every page each time
+    assert faults("backends.settle(None)") < 4_000
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(backends, "ctypes", None)  # asking it for anything would fail
+    assert not backends.keep_memory.__wrapped__()

@@ -3,7 +3,9 @@
 import ast
 import dataclasses
 import json
+import os
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from benchmarks import __main__ as command
 from benchmarks import acquisition, bilevel, child, compare, report, results, set_model
 from benchmarks.measure import Goal, Measure
 from benchmarks.results import Entry, ResultError, Results
-from benchmarks.timing import CPU, WALL, figure, interleaved, scaled
+from benchmarks.timing import CPU, WALL, elsewhere, figure, interleaved, scaled
 from rambo import experiment
 from rambo.config import UtilityModelConfig
 from rambo.datasets.prepared import Prepared
@@ -284,6 +286,15 @@ def test_interleaved_warms_up_and_takes_turns() -> None:
     assert "".join(order) == "ab" * 4
     assert [len(values) for values in seconds.values()] == [3, 3]
     assert scaled({"a": [1.0, 2.0], "b": [3.0]}, {"a": 10}) == {"a": [10.0, 20.0], "b": [3.0]}
+
+
+def test_elsewhere_works_in_a_process_of_its_own_that_is_prepared_first(tmp_path: Path) -> None:
+    before = Path.cwd()
+    with elsewhere(Path("done").touch, partial(os.chdir, tmp_path)) as ask:
+        told = interleaved({"touch": ask}, 2, timer=lambda ask, _: float(ask()))  # type: ignore[arg-type]
+    assert (tmp_path / "done").exists()
+    assert len(told["touch"]) == 2
+    assert Path.cwd() == before
 
 
 def test_what_is_committed_is_what_the_files_say() -> None:

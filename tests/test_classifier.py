@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny import tiny_config
 from torch import Tensor
+from torch.nn import functional as F
 
 from rambo import classifier
 from rambo.checks import resolve_classifier as resolve
@@ -227,6 +228,60 @@ def test_counting_may_end_early_but_never_on_the_wrong_side_of_the_threshold(
                 found = classifier.accuracy(fitted.model, images, labels, above)
                 assert (found > above) == (share > above)
                 assert found == share if share > above else share <= found <= max(above, share)
+
+
+def test_the_images_it_was_worst_at_on_the_way_are_counted_first(
+    tiny: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each epoch asks about the whole subset, in order of falling training loss; the last asks for no bound."""
+    images, labels = some(tiny, 0, 24)
+    epochs: list[Tensor] = []  # of each epoch the loss of every image, by its content
+    asked: list[float] = []
+    train_epoch = classifier._train_epoch
+
+    def loss_of(seen: Tensor, truth: Tensor, logits: Tensor) -> dict[bytes, float]:
+        each = F.cross_entropy(logits, truth, reduction="none")
+        return dict(zip(map(digest, seen), each.tolist(), strict=True))
+
+    def noted(*arguments: Any) -> Any:
+        logits, finite = train_epoch(*arguments)
+        epochs.append(loss_of(arguments[2], arguments[3], logits))
+        return logits, finite
+
+    def counted(model: Any, seen: Tensor, truth: Tensor, above: float) -> float:
+        values = [epochs[-1][digest(image)] for image in seen]
+        assert values == sorted(values, reverse=True)
+        assert sorted(map(digest, seen)) == sorted(map(digest, images))
+        truths = dict(zip(map(digest, images), labels.tolist(), strict=True))
+        assert truth.tolist() == [truths[digest(image)] for image in seen]
+        asked.append(above)
+        return 0.5
+
+    monkeypatch.setattr(classifier, "_train_epoch", noted)
+    monkeypatch.setattr(classifier, "accuracy", counted)
+    fit(images, labels, MNISTNET.model_copy(update={"max_epochs": 3}))
+    assert asked == [0.99, 0.99, 0.0]
+
+
+def test_few_images_settle_a_share_that_cannot_pass(
+    tiny: Prepared, fitted: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks double, and none is counted once the answer stands."""
+    images, _ = some(tiny, 0, 40)
+    guesses = predict(fitted.model, images)[0].argmax(1)
+    sizes: list[int] = []
+    hook = fitted.model.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    wrong = (guesses + 1) % 4
+    for labels, above, expected in (
+        (torch.cat([wrong[:1], guesses[1:]]), 0.99, [10]),
+        (torch.cat([guesses[:15], wrong[15:]]), 0.99, [10, 20]),
+        (guesses, 0.99, [10, 20, 10]),
+        (guesses, 0.0, [40]),
+    ):
+        sizes.clear()
+        classifier.accuracy(fitted.model, images, labels, above)
+        assert sizes == expected
+    hook.remove()
 
 
 def test_predictions_are_probabilities_and_embeddings_feed_the_head_to_the_same(
