@@ -5,8 +5,10 @@ loop already keeps a core busy. On a GPU the loop waits for launches most of the
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -15,6 +17,7 @@ from benchmarks import data
 from benchmarks.measure import Goal, Measure, ratio
 from benchmarks.report import show
 from benchmarks.timing import CPU, DEVICE, interleaved, scaled
+from rambo import batched
 from rambo.batched import Batching, Images, Member, fit_members
 from rambo.classifier import Fit, accuracy, fit_classifier
 from rambo.config import ClassifierConfig
@@ -64,20 +67,30 @@ def _on_cpu() -> Measure:
 
 
 def _refill(device: str, count: int, slots: int, sizes: tuple[int, int]) -> Measure:
-    """Measure a slot that takes the next member at once against one that waits for the slowest."""
+    """Measure slots that take the next member at once, in a group that narrows, against waiting for the slowest."""
     images, labels = _shipped(device)
     spread = torch.linspace(sizes[1], sizes[0], count).long().tolist()  # longest first
     members = _members(labels, spread)
     batching = Batching(slots)
 
+    def refilled() -> None:
+        _together(members, images, WHOLE, batching)
+
+    def never_narrowed() -> None:
+        with mock.patch.object(batched, "_ROOMY", math.inf):
+            refilled()
+
     def in_waves() -> None:
-        for start in range(0, count, slots):
-            _together(members[start : start + slots], images, WHOLE, batching)
+        """Let a slot whose member is done train on, for nobody, until the slowest of the wave is done."""
+        with mock.patch.object(batched, "_ROOMY", math.inf):
+            for start in range(0, count, slots):
+                _together(members[start : start + slots], images, WHOLE, batching)
 
     seconds = interleaved(
         {
             "waiting for the slowest": in_waves,
-            "refilled at once": partial(_together, members, images, WHOLE, batching),
+            "refilled at once, never narrowed": never_narrowed,
+            "refilled at once": refilled,
         },
         clock=DEVICE if device == "cuda" else CPU,
     )
@@ -90,6 +103,7 @@ def _refill(device: str, count: int, slots: int, sizes: tuple[int, int]) -> Meas
         goals=[Goal("slot refill", speedup, 1.2, 1.4)],
         work=count,
         unit="classifiers",
+        note="Only the last way lets a group narrow when no member waits any more.",
     )
 
 

@@ -2,7 +2,8 @@
 
 One such classifier is too small for a GPU: it waits for the next launch most of the time. Here `M` members stand in
 `M` slots of one network (`stacked`). A step of all slots is recorded once as a CUDA graph and then launched as one; a
-member that is done leaves its slot to the next at once, so no one waits for the slowest.
+member that is done leaves its slot to the next at once, so no one waits for the slowest. When nobody is left to come
+and at most half of the slots still have a member, these move to a group of just their number.
 
 Choice: members as channels and not `torch.func.vmap`, because the layers stay ordinary modules with ordinary gradients
 and running statistics, which a CUDA graph can record. The slices of one slot are parameters of one `torch.optim.Adam`,
@@ -39,6 +40,7 @@ from rambo.stacked import BatchNorm, Convolution, Dropout, stack
 
 _JUDGED = 8192  # images of all slots that are asked about at once
 _NOBODY = -1  # a class id that no prediction equals
+_ROOMY = 2  # slots for each member left, from which on a group narrows
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -169,7 +171,7 @@ def _fit_group(
     num_classes: int,
     batching: Batching,
 ) -> Iterator[tuple[int, Fit | DivergedError]]:
-    """Yield results as they come; a slot that is free takes the next member."""
+    """Yield results as they come; a slot that is free takes the next member, or the group narrows in the end."""
     runs = (_Run(place, one, images, config, num_classes) for place, one in list(members.items()))
     running = dict(enumerate(itertools.islice(runs, batching.slots)))
     longest = max(len(member.labels) for member in members.values())
@@ -194,11 +196,14 @@ def _fit_group(
                 fresh[slot] = running[slot] = ready.popleft()
                 plans[slot] = group.draw(fresh[slot])
             else:
-                del running[slot], plans[slot]  # the slot goes on with what it has, for nobody
+                del running[slot], plans[slot]  # the slot trains for nobody till the group narrows
         group.start(fresh)
         group.deal(running, plans)
         for slot, result in results.items():
             yield ending[slot].place, result
+        if running and len(group.slot) >= _ROOMY * len(running):
+            group = group.narrowed(running)
+            running = dict(enumerate(running.values()))
 
 
 class _Group:
@@ -218,7 +223,7 @@ class _Group:
         longest: int,
     ) -> None:
         """Make room for such models, on at most `longest` images each."""
-        self.pixels, self.config, self.precision = images.pixels, config, batching.precision
+        self.images, self.config, self.batching = images, config, batching
         self.device = device = images.pixels.device
         # As in `normalise`, whose constants come from the host at each call: a graph may not record that.
         shift, scale = torch.tensor(images.mean) * 255, torch.tensor(images.std) * 255
@@ -312,6 +317,28 @@ class _Group:
                 results[slot] = Fit(self._read(slot, run.model), run.epoch, reached)
         return results
 
+    def narrowed(self, runs: Mapping[int, _Run]) -> "_Group":
+        """Return a group of just these slots, in their order, which go on where they are; this one is used up."""
+        self.graph = None  # its memory is free before the next graph needs some
+        model, index = next(iter(runs.values())).model, self._index(runs)
+        batching = dataclasses.replace(self.batching, slots=len(runs))
+        group = _Group(model, self.images, self.config, batching, self.all_rows.shape[1])
+        # Only now, and in place: to capture a graph takes steps, and the graph looks where it looked then.
+        for ours, theirs in zip(self._tables(), group._tables(), strict=True):
+            theirs.copy_(ours[index])
+        for before, after in zip(self.slices, group.slices, strict=True):
+            for slot, part in zip(runs, after, strict=True):
+                state = group.optimizer.state[part]  # empty where no step was taken
+                for name, value in self.optimizer.state[before[slot]].items():
+                    state.setdefault(name, torch.empty_like(value)).copy_(value)
+        return group
+
+    def _tables(self) -> list[Tensor]:
+        """Return all there is of each slot but its optimizer, slots first."""
+        plans = [self.rows, self.targets, self.counts, *self.keeps, self.all_rows, self.all_labels]
+        counters = [self.position, self.correct, self.worst]
+        return [*self.network.state_dict().values(), *plans, *counters]
+
     def step(self) -> None:
         """Take one step in all slots, each on its own minibatch."""
         if self.graph is None:
@@ -327,7 +354,7 @@ class _Group:
             norm.counts = counts
         for dropout, keep in zip(self.dropouts, self.keeps, strict=True):
             dropout.keep = keep[at].transpose(0, 1).flatten(1)  # b x M*d
-        with exactly(self.precision):
+        with exactly(self.batching.precision):
             logits = self.network(self._images(rows)).unflatten(
                 1, (len(self.slot), -1)
             )  # b x M x c
@@ -348,7 +375,7 @@ class _Group:
         state = {name: value[index] for name, value in self.network.state_dict().items()}
         right, size = torch.zeros_like(index), max(1, _JUDGED // len(index))
         self.network.eval()
-        with exactly(self.precision):
+        with exactly(self.batching.precision):
             for part, truth in zip(rows.split(size), labels.split(size), strict=True):
                 logits = functional_call(self.network, state, self._images(part))
                 right += (logits.unflatten(1, (len(index), -1)).argmax(2) == truth).sum(0)
@@ -357,7 +384,7 @@ class _Group:
 
     def _images(self, rows: Tensor) -> Tensor:
         """Return normalised images `b x M*C x H x W` of rows `b x M`."""
-        return ((self.pixels[rows].float() - self.shift) / self.scale).flatten(1, 2)
+        return ((self.images.pixels[rows].float() - self.shift) / self.scale).flatten(1, 2)
 
     def _index(self, slots: Mapping[int, object]) -> Tensor:
         """Return slots as a tensor on the device."""

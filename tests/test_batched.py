@@ -123,14 +123,49 @@ def test_thirty_steps_stay_with_the_plain_loop(images: Images) -> None:
         assert_same_digits(fitted[place], alone(member, images, config))
 
 
+@pytest.fixture
+def widths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The slots of each group that trains, one after the other."""
+    found: list[int] = []
+    groups: list[batched._Group] = []
+    step = batched._Group._step
+
+    def watched(group: batched._Group) -> None:
+        if not groups or group is not groups[-1]:
+            groups.append(group)
+            found.append(len(group.slot))
+        step(group)
+
+    monkeypatch.setattr(batched._Group, "_step", watched)
+    return found
+
+
 @pytest.mark.usefixtures("in_float64")
-def test_resnets_with_short_last_minibatches_are_the_plain_loops_too(coloured: Images) -> None:
-    """The third takes the slot, and the statistics, that the first has left."""
+def test_resnets_with_short_last_minibatches_are_the_plain_loops_too(
+    coloured: Images, widths: list[int]
+) -> None:
+    """The third takes the slot, and the statistics, that the first has left; the second ends in a group of its own."""
     config = ClassifierConfig(name="resnet18", minibatch_size=2, max_epochs=1)
-    members = choose([3, 4, 1])
+    members = choose([3, 8, 1])
     fitted = fit(members, coloured, config)
+    assert widths == [2, 1]
     for place, member in enumerate(members):
         assert_same_digits(fitted[place], alone(member, coloured, config))
+
+
+@pytest.mark.usefixtures("in_float64")
+@pytest.mark.parametrize("accuracy_mode", ["train", "eval"])
+def test_members_that_move_to_a_narrower_group_go_on_where_they_are(
+    images: Images, widths: list[int], accuracy_mode: str
+) -> None:
+    """Twice, from slots between others, and amid an epoch that began before."""
+    update = {"max_epochs": 3, "minibatch_size": 2, "train_accuracy": 1.0}
+    config = CONFIG.model_copy(update=update | {"accuracy_mode": accuracy_mode})
+    members = choose([3, 26, 2, 21, 5, 9, 4], noise=True)  # 1 to 13 steps an epoch
+    fitted = fit(members, images, config, slots=6)
+    assert widths == [6, 3, 1]
+    for place, member in enumerate(members):
+        assert_same_digits(fitted[place], alone(member, images, config))
 
 
 @pytest.mark.parametrize("slots", [2, 3, 4])
@@ -285,6 +320,24 @@ def test_a_member_that_diverges_ends_alone(
     assert_same_fit(refilled[1], plain[2], images)
 
 
+def test_a_loss_that_was_not_finite_is_known_in_a_narrower_group(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only in the second member's first step of three, before the others' end."""
+    step = batched._Group._step
+
+    def exploding(group: batched._Group) -> None:
+        step(group)
+        if len(group.slot) == 4:
+            group.worst[1] = torch.inf
+
+    monkeypatch.setattr(batched._Group, "_step", exploding)
+    config = CONFIG.model_copy(update={"max_epochs": 1})
+    fitted = fit(choose([8, 24, 5, 3]), images, config, slots=4)
+    assert isinstance(fitted[1], DivergedError)
+    assert all(isinstance(fitted[place], Fit) for place in (0, 2, 3))
+
+
 def test_one_resnet_that_diverges_leaves_the_others_statistics_alone(
     coloured: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,6 +383,31 @@ def test_without_memory_the_slots_are_halved_and_no_member_is_lost_or_done_twice
         assert_same_fit(result, expected[place], images)
 
 
+def test_without_memory_to_narrow_the_members_in_progress_start_again(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrowed, tried = batched._Group.narrowed, 0
+
+    def crowded(group: batched._Group, runs: Any) -> batched._Group:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            raise torch.cuda.OutOfMemoryError
+        return narrowed(group, runs)
+
+    config = CONFIG.model_copy(update={"max_epochs": 1})
+    members = choose([13, 24, 5, 3])  # the last two end before the others
+    expected = fit(members, images, config, slots=1)
+    monkeypatch.setattr(batched._Group, "narrowed", crowded)
+    batching = Batching(4)
+    results = list(fit_members(members, images, config, num_classes=4, batching=batching))
+    assert tried == 2
+    assert [place for place, _ in results] == [2, 3, 0, 1]
+    for place, result in results:
+        assert isinstance(result, Fit)
+        assert_same_fit(result, expected[place], images)
+
+
 def test_one_member_that_does_not_fit_ends_it(
     images: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -359,6 +437,35 @@ def test_inputs_are_left_as_they_were(images: Images) -> None:
     for one, other in zip(members, before, strict=True):
         assert torch.equal(one.rows, other.rows)
         assert torch.equal(one.labels, other.labels)
+
+
+def test_what_a_graph_needs_of_a_group_holds_in_a_narrower_one_too(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps taken to capture it leave no trace, and every number stays where the graph found it."""
+    make, step = batched._Group.__init__, batched._Group._step
+    found: dict[batched._Group, list[int]] = {}
+
+    def places(group: batched._Group) -> list[int]:
+        adam = [value for state in group.optimizer.state.values() for value in state.values()]
+        return [value.data_ptr() for value in [*group._tables(), *adam]]
+
+    def captured(group: batched._Group, *given: Any) -> None:
+        make(group, *given)
+        for _ in range(3):
+            step(group)
+        found[group] = places(group)
+
+    def replayed(group: batched._Group) -> None:
+        assert places(group) == found[group]
+        step(group)
+
+    expected = fit(choose(SIZES), images)
+    monkeypatch.setattr(batched._Group, "__init__", captured)
+    monkeypatch.setattr(batched._Group, "_step", replayed)
+    fitted = fit(choose(SIZES), images)
+    assert [len(group.slot) for group in found] == [2, 1]
+    assert [bytes_of(fitted[i]) for i in range(4)] == [bytes_of(expected[i]) for i in range(4)]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
