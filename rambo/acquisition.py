@@ -22,8 +22,9 @@ def margins(probabilities: Tensor) -> Tensor:
     Args:
         probabilities: `N x c`.
     """
-    top = probabilities.topk(2, dim=1).values
-    return top[:, 0] - top[:, 1]
+    best, place = probabilities.max(1)
+    second = probabilities.scatter(1, place[:, None], -1).amax(1)  # topk(2) takes twice as long
+    return best - second
 
 
 def confidences(probabilities: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ round. Line numbers in the comments are those of the boxes.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from rambo import losses
 from rambo.acquisition import filter_for, margins, random_chunks, rank_by
-from rambo.config import Config, UtilityModelConfig
+from rambo.config import AcquisitionConfig, Config, UtilityModelConfig
 from rambo.ensemble import Ensemble, Predictions
 from rambo.events import (
     BatchChosen,
@@ -35,6 +36,7 @@ from rambo.utility_model import (
     UtilityModel,
     create_utility_model,
     embed_elements,
+    embed_others,
     fit_utility_model,
     predict_subsets,
     predict_unions,
@@ -120,29 +122,17 @@ def acquire(
     streams: Streams,
     emit: Emit,
 ) -> Selection:
-    """Return the batches taken greedily until the budget is spent (Algorithm 1, lines 15-17).
+    """Return the batches taken greedily until the budget is spent (Algorithm 1, lines 15-17), with their evidence.
 
     Choice: margins and element embeddings are computed once, because no label arrives from here on.
     """
-    size = config.acquisition.batch_size
-    pools = union(problem.labeled, problem.unlabeled)
-    labeled, remaining, utilities = problem.labeled, problem.unlabeled, torch.zeros(0)
-    steps = -(-budget // size)
-    with stage("acquisition", steps, emit) as advance:
-        scores = margins(predictions.probabilities)
-        elements = embed_elements(model, problem)
-        remaining = rank_by(remaining, scores)
-        for j in range(steps):  # line 15
-            wanted = min(size, budget - len(utilities))
-            kept = filter_for(config.acquisition.filtered, size, wanted)
-            step = greedy_margin(
-                model, elements, labeled, remaining, kept, wanted, streams.torch(f"acquisition-{j}")
-            )
-            emit(step.report(j, steps, scores))
-            labeled, remaining = union(labeled, step.best), without(remaining, step.best)  # line 16
-            utilities = torch.cat([utilities, step.utilities.max().expand(len(step.best))])
-            advance()
-    chosen = labeled[len(problem.labeled) :]  # line 17
+    scores = margins(predictions.probabilities)
+    size, pools = config.acquisition.batch_size, union(problem.labeled, problem.unlabeled)
+    with stage("acquisition", -(-budget // size), emit) as advance:
+        chosen, utilities, elements = spend(
+            model, problem, budget, scores, config.acquisition, streams, emit, advance
+        )
+        embed_others(model, problem, elements)  # for the pages, which ask about any batch
     return Selection(
         indices=chosen,
         steps=torch.arange(budget) // size,
@@ -162,6 +152,37 @@ def acquire(
         },
         ranking=offline.figures | ranking_figures(model, problem, samples, offline.held_out),
     )
+
+
+def spend(
+    model: UtilityModel,
+    problem: Problem,
+    budget: int,
+    scores: Tensor,
+    acquisition: AcquisitionConfig,
+    streams: Streams,
+    emit: Emit = ignore,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[Tensor, Tensor, Elements]:
+    """Return B indices in the order of choice, the predicted utility of each one's step, and the embeddings used.
+
+    Only images that a step can reach are embedded: the largest margins of a large pool are never among the M smallest.
+    """
+    size, steps = acquisition.batch_size, -(-budget // acquisition.batch_size)
+    remaining = rank_by(problem.unlabeled, scores)[: acquisition.filtered + (steps - 1) * size]
+    elements = embed_elements(model, problem, remaining)
+    labeled, utilities = problem.labeled, torch.zeros(0)
+    for j in range(steps):  # line 15
+        wanted = min(size, budget - len(utilities))
+        kept = filter_for(acquisition.filtered, size, wanted)
+        step = greedy_margin(
+            model, elements, labeled, remaining, kept, wanted, streams.torch(f"acquisition-{j}")
+        )
+        emit(step.report(j, steps, scores))
+        labeled, remaining = union(labeled, step.best), without(remaining, step.best)  # line 16
+        utilities = torch.cat([utilities, step.utilities.max().expand(len(step.best))])
+        advance()
+    return labeled[len(problem.labeled) :], utilities, elements  # line 17
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -206,7 +227,7 @@ def greedy_margin(
 
     Args:
         model: u_hat.
-        elements: every image embedded once.
+        elements: every image that can be chosen, embedded once.
         labeled: S_j.
         remaining: U_j in order of increasing margin.
         filter_size: M; `batch_size` makes this margin sampling, the whole pool pure u_hat.

@@ -11,9 +11,15 @@ from tiny import MemoryMemo, tiny_config
 from torch import Tensor
 
 from rambo import algorithm, experiment, losses
-from rambo.acquisition import margins
-from rambo.algorithm import GreedyStep, augment_utility_samples, split_initial
-from rambo.config import Config
+from rambo.acquisition import filter_for, margins, rank_by
+from rambo.algorithm import (
+    GreedyStep,
+    augment_utility_samples,
+    greedy_margin,
+    spend,
+    split_initial,
+)
+from rambo.config import AcquisitionConfig, Config
 from rambo.datasets.prepared import Prepared
 from rambo.ensemble import Ensemble
 from rambo.events import (
@@ -34,7 +40,13 @@ from rambo.events import (
 from rambo.pools import Problem, Selection, digest
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
-from rambo.utility_model import UtilityModel, create_utility_model, predict_subsets
+from rambo.utility_model import (
+    UtilityModel,
+    create_utility_model,
+    embed_elements,
+    embed_others,
+    predict_subsets,
+)
 from rambo.utility_samples import draw_pairs
 
 E = TypeVar("E", bound=Event)
@@ -462,6 +474,43 @@ def test_greedy_steps_are_algorithm_2_computed_the_long_way(
         left = [index for index in left if index not in step.chosen]
     assert told.selection.indices.tolist() == chosen
     assert (filter_size < 76) == (len(steps[0].utilities) < 19)
+
+
+@pytest.mark.parametrize(
+    ("budget", "batch", "filtered"), list(itertools.product((1, 7, 12), (1, 5), (5, 9, 40, 500)))
+)
+def test_only_images_that_a_step_can_reach_are_embedded(
+    problem: Problem, budget: int, batch: int, filtered: int
+) -> None:
+    """The same choice as over the whole pool; no image outside is asked about, or `predict_unions` would say so."""
+    settings = AcquisitionConfig(batch_size=batch, filter_size=filtered)
+    model = create_utility_model(problem, tiny_config().rambo.utility_model, Streams(1))
+    scores = torch.rand(200, generator=torch.Generator().manual_seed(budget))
+    chosen, utilities, elements = spend(model, problem, budget, scores, settings, Streams(0))
+    assert len(chosen) == len(utilities) == len(chosen.unique()) == budget
+
+    left = rank_by(problem.unlabeled, scores)
+    near = left[: filtered + budget - 1 - (budget - 1) % batch]
+    assert elements.known[problem.labeled].all()
+    assert elements.known[near].all()
+    assert int(elements.known.sum()) == len(problem.labeled) + len(near)
+
+    everything = embed_elements(model, problem, problem.unlabeled)
+    labeled = problem.labeled
+    for j in range(-(-budget // batch)):
+        wanted = min(batch, budget - j * batch)
+        visible = filter_for(filtered, batch, wanted)
+        pools = labeled, left
+        draws = Streams(0).torch(f"acquisition-{j}")
+        step = greedy_margin(model, everything, *pools, visible, wanted, draws)
+        labeled = torch.cat([labeled, step.best])
+        left = left[~torch.isin(left, step.best)]
+    assert chosen.tolist() == labeled[len(problem.labeled) :].tolist()
+
+    embed_others(model, problem, elements)
+    assert elements.known[problem.unlabeled].all()
+    found, expected = (e.values[problem.unlabeled] for e in (elements, everything))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_pure_u_hat_takes_the_best_of_all_batches(problem: Problem, kept: MemoryMemo) -> None:

@@ -452,7 +452,7 @@ def embed_again(model: UtilityModel, problem: Problem, union: Tensor) -> float:
 def test_cached_unions_equal_embedding_every_union_again(
     model: UtilityModel, problem: Problem
 ) -> None:
-    elements = embed_elements(model, problem)
+    elements = embed_elements(model, problem, problem.unlabeled)
     grown = torch.cat([problem.labeled, batches_of(problem, 1, 6, seed=9)[0]])
     for labeled in (problem.labeled, grown):
         left = problem.unlabeled[~torch.isin(problem.unlabeled, labeled)]
@@ -467,15 +467,31 @@ def test_unions_in_several_chunks_equal_unions_at_once(
     model: UtilityModel, problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches = batches_of(problem, 9, 4)
-    once = predict_unions(model, embed_elements(model, problem), problem.labeled, batches)
+    once = predict_unions(
+        model, embed_elements(model, problem, problem.unlabeled), problem.labeled, batches
+    )
     monkeypatch.setattr(utility_model, "_UNIONS_CHUNK", 4)
     monkeypatch.setattr(utility_model, "_ELEMENTS_CHUNK", 7)
-    chunked = predict_unions(model, embed_elements(model, problem), problem.labeled, batches)
+    chunked = predict_unions(
+        model, embed_elements(model, problem, problem.unlabeled), problem.labeled, batches
+    )
     torch.testing.assert_close(chunked, once, atol=1e-5, rtol=1e-5)
 
 
+def test_an_image_that_was_never_embedded_is_no_part_of_a_union(
+    model: UtilityModel, problem: Problem
+) -> None:
+    elements = embed_elements(model, problem, problem.unlabeled[:5])
+    known, unknown = problem.unlabeled[None, :5], problem.unlabeled[None, 4:9]
+    assert predict_unions(model, elements, problem.labeled, known).isfinite().all()
+    with pytest.raises(ValueError, match="never embedded"):
+        predict_unions(model, elements, problem.labeled, unknown)
+    with pytest.raises(ValueError, match="never embedded"):
+        predict_unions(model, elements, torch.cat([problem.labeled, unknown[0, 1:]]), known)
+
+
 def test_the_order_of_a_set_does_not_matter(model: UtilityModel, problem: Problem) -> None:
-    elements = embed_elements(model, problem)
+    elements = embed_elements(model, problem, problem.unlabeled)
     batches = batches_of(problem, 6, 5)
     expected = predict_unions(model, elements, problem.labeled, batches)
     turned = predict_unions(model, elements, problem.labeled.flip(0), batches.flip(1))
@@ -504,7 +520,7 @@ def test_subsets_are_read_alike_in_any_order_and_company(
 
 def test_subsets_and_unions_agree_on_the_same_set(model: UtilityModel, problem: Problem) -> None:
     """The labeled pool less its last five, united with those five, is the labeled pool."""
-    elements = embed_elements(model, problem)
+    elements = embed_elements(model, problem, problem.unlabeled)
     united = predict_unions(model, elements, problem.labeled[:-5], problem.labeled[-5:][None])
     whole = predict_subsets(model, problem, [problem.labeled])
     torch.testing.assert_close(united, whole.utility, atol=1e-5, rtol=1e-5)
@@ -515,13 +531,16 @@ def test_asking_is_in_eval_mode_and_changes_nothing(
 ) -> None:
     before, inputs = weights(model), digest(problem.images, problem.labels)
     model.network.train()
-    elements = embed_elements(model, problem)
+    elements = embed_elements(model, problem, problem.unlabeled)
     model.network.train()
     first = predict_subsets(model, problem, samples.subsets)
     model.network.train()
     unions = predict_unions(model, elements, problem.labeled, batches_of(problem, 3, 4))
     again = predict_unions(
-        model, embed_elements(model, problem), problem.labeled, batches_of(problem, 3, 4)
+        model,
+        embed_elements(model, problem, problem.unlabeled),
+        problem.labeled,
+        batches_of(problem, 3, 4),
     )
     assert torch.equal(unions, again)
     assert torch.equal(first.utility, predict_subsets(model, problem, samples.subsets).utility)
@@ -530,10 +549,10 @@ def test_asking_is_in_eval_mode_and_changes_nothing(
     assert digest(problem.images, problem.labels) == inputs
 
 
-def test_elements_are_known_for_the_two_pools_and_nan_elsewhere(
+def test_elements_are_known_for_the_two_pools_and_nothing_else(
     model: UtilityModel, problem: Problem
 ) -> None:
-    elements = embed_elements(model, problem)
+    elements = embed_elements(model, problem, problem.unlabeled)
     known = torch.cat([problem.labeled, problem.unlabeled])
     assert elements.values.shape == (200, 64)
     assert elements.values.dtype == torch.float64
@@ -541,7 +560,8 @@ def test_elements_are_known_for_the_two_pools_and_nan_elsewhere(
     others = torch.ones(200, dtype=torch.bool)
     others[known] = False
     assert int(others.sum()) == 100
-    assert elements.values[others].isnan().all()
+    assert not elements.known[others].any()
+    assert elements.known[known].all()
 
 
 def test_pooling_by_matrix_is_the_plain_average(problem: Problem) -> None:

@@ -48,7 +48,7 @@ def dulo(
     labeled, remaining, utilities = problem.labeled, problem.unlabeled, torch.zeros(0)
     with stage("acquisition", steps, emit) as advance:
         scores = margins(predictions.probabilities)
-        elements = embed_elements(model, problem)
+        elements = embed_elements(model, problem, problem.unlabeled)
         for j in range(steps):
             wanted = min(size, budget - len(utilities))
             blocks = random_chunks(remaining, wanted, streams.torch(f"acquisition-{j}"))[:looked]
