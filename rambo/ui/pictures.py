@@ -28,13 +28,15 @@ def sheet(data: Prepared | None, ids: Iterable[int]) -> Sprites:
         data: the dataset; without it every tile is grey.
         ids: distinct dataset indices, at most some thousands.
     """
-    return _sheet(data.fingerprint if data else "", tuple(int(item) for item in ids), _data=data)
+    wanted = np.fromiter(ids, np.int64)
+    return _sheet(data.fingerprint if data else "", wanted.tobytes(), _data=data)
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _sheet(fingerprint: str, ids: tuple[int, ...], *, _data: Prepared | None) -> Sprites:
-    """Return the thumbnails; the first two arguments are the key of the cache."""
+def _sheet(fingerprint: str, wanted: bytes, *, _data: Prepared | None) -> Sprites:
+    """Return the thumbnails; the first two arguments are the key of the cache, bytes as they are hashed at once."""
+    ids: list[int] = np.frombuffer(wanted, np.int64).tolist()
     if _data is None:
         return make_sprites(np.full((len(ids), 1, _SIDE, _SIDE), _GREY, np.uint8), ids)
-    images: Images = np.asarray(_data.images[list(ids)])
+    images: Images = np.asarray(_data.images[ids])
     return make_sprites(images, ids)

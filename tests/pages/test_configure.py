@@ -22,6 +22,7 @@ from rambo.ui.configure import fields, planner, settings
 from rambo.ui.configure.draft import key_of
 
 PAGE = "pages/configure.py"
+TRANSFER = "Command line and settings file"
 
 
 class Silent:
@@ -207,9 +208,9 @@ def test_a_hostile_dataset_name_is_literal_text(typed: str, home: Path) -> None:
 
 def with_sections(app: AppTest, *names: str) -> AppTest:
     """Draw the page with these expanders open: AppTest shuts them before every other run."""
+    keys = {entry.section: f"section-{entry.path}" for entry in reversed(fields.TABLE)}
     for name in names:
-        first = next(entry for entry in fields.TABLE if entry.section == name)
-        app.session_state[f"section-{first.path}"] = True
+        app.session_state[keys[name] if name != TRANSFER else "configure-transfer"] = True
     app.run()
     assert_calm(app)
     return app
@@ -302,7 +303,7 @@ def test_a_cluster_has_an_address_that_may_be_left_empty(home: Path) -> None:
     app.selectbox(key=key_of("compute.backend")).set_value("dask")
     with_sections(app, "Cluster")
     app.text_input(key=key_of("compute.address")).set_value(" tcp://host:8786 ")
-    with_sections(app, "Cluster")
+    with_sections(app, "Cluster", TRANSFER)
     assert values_of(app)["compute.address"] == "tcp://host:8786"
     assert "compute.address=tcp://host:8786" in app.code[0].value
     app.selectbox(key=key_of("compute.backend")).set_value("loky")
@@ -463,13 +464,15 @@ def test_a_workspace_that_cannot_be_written_is_words(
 
 def test_the_command_line_on_the_page_makes_this_config(home: Path) -> None:
     app = change(change(opened(), "k", 222), "rambo.utility_model.ot_weight", 0.0)
-    line = shlex.split(app.code[0].value)
+    assert not app.code, "a closed section draws nothing"
+    line = shlex.split(with_sections(app, TRANSFER).code[0].value)
     parsed = command_line._parser().parse_args(line[3:])
     config = configs.build(command_line.settings_from(parsed))
     assert settings.of(config) == values_of(app)
 
 
 def upload(app: AppTest, content: bytes, name: str = "s.json") -> AppTest:
+    with_sections(app, TRANSFER)
     app.file_uploader(key="configure-upload").upload(name, content, "application/json").run()
     assert_calm(app)
     return app

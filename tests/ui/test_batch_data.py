@@ -76,7 +76,10 @@ def test_it_is_read_once_and_again_when_something_changed(run: Run) -> None:
     first = loaded(run)
     assert loaded(run) is first
     assert batch_data.u_hat(first) is batch_data.u_hat(loaded(run))
-    assert batch_data.sheet(first) is batch_data.sheet(first)
+    sheet = batch_data.sheet(first)
+    assert batch_data.sheet(first, first.indices.tolist()) is sheet
+    backwards = batch_data.sheet(first, first.indices[::-1])
+    assert backwards.ids == sheet.ids[::-1], "the order is part of what is asked for"
     (run.folder / "artifacts/trial-0/atlas.safetensors").unlink()
     second = loaded(run)
     assert second is not first

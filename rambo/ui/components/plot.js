@@ -2,6 +2,7 @@
 // function again whenever the payload or the theme changed; the element itself stays.
 
 const charts = new WeakMap(); // Streamlit's element -> our chart
+const LEISURE = 3000; // milliseconds after which a chart is drawn that nobody looks at
 const TYPES = {
   i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array,
   i4: Int32Array, u4: Uint32Array, f4: Float32Array, f8: Float64Array,
@@ -32,15 +33,37 @@ class Chart {
     parent.append(this.box);
     this.box.addEventListener("keydown", (event) => this.pressed(event));
     this.highlighted = "[]";
+    // What is half a screen away counts as seen: it is there before a person scrolls to it.
+    const margins = { rootMargin: "50%", scrollMargin: "50%" };
+    this.sight = new IntersectionObserver((found) => {
+      this.seen = found.at(-1).isIntersecting;
+      if (this.seen) this.wake?.();
+    }, margins);
+    this.sight.observe(this.box);
+  }
+
+  /** Wait for a moment in which drawing keeps nobody from reading or clicking: charts in sight come first. */
+  async turn() {
+    if (!this.seen) {
+      await new Promise((resolve) => {
+        this.wake = resolve;
+        setTimeout(resolve, LEISURE);
+      });
+    }
+    await new Promise((resolve) => (window.requestIdleCallback ?? setTimeout)(resolve, { timeout: 500 }));
   }
 
   /** Take the newest message; those that arrive while drawing are drawn once, in their last form. */
   async show(component) {
     this.component = component;
+    this.box.style.height = `${component.data.height}px`;
+    this.box.setAttribute("aria-label", component.data.alt);
     this.dirty = true;
     if (this.busy) return;
     this.busy = true;
-    while (this.dirty && !this.removed) {
+    while (this.dirty) {
+      await this.turn();
+      if (this.removed) return;
       this.dirty = false;
       try {
         await this.draw(this.component.data);
@@ -54,8 +77,6 @@ class Chart {
   }
 
   async draw(data) {
-    this.box.style.height = `${data.height}px`;
-    this.box.setAttribute("aria-label", data.alt);
     const Plotly = (this.Plotly = await plotlyOnce(data.plotly, this.unpack));
     let changed = !this.drawn;
     if (data.digest !== this.digest) {
@@ -242,6 +263,7 @@ class Chart {
 
   remove() {
     this.removed = true;
+    this.sight.disconnect();
     this.watch?.disconnect();
     if (this.drawn) this.Plotly.purge(this.node); // gives its WebGL contexts back
     this.box.remove();

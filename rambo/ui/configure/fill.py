@@ -50,29 +50,40 @@ def pick_start(draft: Draft, run: Run | None) -> None:
 
 
 def transfer(draft: Draft, config: Config | None) -> None:
+    """Draw a section with the command line and the settings file; a closed one draws nothing."""
+    with st.expander(
+        "Command line and settings file",
+        key="configure-transfer",
+        on_change="rerun",
+        icon=":material/terminal:",
+    ) as section:
+        if section.open:
+            _transfer(draft, config)
+
+
+def _transfer(draft: Draft, config: Config | None) -> None:
     """Draw the command line and the settings file."""
-    with st.expander("Command line and settings file", icon=":material/terminal:"):
-        if config is None:
-            st.caption("The command line appears when nothing is left to correct.")
-        else:
-            st.caption("The same run without this page:")
-            st.code(settings_file.command(config), language="bash", wrap_lines=True)
-        st.download_button(
-            "Download the settings",
-            settings_file.to_file(draft.values),
-            "rambo-settings.json",
-            "application/json",
-            icon=":material/download:",
-            key="configure-download",
-            on_click="ignore",
-        )
-        st.file_uploader(
-            "Fill the form from a settings file",
-            type="json",
-            key=_UPLOAD,
-            on_change=_take_file,
-            max_upload_size=1,
-        )
+    if config is None:
+        st.caption("The command line appears when nothing is left to correct.")
+    else:
+        st.caption("The same run without this page:")
+        st.code(settings_file.command(config), language="bash", wrap_lines=True)
+    st.download_button(
+        "Download the settings",
+        settings_file.to_file(draft.values),
+        "rambo-settings.json",
+        "application/json",
+        icon=":material/download:",
+        key="configure-download",
+        on_click="ignore",
+    )
+    st.file_uploader(
+        "Fill the form from a settings file",
+        type="json",
+        key=_UPLOAD,
+        on_change=_take_file,
+        max_upload_size=1,
+    )
 
 
 def _changes(draft: Draft) -> None:

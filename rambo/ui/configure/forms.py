@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -14,6 +14,8 @@ from rambo.ui.configure import fields, settings
 from rambo.ui.configure.draft import Draft, key_of
 from rambo.ui.configure.fields import Facts, Field
 from rambo.ui.text import literal
+
+Width = Literal["stretch", "content"]
 
 _NARROW = 160  # pixels a field needs
 
@@ -126,14 +128,12 @@ def _fields(entries: Iterable[Field], look: Look) -> None:
     if switches := [entry for entry, kind in kinds if kind == "boolean"]:
         with st.container(horizontal=True, gap="large"):
             for entry in switches:
-                with st.container(width="content"):
-                    _field(entry, look)
+                _field(entry, look, width="content")
     for entry in (entry for entry, kind in kinds if kind == "choices"):
         _field(entry, look)
     if rest := [entry for entry, kind in kinds if kind not in ("boolean", "choices", "numbers")]:
-        grid = st.grid(min_column_width=_NARROW)
-        for entry in rest:
-            with grid.cell():
+        with st.grid(min_column_width=_NARROW):
+            for entry in rest:
                 _field(entry, look)
     for entry in (entry for entry, kind in kinds if kind == "numbers"):
         _field(entry, look)
@@ -146,8 +146,8 @@ def _shape(facts: Facts) -> str:
     return facts.kind
 
 
-def _field(entry: Field, look: Look) -> None:
-    """Draw the widget of a field, and under it what is wrong, or else what follows."""
+def _field(entry: Field, look: Look, *, width: Width = "stretch") -> None:
+    """Draw the widget of a field, and under it what is wrong, or else what follows: one cell of a grid or a row."""
     path, facts = entry.path, fields.facts()[entry.path]
     key = key_of(path)
     if key not in st.session_state:
@@ -159,7 +159,7 @@ def _field(entry: Field, look: Look) -> None:
         "disabled": path in look.idle and complaint is None,
         "help": f"{entry.help} ({facts.limits})" if facts.limits else entry.help,
     }
-    with st.container(gap="xxsmall"):
+    with st.container(gap="xxsmall", width=width):
         _widget(entry, facts, look, shared)
         if complaint is not None:
             st.markdown(f":small[:red[:material/error: {literal(complaint, 300)}]]")
