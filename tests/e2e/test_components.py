@@ -124,6 +124,31 @@ def wait_first(page, wanted: int) -> None:
     )
 
 
+# A page whose long timers never end: what waits for leisure waits for good.
+HURRIED = """const after = window.setTimeout;
+window.setTimeout = (work, delay, ...given) => delay === 3000 ? 0 : after(work, delay, ...given);"""
+
+
+def test_a_chart_out_of_sight_is_drawn_once_it_comes_into_sight(serve, page) -> None:
+    page.add_init_script(HURRIED)
+    page.goto(serve(APPS / "tall_app.py"))
+    near, far = (page.locator(f".rambo-plot[aria-label={name}]") for name in ("near", "far"))
+    near.locator(".js-plotly-plot").wait_for()
+    far.wait_for()
+    page.wait_for_timeout(1000)  # time in which it would have been drawn too
+    assert far.bounding_box()["height"] >= 200, "its place is kept"
+    assert far.locator(".js-plotly-plot").count() == 0
+    far.scroll_into_view_if_needed()
+    far.locator(".js-plotly-plot").wait_for()
+
+
+def test_a_chart_out_of_sight_is_drawn_at_leisure(serve, page) -> None:
+    """Nobody scrolls: a page that is printed has all its charts."""
+    page.goto(serve(APPS / "tall_app.py"))
+    charts_drawn(page, 2)
+    assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop") == 0
+
+
 def test_live_charts_keep_their_node_zoom_and_legend(serve, page) -> None:
     page.goto(serve(APPS / "live_app.py"))
     charts_drawn(page, 4)
