@@ -25,10 +25,9 @@ from rambo.errors import ConfigError
 
 Name = Literal["loky", "dask", "ray"]
 _INSTALL = {"dask": "distributed", "ray": "ray[default]"}
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = (
-    -1,
-    -3,
-)  # what glibc's malloc.h calls M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as in glibc's malloc.h
+# Bytes that are kept, and of a block with a mapping of its own; glibc takes no higher threshold for these.
+_KEPT, _MAPPED = 2**31 - 1, 32 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,17 +93,21 @@ def connected(name: Name, address: str | None, jobs: int) -> Iterator[Backend]:
 @contextlib.contextmanager
 def _dask(address: str | None, jobs: int) -> Iterator[int]:
     """Connect to a dask scheduler, or start one here; give the number of its threads."""
-    distributed = _package("dask", "distributed")
+    distributed, dask = _package("dask", "distributed"), _package("dask", "dask")
+    # What `keep_memory` does, for workers that run a task in a thread: one arena, as a thread's own gives memory back.
+    keeping = {"ARENA_MAX": 1, "MMAP_THRESHOLD_": _MAPPED, "TRIM_THRESHOLD_": _KEPT}
+    born = {f"distributed.nanny.pre-spawn-environ.MALLOC_{key}": n for key, n in keeping.items()}
     with contextlib.ExitStack() as stack:
         with _reaching("dask", address), _quiet_interrupts():
             if address is None:
-                cluster = distributed.LocalCluster(
-                    n_workers=jobs,
-                    threads_per_worker=1,
-                    host="127.0.0.1",
-                    dashboard_address=None,
-                    silence_logs="ERROR",
-                )
+                with dask.config.set(born):
+                    cluster = distributed.LocalCluster(
+                        n_workers=jobs,
+                        threads_per_worker=1,
+                        host="127.0.0.1",
+                        dashboard_address=None,
+                        silence_logs="ERROR",
+                    )
                 address = stack.enter_context(cluster).scheduler_address
             client = stack.enter_context(distributed.Client(address, timeout="20s"))
             client.wait_for_workers(1, timeout=60)
@@ -174,8 +177,7 @@ def keep_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    largest = 32 << 20  # a block above this has its own mapping; glibc takes no higher threshold
-    return bool(mallopt(_MMAP_THRESHOLD, largest) and mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+    return bool(mallopt(_MMAP_THRESHOLD, _MAPPED) and mallopt(_TRIM_THRESHOLD, _KEPT))
 
 
 @cache
