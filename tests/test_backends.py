@@ -191,7 +191,7 @@ def faults(prepare: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these thresholds")
 def test_a_settled_worker_keeps_the_memory_it_frees() -> None:
     assert faults("") > 20_000  # the system clears every page each time
-    assert faults("backends.settle(None)") < 4_000
+    assert faults("backends.settle(None)") < 10_000  # the first round finds nothing yet
 
 
 def count_faults() -> int:
@@ -211,8 +211,8 @@ def count_faults() -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these thresholds")
 def test_so_does_a_worker_of_dask_that_was_started_here(cluster: Backend) -> None:
-    """Its tasks run in a thread, where `mallopt` comes too late."""
-    assert max(cluster.run(joblib.delayed(count_faults)() for _ in range(4))) < 4_000
+    """Its tasks run in a thread, where `mallopt` comes too late; without it, 120,000 faults."""
+    assert max(cluster.run(joblib.delayed(count_faults)() for _ in range(4))) < 30_000
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
