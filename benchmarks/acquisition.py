@@ -29,8 +29,8 @@ from rambo.utility_samples import UtilitySamples
 POOL, K, BUDGET, BATCH = 60_000, 200, 500, 50
 TIMED = 2  # candidates of a step that the plain way embeds where they are too many
 REPEATED = 20  # cached steps a round: one takes a thousandth of a second
-PLAIN, OURS = "re-embedding every union", "ours, embedded once"
-WHOLE = "ours, and all other images for the pages"
+PLAIN, OURS = "re-embedding every union", "ours, until the batch is chosen"
+WHOLE = "ours, with all other images for the pages"
 
 
 def problem(pool: int) -> Problem:
@@ -147,13 +147,17 @@ class _Search:
         seconds = self._whole(interleaved({PLAIN: plain, OURS: ours, WHOLE: whole}))
         apart = disagreement(model, problem, self.candidates)
         reachable = self.filtered + BUDGET - BATCH
-        note = f"Only {reachable} images can ever be chosen; a goal is about the choice."
+        note = (
+            f"Only {reachable} images can ever be chosen, and the plain way embeds no others; the library's stage embeds "
+            "the whole pool, because a run keeps the embedding of every image for its pages."
+        )
         return self._measure(
             f"Acquisition stage, {self.told}",
             f"The whole stage for B = {BUDGET}",
             seconds,
             [
-                Goal("ours / re-embedding", ratio(seconds[PLAIN], seconds[OURS]), 30, 100),
+                Goal("ours / re-embedding", ratio(seconds[PLAIN], seconds[WHOLE]), 30, 100),
+                Goal("choosing alone / re-embedding", ratio(seconds[PLAIN], seconds[OURS]), 30),
                 Goal("largest difference of a utility", apart, 1e-4, at_most=True),
             ],
             note if reachable < POOL else "",
@@ -162,10 +166,8 @@ class _Search:
     def step(self) -> Measure:
         """Measure the first greedy step, with embeddings at hand."""
         problem, model = self.problem, self.model
-        elements, seen = (
-            embed_elements(model, problem, problem.unlabeled),
-            reference(model, problem),
-        )
+        seen = reference(model, problem)
+        elements = embed_elements(model, problem, problem.unlabeled)
 
         def ours() -> None:
             for _ in range(REPEATED):

@@ -23,7 +23,7 @@ from rambo.config import ClassifierConfig
 from rambo.networks import MnistNet
 from rambo.pools import normalise
 
-MEMBERS, SIZE, EPOCHS, BATCH = 2, 200, 8, 20  # a whole fit of such a subset takes 14 to 17 epochs
+MEMBERS, SIZE, EPOCHS, BATCH = 4, 200, 3, 20
 
 
 class StockNet(nn.Module):
@@ -97,9 +97,9 @@ def ours() -> None:
 def measure() -> list[Measure]:
     """Return what both loops need for the same members."""
     images_seen, needed = MEMBERS * SIZE * EPOCHS, flops_per_image()
-    with elsewhere(plain) as there, elsewhere(ours, keep_memory) as here:
+    with elsewhere(plain) as first, elsewhere(ours, keep_memory) as second:
         seconds = interleaved(
-            {"plain loop": there, "ours": here}, timer=lambda ask, _: float(ask())
+            {"plain loop": first, "ours": second}, timer=lambda ask, _: float(ask())
         )
     reached = images_seen * needed / statistics.median(seconds["ours"])
     return [
