@@ -20,14 +20,14 @@ Matrix = Any  # an array, or a tensor on a device that has float64
 BLOCK = 64  # subsets in one matrix product, always, so that none depends on its company
 _EDGE = 8  # products of other widths round some subsets of a block otherwise than others
 
-# Temperature, half of the one before; iterations; halvings h: relaxed by 2 - 2**-h; precision, float64 from where the
-# scalings of small subsets leave the range of float32.
+# Temperature, half of the one before; iterations; relaxation, below 2; precision, float64 from where the scalings of
+# small subsets leave the range of float32.
 _STAGES = (
-    (0.08, 10, 2, "float32"),
-    (0.04, 12, 3, "float32"),
-    (0.02, 6, 3, "float64"),
-    (0.01, 5, 2, "float64"),
-    (0.005, 5, 2, "float64"),
+    (0.08, 10, 1.75, "float32"),
+    (0.04, 12, 1.875, "float32"),
+    (0.02, 6, 1.875, "float64"),
+    (0.01, 5, 1.75, "float64"),
+    (0.005, 5, 1.75, "float64"),
 )
 _WAY = 0.04  # from the lower bound to the upper, where exact OT usually lies
 _DEEPEST = {"float32": 70.0, "float64": 500.0}  # no entry of a kernel is below exp(-deepest)
@@ -194,7 +194,7 @@ def _anneal(pool: _Pool, members: Members) -> Iterator[tuple[Array, Array]]:
     arriving[: pool.shape[1]] = 1 / pool.shape[1]
     scalings = [xp.ones_like(pool.reduced[:1]) + xp.zeros_like(each[:, :1]) for each in weights]
     before = scalings[:]
-    for stage, (temperature, iterations, halvings, precision) in enumerate(_STAGES):
+    for stage, (temperature, iterations, relaxation, precision) in enumerate(_STAGES):
         kernel = pool.kernel(temperature, precision)
         farthest = _FARTHEST[precision]
         for i, block in enumerate(blocks):
@@ -207,7 +207,7 @@ def _anneal(pool: _Pool, members: Members) -> Iterator[tuple[Array, Array]]:
                 xp.clip(xp.asarray(arriving, dtype=kernel.dtype), _TINY[precision], None),
                 xp.asarray(w, dtype=kernel.dtype),
                 iterations,
-                halvings,
+                relaxation,
             )
             w = xp.asarray(w, dtype=xp.float64)
             before[i], scalings[i] = scalings[i] if stage else xp.sqrt(w), w
@@ -240,7 +240,7 @@ def _sweep(
     arriving: Matrix,
     w: Matrix,
     iterations: int,
-    halvings: int,
+    relaxation: float,
 ) -> tuple[Matrix, Matrix]:
     """Return the plans' scalings: `BLOCK x k` of the images, without their weights, and `BLOCK x v` of the columns.
 
@@ -250,13 +250,16 @@ def _sweep(
     w = w + 0  # the caller's is left as it is
     u = xp.reciprocal(xp.clip(w @ turned, tiny, None))
     freshes, ratios = ([xp.empty_like(side) for side in (u, w)] for _ in range(2))
+    weight = relaxation / (2 - relaxation)
 
     def relax(old: Matrix, fresh: Matrix, ratio: Matrix) -> None:
-        """Replace `old` by `fresh` times what it moved, to the power of 1 - 2**-halvings."""
-        xp.divide(fresh, old, out=ratio)
-        for i in range(halvings):
-            xp.sqrt(ratio, out=ratio)
-            xp.multiply(old if i else fresh, ratio, out=old)
+        """Replace `old` by `fresh` times almost `(fresh / old) ** (relaxation - 1)`: a fraction, never above `weight`."""
+        xp.multiply(fresh, weight, out=ratio)
+        xp.add(ratio, old, out=ratio)
+        xp.multiply(old, weight, out=old)
+        xp.add(old, fresh, out=old)
+        xp.divide(ratio, old, out=ratio)
+        xp.multiply(fresh, ratio, out=old)
 
     for i in range(iterations):
         if i:
