@@ -148,8 +148,8 @@ class _Search:
         apart = disagreement(model, problem, self.candidates)
         reachable = self.filtered + BUDGET - BATCH
         note = (
-            f"Only {reachable} images can ever be chosen, and the plain way embeds no others; the library's stage embeds "
-            "the whole pool, because a run keeps the embedding of every image for its pages."
+            f"Only {reachable} images can ever be chosen, and the plain way embeds no others; the library's stage "
+            "embeds the whole pool, because a run keeps the embedding of every image for its pages."
         )
         return self._measure(
             f"Acquisition stage, {self.told}",

@@ -253,7 +253,11 @@ def _sweep(
     weight = relaxation / (2 - relaxation)
 
     def relax(old: Matrix, fresh: Matrix, ratio: Matrix) -> None:
-        """Replace `old` by `fresh` times almost `(fresh / old) ** (relaxation - 1)`: a fraction, never above `weight`."""
+        """Replace `old` by `fresh` times almost `(fresh / old) ** (relaxation - 1)`.
+
+        Choice: a fraction between 1 / weight and weight. It is cheaper than the power, and far from the solution,
+        where the power drives scalings out of their range, it holds them.
+        """
         xp.multiply(fresh, weight, out=ratio)
         xp.add(ratio, old, out=ratio)
         xp.multiply(old, weight, out=old)
