@@ -383,7 +383,9 @@ class TransportUnit:
         if self.ground.exact:
             return content_key(kind="transport", **parts)
         # change the kind when `sinkhorn` computes something else
-        return content_key(kind="transport-shared-2", device=torch.device(self.device).type, **parts)
+        return content_key(
+            kind="transport-shared-2", device=torch.device(self.device).type, **parts
+        )
 
     @property
     def company(self) -> str:
