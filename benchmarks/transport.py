@@ -22,7 +22,7 @@ from rambo.sinkhorn import SharedTransport, shared_kernel_transport
 from rambo.transport import exact_transport
 from rambo.utility_samples import draw_pairs, smallest_size
 
-SUBSETS, ROUNDS = 64, 15  # a round at k = 200 is short, and its ratio differs by a tenth
+SUBSETS, ROUNDS = 64, 15  # the ratio of a single round is off by a tenth
 SIZES = {200: 1, 2500: 4}  # k -> one in how many subsets is solved exactly in a round
 EXACT, SHARED, DEVICE = "exact", "shared kernel", "shared kernel, GPU"
 

@@ -250,17 +250,17 @@ def _sweep(
     w = w + 0  # the caller's is left as it is
     u = xp.reciprocal(xp.clip(w @ turned, tiny, None))
     freshes, ratios = ([xp.empty_like(side) for side in (u, w)] for _ in range(2))
-    weight = relaxation / (2 - relaxation)
+    farthest = relaxation / (2 - relaxation)
 
     def relax(old: Matrix, fresh: Matrix, ratio: Matrix) -> None:
         """Replace `old` by `fresh` times almost `(fresh / old) ** (relaxation - 1)`.
 
-        Choice: a fraction between 1 / weight and weight. It is cheaper than the power, and far from the solution,
-        where the power drives scalings out of their range, it holds them.
+        Choice: a fraction between 1 / farthest and farthest, cheaper than the power, which drives the scalings of small
+        subsets out of their range while they are far from the solution.
         """
-        xp.multiply(fresh, weight, out=ratio)
+        xp.multiply(fresh, farthest, out=ratio)
         xp.add(ratio, old, out=ratio)
-        xp.multiply(old, weight, out=old)
+        xp.multiply(old, farthest, out=old)
         xp.add(old, fresh, out=old)
         xp.divide(ratio, old, out=ratio)
         xp.multiply(fresh, ratio, out=old)

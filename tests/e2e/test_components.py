@@ -125,9 +125,9 @@ def wait_first(page, wanted: int) -> None:
     )
 
 
-# A page whose long timers never end: what waits for leisure waits for good.
 PLOT = Path(__file__).resolve().parents[2] / "rambo" / "ui" / "components" / "plot.js"
 LEISURE = re.findall(r"const LEISURE = (\d+);", PLOT.read_text())[0]
+# A page whose long timers never end: what waits for leisure waits for good.
 HURRIED = f"""const after = window.setTimeout;
 window.setTimeout = (work, delay, ...given) => delay === {LEISURE} ? 0 : after(work, delay, ...given);"""
 
