@@ -15,16 +15,21 @@ from benchmarks import data
 from benchmarks.measure import Goal, Measure, ratio
 from benchmarks.report import show
 from benchmarks.timing import CPU, interleaved, scaled
-from rambo.acquisition import margins, random_chunks
 from rambo.algorithm import Offline, acquire, greedy_margin, spend
 from rambo.config import UtilityModelConfig
-from rambo.ensemble import Predictions
 from rambo.events import ignore
-from rambo.networks import Reference
-from rambo.pools import UNLABELED, Problem, union
+from rambo.method.acquisition import margins, random_chunks
+from rambo.method.networks import Reference
+from rambo.method.pools import UNLABELED, Problem, union
+from rambo.method.utility_model import (
+    UtilityModel,
+    create_utility_model,
+    embed_elements,
+    predict_unions,
+)
+from rambo.method.utility_samples import UtilitySamples
 from rambo.seeding import Streams
-from rambo.utility_model import UtilityModel, create_utility_model, embed_elements, predict_unions
-from rambo.utility_samples import UtilitySamples
+from rambo.training.ensemble import Predictions
 
 POOL, K, BUDGET, BATCH = 60_000, 200, 500, 50
 TIMED = 2  # candidates of a step that the plain way embeds where they are too many

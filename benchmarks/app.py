@@ -17,9 +17,11 @@ from benchmarks.measure import CannotMeasureError, Goal, Measure
 from benchmarks.report import show
 from benchmarks.screenshots import FLAGS, server
 from benchmarks.timing import CPU, WALL, timed
-from rambo import config, jobs, presets, worker
+from rambo import config, presets
 from rambo.datasets import catalog
-from rambo.store import Run, Workspace
+from rambo.runs import jobs
+from rambo.runs.workspace import Run, Workspace
+from rambo.worker import run_worker
 
 ROUNDS = 5
 WATCHED_SECONDS = 10
@@ -51,8 +53,8 @@ def measure() -> list[Measure]:
         raise CannotMeasureError("there is no Chromium; RAMBO_CHROMIUM may name it")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         workspace = Workspace(Path(folder) / "runs")
-        run = worker.start(config.build(presets.demo()), workspace)
-        worker.work(run)
+        run = run_worker.start(config.build(presets.demo()), workspace)
+        run_worker.work(run)
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         gallery = Path(folder) / "gallery.py"

@@ -11,11 +11,11 @@ from benchmarks import data
 from benchmarks.measure import CannotMeasureError, Goal, Measure, ratio
 from benchmarks.report import show
 from benchmarks.timing import WALL, interleaved
-from rambo import backends
-from rambo.backends import Backend
 from rambo.config import ClassifierConfig
-from rambo.ensemble import Ensemble
 from rambo.events import ignore
+from rambo.training import backends
+from rambo.training.backends import Backend
+from rambo.training.ensemble import Ensemble
 
 UNITS, EPOCHS, WORKERS = 24, 2, 2
 

@@ -13,11 +13,11 @@ from benchmarks import data
 from benchmarks.measure import Goal, Measure, ratio
 from benchmarks.report import show
 from benchmarks.timing import CPU, interleaved, spread
-from rambo import bilevel, utility_model
 from rambo.config import BilevelConfig, UtilityModelConfig
-from rambo.pools import Problem
+from rambo.method import bilevel, utility_model
+from rambo.method.pools import Problem
+from rambo.method.utility_samples import UtilitySamples
 from rambo.seeding import Streams
-from rambo.utility_samples import UtilitySamples
 
 PAIRS, STEPS, SEEDS = 50, 100, 5
 UNROLL, NEUMANN, INNER = (

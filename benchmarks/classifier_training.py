@@ -17,11 +17,11 @@ from benchmarks import data
 from benchmarks.measure import Goal, Measure, ratio
 from benchmarks.report import show
 from benchmarks.timing import CPU, elsewhere, gemm_rate, interleaved
-from rambo.backends import keep_memory
-from rambo.classifier import fit_classifier
 from rambo.config import ClassifierConfig
-from rambo.networks import MnistNet
-from rambo.pools import normalise
+from rambo.method.networks import MnistNet
+from rambo.method.pools import normalise
+from rambo.training.backends import keep_memory
+from rambo.training.classifier import fit_classifier
 
 MEMBERS, SIZE, EPOCHS, BATCH = 4, 200, 3, 20
 

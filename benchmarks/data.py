@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rambo import config, experiment
+from rambo import config
 from rambo.config import Config
 from rambo.datasets import catalog
 from rambo.datasets.prepared import Prepared
-from rambo.pools import Problem
+from rambo.method.pools import Problem
+from rambo.method.utility_samples import UtilitySamples, draw_pairs, smallest_size
 from rambo.seeding import Streams
-from rambo.utility_samples import UtilitySamples, draw_pairs, smallest_size
+from rambo.worker import trial
 
 
 @functools.cache
@@ -36,7 +37,7 @@ def settings(**changes: Any) -> Config:
 
 def problem() -> Problem:
     """Return the first trial's S_0, U_0 and S_val."""
-    return experiment.split(settings(), shipped(), 0, None).problem
+    return trial.split(settings(), shipped(), 0, None).problem
 
 
 def utility_samples(problem: Problem, pairs: int, seed: int = 0) -> UtilitySamples:

@@ -17,10 +17,10 @@ from benchmarks import data
 from benchmarks.measure import Goal, Measure, ratio
 from benchmarks.report import show
 from benchmarks.timing import CPU, DEVICE, interleaved, scaled
-from rambo import batched
-from rambo.batched import Batching, Images, Member, fit_members
-from rambo.classifier import Fit, accuracy, fit_classifier
 from rambo.config import ClassifierConfig
+from rambo.training import batched
+from rambo.training.batched import Batching, Images, Member, fit_members
+from rambo.training.classifier import Fit, accuracy, fit_classifier
 
 FEW, SIZE, EPOCHS = 8, 200, 3  # on a CPU, where nothing is to be gained
 SUBSETS = 100  # whose utilities are compared

@@ -14,8 +14,9 @@ import torch
 from benchmarks.measure import CannotMeasureError, Goal, Measure
 from benchmarks.report import show
 from benchmarks.timing import WALL
-from rambo import config, presets, worker
-from rambo.store import Workspace
+from rambo import config, presets
+from rambo.runs.workspace import Workspace
+from rambo.worker import run_worker
 
 _GOALS = {  # dataset -> device -> name, wanted, aim in seconds
     "fashion-mnist": {
@@ -43,8 +44,8 @@ def measure(dataset: str = "fashion-mnist") -> list[Measure]:
         0  # trained twice for our audit, not in the paper
     )
     with tempfile.TemporaryDirectory() as folder:
-        run = worker.start(config.build(settings), Workspace(Path(folder)))
-        worker.work(run)
+        run = run_worker.start(config.build(settings), Workspace(Path(folder)))
+        run_worker.work(run)
         seconds = {e["stage"]: e["seconds"] for e in run.events() if e["kind"] == "StageFinished"}
     total = sum(seconds[stage] for stage in _STAGES)
     stages = ", ".join(f"{stage} {seconds[stage]:.0f} s" for stage in _STAGES)

@@ -20,8 +20,11 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from rambo import config, presets, store, study, worker
-from rambo.store import Run
+from rambo import config, presets
+from rambo.runs import workspace as workspaces
+from rambo.runs.workspace import Run
+from rambo.studies import study
+from rambo.worker import run_worker
 
 PROJECT = Path(__file__).resolve().parents[1]
 TARGET = Path(__file__).with_name("screenshots")
@@ -33,7 +36,7 @@ COLOURS = 160  # a palette keeps a picture below 200 kB
 
 def main() -> None:
     """Take all pictures."""
-    workspace = store.Workspace.from_environment()
+    workspace = workspaces.Workspace.from_environment()
     run = _run(workspace, sys.argv[1] if len(sys.argv) > 1 else None)
     TARGET.mkdir(exist_ok=True)
     with server(workspace.root) as (address, _), sync_playwright() as playwright:
@@ -52,19 +55,19 @@ def main() -> None:
         browser.close()
 
 
-def _run(workspace: store.Workspace, wanted: str | None) -> Run:
+def _run(workspace: workspaces.Workspace, wanted: str | None) -> Run:
     """Return the run to show."""
     if wanted is not None:
         return workspace.find(wanted)
     for run in workspace.runs():
         if run.status == "done" and "rambo" in run.config["strategies"]:
             return run
-    run = worker.start(config.build(presets.demo()), workspace)
-    worker.work(run)
+    run = run_worker.start(config.build(presets.demo()), workspace)
+    run_worker.work(run)
     return run
 
 
-def _study(workspace: store.Workspace, page: str) -> str:
+def _study(workspace: workspaces.Workspace, page: str) -> str:
     """Return what the address of the page Studies says beside the run: the newest finished study, if there is one."""
     studies = study.workspace_of(workspace).runs() if page == "studies" else []
     done = [told.id for told in studies if told.status == "done"]

@@ -15,13 +15,13 @@ from benchmarks import data
 from benchmarks.measure import Goal, Measure, ratio
 from benchmarks.report import show
 from benchmarks.timing import CPU, interleaved, scaled
-from rambo import utility_model
 from rambo.config import UtilityModelConfig
-from rambo.networks import SetNetwork, SetPrediction
-from rambo.pools import Problem
+from rambo.method import utility_model
+from rambo.method.networks import SetNetwork, SetPrediction
+from rambo.method.pools import Problem
+from rambo.method.utility_model import UtilityModel
+from rambo.method.utility_samples import UtilitySamples
 from rambo.seeding import Streams
-from rambo.utility_model import UtilityModel
-from rambo.utility_samples import UtilitySamples
 
 GOALS = {50: (30, 48), 500: (100, 300)}  # pairs -> wanted, aim
 REPEATED = 20  # steps of ours a round: one takes a fiftieth of a second

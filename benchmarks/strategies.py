@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from benchmarks.measure import Goal, Measure, ratio
 from benchmarks.report import show
 from benchmarks.timing import CPU, interleaved
-from rambo.acquisition import k_centers, logit_gradients, margins, rank_by, spread_gradients
+from rambo.method.acquisition import k_centers, logit_gradients, margins, rank_by, spread_gradients
 from rambo.strategies.glister import steepest, step
 
 POOL, LABELED, VALIDATION, WIDTH, CLASSES = 5000, 200, 1000, 512, 10

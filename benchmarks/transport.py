@@ -15,12 +15,12 @@ from benchmarks import data
 from benchmarks.measure import Goal, Measure, ratio
 from benchmarks.report import show
 from benchmarks.timing import CPU, WALL, interleaved, scaled
-from rambo import experiment
 from rambo.algorithm import labeled_ground_cost
+from rambo.method.sinkhorn import SharedTransport, shared_kernel_transport
+from rambo.method.transport import exact_transport
+from rambo.method.utility_samples import draw_pairs, smallest_size
 from rambo.seeding import Streams
-from rambo.sinkhorn import SharedTransport, shared_kernel_transport
-from rambo.transport import exact_transport
-from rambo.utility_samples import draw_pairs, smallest_size
+from rambo.worker import trial
 
 SUBSETS, ROUNDS = 64, 15  # the ratio of a single round is off by a tenth
 SIZES = {200: 1, 2500: 4}  # k -> one in how many subsets is solved exactly in a round
@@ -30,7 +30,7 @@ EXACT, SHARED, DEVICE = "exact", "shared kernel", "shared kernel, GPU"
 def inputs(k: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return the OTDD cost of S_0 `k x 1000`, and `SUBSETS` of its random subsets in order of size."""
     config = data.settings(k=k)
-    problem = experiment.split(config, data.shipped(), 0, None).problem
+    problem = trial.split(config, data.shipped(), 0, None).problem
     ground = labeled_ground_cost(problem, config.rambo.utility_model)
     least = smallest_size(k, problem.num_classes)
     pairs = draw_pairs(problem.labeled, SUBSETS // 2, least, Streams(0).torch("pairs"))

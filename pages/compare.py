@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from rambo.ui import compare_view, frame
+from rambo.ui import frame
+from rambo.ui.compare import compare_view
 
 _STYLE = """
 <style>

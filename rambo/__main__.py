@@ -20,7 +20,7 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from rambo import config as configs
-from rambo import export, grid, presets, report, store, study
+from rambo import export, presets
 from rambo.errors import (
     ConfigError,
     DivergedError,
@@ -30,6 +30,9 @@ from rambo.errors import (
     StoreError,
 )
 from rambo.events import Emit
+from rambo.runs import report
+from rambo.runs import workspace as workspaces
+from rambo.studies import grid, study
 
 _FIELDS = {  # command-line option -> dotted path in the config
     "dataset": "dataset.name",
@@ -184,10 +187,10 @@ def _value(text: str) -> Any:
 def _run(arguments: argparse.Namespace) -> int:
     """Start a run and work on it."""
     config = configs.build(settings_from(arguments))
-    workspace = store.Workspace.from_environment()
-    from rambo import progress, worker  # torch: only where something is trained
+    workspace = workspaces.Workspace.from_environment()
+    from rambo.worker import progress, run_worker  # torch: only where something is trained
 
-    run = worker.start(config, workspace, progress.ProgressBars())
+    run = run_worker.start(config, workspace, progress.ProgressBars())
     return _work(run, arguments.json)
 
 
@@ -196,33 +199,33 @@ def _study(arguments: argparse.Namespace) -> int:
     if arguments.study is None:
         for name, kind in grid.STUDIES.items():
             print(f"{name:<17} {kind.title} ({kind.source})")
-        for told in study.workspace_of(store.Workspace.from_environment()).runs():
+        for told in study.workspace_of(workspaces.Workspace.from_environment()).runs():
             seen = told.describe()
             print(f"{told.id}  {seen['status']:<11}  {seen['dataset']}  {seen['message']}".rstrip())
         return 0
     settings = {"trials": _STUDY_TRIALS} | settings_from(arguments)
     grid.plan_cells(arguments.study, settings)
-    workspace = store.Workspace.from_environment()
-    from rambo import progress, worker
+    workspace = workspaces.Workspace.from_environment()
     from rambo.datasets import catalog
+    from rambo.worker import progress, run_worker
 
     config = configs.build(settings)
     data = catalog.prepare(config.dataset.name, workspace.root, emit=progress.ProgressBars())
-    device = worker.name_device(worker.resolve_device(config.compute.device))
+    device = run_worker.name_device(run_worker.resolve_device(config.compute.device))
     return _work(study.create(arguments.study, settings, data, workspace, device), arguments.json)
 
 
 def _resume(arguments: argparse.Namespace) -> int:
     """Go on with a run."""
-    run = study.find(arguments.run, store.Workspace.from_environment())
+    run = study.find(arguments.run, workspaces.Workspace.from_environment())
     if run.locked():
         raise RunLockedError(f"run {run.id} is already being worked on; wait for it or stop it")
     return _work(run, arguments.json)
 
 
-def _work(run: store.Run, as_json: bool) -> int:
+def _work(run: workspaces.Run, as_json: bool) -> int:
     """Work on a run or a study in this process and print its results."""
-    from rambo import progress
+    from rambo.worker import progress
 
     kind = "study" if study.is_study(run) else "run"
     print(f"{kind} {run.id}", file=sys.stderr)
@@ -238,32 +241,34 @@ def _work(run: store.Run, as_json: bool) -> int:
     return 1 if status == "failed" else 0
 
 
-def _work_on(run: store.Run, listener: Emit) -> str:
+def _work_on(run: workspaces.Run, listener: Emit) -> str:
     """Work on a run or a study, and return how it ended."""
-    from rambo import study_worker, worker
+    from rambo.worker import run_worker, study_worker
 
-    return (study_worker if study.is_study(run) else worker).work(run, listener)
+    return (study_worker if study.is_study(run) else run_worker).work(run, listener)
 
 
-def _print_summary(run: store.Run, as_json: bool) -> None:
+def _print_summary(run: workspaces.Run, as_json: bool) -> None:
     """Print the results of a run or a study."""
     if study.is_study(run):
         told = study.table(run)
         print(json.dumps(told) if as_json else study.to_markdown(told))
         return
-    summary = store.summary(run)
+    summary = workspaces.summary(run)
     print(json.dumps(summary) if as_json else report.table(summary))
 
 
 def _show(arguments: argparse.Namespace) -> int:
     """Print the results of a run or a study."""
-    _print_summary(study.find(arguments.run, store.Workspace.from_environment()), arguments.json)
+    _print_summary(
+        study.find(arguments.run, workspaces.Workspace.from_environment()), arguments.json
+    )
     return 0
 
 
 def _list(arguments: argparse.Namespace) -> int:
     """Print all runs, newest first."""
-    runs = [run.describe() for run in store.Workspace.from_environment().runs()]
+    runs = [run.describe() for run in workspaces.Workspace.from_environment().runs()]
     if arguments.json:
         print(json.dumps(runs))
     elif not runs:
@@ -279,7 +284,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     """Write the chosen images."""
-    run = study.find(arguments.run, store.Workspace.from_environment())
+    run = study.find(arguments.run, workspaces.Workspace.from_environment())
     if study.is_study(run):
         return _export_study(run, arguments)
     seed = arguments.seed
@@ -296,7 +301,7 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _export_study(run: store.Run, arguments: argparse.Namespace) -> int:
+def _export_study(run: workspaces.Run, arguments: argparse.Namespace) -> int:
     """Write the table of a study."""
     writers = {"csv": study.to_csv, "markdown": study.to_markdown}
     if arguments.format not in writers:
@@ -311,8 +316,8 @@ def _export_study(run: store.Run, arguments: argparse.Namespace) -> int:
 def _work_folder(arguments: argparse.Namespace) -> int:
     """Work on a run directory without a terminal."""
     folder = Path(arguments.folder)
-    run = store.Workspace(folder.absolute().parent).find(folder.name)
-    from rambo import progress
+    run = workspaces.Workspace(folder.absolute().parent).find(folder.name)
+    from rambo.worker import progress
 
     if run.stop_requested() and not run.locked():  # asked for while torch was imported
         run.set_status("stopped", "stopped on request; resume it to go on")
@@ -323,9 +328,9 @@ def _work_folder(arguments: argparse.Namespace) -> int:
 
 def _devices(arguments: argparse.Namespace) -> int:
     """Print the devices of this machine."""
-    from rambo import worker
+    from rambo.worker import run_worker
 
-    found = worker.devices()
+    found = run_worker.devices()
     if arguments.json:
         print(json.dumps(found))
     else:
@@ -336,10 +341,10 @@ def _devices(arguments: argparse.Namespace) -> int:
 
 def _prepare(arguments: argparse.Namespace) -> int:
     """Prepare a dataset, downloading it where it has to be."""
-    from rambo import progress
     from rambo.datasets import catalog
+    from rambo.worker import progress
 
-    root = store.Workspace.from_environment().root
+    root = workspaces.Workspace.from_environment().root
     data = catalog.prepare(arguments.dataset, root, emit=progress.LogLines())
     print(f"{data.name}: {len(data.labels)} images, {data.num_classes} classes", file=sys.stderr)
     return 0
@@ -348,10 +353,10 @@ def _prepare(arguments: argparse.Namespace) -> int:
 def _plan(arguments: argparse.Namespace) -> int:
     """Print what a run of the settings on standard input would take."""
     config = configs.build(_read_settings(sys.stdin.buffer.read(_SETTINGS_BYTES + 1)))
-    workspace = store.Workspace.from_environment()
-    from rambo import plan, progress, worker
+    workspace = workspaces.Workspace.from_environment()
+    from rambo.worker import plan, progress, run_worker
 
-    device = worker.resolve_device(config.compute.device)
+    device = run_worker.resolve_device(config.compute.device)
     print(json.dumps(plan.plan(config, workspace, progress.LogLines(), device=device)))
     return 0
 
@@ -421,7 +426,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _log_trace() -> str:
     """Append the current traceback to the workspace's log and say where."""
-    log = store.Workspace.from_environment().root / "errors.log"
+    log = workspaces.Workspace.from_environment().root / "errors.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as file:

@@ -12,10 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rambo import losses
-from rambo.acquisition import filter_for, margins, random_chunks, rank_by
 from rambo.config import AcquisitionConfig, Config, UtilityModelConfig
-from rambo.ensemble import Ensemble, Predictions
 from rambo.events import (
     BatchChosen,
     Emit,
@@ -27,11 +24,11 @@ from rambo.events import (
     ignore,
     stage,
 )
-from rambo.pools import Problem, Selection, check_budget, union, without
-from rambo.seeding import Streams
-from rambo.transport import GroundCost, ground_cost
-from rambo.units import FitUnit, Outcome, TransportUnit
-from rambo.utility_model import (
+from rambo.method import losses
+from rambo.method.acquisition import filter_for, margins, random_chunks, rank_by
+from rambo.method.pools import Problem, Selection, check_budget, union, without
+from rambo.method.transport import GroundCost, ground_cost
+from rambo.method.utility_model import (
     Elements,
     UtilityModel,
     create_utility_model,
@@ -41,7 +38,7 @@ from rambo.utility_model import (
     predict_subsets,
     predict_unions,
 )
-from rambo.utility_samples import (
+from rambo.method.utility_samples import (
     Pair,
     UtilitySamples,
     draw_pairs,
@@ -49,6 +46,9 @@ from rambo.utility_samples import (
     smallest_size,
     split_by_size,
 )
+from rambo.seeding import Streams
+from rambo.training.ensemble import Ensemble, Predictions
+from rambo.training.units import FitUnit, Outcome, TransportUnit
 
 _SHOWN = 8  # candidate batches of a greedy step whose members are reported
 

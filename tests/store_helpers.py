@@ -13,8 +13,8 @@ import pytest
 from rambo import events
 from rambo.config import build, describe
 from rambo.errors import StoreError
-from rambo.run import Run
-from rambo.store import summary
+from rambo.runs.run import Run
+from rambo.runs.workspace import summary
 
 ROOT = Path(__file__).parent.parent
 CONFIG = describe(build({"strategies": ["rambo", "margin"], "trials": 2, "seed": 5}))

@@ -10,8 +10,7 @@ import torch
 from tiny import MemoryMemo, tiny_config
 from torch import Tensor
 
-from rambo import algorithm, experiment, losses
-from rambo.acquisition import filter_for, margins, rank_by
+from rambo import algorithm
 from rambo.algorithm import (
     GreedyStep,
     augment_utility_samples,
@@ -21,7 +20,6 @@ from rambo.algorithm import (
 )
 from rambo.config import AcquisitionConfig, Config
 from rambo.datasets.prepared import Prepared
-from rambo.ensemble import Ensemble
 from rambo.events import (
     BatchChosen,
     ClassifierTrained,
@@ -37,24 +35,28 @@ from rambo.events import (
     UtilityModelEpoch,
     UtilitySamplesAdded,
 )
-from rambo.pools import Problem, Selection, digest
-from rambo.seeding import Streams
-from rambo.strategies import STRATEGIES
-from rambo.utility_model import (
+from rambo.method import losses
+from rambo.method.acquisition import filter_for, margins, rank_by
+from rambo.method.pools import Problem, Selection, digest
+from rambo.method.utility_model import (
     UtilityModel,
     create_utility_model,
     embed_elements,
     embed_others,
     predict_subsets,
 )
-from rambo.utility_samples import draw_pairs
+from rambo.method.utility_samples import draw_pairs
+from rambo.seeding import Streams
+from rambo.strategies import STRATEGIES
+from rambo.training.ensemble import Ensemble
+from rambo.worker import trial
 
 E = TypeVar("E", bound=Event)
 
 
 @pytest.fixture(scope="module")
 def problem(tiny: Prepared) -> Problem:
-    return experiment.split(tiny_config(), tiny, 0, None).problem
+    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 @pytest.fixture(scope="module")
@@ -716,7 +718,7 @@ def test_the_smallest_problem_there_is(tiny: Prepared, kept: MemoryMemo) -> None
         acquisition={"batch_size": 1, "filter_size": 1},
         rambo={"initial_size": 2, "pairs_per_iteration": 2, "offline": {"pairs": 2}},
     )
-    smallest = experiment.split(config, tiny, 0, None).problem
+    smallest = trial.split(config, tiny, 0, None).problem
     told = choose(smallest, config, kept)
     assert [event.labeled for event in told.of(LabeledPoolGrew)] == [2, 3, 4]
     assert len(told.selection.indices) == 1

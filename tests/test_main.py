@@ -19,10 +19,12 @@ import torch
 
 from rambo import __main__ as command_line
 from rambo import config as configs
-from rambo import grid, report, worker
 from rambo.errors import DivergedError
 from rambo.export import COLUMNS
-from rambo.store import Run, Workspace
+from rambo.runs import report
+from rambo.runs.workspace import Run, Workspace
+from rambo.studies import grid
+from rambo.worker import run_worker
 
 ROOT = Path(__file__).parent.parent
 SMALL = shlex.split("""--k 24 --budget 10 --batch-size 4 --filter-size 12 --initial-size 16 --pairs 3
@@ -579,7 +581,7 @@ def test_an_unforeseen_error_is_one_line_and_its_trace_is_in_the_log(
     def fail(*arguments: Any, **named: Any) -> None:
         raise ZeroDivisionError("first\nsecond")
 
-    monkeypatch.setattr(worker, "start", fail)
+    monkeypatch.setattr(run_worker, "start", fail)
     answer = call("run", "--dataset", archive, *SMALL, home=tmp_path)
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.count("\n") == 1
@@ -607,7 +609,7 @@ def test_errors_and_interrupts_have_their_exit_codes(
     def fail(*arguments: Any, **named: Any) -> None:
         raise error
 
-    monkeypatch.setattr(worker, "start", fail)
+    monkeypatch.setattr(run_worker, "start", fail)
     answer = call("run", "--dataset", archive, *SMALL, home=tmp_path)
     assert (answer.code, answer.out) == (code, "")
     assert answer.err.count("\n") == 1
@@ -681,7 +683,7 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(settings: dict[str, Any]) -> configs.Config:
         return configs.build(settings | {"compute": settings["compute"] | {"jobs": 1}})
 
-    monkeypatch.setattr(worker, "build", build)
+    monkeypatch.setattr(run_worker, "build", build)
 
 
 def first_run(home: Path) -> Run:
@@ -927,7 +929,7 @@ def test_a_stopped_study_is_resumed_to_the_same_table(
     call: Call, archive: Path, tmp_path: Path, studied: dict[str, Any], monkeypatch: Any
 ) -> None:
     """Ctrl-C in the second cell: exit 130 with the way on; `resume` does the rest."""
-    real = worker._work_through
+    real = run_worker._work_through
 
     def interrupted(run: Run, listener: Any) -> None:
         if run.config["dataset"]["corruption"]["label_noise"]:
@@ -936,7 +938,7 @@ def test_a_stopped_study_is_resumed_to_the_same_table(
 
     arguments = ("noisy-oracle", "--preset", "demo", "--dataset", archive, *STUDY)
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "_work_through", interrupted)
+        patch.setattr(run_worker, "_work_through", interrupted)
         stopped = call("study", *arguments, home=tmp_path)
     assert (stopped.code, stopped.out) == (130, "")
     last = stopped.err.splitlines()[-1]
@@ -955,14 +957,14 @@ def test_a_stopped_study_is_resumed_to_the_same_table(
 def test_a_study_with_a_failed_cell_prints_the_rest_and_exits_1(
     call: Call, archive: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    real = worker._work_through
+    real = run_worker._work_through
 
     def diverging(run: Run, listener: Any) -> None:
         if run.config["dataset"]["corruption"]["label_noise"]:
             raise DivergedError("the loss is not finite")
         real(run, listener)
 
-    monkeypatch.setattr(worker, "_work_through", diverging)
+    monkeypatch.setattr(run_worker, "_work_through", diverging)
     failed = call(
         *("study", "noisy-oracle", "--preset", "demo", "--dataset", archive),
         *(*STUDY, "--json"),

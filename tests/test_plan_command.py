@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from rambo import config as configs
-from rambo import costs, presets
+from rambo import presets
+from rambo.estimate import costs
 
 ROOT = Path(__file__).resolve().parents[1]
 KEYS = {

@@ -11,7 +11,7 @@ from rambo.datasets import prepared
 from rambo.datasets.disk import refusing
 from rambo.datasets.prepared import POOL, Images, Labels, Prepared, Roles
 from rambo.datasets.splits import Pair, joined, stratified_roles
-from rambo.files import RefusedError
+from rambo.storage.files import RefusedError
 
 PLAIN_KEYS = ("images", "labels")
 SPLIT_KEYS = ("train_images", "train_labels", "test_images", "test_labels")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rambo import files
 from rambo.config import shorten
 from rambo.errors import DataError, RamboError, StoreError
+from rambo.storage import files
 
 _DAY_SECONDS = 86_400
 

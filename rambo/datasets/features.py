@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rambo import files, vision
 from rambo.config import DatasetConfig, shorten
+from rambo.datasets import vision_sets
 from rambo.datasets.catalog import default_root
 from rambo.datasets.disk import file_hash, is_file, map_array, sweep, unwritable, write_array
 from rambo.datasets.prepared import Prepared
@@ -31,6 +31,7 @@ from rambo.datasets.vision_sets import network_timeout
 from rambo.errors import DataError
 from rambo.events import Emit, Noticed, StageAdvanced, StageFinished, StageStarted, ignore
 from rambo.seeding import pinned
+from rambo.storage import files
 
 RESNET_FILE = "resnet18-f37072fd.pth"  # the name ends in the start of its sha256
 RESNET_URL = f"https://download.pytorch.org/models/{RESNET_FILE}"
@@ -317,7 +318,7 @@ def _read_weights(source: _Source) -> dict[str, Tensor]:
 
 def _build_resnet18(state: dict[str, Tensor]) -> Backbone:
     """Return ResNet-18 without its last layer: 512 features."""
-    module: nn.Module = vision.load("torchvision.models").resnet18(weights=None)
+    module: nn.Module = vision_sets.load("torchvision.models").resnet18(weights=None)
     module.fc = nn.Identity()
     module.load_state_dict({k: v for k, v in state.items() if not k.startswith("fc.")})
     shift = (255 * 0.485, 255 * 0.456, 255 * 0.406)  # ImageNet's mean and deviation, of bytes
@@ -330,7 +331,7 @@ def _build_efficientnet_lite0(state: dict[str, Tensor]) -> Backbone:
     The package names its tensors otherwise than timm, but both list them in the same order; the
     last two belong to the layer that is left out.
     """
-    create = vision.load("timm").create_model
+    create = vision_sets.load("timm").create_model
     module: nn.Module = create("tf_efficientnet_lite0", pretrained=False, num_classes=0)
     tensors = list(state.values())[:-2]
     module.load_state_dict(dict(zip(module.state_dict(), tensors, strict=True)))

@@ -21,10 +21,10 @@ import numpy.typing as npt
 import pydantic
 from pydantic import Field
 
-from rambo import files
 from rambo.config import shorten
 from rambo.datasets.disk import map_array, refusing_prepared, sweep, unwritable, write_array
 from rambo.errors import DataError, StoreError
+from rambo.storage import files
 
 POOL, VALIDATION, TEST = 0, 1, 2  # values of `roles`
 ARRAYS = ("images", "labels", "roles")

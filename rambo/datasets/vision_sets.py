@@ -1,14 +1,17 @@
-"""Datasets that torchvision downloads; it also reads CIFAR-10 and SVHN, once their hashes are right.
+"""torchvision, and the datasets that it downloads; it also reads CIFAR-10 and SVHN, once their hashes are right.
 
 torch and torchvision are imported only inside these functions: torch takes seconds, and the pages
 do without. The readers raise whatever torchvision raises; the catalog turns that into a `DataError`.
 """
 
 import contextlib
+import functools
+import importlib
 import socket
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +21,32 @@ from rambo.datasets.disk import file_hash, is_file, refusing
 from rambo.datasets.splits import Arrays, joined
 
 TIMEOUT_SECONDS = 30.0
+_OPERATORS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+_DECLARED: list[Any] = []  # declarations live as long as these objects
+
+
+@functools.cache
+def load(name: str = "torchvision") -> types.ModuleType:
+    """Return the module `name` of torchvision, or of a library built on it (such as timm).
+
+    A torchvision built for CUDA beside a CPU build of torch fails at import, because it registers shapes for operators
+    (`nms`, `qnms`) that its compiled library did not define. Nothing here uses them, so they are declared first.
+    """
+    try:
+        return importlib.import_module(name)
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+    import torch
+
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for schema in _OPERATORS:
+        library.define(schema)
+    _DECLARED.append(library)
+    return importlib.import_module(name)
 
 
 def read_mnist(folder: Path) -> Arrays:
@@ -69,9 +98,7 @@ def _incomplete(folder: Path, md5: Mapping[str, str]) -> bool:
 
 def _torchvision() -> types.ModuleType:
     """Return torchvision.datasets."""
-    from rambo import vision
-
-    return vision.load("torchvision.datasets")
+    return load("torchvision.datasets")
 
 
 @contextlib.contextmanager

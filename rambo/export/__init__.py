@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from rambo import files
 from rambo.config import shorten
 from rambo.errors import ConfigError
 from rambo.export import bundles
@@ -17,7 +16,8 @@ from rambo.export.bundles import IMAGE_URL, Batch, Files
 from rambo.export.evidence import COLUMNS, rows
 from rambo.export.packing import to_zip
 from rambo.export.text import to_csv, to_json, to_jsonl
-from rambo.store import Run
+from rambo.runs.workspace import Run
+from rambo.storage import files
 
 __all__ = [
     "COLUMNS",

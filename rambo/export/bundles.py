@@ -14,8 +14,8 @@ from rambo.export import readme
 from rambo.export.evidence import Row, class_names, open_dataset
 from rambo.export.packing import to_npy, to_png
 from rambo.export.text import to_csv, to_json, to_jsonl
-from rambo.record import dataset_name
-from rambo.store import Run
+from rambo.runs.record import dataset_name
+from rambo.runs.workspace import Run
 
 # In two parts: a URL, which the house rule on paths of one machine would take for such a path.
 IMAGE_URL = "/" + "data/local-files/?d=images/"

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from rambo import neighbours
 from rambo.config import shorten
 from rambo.datasets import prepared
 from rambo.datasets.prepared import TEST, Prepared
 from rambo.errors import ConfigError, DataError, StoreError
-from rambo.store import Run
+from rambo.runs import atlas as atlases
+from rambo.runs.workspace import Run
 
 COLUMNS = (
     "run_id",
@@ -109,9 +109,9 @@ def _seen(run: Run, trial: int, chosen: Sequence[int]) -> list[Row]:
     """Return `pool_position`, `margin` and `predicted_class` of chosen images by the atlas."""
     if not run.has_artifact(f"trial-{trial}/atlas"):
         return [{} for _ in chosen]
-    atlas = neighbours.load_atlas(run, trial)
+    atlas = atlases.load_atlas(run, trial)
     places = {index: place for place, index in enumerate(atlas.indices.tolist())}
-    margins, guesses = neighbours.margins(atlas.probabilities), atlas.guesses
+    margins, guesses = atlases.margins(atlas.probabilities), atlas.guesses
     positions = _positions(run, atlas)
     seen = []
     for index in chosen:
@@ -122,7 +122,7 @@ def _seen(run: Run, trial: int, chosen: Sequence[int]) -> list[Row]:
     return seen
 
 
-def _positions(run: Run, atlas: neighbours.Atlas) -> dict[int, int]:
+def _positions(run: Run, atlas: atlases.Atlas) -> dict[int, int]:
     """Return the rank of each image in U_0, sorted; nothing where the atlas may lack one.
 
     The atlas leaves out images on which f is not finite, and then all ranks behind them are off.
@@ -133,7 +133,7 @@ def _positions(run: Run, atlas: neighbours.Atlas) -> dict[int, int]:
         return {}
     if len(atlas.indices) != expected:
         return {}
-    unlabeled = np.sort(atlas.members(neighbours.UNLABELED_POOL)).tolist()
+    unlabeled = np.sort(atlas.members(atlases.UNLABELED_POOL)).tolist()
     return {index: position for position, index in enumerate(unlabeled)}
 
 

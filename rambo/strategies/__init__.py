@@ -11,9 +11,8 @@ from typing import Protocol
 
 from rambo.algorithm import rambo
 from rambo.config import Config
-from rambo.ensemble import Ensemble
 from rambo.events import Emit, ignore
-from rambo.pools import Problem, Selection
+from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
 from rambo.strategies.activeft import activeft
 from rambo.strategies.badge import badge
@@ -28,6 +27,7 @@ from rambo.strategies.margin import margin
 from rambo.strategies.probcover import probcover
 from rambo.strategies.random import random
 from rambo.strategies.typiclust import typiclust
+from rambo.training.ensemble import Ensemble
 
 
 class Strategy(Protocol):

@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rambo.config import ActiveftConfig, Config
-from rambo.ensemble import Ensemble
 from rambo.events import Emit, ignore, stage
-from rambo.pools import Problem, Selection, check_budget
+from rambo.method.pools import Problem, Selection, check_budget
+from rambo.method.transport import exact_transport
 from rambo.seeding import Streams
 from rambo.strategies.picking import in_one_step
 from rambo.strategies.space import unit_vectors
-from rambo.transport import exact_transport
+from rambo.training.ensemble import Ensemble
 
 _PER_STEP = 10_000  # features of a step: more cost minutes on a CPU
 _TOLD_EVERY = 10  # steps

@@ -1,12 +1,12 @@
 """BADGE: images whose last-layer gradients are large and far apart."""
 
-from rambo.acquisition import logit_gradients, spread_gradients
 from rambo.config import Config
-from rambo.ensemble import Ensemble
 from rambo.events import Emit, ignore
-from rambo.pools import Problem, Selection, check_budget
+from rambo.method.acquisition import logit_gradients, spread_gradients
+from rambo.method.pools import Problem, Selection, check_budget
 from rambo.seeding import Streams
 from rambo.strategies.picking import first, in_one_step
+from rambo.training.ensemble import Ensemble
 
 
 def badge(

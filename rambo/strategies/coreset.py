@@ -1,12 +1,12 @@
 """CoreSet: images that leave none far from a labeled one."""
 
-from rambo.acquisition import k_centers
 from rambo.config import Config
-from rambo.ensemble import Ensemble
 from rambo.events import Emit, ignore
-from rambo.pools import Problem, Selection, check_budget
+from rambo.method.acquisition import k_centers
+from rambo.method.pools import Problem, Selection, check_budget
 from rambo.seeding import Streams
 from rambo.strategies.picking import first, in_one_step
+from rambo.training.ensemble import Ensemble
 
 
 def coreset(

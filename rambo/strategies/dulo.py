@@ -5,22 +5,22 @@ import math
 import torch
 
 from rambo import algorithm
-from rambo.acquisition import margins, random_chunks
 from rambo.algorithm import GreedyStep
 from rambo.config import Config
-from rambo.ensemble import Ensemble
 from rambo.events import Emit, UtilitySamplesAdded, ignore, stage
-from rambo.pools import Problem, Selection, check_budget, union, without
-from rambo.seeding import Streams
-from rambo.units import FitUnit
-from rambo.utility_model import (
+from rambo.method.acquisition import margins, random_chunks
+from rambo.method.pools import Problem, Selection, check_budget, union, without
+from rambo.method.utility_model import (
     UtilityModel,
     create_utility_model,
     embed_elements,
     fit_utility_model,
     predict_unions,
 )
-from rambo.utility_samples import Pair, UtilitySamples
+from rambo.method.utility_samples import Pair, UtilitySamples
+from rambo.seeding import Streams
+from rambo.training.ensemble import Ensemble
+from rambo.training.units import FitUnit
 
 
 def dulo(

@@ -1,12 +1,12 @@
 """Entropy sampling: the images over which f is most undecided among all classes."""
 
-from rambo.acquisition import entropies
 from rambo.config import Config
-from rambo.ensemble import Ensemble
 from rambo.events import Emit, ignore
-from rambo.pools import Problem, Selection, check_budget
+from rambo.method.acquisition import entropies
+from rambo.method.pools import Problem, Selection, check_budget
 from rambo.seeding import Streams
 from rambo.strategies.picking import lowest
+from rambo.training.ensemble import Ensemble
 
 
 def entropy(

@@ -2,12 +2,12 @@
 
 import torch
 
-from rambo.acquisition import filter_for, margins, random_chunks, rank_by
 from rambo.config import Config
-from rambo.ensemble import Ensemble
 from rambo.events import Emit, ignore, stage
-from rambo.pools import Problem, Selection, check_budget, union, without
+from rambo.method.acquisition import filter_for, margins, random_chunks, rank_by
+from rambo.method.pools import Problem, Selection, check_budget, union, without
 from rambo.seeding import Streams
+from rambo.training.ensemble import Ensemble
 
 
 def filter_only(

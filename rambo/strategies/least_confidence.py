@@ -1,12 +1,12 @@
 """Least confidence: the images whose most probable class is least probable."""
 
-from rambo.acquisition import confidences
 from rambo.config import Config
-from rambo.ensemble import Ensemble
 from rambo.events import Emit, ignore
-from rambo.pools import Problem, Selection, check_budget
+from rambo.method.acquisition import confidences
+from rambo.method.pools import Problem, Selection, check_budget
 from rambo.seeding import Streams
 from rambo.strategies.picking import lowest
+from rambo.training.ensemble import Ensemble
 
 
 def least_confidence(

@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from rambo import classifier
-from rambo.acquisition import rank_by
-from rambo.classifier import Fit, create_classifier, train_classifier
 from rambo.config import Config, LlalConfig
 from rambo.datasets import prepared
-from rambo.ensemble import Ensemble
 from rambo.errors import ConfigError, DivergedError
 from rambo.events import Emit, ignore, stage
-from rambo.networks import Classifier, LossModule
-from rambo.pools import Problem, Selection, check_budget, normalise
+from rambo.method.acquisition import rank_by
+from rambo.method.networks import Classifier, LossModule
+from rambo.method.pools import Problem, Selection, check_budget, normalise
 from rambo.seeding import Streams, derive_seed
 from rambo.strategies.picking import in_one_step
-from rambo.units import FitUnit, Outcome, Result, content_key
+from rambo.training import classifier
+from rambo.training.classifier import Fit, create_classifier, train_classifier
+from rambo.training.ensemble import Ensemble
+from rambo.training.units import FitUnit, Outcome, Result, content_key
 
 _CHUNK = 500  # images a forward pass, as many as f is asked about at once
 

@@ -1,12 +1,12 @@
 """Margin sampling: the images whose two most probable classes are closest."""
 
-from rambo.acquisition import margins
 from rambo.config import Config
-from rambo.ensemble import Ensemble
 from rambo.events import Emit, ignore
-from rambo.pools import Problem, Selection, check_budget
+from rambo.method.acquisition import margins
+from rambo.method.pools import Problem, Selection, check_budget
 from rambo.seeding import Streams
 from rambo.strategies.picking import lowest
+from rambo.training.ensemble import Ensemble
 
 
 def margin(

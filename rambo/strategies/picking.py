@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from rambo.acquisition import margins, rank_by
-from rambo.ensemble import Predictions
 from rambo.events import Emit, stage
-from rambo.pools import Problem, Selection
+from rambo.method.acquisition import margins, rank_by
+from rambo.method.pools import Problem, Selection
+from rambo.training.ensemble import Predictions
 
 
 def lowest(

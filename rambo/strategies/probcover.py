@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from rambo.config import Config, ProbcoverConfig
-from rambo.ensemble import Ensemble
 from rambo.events import Emit, ignore, stage
-from rambo.pools import Problem, Selection, check_budget, union, without
+from rambo.method.pools import Problem, Selection, check_budget, union, without
 from rambo.seeding import Streams
 from rambo.strategies.picking import in_one_step
 from rambo.strategies.space import k_means, unit_vectors
+from rambo.training.ensemble import Ensemble
 
 _LARGEST = 20_000  # points of a graph: 400 MB
 _PROBED = 2_000  # points whose balls decide on the radius

@@ -3,10 +3,10 @@
 import torch
 
 from rambo.config import Config
-from rambo.ensemble import Ensemble
 from rambo.events import Emit, ignore, stage
-from rambo.pools import Problem, Selection, check_budget
+from rambo.method.pools import Problem, Selection, check_budget
 from rambo.seeding import Streams
+from rambo.training.ensemble import Ensemble
 
 
 def random(

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rambo.config import Config
-from rambo.ensemble import Predictions
 from rambo.errors import DataError
-from rambo.pools import Problem
+from rambo.method.pools import Problem
+from rambo.training.ensemble import Predictions
 
 _FEW = 50  # clusters; above, k-means runs on minibatches, as in TypiClust's code
 _MINIBATCH = 5000  # of TypiClust's code

@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 
 from rambo.config import Config
-from rambo.ensemble import Ensemble
 from rambo.events import Emit, ignore, stage
-from rambo.pools import Problem, Selection, check_budget, union
+from rambo.method.pools import Problem, Selection, check_budget, union
 from rambo.seeding import Streams
 from rambo.strategies.picking import in_one_step
 from rambo.strategies.space import k_means, unit_vectors
+from rambo.training.ensemble import Ensemble
 
 _SOFTENING = 1e-5  # of the original: keeps the typicality of duplicates finite
 

@@ -3,11 +3,12 @@
 import streamlit as st
 
 from rambo import config as configs
-from rambo import jobs, presets
+from rambo import presets
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, RamboError
-from rambo.store import Run
+from rambo.runs import jobs
+from rambo.runs.workspace import Run
 from rambo.ui import frame, library, readers, state
 from rambo.ui.text import literal
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from rambo import jobs, line
 from rambo.config import shorten
 from rambo.errors import RamboError, RunNotFoundError
-from rambo.store import Run
+from rambo.runs import jobs, line
+from rambo.runs.workspace import Run
 from rambo.ui import readers, state, theme
 from rambo.ui.text import count, literal, moment
 

@@ -4,9 +4,10 @@ import re
 
 import streamlit as st
 
-from rambo import jobs, line
-from rambo.store import Run
-from rambo.ui import controls, frame, readers, rivals, state, theme
+from rambo.runs import jobs, line
+from rambo.runs.workspace import Run
+from rambo.ui import controls, frame, readers, state, theme
+from rambo.ui.compare import rivals
 from rambo.ui.readers import Record
 from rambo.ui.text import count, literal, moment
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from rambo import jobs
 from rambo.datasets import catalog, prepared
 from rambo.datasets.prepared import Prepared
 from rambo.errors import DataError
+from rambo.runs import jobs
 from rambo.ui import readers, state
 
 SHIPPED = "fashion-mnist-mini"

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rambo import neighbours
-from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL, Atlas, Indices
+from rambo.runs import atlas as atlases
+from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL, Atlas, Indices
 from rambo.ui import theme
 from rambo.ui.components import PreparedFigure, prepare_figure
 from rambo.ui.text import count, for_plot
@@ -256,7 +256,7 @@ def _trace(
 ) -> dict[str, Any]:
     """Return the points of one group."""
     rows = atlas.rows(ids)
-    margins = neighbours.margins(atlas.probabilities[rows])
+    margins = atlases.margins(atlas.probabilities[rows])
     names = [for_plot(name, 24) for name in classes]
     guesses = atlas.guesses[rows].tolist()
     texts = [

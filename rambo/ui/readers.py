@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from rambo import jobs, record, store
 from rambo.datasets import prepared
 from rambo.datasets.prepared import Prepared
 from rambo.errors import StoreError
-from rambo.store import Run
+from rambo.runs import jobs, record
+from rambo.runs import workspace as workspaces
+from rambo.runs.workspace import Run
 from rambo.ui import state
 
 Record = dict[str, Any]
@@ -226,7 +227,7 @@ def _listing(root: str) -> Listing:
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _summary(folder: str, stamp: Stamp, status: str) -> Record:
     """Return what `summary` gives; the arguments are the key of the cache."""
-    return store.summary(run_in(folder))
+    return workspaces.summary(run_in(folder))
 
 
 @st.cache_resource(show_spinner=False, max_entries=256)

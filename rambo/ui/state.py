@@ -10,7 +10,7 @@ import streamlit as st
 
 from rambo.config import shorten
 from rambo.errors import RunNotFoundError
-from rambo.store import Run, Workspace
+from rambo.runs.workspace import Run, Workspace
 
 PAGES = {  # script -> (menu label, icon, what one does there)
     "app.py": ("Home", ":material/home:", "What RAMBO is, the demo, all runs"),

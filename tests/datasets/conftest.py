@@ -7,8 +7,7 @@ import urllib.error
 import pytest
 from dataset_helpers import FILES, idx_arrays, idx_bytes
 
-from rambo import vision
-from rambo.datasets import idx
+from rambo.datasets import idx, vision_sets
 
 
 @pytest.fixture
@@ -32,12 +31,12 @@ def offline(monkeypatch):
         timeouts.append(socket.getdefaulttimeout())
         raise urllib.error.URLError("no route\nto host")
 
-    utils = vision.load("torchvision.datasets.utils")
+    utils = vision_sets.load("torchvision.datasets.utils")
     for module in (
-        vision.load("torchvision.datasets.mnist"),
-        vision.load("torchvision.datasets.cifar"),
+        vision_sets.load("torchvision.datasets.mnist"),
+        vision_sets.load("torchvision.datasets.cifar"),
     ):
         monkeypatch.setattr(module, "download_and_extract_archive", fail)
-    monkeypatch.setattr(vision.load("torchvision.datasets.svhn"), "download_url", fail)
+    monkeypatch.setattr(vision_sets.load("torchvision.datasets.svhn"), "download_url", fail)
     monkeypatch.setattr(utils, "_urlretrieve", fail)
     return timeouts

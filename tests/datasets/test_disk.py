@@ -7,7 +7,7 @@ import pytest
 
 from rambo.datasets import disk
 from rambo.errors import DataError, StoreError
-from rambo.files import RefusedError
+from rambo.storage.files import RefusedError
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,8 @@ from dataset_helpers import Bomb, break_disk
 from torch import nn
 
 from rambo import config as configs
-from rambo import vision
 from rambo.config import DatasetConfig
-from rambo.datasets import features, prepared
+from rambo.datasets import features, prepared, vision_sets
 from rambo.datasets.features import frozen_features
 from rambo.errors import ConfigError, DataError, RunCancelled, StoreError
 from rambo.events import Noticed, StageAdvanced, StageFinished, StageStarted
@@ -262,7 +261,7 @@ def test_without_the_package_the_way_out_is_named(tmp_path, monkeypatch):
 def random_resnet():
     """A random ResNet-18 without its last layer, and the bytes of its weights."""
     torch.manual_seed(1)
-    network = vision.load("torchvision.models").resnet18(weights=None).eval()
+    network = vision_sets.load("torchvision.models").resnet18(weights=None).eval()
     saved = io.BytesIO()
     torch.save(network.state_dict(), saved)
     network.fc = nn.Identity()

@@ -9,8 +9,7 @@ import pytest
 import scipy.io
 from dataset_helpers import FILES, Bomb, idx_arrays, refused, roles_of
 
-from rambo import vision
-from rambo.datasets import catalog
+from rambo.datasets import catalog, vision_sets
 
 
 def test_mnist_is_train_rows_then_test_rows(mnist, tmp_path):
@@ -57,7 +56,7 @@ def test_a_finished_download_is_read(mnist, tmp_path, monkeypatch):
         packed = data if filename == missing.name else (raw / filename).read_bytes()
         (Path(download_root) / plain).write_bytes(gzip.decompress(packed))
 
-    module = vision.load("torchvision.datasets.mnist")
+    module = vision_sets.load("torchvision.datasets.mnist")
     monkeypatch.setattr(module, "download_and_extract_archive", download)
     assert len(catalog.prepare("mnist", tmp_path, data_root=mnist).images) == 50
 
@@ -75,7 +74,7 @@ def cifar(tmp_path, monkeypatch):
         content = {"data": pixels, "labels": list(range(10)), "label_names": ["x"] * 10}
         (folder / file).write_bytes(pickle.dumps(content))
         md5[file] = hashlib.md5((folder / file).read_bytes()).hexdigest()
-    reader = vision.load("torchvision.datasets").CIFAR10
+    reader = vision_sets.load("torchvision.datasets").CIFAR10
     batches = [[file, md5[file]] for file in md5 if "batch_" in file]
     monkeypatch.setattr(reader, "train_list", batches)
     monkeypatch.setattr(reader, "test_list", [["test_batch", md5["test_batch"]]])
@@ -113,7 +112,7 @@ def test_intact_but_strange_cifar10_is_refused(cifar, tmp_path, monkeypatch):
     path = cifar / "CIFAR10" / "cifar-10-batches-py" / "test_batch"
     path.write_bytes(pickle.dumps({"data": "no pixels"}))
     md5 = hashlib.md5(path.read_bytes()).hexdigest()
-    reader = vision.load("torchvision.datasets").CIFAR10
+    reader = vision_sets.load("torchvision.datasets").CIFAR10
     monkeypatch.setattr(reader, "test_list", [["test_batch", md5]])
     refused("cifar10", tmp_path, cifar, "cifar10", "RAMBO_DATA")
 
@@ -123,7 +122,7 @@ def svhn(tmp_path, monkeypatch):
     """A data root with a tiny SVHN; digit 0 is labeled 10, as in the official files."""
     root = tmp_path / "root"
     (root / "SVHN").mkdir(parents=True)
-    reader = vision.load("torchvision.datasets").SVHN
+    reader = vision_sets.load("torchvision.datasets").SVHN
     parts = dict(reader.split_list)
     for split, count in (("train", 20), ("test", 10)):
         file = root / "SVHN" / f"{split}_32x32.mat"

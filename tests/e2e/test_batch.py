@@ -13,7 +13,7 @@ import numpy as np
 import page_helpers
 import pytest
 
-from rambo.store import Run, Workspace
+from rambo.runs.workspace import Run, Workspace
 
 from .conftest import ROOT, reaches, running, until
 from .test_components import at_rest, charts_drawn, drag_lasso
@@ -161,7 +161,7 @@ def test_swapping_an_image_moves_u_hat_and_undo_brings_it_back(opened, finished:
     wait_cells(opened, [first[0], offered[0], *first[2:]])
     until(lambda: metric(opened, "u_hat of your batch") != before, "u_hat moves")
     after = metric(opened, "u_hat of your batch")
-    from rambo import whatif
+    from rambo.runs import whatif
 
     told = whatif.load(finished, 0).step_utility(0, [first[0], offered[0], *first[2:]])
     assert float(after) == pytest.approx(told, abs=6e-4)

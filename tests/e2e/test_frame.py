@@ -8,7 +8,7 @@ import page_helpers
 import pytest
 import tiny
 
-from rambo.store import Run
+from rambo.runs.workspace import Run
 
 from .conftest import ROOT, reaches, running, settled, until
 

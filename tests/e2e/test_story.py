@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from rambo.store import Run, Workspace
+from rambo.runs.workspace import Run, Workspace
 
 from .conftest import PATIENCE, ROOT, SLACK, reaches, running, settled, until
 

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from tiny import tiny_config, write_tiny
 
-from rambo.starting import create_run
-from rambo.store import Run, Workspace
+from rambo.runs.workspace import Run, Workspace, create_run
 
 from .conftest import PATIENCE, ROOT, SLACK, until
 from .test_components import WATCH

@@ -7,8 +7,8 @@ import page_helpers
 import pytest
 import streamlit as st
 
-from rambo import jobs
-from rambo.store import Run
+from rambo.runs import jobs
+from rambo.runs.workspace import Run
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ from typing import Any
 from streamlit.testing.v1 import AppTest
 from tiny import merged, tiny_config, write_tiny
 
-from rambo import worker
 from rambo.config import Config
-from rambo.store import Run, Workspace
+from rambo.runs.workspace import Run, Workspace
+from rambo.worker import run_worker
 
 ROOT = Path(__file__).resolve().parents[2]
 STRATEGIES = ["rambo", "filter-only", "margin", "random"]
@@ -29,14 +29,14 @@ def page_config(**changes: Any) -> Config:
 def make_done(root: Path, **changes: Any) -> Run:
     """Return a finished run."""
     run = make_queued(root, **changes)
-    assert worker.work(run) == "done"
+    assert run_worker.work(run) == "done"
     return run
 
 
 def make_queued(root: Path, **changes: Any) -> Run:
     """Return a run that no worker has taken."""
     data = write_tiny(root)
-    return worker.create_run(page_config(**changes), data, Workspace(root), "cpu")
+    return run_worker.create_run(page_config(**changes), data, Workspace(root), "cpu")
 
 
 def make_failed(root: Path) -> Run:

@@ -12,9 +12,10 @@ import pytest
 from page_helpers import assert_calm, make_failed, make_queued, open_page, unescaped, words
 from streamlit.testing.v1 import AppTest
 
-from rambo import export, whatif
+from rambo import export
 from rambo.datasets import prepared
-from rambo.store import Run, Workspace
+from rambo.runs import whatif
+from rambo.runs.workspace import Run, Workspace
 from rambo.ui import pictures, takeaway
 from rambo.ui.batch import batch_data, batch_table, exports, images_view, map_view, what_if
 from rambo.ui.batch.images_view import View, arrange

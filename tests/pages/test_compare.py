@@ -15,10 +15,10 @@ from page_helpers import (
     words,
 )
 
-from rambo import jobs
 from rambo.config import describe
-from rambo.store import Run, Workspace, summary
-from rambo.ui import rivals
+from rambo.runs import jobs
+from rambo.runs.workspace import Run, Workspace, summary
+from rambo.ui.compare import rivals
 
 PAGE = "pages/compare.py"
 

@@ -14,9 +14,10 @@ from tiny import merged
 
 from rambo import __main__ as command_line
 from rambo import config as configs
-from rambo import jobs, presets
+from rambo import presets
 from rambo.errors import StoreError
-from rambo.store import Run, Workspace
+from rambo.runs import jobs
+from rambo.runs.workspace import Run, Workspace
 from rambo.ui import library
 from rambo.ui.configure import fields, planner, settings
 from rambo.ui.configure.draft import key_of

@@ -16,7 +16,7 @@ from streamlit.testing.v1.element_tree import Selectbox, Slider
 from rambo.datasets import catalog, prepared
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.errors import DataError, StoreError
-from rambo.store import Run
+from rambo.runs.workspace import Run
 from rambo.ui import library, readers
 from rambo.ui.data import upload
 

@@ -6,7 +6,7 @@ import pytest
 import streamlit as st
 from page_helpers import assert_calm, open_page, unescaped, words
 
-from rambo.store import Run
+from rambo.runs.workspace import Run
 from rambo.ui.data import reach
 
 PAGE = "pages/data.py"

@@ -15,7 +15,7 @@ from page_helpers import (
     words,
 )
 
-from rambo.store import Run
+from rambo.runs.workspace import Run
 from rambo.ui import state
 from rambo.ui.text import literal
 

@@ -23,8 +23,9 @@ from streamlit.testing.v1 import AppTest
 from tiny import write_tiny
 
 from rambo import config as configs
-from rambo import events, jobs, presets, starting
-from rambo.store import Run, Workspace
+from rambo import events, presets
+from rambo.runs import jobs, workspace
+from rambo.runs.workspace import Run, Workspace
 from rambo.ui import home as view
 from rambo.ui import readers
 
@@ -237,7 +238,7 @@ def test_a_tick_reads_no_ended_run_again(home: Path, monkeypatch: pytest.MonkeyP
 def test_many_runs_are_found_by_search_and_page(home: Path) -> None:
     data = write_tiny(home)
     workspace = Workspace(home)
-    environment = starting.environment(data, "cpu")
+    environment = workspace.environment(data, "cpu")
     for number in range(205):
         config = {"dataset": {"name": "tiny"}, "k": 24, "budget": 12, "strategies": ["margin"]}
         run = workspace.create(config | {"seed": number, "trials": 1}, environment)
@@ -261,7 +262,7 @@ def test_many_runs_are_found_by_search_and_page(home: Path) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_name_is_shown_as_it_is(name: str, home: Path) -> None:
-    environment = starting.environment(write_tiny(home), "cpu")
+    environment = workspace.environment(write_tiny(home), "cpu")
     config = {"dataset": {"name": name}, "k": 24, "budget": 12, "strategies": [name], "trials": 1}
     run = Workspace(home).create(config, environment)
     run.set_status("failed", f"it says {name}")
@@ -283,7 +284,7 @@ def test_a_hostile_name_is_shown_as_it_is(name: str, home: Path) -> None:
     ],
 )
 def test_of_a_path_only_the_last_part_is_shown(name: str, shown: str, home: Path) -> None:
-    environment = starting.environment(write_tiny(home), "cpu")
+    environment = workspace.environment(write_tiny(home), "cpu")
     config = {"dataset": {"name": name}, "k": 24, "budget": 12, "strategies": ["margin"]}
     Workspace(home).create(config, environment).set_status("failed", "no")
     text = rows(open_page("app.py"))

@@ -11,11 +11,13 @@ from page_helpers import assert_calm, copy_of, open_page, page_config, unescaped
 from streamlit.testing.v1 import AppTest
 from tiny import write_tiny
 
-from rambo import jobs, study, worker
 from rambo.config import describe
-from rambo.grid import STUDIES
-from rambo.store import Run, Workspace
+from rambo.runs import jobs
+from rambo.runs.workspace import Run, Workspace
+from rambo.studies import study
+from rambo.studies.grid import STUDIES
 from rambo.ui.studies import records, tables
+from rambo.worker import run_worker
 
 PAGE = "pages/studies.py"
 QUICK = {"strategies": ["rambo", "filter-only", "random"], "budget": 6}
@@ -27,9 +29,9 @@ def make_study(root: Path, name: str = "noisy-oracle", cells: int = 0, **changes
     settings = describe(page_config(**QUICK | changes))
     made = study.create(name, settings, data, Workspace(root), "cpu")
     for place, (cell, config) in enumerate(study.planned(made)[:cells]):
-        run = worker.create_run(config, data, Workspace(root), "cpu")
+        run = run_worker.create_run(config, data, Workspace(root), "cpu")
         made.save_result(place, cell.label, "begun", {"run": run.id})
-        assert worker.work(run) == "done"
+        assert run_worker.work(run) == "done"
     return made
 
 
@@ -341,7 +343,7 @@ def test_a_damaged_study_hides_no_other(
 @pytest.mark.parametrize("name", ["no-such-study", None, "![x](http://evil.example/p.png)"])
 def test_a_record_of_another_study_is_told_calmly(home: Path, name: str | None) -> None:
     data = write_tiny(home)
-    from rambo.starting import environment
+    from rambo.runs.workspace import environment
 
     config = describe(page_config()) | ({"study": name} if name else {})
     made = records.studies.workspace_of(Workspace(home)).create(config, environment(data, "cpu"))

@@ -19,9 +19,9 @@ from page_helpers import (
 from streamlit.testing.v1 import AppTest
 
 from rambo import events as kinds_of_events
-from rambo import jobs, line
 from rambo.events import Event
-from rambo.store import Run
+from rambo.runs import jobs, line
+from rambo.runs.workspace import Run
 from rambo.ui import takeaway
 from rambo.ui.train import live, outcome, stepper
 from rambo.ui.train.charts import CHARTS

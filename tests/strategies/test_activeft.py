@@ -11,12 +11,10 @@ import torch
 from tiny import MemoryMemo, tiny_config
 from torch import Tensor
 
-from rambo import experiment
 from rambo.config import ActiveftConfig
 from rambo.datasets.prepared import Prepared
-from rambo.ensemble import Ensemble, Predictions
 from rambo.events import StageAdvanced, StageStarted, ignore
-from rambo.pools import Problem, Selection
+from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
 from rambo.strategies.activeft import (
@@ -25,6 +23,8 @@ from rambo.strategies.activeft import (
     nearest_untaken,
     spread_loss,
 )
+from rambo.training.ensemble import Ensemble, Predictions
+from rambo.worker import trial
 
 MODULE = sys.modules["rambo.strategies.activeft"]  # the package has the function of that name
 DISTANCE, OF_RANDOM = "earth mover distance to the pool", "earth mover distance of a random set"
@@ -32,7 +32,7 @@ DISTANCE, OF_RANDOM = "earth mover distance to the pool", "earth mover distance 
 
 @pytest.fixture(scope="module")
 def problem(tiny: Prepared) -> Problem:
-    return experiment.split(tiny_config(), tiny, 0, None).problem
+    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 Choose = Callable[..., Selection]

@@ -4,7 +4,7 @@ import torch
 from told import choose, make_told, only_pools, random_embeddings, random_probabilities
 from torch import Tensor
 
-from rambo.pools import Problem
+from rambo.method.pools import Problem
 from rambo.seeding import Streams
 
 POOL = [*range(38, 12, -1), 3, 5]  # 28 images, not in order

@@ -10,16 +10,16 @@ import pytest
 import torch
 from tiny import MemoryMemo, tiny_config
 
-from rambo import experiment
 from rambo.config import STRATEGY_NAMES
 from rambo.datasets import prepared
 from rambo.datasets.prepared import Prepared
-from rambo.ensemble import Ensemble
 from rambo.errors import BudgetError
 from rambo.events import StageAdvanced, StageFinished, StageStarted, ignore
-from rambo.pools import UNLABELED, Problem, Selection, digest
+from rambo.method.pools import UNLABELED, Problem, Selection, digest
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
+from rambo.training.ensemble import Ensemble
+from rambo.worker import trial
 
 QUICK: dict[str, Any] = {
     "classifier": {"max_epochs": 1},
@@ -38,7 +38,7 @@ every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
 @pytest.fixture(scope="module")
 def problem(tiny: Prepared) -> Problem:
-    return experiment.split(tiny_config(**QUICK), tiny, 0, None).problem
+    return trial.split(tiny_config(**QUICK), tiny, 0, None).problem
 
 
 @pytest.fixture(scope="module")

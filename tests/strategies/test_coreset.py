@@ -5,7 +5,7 @@ import torch
 from told import choose, make_told, only_pools, random_embeddings, random_probabilities
 from torch import Tensor
 
-from rambo.pools import Problem
+from rambo.method.pools import Problem
 
 POOL = [*range(38, 12, -1), 3, 5]  # 28 images, not in order
 PROBLEM = make_told({0: 0, 1: 1, 2: 2}, POOL, {10: 0, 11: 1})

@@ -10,19 +10,19 @@ import torch
 from tiny import MemoryMemo, tiny_config
 from torch import Tensor
 
-from rambo import experiment
-from rambo.acquisition import random_chunks
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
-from rambo.ensemble import Ensemble, Predictions
 from rambo.events import BatchChosen, ClassifierTrained, Event, RankingAudited, StageStarted, ignore
-from rambo.pools import Problem, Selection
+from rambo.method.acquisition import random_chunks
+from rambo.method.pools import Problem, Selection
+from rambo.method.utility_model import UtilityModel
+from rambo.method.utility_samples import UtilitySamples
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
 from rambo.strategies.dulo import blocks_looked_at
-from rambo.units import FitUnit, Outcome, Unit
-from rambo.utility_model import UtilityModel
-from rambo.utility_samples import UtilitySamples
+from rambo.training.ensemble import Ensemble, Predictions
+from rambo.training.units import FitUnit, Outcome, Unit
+from rambo.worker import trial
 
 module_of_dulo = importlib.import_module(
     "rambo.strategies.dulo"
@@ -35,7 +35,7 @@ QUICK: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def problem(tiny: Prepared) -> Problem:
-    return experiment.split(tiny_config(), tiny, 0, None).problem
+    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 @pytest.fixture(scope="module")

@@ -4,19 +4,19 @@ import pytest
 import torch
 from tiny import MemoryMemo, tiny_config
 
-from rambo import experiment
-from rambo.acquisition import margins, rank_by
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
-from rambo.ensemble import Ensemble
-from rambo.pools import Problem, Selection
+from rambo.method.acquisition import margins, rank_by
+from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
+from rambo.training.ensemble import Ensemble
+from rambo.worker import trial
 
 
 @pytest.fixture(scope="module")
 def problem(tiny: Prepared) -> Problem:
-    return experiment.split(tiny_config(), tiny, 0, None).problem
+    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from told import choose, make_told, only_pools, random_embeddings, random_probab
 from torch import Tensor
 from torch.nn import functional as F
 
-from rambo.pools import Problem
+from rambo.method.pools import Problem
 from rambo.strategies.glister import steepest
 
 POOL = [*range(38, 16, -1), 3, 5]  # 24 images, not in order

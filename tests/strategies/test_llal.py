@@ -12,18 +12,18 @@ from tiny import MemoryMemo, tiny_config
 from torch import Tensor
 from torch.nn import functional as F
 
-from rambo import experiment
 from rambo.config import Config, LlalConfig
 from rambo.datasets.prepared import Prepared
-from rambo.ensemble import Ensemble
 from rambo.errors import BudgetError, ConfigError, DivergedError
 from rambo.events import ClassifierTrained, Event, ignore
-from rambo.networks import LossModule, MnistNet
-from rambo.pools import Problem, Selection, digest
+from rambo.method.networks import LossModule, MnistNet
+from rambo.method.pools import Problem, Selection, digest
 from rambo.seeding import Streams, derive_seed
 from rambo.strategies import STRATEGIES
 from rambo.strategies.llal import LossUnit, joint_loss, ranking_loss
-from rambo.units import Outcome
+from rambo.training.ensemble import Ensemble
+from rambo.training.units import Outcome
+from rambo.worker import trial
 
 module_of_llal = importlib.import_module(
     "rambo.strategies.llal"
@@ -34,7 +34,7 @@ QUICK = tiny_config(classifier={"max_epochs": 1})
 
 @pytest.fixture(scope="module")
 def problem(tiny: Prepared) -> Problem:
-    return experiment.split(tiny_config(), tiny, 0, None).problem
+    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 @pytest.fixture(scope="module")

@@ -11,21 +11,21 @@ import torch
 from tiny import MemoryMemo, tiny_config
 from torch import Tensor
 
-from rambo import experiment
 from rambo.config import ProbcoverConfig
 from rambo.datasets.prepared import Prepared
-from rambo.ensemble import Ensemble, Predictions
-from rambo.pools import Problem, Selection
+from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
 from rambo.strategies.probcover import cover, pick_radius, reached
+from rambo.training.ensemble import Ensemble, Predictions
+from rambo.worker import trial
 
 MODULE = sys.modules["rambo.strategies.probcover"]  # the package has the function of that name
 
 
 @pytest.fixture(scope="module")
 def problem(tiny: Prepared) -> Problem:
-    return experiment.split(tiny_config(), tiny, 0, None).problem
+    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 Choose = Callable[..., Selection]

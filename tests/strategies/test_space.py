@@ -11,12 +11,13 @@ import torch
 import torch.nn.functional as F
 from tiny import tiny_config, write_tiny
 
-from rambo import checks, experiment
+from rambo import checks
 from rambo.datasets.prepared import Prepared
-from rambo.ensemble import Predictions
 from rambo.errors import DataError
-from rambo.pools import Problem
+from rambo.method.pools import Problem
 from rambo.strategies.space import k_means, strongest_axes, unit_vectors
+from rambo.training.ensemble import Predictions
+from rambo.worker import trial
 
 SAID = Predictions(torch.zeros(200, 4), torch.tensor([[3.0, 4.0]]).repeat(200, 1), 0.5)
 FEATURES = torch.tensor([[0.0, 5.0, 12.0]]).repeat(200, 1)
@@ -26,7 +27,7 @@ EMBEDDED, FROZEN = [0.6, 0.8], [0, 5 / 13, 12 / 13]
 
 @pytest.fixture(scope="module")
 def problem(tiny: Prepared) -> Problem:
-    return experiment.split(tiny_config(), tiny, 0, None).problem
+    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_a_check_before_the_run_says_the_same(
         rambo={"utility_model": {"extractor": extractor}},
     )
     features = FEATURES if checks.wants_features(config, data) else None
-    problem = experiment.split(config, data, 0, features).problem
+    problem = trial.split(config, data, 0, features).problem
     _, word = unit_vectors(problem, config, SAID, problem.unlabeled)
     assert (word == "frozen features") is checks.looks_at_features(config, data)
 

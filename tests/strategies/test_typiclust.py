@@ -11,18 +11,18 @@ import torch
 from tiny import MemoryMemo, tiny_config
 from torch import Tensor
 
-from rambo import experiment
 from rambo.datasets.prepared import Prepared
-from rambo.ensemble import Ensemble, Predictions
-from rambo.pools import Problem, Selection
+from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
 from rambo.strategies.typiclust import take_turns, typicality
+from rambo.training.ensemble import Ensemble, Predictions
+from rambo.worker import trial
 
 
 @pytest.fixture(scope="module")
 def problem(tiny: Prepared) -> Problem:
-    return experiment.split(tiny_config(), tiny, 0, None).problem
+    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 Choose = Callable[..., Selection]

@@ -7,11 +7,11 @@ from test_pools import make_problem
 from tiny import tiny_config
 from torch import Tensor
 
-from rambo.ensemble import Predictions
 from rambo.events import Emit, ignore
-from rambo.pools import UNLABELED, Problem, Selection, union
+from rambo.method.pools import UNLABELED, Problem, Selection, union
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
+from rambo.training.ensemble import Predictions
 
 
 class Told:

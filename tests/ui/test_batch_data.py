@@ -8,9 +8,10 @@ import page_helpers
 import pytest
 import streamlit as st
 
-from rambo import export, neighbours, store
+from rambo import export
 from rambo.errors import StoreError
-from rambo.store import Run, Workspace
+from rambo.runs import atlas, workspace
+from rambo.runs.workspace import Run, Workspace
 from rambo.ui.batch import batch_data, what_if
 
 
@@ -45,7 +46,7 @@ def loaded(run: Run, strategy: str = "rambo") -> batch_data.Batch:
 @pytest.mark.parametrize("strategy", page_helpers.STRATEGIES)
 def test_it_is_what_show_and_export_say(run: Run, strategy: str) -> None:
     batch, rows = loaded(run, strategy), export.rows(run, strategy)
-    told = {r["strategy"]: r for r in store.summary(run)["results"]}[strategy]
+    told = {r["strategy"]: r for r in workspace.summary(run)["results"]}[strategy]
     assert batch.indices.tolist() == told["selected"] == [row["dataset_index"] for row in rows]
     assert batch.steps.tolist() == told["steps"]
     assert batch.guesses.tolist() == [row["predicted_class"] for row in rows]
@@ -164,7 +165,7 @@ def test_the_ranked_pool_is_the_unlabeled_images_by_margin(run: Run) -> None:
     ranked = batch_data.ranked_pool(batch.atlas, batch.indices)
     margins = batch_data.margins_of(batch.atlas)[batch.atlas.rows(ranked)]
     assert (np.diff(margins) >= 0).all()
-    pool = set(batch.atlas.members(neighbours.UNLABELED_POOL).tolist())
+    pool = set(batch.atlas.members(atlas.UNLABELED_POOL).tolist())
     assert set(ranked.tolist()) == pool - set(batch.indices.tolist())
 
 

@@ -7,8 +7,8 @@ import pytest
 import streamlit as st
 from tiny import tiny_config, write_tiny
 
-from rambo import jobs
 from rambo.errors import ConfigError
+from rambo.runs import jobs
 from rambo.ui import controls
 
 

@@ -16,10 +16,11 @@ from tiny import TINY, merged, write_tiny
 
 from rambo import __main__ as command_line
 from rambo import config as configs
-from rambo import costs, presets
+from rambo import presets
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError
+from rambo.estimate import costs
 from rambo.ui.configure import fields, forms, planner, settings, settings_file
 from rambo.ui.configure.planner import Answer, Planner
 
@@ -310,9 +311,17 @@ def test_a_radius_that_is_given_needs_no_purity() -> None:
 def test_dulo_reads_what_it_shares_with_rambo() -> None:
     unread = idle(strategies=["dulo"])
     shared = {"rambo.offline.pairs", "rambo.offline.held_out", "rambo.utility_model.epochs"}
-    shared |= {"rambo.utility_model.dropout", "acquisition.batch_size", "rambo.offline.proxy"}
+    shared |= {
+        "rambo.utility_model.dropout",
+        "acquisition.batch_size",
+        "rambo.offline.proxy",
+    }
     assert not shared & unread
-    assert {"rambo.initial_size", "rambo.utility_model.loss", "acquisition.filter_size"} <= unread
+    assert {
+        "rambo.initial_size",
+        "rambo.utility_model.loss",
+        "acquisition.filter_size",
+    } <= unread
     assert "rambo.utility_model.bilevel.enabled" in unread
     config = settings.check(tiny_values(strategies=["dulo"]), None, None).config
     assert config is not None
@@ -405,7 +414,10 @@ def parsed(command: str) -> Config:
         {"k": 250},
         {"k": 333, "rambo.initial_size": None, "acquisition.filter_size": 77},
         {"strategies": ["margin", "random"], "rambo.utility_model.loss": "regression"},
-        {"rambo.utility_model.transport": False, "rambo.utility_model.ot_weight": 1e-7},
+        {
+            "rambo.utility_model.transport": False,
+            "rambo.utility_model.ot_weight": 1e-7,
+        },
         {"dataset.name": "cifar10", "compute.device": "cpu", "compute.jobs": 3},
         {"dataset.name": "-my 'images' $HOME; rm -rf.npz"},
         {"dataset.name": "123"},

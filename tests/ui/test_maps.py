@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rambo.neighbours import Atlas
+from rambo.runs.atlas import Atlas
 from rambo.ui import maps, theme
 
 CLASSES = ["<b>shirt</b>", "two", "![x](http://evil.example)"]

@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from rambo.datasets import prepared
 from rambo.datasets.disk import file_hash
 from rambo.datasets.prepared import POOL, VALIDATION, Prepared
-from rambo.transport import exact_transport
+from rambo.method.transport import exact_transport
 from rambo.ui.data import reach
 
 

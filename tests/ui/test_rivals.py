@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rambo.ui import rivals
+from rambo.ui.compare import rivals
 
 
 def result(strategy: str, test: float | None, validation: float | None = 0.5) -> dict[str, Any]:

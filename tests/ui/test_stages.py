@@ -8,10 +8,10 @@ import pytest
 from page_helpers import make_done, page_config
 
 from rambo import config as configs
-from rambo.costs import DataSizes
+from rambo.estimate.costs import DataSizes
+from rambo.estimate.workload import plan
 from rambo.ui.train import sentences
 from rambo.ui.train.stages import Tracker
-from rambo.ui.train.workload import plan
 
 Record = dict[str, Any]
 SIZES = DataSizes(classes=4, pool=100, validation=60, test=40)

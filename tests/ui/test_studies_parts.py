@@ -7,8 +7,9 @@ import pytest
 from tiny import tiny_config
 
 from rambo import config as configs
-from rambo import costs, grid
-from rambo.costs import DataSizes
+from rambo.estimate import costs
+from rambo.estimate.costs import DataSizes
+from rambo.studies import grid
 from rambo.ui.configure import settings
 from rambo.ui.studies import costing, figures, setup, tables
 from rambo.ui.studies.setup import Choices

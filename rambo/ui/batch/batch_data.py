@@ -15,16 +15,17 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from rambo import neighbours, whatif
 from rambo.datasets.prepared import Prepared
-from rambo.neighbours import UNLABELED_POOL, Atlas, Indices
-from rambo.store import Run
+from rambo.runs import atlas as atlases
+from rambo.runs import whatif
+from rambo.runs.atlas import UNLABELED_POOL, Atlas, Indices
+from rambo.runs.whatif import UHat
+from rambo.runs.workspace import Run
 from rambo.ui import pictures, readers
 from rambo.ui.batch import batch_parts
 from rambo.ui.batch.batch_parts import Decision
 from rambo.ui.components import Sprites
 from rambo.ui.readers import Record, Stamp
-from rambo.whatif import UHat
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ class Batch:
         complete: the strategy has spent its budget; False for the picks so far.
         decisions: RAMBO's greedy steps, in order; empty for other strategies.
         atlas: what f makes of all images of the trial.
-        served: arrays `chosen`, `validation`, `mass`, `exact` of `rambo.atlas.served`.
+        served: arrays `chosen`, `validation`, `mass`, `exact` of `rambo.worker.pictures.served`.
         data: the dataset with pixels and labels.
         troubles: what is missing or damaged, one sentence each with the way out; plain text, not Markdown.
         stamp: changes when anything does that it was read from: the key of what is made of it.
@@ -176,7 +177,7 @@ def sheet(batch: Batch, ids: Sequence[int] | None = None) -> Sprites:
 
 def margins_of(atlas: Atlas) -> NDArray[np.float32]:
     """Return the margin of every row of an atlas."""
-    return neighbours.margins(atlas.probabilities)
+    return atlases.margins(atlas.probabilities)
 
 
 def pool_margins(atlas: Atlas) -> NDArray[np.float32]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rambo import export, neighbours
+from rambo import export
 from rambo.datasets.prepared import Prepared
 from rambo.errors import DataError, StoreError
-from rambo.neighbours import Atlas
-from rambo.store import Run
+from rambo.runs import atlas as atlases
+from rambo.runs.atlas import Atlas
+from rambo.runs.workspace import Run
 from rambo.ui import readers
 from rambo.ui.readers import Record, Stamp
 
@@ -65,7 +66,7 @@ def rows_so_far(decisions: Sequence[Decision], atlas: Atlas | None) -> list[Reco
     if atlas is None:
         return rows
     places = atlas.rows([row["dataset_index"] for row in rows])
-    margins, guesses = neighbours.margins(atlas.probabilities)[places], atlas.guesses[places]
+    margins, guesses = atlases.margins(atlas.probabilities)[places], atlas.guesses[places]
     seen = zip(rows, margins.tolist(), guesses.tolist(), strict=True)
     return [row | {"margin": margin, "predicted_class": guess} for row, margin, guess in seen]
 

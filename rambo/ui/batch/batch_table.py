@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from rambo.datasets.prepared import Prepared
-from rambo.neighbours import Indices
+from rambo.runs.atlas import Indices
 from rambo.ui import pictures
 from rambo.ui.batch.batch_data import Batch
 

@@ -7,9 +7,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from rambo import jobs, neighbours
-from rambo.neighbours import UNLABELED_POOL
-from rambo.store import Run
+from rambo.runs import atlas as atlases
+from rambo.runs import jobs
+from rambo.runs.atlas import UNLABELED_POOL
+from rambo.runs.workspace import Run
 from rambo.ui import frame, maps, readers, state, theme
 from rambo.ui.batch import batch_data, exports, images_view, map_view, steps_view, what_if_view
 from rambo.ui.batch.batch_data import Batch
@@ -181,8 +182,8 @@ def _balance(stamp: Hashable, *, _batch: Batch) -> tuple[PreparedFigure, Prepare
     pool = atlas.members(UNLABELED_POOL)
     colours = theme.POOL_COLOURS
     shares = {
-        "chosen": (neighbours.class_shares(atlas, _batch.indices), colours["chosen"]),
-        "unlabeled pool": (neighbours.class_shares(atlas, pool), colours["unlabeled"]),
+        "chosen": (atlases.class_shares(atlas, _batch.indices), colours["chosen"]),
+        "unlabeled pool": (atlases.class_shares(atlas, pool), colours["unlabeled"]),
     }
     margins: dict[str, tuple[NDArray[np.floating[Any]], str]] = {
         "chosen": (_batch.margins, colours["chosen"]),

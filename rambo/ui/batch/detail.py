@@ -6,8 +6,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from rambo import neighbours
-from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL
+from rambo.runs import atlas as atlases
+from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
 from rambo.ui import frame, maps, pictures
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
@@ -96,7 +96,7 @@ def _of_f(batch: Batch, index: int, pool: int | None) -> list[str]:
         name = literal(batch.class_name(int(batch.guesses[place])))
         return [f"f guesses **{name}**, margin {batch.margins[place]:.3f}."]
     row = int(atlas.rows([index])[0])
-    margin = float(neighbours.margins(atlas.probabilities[[row]])[0])
+    margin = float(atlases.margins(atlas.probabilities[[row]])[0])
     name = literal(batch.class_name(int(atlas.guesses[row])))
     lines = [f"f guesses **{name}**, margin **{margin:.3f}**."]
     if pool == UNLABELED_POOL:
@@ -126,7 +126,7 @@ def show_neighbours(batch: Batch, index: int) -> None:
         (LABELED, "Nearest labeled images, with the labels that were bought"),
         (VALIDATION_POOL, "Nearest validation images"),
     ):
-        ids, distances = neighbours.nearest(batch.atlas, index, pool, _NEAREST)
+        ids, distances = atlases.nearest(batch.atlas, index, pool, _NEAREST)
         st.markdown(f"**{title}**")
         _row(batch, ids.tolist(), [f"distance {value:.2f}" for value in distances])
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from rambo.neighbours import Indices
+from rambo.runs.atlas import Indices
 from rambo.ui import frame
 from rambo.ui.batch import batch_data, batch_table, detail
 from rambo.ui.batch.batch_data import Batch

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import streamlit as st
 
-from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL
+from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
 from rambo.ui import maps
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch

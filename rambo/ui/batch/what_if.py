@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from rambo import config as configs
-from rambo.neighbours import Atlas, Indices
+from rambo.runs.atlas import Atlas, Indices
+from rambo.runs.whatif import UHat
 from rambo.ui import readers
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.batch.batch_parts import Decision
 from rambo.ui.text import count
-from rambo.whatif import UHat
 
 Members = tuple[int, ...]
 

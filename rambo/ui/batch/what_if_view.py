@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import streamlit as st
 
+from rambo.runs.whatif import UHat
 from rambo.ui import frame, maps
 from rambo.ui.batch import batch_data, detail, map_view, steps_view
 from rambo.ui.batch.batch_data import Batch
@@ -12,7 +13,6 @@ from rambo.ui.batch.batch_parts import Decision
 from rambo.ui.batch.what_if import Desk, Edit, key_of, swap, utility_of, verdict
 from rambo.ui.components import gallery, plot
 from rambo.ui.text import count
-from rambo.whatif import UHat
 
 SOURCES = ("next by margin", "the map", "another candidate")
 _OFFERED = 60  # images one can pick from

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from rambo import costs, outline
 from rambo.config import Config
-from rambo.costs import Costs, DataSizes
 from rambo.datasets.prepared import Prepared
+from rambo.estimate import costs, outline
+from rambo.estimate.costs import Costs, DataSizes
 from rambo.ui import controls, frame, readers, state
 from rambo.ui.configure import forms
 from rambo.ui.configure.planner import Answer, Planner, Rates, too_many

@@ -9,7 +9,7 @@ from rambo import config as configs
 from rambo import presets
 from rambo.config import STRATEGY_NAMES, shorten
 from rambo.errors import ConfigError
-from rambo.store import Run
+from rambo.runs.workspace import Run
 from rambo.ui import readers
 from rambo.ui.configure import fields, settings
 from rambo.ui.configure.settings import Values

@@ -7,7 +7,7 @@ import streamlit as st
 from rambo import presets
 from rambo.config import Config
 from rambo.errors import RamboError
-from rambo.store import Run
+from rambo.runs.workspace import Run
 from rambo.ui.configure import draft as drafts
 from rambo.ui.configure import fields, forms, settings_file
 from rambo.ui.configure.draft import Draft

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rambo import costs, files, jobs
 from rambo.config import Config, describe, shorten
-from rambo.costs import Costs
 from rambo.errors import RamboError
+from rambo.estimate import costs
+from rambo.estimate.costs import Costs
+from rambo.runs import jobs
+from rambo.storage import files
 
 PATIENCE = 0.6  # seconds without a change before a process is worth starting
 LIMIT = 120.0  # seconds a plan may take

@@ -5,7 +5,7 @@ import streamlit as st
 
 from rambo.config import shorten
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
-from rambo.store import Run
+from rambo.runs.workspace import Run
 from rambo.ui import frame, pictures, theme
 from rambo.ui.components import PreparedFigure, plot, prepare_figure, rows
 from rambo.ui.data import address, choice, errors, pools, samples

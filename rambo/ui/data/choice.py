@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from rambo.datasets import catalog
-from rambo.store import Run
+from rambo.runs.workspace import Run
 from rambo.ui import frame, library, readers, state
 from rambo.ui.data import address, upload
 

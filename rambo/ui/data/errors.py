@@ -9,7 +9,7 @@ from rambo.config import shorten
 from rambo.datasets import corruption
 from rambo.datasets.corruption import Imbalance, Indices
 from rambo.datasets.prepared import POOL, Labels, Prepared
-from rambo.store import Run
+from rambo.runs.workspace import Run
 from rambo.ui import frame, pictures, readers, state, theme
 from rambo.ui.components import PreparedFigure, plot, prepare_figure, rows
 from rambo.ui.configure import draft, fields, settings

@@ -8,8 +8,8 @@ from rambo import config as configs
 from rambo.datasets import corruption
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.errors import RamboError, StoreError
-from rambo.neighbours import LABELED, UNLABELED_POOL, VALIDATION_POOL
-from rambo.store import Run
+from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
+from rambo.runs.workspace import Run
 from rambo.ui import readers
 from rambo.ui.configure.settings import wrong_words
 from rambo.ui.data import address, reach, samples

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from rambo.datasets.disk import map_array
 from rambo.datasets.prepared import Prepared
-from rambo.neighbours import Indices
-from rambo.sinkhorn import SharedTransport, shared_kernel_transport
-from rambo.store import Run
+from rambo.method.sinkhorn import SharedTransport, shared_kernel_transport
+from rambo.runs.atlas import Indices
+from rambo.runs.workspace import Run
 from rambo.ui import frame, readers, theme
 from rambo.ui.components import PreparedFigure, plot, prepare_figure
 from rambo.ui.data import address

@@ -8,7 +8,7 @@ from PIL import Image
 
 from rambo.config import shorten
 from rambo.datasets.prepared import POOL, Prepared
-from rambo.neighbours import Indices
+from rambo.runs.atlas import Indices
 from rambo.ui import pictures
 from rambo.ui.components import gallery
 from rambo.ui.text import literal

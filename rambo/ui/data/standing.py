@@ -6,7 +6,7 @@ import streamlit as st
 
 from rambo.datasets import catalog
 from rambo.datasets.prepared import Prepared
-from rambo.store import Run
+from rambo.runs.workspace import Run
 from rambo.ui import frame, library, readers
 from rambo.ui.data import choice
 from rambo.ui.text import literal

@@ -7,8 +7,8 @@ import secrets
 from pathlib import Path
 from typing import BinaryIO
 
-from rambo import files
 from rambo.errors import DataError, StoreError
+from rambo.storage import files
 
 LIMIT_MB = 200
 

@@ -5,11 +5,13 @@ import time
 import streamlit as st
 
 from rambo import config as configs
-from rambo import costs, jobs, study
 from rambo.config import Config
-from rambo.costs import Costs, DataSizes
 from rambo.datasets.prepared import Prepared
-from rambo.store import Run
+from rambo.estimate import costs
+from rambo.estimate.costs import Costs, DataSizes
+from rambo.runs import jobs
+from rambo.runs.workspace import Run
+from rambo.studies import study
 from rambo.ui import controls, frame, state
 from rambo.ui.configure import cost_card as configure_card
 from rambo.ui.studies import costing, records

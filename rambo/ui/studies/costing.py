@@ -3,10 +3,11 @@
 import dataclasses
 from collections.abc import Sequence
 
-from rambo import costs, grid
 from rambo.config import Config
-from rambo.costs import Costs, DataSizes
-from rambo.grid import Cell
+from rambo.estimate import costs
+from rambo.estimate.costs import Costs, DataSizes
+from rambo.studies import grid
+from rambo.studies.grid import Cell
 from rambo.ui.text import count, duration
 
 _SUMMED = (

@@ -6,8 +6,8 @@ import streamlit as st
 
 from rambo.config import CONTROLS, STRATEGY_NAMES
 from rambo.errors import ConfigError
-from rambo.grid import STUDIES
-from rambo.report import FEWEST
+from rambo.runs.report import FEWEST
+from rambo.studies.grid import STUDIES
 from rambo.ui import library, theme
 from rambo.ui.configure import dataset_line, draft, fields
 from rambo.ui.configure.dataset_line import Opened

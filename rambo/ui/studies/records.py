@@ -5,11 +5,11 @@ from typing import Any
 
 import streamlit as st
 
-from rambo import study as studies
 from rambo.config import Config, shorten
 from rambo.errors import RamboError, RunNotFoundError, StoreError
-from rambo.grid import Cell
-from rambo.store import Run, Workspace
+from rambo.runs.workspace import Run, Workspace
+from rambo.studies import study as studies
+from rambo.studies.grid import Cell
 from rambo.ui import readers, state
 from rambo.ui.readers import Record
 

@@ -4,8 +4,8 @@ import functools
 
 import streamlit as st
 
-from rambo import study as studies
-from rambo.store import Run
+from rambo.runs.workspace import Run
+from rambo.studies import study as studies
 from rambo.ui import takeaway
 from rambo.ui.components import plot
 from rambo.ui.readers import Record

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rambo import checks, grid, presets
+from rambo import checks, presets
 from rambo import config as configs
 from rambo.config import CONTROLS, Config
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, RamboError
-from rambo.grid import Cell
-from rambo.report import FEWEST
+from rambo.runs.report import FEWEST
+from rambo.studies import grid
+from rambo.studies.grid import Cell
 from rambo.ui.configure import settings
 from rambo.ui.configure.settings import Values
 

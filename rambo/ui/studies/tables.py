@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from rambo import paper, report
+from rambo.runs import report
+from rambo.studies import paper
 from rambo.ui import theme
 from rambo.ui.text import duration, percent
 

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from rambo.errors import RunNotFoundError
-from rambo.grid import STUDIES
-from rambo.store import Run
+from rambo.runs.workspace import Run
+from rambo.studies.grid import STUDIES
 from rambo.ui import frame, readers, state
 from rambo.ui.configure import dataset_line, draft
 from rambo.ui.readers import Record

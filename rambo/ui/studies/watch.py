@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from rambo import jobs
 from rambo.errors import RamboError
-from rambo.store import Run
+from rambo.runs import jobs
+from rambo.runs.workspace import Run
 from rambo.ui import controls, frame, readers, state, theme
 from rambo.ui.readers import Record
 from rambo.ui.studies import records

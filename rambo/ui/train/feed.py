@@ -10,9 +10,10 @@ from typing import Any
 import streamlit as st
 
 from rambo import config as configs
-from rambo.costs import DataSizes
 from rambo.errors import RamboError
-from rambo.store import Run
+from rambo.estimate.costs import DataSizes
+from rambo.estimate.workload import plan
+from rambo.runs.workspace import Run
 from rambo.ui import readers
 from rambo.ui.components import PreparedFigure, prepare_figure
 from rambo.ui.readers import Record
@@ -21,7 +22,6 @@ from rambo.ui.train.curves import Kinds, spans_widely
 from rambo.ui.train.sentences import doing
 from rambo.ui.train.stages import Cell, Tracker
 from rambo.ui.train.strokes import Figure
-from rambo.ui.train.workload import plan
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,10 +6,11 @@ from typing import Any
 
 import streamlit as st
 
-from rambo import jobs, line
 from rambo.errors import RamboError
-from rambo.store import Run
-from rambo.ui import controls, frame, readers, rivals, state, takeaway
+from rambo.runs import jobs, line
+from rambo.runs.workspace import Run
+from rambo.ui import controls, frame, readers, state, takeaway
+from rambo.ui.compare import rivals
 from rambo.ui.components import plot
 from rambo.ui.text import count, literal, percent
 from rambo.ui.train import curves, outcome, stepper

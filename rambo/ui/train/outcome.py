@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from rambo.ui import rivals
+from rambo.ui.compare import rivals
 from rambo.ui.text import count
 from rambo.ui.theme import strategy_word
 

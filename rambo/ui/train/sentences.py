@@ -1,9 +1,9 @@
 """What a run does, said in one sentence for people who have not read the paper."""
 
+from rambo.estimate.workload import Plan
 from rambo.ui.text import count
 from rambo.ui.theme import strategy_word
 from rambo.ui.train.stages import Place, Tracker
-from rambo.ui.train.workload import Plan
 
 READY = "Getting ready: the worker reads the images and starts its processes."
 

@@ -5,9 +5,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from rambo.estimate.workload import Plan, Where
 from rambo.ui.text import duration, percent
 from rambo.ui.theme import STAGES
-from rambo.ui.train.workload import Plan, Where
 
 Record = dict[str, Any]
 

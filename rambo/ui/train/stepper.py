@@ -3,8 +3,8 @@
 import html
 from collections.abc import Iterator, Mapping
 
-from rambo import report
-from rambo.ui.rivals import Accuracy
+from rambo.runs import report
+from rambo.ui.compare.rivals import Accuracy
 from rambo.ui.text import count
 from rambo.ui.theme import GREEN, STAGE_WORDS, STAGES, STRATEGY_HELP, strategy_word
 from rambo.ui.train.stages import Cell

@@ -1,0 +1,1 @@
+"""What a run will cost, in words and numbers. Imports no torch."""

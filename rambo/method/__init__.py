@@ -1,0 +1,1 @@
+"""The paper's mathematics: tensors and callables, no configs, no files."""

@@ -1,0 +1,408 @@
+"""The utility model u_hat: create it, fit it (ordinary or bilevel), and ask it for predicted utilities."""
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from rambo.config import BilevelConfig, UtilityModelConfig
+from rambo.errors import DivergedError
+from rambo.events import Emit, HyperStep, TransportPredicted, UtilityModelEpoch, ignore
+from rambo.method import bilevel, losses
+from rambo.method.networks import (
+    AttentionPooling,
+    ConvElements,
+    FeatureElements,
+    Reference,
+    SetNetwork,
+    SetPrediction,
+)
+from rambo.method.pools import Problem, membership_matrix
+from rambo.method.utility_samples import UtilitySamples, split_by_size
+from rambo.seeding import Streams, pinned
+
+_ELEMENTS_CHUNK = 500  # images embedded at once; more leave the cache and take half as long again
+_UNIONS_CHUNK = 64  # padded unions scored at once by the Set Transformer
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UtilityModel:
+    """u_hat with what its training learned beside the weights.
+
+    Attributes:
+        network: the set network; `fit_utility_model` changes its weights in place, nothing else does.
+        log_l2: lambda, one log-L2 weight per parameter tensor of the network, in its order.
+        config: architecture, loss and training.
+    """
+
+    network: SetNetwork
+    log_l2: tuple[Tensor, ...]
+    config: UtilityModelConfig
+
+
+def create_utility_model(
+    problem: Problem, config: UtilityModelConfig, streams: Streams
+) -> UtilityModel:
+    """Return a fresh u_hat for the problem's images.
+
+    Source: A.1 for 28 x 28 grey images, A.2 for frozen features. Lambda starts at `initial_log_l2`.
+    """
+    with streams.ambient("weights"):
+        elements = (
+            ConvElements(config.dropout)
+            if problem.features is None or not problem.reads_features
+            else FeatureElements(problem.features.shape[1])
+        )
+        network = SetNetwork(elements, config.pooling)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # embeds twice as fast on a CPU
+    log_l2 = tuple(torch.tensor(config.bilevel.initial_log_l2) for _ in network.parameters())
+    return UtilityModel(network.eval(), log_l2, config)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Task:
+    """Utility samples as tensors: `p` pairs over the `k` images of the labeled pool."""
+
+    inputs: Tensor  # k x ...
+    membership: Tensor  # 2p x k
+    utilities: Tensor  # p x 2
+    transport: Tensor  # p x 2
+
+    def rows(self, pairs: Tensor) -> "_Task":
+        """Return the task of some pairs, over the same images."""
+        both = torch.stack([2 * pairs, 2 * pairs + 1], 1).flatten()
+        return _Task(
+            self.inputs, self.membership[both], self.utilities[pairs], self.transport[pairs]
+        )
+
+
+def _task(problem: Problem, samples: UtilitySamples, inputs: Tensor) -> _Task:
+    """Return the samples as tensors over the labeled pool, whose network inputs are given."""
+    return _Task(
+        inputs,
+        samples.membership(problem.labeled),
+        samples.utilities,
+        samples.transport.float(),
+    )
+
+
+def _losses(
+    prediction: SetPrediction, task: _Task, config: UtilityModelConfig
+) -> tuple[Tensor, Tensor]:
+    """Return the two parts of L_Total: ranking (or regression) loss and OT loss."""
+    utility, transport = prediction.utility.view(-1, 2), prediction.transport.view(-1, 2)
+    compare = losses.ranking_loss if config.loss == "rank" else losses.regression_loss
+    distance = losses.transport_loss(
+        transport,
+        task.transport,
+        square_weight=config.square_weight,
+        positive_weight=config.positive_weight,
+    )
+    return compare(utility, task.utilities), distance
+
+
+def _total(prediction: SetPrediction, task: _Task, config: UtilityModelConfig) -> Tensor:
+    """Return L_Total = L_Rank + lambda_OT L_OT (Definition 4)."""
+    first, distance = _losses(prediction, task, config)
+    return first + config.ot_weight * distance if config.transport else first
+
+
+def fit_utility_model(
+    model: UtilityModel,
+    problem: Problem,
+    samples: UtilitySamples,
+    streams: Streams,
+    *,
+    bilevel_training: bool,
+    phase: str,
+    emit: Emit = ignore,
+) -> UtilityModel:
+    """Return u_hat trained on `samples`, from the weights and lambda it has (Algorithm 1, lines 3 and 14).
+
+    Source: Section 4.2.1. Choice: warm start; `epochs` epochs over D, each a hyper-step when bilevel.
+
+    Args:
+        model: its network is trained in place.
+        problem: the images.
+        samples: D; at least 2 pairs.
+        streams: minibatch order and dropout.
+        bilevel_training: shorter half inner, longer half outer; else ordinary training on all of D.
+        phase: name for the events.
+        emit: hears of every epoch and hyper-step.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    inputs = problem.network_inputs(problem.labeled)
+    short, long = (_task(problem, half, inputs) for half in split_by_size(samples))
+    whole = _task(problem, samples, inputs)
+    report = _Report(model, short, long, phase, emit)
+    if bilevel_training:
+        model = _fit_bilevel(model, short, long, streams, report)
+        if model.config.bilevel.refit:
+            refitted = dataclasses.replace(report, phase=f"{phase}-refit")
+            _fit_ordinary(model, whole, streams.child("refit"), refitted)
+    else:
+        _fit_ordinary(model, whole, streams, report)
+    model.network.eval()
+    with torch.no_grad():
+        predicted = model.network(inputs, whole.membership).transport
+    emit(TransportPredicted(phase, whole.transport.flatten().tolist(), predicted.tolist()))
+    return model
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Report:
+    """Measures both halves after an epoch, tells the listener, and stops a diverged fit."""
+
+    model: UtilityModel
+    short: _Task
+    long: _Task
+    phase: str
+    emit: Emit
+
+    def epoch(self, number: int) -> None:
+        """Emit the figures of one epoch."""
+        config = self.model.config
+        self.model.network.eval()
+        figures = []
+        with torch.no_grad():
+            for task in (self.short, self.long):
+                prediction = self.model.network(task.inputs, task.membership)
+                first, distance = _losses(prediction, task, config)
+                ranking = losses.ranking_accuracy(prediction.utility.view(-1, 2), task.utilities)
+                figures.append((float(first), float(distance), ranking))
+        (rank, distance_, inner), (outer_rank, outer_distance, outer) = figures
+        if not all(map(math.isfinite, (rank, distance_, outer_rank, outer_distance))):
+            raise DivergedError(
+                f"the utility model's loss is not finite in {self.phase}, epoch {number}; lower "
+                "rambo.utility_model.bilevel.inner_learning_rate or rambo.utility_model.learning_rate"
+            )
+        self.emit(
+            UtilityModelEpoch(
+                phase=self.phase,
+                epoch=number,
+                epochs=config.epochs,
+                rank_loss=rank,
+                transport_loss=distance_,
+                outer_rank_loss=outer_rank,
+                outer_transport_loss=outer_distance,
+                inner_ranking_accuracy=inner,
+                outer_ranking_accuracy=outer,
+            )
+        )
+
+
+def _fit_ordinary(model: UtilityModel, task: _Task, streams: Streams, report: _Report) -> None:
+    """Train on all pairs in minibatches, with Adam and a small fixed weight decay.
+
+    Choice: the control for the row "bilevel off" of Table 1, and the offline initialisation.
+    """
+    config, network = model.config, model.network
+    optimizer = torch.optim.Adam(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    orders, dropout = streams.torch("pair order"), streams.child("dropout")
+    for epoch in range(1, config.epochs + 1):
+        network.train()
+        order = torch.randperm(len(task.utilities), generator=orders)
+        with dropout.ambient(f"epoch-{epoch}"):
+            for pairs in order.split(config.minibatch_pairs):
+                part = task.rows(pairs)
+                loss = _total(network(part.inputs, part.membership), part, config)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+        report.epoch(epoch)
+
+
+def _fit_bilevel(
+    model: UtilityModel, short: _Task, long: _Task, streams: Streams, report: _Report
+) -> UtilityModel:
+    """Learn weights on the short pairs and lambda on the long ones; return the model with its new lambda.
+
+    Inner objective: L_Total on D_tr plus Omega_lambda = sum over tensors of exp(log_l2) |w|^2 / 2. Outer: L_Total on
+    D_val. Choice: per epoch one hyper-step, that is T momentum steps on the weights and one Adam step on lambda; the
+    dropout mask is held still during a hyper-step, and the outer objective is measured without dropout.
+    """
+    config, network = model.config, model.network
+    names = [name for name, _ in network.named_parameters()]
+    weights = tuple(weight.detach().clone() for weight in network.parameters())
+    velocity = tuple(map(torch.zeros_like, weights))
+    log_l2 = tuple(value.clone().requires_grad_() for value in model.log_l2)
+    optimizer = torch.optim.Adam(log_l2, lr=config.bilevel.outer_learning_rate)
+    masks = streams.child("dropout")
+
+    def predict(values: bilevel.Tensors, task: _Task) -> SetPrediction:
+        state = dict(zip(names, values, strict=True))
+        prediction: SetPrediction = functional_call(network, state, (task.inputs, task.membership))
+        return prediction
+
+    for epoch in range(1, config.epochs + 1):
+        mask = masks.take(f"epoch-{epoch}")
+
+        def inner(values: bilevel.Tensors, hyper: bilevel.Tensors, mask: int = mask) -> Tensor:
+            network.train()
+            with pinned(mask):
+                prediction = predict(values, short)
+            penalty = sum(h.exp() * v.square().sum() for h, v in zip(hyper, values, strict=True))
+            return _total(prediction, short, config) + penalty / 2
+
+        def outer(values: bilevel.Tensors, hyper: bilevel.Tensors) -> Tensor:
+            network.eval()
+            return _total(predict(values, long), long, config)
+
+        gradient, weights, velocity = hyper_step(
+            inner, outer, weights, velocity, log_l2, config.bilevel
+        )
+        for value, slope in zip(log_l2, gradient, strict=True):
+            value.grad = slope
+        optimizer.step()
+        _load(network, weights)
+        report.epoch(epoch)
+        with torch.no_grad():
+            outer_loss = float(outer(weights, log_l2))
+        report.emit(
+            HyperStep(
+                phase=report.phase,
+                step=epoch,
+                outer_loss=outer_loss,
+                hypergradient_norm=math.sqrt(sum(float(g.square().sum()) for g in gradient)),
+                log_l2={n: float(v.detach()) for n, v in zip(names, log_l2, strict=True)},
+            )
+        )
+    return dataclasses.replace(model, log_l2=tuple(value.detach() for value in log_l2))
+
+
+def hyper_step(
+    inner: bilevel.Objective,
+    outer: bilevel.Objective,
+    weights: bilevel.Tensors,
+    velocity: bilevel.Tensors,
+    hyper: bilevel.Tensors,
+    config: BilevelConfig,
+) -> tuple[bilevel.Tensors, bilevel.Tensors, bilevel.Tensors]:
+    """Return the hypergradient, and the weights and velocity after T inner steps.
+
+    Source: Section 4.2.1. Choice: Neumann by default: it costs one graph. At T = 100 it points where unrolling points
+    (median cosine 0.99 of five seeds); at the default T = 10 only roughly (median 0.93, from 0.78), and unrolling costs
+    the same there (`benchmarks/RESULTS.md`).
+    """
+    descent = bilevel.Descent(config.inner_steps, config.inner_learning_rate, config.momentum)
+    if config.hypergradient == "unroll":
+        return bilevel.unrolled_hypergradient(inner, outer, weights, velocity, hyper, descent)
+    weights, velocity = bilevel.descend(inner, weights, velocity, hyper, descent)
+    if config.hypergradient == "neumann":
+        gradient = bilevel.neumann_hypergradient(
+            inner,
+            outer,
+            weights,
+            hyper,
+            learning_rate=config.inner_learning_rate,
+            terms=config.terms,
+            momentum=config.momentum,
+        )
+    else:
+        gradient = bilevel.conjugate_gradient_hypergradient(
+            inner, outer, weights, hyper, iterations=config.terms, damping=config.damping
+        )
+    return gradient, weights, velocity
+
+
+@torch.no_grad()
+def _load(network: nn.Module, weights: bilevel.Tensors) -> None:
+    """Copy the weights into the network."""
+    for parameter, weight in zip(network.parameters(), weights, strict=True):
+        parameter.copy_(weight)
+
+
+@torch.no_grad()
+def predict_subsets(model: UtilityModel, problem: Problem, subsets: list[Tensor]) -> SetPrediction:
+    """Return u_hat's predictions for `s` subsets of the labeled pool, in eval mode."""
+    inputs = problem.network_inputs(problem.labeled)
+    membership = membership_matrix(subsets, problem.labeled)
+    prediction: SetPrediction = model.network.eval()(inputs, membership)
+    return prediction
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Elements:
+    """Images embedded once, so that no greedy step embeds one again.
+
+    Attributes:
+        values: `N x d` float64, psi(x) at its dataset index where it is known. Choice: float64, so that a sum over
+            thousands of images does not depend on their order to the last tie.
+        known: `N` bool.
+        reference: the labeled pool S_0.
+    """
+
+    values: Tensor
+    known: Tensor
+    reference: Reference
+
+
+@torch.no_grad()
+def embed_elements(model: UtilityModel, problem: Problem, unlabeled: Tensor) -> Elements:
+    """Return psi(x) of every labeled image and of these unlabeled ones."""
+    count = len(problem.labels)
+    values = torch.empty(count, model.network.elements.width, dtype=torch.float64)
+    known = torch.zeros(count, dtype=torch.bool)
+    _embed(model, problem, torch.cat([problem.labeled, unlabeled]), values, known)
+    return Elements(values, known, model.network.refer(values[problem.labeled].float()))
+
+
+@torch.no_grad()
+def embed_others(model: UtilityModel, problem: Problem, elements: Elements) -> None:
+    """Add psi(x) of the unlabeled images that were left out so far."""
+    missing = problem.unlabeled[~elements.known[problem.unlabeled]]
+    _embed(model, problem, missing, elements.values, elements.known)
+
+
+def _embed(
+    model: UtilityModel, problem: Problem, indices: Tensor, values: Tensor, known: Tensor
+) -> None:
+    """Write psi(x) of some images at their dataset indices."""
+    network = model.network.eval()
+    for part in indices.split(_ELEMENTS_CHUNK):
+        if len(part):
+            values[part] = network.elements(problem.network_inputs(part)).double()
+    known[indices] = True
+
+
+@torch.no_grad()
+def predict_unions(
+    model: UtilityModel, elements: Elements, labeled: Tensor, batches: Tensor
+) -> Tensor:
+    """Return the predicted utility of `labeled` united with each batch, `s`.
+
+    Source: Algorithm 2, line 5. With average pooling the embedding of a union is rho of a weighted mean of sums that
+    are already there, so no image is embedded again.
+
+    Args:
+        model: u_hat.
+        elements: of all images in question.
+        labeled: S_j.
+        batches: `s x b` indices outside S_j.
+
+    Raises:
+        ValueError: an image was never embedded.
+    """
+    if not (elements.known[labeled].all() and elements.known[batches].all()):
+        raise ValueError("an image of a union was never embedded")
+    network, values = model.network.eval(), elements.values
+    if isinstance(network.pooling, AttentionPooling):
+        unions = torch.cat([labeled.expand(len(batches), -1), batches], 1)
+        pooled = torch.cat(
+            [
+                network.pooling.pool_padded(values[part].float(), torch.ones_like(part).bool())
+                for part in unions.split(_UNIONS_CHUNK)
+            ]
+        )
+    else:
+        # a sum of gathered rows that never copies the rows: half the time over a whole pool
+        total = values[labeled].sum(0) + F.embedding_bag(batches, values, mode="sum")
+        pooled = (total / (len(labeled) + batches.shape[1])).float()
+    return network.predict_pooled(pooled, elements.reference).utility

@@ -1,0 +1,1 @@
+"""The run on disk: workspace, record, artifacts, line, worker processes. Imports no torch."""

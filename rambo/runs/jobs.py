@@ -1,0 +1,296 @@
+"""Background work: one process per run, which outlives whoever started it. Imports no torch.
+
+A worker is `python -m rambo work RUN_DIR` in a process group of its own. Pages start, stop, resume and delete runs
+here; the run directory, and who holds which lock, is all they know of a worker.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from rambo.config import Config, describe, shorten
+from rambo.datasets.prepared import Prepared
+from rambo.errors import RunLockedError, StoreError
+from rambo.runs import line
+from rambo.runs.run import LAUNCH_SECONDS
+from rambo.runs.workspace import Run, Workspace, create_run
+from rambo.storage import files
+
+STOP_SECONDS = 4.0  # for the end of the unit in flight; then SIGTERM
+TERM_SECONDS = 3.0  # for SIGTERM; then SIGKILL
+POLITENESS = 5  # niceness of a worker: the pages in front of a person come first
+LIVE = ("queued", "running")  # states of a run that is worked on or waits for it
+LOG = "worker.log"
+_LOG_BYTES = 16_000
+_TRACE = re.compile(r"\(most recent call (last|first)\):$")
+_QUOTED_FOLDERS = re.compile(r"(?<=[\"'])/[^\"'\n]*/(?=[^\"'\n]*[\"'])")
+_FOLDERS = re.compile(r"(?<![\w./])/(?:[^\s/\"']+/)+")
+_PROJECT = Path(__file__).resolve().parents[2]
+
+
+def start(config: Config, data: Prepared, workspace: Workspace, device: str) -> tuple[Run, bool]:
+    """Return a run of `config` that is being worked on, and whether it is a new one.
+
+    Two clicks, or two tabs, start one run: while a run of the same settings is queued or running, it is returned.
+
+    Raises:
+        RamboError: as `create_run`.
+    """
+    return _start_once(
+        describe(config),
+        workspace,
+        live_runs,
+        lambda: create_run(config, data, workspace, device),
+    )
+
+
+def start_study(
+    wanted: dict[str, Any], workspace: Workspace, make: Callable[[], Run]
+) -> tuple[Run, bool]:
+    """Return a study that is being worked on, and whether it is a new one; two clicks start one, as in `start`.
+
+    Args:
+        wanted: its whole config, as the record would hold it.
+        workspace: of the studies.
+        make: makes it, queued.
+
+    Raises:
+        RamboError: as `make`.
+    """
+    return _start_once(wanted, workspace, _live_studies, make)
+
+
+def _start_once(
+    wanted: dict[str, Any],
+    workspace: Workspace,
+    live: Callable[[Workspace], list[Run]],
+    make: Callable[[], Run],
+) -> tuple[Run, bool]:
+    """Return the live run of these settings, or else a new one that was launched, and whether it is new."""
+    files.make_folder(workspace.root)
+    with filelock.FileLock(workspace.root / ".start.lock", timeout=30):
+        for run in live(workspace):
+            if run.config == wanted:
+                return run, False
+        run = make()
+        launch(run)
+        return run, True
+
+
+def _live_studies(workspace: Workspace) -> list[Run]:
+    """Return the studies that are worked on; they stand in no line, but there are only a few."""
+    return [run for run in workspace.runs() if run.describe()["status"] in LIVE]
+
+
+def live_runs(workspace: Workspace) -> list[Run]:
+    """Return the runs that stand in a line, and those that were made or launched within the last minute.
+
+    Looks at no other run, of which there may be thousands.
+    """
+    waiting = {run_id for ids in line.standing(workspace.root).values() for run_id in ids}
+    runs = [Run(workspace.root / run_id) for run_id in workspace.ids()]
+    near = [run for run in runs if run.id in waiting or _touched(run) < 2 * LAUNCH_SECONDS]
+    return [run for run in near if run.describe()["status"] in LIVE]
+
+
+def _touched(run: Run) -> float:
+    """Return the seconds since a run's record changed; 0 where that cannot be told."""
+    try:
+        changed = max(path.stat().st_mtime for path in run.folder.glob("run.sqlite*"))
+    except (OSError, ValueError):
+        return 0.0
+    return time.time() - changed
+
+
+def launch(run: Run) -> None:
+    """Start a worker process for a run that has none; with one already there, nothing happens."""
+    if run.locked():
+        return
+    run.set_launched()
+    with (run.folder / LOG).open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rambo", "work", str(run.folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=_environment(),
+            start_new_session=True,
+        )
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PGRP, process.pid, POLITENESS)
+    # Someone has to wait for a child, or it stays in the process table.
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
+def stop(run: Run) -> None:
+    """Ask a run to stop; within ten seconds it has, by the next unit, by SIGTERM or by SIGKILL.
+
+    Returns at once; a thread of this process sees to it that the worker obeys.
+    """
+    run.request_stop()
+    launched = run.worker["launched"]
+    threading.Thread(target=_see_to_it, args=(run, launched), daemon=True).start()
+
+
+def resume(run: Run) -> None:
+    """Start a worker again for a run that stopped, failed or lost its worker.
+
+    Raises:
+        RunLockedError: a worker is at it.
+        StoreError: the run is done or cannot be written.
+    """
+    if run.locked():
+        raise RunLockedError(f"run {run.id} is being worked on; there is nothing to resume")
+    if run.status == "done":
+        raise StoreError(f"run {run.id} is done; there is nothing to resume")
+    launch(run)
+
+
+def log_tail(run: Run, lines: int = 30) -> list[str]:
+    """Return the last lines of the worker's log, fit for a page; none where there is no log.
+
+    Python's traces are left out, and of an absolute path only its last part is left.
+    """
+    try:
+        with (run.folder / LOG).open("rb") as log:
+            skipped = max(0, log.seek(0, os.SEEK_END) - _LOG_BYTES)
+            log.seek(skipped)
+            text = log.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    told = text.splitlines()[1 if skipped else 0 :]  # the first one may be half a line
+    shown = list(_without_traces(told, inside=skipped > 0))[-lines:]
+    return [without_folders(words) for words in shown]
+
+
+def without_folders(text: str) -> str:
+    """Return text with only the last part of every absolute path: the rest is this machine's business."""
+    return _FOLDERS.sub("", _QUOTED_FOLDERS.sub("", text))
+
+
+def place_in_line(run: Run) -> tuple[str, int] | None:
+    """Return the device a run stands at and how many are ahead of it, or None."""
+    for device, ids in line.standing(run.folder.parent).items():
+        if run.id in ids:
+            return device, ids.index(run.id)
+    return None
+
+
+def probe_devices(timeout: float = 60) -> dict[str, Any]:
+    """Return what another process finds: `auto` (device kind), `names` by kind, `cores`.
+
+    It imports torch, which takes seconds and memory that a web server should not spend.
+
+    Raises:
+        StoreError: the process failed.
+    """
+    command = [sys.executable, "-m", "rambo", "devices", "--json"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=timeout, env=_environment(), check=True
+        )
+        found: dict[str, Any] = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise StoreError(
+            "the devices of this machine cannot be told; try `python -m rambo devices`"
+        ) from error
+    return found
+
+
+def spawn(arguments: list[str], given: str = "") -> subprocess.Popen[str]:
+    """Return a running `python -m rambo ARGUMENTS`, whose standard output is JSON for the caller to read.
+
+    Args:
+        arguments: the command and its options.
+        given: written to its standard input.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rambo", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_environment(),
+    )
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.write(given)
+        process.stdin.close()
+    process.stdin = None  # or `communicate` flushes a closed file, and raises
+    return process
+
+
+def last_words(complaint: str, limit: int) -> str:
+    """Return why a process of `spawn` failed: the last line of its standard error, without the program's name."""
+    lines = [line for line in complaint.splitlines() if line.strip()]
+    last = lines[-1].removeprefix("rambo: ") if lines else "it ended without a word"
+    return shorten(without_folders(last), limit)
+
+
+def _without_traces(lines: Iterable[str], *, inside: bool) -> Iterator[str]:
+    """Yield the lines outside traces: a trace is its headline and the indented lines below it.
+
+    Args:
+        lines: of a log.
+        inside: whether the first lines may be the rest of a trace.
+    """
+    for told in lines:
+        if _TRACE.search(told.rstrip()):
+            inside = True
+        elif not (inside and told[:1].isspace()):
+            inside = False
+            yield told
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of a worker: this one, and the project on the module path."""
+    paths = [str(_PROJECT), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def _see_to_it(run: Run, launched: float | None) -> None:
+    """Wait for a worker to obey, and end it by force where it does not; one launched later is left alone."""
+    if not _ends(run, launched, STOP_SECONDS):
+        _signal(run, signal.SIGTERM)
+        if not _ends(run, launched, TERM_SECONDS):
+            _signal(run, signal.SIGKILL)
+            _ends(run, launched, 1.0)
+    with suppress(StoreError):
+        obeyed = run.status in ("done", "failed", "stopped") or run.worker["launched"] != launched
+        if not obeyed and not run.locked():
+            run.set_status("stopped", "stopped on request; resume it to go on")
+
+
+def _ends(run: Run, launched: float | None, seconds: float) -> bool:
+    """Return whether the worker of that launch let go of its run within `seconds`."""
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        with suppress(StoreError):
+            # A worker that was launched just now may not hold the run yet.
+            if run.worker["launched"] != launched or not (run.locked() or run.status in LIVE):
+                return True
+        time.sleep(0.1)
+    return False
+
+
+def _signal(run: Run, number: signal.Signals) -> None:
+    """Send a signal to the process that holds the run, and to its group where it leads one."""
+    with suppress(StoreError, OSError):
+        pid = run.worker["pid"]
+        if pid is None or not run.locked():  # the lock proves that the process lives
+            return
+        if os.getpgid(pid) == pid:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)

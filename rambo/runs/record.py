@@ -1,0 +1,192 @@
+"""What stands in `run.sqlite`: facts, events and results, each row sealed."""
+
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rambo.events import Event
+from rambo.storage import database
+
+VERSION = 1
+_SCHEMA = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT, crc INTEGER);
+CREATE TABLE events (seq INTEGER PRIMARY KEY, attempt INTEGER, trial INTEGER, strategy TEXT,
+                     time REAL, kind TEXT, data TEXT, crc INTEGER);
+CREATE TABLE results (trial INTEGER, strategy TEXT, state TEXT, data TEXT, crc INTEGER,
+                      PRIMARY KEY (trial, strategy))
+"""
+# `tally` counts events and results: damage that makes whole rows vanish would else look like less.
+_FACTS = (
+    "config",
+    "environment",
+    "created",
+    "status",
+    "message",
+    "stop_requested",
+    "attempt",
+    "tally",
+)
+_PUT_EVENT = (
+    "INSERT INTO events (attempt, trial, strategy, time, kind, data, crc)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+def create(path: Path, config: dict[str, Any], environment: dict[str, Any]) -> None:
+    """Make the record of a queued run at `path`.
+
+    Raises:
+        OSError: the disk refuses.
+        sqlite3.Error: the disk refuses.
+        RefusedError: a value is not JSON or not finite.
+    """
+    facts = {
+        "config": config,
+        "environment": environment,
+        "created": stamp(time.time()),
+        "status": "queued",
+        "message": "",
+        "stop_requested": False,
+        "attempt": 0,
+        "tally": [0, 0],
+    }
+    statements = [put_fact(name, value) for name, value in facts.items()]
+    database.create(path, _SCHEMA, VERSION)
+    with closing(database.open_writer(path, VERSION)) as db, database.transaction(db):
+        for statement, row in statements:
+            db.execute(statement, row)
+
+
+def write(
+    db: sqlite3.Connection,
+    events: Sequence[tuple[Any, ...]],
+    statements: Sequence[database.Statement],
+) -> None:
+    """Write rows of `event_row` and then `statements`, as one."""
+    with database.transaction(db):
+        db.executemany(_PUT_EVENT, events)
+        for statement, row in statements:
+            db.execute(statement, row)
+        db.execute(*put_fact("tally", _tally(db)))
+
+
+def check(db: sqlite3.Connection) -> None:
+    """Look through the whole record, as reading never does; raises as reading does."""
+    database.check_structure(db)
+    events, results = read_fact(db, "tally")
+    if _tally(db) != [events, results]:
+        raise ValueError("rows are missing")
+
+
+def put_fact(name: str, value: Any) -> database.Statement:
+    """Return the statement that writes a fact."""
+    text = database.encode(value, name)
+    row = (name, text, database.seal(text, name))
+    return "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", row
+
+
+def put_result(
+    trial: int, strategy: str, state: str, data: Mapping[str, Any]
+) -> database.Statement:
+    """Return the statement that writes a result."""
+    text = database.encode(dict(data), f"result of {strategy}, trial {trial}")
+    key = (int(trial), strategy, state)
+    row = (*key, text, database.seal(text, *key))
+    return "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?)", row
+
+
+def event_row(
+    event: Event, attempt: int, trial: int | None, strategy: str | None
+) -> tuple[Any, ...]:
+    """Return an event as a row for `write`."""
+    kind = type(event).__name__
+    text = database.encode(event.record(), f"event {kind}")
+    columns = (attempt, None if trial is None else int(trial), strategy, time.time(), kind)
+    return (*columns, text, database.seal(text, *columns))
+
+
+def read_fact(db: sqlite3.Connection, name: str) -> Any:
+    """Return one fact; a missing one is a ValueError, as all damage below."""
+    row = db.execute("SELECT value, crc FROM facts WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise ValueError(f"no {name}")
+    return database.decode(*row, name)
+
+
+def read_facts(db: sqlite3.Connection) -> dict[str, Any]:
+    """Return all facts."""
+    rows = db.execute("SELECT name, value, crc FROM facts").fetchall()
+    facts = {name: database.decode(value, crc, name) for name, value, crc in rows}
+    if missing := [name for name in _FACTS if name not in facts]:
+        raise ValueError(f"no {missing[0]}")
+    return facts
+
+
+def read_events(db: sqlite3.Connection, since: int) -> list[dict[str, Any]]:
+    """Return the events after number `since`; a gap is damage."""
+    least, _ = read_fact(db, "tally")  # first: a writer may add more before the next line
+    rows = db.execute(
+        "SELECT seq, attempt, trial, strategy, time, kind, data, crc FROM events"
+        " WHERE seq > ? ORDER BY seq",
+        (since,),
+    )
+    events: list[dict[str, Any]] = []
+    for seq, attempt, trial, strategy, moment, kind, data, crc in rows:
+        fields = database.decode(data, crc, attempt, trial, strategy, moment, kind)
+        if seq != since + len(events) + 1:
+            raise ValueError("an event is missing")
+        head = {"seq": seq, "attempt": attempt, "trial": trial, "strategy": strategy}
+        events.append({**head, "time": moment, "kind": kind, **fields})
+    if since + len(events) < least:
+        raise ValueError("the last events are missing")
+    return events
+
+
+def newest_attempts(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return of each trial and strategy the events of its newest attempt, in their order."""
+    newest: dict[tuple[int | None, str | None], int] = {}
+    for event in events:
+        place = event["trial"], event["strategy"]
+        newest[place] = max(newest.get(place, 0), event["attempt"])
+    return [
+        event for event in events if event["attempt"] == newest[event["trial"], event["strategy"]]
+    ]
+
+
+def read_results(db: sqlite3.Connection) -> list[dict[str, Any]]:
+    """Return all results, in no order."""
+    _, least = read_fact(db, "tally")
+    rows = db.execute("SELECT trial, strategy, state, data, crc FROM results").fetchall()
+    if len(rows) < least:
+        raise ValueError("a result is missing")
+    return [
+        {
+            "trial": trial,
+            "strategy": strategy,
+            "state": state,
+            "data": database.decode(data, crc, trial, strategy, state),
+        }
+        for trial, strategy, state, data, crc in rows
+    ]
+
+
+def _tally(db: sqlite3.Connection) -> list[int]:
+    """Return the number of events and of results."""
+    row = db.execute("SELECT ifnull(max(seq), 0), (SELECT count(*) FROM results) FROM events")
+    return list(row.fetchone())
+
+
+def dataset_name(config: Mapping[str, Any]) -> str:
+    """Return the name of the dataset in a config of nested JSON types, or an empty text."""
+    dataset = config.get("dataset")
+    return str(dataset.get("name", "")) if isinstance(dataset, Mapping) else ""
+
+
+def stamp(seconds: float) -> str:
+    """Return seconds since 1970 as ISO 8601 in UTC, of fixed length: it sorts as text."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

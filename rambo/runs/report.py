@@ -1,0 +1,185 @@
+"""A run's results as a table for people: every accuracy with its number of trials and standard error."""
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+FEWEST = 5  # trials that can be evidence
+_METRICS = ("validation_accuracy", "test_accuracy")
+
+
+def table(summary: Mapping[str, Any]) -> str:
+    """Return the results of a run as lines of text.
+
+    Args:
+        summary: as `rambo.runs.workspace.summary` gives it.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for result in summary["results"]:
+        groups.setdefault(result["strategy"], []).append(result)
+    header = f"{'strategy':<16} {'validation %':>15} {'test %':>15} {'trials':>7} {'trained':>8} {'cached':>7}"
+    lines = [f"run {summary['run']} on {summary['dataset']}", header]
+    for name, results in groups.items():
+        cells = " ".join(f"{percent([r[metric] for r in results]):>15}" for metric in _METRICS)
+        done = sum(r["test_accuracy"] is not None for r in results)
+        trained, cached = (
+            sum(r[key] for r in results) for key in ("trainings", "cached_trainings")
+        )
+        lines.append(f"{name:<16} {cells} {done:>7} {trained:>8} {cached:>7}")
+    lines += ranking_lines(summary["ranking"])
+    lines += [f"{name}: {words}" for name, words in told_figures(summary["results"]).items()]
+    if comparison := compare(groups.get("rambo", []), groups.get("filter-only", [])):
+        lines.append(comparison)
+    if words := proxy_words(summary["config"]):
+        lines.append(words)
+    return "\n".join(lines)
+
+
+def proxy_words(config: Mapping[str, Any]) -> str | None:
+    """Return what to say where logistic heads stand in for networks, or None where they do not.
+
+    Args:
+        config: of a run, as nested JSON types.
+    """
+    if config.get("classifier", {}).get("name") == "logistic":
+        return "proxy: f is a logistic head on frozen features, so these are not a network's accuracies"
+    learns = {"rambo", "dulo"} & set(config.get("strategies", ()))
+    if learns and config.get("rambo", {}).get("offline", {}).get("proxy"):
+        return "proxy: true utilities are those of logistic heads on frozen features, not of f"
+    return None
+
+
+def told_figures(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return in words what strategies report of their choices beside the accuracy: means over the trials.
+
+    Words that differ between trials are left out.
+    """
+    values: dict[str, dict[str, list[Any]]] = {}
+    for result in results:
+        for name, value in result.get("figures", {}).items():
+            values.setdefault(result["strategy"], {}).setdefault(name, []).append(value)
+    told = {}
+    for strategy, figures in values.items():
+        parts = []
+        for name, found in figures.items():
+            if not any(isinstance(value, str) for value in found):
+                mean = statistics.fmean(found)
+                parts.append(f"{name} {mean:,.0f}" if abs(mean) >= 100 else f"{name} {mean:.3g}")
+            elif len(set(found)) == 1:
+                parts.append(f"{name} {found[0]}")
+        if parts:
+            told[strategy] = "; ".join(parts)
+    return told
+
+
+def percent(values: Sequence[float | None]) -> str:
+    """Return the mean of fractions in percent with its standard error, `-` where there is none."""
+    known = [100 * value for value in values if value is not None]
+    if not known:
+        return "-"
+    mean = f"{statistics.fmean(known):.1f}"
+    return mean if len(known) == 1 else f"{mean} +- {standard_error(known):.1f}"
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Return the standard error of the mean of at least two values."""
+    return statistics.stdev(values) / math.sqrt(len(values))
+
+
+def ranking_lines(ranking: Mapping[str, Any]) -> list[str]:
+    """Return what is known of u_hat's ranking, beside the noise ceiling."""
+    held_out, ceiling, tau = (
+        ranking.get(key) for key in ("held_out", "noise_ceiling", "kendall_tau")
+    )
+    lines = []
+    if held_out is not None and ranking.get("held_out_pairs"):
+        tail = "" if tau is None else f" (Kendall tau {tau:.2f} over their sets)"
+        pairs = ranking["held_out_pairs"]
+        lines.append(
+            f"u_hat orders {100 * held_out:.0f} % of {pairs} held-out pairs as their true utilities do{tail}"
+        )
+    if ceiling is not None:
+        lines.append(
+            f"two independent trainings agree on {100 * ceiling:.0f} % of {ranking['ceiling_pairs']} pairs "
+            "(noise ceiling)"
+        )
+    return lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A paired difference in points of accuracy.
+
+    Attributes:
+        mean: over the trials.
+        error: its standard error; None in a single trial.
+        low: lower end of the 95 % interval of Student's t; None in a single trial.
+        high: its upper end.
+        trials: how many pairs.
+    """
+
+    mean: float
+    error: float | None
+    low: float | None
+    high: float | None
+    trials: int
+
+    @property
+    def finding(self) -> str:
+        """One of `more`, `less`, `nothing` and `too few`.
+
+        Choice: evidence is an interval without 0; below five trials nothing counts.
+        """
+        if self.trials < FEWEST or self.low is None or self.high is None:
+            return "too few"
+        return "more" if self.low > 0 else "less" if self.high < 0 else "nothing"
+
+    def words(self) -> str:
+        """Return `+0.2 +- 0.3 points of test accuracy over 10 paired trials`."""
+        if self.error is None:
+            return f"{self.mean:+.1f} points of test accuracy in one trial"
+        error = f"{self.mean:+.1f} +- {self.error:.1f} points of test accuracy"
+        return f"{error} over {self.trials} paired trials"
+
+
+def difference(gaps: Sequence[float]) -> Difference | None:
+    """Return what paired gaps in points say; None of none."""
+    if not gaps:
+        return None
+    mean = statistics.fmean(gaps)
+    if len(gaps) == 1:
+        return Difference(mean, None, None, None, 1)
+    from scipy.special import stdtrit  # half a second, which a list of runs does not need
+
+    error = standard_error(gaps)
+    reach = float(stdtrit(len(gaps) - 1, 0.975)) * error
+    return Difference(mean, error, mean - reach, mean + reach, len(gaps))
+
+
+def paired(
+    ours: Sequence[Mapping[str, Any]],
+    theirs: Sequence[Mapping[str, Any]],
+    metric: str = "test_accuracy",
+) -> list[float]:
+    """Return the gaps in points between results of the same seed, where both were evaluated."""
+    other = {result["seed"]: result[metric] for result in theirs}
+    pairs = [(result[metric], other.get(result["seed"])) for result in ours]
+    return [100 * (a - b) for a, b in pairs if a is not None and b is not None]
+
+
+VERDICTS = {
+    "more": "u_hat helps here",
+    "less": "u_hat hurts here",
+    "nothing": "no evidence that u_hat helps here",
+    "too few": "too few to say",
+}
+
+
+def compare(ours: Sequence[Mapping[str, Any]], control: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the verdict on u_hat: paired test accuracy of rambo less the filter-only control."""
+    found = difference(paired(ours, control))
+    if found is None:
+        return None
+    return f"rambo minus filter-only: {found.words()}: {VERDICTS[found.finding]}"

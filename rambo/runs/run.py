@@ -1,0 +1,346 @@
+"""The record of one run: config, status, events and results in one SQLite file.
+
+    runs/<id>/run.sqlite     WAL, durable at each commit
+    runs/<id>/artifacts/     arrays and tables
+    runs/<id>/worker.lock    held for life by the one worker; the kernel frees it at death
+    runs/<id>/ballast        1 MiB given up on a full disk, so that the failure can still be told
+
+One worker writes a run; anyone reads it at any time, also while it is written and after a kill -9.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from rambo.config import shorten
+from rambo.errors import RunLockedError, StoreError
+from rambo.events import Event
+from rambo.runs import record
+from rambo.runs.artifacts import RunFolder
+from rambo.storage import database, files
+
+STATUSES = ("queued", "running", "done", "failed", "stopped")
+COMMIT_SECONDS = 0.2
+BALLAST_BYTES = 2**20
+LAUNCH_SECONDS = 60  # what a new process may take to import torch on a busy laptop
+
+_LOCK_SECONDS = 0.1  # a viewer that looks at the lock is in the way for microseconds
+
+
+class Run(RunFolder):
+    """One run; damage of any kind is a `StoreError` of one line."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use the run in `folder`; nothing is opened yet."""
+        super().__init__(folder)
+        self._record = self.folder / "run.sqlite"
+        self._ballast = self.folder / "ballast"
+        self._guard = threading.RLock()  # the timer below commits from its own thread
+        self._kept: sqlite3.Connection | None = None  # open while this object holds the lock
+        self._attempt: int | None = None
+        self._pending: list[tuple[Any, ...]] = []
+        self._due = 0.0
+        self._timer: threading.Timer | None = None
+
+    # What a viewer asks.
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config as nested JSON types."""
+        return dict(self._facts()["config"])
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What `Workspace.create` was told of versions, device and class names."""
+        return dict(self._facts()["environment"])
+
+    @property
+    def status(self) -> str:
+        """One of `STATUSES`, or `interrupted`: it says running, but its worker is gone."""
+        return self._derived(self._facts())
+
+    @property
+    def worker(self) -> dict[str, Any]:
+        """`pid` of the newest attempt's process and the time a page `launched` it; None where unknown."""
+        facts = self._facts()
+        return {"pid": facts.get("pid"), "launched": facts.get("launched")}
+
+    def created(self) -> str:
+        """Return when the run was made, ISO 8601 in UTC; a damaged one: when its folder changed."""
+        try:
+            return str(self._facts()["created"])
+        except StoreError:
+            try:
+                return record.stamp(self.folder.stat().st_mtime)
+            except OSError:
+                return record.stamp(0.0)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a list of runs shows; a damaged run is `unreadable`, with the reason.
+
+        Never raises, so one bad folder cannot hide the others.
+        """
+        facts: dict[str, Any] = {"config": {}}
+        try:
+            facts = self._facts()
+            status, message = self._derived(facts), facts["message"]
+        except StoreError as error:
+            status, message = "unreadable", str(error).removeprefix(f"run {self.id}: ")
+        config = facts["config"]
+        return {
+            "run": self.id,
+            "status": status,
+            "dataset": record.dataset_name(config) or None,
+            "created": facts["created"] if "created" in facts else self.created(),
+            "k": config.get("k"),
+            "budget": config.get("budget"),
+            "strategies": list(config.get("strategies") or ()),
+            "trials": config.get("trials"),
+            "message": message,
+        }
+
+    def events(self, since: int = 0) -> list[dict[str, Any]]:
+        """Return the events after number `since`, in order.
+
+        Returns:
+            Dicts of `seq` (1, 2, ... without a gap), `attempt`, `trial`, `strategy`, `time`
+            (seconds since 1970), `kind` (the event's class) and the event's own fields.
+        """
+        with self._reading() as db:
+            return record.read_events(db, max(0, since))
+
+    def latest_events(self) -> list[dict[str, Any]]:
+        """Return the events that count: of each trial and strategy, its newest attempt's.
+
+        A resumed attempt tells the unfinished strategy again from its start.
+        """
+        return record.newest_attempts(self.events())
+
+    def results(self) -> list[dict[str, Any]]:
+        """Return dicts of `trial`, `strategy`, `state` and `data`.
+
+        They stand by trial, and then in the config's order of strategies.
+        """
+        with self._reading() as db:
+            order = list(record.read_fact(db, "config").get("strategies", ()))
+            rows = record.read_results(db)
+        order += sorted({row["strategy"] for row in rows}.difference(order))
+        return sorted(rows, key=lambda row: (row["trial"], order.index(row["strategy"])))
+
+    def stop_requested(self) -> bool:
+        """Return whether a person asked for a stop; cheap while this object holds the lock."""
+        with self._reading() as db:
+            return bool(record.read_fact(db, "stop_requested"))
+
+    def locked(self) -> bool:
+        """Return whether a worker holds the run; takes nothing and waits for nothing."""
+        with self.naming("looking at its lock"):
+            return files.is_held(self.folder / "worker.lock")
+
+    # What the worker does; `set_status` and `request_stop` are for others too.
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for the length of the block; on leaving, every event is on disk.
+
+        Raises:
+            RunLockedError: another worker holds it.
+        """
+        lock = filelock.FileLock(self.folder / "worker.lock")
+        with self.naming("taking its lock"):
+            self._record.stat()  # a folder that is gone is not made again
+            try:
+                lock.acquire(timeout=_LOCK_SECONDS, poll_interval=0.01)
+            except filelock.Timeout:
+                told = f"run {self.id} is already being worked on; wait for it or stop it"
+                raise RunLockedError(told) from None
+        try:
+            with self._keeping():
+                yield
+        finally:
+            lock.release()
+
+    def begin_attempt(self) -> int:
+        """Return the number of this attempt, 1 for the first; the events that follow carry it."""
+        with self.naming("beginning an attempt"), self._guard:
+            with self._connection() as db:
+                record.check(db)
+                attempt = int(record.read_fact(db, "attempt")) + 1
+            files.sweep(self.folder / "artifacts")
+            if not self._ballast.exists():  # given up when the disk was full
+                files.write_bytes(self._ballast, os.urandom(BALLAST_BYTES))
+            self._commit(record.put_fact("attempt", attempt), record.put_fact("pid", os.getpid()))
+            self._attempt = attempt
+        return attempt
+
+    def append(self, event: Event, *, trial: int | None, strategy: str | None) -> None:
+        """Keep an event; it is on disk within `COMMIT_SECONDS`, or after `flush`.
+
+        Raises:
+            StoreError: a field is not finite, or the disk refuses (then it waits for the next try).
+        """
+        with self.naming("keeping an event"), self._guard:
+            if self._attempt is None:
+                with self._connection() as db:
+                    self._attempt = int(record.read_fact(db, "attempt"))
+            self._pending.append(record.event_row(event, self._attempt, trial, strategy))
+            wait = self._due - time.monotonic()
+            if wait <= 0:
+                self._commit()
+            elif self._timer is None:
+                # The last event before a long silence must not wait for the next one.
+                self._timer = threading.Timer(wait, self._flush_late)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def flush(self) -> None:
+        """Put every event on disk."""
+        with self._guard:
+            if self._pending:
+                self._commit()
+
+    def save_result(self, trial: int, strategy: str, state: str, data: Mapping[str, Any]) -> None:
+        """Keep the result of one strategy on one trial, and every event before it, as one."""
+        with self.naming("keeping a result"):
+            self._commit(record.put_result(trial, strategy, state, data))
+
+    def set_status(self, status: str, message: str = "") -> None:
+        """Write the status and every event before it; on a full disk the ballast makes room."""
+        if status not in STATUSES:
+            raise StoreError(
+                f"run {self.id}: status {shorten(status)}: choose one of: {', '.join(STATUSES)}"
+            )
+        facts = (record.put_fact("status", status), record.put_fact("message", message))
+        try:
+            self._commit(*facts)
+            return
+        except StoreError as error:
+            if not files.is_full(error.__cause__):
+                raise
+        with self.naming("making room"):
+            self._ballast.unlink(missing_ok=True)
+        try:
+            self._commit(*facts)
+        except StoreError as error:
+            if status != "failed" or not files.is_full(error.__cause__):
+                raise
+            with self._guard:
+                self._pending.clear()  # a resumed attempt tells them again
+                self._commit(*facts)
+
+    def set_launched(self) -> None:
+        """Write that a worker process was started just now, and forget any stop that was asked for."""
+        self._commit(
+            record.put_fact("status", "queued"),
+            record.put_fact("message", ""),
+            record.put_fact("stop_requested", False),
+            record.put_fact("launched", time.time()),
+            record.put_fact("pid", None),
+        )
+
+    def set_waiting(self, message: str) -> None:
+        """Write that this process waits in line, and why."""
+        self._commit(
+            record.put_fact("status", "queued"),
+            record.put_fact("message", message),
+            record.put_fact("pid", os.getpid()),
+        )
+
+    def request_stop(self) -> None:
+        """Ask the worker to stop at its next safe point."""
+        self._commit(record.put_fact("stop_requested", True))
+
+    def clear_stop(self) -> None:
+        """Forget that a stop was asked for."""
+        self._commit(record.put_fact("stop_requested", False))
+
+    # One place each for reading and for writing.
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection to read with."""
+        with self.naming("reading its record"), self._guard:
+            if self._kept is not None:
+                yield self._kept
+                return
+            with closing(database.open_reader(self._record, record.VERSION)) as db:
+                yield db
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection to write with: the lock holder's own, or one for this time."""
+        if self._kept is not None:
+            yield self._kept
+            return
+        with closing(database.open_writer(self._record, record.VERSION)) as db:
+            yield db
+
+    @contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """Keep one connection open; put the last events on disk, also when the block fails."""
+        with self.naming("opening its record"):
+            self._kept = database.open_writer(self._record, record.VERSION)
+        try:
+            yield
+            self.flush()
+        except BaseException:
+            with suppress(StoreError):  # the first error is the one to tell
+                self.flush()
+            raise
+        finally:
+            with self._guard:
+                self._kept.close()
+                self._kept = None
+
+    def _commit(self, *statements: database.Statement) -> None:
+        """Write all pending events and then `statements`, as one."""
+        with self.naming("writing its record"), self._guard:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            with self._connection() as db:
+                record.write(db, self._pending, statements)
+            self._pending.clear()
+            self._due = time.monotonic() + COMMIT_SECONDS
+
+    def _flush_late(self) -> None:
+        """Flush from the timer; on failure the events wait, and the worker's next call tells."""
+        with suppress(StoreError):
+            self.flush()
+
+    def _facts(self) -> dict[str, Any]:
+        """Return all facts."""
+        with self._reading() as db:
+            return record.read_facts(db)
+
+    def _derived(self, facts: dict[str, Any]) -> str:
+        """Return the status; `interrupted` for one that should have a worker and has none."""
+        if not _lost(facts) or self.locked():
+            return str(facts["status"])
+        # The worker may have ended between the two looks: what it wrote last is what counts.
+        facts = self._facts()
+        return "interrupted" if _lost(facts) and not self.locked() else str(facts["status"])
+
+
+def _lost(facts: dict[str, Any]) -> bool:
+    """Return whether a run without a worker in this state has lost it.
+
+    A queued run may wait for its first worker for ever, or for a launched one for `LAUNCH_SECONDS`.
+    """
+    if facts["status"] == "queued" and facts.get("launched") is not None:
+        waited = facts.get("pid") is not None  # it was in line already
+        return waited or abs(time.time() - facts["launched"]) > LAUNCH_SECONDS
+    return bool(facts["status"] == "running")
+
+
+def write_first(folder: Path, config: dict[str, Any], environment: dict[str, Any]) -> None:
+    """Fill the empty `folder` of a new run; raises as `rambo.runs.record.create` does."""
+    record.create(folder / "run.sqlite", config, environment)
+    files.write_bytes(folder / "ballast", os.urandom(BALLAST_BYTES))

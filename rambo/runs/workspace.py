@@ -1,0 +1,231 @@
+"""The workspace: where runs lie, how one is made and found, and what a finished one has to say.
+
+`RAMBO_HOME` names the folder, `runs` below the current one is the default.
+"""
+
+import errno
+import importlib.metadata
+import os
+import platform
+import re
+import secrets
+import shutil
+import sqlite3
+import statistics
+import time
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from rambo import __version__, checks
+from rambo.config import Config, describe, shorten
+from rambo.datasets.prepared import Prepared
+from rambo.errors import RunLockedError, RunNotFoundError, StoreError
+from rambo.runs.record import dataset_name
+from rambo.runs.run import STATUSES, Run, write_first
+from rambo.storage import files
+from rambo.storage.memo import Memo
+
+__all__ = ["STATUSES", "Run", "Workspace", "create_run", "environment", "summary"]
+
+_RUN_ID = re.compile(r"[a-z0-9-]{1,64}")
+_STAMPED = re.compile(r"[a-z0-9-]+-\d{8}-\d{6}-[0-9a-f]{4}")
+_MEASURES = ("inner", "outer", "kendall_tau", "noise_ceiling", "held_out")
+_COUNTS = ("held_out_pairs", "ceiling_pairs")
+
+
+class Workspace:
+    """The folder with all runs and what they share."""
+
+    def __init__(self, root: Path) -> None:
+        """Use `root`, which is made with the first run."""
+        self.root = root.absolute()
+
+    @classmethod
+    def from_environment(cls) -> "Workspace":
+        """Return the workspace named by RAMBO_HOME, else `runs` in the current folder."""
+        return cls(Path(os.environ.get("RAMBO_HOME") or "runs"))
+
+    def create(self, config: dict[str, Any], environment: dict[str, Any]) -> Run:
+        """Return a new queued run.
+
+        Args:
+            config: nested JSON types, as `rambo.config.describe` gives them.
+            environment: nested JSON types; `classes` lists the class names.
+
+        Raises:
+            StoreError: a value is not JSON or not finite, or the disk refuses.
+        """
+        draft = (
+            self.root / f".new-{secrets.token_hex(8)}"
+        )  # a run is seen when it is whole, not before
+        try:
+            files.make_folder(self.root)
+            draft.mkdir(exist_ok=False)
+            write_first(draft, config, environment)
+            return Run(self._settle(draft, _slug(dataset_name(config))))
+        except (sqlite3.Error, OSError, files.RefusedError) as error:
+            told = files.explain(error, "start the run again")
+            raise StoreError(f"a new run could not be made: {told}") from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def runs(self) -> list[Run]:
+        """Return all runs, damaged ones too, the newest first."""
+        runs = [Run(self.root / name) for name in self.ids()]
+        return sorted(runs, key=lambda run: (run.created(), run.id), reverse=True)
+
+    def ids(self) -> list[str]:
+        """Return the names of all runs, in no order: folders with a record, or named as we name them."""
+        try:
+            with os.scandir(self.root) as entries:
+                folders = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(
+                f"the runs cannot be listed: {files.explain(error, 'try again')}"
+            ) from error
+        return [
+            name
+            for name in folders
+            if _RUN_ID.fullmatch(name)
+            and (_STAMPED.fullmatch(name) or os.path.lexists(self.root / name / "run.sqlite"))
+        ]
+
+    def find(self, run_id: str) -> Run:
+        """Return the run of that name; what a person typed is compared and never joined to a path.
+
+        Raises:
+            RunNotFoundError: there is none.
+        """
+        names = self.ids()
+        if not _RUN_ID.fullmatch(run_id) or run_id not in names:
+            raise RunNotFoundError(
+                f"run {shorten(run_id)}: no such run; `python -m rambo list` shows them"
+            )
+        return Run(self.root / run_id)
+
+    def delete(self, run: Run) -> None:
+        """Delete a run and all that lies in it; what the runs share stays.
+
+        Raises:
+            RunLockedError: a worker is at it.
+            StoreError: it cannot be removed.
+        """
+        if run.locked():
+            raise RunLockedError(f"run {run.id} is being worked on; stop it before you delete it")
+        aside = self.root / f".deleted-{secrets.token_hex(8)}"  # nobody sees it half deleted
+        try:
+            run.folder.rename(aside)
+        except OSError as error:
+            told = files.explain(error, "delete it again")
+            raise StoreError(f"run {run.id} could not be deleted: {told}") from error
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def memo(self) -> Memo:
+        """Return the results that all runs share."""
+        return Memo(self.root)
+
+    def _settle(self, draft: Path, slug: str) -> Path:
+        """Give a finished draft its name; that of another run, never empty, cannot be taken."""
+        for _ in range(100):
+            folder = self.root / f"{slug}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+            try:
+                draft.rename(folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            else:
+                files.sync_folder(self.root)
+                return folder
+        raise files.RefusedError("no free name was found; start the run again")
+
+
+def create_run(config: Config, data: Prepared, workspace: Workspace, device: str) -> Run:
+    """Return a new queued run.
+
+    Args:
+        config: what to do.
+        data: the prepared dataset that the config names.
+        workspace: where the run shall lie.
+        device: what to call the device on a page.
+
+    Raises:
+        ConfigError: the config does not fit the dataset.
+        DataError: the dataset cannot be used.
+        StoreError: the workspace cannot be written.
+    """
+    checks.check(config, data)
+    checks.wants_features(config, data)
+    return workspace.create(describe(config), environment(data, device))
+
+
+def environment(data: Prepared, device: str) -> dict[str, object]:
+    """Return what a run depends on beside its config: versions, device, classes; no path, host or user."""
+    return {
+        "rambo": __version__,
+        "python": platform.python_version(),
+        "torch": importlib.metadata.version("torch"),
+        "device": device,
+        "cores": joblib.cpu_count(),
+        "threads": 1,
+        "dataset": {
+            "name": data.name,
+            "fingerprint": data.fingerprint,
+            "source": data.source,
+            "licence": data.licence,
+        },
+        "classes": list(data.classes),
+    }
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """Return the object that `show --json` prints.
+
+    Results stand by trial and in the config's order of strategies; accuracies are None until the
+    labels are revealed. Ranking figures are means over `rambo`'s trials, counts of pairs are sums.
+    """
+    config, rows = run.config, run.results()
+    rankings = [row["data"].get("ranking") or {} for row in rows if row["strategy"] == "rambo"]
+    return {
+        "run": run.id,
+        "dataset": dataset_name(config),
+        "config": config,
+        "status": run.status,
+        "results": [_result(row, config) for row in rows],
+        "ranking": {name: _mean([ranking.get(name) for ranking in rankings]) for name in _MEASURES}
+        | {name: sum(ranking.get(name) or 0 for ranking in rankings) for name in _COUNTS},
+    }
+
+
+def _result(row: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """Return one result in the public form."""
+    data = row["data"]
+    return {
+        "strategy": row["strategy"],
+        "seed": data.get("seed", config.get("seed", 0) + row["trial"]),
+        "selected": data.get("selected", []),
+        "steps": data.get("steps", []),
+        "validation_accuracy": data.get("validation_accuracy"),
+        "test_accuracy": data.get("test_accuracy"),
+        "seconds": data.get("seconds", {}),
+        "trainings": data.get("trainings", 0),
+        "cached_trainings": data.get("cached_trainings", 0),
+        "figures": data.get("figures", {}),
+    }
+
+
+def _mean(figures: list[float | None]) -> float | None:
+    """Return the mean of the figures there are."""
+    known = [figure for figure in figures if figure is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _slug(name: str) -> str:
+    """Return a readable start for a run id: of a path only the last part, the rest is private."""
+    last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
+    plain = unicodedata.normalize("NFKD", last).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:40].strip("-") or "run"

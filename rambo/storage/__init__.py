@@ -1,0 +1,1 @@
+"""Atomic files, SQLite, and results of trained subsets shared by all runs."""

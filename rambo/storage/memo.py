@@ -1,0 +1,241 @@
+"""The shared memory of trained subsets: the same content key is never trained twice, by any run.
+
+One SQLite file at the root of the workspace for the numbers, one safetensors file a key for arrays.
+Runs in several processes write at once. All of it can be computed again, so damage costs time only.
+"""
+
+import hashlib
+import json
+import re
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from rambo.errors import StoreError
+from rambo.storage import database, files
+
+T = TypeVar("T")
+Found = tuple[dict[str, Any], dict[str, np.ndarray]]
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE utilities (key TEXT PRIMARY KEY, record TEXT, arrays TEXT, crc INTEGER) WITHOUT ROWID
+"""
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+class Memo:
+    """Results by content key.
+
+    Attributes:
+        notices: what a person should know of, such as a damaged file that was put aside.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Use the workspace at `root`; nothing is opened yet."""
+        self.notices: list[str] = []
+        self._path = root.absolute() / "utilities.sqlite"
+        self._gate = root.absolute() / "utilities.lock"
+        self._predictions = root.absolute() / "predictions"
+
+    def get(self, key: str) -> Found | None:
+        """Return record and arrays of `key`, or None where it has to be computed.
+
+        Args:
+            key: 64 hexadecimal digits.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        _check_key(key)
+        return self._attempt(lambda db: self._find(db, key))
+
+    def put(
+        self, key: str, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None
+    ) -> None:
+        """Keep `record` and `arrays` under `key`, on disk on return; the first writer wins.
+
+        Raises:
+            StoreError: a number is not finite, or the disk refuses.
+        """
+        _check_key(key)
+        try:
+            text = database.encode(dict(record), f"utility {key[:8]}")
+            data = files.pack_arrays(arrays) if arrays else None
+        except files.RefusedError as error:
+            raise StoreError(str(error)) from error
+        self._attempt(lambda db: self._insert(db, key, text, data))
+
+    def known(self, keys: Iterable[str]) -> set[str]:
+        """Return those of `keys` that something is kept under; makes nothing where there is no file.
+
+        A cheap look for an estimate: what turns out damaged when it is read will be computed again.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        wanted = list(keys)
+        for key in wanted:
+            _check_key(key)
+        query = "SELECT key FROM utilities WHERE key IN (SELECT value FROM json_each(?))"
+        return {key for (key,) in self._rows(query, json.dumps(wanted))}
+
+    def sample(self, facts: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
+        """Return at most `limit` kept records that hold all `facts`.
+
+        Which ones is as good as random: they lie in the order of their keys, which are hashes.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        # A damaged row may be no JSON; an error in the query would condemn the whole file.
+        held = "AND CASE WHEN json_valid(record) THEN json_extract(record, ?) END = ? "
+        columns = "SELECT key, record, arrays, crc FROM utilities"
+        query = f"{columns} WHERE TRUE {held * len(facts)} LIMIT ?"
+        values = [value for name, fact in facts.items() for value in (f"$.{name}", fact)]
+        records = []
+        for key, text, digest, crc in self._rows(query, *values, limit):
+            with suppress(ValueError):
+                records.append(database.decode(text, crc, key, digest))
+        return records
+
+    def _rows(self, query: str, *values: str | int) -> list[tuple[Any, ...]]:
+        """Return the rows of a query; none where there is no file yet."""
+        if not self._path.exists():
+            return []
+        return self._attempt(lambda db: db.execute(query, values).fetchall())
+
+    def _find(self, db: sqlite3.Connection, key: str) -> Found | None:
+        """Return what a whole row with whole arrays holds."""
+        row = db.execute(
+            "SELECT record, arrays, crc FROM utilities WHERE key = ?", (key,)
+        ).fetchone()
+        if row is None:
+            return None
+        text, digest, crc = row
+        try:
+            record = database.decode(text, crc, key, digest)
+            if digest is None:
+                return record, {}
+            data = self._arrays_file(key).read_bytes()
+            if hashlib.sha256(data).hexdigest() != digest:
+                return None
+            return record, files.unpack_arrays(data)
+        except (FileNotFoundError, ValueError):
+            return None  # computed again, and then replaced
+
+    def _insert(self, db: sqlite3.Connection, key: str, text: str, data: bytes | None) -> None:
+        """Write one result, unless a whole one is there."""
+        # The lock is taken before the file is written: row and file are of one writer.
+        with database.transaction(db):
+            if self._find(db, key) is not None:
+                return
+            digest = None
+            if data is not None:
+                digest = hashlib.sha256(data).hexdigest()
+                files.write_bytes(self._arrays_file(key), data)
+            row = (key, text, digest, database.seal(text, key, digest))
+            db.execute("INSERT OR REPLACE INTO utilities VALUES (?, ?, ?, ?)", row)
+
+    def _attempt(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what `action` gives; once more on a new file where the old one is damaged."""
+        try:
+            try:
+                return self._once(action)
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._set_aside()
+            return self._once(action)
+        except (sqlite3.Error, OSError, files.RefusedError) as error:
+            told = files.explain(error, "resume the run")
+            raise StoreError(f"the shared results (utilities.sqlite): {told}") from error
+
+    def _once(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `action` on a connection of its own, while nobody replaces the file."""
+        with files.gate(self._gate, exclusive=False):
+            if self._path.exists():
+                return self._on_connection(action)
+        with files.gate(self._gate, exclusive=True):
+            if not self._path.exists():
+                self._begin()
+            return self._on_connection(action)
+
+    def _on_connection(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """Open, run `action`, close."""
+        with closing(database.open_writer(self._path, _VERSION)) as db:
+            return action(db)
+
+    def _begin(self) -> None:
+        """Put an empty database in place, in one step."""
+        for suffix in (
+            "-wal",
+            "-shm",
+        ):  # of a file that is gone: SQLite would replay it into the new one
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        beside = self._path.with_name(f".{secrets.token_hex(8)}.part")
+        try:
+            database.create(beside, _SCHEMA, _VERSION)
+            beside.replace(self._path)
+        finally:
+            for left in self._path.parent.glob(f"{beside.name}*"):
+                left.unlink(missing_ok=True)
+        files.sync_folder(self._path.parent)
+
+    def _set_aside(self) -> None:
+        """Move a damaged file away and begin a new one, unless another process just did."""
+        with files.gate(
+            self._gate, exclusive=True
+        ):  # nobody has it open: moving it would be unsafe
+            if self._is_sound():
+                return
+            aside = f"{self._path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
+            while self._path.with_name(aside).exists():
+                aside += "x"
+            for suffix in (
+                "-wal",
+                "-shm",
+                "",
+            ):  # the file itself last: killed before that, we come here again
+                part = self._path.with_name(self._path.name + suffix)
+                if part.exists():
+                    part.replace(self._path.with_name(aside + suffix))
+            self._begin()
+        self.notices.append(
+            f"the shared results were damaged; they are kept as {aside} and will be trained again"
+        )
+
+    def _is_sound(self) -> bool:
+        """Return whether the file that lies there now can be used."""
+        try:
+            self._on_connection(_check)
+        except (sqlite3.Error, FileNotFoundError):
+            return False
+        return True
+
+    def _arrays_file(self, key: str) -> Path:
+        """Return where the arrays of `key` lie."""
+        return self._predictions / f"{key}.safetensors"
+
+
+def _check(db: sqlite3.Connection) -> None:
+    """Raise where the file cannot be used."""
+    database.check_structure(db)
+    db.execute("SELECT key, record, arrays, crc FROM utilities LIMIT 1").fetchone()
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Return whether an error speaks of what is in the file, not of the disk or of a lock."""
+    name = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")  # none: text that is no UTF-8
+    return name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR"))
+
+
+def _check_key(key: str) -> None:
+    """Refuse a key that could name another file."""
+    if not _KEY.fullmatch(key):
+        raise StoreError("a content key has 64 hexadecimal digits; this one has not")

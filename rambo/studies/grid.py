@@ -1,0 +1,367 @@
+"""The studies: which experiments each table and figure of the paper needs. Imports no torch.
+
+A study is a grid of cells, a cell the settings of one run. Cells share seeds, so their trials are paired, and the
+memory of trained classifiers, so nothing they have in common is trained twice.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rambo import config as configs
+from rambo.config import CONTROLS, STRATEGY_NAMES, Config, shorten
+from rambo.errors import ConfigError
+from rambo.estimate import costs
+from rambo.estimate.costs import DataSizes, Trainings
+from rambo.studies import paper
+from rambo.studies.paper import Reported
+
+Settings = dict[str, Any]
+Place = Mapping[str, float | int | str]  # column -> value: where a cell stands in the grid
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One experiment of a study.
+
+    Attributes:
+        label: what to call it, unique in its study.
+        place: its coordinates in the table.
+        changes: nested settings laid over the study's own.
+    """
+
+    label: str
+    place: Place
+    changes: Settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """One question, the paper's table or figure that asks it, and its grid.
+
+    Attributes:
+        name: on the command line.
+        title: a few words.
+        source: where the paper has it.
+        question: a sentence.
+        axis: the column along which a figure is drawn; none for a table of rows.
+        cells: returns the grid around a checked config.
+        reported: returns the paper's figure for dataset, cell and strategy, where it prints one.
+        metric: what the paper's figures are: `validation_accuracy` or `test_accuracy`.
+    """
+
+    name: str
+    title: str
+    source: str
+    question: str
+    axis: str
+    cells: Callable[[Config], list[Cell]]
+    reported: Callable[[str, Config, str], Reported | None] = lambda dataset, config, strategy: None
+    metric: str = "validation_accuracy"
+
+
+def lay(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> Settings:
+    """Return nested settings with `changes` laid over them."""
+    result = dict(settings)
+    for name, value in changes.items():
+        below = result.get(name, {})
+        result[name] = lay(below, value) if isinstance(value, Mapping) else value
+    return result
+
+
+def plan_cells(name: str, settings: Settings) -> list[tuple[Cell, Config]]:
+    """Return every cell of a study with its whole, checked config.
+
+    Args:
+        name: of the study.
+        settings: nested, as of a run; the study changes what it varies.
+
+    Raises:
+        ConfigError: an unknown study, or settings that contradict each other in a cell, which is named.
+    """
+    if name not in STUDIES:
+        raise ConfigError(f"study {shorten(name)}: unknown; choose one of: {', '.join(STUDIES)}")
+    base = configs.build(settings)
+    found = []
+    for cell in STUDIES[name].cells(base):
+        try:
+            found.append((cell, configs.build(lay(configs.describe(base), cell.changes))))
+        except ConfigError as error:
+            raise ConfigError(f"{error} (study {name}, {cell.label})") from None
+    return found
+
+
+def count(planned: Sequence[tuple[Cell, Config]], sizes: DataSizes) -> dict[str, Trainings]:
+    """Return what a whole study trains, by role; what its cells have in common counts once.
+
+    Choice: an upper bound, as equal choices of two cells are evaluated once.
+    """
+    total = dict.fromkeys(costs.ROLES, costs.NONE)
+    seen: set[tuple[str, str]] = set()
+    for _, config in planned:
+        shared = _shared(config)
+        for role, trainings in costs.count(config, sizes).trainings.items():
+            key = (role, shared[role])
+            if key not in seen:
+                seen.add(key)
+                total[role] += trainings
+    return total
+
+
+def _shared(config: Config) -> dict[str, str]:
+    """Return, for each role, what decides which trainings they are: cells that agree on it share them."""
+    data, f = config.dataset.model_dump_json(), config.classifier.model_dump_json()
+    same = f"{data}{f}{config.k}{config.seed}{config.trials}"
+    subsets = f"{same}{config.rambo.offline.model_dump_json()}"
+    pools = f"{same}{config.initial_size}{config.acquisition.batch_size}"
+    learns = str([name for name in ("rambo", "dulo") if name in config.strategies])
+    return {
+        "offline": subsets + learns,
+        "repeat": subsets + learns,
+        "labeled": pools + learns,
+        "llal": f"{same}{config.rivals.llal.model_dump_json()}",
+        "evaluation": config.model_dump_json(),
+    }
+
+
+# The grids.
+
+
+def _budgets(config: Config) -> list[Cell]:
+    """Return four budgets in the paper's proportions (5.1)."""
+    sizes = [round(config.budget * factor) for factor in (1, 1.4, 1.8, 2)]
+    return [Cell(f"B = {size:,}", {"B": size}, {"budget": size}) for size in dict.fromkeys(sizes)]
+
+
+def _pretraining_sizes(config: Config) -> list[Cell]:
+    """Return four sizes of S_0 in the paper's proportions (Fig. 7)."""
+    factors = (0.6, 1, 1.4, 2.2) if config.k >= 1000 else (0.5, 1, 1.5, 2)
+    sizes = [max(4, round(config.k * factor)) for factor in factors]
+    return [
+        Cell(
+            f"k = {size:,}",
+            {"k": size},
+            {"k": size, "rambo": {"initial_size": min(config.initial_size, size // 2)}},
+        )
+        for size in dict.fromkeys(sizes)
+    ]
+
+
+PARTS = ("bilevel", "OT", "RankNet")
+
+
+def _ablation(config: Config) -> list[Cell]:
+    """Return the eight combinations of switches, and the controls (Tables 1, 3-5)."""
+    cells = []
+    for switches in itertools.product((1, 0), repeat=3):
+        bilevel, transport, rank = map(bool, switches)
+        named = [name for name, on in zip(PARTS, switches, strict=True) if on]
+        model = {
+            "bilevel": {"enabled": bilevel},
+            "transport": transport,
+            "loss": "rank" if rank else "regression",
+        }
+        label = " + ".join(named) or "none of them"
+        place = dict(zip(PARTS, ("on" if on else "off" for on in switches), strict=True))
+        changes = {"strategies": ["rambo"], "rambo": {"utility_model": model}}
+        cells.append(Cell(label, place, changes))
+    return [*cells, _controls(dict.fromkeys(PARTS, "-"))]
+
+
+def _ot_weights(config: Config) -> list[Cell]:
+    """Return six weights of the OT loss (Table 6), and the controls."""
+    cells = [
+        Cell(
+            f"lambda_OT = {weight:g}",
+            {"lambda_OT": weight},
+            {"strategies": ["rambo"], "rambo": {"utility_model": {"ot_weight": weight}}},
+        )
+        for weight in (0, 0.01, 0.1, 1, 10, 100)
+    ]
+    return [*cells, _controls({"lambda_OT": "-"})]
+
+
+def _noise(config: Config) -> list[Cell]:
+    """Return a clean oracle, and one that errs in 20 % (Fig. 3b, 5)."""
+    return [
+        Cell(label, {"noise": share}, {"dataset": {"corruption": {"label_noise": share}}})
+        for label, share in (("clean", 0.0), ("20 % of the labels wrong", 0.2))
+    ]
+
+
+def _imbalance(config: Config) -> list[Cell]:
+    """Return the balanced pool and both readings of imbalance (Fig. 3c, 6)."""
+    words = {"none": "balanced", "paper": "3 of 10 classes at 80 %", "glister": "at 10 %"}
+    return [
+        Cell(word, {"imbalance": preset}, {"dataset": {"corruption": {"imbalance": preset}}})
+        for preset, word in words.items()
+    ]
+
+
+def _validation_sizes(config: Config) -> list[Cell]:
+    """Return seven sizes of S_val (Table 2)."""
+    return [
+        Cell(f"|S_val| = {size:,}", {"S_val": size}, {"dataset": {"validation_size": size}})
+        for size in (50, 100, 200, 400, 600, 800, 1000)
+    ]
+
+
+def _filter_sizes(config: Config) -> list[Cell]:
+    """Return M from margin sampling (M = b) to pure u_hat (the whole pool)."""
+    size = config.acquisition.batch_size
+    values: dict[str, int] = {f"M = {m} b": m * size for m in (1, 2, 5, 10, 20, 50)}
+    values["M = the pool"] = 1_000_000
+    learned = {"strategies": ["rambo", "filter-only"]}
+    cells = [
+        Cell(
+            label, {"M": label.removeprefix("M = ")}, learned | {"acquisition": {"filter_size": m}}
+        )
+        for label, m in values.items()
+    ]
+    return [*cells, _controls({"M": "-"}, ("margin", "random"))]
+
+
+def _controls(place: Place, names: Sequence[str] = CONTROLS) -> Cell:
+    """Return the cell of those that the study's factor does not touch."""
+    return Cell("controls", place, {"strategies": list(names)})
+
+
+def _one(config: Config) -> list[Cell]:
+    """Return a single cell."""
+    return [Cell("all", {}, {})]
+
+
+def _value(config: Config) -> list[Cell]:
+    """Return the cell that answers whether u_hat helps."""
+    draws = config.oracle_draws or 10
+    changes = {"strategies": ["rambo", *CONTROLS], "oracle_draws": draws}
+    return [Cell(f"best of {draws}", {"draws": draws}, changes)]
+
+
+# What the paper prints beside them.
+
+
+def _paper_ablation(dataset: str, config: Config, strategy: str) -> Reported | None:
+    """Return a row of Tables 1, 3, 4 or 5."""
+    if strategy == "random":
+        return paper.ablation(dataset, None)
+    model = config.rambo.utility_model
+    switches = (int(model.bilevel.enabled), int(model.transport), int(model.loss == "rank"))
+    return paper.ablation(dataset, switches) if strategy == "rambo" else None
+
+
+def _paper_full(dataset: str, config: Config, strategy: str) -> Reported | None:
+    """Return the full model's and random's row where k and B are those of the ablation."""
+    found = _paper_ablation(dataset, config, strategy)
+    same = found and found.source.endswith(f"k {config.k:,}, B {config.budget:,}")
+    clean = config.dataset.corruption.label_noise == 0
+    clean &= config.dataset.corruption.imbalance == "none"
+    return found if same and clean else None
+
+
+def _paper_weight(dataset: str, config: Config, strategy: str) -> Reported | None:
+    """Return an entry of Table 6."""
+    if strategy != "rambo":
+        return None
+    return paper.ot_weight(dataset, config.budget, config.rambo.utility_model.ot_weight)
+
+
+STUDIES: Mapping[str, Study] = {
+    study.name: study
+    for study in (
+        Study(
+            "utility-value",
+            "Does u_hat help?",
+            "not in the paper",
+            "Does RAMBO beat its own margin filter with random batches, and how far is the best of "
+            "some random choices, which only an oracle could name?",
+            "",
+            _value,
+            _paper_full,
+        ),
+        Study(
+            "budgets",
+            "Accuracy against budget",
+            "Fig. 2a-d, 4",
+            "Who makes the most of B labels?",
+            "B",
+            _budgets,
+            _paper_full,
+        ),
+        Study(
+            "pretraining-size",
+            "Accuracy against labels held",
+            "Fig. 2e, 7",
+            "How many labels does the utility model need to learn from?",
+            "k",
+            _pretraining_sizes,
+            _paper_full,
+        ),
+        Study(
+            "ablation",
+            "What each part adds",
+            "Tables 1, 3-5",
+            "What do bilevel training, optimal transport and the ranking loss add?",
+            "",
+            _ablation,
+            _paper_ablation,
+        ),
+        Study(
+            "ot-weight",
+            "Weight of optimal transport",
+            "Table 6, Fig. 2f, 8",
+            "Does a second task help, and how much of it?",
+            "lambda_OT",
+            _ot_weights,
+            _paper_weight,
+        ),
+        Study(
+            "noisy-oracle",
+            "An oracle that errs",
+            "Fig. 3b, 5",
+            "Who suffers most where one label in five is wrong?",
+            "noise",
+            _noise,
+            _paper_full,
+        ),
+        Study(
+            "imbalance",
+            "Rare classes",
+            "Fig. 3c, 6",
+            "Who finds the rare classes?",
+            "imbalance",
+            _imbalance,
+            _paper_full,
+        ),
+        Study(
+            "validation-size",
+            "Size of the validation set",
+            "Table 2, Fig. 3a",
+            "How many checking images does a utility need?",
+            "S_val",
+            _validation_sizes,
+        ),
+        Study(
+            "filter-size",
+            "From margin sampling to pure u_hat",
+            "not in the paper",
+            "How much should u_hat decide, and how much the margins?",
+            "M",
+            _filter_sizes,
+        ),
+        Study(
+            "runtime",
+            "Where the time goes",
+            "B.7",
+            "How long does each strategy take, stage by stage?",
+            "",
+            _one,
+        ),
+    )
+}
+
+
+def strategies(names: Sequence[str]) -> list[str]:
+    """Return strategy names with `all` for every one."""
+    return list(STRATEGY_NAMES) if list(names) == ["all"] else list(names)

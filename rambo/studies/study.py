@@ -1,0 +1,363 @@
+"""A study in the workspace: made, found, and told as a table with differences and verdicts. Imports no torch.
+
+A study lies in `studies/` of the workspace as a run does, so it is started, stopped and resumed like one; its results
+are the names of its cells' runs, which are ordinary runs.
+"""
+
+import csv
+import io
+import re
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from rambo import checks
+from rambo import config as configs
+from rambo.config import Config
+from rambo.datasets.prepared import Prepared
+from rambo.errors import RamboError, RunNotFoundError
+from rambo.runs import report
+from rambo.runs.report import Difference
+from rambo.runs.workspace import Run, Workspace, environment, summary
+from rambo.studies import grid, paper
+from rambo.studies.grid import STUDIES, Cell
+from rambo.studies.paper import Reported
+
+FOLDER = "studies"
+Table = dict[str, Any]
+
+
+def workspace_of(workspace: Workspace) -> Workspace:
+    """Return where the studies of a workspace lie."""
+    return Workspace(workspace.root / FOLDER)
+
+
+def is_study(run: Run) -> bool:
+    """Return whether this is a study and not an ordinary run."""
+    return "study" in run.config
+
+
+def create(
+    name: str, settings: grid.Settings, data: Prepared, workspace: Workspace, device: str
+) -> Run:
+    """Return a new queued study.
+
+    Args:
+        name: of the study.
+        settings: nested, as of a run.
+        data: the prepared dataset they name.
+        workspace: of all runs.
+        device: what to call it on a page.
+
+    Raises:
+        RamboError: an unknown study, or settings that do not fit in a cell.
+    """
+    for cell, config in grid.plan_cells(name, settings):
+        try:
+            checks.check(config, data)
+            checks.wants_features(config, data)
+        except RamboError as error:
+            raise type(error)(f"{error} (study {name}, {cell.label})") from None
+    base = configs.describe(configs.build(settings))
+    return workspace_of(workspace).create(base | {"study": name}, environment(data, device))
+
+
+def planned(study: Run) -> list[tuple[Cell, Config]]:
+    """Return the cells of a study with their configs, in order."""
+    settings = study.config
+    return grid.plan_cells(settings.pop("study"), settings)
+
+
+def runs(study: Run) -> dict[str, Run]:
+    """Return the runs of the cells that were begun, by label; those deleted since are left out."""
+    workspace = Workspace(study.folder.parent.parent)
+    found = {}
+    for row in study.results():
+        try:
+            found[row["strategy"]] = workspace.find(row["data"]["run"])
+        except RunNotFoundError:
+            continue
+    return found
+
+
+def find(name: str, workspace: Workspace) -> Run:
+    """Return the study, or else the run, of that name.
+
+    Raises:
+        RunNotFoundError: there is neither.
+    """
+    try:
+        return workspace_of(workspace).find(name)
+    except RunNotFoundError:
+        return workspace.find(name)
+
+
+def table(study: Run, read: Callable[[Run], Mapping[str, Any]] = summary) -> Table:
+    """Return a study as JSON types: its cells, a row for each cell and strategy, and verdicts in words.
+
+    Accuracies are fractions; a row's `reported` is the paper's figure in percent. Cells without results have no rows.
+
+    Args:
+        study: in any state.
+        read: gives the summary of a cell's run.
+    """
+    name = study.config["study"]
+    kind, dataset = STUDIES[name], study.config["dataset"]["name"]
+    begun, cells, rows = runs(study), [], []
+    results: dict[str, list[Mapping[str, Any]]] = {}
+    for cell, config in planned(study):
+        run = begun.get(cell.label)
+        told = read(run) if run else None
+        results[cell.label] = told["results"] if told else []
+        done = sum(result["test_accuracy"] is not None for result in results[cell.label])
+        cells.append(
+            {
+                "label": cell.label,
+                "place": dict(cell.place),
+                "run": run.id if run else None,
+                "status": told["status"] if told else "waiting",
+                "done": done,
+                "wanted": config.trials * (len(config.strategies) + bool(config.oracle_draws)),
+            }
+        )
+        rows += [
+            _row(cell, strategy, own, kind.reported(dataset, config, strategy))
+            for strategy, own in _by_strategy(results[cell.label])
+        ]
+    return {
+        "study": study.id,
+        "name": name,
+        "title": kind.title,
+        "source": kind.source,
+        "question": kind.question,
+        "axis": kind.axis,
+        "dataset": dataset,
+        "config": study.config,
+        "status": study.status,
+        "cells": cells,
+        "rows": rows,
+        "verdicts": verdicts(name, results),
+    }
+
+
+def _by_strategy(
+    results: Iterable[Mapping[str, Any]],
+) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """Return the results of each strategy, in the order of their first ones."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for result in results:
+        groups.setdefault(result["strategy"], []).append(result)
+    return list(groups.items())
+
+
+def _row(
+    cell: Cell, strategy: str, own: Sequence[Mapping[str, Any]], reported: Reported | None
+) -> Table:
+    """Return one line of the table."""
+    stages = {name for result in own for name in result["seconds"]}
+    seconds = {
+        name: statistics.fmean(result["seconds"].get(name, 0.0) for result in own)
+        for name in sorted(stages)
+    }
+    measured = {}
+    for metric, short in (("test_accuracy", "test"), ("validation_accuracy", "validation")):
+        values = [result[metric] for result in own if result[metric] is not None]
+        measured[short] = statistics.fmean(values) if values else None
+        measured[f"{short}_error"] = report.standard_error(values) if len(values) > 1 else None
+    return {
+        "cell": cell.label,
+        **cell.place,
+        "strategy": strategy,
+        "trials": sum(result["test_accuracy"] is not None for result in own),
+        **measured,
+        "trainings": sum(result["trainings"] for result in own),
+        "cached_trainings": sum(result["cached_trainings"] for result in own),
+        "seconds": seconds,
+        "reported": reported and reported.mean,
+        "reported_error": reported and reported.error,
+        "reported_source": reported and reported.source,
+    }
+
+
+_FINDINGS = {
+    "more": "{a} is better here",
+    "less": "{a} is worse here",
+    "nothing": "no evidence of a difference",
+    "too few": "too few trials to say",
+}
+
+
+def verdicts(name: str, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Table]:
+    """Return the paired differences that answer a study's question, each with a sentence.
+
+    Args:
+        name: of the study.
+        results: of each cell, by label.
+    """
+    found = []
+    if name == "ablation":
+        found += [_main_effect(part, results) for part in grid.PARTS]
+    elif name == "ot-weight":
+        zero = _of(results.get("lambda_OT = 0", ()), "rambo")
+        found += [
+            _verdict(f"{label} minus lambda_OT = 0", label, _of(own, "rambo"), zero)
+            for label, own in results.items()
+            if label not in ("controls", "lambda_OT = 0")
+        ]
+    controls = [r for own in results.values() for r in own] if "controls" in results else []
+    for label, own in results.items():
+        ours = _of(own, "rambo")
+        where = f" ({label})" if len(results) > 1 else ""
+        for other in ("filter-only", "random", "best-of-random"):
+            theirs = _of(own, other) or _of(_distinct(controls), other)
+            if ours and theirs:
+                found.append(_verdict(f"RAMBO minus {other}{where}", _said(other), ours, theirs))
+    return [verdict for verdict in found if verdict is not None]
+
+
+def _said(other: str) -> str:
+    """Return the subject of the verdict on RAMBO against `other`."""
+    return "u_hat" if other == "filter-only" else "RAMBO"
+
+
+def _verdict(
+    title: str,
+    subject: str,
+    ours: Sequence[Mapping[str, Any]],
+    theirs: Sequence[Mapping[str, Any]],
+) -> Table | None:
+    """Return one paired difference with its sentence, or None where no pair was evaluated."""
+    return _worded(title, subject, report.difference(report.paired(ours, theirs)))
+
+
+def _worded(title: str, subject: str, found: Difference | None) -> Table | None:
+    """Return a difference as JSON types with its sentence."""
+    if found is None:
+        return None
+    endings = report.VERDICTS if subject == "u_hat" else _FINDINGS
+    ending = endings[found.finding].format(a=subject)
+    interval = "" if found.low is None else f" (95 %: {found.low:+.1f} to {found.high:+.1f})"
+    return {
+        "pair": title,
+        "mean": found.mean,
+        "error": found.error,
+        "low": found.low,
+        "high": found.high,
+        "trials": found.trials,
+        "finding": found.finding,
+        "words": f"{title}: {found.words()}{interval}: {ending}",
+    }
+
+
+def _main_effect(part: str, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table | None:
+    """Return the mean of a part's four cells less that of the other four, over the trials that have all eight."""
+    on: dict[int, list[float]] = {}
+    off: dict[int, list[float]] = {}
+    for label, own in results.items():
+        if label != "controls":
+            side = on if part in label.split(" + ") else off
+            for result in _of(own, "rambo"):
+                if result["test_accuracy"] is not None:
+                    side.setdefault(result["seed"], []).append(result["test_accuracy"])
+    gaps = [
+        100 * (statistics.fmean(on[seed]) - statistics.fmean(off[seed]))
+        for seed in on
+        if len(on[seed]) == len(off.get(seed, ())) == 4
+    ]
+    return _worded(f"{part} on minus off, four cells each", part, report.difference(gaps))
+
+
+def _of(results: Iterable[Mapping[str, Any]], strategy: str) -> list[Mapping[str, Any]]:
+    """Return the results of one strategy."""
+    return [result for result in results if result["strategy"] == strategy]
+
+
+def _distinct(results: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the first result of each strategy and seed."""
+    first: dict[tuple[str, int], Mapping[str, Any]] = {}
+    for result in results:
+        first.setdefault((result["strategy"], result["seed"]), result)
+    return list(first.values())
+
+
+def mean_utilities(study: Run) -> dict[str, tuple[float, float, int, Reported | None]]:
+    """Return the mean utility of the offline utility samples of each cell, its standard error, and their number.
+
+    The last entry is the paper's figure (Table 2), where it has one.
+    """
+    dataset = study.config["dataset"]["name"]
+    places = {cell.label: cell.place.get("S_val") for cell, _ in planned(study)}
+    found = {}
+    for label, run in runs(study).items():
+        # RAMBO and DULO learn from the same samples: one of them tells them all.
+        teller = "rambo" if "rambo" in run.config["strategies"] else "dulo"
+        values = [
+            value
+            for event in run.latest_events()
+            if event["kind"] == "UtilitySamplesAdded" and event["phase"] == "offline"
+            if event["strategy"] == teller
+            for value in event["utilities"]
+        ]
+        if len(values) > 1:
+            size = places[label]
+            reported = paper.mean_utility(dataset, int(size)) if size is not None else None
+            error = report.standard_error(values)
+            found[label] = (statistics.fmean(values), error, len(values), reported)
+    return found
+
+
+_COLUMNS = ("trials", "test", "test_error", "validation", "validation_error")
+_REPORTED = ("reported", "reported_error", "reported_source")
+
+
+def to_csv(told: Table) -> str:
+    """Return the rows of a study as CSV; accuracies in percent.
+
+    Args:
+        told: as `table` gives it.
+    """
+    places = list(dict.fromkeys(name for cell in told["cells"] for name in cell["place"]))
+    columns = ["cell", *places, "strategy", *_COLUMNS, *_REPORTED]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in told["rows"]:
+        scaled = {name: _percent(row[name]) for name in _COLUMNS[1:]}
+        writer.writerow({name: "" if v is None else v for name, v in (row | scaled).items()})
+    return out.getvalue()
+
+
+def to_markdown(told: Table) -> str:
+    """Return a study as a Markdown table with its verdicts."""
+    heads = ["cell", "strategy", "test %", "validation %", "trials", "paper %"]
+    lines = [
+        f"### {told['title']} ({told['source']}) on {_plain(told['dataset'])}",
+        "",
+        f"| {' | '.join(heads)} |",
+        f"| {' | '.join('---' for _ in heads)} |",
+    ]
+    for row in told["rows"]:
+        reported = _spread(row["reported"], row["reported_error"])
+        cells = [row["cell"], row["strategy"]]
+        for name in ("test", "validation"):
+            cells.append(_spread(_percent(row[name]), _percent(row[f"{name}_error"])))
+        lines.append(f"| {' | '.join([*cells, str(row['trials']), reported])} |")
+    lines += ["", *(f"- {verdict['words']}" for verdict in told["verdicts"])]
+    return "\n".join(lines) + "\n"
+
+
+def _plain(name: str) -> str:
+    """Return a name that somebody else chose as one line that Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]<>|!&])", r"\\\1", configs.shorten(name, 200))
+
+
+def _percent(value: float | None) -> float | None:
+    """Return a fraction in percent with two decimals."""
+    return None if value is None else round(100 * value, 2)
+
+
+def _spread(mean: float | None, error: float | None) -> str:
+    """Return `80.4 +- 0.3`, or less where less is known."""
+    if mean is None:
+        return "-"
+    return f"{mean:.1f}" if error is None else f"{mean:.1f} +- {error:.1f}"

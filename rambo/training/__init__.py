@@ -1,0 +1,1 @@
+"""Train many small classifiers, anywhere."""

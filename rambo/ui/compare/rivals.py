@@ -1,0 +1,173 @@
+"""Strategies side by side: accuracies with their standard errors, overlaps, and who owns which image. Pure functions.
+
+accuracies(readers.summary(run)["results"], "test_accuracy")     # strategy -> Accuracy
+jaccard({"rambo": ids, "margin": ids})                           # a square table
+"""
+
+import dataclasses
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rambo.config import CONTROLS
+from rambo.runs import report
+from rambo.runs.atlas import Indices
+from rambo.ui import theme
+from rambo.ui.components import PreparedFigure, prepare_figure
+from rambo.ui.text import percent
+
+_METRICS = {"test_accuracy": "test", "validation_accuracy": "validation"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """The accuracies of one strategy, one for each trial that was evaluated.
+
+    Attributes:
+        values: shares in [0, 1], in the order of the trials.
+    """
+
+    values: tuple[float, ...]
+
+    @property
+    def trials(self) -> int:
+        """How many there are."""
+        return len(self.values)
+
+    @property
+    def mean(self) -> float | None:
+        """Their mean, or None where there is none."""
+        return statistics.fmean(self.values) if self.values else None
+
+    @property
+    def error(self) -> float | None:
+        """The standard error of the mean; None for fewer than two trials."""
+        return report.standard_error(self.values) if len(self.values) > 1 else None
+
+    def words(self) -> str:
+        """Return `80.4 ± 0.3 %`, as everywhere in the app, or a dash."""
+        if self.mean is None or self.error is None:
+            return percent(self.mean)
+        return f"{100 * self.mean:.1f} ± {100 * self.error:.1f} %"
+
+
+def accuracies(results: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Accuracy]:
+    """Return the accuracies of each strategy that has results, in their order.
+
+    Args:
+        results: as `store.summary` lists them.
+        metric: `test_accuracy` or `validation_accuracy`.
+    """
+    values: dict[str, list[float]] = {}
+    for result in results:
+        known = values.setdefault(result["strategy"], [])
+        if result[metric] is not None:
+            known.append(result[metric])
+    return {name: Accuracy(tuple(found)) for name, found in values.items()}
+
+
+def evaluated(results: Sequence[Mapping[str, Any]]) -> dict[str, Accuracy]:
+    """Return the test accuracies of each strategy that has any, in their order."""
+    found = accuracies(results, "test_accuracy")
+    return {name: accuracy for name, accuracy in found.items() if accuracy.values}
+
+
+def verdict(results: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return what the paired figures say of u_hat, as `report.compare` words it, or None where nothing is paired."""
+    said = report.compare(_of(results, "rambo"), _of(results, "filter-only"))
+    return said and said.replace("+-", "±")
+
+
+def missing_controls(strategies: Sequence[str]) -> list[str]:
+    """Return the controls that a run goes without."""
+    return [name for name in CONTROLS if name not in strategies]
+
+
+def accuracy_table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return one row a strategy: its name, both accuracies in words, trials, trainings done and found."""
+    test, validation = (accuracies(results, metric) for metric in _METRICS)
+    rows = []
+    for name in test:
+        own = _of(results, name)
+        rows.append(
+            {
+                "strategy": theme.strategy_word(name),
+                "test accuracy": test[name].words(),
+                "validation accuracy": validation[name].words(),
+                "trials": test[name].trials,
+                "trained": sum(result["trainings"] for result in own),
+                "reused": sum(result["cached_trainings"] for result in own),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def accuracy_figure(results: Sequence[Mapping[str, Any]]) -> PreparedFigure:
+    """Return test accuracies as points with bars of one standard error, every trial as a small ring."""
+    found = evaluated(results)
+    names = list(found)[::-1]  # the first strategy on top
+    data: list[dict[str, Any]] = []
+    for place, name in enumerate(names):
+        accuracy, colour = found[name], theme.STRATEGY_COLOURS.get(name, theme.GREY)
+        symbol = theme.STRATEGY_SYMBOLS.get(name, "circle")
+        base: dict[str, Any] = {"type": "scatter", "mode": "markers", "showlegend": False}
+        if accuracy.trials > 1:
+            ring = {"symbol": "circle-open", "size": 8, "color": colour, "opacity": 0.6}
+            data.append(
+                base
+                | {"x": [100 * value for value in accuracy.values], "marker": ring}
+                | {"y": [place] * accuracy.trials, "hovertemplate": "one trial: %{x:.1f} %"}
+                | {"name": ""}
+            )
+        mean = 100 * (accuracy.mean or 0.0)
+        data.append(
+            base
+            | {"x": [mean], "y": [place], "name": ""}
+            | {"marker": {"symbol": symbol, "size": 14, "color": colour}}
+            | {"error_x": {"array": [100 * (accuracy.error or 0.0)], "color": colour}}
+            | {"hovertemplate": f"{accuracy.words()}, {accuracy.trials} trials"}
+        )
+    words = [theme.strategy_word(name) for name in names]
+    layout: dict[str, Any] = {
+        "xaxis": {"title": {"text": "test accuracy, %"}},
+        "yaxis": {"tickvals": list(range(len(names))), "ticktext": words, "fixedrange": True},
+    }
+    layout["yaxis"] |= {"range": [-0.6, max(len(names), 1) - 0.4], "automargin": True}
+    return prepare_figure({"data": data, "layout": layout})
+
+
+def jaccard(chosen: Mapping[str, Indices]) -> pd.DataFrame:
+    """Return how much two choices overlap: shared images over images chosen by either, 1 on the diagonal."""
+    sets = {name: set(ids.tolist()) for name, ids in chosen.items()}
+    names = [theme.strategy_word(name) for name in sets]
+    table = [[len(a & b) / max(len(a | b), 1) for b in sets.values()] for a in sets.values()]
+    return pd.DataFrame(table, index=names, columns=names)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Owners:
+    """Who owns which image: dataset indices, each in the order of its owner's choice.
+
+    Attributes:
+        first: chosen by the first strategy alone.
+        second: by the second alone.
+        both: by both, in the first one's order.
+    """
+
+    first: Indices
+    second: Indices
+    both: Indices
+
+
+def owners(first: Indices, second: Indices) -> Owners:
+    """Return how two choices divide."""
+    shared = np.isin(first, second)
+    return Owners(first[~shared], second[~np.isin(second, first)], first[shared])
+
+
+def _of(results: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+    """Return the results of one strategy."""
+    return [result for result in results if result["strategy"] == name]

@@ -1,0 +1,272 @@
+"""The process that works on one run: the only place where threads and devices are set.
+
+A worker holds the run's lock for life. Whatever it finished is kept, so working again on a stopped or killed run
+goes on where it ended and gives the same result.
+"""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from joblib.externals.loky import get_reusable_executor
+
+from rambo.checks import check, wants_features
+from rambo.config import Config, build
+from rambo.datasets import catalog, prepared
+from rambo.datasets.features import frozen_features
+from rambo.datasets.prepared import Prepared
+from rambo.errors import ConfigError, DataError, RamboError, RunCancelled
+from rambo.events import Emit, Event, Noticed, StageFinished, StageStarted, ignore
+from rambo.method.pools import Selection
+from rambo.runs.line import wait_in_line
+from rambo.runs.workspace import Run, Workspace, create_run
+from rambo.training import backends
+from rambo.training.batched import exactly
+from rambo.worker import trial as trials
+
+_DURABLE = (
+    StageStarted,
+    StageFinished,
+    Noticed,
+)  # shown at once; the rest within a fraction of a second
+
+
+def start(config: Config, workspace: Workspace, listener: Emit = ignore) -> Run:
+    """Return a new queued run of a config that fits its dataset.
+
+    Raises:
+        RamboError: the config does not fit, the data cannot be had, or the workspace cannot be written.
+    """
+    device = resolve_device(config.compute.device)
+    data = catalog.prepare(config.dataset.name, workspace.root, emit=listener)
+    return create_run(config, data, workspace, name_device(device))
+
+
+def name_device(device: str) -> str:
+    """Return what people call a torch device: the card's name for CUDA."""
+    return torch.cuda.get_device_name() if device == "cuda" else device
+
+
+def devices() -> dict[str, Any]:
+    """Return `auto` (the device kind it stands for), `names` by kind, and the number of `cores`."""
+    cores = joblib.cpu_count()
+    names = {"cpu": f"CPU, {cores} core{'s' if cores > 1 else ''}"}
+    if torch.cuda.is_available():
+        names["cuda"] = torch.cuda.get_device_name()
+    if torch.backends.mps.is_available():
+        names["mps"] = "Apple GPU"
+    return {"auto": resolve_device("auto"), "names": names, "cores": cores}
+
+
+def resolve_device(name: str) -> str:
+    """Return the torch device for `auto`, `cpu`, `cuda` or `mps`.
+
+    Choice: `auto` takes CUDA where there is one, else the CPU; MPS only when asked for.
+
+    Raises:
+        ConfigError: the device is not there.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(name, True):
+        raise ConfigError(f"compute.device {name}: this machine has none; use cpu or auto")
+    return name
+
+
+def work(run: Run, listener: Emit = ignore) -> str:
+    """Wait in line for the device, work on a run until it is done, stopped or failed, and return that status.
+
+    Args:
+        run: a queued, stopped, failed or interrupted run; a done one is left as it is.
+        listener: hears every event beside the run's own record.
+
+    Raises:
+        RunLockedError: another worker holds the run.
+        RamboError: what went wrong; the run's status says it too.
+    """
+    with run.lock():
+        if run.status == "done":
+            return "done"
+        run.clear_stop()
+        try:
+            device = resolve_device(build(run.config).compute.device)
+            with wait_in_line(run.folder.parent, device, run.id, _Waiting(run, listener)):
+                run.begin_attempt()
+                run.set_status("running")
+                with single_threaded(), exactly("float32"):
+                    _work_through(run, listener)
+        except (RunCancelled, KeyboardInterrupt):
+            run.set_status("stopped", "stopped on request; resume it to go on")
+            return "stopped"
+        except RamboError as error:
+            run.set_status("failed", str(error))
+            raise
+        except OSError as error:
+            run.set_status("failed", f"{type(error).__name__}: {error.strerror}")
+            raise
+        except Exception as error:
+            run.set_status(
+                "failed", f"an unforeseen {type(error).__name__}; the log has the details"
+            )
+            raise
+        run.set_status("done")
+        return "done"
+
+
+class _Waiting:
+    """Tells the run and the listener how many are ahead, and leaves the line where a stop was asked for."""
+
+    def __init__(self, run: Run, listener: Emit) -> None:
+        self.run, self.listener, self.ahead = run, listener, 0
+
+    def __call__(self, ahead: int) -> None:
+        if ahead != self.ahead:
+            self.ahead = ahead
+            message = f"waits for the device: {ahead} ahead"
+            self.run.set_waiting(message)
+            self.listener(Noticed(message))
+        if self.run.stop_requested():
+            raise RunCancelled
+
+
+@contextlib.contextmanager
+def single_threaded() -> Iterator[None]:
+    """Use one thread in this process, and end the worker processes however the block ends.
+
+    One thread a process is fastest for many small trainings, and makes results independent of the machine's cores.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    except BaseException:
+        get_reusable_executor().shutdown(wait=False, kill_workers=True)
+        raise
+    finally:
+        torch.set_num_threads(before)
+
+
+def _work_through(run: Run, listener: Emit) -> None:
+    """Run every trial of the run's config."""
+    config = build(run.config)
+    keeper = _RunKeeper(run, listener)
+    workspace = Workspace(run.folder.parent)
+    device = resolve_device(config.compute.device)
+    emit = keeper.listener(None, None)
+    data = _open_data(run, config, workspace, emit)
+    check(config, data)
+    features, features_file = None, ""
+    if wants_features(config, data):
+        values, backbone = frozen_features(
+            data, config.dataset, data_root=None, device=device, emit=emit
+        )
+        emit(Noticed(f"frozen features of {backbone} are read, {values.shape[1]} numbers an image"))
+        features, features_file = torch.from_numpy(values), str(getattr(values, "filename", ""))
+    memo, compute = workspace.memo(), config.compute
+    with backends.connected(
+        compute.backend, compute.address, compute.jobs or joblib.cpu_count()
+    ) as backend:
+        for number in range(config.trials):
+            trial = trials.split(config, data, number, features, features_file)
+            trials.run_trial(
+                trial,
+                number,
+                config,
+                keeper=keeper,
+                memo=memo,
+                device=device,
+                jobs=backend.jobs,
+                backend=backend,
+            )
+    for notice in memo.notices:
+        emit(Noticed(notice))
+
+
+def _open_data(run: Run, config: Config, workspace: Workspace, emit: Emit) -> Prepared:
+    """Return the very dataset the run was made for, prepared again where it is gone or damaged.
+
+    Raises:
+        DataError: what the name stands for now is something else.
+    """
+    fingerprint = run.environment["dataset"]["fingerprint"]
+    with contextlib.suppress(DataError):
+        return prepared.open_prepared(workspace.root / "datasets" / fingerprint, verify=True)
+    data = catalog.prepare(config.dataset.name, workspace.root, emit=emit)
+    if data.fingerprint != fingerprint:
+        raise DataError(f"{data.name} has changed since this run was made; start a new run")
+    return data
+
+
+@dataclasses.dataclass(frozen=True)
+class _RunKeeper:
+    """Keeps a trial's events, selections and results in the run directory."""
+
+    run: Run
+    listener_: Emit
+
+    def listener(self, trial: int | None, strategy: str | None) -> Emit:
+        """Return the listener for one strategy: it records, passes on, and stops where a stop was asked for."""
+
+        def emit(event: Event) -> None:
+            self.run.append(event, trial=trial, strategy=strategy)
+            if isinstance(event, _DURABLE):
+                self.run.flush()
+            self.listener_(event)
+            if self.run.stop_requested():
+                raise RunCancelled
+
+        return emit
+
+    def find(self, trial: int, strategy: str) -> dict[str, Any] | None:
+        """Return the record kept for one strategy of one trial."""
+        for result in self.run.results():
+            if (result["trial"], result["strategy"]) == (trial, strategy):
+                data: dict[str, Any] = result["data"]
+                return data
+        return None
+
+    def keep_selection(
+        self, trial: int, strategy: str, record: dict[str, Any], selection: Selection
+    ) -> None:
+        """Write the evidence as artifacts, then the record."""
+        place = f"trial-{trial}/{strategy}"
+        for name, tensors in selection.arrays.items():
+            arrays = {key: tensor.numpy() for key, tensor in tensors.items()}
+            self.run.save_arrays(f"{place}/{name}", arrays)
+        self.run.save_table(f"{place}/selection", _table(selection))
+        self.run.save_result(trial, strategy, "selected", record)
+
+    def keep_result(self, trial: int, strategy: str, record: dict[str, Any]) -> None:
+        """Write the evaluated record."""
+        self.run.save_result(trial, strategy, "evaluated", record)
+
+    def has_arrays(self, trial: int, name: str) -> bool:
+        """Return whether a trial's artifact is there."""
+        return self.run.has_artifact(f"trial-{trial}/{name}")
+
+    def keep_arrays(self, trial: int, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write a trial's artifact."""
+        self.run.save_arrays(f"trial-{trial}/{name}", arrays)
+
+
+def _table(selection: Selection) -> pd.DataFrame:
+    """Return the chosen images with their evidence, one row each in the order of choice."""
+    count = len(selection.indices)
+    columns = {
+        "order": range(1, count + 1),
+        "step": selection.steps.tolist(),
+        "dataset_index": selection.indices.tolist(),
+    }
+    evidence = {
+        name: selection.evidence[name].tolist() if name in selection.evidence else [None] * count
+        for name in ("margin", "predicted_class", "predicted_utility")
+    }
+    return pd.DataFrame(columns | evidence)

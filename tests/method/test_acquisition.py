@@ -1,0 +1,296 @@
+"""Scores, candidate batches, and the arithmetic of the greedy steps over every small size."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_pools import make_problem
+from torch import Tensor
+
+from rambo import config as configs
+from rambo.algorithm import split_initial
+from rambo.config import Config
+from rambo.events import Emit, ignore
+from rambo.method.acquisition import (
+    confidences,
+    entropies,
+    filter_for,
+    k_centers,
+    logit_gradients,
+    margins,
+    random_chunks,
+    rank_by,
+    spread_gradients,
+)
+from rambo.method.pools import UNLABELED, Problem, Selection
+from rambo.seeding import Streams
+from rambo.strategies import STRATEGIES
+from rambo.training.ensemble import Predictions
+
+SEEDS = st.integers(0, 2**31)
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(SEEDS, st.integers(1, 9), st.integers(2, 7))
+def test_margins_are_the_two_largest_of_a_sort(seed: int, count: int, classes: int) -> None:
+    probabilities = torch.rand(count, classes, generator=generator(seed)).softmax(1)
+    expected = []
+    for row in probabilities.tolist():
+        ordered = sorted(row)
+        expected.append(ordered[-1] - ordered[-2])
+    torch.testing.assert_close(margins(probabilities), torch.tensor(expected), atol=1e-6, rtol=0)
+
+
+def test_margins_of_certain_and_of_torn_predictions() -> None:
+    table = torch.tensor([[1.0, 0, 0], [0.5, 0.5, 0], [0.25, 0.25, 0.5]])
+    assert margins(table).tolist() == [1.0, 0.0, 0.25]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(SEEDS, st.integers(1, 9), st.integers(2, 7))
+def test_entropies_and_confidences_are_those_of_plain_sums(
+    seed: int, count: int, classes: int
+) -> None:
+    probabilities = torch.rand(count, classes, generator=generator(seed)).softmax(1)
+    naive = [-sum(p * math.log(p) for p in row) for row in probabilities.tolist()]
+    torch.testing.assert_close(entropies(probabilities), torch.tensor(naive), atol=1e-5, rtol=0)
+    assert confidences(probabilities).tolist() == [max(row) for row in probabilities.tolist()]
+
+
+def test_entropies_of_certain_and_of_torn_predictions() -> None:
+    table = torch.tensor([[1.0, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25, 0.25, 0.25, 0.25]])
+    assert entropies(table).tolist() == pytest.approx([0.0, math.log(2), math.log(4)])
+    assert confidences(table).tolist() == [1.0, 0.5, 0.25]
+
+
+def test_logit_gradients_are_those_of_autograd() -> None:
+    logits = torch.randn(6, 4, generator=generator(0), dtype=torch.float64).requires_grad_()
+    labels = torch.tensor([0, 3, 1, 1, 2, 0])  # labels need not be the most probable class
+    loss = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+    (expected,) = torch.autograd.grad(loss, logits)
+    torch.testing.assert_close(logit_gradients(logits.detach().softmax(1), labels), expected)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(SEEDS, st.integers(1, 9), st.integers(0, 3), st.integers(1, 3))
+def test_every_one_of_the_k_centers_is_the_farthest_point_left(
+    seed: int, count: int, known: int, width: int
+) -> None:
+    """On a small grid, where many points are as far as others or lie on each other."""
+    grid = torch.randint(0, 3, (count + known, width), generator=generator(seed)).double()
+    centers, points = grid[:known], grid[known:]
+    left = list(range(count))
+    for pick in k_centers(points, centers):
+        if len(centers):
+            far = torch.cdist(points[left], centers, compute_mode="donot_use_mm_for_euclid_dist")
+            apart = dict(zip(left, far.amin(1).tolist(), strict=True))
+            assert apart[pick] == pytest.approx(max(apart.values()))
+            if max(apart.values()) == 0:
+                assert pick == left[0]
+        else:
+            assert pick == 0
+        left.remove(pick)
+        centers = torch.cat([centers, points[[pick]]])
+    assert left == []
+
+
+def test_k_centers_look_at_more_labels_than_fit_one_chunk() -> None:
+    """Point 1 lies on the very last of 2,500 centers."""
+    centers = torch.arange(2500.0)[:, None].double()
+    points = torch.tensor([[2490.3], [2499.0], [1023.6], [10.1]]).double()
+    assert list(k_centers(points, centers)) == [2, 0, 3, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pickers_know_equal_points_apart_from_rounding(dtype: torch.dtype) -> None:
+    """Five kinds of point, 2,048 wide: five picks meet all of them, in either precision."""
+    kinds = torch.arange(60) % 5
+    table = torch.randn(5, 2048, generator=generator(1), dtype=dtype).relu()[kinds]
+    outputs = torch.randn(5, 10, generator=generator(2), dtype=dtype)[kinds]
+    for picks in (k_centers(table, table[:0]), spread_gradients(outputs, table, generator(3))):
+        order = list(picks)
+        assert sorted(kinds[order[:5]].tolist()) == [0, 1, 2, 3, 4]
+        assert sorted(order) == list(range(60))
+
+
+def test_spread_gradients_never_draws_a_center_again() -> None:
+    outputs = torch.randn(12, 3, generator=generator(4))
+    inputs = torch.randn(12, 5, generator=generator(5))
+    for seed in range(50):
+        assert sorted(spread_gradients(outputs, inputs, generator(seed))) == list(range(12))
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=14), st.data())
+def test_rank_by_orders_by_score_then_by_index(scores: list[int], data: st.DataObject) -> None:
+    pool = data.draw(st.lists(st.integers(0, len(scores) - 1), unique=True))
+    ranked = rank_by(torch.tensor(pool, dtype=torch.int64), torch.tensor(scores).float())
+    assert ranked.tolist() == sorted(pool, key=lambda index: (scores[index], index))
+    shuffled = data.draw(st.permutations(pool))
+    again = rank_by(torch.tensor(shuffled, dtype=torch.int64), torch.tensor(scores).float())
+    assert again.tolist() == ranked.tolist()
+
+
+def test_rank_by_reads_no_score_outside_the_pool() -> None:
+    scores = torch.full((6,), torch.nan)
+    scores[[1, 4]] = torch.tensor([0.5, 0.25])
+    assert rank_by(torch.tensor([1, 4]), scores).tolist() == [4, 1]
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(SEEDS, st.integers(1, 20), st.integers(1, 25))
+def test_random_chunks_are_disjoint_batches_in_the_order_of_the_margins(
+    seed: int, count: int, size: int
+) -> None:
+    ranked = torch.randperm(100, generator=generator(seed))[:count]
+    batches = random_chunks(ranked, size, generator(seed + 1))
+    width = min(size, count)
+    assert batches.shape == (count // width, width)
+    taken = batches.flatten().tolist()
+    assert len(set(taken)) == len(taken)
+    assert set(taken) <= set(ranked.tolist())
+    place = {image: rank for rank, image in enumerate(ranked.tolist())}
+    for batch in batches.tolist():
+        ranks = [place[image] for image in batch]
+        assert ranks == sorted(ranks)
+    again = random_chunks(ranked, size, generator(seed + 1))
+    assert again.tolist() == batches.tolist()
+
+
+def test_every_image_is_as_likely_to_be_in_the_first_batch_and_in_the_remainder() -> None:
+    ranked, stream, turns = torch.arange(7), generator(0), 3000
+    first, dropped = torch.zeros(7), torch.zeros(7)
+    for _ in range(turns):
+        batches = random_chunks(ranked, 3, stream)
+        first[batches[0]] += 1
+        dropped += 1 - torch.zeros(7).index_add_(0, batches.flatten(), torch.ones(6))
+    for counts, chance in ((first, 3 / 7), (dropped, 1 / 7)):
+        error = math.sqrt(turns * chance * (1 - chance))
+        assert (counts - turns * chance).abs().max() < 4.5 * error
+
+
+@pytest.mark.parametrize(
+    ("filter_size", "batch_size", "wanted", "kept"),
+    [(500, 50, 50, 500), (500, 50, 20, 200), (50, 50, 20, 20), (7, 3, 2, 5), (7, 3, 1, 3)],
+)
+def test_a_smaller_last_batch_looks_at_fewer_margins(
+    filter_size: int, batch_size: int, wanted: int, kept: int
+) -> None:
+    assert filter_for(filter_size, batch_size, wanted) == kept
+
+
+class Predicted:
+    """An ensemble that trains nothing: f's probabilities are given."""
+
+    def __init__(self, probabilities: Tensor) -> None:
+        self.probabilities = probabilities
+
+    def predict_pools(self, emit: Emit) -> Predictions:
+        return Predictions(self.probabilities, self.probabilities, 0.5)
+
+
+def pool_of(size: int) -> tuple[Problem, Tensor]:
+    """Return a problem with `size` unlabeled images, and their margins at their dataset index."""
+    total = size + 2
+    labels = torch.full((total,), UNLABELED)
+    labels[[0, total - 1]] = 0
+    problem = make_problem(
+        images=torch.zeros(total, 1, 2, 2, dtype=torch.uint8),
+        labels=labels,
+        labeled=torch.tensor([0]),
+        unlabeled=torch.arange(1, total - 1),
+        validation=torch.tensor([total - 1]),
+    )
+    certainty = 0.5 + torch.randperm(total, generator=generator(size)) / (2 * total)
+    return problem, torch.stack([certainty, 1 - certainty], 1)
+
+
+def choose(
+    strategy: str, problem: Problem, probabilities: Tensor, budget: int, config: Config, seed: int
+) -> Selection:
+    """Return the choice of a strategy that asks nothing of the ensemble but predictions."""
+    return STRATEGIES[strategy](
+        problem,
+        budget,
+        config,
+        streams=Streams(seed),
+        ensemble=Predicted(probabilities),  # type: ignore[arg-type]
+        emit=ignore,
+    )
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
+def test_greedy_steps_spend_exactly_the_budget_for_every_small_size(size: int) -> None:
+    """All B, b and M: the steps the config announces, every batch inside its filter, the last one smaller."""
+    problem, probabilities = pool_of(size)
+    scores = margins(probabilities)
+    for budget, batch_size in itertools.product(range(1, size + 1), range(1, 9)):
+        for filter_size in range(batch_size, 9):
+            settings = {"batch_size": batch_size, "filter_size": filter_size}
+            config = configs.build({"budget": budget, "acquisition": settings})
+            choice = choose("filter-only", problem, probabilities, budget, config, 0)
+            chosen = choice.indices.tolist()
+            assert len(chosen) == len(set(chosen)) == budget
+            assert set(chosen) <= set(problem.unlabeled.tolist())
+            sizes = torch.bincount(choice.steps).tolist()
+            assert len(sizes) == config.greedy_steps
+            assert all(s == batch_size for s in sizes[:-1])
+            assert sizes[-1] == budget - batch_size * (len(sizes) - 1)
+            left = sorted(problem.unlabeled.tolist(), key=lambda i: scores[i])
+            for step, taken in enumerate(choice.indices.split(sizes)):
+                visible = math.ceil(filter_size * sizes[step] / batch_size)
+                assert set(taken.tolist()) <= set(left[:visible])
+                left = [index for index in left if index not in taken.tolist()]
+
+
+@pytest.mark.parametrize(("size", "budget"), [(8, 8), (8, 7), (5, 3)])
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 8])
+def test_a_filter_of_one_batch_is_margin_sampling(size: int, budget: int, batch_size: int) -> None:
+    problem, probabilities = pool_of(size)
+    config = configs.build({"acquisition": {"batch_size": batch_size, "filter_size": batch_size}})
+    filtered = choose("filter-only", problem, probabilities, budget, config, 0)
+    margin = choose("margin", problem, probabilities, budget, config, 1)
+    assert filtered.indices.tolist() == margin.indices.tolist()
+    scores = margins(probabilities)
+    assert (
+        margin.indices.tolist()
+        == sorted(problem.unlabeled.tolist(), key=lambda i: scores[i])[:budget]
+    )
+
+
+def test_pretraining_slices_share_out_the_labeled_pool_for_every_small_size() -> None:
+    """All k, k_1 and b: P_0 has k_1 labels, the slices b each, the last the rest, nothing twice."""
+    for k, batch_size in itertools.product(range(2, 9), range(1, 9)):
+        for initial_size in range(2, k + 1):
+            config = configs.build(
+                {
+                    "k": k,
+                    "acquisition": {"batch_size": batch_size},
+                    "rambo": {"initial_size": initial_size},
+                }
+            )
+            pool = torch.arange(k) * 3 + 1
+            first, slices = split_initial(pool, config, generator(k))
+            assert len(first) == initial_size
+            assert len(slices) == config.slices
+            assert all(len(part) == batch_size for part in slices[:-1])
+            assert sum(map(len, slices)) == k - initial_size
+            assert all(1 <= len(part) <= batch_size for part in slices)
+            assert torch.cat([first, *slices]).sort().values.tolist() == pool.tolist()
+
+
+def test_the_initial_split_is_random_and_follows_its_generator() -> None:
+    config = configs.build({"k": 60, "acquisition": {"batch_size": 20}})
+    splits = [
+        split_initial(torch.arange(60), config, generator(seed))[0].tolist() for seed in (1, 1, 2)
+    ]
+    assert splits[0] == splits[1]
+    assert splits[0] != splits[2]
+    assert splits[0] != list(range(15))

@@ -1,0 +1,83 @@
+"""Runs made by version 0.1.0 open, show, resume and export as they did then.
+
+`tests/fixtures/v0.1/` holds a workspace with a finished and a stopped run of equal settings, and what 0.1.0 itself
+showed and exported of the finished one (digests of whole files).
+"""
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rambo.__main__ import main
+from rambo.runs.run import Run
+from rambo.runs.workspace import Workspace, summary
+from rambo.worker import run_worker
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "v0.1"
+EXPECTED = json.loads((FIXTURE / "expected.json").read_text())
+FORMATS = sorted(EXPECTED["exports"])
+
+
+@pytest.fixture
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """The workspace as 0.1.0 left it; the current folder holds the images it was made from."""
+    with zipfile.ZipFile(FIXTURE / "workspace.zip") as archive:
+        archive.extractall(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAMBO_HOME", str(tmp_path / "runs"))
+    return Workspace(tmp_path / "runs")
+
+
+def of_status(workspace: Workspace, status: str) -> Run:
+    (run,) = [run for run in workspace.runs() if run.status == status]
+    return run
+
+
+def without_times(shown: dict[str, Any]) -> dict[str, Any]:
+    """Return what `show --json` prints without what differs from one attempt to the next."""
+    varying = ("seconds", "trainings", "cached_trainings")
+    results = [{k: v for k, v in row.items() if k not in varying} for row in shown["results"]]
+    return shown | {"results": results, "run": None}
+
+
+def test_a_finished_run_shows_what_it_showed(old: Workspace, capsys: Any) -> None:
+    run = of_status(old, "done")
+    assert main(["show", run.id, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    before = EXPECTED["show"]
+    assert {name: shown[name] for name in before if name not in ("config", "results")} == {
+        name: before[name] for name in before if name not in ("config", "results")
+    }
+    for now, then in zip(shown["results"], before["results"], strict=True):
+        assert {name: now[name] for name in then} == then
+    assert len(shown["results"]) == 4
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_finished_run_exports_the_same_bytes(old: Workspace, tmp_path: Path, kind: str) -> None:
+    run, out = of_status(old, "done"), tmp_path / "out"
+    assert main(["export", run.id, "--format", kind, "--out", str(out)]) == 0
+    assert hashlib.sha256(out.read_bytes()).hexdigest() == EXPECTED["exports"][kind]
+
+
+def test_a_stopped_run_resumes_to_the_same_choice(old: Workspace) -> None:
+    run = of_status(old, "stopped")
+    assert [row["strategy"] for row in run.results()] == ["rambo"]
+    assert run_worker.work(run) == "done"
+    resumed, finished = summary(run), summary(the_other(old, run))
+    assert without_times(resumed) == without_times(finished)
+
+
+def the_other(workspace: Workspace, run: Run) -> Run:
+    (other,) = [other for other in workspace.runs() if other.id != run.id]
+    return other
+
+
+def test_the_events_of_an_old_run_are_read(old: Workspace) -> None:
+    events = of_status(old, "done").latest_events()
+    kinds = {event["kind"] for event in events}
+    assert {"StageStarted", "ClassifierTrained", "UtilityModelEpoch", "BatchChosen"} <= kinds

@@ -1,0 +1,510 @@
+"""The record of a run: events, status, lock, kill -9, a full disk."""
+
+import math
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from store_helpers import CLASSES, CONFIG, advance, child, names, refusal, unwritable
+
+from rambo import events
+from rambo.errors import RunLockedError, StoreError
+from rambo.runs.run import Run
+from rambo.runs.workspace import Workspace
+from rambo.storage import database
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Workspace(tmp_path / "ru ns?#%41").create(CONFIG, {"classes": CLASSES})
+
+
+@pytest.fixture
+def open_run() -> Iterator[Run]:
+    """A run outside of pytest's own folders, which are private to root."""
+    root = Path(tempfile.mkdtemp(prefix="rambo-test-"))
+    root.chmod(0o755)
+    yield Workspace(root / "runs").create(CONFIG, {})
+    shutil.rmtree(root)
+
+
+EVENTS = [
+    events.StageStarted("warm-start", 20),
+    advance(1),
+    events.ClassifierTrained("offline", 3, 150, 0.8125, 12, 1.5, False),
+    events.UtilitySamplesAdded("pretraining-0", [100, 120], [0.5, 0.75]),
+    events.HyperStep("warm-start", 1, 0.25, 1e-12, {"phi.0.weight": -6.0}),
+    events.NoiseCeilingMeasured(0, None),
+    events.StrategySelected("rambo", 500, 12.5),
+    events.Noticed("a class named \udcff\0 'quoted' \n日本"),
+]
+
+
+def test_events_come_back_in_order_with_their_fields(run: Run) -> None:
+    before = time.time()
+    assert run.begin_attempt() == 1
+    for place, event in enumerate(EVENTS):
+        run.append(event, trial=None if place == 0 else 1, strategy=None if place < 2 else "rambo")
+    run.flush()
+    told = run.events()
+    assert [event["seq"] for event in told] == list(range(1, len(EVENTS) + 1))
+    assert [event["kind"] for event in told] == [type(event).__name__ for event in EVENTS]
+    assert [event["trial"] for event in told] == [None] + [1] * 7
+    assert [event["strategy"] for event in told] == [None, None] + ["rambo"] * 6
+    assert all(before <= event["time"] <= time.time() and event["attempt"] == 1 for event in told)
+    head = ("seq", "attempt", "trial", "time", "kind")
+    for event, given in zip(told, EVENTS, strict=True):
+        fields = {name: value for name, value in event.items() if name not in head}
+        assert fields == {"strategy": event["strategy"], **given.record()}
+    assert run.events(since=6) == told[6:]
+    assert run.events(since=100) == []
+    assert run.events(since=-3) == told
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_is_refused_with_kind_and_field(run: Run, bad: float) -> None:
+    cases = [
+        (events.StageFinished("s", bad), "event StageFinished: field seconds is"),
+        (
+            events.ClassifierTrained("offline", 0, 1, bad, 1, 1.0, False),
+            "event ClassifierTrained: field accuracy",
+        ),
+        (events.UtilitySamplesAdded("p", [1, 2], [0.5, bad]), "field utilities[1] is"),
+        (events.HyperStep("p", 1, 0.5, 0.5, {"a": 0.0, "w.b": bad}), "field log_l2.w.b is"),
+    ]
+    for event, words in cases:
+        told = refusal(lambda event=event: run.append(event, trial=0, strategy="rambo"))
+        assert words in told
+        assert "only finite numbers" in told
+    told = refusal(lambda: run.save_result(0, "rambo", "selected", {"seconds": {"all": bad}}))
+    assert "result of rambo, trial 0: field seconds.all is" in told
+    run.flush()
+    assert run.events() == []
+    assert run.results() == []
+
+
+def test_what_is_no_json_is_refused(run: Run) -> None:
+    workspace = Workspace(run.folder.parent)
+    told = refusal(lambda: run.save_result(0, "r", "selected", {"a": [1, np.float32(2)]}))
+    assert "field a[1] is a float32; only JSON types" in told
+    loop: list[Any] = []
+    loop.append(loop)
+    refusal(lambda: run.save_result(0, "r", "selected", {"a": loop}))
+    refusal(lambda: run.save_result(0, "r", "selected", {(1, 2): 3}))  # type: ignore[dict-item]
+    assert "config: field k is nan" in refusal(lambda: workspace.create({"k": math.nan}, {}))
+    assert "environment: field x is a Path" in refusal(
+        lambda: workspace.create({}, {"x": Path("/tmp")})
+    ).replace("PosixPath", "Path")
+    assert names(workspace.root) == [run.id]
+
+
+def test_events_are_committed_together_and_the_last_one_does_not_wait(
+    run: Run, monkeypatch
+) -> None:
+    commits = []
+    commit = Run._commit
+    monkeypatch.setattr(Run, "_commit", lambda self, *s: (commits.append(1), commit(self, *s)))
+    start = time.monotonic()
+    with run.lock():
+        for step in range(200):
+            run.append(advance(step), trial=0, strategy="rambo")
+        took = time.monotonic() - start
+        assert len(commits) <= 2 + took / 0.2
+        deadline = time.monotonic() + 5
+        while len(run.events()) < 200 and time.monotonic() < deadline:
+            time.sleep(0.02)  # nothing more is appended
+        assert len(Run(run.folder).events()) == 200
+
+
+def test_leaving_the_lock_flushes_even_when_the_work_failed(run: Run) -> None:
+    def work() -> None:
+        with run.lock():
+            for step in range(3):
+                run.append(advance(step), trial=0, strategy="rambo")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work()
+    assert [event["step"] for event in run.events()] == [0, 1, 2]
+    assert not run.locked()
+
+
+def test_the_newest_attempt_of_each_strategy_counts(run: Run) -> None:
+    def tell(steps: list[int], trial: int | None, strategy: str | None) -> None:
+        for step in steps:
+            run.append(advance(step), trial=trial, strategy=strategy)
+
+    assert run.latest_events() == []
+    assert run.begin_attempt() == 1
+    tell([1], None, None)
+    tell([1, 2, 3], 0, "rambo")
+    tell([4, 5], 0, "margin")
+    tell([6], 1, "rambo")
+    run.flush()
+    assert Run(run.folder).begin_attempt() == 2  # a resumed worker is another process
+    resumed = Run(run.folder)
+    resumed.append(advance(10), trial=0, strategy="margin")
+    resumed.append(advance(11), trial=None, strategy=None)
+    resumed.flush()
+    assert run.begin_attempt() == 3
+    tell([20], 1, "rambo")
+    run.flush()
+    told = [(event["trial"], event["strategy"], event["step"]) for event in run.latest_events()]
+    assert told == [
+        (0, "rambo", 1),
+        (0, "rambo", 2),
+        (0, "rambo", 3),
+        (0, "margin", 10),
+        (None, None, 11),
+        (1, "rambo", 20),
+    ]
+    assert [event["attempt"] for event in run.events()] == [1] * 7 + [2, 2, 3]
+
+
+def test_results_are_replaced_and_come_in_the_order_of_the_config(run: Run) -> None:
+    for trial, strategy in [(1, "margin"), (0, "margin"), (1, "rambo"), (0, "rambo")]:
+        run.save_result(trial, strategy, "selected", {"seed": 5 + trial})
+    run.save_result(0, "rambo", "evaluated", {"seed": 5, "test_accuracy": 0.75})
+    results = run.results()
+    assert [(result["trial"], result["strategy"], result["state"]) for result in results] == [
+        (0, "rambo", "evaluated"),
+        (0, "margin", "selected"),
+        (1, "rambo", "selected"),
+        (1, "margin", "selected"),
+    ]
+    assert results[0]["data"] == {"seed": 5, "test_accuracy": 0.75}
+
+
+def test_a_result_carries_the_events_before_it_to_disk(run: Run) -> None:
+    with run.lock():
+        for step in range(5):
+            run.append(advance(step), trial=0, strategy="rambo")
+        run.save_result(0, "rambo", "selected", {})
+        assert len(Run(run.folder).events()) == 5
+
+
+# Status, stop, lock
+
+
+def test_status_is_interrupted_when_it_says_running_without_a_worker(run: Run) -> None:
+    viewer = Run(run.folder)
+    with run.lock():
+        assert viewer.status == "queued"
+        run.set_status("running")
+        assert (viewer.status, viewer.describe()["status"], viewer.locked()) == (
+            "running",
+            "running",
+            True,
+        )
+    assert (viewer.status, viewer.describe()["status"], viewer.locked()) == (
+        "interrupted",
+        "interrupted",
+        False,
+    )
+    for status in ("done", "failed", "stopped", "queued"):
+        run.set_status(status, f"because {status}")
+        assert viewer.status == status
+        assert viewer.describe()["message"] == f"because {status}"
+    assert "choose one of: queued, running" in refusal(lambda: run.set_status("Done\n"))
+
+
+def test_a_worker_that_ends_between_two_looks_is_not_interrupted(run: Run, monkeypatch) -> None:
+    run.set_status("running")
+    monkeypatch.setattr(Run, "locked", lambda self: bool(run.set_status("done")))
+    assert Run(run.folder).status == "done"
+
+
+def test_a_stop_reaches_the_worker_at_once(run: Run) -> None:
+    viewer = Run(run.folder)
+    with run.lock():
+        assert not run.stop_requested()
+        viewer.request_stop()
+        assert run.stop_requested()
+        run.clear_stop()
+        assert not viewer.stop_requested()
+
+
+def test_a_locked_run_is_refused_and_free_afterwards(run: Run) -> None:
+    with run.lock():
+        with pytest.raises(RunLockedError) as caught, Run(run.folder).lock():
+            pytest.fail("two workers")
+        told = f"run {run.id} is already being worked on; wait for it or stop it"
+        assert str(caught.value) == told
+    with Run(run.folder).lock():
+        pass
+
+
+WORKER = """
+import os, sys
+from pathlib import Path
+from rambo.errors import RunLockedError
+from rambo.runs.run import Run
+sys.stdin.readline()  # all start together
+try:
+    with Run(Path(sys.argv[1])).lock():
+        os.write(1, b"won")
+        sys.stdin.read()
+except RunLockedError:
+    os.write(1, b"lost")
+"""
+
+
+def test_of_ten_workers_one_wins_and_a_killed_one_frees_the_lock(run: Run) -> None:
+    workers = [child(WORKER, run.folder) for _ in range(10)]
+    for worker in workers:
+        worker.stdin.write(b"\n")
+        worker.stdin.flush()
+    answers = [os.read(worker.stdout.fileno(), 10) for worker in workers]
+    assert sorted(answers) == [b"lost"] * 9 + [b"won"]
+    assert run.locked()
+    winner = workers[answers.index(b"won")]
+    winner.kill()
+    for worker in workers:
+        worker.communicate()
+    assert not run.locked()
+    with run.lock():
+        pass
+
+
+def test_looking_at_the_lock_never_keeps_a_worker_out(run: Run) -> None:
+    ended = threading.Event()
+    seen: list[bool] = []
+
+    def look() -> None:
+        while not ended.is_set():
+            seen.append(Run(run.folder).locked())
+
+    viewers = [threading.Thread(target=look) for _ in range(3)]
+    for viewer in viewers:
+        viewer.start()
+    try:
+        for _ in range(50):
+            with run.lock():
+                pass
+    finally:
+        ended.set()
+        for viewer in viewers:
+            viewer.join()
+    assert True in seen
+
+
+# Kill -9, and readers beside a writer
+
+
+WRITER = """
+import os, sys, itertools
+from pathlib import Path
+from rambo.events import StageAdvanced
+from rambo.runs.run import Run
+run = Run(Path(sys.argv[1]))
+with run.lock():
+    attempt = run.begin_attempt()
+    run.set_status("running")
+    for step in itertools.count():
+        for part in range(3):
+            run.append(StageAdvanced("x" * (step % 700), step, part), trial=attempt, strategy="rambo")
+        if step % 4 == 3:
+            run.save_result(attempt, "rambo", "selected", {"step": step})
+        run.flush()
+        os.write(1, b"%d %d\\n" % (attempt, step))
+"""
+
+
+def test_kill_9_loses_no_flushed_event(run: Run) -> None:
+    draw = random.Random(1)
+    flushed: dict[int, int] = {}
+    for attempt in range(1, 11):
+        writer = child(WRITER, run.folder)
+        first = writer.stdout.readline()
+        time.sleep(draw.uniform(0, 0.25))
+        writer.send_signal(signal.SIGKILL)
+        lines = (first + writer.communicate()[0]).splitlines(keepends=True)
+        whole = [line.split() for line in lines if line.endswith(b"\n")]
+        flushed[attempt] = int(whole[-1][1])
+        assert int(whole[-1][0]) == attempt
+        if attempt % 3 == 0:  # what a power cut takes: the file is no part of the record
+            Path(f"{run.folder}/run.sqlite-shm").unlink()
+        assert run.describe()["status"] == "interrupted"
+        told = run.events()
+        assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
+        mine = [event for event in told if event["attempt"] == attempt]
+        assert len(mine) >= 3 * (flushed[attempt] + 1)
+        for place, event in enumerate(mine):
+            assert (event["step"], event["total"]) == divmod(place, 3)
+            assert event["stage"] == "x" * (event["step"] % 700)
+        saved = {result["trial"]: result["data"]["step"] for result in run.results()}
+        for earlier, step in flushed.items():
+            assert saved.get(earlier, -1) >= (step + 1) // 4 * 4 - 1
+    assert len({event["attempt"] for event in run.events()}) == 10
+
+
+def test_a_reader_beside_a_writer_sees_growing_whole_prefixes(run: Run) -> None:
+    writer = child(WRITER, run.folder)
+    writer.stdout.readline()
+    sizes = []
+    try:
+        for _ in range(40):
+            told = Run(run.folder).events()
+            assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
+            sizes.append(len(told))
+            assert run.status == "running"
+            tail = run.events(since=sizes[-1])
+            assert [event["seq"] for event in tail] == list(
+                range(sizes[-1] + 1, sizes[-1] + len(tail) + 1)
+            )
+    finally:
+        writer.kill()
+        writer.communicate()
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > sizes[0]
+
+
+def leave_a_wal(run: Run) -> None:
+    """Leave the folder as a killed writer does: events stand in the WAL only."""
+    wal = run.folder / "run.sqlite-wal"
+    with run.lock():
+        for step in range(20):
+            run.append(advance(step), trial=0, strategy="rambo")
+        run.flush()
+        kept = {path: path.read_bytes() for path in (run.folder / "run.sqlite", wal)}
+    for path, data in kept.items():
+        path.write_bytes(data)
+    with suppress(FileNotFoundError):
+        (run.folder / "run.sqlite-shm").unlink()
+    assert wal.stat().st_size > 0
+
+
+def test_a_wal_without_its_writer_is_read_in_a_folder_where_nothing_can_be_written(
+    open_run,
+) -> None:
+    leave_a_wal(open_run)
+    before = {path.name: path.read_bytes() for path in open_run.folder.iterdir() if path.is_file()}
+    with unwritable(open_run.folder):
+        assert [event["step"] for event in open_run.events()] == list(range(20))
+        assert open_run.describe()["status"] == "queued"
+        told = refusal(open_run.request_stop)
+        assert "read-only" in told or "denied" in told
+        assert f"`python -m rambo resume {open_run.id}`" in told
+        open_run._due = 0.0
+        refusal(lambda: open_run.append(advance(20), trial=0, strategy="rambo"))
+        refusal(lambda: open_run.save_arrays("a", {"w": np.ones(1)}))
+        told = refusal(lambda: Workspace(open_run.folder).create({}, {}))
+        assert "denied" in told
+    after = {path.name: path.read_bytes() for path in open_run.folder.iterdir() if path.is_file()}
+    assert before == after
+    open_run.flush()
+    assert [event["step"] for event in open_run.events()] == list(range(21))
+
+
+def test_a_finished_run_is_read_in_a_folder_where_nothing_can_be_written(open_run: Run) -> None:
+    open_run.append(advance(1), trial=0, strategy="rambo")
+    open_run.set_status("done")
+    with unwritable(open_run.folder):
+        assert open_run.describe()["status"] == "done"
+        assert len(open_run.events()) == 1
+        assert not open_run.locked()
+
+
+# A full disk, and a folder that is gone
+
+
+def limit_pages(monkeypatch, limit: Callable[[], int | None]) -> None:
+    """Let every writer's connection have as many pages as `limit` says; SQLite itself reports FULL."""
+    opened = database.open_writer
+
+    def limited(path: Path, version: int) -> sqlite3.Connection:
+        db = opened(path, version)
+        if (pages := limit()) is not None:
+            db.execute(f"PRAGMA max_page_count={pages}")
+        return db
+
+    monkeypatch.setattr(database, "open_writer", limited)
+
+
+def test_a_full_disk_is_told_and_nothing_is_lost_when_there_is_room_again(run, monkeypatch) -> None:
+    with monkeypatch.context() as patched:
+        limit_pages(patched, lambda: 40)
+        with run.lock():
+            words, appended = "", 0
+            while not words:
+                try:
+                    run.append(events.Noticed("x" * 1000), trial=0, strategy=None)
+                    appended += 1
+                    run.flush()
+                except StoreError as error:
+                    words = str(error)
+            for _ in range(3):
+                assert refusal(run.flush) == words
+            assert words == (
+                f"run {run.id}: writing its record: the disk is full; "
+                f"free some space and `python -m rambo resume {run.id}`"
+            )
+            seen = len(Run(run.folder).events())
+            assert seen == appended - 1 or seen == appended
+            run._kept.execute("PRAGMA max_page_count=100000")
+    told = run.events()
+    assert len(told) >= appended
+    assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
+
+
+def test_the_ballast_makes_room_for_the_failed_status(run: Run, monkeypatch) -> None:
+    ballast = run.folder / "ballast"
+    with monkeypatch.context() as patched:
+        limit_pages(patched, lambda: 1 if ballast.exists() else None)
+        assert "the disk is full" in refusal(
+            lambda: run.save_result(0, "r", "s", {"x": "y" * 9000})
+        )
+        assert ballast.exists()
+        run.append(events.Noticed("small"), trial=None, strategy=None)
+        run.set_status("failed", "the disk is full " * 1000)
+    assert not ballast.exists()
+    assert run.describe()["message"].startswith("the disk is full")
+    assert run.status == "failed"
+    assert [event["message"] for event in run.events()] == ["small"]
+    assert run.begin_attempt() == 1
+    assert ballast.stat().st_size == 2**20
+
+
+def test_the_failed_status_goes_before_events_that_do_not_fit(run: Run, monkeypatch) -> None:
+    ballast = run.folder / "ballast"
+    with monkeypatch.context() as patched:
+        limit_pages(patched, lambda: 1 if ballast.exists() else 20)
+        refusal(lambda: run.append(events.Noticed("x" * 2**20), trial=None, strategy=None))
+        assert "the disk is full" in refusal(lambda: run.set_status("done"))
+        run.set_status("failed", "m" * 5000)
+        assert run.status == "failed"
+        assert run.events() == []
+    run.append(advance(1), trial=0, strategy="rambo")
+    run.flush()
+    assert [event["seq"] for event in run.events()] == [1]
+
+
+def test_a_deleted_run_is_not_made_again(run: Run) -> None:
+    shutil.rmtree(run.folder)
+    actions: list[Callable[[], Any]] = [
+        lambda: run.config,
+        lambda: run.status,
+        run.events,
+        run.results,
+        run.request_stop,
+        run.begin_attempt,
+        lambda: run.set_status("done"),
+        lambda: run.append(advance(1), trial=0, strategy="rambo"),
+        lambda: run.lock().__enter__(),
+    ]
+    for action in actions:
+        assert "missing" in refusal(action)
+    assert run.describe()["status"] == "unreadable"
+    assert not run.locked()
+    assert not run.folder.exists()

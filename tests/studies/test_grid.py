@@ -1,0 +1,263 @@
+"""The grids of the studies: every cell is a config that works, labels are unique, shared work counts once."""
+
+import copy
+import itertools
+from typing import Any
+
+import pytest
+from tiny import TINY, merged
+
+from rambo import config as configs
+from rambo import presets
+from rambo.config import CONTROLS, STRATEGY_NAMES
+from rambo.errors import ConfigError
+from rambo.estimate import costs
+from rambo.estimate.costs import DataSizes, Trainings
+from rambo.studies import grid, paper
+from rambo.studies.grid import STUDIES, lay, plan_cells
+
+SIZES = DataSizes(classes=10, pool=8000, validation=1000, test=1000)
+POOLS = {"fashion-mnist-mini": 8000, "cifar10": 49_000}
+ISSUED = list(itertools.product(STUDIES, presets.PRESETS, POOLS))
+
+
+def planned(
+    name: str, preset: str = "demo", dataset: str | None = None, **changes: Any
+) -> list[tuple[grid.Cell, configs.Config]]:
+    return plan_cells(name, merged(presets.PRESETS[preset](dataset), changes))
+
+
+@pytest.mark.parametrize(("name", "preset", "dataset"), ISSUED)
+def test_every_cell_of_every_study_fits(name: str, preset: str, dataset: str) -> None:
+    cells = planned(name, preset, dataset)
+    labels = [cell.label for cell, _ in cells]
+    assert len(set(labels)) == len(labels) >= 1
+    columns = {tuple(cell.place) for cell, _ in cells}
+    assert len(columns) == 1, "all cells stand in the same columns"
+    for cell, config in cells:
+        assert cell.label.isprintable()
+        assert config.k + config.budget <= POOLS[dataset]
+        assert config.k >= 10
+        assert config.initial_size <= config.k
+        assert config.dataset.name == dataset
+        assert configs.build(configs.describe(config)) == config
+    assert len({config.seed for _, config in cells}) == 1, "trials are paired"
+    assert len({config.model_dump_json() for _, config in cells}) == len(cells)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_says_what_it_asks(name: str) -> None:
+    kind = STUDIES[name]
+    assert kind.name == name
+    assert kind.question.endswith("?")
+    assert kind.title
+    assert kind.source
+    if kind.axis:
+        assert all(kind.axis in cell.place for cell, _ in planned(name))
+
+
+def settings_of(name: str, *path: str, **changes: Any) -> list[Any]:
+    """Return what a study varies, cell by cell."""
+    found = []
+    for _, config in planned(name, **changes):
+        value: Any = config
+        for part in path:
+            value = getattr(value, part)
+        found.append(value)
+    return found
+
+
+def test_the_grids_are_those_of_the_paper() -> None:
+    assert settings_of("budgets", "budget", preset="paper") == [500, 700, 900, 1000]
+    assert settings_of("budgets", "budget", preset="paper", dataset="cifar10") == [
+        5000,
+        7000,
+        9000,
+        10_000,
+    ]
+    assert settings_of("pretraining-size", "k", preset="paper") == [100, 200, 300, 400]
+    colour = {"preset": "paper", "dataset": "svhn"}
+    assert settings_of("pretraining-size", "k", **colour) == [1500, 2500, 3500, 5500]
+    assert settings_of("pretraining-size", "rambo", "initial_size", **colour) == [500] * 4
+    weights = settings_of("ot-weight", "rambo", "utility_model", "ot_weight")
+    assert weights == [0, 0.01, 0.1, 1, 10, 100, 1]
+    sizes = settings_of("validation-size", "dataset", "validation_size")
+    assert sizes == [50, 100, 200, 400, 600, 800, 1000]
+    noise = settings_of("noisy-oracle", "dataset", "corruption", "label_noise")
+    assert noise == [0, 0.2]
+    kinds = settings_of("imbalance", "dataset", "corruption", "imbalance")
+    assert kinds == ["none", "paper", "glister"]
+    assert settings_of("filter-size", "acquisition", "filter_size")[:7] == [
+        *(20 * m for m in (1, 2, 5, 10, 20, 50)),
+        1_000_000,
+    ]
+    assert len(planned("runtime")) == 1
+
+
+def test_the_ablation_has_all_eight_combinations_and_the_controls() -> None:
+    *cells, (last, controls) = planned("ablation")
+    switches = set()
+    for cell, config in cells:
+        model = config.rambo.utility_model
+        found = (model.bilevel.enabled, model.transport, model.loss == "rank")
+        words = ["on" if on else "off" for on in found]
+        assert [cell.place[part] for part in grid.PARTS] == words
+        assert (
+            cell.label.split(" + ")
+            == [part for part, on in zip(grid.PARTS, found, strict=True) if on]
+            or cell.label == "none of them"
+        )
+        assert config.strategies == ("rambo",)
+        switches.add(found)
+    assert len(switches) == 8
+    assert (last.label, controls.strategies) == ("controls", CONTROLS)
+    assert set(last.place.values()) == {"-"}
+
+
+def test_the_value_of_u_hat_brings_its_own_strategies_and_draws() -> None:
+    ((cell, config),) = planned("utility-value", strategies=["badge"])
+    assert config.strategies == ("rambo", *CONTROLS)
+    assert (config.oracle_draws, cell.place) == (10, {"draws": 10})
+    ((cell, config),) = planned("utility-value", oracle_draws=25)
+    assert (config.oracle_draws, cell.label) == (25, "best of 25")
+
+
+def test_equal_sizes_make_one_cell() -> None:
+    cells = plan_cells("budgets", merged(TINY, {"budget": 1}))
+    assert [config.budget for _, config in cells] == [1, 2]
+    assert [cell.label for cell, _ in cells] == ["B = 1", "B = 2"]
+    cells = plan_cells("pretraining-size", merged(TINY, {"k": 4, "rambo": {"initial_size": 2}}))
+    assert [config.k for _, config in cells] == [4, 6, 8]
+
+
+def test_an_unknown_study_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="study what: unknown; choose one of: utility-value, "):
+        plan_cells("what", {})
+    with pytest.raises(ConfigError) as caught:
+        plan_cells("x\n" * 500, {})
+    assert str(caught.value).isprintable()
+
+
+def test_settings_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^k 1: use at least 2$"):
+        plan_cells("budgets", {"k": 1})
+
+
+def test_a_cell_that_does_not_fit_is_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan_cells("budgets", {"budget": 800_000})
+    told = str(caught.value)
+    assert told.startswith("budget 1120000: use at most 1000000")
+    assert told.endswith("(study budgets, B = 1,120,000)")
+
+
+def test_changes_are_laid_over_settings_and_leave_them_as_they_were() -> None:
+    settings: dict[str, Any] = {"a": 1, "b": {"c": 2, "d": {"e": [3]}}}
+    before = copy.deepcopy(settings)
+    laid = lay(settings, {"b": {"d": {"f": 4}, "c": 5}, "g": {"h": 6}, "a": [7]})
+    assert laid == {"a": [7], "b": {"c": 5, "d": {"e": [3], "f": 4}}, "g": {"h": 6}}
+    assert settings == before
+    assert lay(settings, {}) == settings
+    assert lay({}, settings) == settings
+
+
+def test_all_is_every_strategy() -> None:
+    assert grid.strategies(["all"]) == list(STRATEGY_NAMES)
+    assert grid.strategies(["margin", "rambo"]) == ["margin", "rambo"]
+
+
+# What a study trains.
+
+
+def counts(cells: list[tuple[grid.Cell, configs.Config]]) -> dict[str, int]:
+    return {role: trainings.count for role, trainings in grid.count(cells, SIZES).items()}
+
+
+def test_what_cells_have_in_common_counts_once() -> None:
+    """The demo has 20 offline trainings, 10 repeats, f on 4 pools; a choice is evaluated in every cell."""
+    one = {"offline": 20, "repeat": 10, "labeled": 4, "llal": 0}
+    assert counts(planned("budgets")) == one | {"evaluation": 4 * 4}
+    # The controls ask for f on S_0 alone.
+    assert counts(planned("ablation")) == one | {"labeled": 4 + 1, "evaluation": 8 + 3}
+    assert counts(planned("ot-weight")) == one | {"labeled": 4 + 1, "evaluation": 6 + 3}
+    # Another validation set makes other trainings of all; so does another k, and another oracle.
+    assert counts(planned("validation-size")) == {
+        role: 7 * number for role, number in (one | {"evaluation": 4}).items()
+    }
+    assert counts(planned("noisy-oracle"))["offline"] == 40
+    assert counts(planned("pretraining-size"))["offline"] == 80
+    trials = counts(planned("budgets", trials=3))
+    assert trials == {role: 3 * number for role, number in (one | {"evaluation": 16}).items()}
+
+
+def test_one_cell_counts_as_its_run() -> None:
+    cells = planned("runtime", strategies=["rambo", "llal", "dulo"], oracle_draws=2)
+    expected = costs.count(cells[0][1], SIZES).trainings
+    assert grid.count(cells, SIZES) == expected
+    assert expected["llal"].count == 1
+
+
+def test_llal_counts_once_for_all_budgets() -> None:
+    assert counts(planned("budgets", strategies=["llal", "random"])) == {
+        "offline": 0,
+        "repeat": 0,
+        "labeled": 1,
+        "llal": 1,
+        "evaluation": 8,
+    }
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_order_of_the_cells_does_not_matter(name: str) -> None:
+    """A cell that trains nothing offline must not stand for one that does."""
+    cells = planned(name)
+    assert grid.count(cells, SIZES) == grid.count(cells[::-1], SIZES)
+
+
+def test_nothing_trains_nothing() -> None:
+    assert set(grid.count([], SIZES).values()) == {Trainings()}
+
+
+# What the paper has beside a cell.
+
+
+def reported(name: str, preset: str = "paper", **changes: Any) -> list[Any]:
+    """Return the paper's figure for RAMBO, and for random, in every cell."""
+    kind = STUDIES[name]
+    return [
+        [kind.reported(config.dataset.name, config, s) for s in ("rambo", "random", "margin")]
+        for _, config in planned(name, preset, **changes)
+    ]
+
+
+def test_the_ablation_stands_beside_its_table() -> None:
+    *cells, controls = reported("ablation", dataset="mnist")
+    for (found, _, nothing), switches in zip(
+        cells, itertools.product((1, 0), repeat=3), strict=True
+    ):
+        assert found == paper.ablation("mnist", switches)
+        assert nothing is None
+    assert controls[1] == paper.ablation("mnist", None)
+
+
+def test_figures_of_other_settings_are_not_shown() -> None:
+    full = paper.ablation("fashion-mnist", (1, 1, 1))
+    assert [row[0] for row in reported("budgets")] == [full, None, None, None]
+    assert [row[0] for row in reported("pretraining-size")] == [None, full, None, None]
+    assert [row[0] for row in reported("noisy-oracle")] == [full, None]
+    assert [row[0] for row in reported("imbalance")] == [full, None, None]
+    assert [row[1] for row in reported("noisy-oracle")] == [
+        paper.ablation("fashion-mnist", None),
+        None,
+    ]
+    assert reported("validation-size") == [[None] * 3] * 7
+
+
+def test_weights_stand_beside_table_6() -> None:
+    changes: dict[str, Any] = {"dataset": "cifar10", "budget": 5000}
+    found = [row[0] for row in reported("ot-weight", **changes)]
+    assert found[:6] == [
+        paper.ot_weight("cifar10", 5000, weight) for weight in (0, 0.01, 0.1, 1, 10, 100)
+    ]
+    assert None not in found[:6]
+    assert all(row[1] is None for row in reported("ot-weight", **changes))

@@ -1,0 +1,391 @@
+"""A study told from fabricated results: its table, its differences by hand, its files."""
+
+import csv
+import io
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import TINY, merged, write_tiny
+
+from rambo import config as configs
+from rambo.datasets.prepared import Prepared
+from rambo.errors import BudgetError, ConfigError, RunNotFoundError
+from rambo.events import UtilitySamplesAdded
+from rambo.runs.workspace import Run, Workspace, environment
+from rambo.studies import study
+
+FIVE = (0.01, -0.02, 0.03, 0.0, -0.01)  # what each of five trials adds to all
+HOSTILE = "=1+1|<script>\n# *x* ![p](//host/p.png)"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Prepared:
+    return write_tiny(tmp_path)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+def make(name: str, data: Prepared, workspace: Workspace, **changes: Any) -> Run:
+    settings = merged(merged(TINY, {"strategies": ["rambo", "filter-only", "random"]}), changes)
+    return study.create(name, settings, data, workspace, "cpu")
+
+
+Accuracies = dict[str, list[float | None]]
+
+
+def fill(told: Run, label: str, accuracies: Accuracies, data: Prepared, **more: Any) -> Run:
+    """Make the run of a cell, with these test accuracies by strategy, and seeds from 5."""
+    workspace = Workspace(told.folder.parent.parent)
+    cells = study.planned(told)
+    place = [cell.label for cell, _ in cells].index(label)
+    run = workspace.create(configs.describe(cells[place][1]), environment(data, "cpu"))
+    for strategy, values in accuracies.items():
+        for trial, test in enumerate(values):
+            record = {
+                "strategy": strategy,
+                "seed": 5 + trial,
+                "validation_accuracy": None if test is None else test + 0.1,
+                "test_accuracy": test,
+                "seconds": {"acquisition": 1.0 + trial, "evaluation": 2.0},
+                "trainings": 3,
+                "cached_trainings": 1,
+            }
+            state = "selected" if test is None else "evaluated"
+            run.save_result(trial, strategy, state, record | more)
+    run.set_status("done")
+    told.save_result(place, label, "begun", {"run": run.id})
+    return run
+
+
+def around(mean: float) -> list[float | None]:
+    """Return five accuracies about a mean."""
+    return [mean + extra for extra in FIVE]
+
+
+def words(told: dict[str, Any]) -> list[str]:
+    return [verdict["words"] for verdict in told["verdicts"]]
+
+
+# Made and found.
+
+
+def test_a_new_study_is_queued_and_apart_from_the_runs(
+    data: Prepared, workspace: Workspace
+) -> None:
+    told = make("noisy-oracle", data, workspace)
+    assert told.status == "queued"
+    assert told.config["study"] == "noisy-oracle"
+    assert study.is_study(told)
+    assert workspace.runs() == []
+    assert [run.id for run in study.workspace_of(workspace).runs()] == [told.id]
+    assert study.find(told.id, workspace).folder == told.folder
+    run = fill(told, "clean", {"random": [0.5]}, data)
+    assert not study.is_study(run)
+    assert study.find(run.id, workspace).folder == run.folder
+    with pytest.raises(RunNotFoundError, match="no such run"):
+        study.find("nothing", workspace)
+    assert [cell.label for cell, _ in study.planned(told)] == ["clean", "20 % of the labels wrong"]
+
+
+def test_what_does_not_fit_is_refused_with_its_cell_before_anything_is_written(
+    data: Prepared, workspace: Workspace
+) -> None:
+    with pytest.raises(BudgetError, match=r"budget 80 exceeds .* \(study budgets, B = 80\)$"):
+        make("budgets", data, workspace, budget=40)
+    with pytest.raises(ConfigError, match="study what: unknown"):
+        make("what", data, workspace)
+    with pytest.raises(ConfigError, match=r"^k 1: use at least 2$"):
+        make("budgets", data, workspace, k=1)
+    assert not study.workspace_of(workspace).root.exists()
+
+
+# The table.
+
+
+def test_a_study_without_results_is_all_waiting(data: Prepared, workspace: Workspace) -> None:
+    told = study.table(make("noisy-oracle", data, workspace, oracle_draws=2, trials=4))
+    assert [cell["status"] for cell in told["cells"]] == ["waiting"] * 2
+    assert [(cell["done"], cell["wanted"]) for cell in told["cells"]] == [(0, 4 * 4)] * 2
+    assert told["cells"][1]["place"] == {"noise": 0.2}
+    assert told["rows"] == told["verdicts"] == []
+    assert (told["name"], told["axis"], told["status"]) == ("noisy-oracle", "noise", "queued")
+    assert told == json.loads(json.dumps(told, allow_nan=False))
+
+
+def test_a_row_is_the_mean_over_its_trials(data: Prepared, workspace: Workspace) -> None:
+    told = make("noisy-oracle", data, workspace, trials=3)
+    run = fill(told, "clean", {"rambo": [0.5, 0.6, None], "random": [0.4]}, data)
+    shown = study.table(told)
+    first, second = shown["rows"]
+    assert (first["cell"], first["noise"], first["strategy"]) == ("clean", 0.0, "rambo")
+    assert (first["trials"], first["trainings"], first["cached_trainings"]) == (2, 9, 3)
+    assert first["test"] == pytest.approx(0.55)
+    assert first["test_error"] == pytest.approx(math.sqrt(0.005 / 2))
+    assert first["validation"] == pytest.approx(0.65)
+    assert first["seconds"] == {"acquisition": 2.0, "evaluation": 2.0}
+    assert (second["trials"], second["test"], second["test_error"]) == (1, 0.4, None)
+    assert second["reported"] is None
+    cell, waiting = shown["cells"]
+    assert (cell["run"], cell["status"], cell["done"], cell["wanted"]) == (run.id, "done", 3, 9)
+    assert waiting["status"] == "waiting"
+
+
+def test_the_papers_figure_stands_beside_ours(data: Prepared, workspace: Workspace) -> None:
+    changes = {"dataset": {"name": "mnist"}, "k": 24, "budget": 12}
+    told = make("ablation", data, workspace, **changes)
+    fill(told, "bilevel + RankNet", {"rambo": [0.9, 0.8]}, data)
+    fill(told, "controls", {"random": [0.7], "margin": [0.7]}, data)
+    full, margin, random = study.table(told)["rows"]
+    assert (full["reported"], full["reported_error"]) == (95.0, 0.1)
+    assert full["reported_source"] == "Table 4: k 200, B 500"
+    assert random["reported"] == 93.4
+    assert margin["reported"] is margin["reported_source"] is None
+
+
+def test_a_cell_whose_run_was_deleted_waits_again(data: Prepared, workspace: Workspace) -> None:
+    told = make("noisy-oracle", data, workspace)
+    kept, gone = (
+        fill(told, label, {"random": [0.5]}, data)
+        for label in ("clean", "20 % of the labels wrong")
+    )
+    workspace.delete(gone)
+    shown = study.table(told)
+    assert [cell["run"] for cell in shown["cells"]] == [kept.id, None]
+    assert shown["cells"][1]["status"] == "waiting"
+    assert [row["cell"] for row in shown["rows"]] == ["clean"]
+    assert list(study.runs(told)) == ["clean"]
+
+
+def test_the_reader_of_summaries_can_be_another(data: Prepared, workspace: Workspace) -> None:
+    told = make("noisy-oracle", data, workspace)
+    fill(told, "clean", {"random": [0.5]}, data)
+    shown = study.table(told, lambda run: {"results": [], "status": f"read {run.id[:4]}"})
+    assert [cell["status"] for cell in shown["cells"]] == ["read tiny", "waiting"]
+
+
+def test_a_study_that_lost_its_worker_is_interrupted(data: Prepared, workspace: Workspace) -> None:
+    told = make("noisy-oracle", data, workspace)
+    told.set_status("running")
+    assert told.status == study.table(told)["status"] == "interrupted"
+    with told.lock():
+        assert Run(told.folder).status == "running"
+
+
+# Verdicts.
+
+
+def test_differences_are_paired_and_worded(data: Prepared, workspace: Workspace) -> None:
+    told = make("noisy-oracle", data, workspace, trials=5)
+    accuracies: Accuracies = {
+        "rambo": around(0.80),
+        "filter-only": around(0.78),
+        "random": [0.9, 0.7, 0.9, 0.7, 0.8],
+        "best-of-random": around(0.85),
+    }
+    fill(told, "clean", accuracies, data)
+    fill(told, "20 % of the labels wrong", {"rambo": [0.5, 0.6], "random": [0.4, 0.3]}, data)
+    told_now = study.table(told)
+    first, second, third, fourth = told_now["verdicts"]
+    assert first["pair"] == "RAMBO minus filter-only (clean)"
+    assert (first["mean"], first["trials"], first["finding"]) == (pytest.approx(2.0), 5, "more")
+    assert first["error"] == pytest.approx(0.0, abs=1e-9)
+    assert words(told_now)[0] == (
+        "RAMBO minus filter-only (clean): +2.0 +- 0.0 points of test accuracy over 5 paired trials "
+        "(95 %: +2.0 to +2.0): u_hat helps here"
+    )
+    gaps = [-9.0, 8.0, -7.0, 10.0, -1.0]
+    error = statistics.stdev(gaps) / math.sqrt(5)
+    assert (second["mean"], second["error"]) == (pytest.approx(0.2), pytest.approx(error))
+    assert second["high"] == pytest.approx(0.2 + 2.7764451 * error)
+    assert words(told_now)[1].endswith("no evidence of a difference")
+    assert third["pair"] == "RAMBO minus best-of-random (clean)"
+    assert words(told_now)[2].endswith(": RAMBO is worse here")
+    assert fourth["pair"] == "RAMBO minus random (20 % of the labels wrong)"
+    assert words(told_now)[3].endswith("(95 %: -107.1 to +147.1): too few trials to say")
+
+
+def test_a_single_cell_is_not_named_in_its_verdict(data: Prepared, workspace: Workspace) -> None:
+    told = make("runtime", data, workspace)
+    fill(told, "all", {"rambo": [0.8], "random": [0.7]}, data)
+    assert words(study.table(told)) == [
+        "RAMBO minus random: +10.0 points of test accuracy in one trial: too few trials to say"
+    ]
+
+
+def ablation(told: Run, data: Prepared, trials: int, skip: str = "") -> None:
+    """Fill the ablation: bilevel adds 1 point, OT 2, RankNet takes half a point away."""
+    for cell, _ in study.planned(told):
+        if cell.label == "controls":
+            fill(told, "controls", {"filter-only": [0.7] * trials, "random": [0.6] * trials}, data)
+            continue
+        gain = sum(
+            points
+            for part, points in zip(("bilevel", "OT", "RankNet"), (1, 2, -0.5), strict=True)
+            if cell.place[part] == "on"
+        )
+        values = [0.7 + gain / 100 + extra for extra in FIVE[:trials]]
+        fill(
+            told,
+            cell.label,
+            {"rambo": [*values[:-1], None] if cell.label == skip else values},
+            data,
+        )
+
+
+def test_main_effects_are_the_four_on_less_the_four_off(
+    data: Prepared, workspace: Workspace
+) -> None:
+    told = make("ablation", data, workspace, trials=5)
+    ablation(told, data, 5)
+    bilevel, transport, rank, *others = study.table(told)["verdicts"]
+    assert [v["mean"] for v in (bilevel, transport, rank)] == pytest.approx([1.0, 2.0, -0.5])
+    assert [v["finding"] for v in (bilevel, transport, rank)] == ["more", "more", "less"]
+    assert bilevel["pair"] == "bilevel on minus off, four cells each"
+    assert bilevel["words"].endswith(": bilevel is better here")
+    assert rank["words"].endswith(": RankNet is worse here")
+    assert len(others) == 8 * 2  # each cell against both controls
+    assert others[0]["pair"] == "RAMBO minus filter-only (bilevel + OT + RankNet)"
+    assert others[0]["mean"] == pytest.approx(2.5 + 100 * statistics.fmean(FIVE))
+
+
+def test_a_trial_without_all_eight_cells_has_no_main_effect(
+    data: Prepared, workspace: Workspace
+) -> None:
+    told = make("ablation", data, workspace, trials=5)
+    ablation(told, data, 5, skip="OT")
+    effects = study.table(told)["verdicts"][:3]
+    assert [v["trials"] for v in effects] == [4] * 3
+    assert [v["mean"] for v in effects] == pytest.approx([1.0, 2.0, -0.5])
+    assert {v["finding"] for v in effects} == {"too few"}
+
+
+def test_half_an_ablation_has_no_main_effects(data: Prepared, workspace: Workspace) -> None:
+    told = make("ablation", data, workspace, trials=5)
+    for label in ("bilevel + OT + RankNet", "none of them"):
+        fill(told, label, {"rambo": around(0.7)}, data)
+    assert study.table(told)["verdicts"] == []
+
+
+def test_weights_are_compared_with_none(data: Prepared, workspace: Workspace) -> None:
+    told = make("ot-weight", data, workspace, trials=5)
+    for label, mean in (("lambda_OT = 0", 0.70), ("lambda_OT = 1", 0.73), ("lambda_OT = 100", 0.6)):
+        fill(told, label, {"rambo": around(mean)}, data)
+    verdicts = study.table(told)["verdicts"]
+    assert [v["pair"] for v in verdicts] == [
+        "lambda_OT = 1 minus lambda_OT = 0",
+        "lambda_OT = 100 minus lambda_OT = 0",
+    ]
+    assert [v["mean"] for v in verdicts] == pytest.approx([3.0, -10.0])
+    assert verdicts[0]["words"].endswith(": lambda_OT = 1 is better here")
+
+
+# Utilities of random subsets.
+
+
+def test_mean_utilities_are_of_the_offline_samples_once(
+    data: Prepared, workspace: Workspace
+) -> None:
+    """RAMBO and DULO tell of the same samples: counted twice, the error would look smaller than it is."""
+    told = make(
+        "validation-size", data, workspace, dataset={"name": "mnist"}, strategies=["rambo", "dulo"]
+    )
+    run = fill(told, "|S_val| = 100", {"rambo": [0.5]}, data)
+    for strategy in ("rambo", "dulo"):
+        run.append(
+            UtilitySamplesAdded("offline", [10, 10, 12, 12], [0.2, 0.4, 0.6, 0.8]),
+            trial=0,
+            strategy=strategy,
+        )
+    run.append(UtilitySamplesAdded("pretraining-1", [9, 9], [0.0, 0.0]), trial=0, strategy="rambo")
+    run.flush()
+    mean, error, number, reported = study.mean_utilities(told)["|S_val| = 100"]
+    assert (mean, number) == (pytest.approx(0.5), 4)
+    assert error == pytest.approx(statistics.stdev([0.2, 0.4, 0.6, 0.8]) / 2)
+    assert reported is not None
+    assert (reported.mean, reported.source) == (75.7, "Table 2")
+
+
+def test_mean_utilities_of_dulo_alone(data: Prepared, workspace: Workspace) -> None:
+    told = make("noisy-oracle", data, workspace, strategies=["dulo"])
+    run = fill(told, "clean", {"dulo": [0.5]}, data)
+    event = UtilitySamplesAdded("offline", [10, 10], [0.2, 0.4])
+    run.append(event, trial=0, strategy="dulo")
+    run.flush()
+    (found,) = study.mean_utilities(told).values()
+    assert found[2:] == (2, None)
+
+
+# Files.
+
+
+def test_the_csv_has_a_line_for_every_row(data: Prepared, workspace: Workspace) -> None:
+    told = make("ablation", data, workspace, dataset={"name": "mnist"})
+    fill(told, "OT", {"rambo": [0.5, 0.6]}, data)
+    fill(told, "controls", {"random": [0.123456]}, data)
+    rows = list(csv.DictReader(io.StringIO(study.to_csv(study.table(told)))))
+    assert list(rows[0])[:5] == ["cell", "bilevel", "OT", "RankNet", "strategy"]
+    assert list(rows[0])[5:] == [
+        *("trials", "test", "test_error", "validation", "validation_error"),
+        *("reported", "reported_error", "reported_source"),
+    ]
+    first, second = rows
+    assert [first[name] for name in ("cell", "bilevel", "OT", "RankNet")] == [
+        "OT",
+        "off",
+        "on",
+        "off",
+    ]
+    assert (first["trials"], first["test"], first["test_error"]) == ("2", "55.0", "5.0")
+    assert (first["validation"], first["reported"]) == ("65.0", "94.9")
+    assert (second["test"], second["test_error"], second["OT"]) == ("12.35", "", "-")
+    assert second["reported_source"] == "Table 4: k 200, B 500"
+    empty = study.to_csv(study.table(make("noisy-oracle", data, workspace)))
+    assert empty == (
+        "cell,noise,strategy,trials,test,test_error,validation,validation_error,reported,reported_error,"
+        "reported_source\n"
+    )
+
+
+def test_the_markdown_has_a_table_and_the_verdicts(data: Prepared, workspace: Workspace) -> None:
+    told = make("runtime", data, workspace)
+    fill(told, "all", {"rambo": [0.5, 0.6], "random": [None]}, data)
+    assert study.to_markdown(study.table(told)).splitlines() == [
+        "### Where the time goes (B.7) on tiny",
+        "",
+        "| cell | strategy | test % | validation % | trials | paper % |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| all | rambo | 55.0 +- 5.0 | 65.0 +- 5.0 | 2 | - |",
+        "| all | random | - | - | 0 | - |",
+        "",
+    ]
+
+
+def test_the_papers_figures_stand_in_the_markdown(data: Prepared, workspace: Workspace) -> None:
+    told = make("ablation", data, workspace, dataset={"name": "mnist"})
+    fill(told, "none of them", {"rambo": [0.5]}, data)
+    text = study.to_markdown(study.table(told))
+    assert "| none of them | rambo | 50.0 | 60.0 | 1 | 94.8 +- 0.2 |" in text
+
+
+def test_a_hostile_name_stays_one_harmless_line(data: Prepared, workspace: Workspace) -> None:
+    told = make("runtime", data, workspace, dataset={"name": HOSTILE})
+    fill(told, "all", {"rambo": [0.5], "random": [0.4]}, data)
+    shown = study.table(told)
+    assert shown["dataset"] == HOSTILE
+    text = study.to_markdown(shown)
+    heading = text.splitlines()[0]
+    assert len([line for line in text.splitlines() if line.startswith("#")]) == 1
+    assert r"on =1+1\|\<script\>?# \*x\* \!\[p\](//host/p.png)" in heading
+    assert HOSTILE.splitlines()[0] not in study.to_csv(shown)
+    assert [r["strategy"] for r in csv.DictReader(io.StringIO(study.to_csv(shown)))] == [
+        "rambo",
+        "random",
+    ]
+    assert told.id.isascii()

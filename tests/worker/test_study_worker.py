@@ -1,0 +1,257 @@
+"""A study worked through on tiny images: to the end, stopped, failed in a cell, killed, and resumed."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import TINY, merged
+
+from rambo.config import build
+from rambo.datasets import catalog
+from rambo.errors import DivergedError, RunLockedError
+from rambo.events import Event, Noticed, StageFinished, StageStarted
+from rambo.runs.workspace import Run, Workspace, environment, summary
+from rambo.studies import study
+from rambo.worker import run_worker, study_worker
+
+ROOT = Path(__file__).parents[2]
+SETTINGS: dict[str, Any] = {
+    "dataset": {"validation_size": 60},
+    "strategies": ["margin", "random"],
+    "budget": 10,
+    "classifier": {"max_epochs": 1},
+}
+LABELS = ["B = 10", "B = 14", "B = 18", "B = 20"]
+
+
+def queue(tiny_archive: Path, root: Path, name: str = "budgets", **changes: Any) -> Run:
+    """Return a queued study in a workspace of its own."""
+    settings = merged(merged(TINY, SETTINGS), {"dataset": {"name": str(tiny_archive)}})
+    data = catalog.prepare(str(tiny_archive), root)
+    return study.create(name, merged(settings, changes), data, Workspace(root), "cpu")
+
+
+def results(told: Run) -> dict[str, list[dict[str, Any]]]:
+    """Return the results of every cell, less times and what depends on what was found."""
+    varying = ("seconds", "trainings", "cached_trainings")
+    return {
+        label: [
+            {name: value for name, value in result.items() if name not in varying}
+            for result in summary(run)["results"]
+        ]
+        for label, run in study.runs(told).items()
+    }
+
+
+def statuses(told: Run) -> dict[str, str]:
+    return {cell["label"]: cell["status"] for cell in study.table(told)["cells"]}
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[Event]]:
+    """An unbroken study, and what it told."""
+    told, heard = queue(tiny_archive, tmp_path_factory.mktemp("whole")), list[Event]()
+    assert study_worker.work(told, heard.append) == "done"
+    return told, heard
+
+
+def test_a_study_works_through_all_its_cells(whole: tuple[Run, list[Event]]) -> None:
+    told, heard = whole
+    assert told.status == "done"
+    assert statuses(told) == dict.fromkeys(LABELS, "done")
+    shown = study.table(told)
+    assert [(cell["done"], cell["wanted"]) for cell in shown["cells"]] == [(2, 2)] * 4
+    assert [(row["B"], row["strategy"], row["trials"]) for row in shown["rows"]] == [
+        (size, name, 1) for size in (10, 14, 18, 20) for name in ("margin", "random")
+    ]
+    assert isinstance(heard[0], StageStarted)
+    assert (heard[0].stage, heard[0].total) == ("cells", 4)
+    assert isinstance(heard[-1], StageFinished)
+    steps = [e["step"] for e in told.events() if e["kind"] == "StageAdvanced"]
+    assert steps == [1, 2, 3, 4]
+    workspace = Workspace(told.folder.parent.parent)
+    assert {run.id for run in workspace.runs()} == {cell["run"] for cell in shown["cells"]}
+    assert all(run.config["budget"] in (10, 14, 18, 20) for run in workspace.runs())
+    assert all(build(run.config).strategies == ("margin", "random") for run in workspace.runs())
+
+
+def test_cells_share_what_they_have_in_common(whole: tuple[Run, list[Event]]) -> None:
+    """f on S_0 is trained by the first cell alone."""
+    told, _ = whole
+    for label, run in study.runs(told).items():
+        fits = [e for e in run.events() if e["kind"] == "ClassifierTrained"]
+        again = [e["cached"] for e in fits if e["role"] == "labeled"]
+        assert again[0] == (label != "B = 10")
+        assert sum(not cached for cached in again) == (label == "B = 10")
+        assert sum(e["role"] == "evaluation" for e in fits) == 2
+
+
+def test_a_done_study_is_left_as_it_is(whole: tuple[Run, list[Event]]) -> None:
+    told, _ = whole
+    heard: list[Event] = []
+    assert study_worker.work(told, heard.append) == "done"
+    assert heard == []
+
+
+@pytest.mark.parametrize("point", [1, 25])
+def test_a_stopped_study_goes_on_to_the_same_results(
+    whole: tuple[Run, list[Event]], tiny_archive: Path, tmp_path: Path, point: int
+) -> None:
+    told, heard = queue(tiny_archive, tmp_path), list[Event]()
+
+    def listen(event: Event) -> None:
+        heard.append(event)
+        if len(heard) == point:
+            Run(told.folder).request_stop()  # as a page does: another object
+
+    assert study_worker.work(told, listen) == "stopped"
+    assert len(heard) <= point + 1, "at the next safe point"
+    assert told.status == "stopped"
+    assert "resume" in told.describe()["message"]
+    before = statuses(told)
+    assert "waiting" in before.values()
+    assert all(status in ("done", "stopped", "waiting", "queued") for status in before.values())
+    begun = {label: run.id for label, run in study.runs(told).items()}
+    assert study_worker.work(told) == "done"
+    assert results(told) == results(whole[0])
+    assert begun.items() <= {label: run.id for label, run in study.runs(told).items()}.items()
+    assert len(Workspace(tmp_path).runs()) == 4, "no cell was begun twice"
+
+
+def test_an_interrupt_stops_a_study(tiny_archive: Path, tmp_path: Path) -> None:
+    told, heard = queue(tiny_archive, tmp_path), list[Event]()
+
+    def listen(event: Event) -> None:
+        heard.append(event)
+        if len(heard) == 5:
+            raise KeyboardInterrupt
+
+    assert study_worker.work(told, listen) == "stopped"
+    assert told.status == "stopped"
+
+
+def fail_at(budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the run of one cell diverge."""
+    real = run_worker._work_through
+
+    def work_through(run: Run, listener: Callable[[Event], None]) -> None:
+        if run.config["budget"] == budget:
+            raise DivergedError("the classifier's loss is not finite")
+        real(run, listener)
+
+    monkeypatch.setattr(run_worker, "_work_through", work_through)
+
+
+def test_a_cell_that_fails_leaves_the_others_done(
+    whole: tuple[Run, list[Event]],
+    tiny_archive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told, heard = queue(tiny_archive, tmp_path), list[Event]()
+    with monkeypatch.context() as patch:
+        fail_at(14, patch)
+        assert study_worker.work(told, heard.append) == "failed"
+    assert told.status == "failed"
+    assert told.describe()["message"] == (
+        "1 cell failed; the first, B = 14: the classifier's loss is not finite"
+    )
+    assert statuses(told) == dict.fromkeys(LABELS, "done") | {"B = 14": "failed"}
+    notices = [event.message for event in heard if isinstance(event, Noticed)]
+    assert "B = 14 failed: the classifier's loss is not finite" in notices
+    assert study_worker.work(told) == "done"  # that cell is tried again
+    assert results(told) == results(whole[0])
+    assert told.describe()["message"] == ""
+
+
+def test_a_cell_that_cannot_be_begun_leaves_the_others_done(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
+    """As where the data have changed since: 76 unlabeled images, of which the last cell wants 80."""
+    small = queue(tiny_archive, tmp_path)
+    config = small.config | {"budget": 40}
+    data = catalog.prepare(str(tiny_archive), tmp_path)
+    told = study.workspace_of(Workspace(tmp_path)).create(config, environment(data, "cpu"))
+    assert study_worker.work(told) == "failed"
+    message = told.describe()["message"]
+    assert message.startswith(
+        "1 cell failed; the first, B = 80: budget 80 exceeds the 76 unlabeled"
+    )
+    assert statuses(told) == {
+        "B = 40": "done",
+        "B = 56": "done",
+        "B = 72": "done",
+        "B = 80": "waiting",
+    }
+
+
+def test_a_deleted_cell_is_made_again(
+    whole: tuple[Run, list[Event]], tiny_archive: Path, tmp_path: Path
+) -> None:
+    told, heard = queue(tiny_archive, tmp_path), list[Event]()
+
+    def listen(event: Event) -> None:
+        heard.append(event)
+        if len(study.runs(told)) == 2:
+            Run(told.folder).request_stop()
+
+    assert study_worker.work(told, listen) == "stopped"
+    first = study.runs(told)["B = 10"]
+    Workspace(tmp_path).delete(first)
+    assert statuses(told)["B = 10"] == "waiting"
+    assert study_worker.work(told) == "done"
+    assert study.runs(told)["B = 10"].id != first.id
+    assert results(told) == results(whole[0])
+
+
+def test_a_study_has_one_worker(tiny_archive: Path, tmp_path: Path) -> None:
+    told = queue(tiny_archive, tmp_path)
+    with Run(told.folder).lock(), pytest.raises(RunLockedError):
+        study_worker.work(told)
+    assert told.status == "queued"
+
+
+def test_an_unforeseen_error_is_told_and_the_study_can_be_resumed(
+    tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = queue(tiny_archive, tmp_path)
+
+    def broken(*arguments: Any) -> str:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_worker, "work", broken)
+        with pytest.raises(ZeroDivisionError):
+            study_worker.work(told)
+    assert told.status == "failed"
+    assert "unforeseen ZeroDivisionError" in told.describe()["message"]
+    assert not told.locked()
+
+
+def test_a_killed_study_is_interrupted_and_goes_on(
+    whole: tuple[Run, list[Event]], tiny_archive: Path, tmp_path: Path
+) -> None:
+    told = queue(tiny_archive, tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rambo", "work", str(told.folder)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    limit = time.monotonic() + 120
+    while not (told.status == "running" and study.runs(told)):
+        assert time.monotonic() < limit, "it took too long"
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert told.status == "interrupted"
+    assert study.table(told)["status"] == "interrupted"
+    assert study_worker.work(told) == "done"
+    assert results(told) == results(whole[0])
+    assert len(Workspace(tmp_path).runs()) <= 5  # killed between making a run and noting it
