@@ -5,4 +5,4 @@ dataset -> pools -> utility samples -> utility model -> acquisition -> reveal an
 Importing this package imports neither torch nor streamlit.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

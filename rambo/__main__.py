@@ -1,4 +1,4 @@
-"""The command line: `python -m rambo`.
+"""The command line: `rambo`, or `python -m rambo` in a checkout.
 
 Exit 0 when done, 1 when the work failed, 2 when the input is wrong, 130 when stopped; never a traceback.
 """
@@ -19,8 +19,8 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from rambo import __version__, export, places, presets
 from rambo import config as configs
-from rambo import export, presets
 from rambo.errors import (
     ConfigError,
     DivergedError,
@@ -95,7 +95,9 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     """Return the parser of all commands. Numbers stay text here: the config checks and explains them."""
     parser = _Parser(prog="python -m rambo", description="One-round active learning with RAMBO.")
+    parser.add_argument("--version", action="version", version=f"rambo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    commands.add_parser("app", help="open the app; further options go to `streamlit run`")
     run = commands.add_parser("run", help="choose, evaluate, and print the results")
     studying = commands.add_parser(
         "study", help="a grid of runs, as the paper's tables and figures need them"
@@ -182,6 +184,12 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except (json.JSONDecodeError, RecursionError, ValueError):
         return text
+
+
+def _app(arguments: argparse.Namespace) -> int:
+    """Become the app's server, on this machine only unless an option says otherwise."""
+    command = [sys.executable, "-P", "-m", "streamlit", "run", str(places.app())]
+    os.execv(command[0], [*command, *arguments.options])
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -379,6 +387,7 @@ def _read_settings(given: bytes) -> dict[str, Any]:
 
 
 _COMMANDS = {
+    "app": _app,
     "run": _run,
     "study": _study,
     "resume": _resume,
@@ -397,9 +406,19 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return what was asked for; only `app` may be given options that are not ours."""
+    parser = _parser()
+    arguments, others = parser.parse_known_args(argv)
+    if others and arguments.command != "app":
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    arguments.options = others
+    return arguments
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parse(argv)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = _COMMANDS[arguments.command](arguments)

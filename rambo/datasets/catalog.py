@@ -6,12 +6,12 @@ prepared copy is read to the last byte before it is used again.
 
 import dataclasses
 import functools
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from rambo import places
 from rambo.config import shorten
 from rambo.datasets import idx, prepared, vision_sets
 from rambo.datasets.archive import prepare_archive
@@ -21,8 +21,7 @@ from rambo.datasets.splits import Arrays
 from rambo.errors import DataError
 from rambo.events import Emit, Noticed, ignore
 
-PROJECT = Path(__file__).resolve().parents[2]
-SHIPPED = PROJECT / "data" / "fashion-mnist"
+SHIPPED = places.shipped_data() / "fashion-mnist"
 RECIPE = 1  # part of every origin: raise it when a reader starts to give other arrays
 
 
@@ -52,9 +51,8 @@ class Entry:
 
 
 def default_root() -> Path:
-    """Return the folder of downloaded files: RAMBO_DATA, else the project's own."""
-    given = os.environ.get("RAMBO_DATA")
-    return Path(given) if given else PROJECT / "data" / "downloads"
+    """Return the folder of downloaded files: RAMBO_DATA, else the project's own or the user's cache."""
+    return places.downloads()
 
 
 def origin_of(name: str, data_root: Path | None = None) -> str | None:

@@ -14,11 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import filelock
 
+from rambo import places
 from rambo.config import Config, describe, shorten
 from rambo.datasets.prepared import Prepared
 from rambo.errors import RunLockedError, StoreError
@@ -36,7 +36,6 @@ _LOG_BYTES = 16_000
 _TRACE = re.compile(r"\(most recent call (last|first)\):$")
 _QUOTED_FOLDERS = re.compile(r"(?<=[\"'])/[^\"'\n]*/(?=[^\"'\n]*[\"'])")
 _FOLDERS = re.compile(r"(?<![\w./])/(?:[^\s/\"']+/)+")
-_PROJECT = Path(__file__).resolve().parents[2]
 
 
 def start(config: Config, data: Prepared, workspace: Workspace, device: str) -> tuple[Run, bool]:
@@ -254,8 +253,9 @@ def _without_traces(lines: Iterable[str], *, inside: bool) -> Iterator[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of a worker: this one, and the project on the module path."""
-    paths = [str(_PROJECT), os.environ.get("PYTHONPATH", "")]
+    """Return the environment of a worker: this one, and a checkout on the module path."""
+    checkout = "" if places.installed() else str(places.IMPORT_FOLDER)
+    paths = [checkout, os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from dataset_helpers import refused, roles_of
 
+from rambo import places
 from rambo.config import shorten
 from rambo.datasets import catalog, idx, prepared
 from rambo.datasets.prepared import POOL, TEST, VALIDATION
@@ -90,7 +91,7 @@ def test_data_root_may_come_from_the_environment(mnist, tmp_path, monkeypatch):
     monkeypatch.setenv("RAMBO_DATA", str(mnist))
     assert len(catalog.prepare("mnist", tmp_path).images) == 50
     monkeypatch.setenv("RAMBO_DATA", "")
-    assert catalog.default_root() == catalog.PROJECT / "data" / "downloads"
+    assert catalog.default_root() == places.IMPORT_FOLDER / "data" / "downloads"
 
 
 @pytest.mark.parametrize(

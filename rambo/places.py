@@ -1,0 +1,37 @@
+"""Where what comes with rambo lies: beside the package in a checkout, inside it where it was installed.
+
+The wheel holds copies of `app.py`, `pages/`, `.streamlit/` and `data/fashion-mnist/`; `pyproject.toml` says where to.
+"""
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+IMPORT_FOLDER = PACKAGE.parent  # what has to be on the module path for `import rambo`
+_INSTALLED_APP = PACKAGE / "_app"
+_INSTALLED_DATA = PACKAGE / "_data"
+
+
+def installed() -> bool:
+    """Return whether this package was installed, and is no checkout."""
+    return _INSTALLED_APP.is_dir()
+
+
+def app() -> Path:
+    """Return the script that Streamlit runs; its pages and settings lie beside it."""
+    return (_INSTALLED_APP if installed() else IMPORT_FOLDER) / "app.py"
+
+
+def shipped_data() -> Path:
+    """Return the folder of the shipped datasets, one folder each."""
+    return _INSTALLED_DATA if installed() else IMPORT_FOLDER / "data"
+
+
+def downloads() -> Path:
+    """Return where downloaded datasets go: RAMBO_DATA, else the checkout's own folder, else the user's cache."""
+    if given := os.environ.get("RAMBO_DATA"):
+        return Path(given)
+    if not installed():
+        return IMPORT_FOLDER / "data" / "downloads"
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "rambo"
