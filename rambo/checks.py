@@ -1,5 +1,6 @@
 """What must hold before a run is made: the config fits its dataset. Imports no torch, so pages can ask too."""
 
+from rambo import lineup
 from rambo.config import ClassifierConfig, Config
 from rambo.datasets import corruption
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
@@ -7,7 +8,6 @@ from rambo.errors import BudgetError, ConfigError, DataError
 
 _RESNET_SIDE = 16  # below, batch norm after three halvings meets single pixels
 _GREY = (1, 28, 28)
-_SPATIAL = {"typiclust", "probcover", "activeft"}  # they know distances only
 
 
 def check(config: Config, data: Prepared) -> None:
@@ -19,9 +19,11 @@ def check(config: Config, data: Prepared) -> None:
         BudgetError: the budget exceeds what k leaves unlabeled.
         DataError: a class has no image in the pool, there is no test set, or f cannot read the images.
     """
-    if config.classifier.name == "logistic" and "llal" in config.strategies:
+    tapping = [name for name in config.strategies if lineup.of(name).needs_network]
+    if config.classifier.name == "logistic" and tapping:
         raise ConfigError(
-            "strategies llal: a logistic head has no layers to tap; leave llal out or choose mnistnet or resnet18"
+            f"strategies {tapping[0]}: a logistic head has no layers to tap; "
+            f"leave {tapping[0]} out or choose mnistnet or resnet18"
         )
     channels, height, width = data.images.shape[1:]
     resolve_classifier(config.classifier, (channels, height, width))
@@ -106,11 +108,12 @@ def wants_features(config: Config, data: Prepared) -> bool:
     Raises:
         ConfigError: the convolutional extractor was asked for images it cannot read.
     """
-    learns = {"rambo", "dulo"} & set(config.strategies)
+    learns = lineup.learners(config.strategies)
+    measures = any(lineup.of(name).measures_distances for name in config.strategies)
     return (
         bool(learns and (reads_features(config, data) or config.rambo.offline.proxy))
         or config.classifier.name == "logistic"
-        or bool(_SPATIAL & set(config.strategies) and looks_at_features(config, data))
+        or (measures and looks_at_features(config, data))
     )
 
 

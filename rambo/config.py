@@ -7,11 +7,13 @@ dataset (k against the number of classes, the budget against the pool) is checke
 import math
 import reprlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
+from pydantic_core import PydanticCustomError
 
+from rambo import lineup
 from rambo.errors import ConfigError
 
 _EXACT_LABELED = 5000  # labeled images whose OT is solved exactly unless asked otherwise
@@ -19,24 +21,20 @@ _EXACT_LABELED = 5000  # labeled images whose OT is solved exactly unless asked 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-StrategyName = Literal[
-    "rambo",
-    "filter-only",
-    "margin",
-    "random",
-    "entropy",
-    "least-confidence",
-    "badge",
-    "coreset",
-    "glister",
-    "llal",
-    "dulo",
-    "typiclust",
-    "probcover",
-    "activeft",
-]
-STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
-CONTROLS: tuple[StrategyName, ...] = ("filter-only", "margin", "random")  # RAMBO is nothing without
+_STORED = {"stored": True}  # validation of what was checked before
+
+
+def _check_strategy(name: str, info: pydantic.ValidationInfo) -> str:
+    """Refuse a strategy that is not in the lineup; of a stored run, whose plugin may be gone, keep its name."""
+    if name not in lineup.names() and info.context != _STORED:
+        expected = ", ".join(lineup.names())
+        raise PydanticCustomError(
+            "literal_error", "choose one of: {expected}", {"expected": expected}
+        )
+    return name
+
+
+StrategyName = Annotated[str, pydantic.AfterValidator(_check_strategy)]
 
 
 class Node(pydantic.BaseModel):
@@ -302,7 +300,10 @@ class Config(Node):
     dataset: DatasetConfig = DatasetConfig()
     k: Annotated[int, Field(ge=2, le=1_000_000)] = 200  # size of S_0, Section 5.1
     budget: Count = 500  # B, Section 5.1
-    strategies: Annotated[tuple[StrategyName, ...], Field(min_length=1)] = ("rambo", *CONTROLS)
+    strategies: Annotated[tuple[StrategyName, ...], Field(min_length=1)] = (
+        "rambo",
+        *lineup.CONTROLS,
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0  # trial t runs with seed + t
     trials: Annotated[int, Field(ge=1, le=1000)] = 1
     oracle_draws: Annotated[int, Field(ge=0, le=1000)] = (
@@ -357,6 +358,18 @@ def build(settings: Mapping[str, Any]) -> Config:
     """
     try:
         return Config.model_validate(settings)
+    except pydantic.ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+
+
+def restore(settings: Mapping[str, Any]) -> Config:
+    """Return the config of a run as it was stored: a strategy whose plugin is not there keeps its name.
+
+    Raises:
+        ConfigError: as `build`, of everything else.
+    """
+    try:
+        return Config.model_validate(settings, context=_STORED)
     except pydantic.ValidationError as error:
         raise ConfigError(_explain(error)) from None
 
@@ -448,7 +461,7 @@ def check_names(names: Sequence[str]) -> None:
         ConfigError: an unknown name.
     """
     for name in names:
-        if name not in STRATEGY_NAMES:
+        if name not in lineup.names():
             raise ConfigError(
-                f"strategy {shorten(name)}: unknown; choose one of: {', '.join(STRATEGY_NAMES)}"
+                f"strategy {shorten(name)}: unknown; choose one of: {', '.join(lineup.names())}"
             )

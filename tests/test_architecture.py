@@ -18,7 +18,8 @@ CODE = ROOT / "rambo"
 # for a module, or for a folder, whose modules may import each other as long as nothing runs in a circle.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "seeding", "places"),
-    ("config", "storage"),
+    ("lineup", "storage"),
+    ("config",),
     ("presets", "datasets"),
     ("checks", "method"),
     ("estimate", "training"),
@@ -172,7 +173,7 @@ for name in sys.argv[1:]:
 
 
 def test_what_the_web_process_imports_brings_no_torch() -> None:
-    names = "config events export runs.report runs.workspace runs.jobs runs.line runs.whatif runs.atlas checks"
+    names = "lineup config events export runs.report runs.workspace runs.jobs runs.line runs.whatif runs.atlas checks"
     names += " estimate.costs estimate.outline studies.grid studies.study presets"
     names += " datasets.catalog datasets.prepared datasets.vision_sets"
     light = ["rambo", *(f"rambo.{name}" for name in names.split())]

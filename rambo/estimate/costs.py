@@ -9,13 +9,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from rambo import lineup
 from rambo.config import Config
 from rambo.datasets import corruption
 from rambo.datasets.prepared import TEST, VALIDATION, Prepared
 
 ROLES = ("offline", "repeat", "labeled", "llal", "evaluation")
-_LEARNERS = {"rambo", "dulo"}  # learn a utility model from true utilities
-_GREEDY = {"rambo", "filter-only", "dulo"}  # spend the budget in steps
 EPOCHS = 15  # Choice: 11 to 25 epochs were measured for 50 to 400 FashionMNIST images
 
 # Choices, measured on one core of an AMD EPYC: only ratios and small shares of a run depend on them.
@@ -175,15 +174,16 @@ def count(config: Config, sizes: DataSizes | None = None) -> Costs:
     """Return what a run of `config` will take."""
     sizes = sizes or DataSizes()
     validation = sizes.validation or config.dataset.validation_size
-    names, trials = set(config.strategies), config.trials
+    strategies, trials = [lineup.of(name) for name in config.strategies], config.trials
+    pretrains = any(strategy.pretrains for strategy in strategies)
     trainings = dict.fromkeys(ROLES, NONE)
     judged, grown = len(config.strategies) + config.oracle_draws, config.k + config.budget
     trainings["evaluation"] = Trainings(judged, judged * grown, judged * (validation + sizes.test))
     # The pages show f on S_0 in any case; there it looks at every pool.
-    pools = labeled_sizes(config) if "rambo" in names else [config.k]
+    pools = labeled_sizes(config) if pretrains else [config.k]
     seen = (sizes.pool or 0) + validation
     trainings["labeled"] = Trainings(len(pools), sum(pools), len(pools) * validation + seen)
-    if "llal" in names:
+    if any(strategy.learns == "loss" for strategy in strategies):
         unlabeled = max((sizes.pool or 0) - config.k, 0)
         trainings["llal"] = Trainings(1, config.k, validation + unlabeled)
     costs = Costs(
@@ -196,11 +196,11 @@ def count(config: Config, sizes: DataSizes | None = None) -> Costs:
         trainings={name: role.times(trials) for name, role in trainings.items()},
         draws=config.oracle_draws,
         heads=head_roles(config),
-        greedy_steps=config.greedy_steps if names & _GREEDY else 0,
+        greedy_steps=config.greedy_steps if any(s.greedy for s in strategies) else 0,
     )
-    if names & _LEARNERS:
+    if lineup.learners(config.strategies):
         costs = _with_utilities(costs, config, sizes)
-    return _with_pretraining(costs, config, sizes) if "rambo" in names else costs
+    return _with_pretraining(costs, config, sizes) if pretrains else costs
 
 
 def labeled_sizes(config: Config) -> list[int]:
@@ -224,7 +224,7 @@ def dulo_pairs(config: Config) -> int:
 def _with_utilities(costs: Costs, config: Config, sizes: DataSizes) -> Costs:
     """Return the costs with the true utilities that RAMBO and DULO learn from, and with what each makes of them."""
     offline, each = config.rambo.offline, mean_size(config.k, sizes.classes)
-    names, further = set(config.strategies) & _LEARNERS, dulo_pairs(config)
+    names, further = lineup.learners(config.strategies), dulo_pairs(config)
     samples, repeats = 2 * (offline.pairs + further), 0
     if "rambo" in names and "repeat" not in costs.heads:  # a head has one optimum: no second one
         repeats = 2 * min(offline.ceiling_pairs, offline.pairs)

@@ -2,25 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from rambo import lineup
 from rambo.config import Config
 from rambo.estimate.costs import Costs, dulo_pairs
-
-_NAMES = {
-    "rambo": "RAMBO",
-    "filter-only": "filter-only",
-    "margin": "margin sampling",
-    "random": "random choice",
-    "entropy": "entropy",
-    "least-confidence": "least confidence",
-    "badge": "BADGE",
-    "coreset": "CoreSet",
-    "glister": "GLISTER",
-    "llal": "LLAL",
-    "dulo": "DULO",
-    "typiclust": "TypiClust",
-    "probcover": "ProbCover",
-    "activeft": "ActiveFT",
-}
 
 
 def sentence(config: Config, costs: Costs) -> str:
@@ -63,13 +47,14 @@ def _choosing(config: Config, costs: Costs) -> list[str]:
     """Return who chooses how many images: RAMBO before the others."""
     first, *others = sorted(config.strategies, key=lambda name: name != "rambo")
     pool = f"the {costs.unlabeled:,}" if costs.unlabeled is not None else "the"
-    begin = "Then it" if first == "rambo" else f"{_NAMES[first][0].upper()}{_NAMES[first][1:]}"
+    phrase = lineup.of(first).phrase
+    begin = "Then it" if first == "rambo" else f"{phrase[0].upper()}{phrase[1:]}"
     parts = [
         f"{begin} chooses {config.budget:,} of {pool} unlabeled images{_steps(config, first)}."
     ]
     if others:
         verb = "chooses" if len(others) == 1 else "each choose"
-        names = _listed([_NAMES[name] for name in others])
+        names = _listed([lineup.of(name).phrase for name in others])
         parts.append(f"To compare, {names} {verb} {config.budget:,} too.")
     return parts
 
@@ -120,7 +105,7 @@ def _stand_in(config: Config) -> list[str]:
         return [
             "The classifier is a logistic head on frozen features: a stand-in that a CPU can train."
         ]
-    if config.rambo.offline.proxy and {"rambo", "dulo"} & set(config.strategies):
+    if config.rambo.offline.proxy and lineup.learners(config.strategies):
         return [
             "On the random parts the classifiers are logistic heads on frozen features: stand-ins that a CPU "
             "can train."
@@ -140,7 +125,7 @@ def _testing(config: Config) -> str:
 def _steps(config: Config, name: str) -> str:
     """Return how a strategy spends the budget, in words."""
     batch, steps = config.acquisition.batch_size, config.greedy_steps
-    if name not in ("rambo", "filter-only", "dulo") or steps == 1:
+    if not lineup.of(name).greedy or steps == 1:
         return " at once"
     rest = config.budget - (steps - 1) * batch
     last = f" (the last of {rest:,})" if rest < batch else ""

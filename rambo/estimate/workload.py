@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+from rambo import lineup
 from rambo.config import Config
 from rambo.estimate import costs
 from rambo.estimate.costs import DataSizes, Rate
@@ -51,7 +52,7 @@ def plan(config: Config, sizes: DataSizes, jobs: int) -> Plan:
         jobs: worker processes; 1 on a GPU.
     """
     whole = costs.count(config, sizes)
-    learner = next((name for name in ("rambo", "dulo") if name in config.strategies), "random")
+    learner = next(iter(lineup.learners(config.strategies)), "random")
     ours = costs.count(config.model_copy(update={"strategies": (learner,)}), sizes)
     seconds = {k: v / ours.trials for k, v in costs.stage_seconds(ours, _GUESS, jobs).items()}
     per_pass = _GUESS.seconds_per_pass / ours.trials
@@ -99,9 +100,9 @@ def _parts(
     parts: dict[str | None, dict[str, float]] = {}
     paid = False
     for name in strategies:
-        if name == "rambo":
+        if lineup.of(name).pretrains:
             parts[name], paid = learning, True
-        elif name == "random":
+        elif not lineup.of(name).reads_classifier:
             parts[name] = {"acquisition": _BRIEF}
         else:
             first = {"classifier": _BRIEF if paid else labeled}
@@ -117,7 +118,8 @@ def _own(
 
     Choice: where RAMBO runs too it stands for both in the offline trainings, which DULO then finds.
     """
-    if name == "dulo":
+    strategy = lineup.of(name)
+    if strategy.learns == "utility":
         learned = {part: learning[part] for part in ("offline", "warm start", "acquisition")}
-        return learned | ({"offline": _BRIEF} if "rambo" in strategies else {})
-    return {"acquisition": labeled if name == "llal" else _BRIEF}
+        return learned | ({"offline": _BRIEF} if lineup.learners(strategies)[0] != name else {})
+    return {"acquisition": labeled if strategy.learns == "loss" else _BRIEF}

@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rambo import lineup
+
 FEWEST = 5  # trials that can be evidence
 _METRICS = ("validation_accuracy", "test_accuracy")
 
@@ -45,7 +47,7 @@ def proxy_words(config: Mapping[str, Any]) -> str | None:
     """
     if config.get("classifier", {}).get("name") == "logistic":
         return "proxy: f is a logistic head on frozen features, so these are not a network's accuracies"
-    learns = {"rambo", "dulo"} & set(config.get("strategies", ()))
+    learns = lineup.learners(config.get("strategies", ()))
     if learns and config.get("rambo", {}).get("offline", {}).get("proxy"):
         return "proxy: true utilities are those of logistic heads on frozen features, not of f"
     return None

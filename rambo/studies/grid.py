@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rambo import config as configs
-from rambo.config import CONTROLS, STRATEGY_NAMES, Config, shorten
+from rambo import lineup
+from rambo.config import Config, shorten
 from rambo.errors import ConfigError
 from rambo.estimate import costs
 from rambo.estimate.costs import DataSizes, Trainings
@@ -115,7 +116,7 @@ def _shared(config: Config) -> dict[str, str]:
     same = f"{data}{f}{config.k}{config.seed}{config.trials}"
     subsets = f"{same}{config.rambo.offline.model_dump_json()}"
     pools = f"{same}{config.initial_size}{config.acquisition.batch_size}"
-    learns = str([name for name in ("rambo", "dulo") if name in config.strategies])
+    learns = str(lineup.learners(config.strategies))
     return {
         "offline": subsets + learns,
         "repeat": subsets + learns,
@@ -222,7 +223,7 @@ def _filter_sizes(config: Config) -> list[Cell]:
     return [*cells, _controls({"M": "-"}, ("margin", "random"))]
 
 
-def _controls(place: Place, names: Sequence[str] = CONTROLS) -> Cell:
+def _controls(place: Place, names: Sequence[str] = lineup.CONTROLS) -> Cell:
     """Return the cell of those that the study's factor does not touch."""
     return Cell("controls", place, {"strategies": list(names)})
 
@@ -235,7 +236,7 @@ def _one(config: Config) -> list[Cell]:
 def _value(config: Config) -> list[Cell]:
     """Return the cell that answers whether u_hat helps."""
     draws = config.oracle_draws or 10
-    changes = {"strategies": ["rambo", *CONTROLS], "oracle_draws": draws}
+    changes = {"strategies": ["rambo", *lineup.CONTROLS], "oracle_draws": draws}
     return [Cell(f"best of {draws}", {"draws": draws}, changes)]
 
 
@@ -364,4 +365,4 @@ STUDIES: Mapping[str, Study] = {
 
 def strategies(names: Sequence[str]) -> list[str]:
     """Return strategy names with `all` for every one."""
-    return list(STRATEGY_NAMES) if list(names) == ["all"] else list(names)
+    return list(lineup.names()) if list(names) == ["all"] else list(names)

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from rambo import checks
+from rambo import checks, lineup
 from rambo import config as configs
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
@@ -208,7 +208,7 @@ def verdicts(name: str, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> l
     for label, own in results.items():
         ours = _of(own, "rambo")
         where = f" ({label})" if len(results) > 1 else ""
-        for other in ("filter-only", "random", "best-of-random"):
+        for other in ("filter-only", "random", lineup.ORACLE.name):
             theirs = _of(own, other) or _of(_distinct(controls), other)
             if ours and theirs:
                 found.append(_verdict(f"RAMBO minus {other}{where}", _said(other), ours, theirs))
@@ -289,8 +289,8 @@ def mean_utilities(study: Run) -> dict[str, tuple[float, float, int, Reported | 
     places = {cell.label: cell.place.get("S_val") for cell, _ in planned(study)}
     found = {}
     for label, run in runs(study).items():
-        # RAMBO and DULO learn from the same samples: one of them tells them all.
-        teller = "rambo" if "rambo" in run.config["strategies"] else "dulo"
+        # Those who learn do so from the same samples: one of them tells them all.
+        teller = next(iter(lineup.learners(run.config["strategies"])), None)
         values = [
             value
             for event in run.latest_events()

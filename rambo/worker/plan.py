@@ -14,7 +14,7 @@ from typing import Any
 import joblib
 import torch
 
-from rambo import algorithm, checks
+from rambo import algorithm, checks, lineup
 from rambo.config import Config
 from rambo.datasets import catalog
 from rambo.datasets.features import finished_features
@@ -148,7 +148,7 @@ def known_fits(
 def _utility_fits(problem: Problem, config: Config, ensemble: Ensemble) -> list[FitUnit]:
     """Return the trainings that RAMBO and DULO learn from, drawn from the streams that they take."""
     names, streams = set(config.strategies), Streams(ensemble.seed)
-    if not {"rambo", "dulo"} & names:
+    if not lineup.learners(names):
         return []
     theirs = streams.child("rambo").child("offline")
     _, units, again = algorithm.offline_fits(problem, config, theirs, ensemble)
@@ -213,7 +213,7 @@ def measure_rate(config: Config, data: Prepared, memo: Memo, device: str) -> Rat
         measured = _rate_of(memo, ensemble.config.name, data, device)
         pace, source = measured or (calibrate(ensemble), "calibrated")
         rate = Rate(pace, source, seconds_per_head_image=heads)
-    if not {"rambo", "dulo"} & set(config.strategies):
+    if not lineup.learners(config.strategies):
         return rate
     return dataclasses.replace(rate, seconds_per_pass=time_pass(problem, config, data))
 

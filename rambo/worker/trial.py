@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from rambo import lineup
 from rambo.checks import reads_features
 from rambo.config import Config, CorruptionConfig
 from rambo.datasets import corruption
@@ -34,7 +35,7 @@ from rambo.training.units import FitUnit
 from rambo.worker.pictures import Shelf, draw
 
 Record = dict[str, Any]
-BEST_OF_RANDOM = "best-of-random"  # an oracle's choice, beside the strategies
+BEST_OF_RANDOM = lineup.ORACLE.name  # an oracle's choice, beside the strategies
 
 
 class Keeper(Shelf, Protocol):

@@ -14,7 +14,7 @@ from tiny import merged
 
 from rambo import __main__ as command_line
 from rambo import config as configs
-from rambo import presets
+from rambo import lineup, presets
 from rambo.errors import StoreError
 from rambo.runs import jobs
 from rambo.runs.workspace import Run, Workspace
@@ -322,7 +322,7 @@ def test_a_file_with_every_new_field_fills_the_form(home: Path) -> None:
         presets.quick(),
         {
             "dataset": {"corruption": {"label_noise": 0.3, "noisy_classes": [2], "imbalance": "paper"}},
-            "strategies": list(configs.STRATEGY_NAMES),
+            "strategies": list(lineup.names()),
             "rivals": {"space": "embedding", "probcover": {"radius": 0.5}, "llal": {"width": 64}},
             "classifier": {"logistic": {"l2": 2.5}},
             "rambo": {"offline": {"proxy": True}},

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny import MemoryMemo, tiny_config
 
-from rambo.config import STRATEGY_NAMES
+from rambo import lineup
 from rambo.datasets import prepared
 from rambo.datasets.prepared import Prepared
 from rambo.errors import BudgetError
@@ -77,7 +77,7 @@ def tensors(problem: Problem) -> str:
 
 
 def test_every_name_of_the_config_is_a_strategy() -> None:
-    assert tuple(STRATEGIES) == STRATEGY_NAMES
+    assert tuple(STRATEGIES) == lineup.OURS
 
 
 @every_strategy

@@ -8,8 +8,7 @@ import pytest
 from tiny import TINY, merged
 
 from rambo import config as configs
-from rambo import presets
-from rambo.config import CONTROLS, STRATEGY_NAMES
+from rambo import lineup, presets
 from rambo.errors import ConfigError
 from rambo.estimate import costs
 from rambo.estimate.costs import DataSizes, Trainings
@@ -110,13 +109,13 @@ def test_the_ablation_has_all_eight_combinations_and_the_controls() -> None:
         assert config.strategies == ("rambo",)
         switches.add(found)
     assert len(switches) == 8
-    assert (last.label, controls.strategies) == ("controls", CONTROLS)
+    assert (last.label, controls.strategies) == ("controls", lineup.CONTROLS)
     assert set(last.place.values()) == {"-"}
 
 
 def test_the_value_of_u_hat_brings_its_own_strategies_and_draws() -> None:
     ((cell, config),) = planned("utility-value", strategies=["badge"])
-    assert config.strategies == ("rambo", *CONTROLS)
+    assert config.strategies == ("rambo", *lineup.CONTROLS)
     assert (config.oracle_draws, cell.place) == (10, {"draws": 10})
     ((cell, config),) = planned("utility-value", oracle_draws=25)
     assert (config.oracle_draws, cell.label) == (25, "best of 25")
@@ -162,7 +161,7 @@ def test_changes_are_laid_over_settings_and_leave_them_as_they_were() -> None:
 
 
 def test_all_is_every_strategy() -> None:
-    assert grid.strategies(["all"]) == list(STRATEGY_NAMES)
+    assert grid.strategies(["all"]) == list(lineup.names())
     assert grid.strategies(["margin", "rambo"]) == ["margin", "rambo"]
 
 

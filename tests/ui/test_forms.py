@@ -16,7 +16,7 @@ from tiny import TINY, merged, write_tiny
 
 from rambo import __main__ as command_line
 from rambo import config as configs
-from rambo import presets
+from rambo import lineup, presets
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError
@@ -112,7 +112,7 @@ def test_types_and_choices_are_read_from_the_config() -> None:
     assert (noisy.kind, noisy.choices, noisy.limits) == ("array", (), "")
     assert known["compute.address"].kind == "string"
     assert known["strategies"].kind == "array"
-    assert known["strategies"].choices == configs.STRATEGY_NAMES
+    assert known["strategies"].choices == lineup.names()
     assert known["rambo.utility_model.loss"].choices == ("rank", "regression")
     assert known["rambo.utility_model.transport"].kind == "boolean"
 
@@ -267,7 +267,7 @@ def idle(**changes: Any) -> set[str]:
     return settings.idle(tiny_values(**changes), None)
 
 
-EVERYONE = {"strategies": list(configs.STRATEGY_NAMES)}
+EVERYONE = {"strategies": list(lineup.names())}
 
 
 def test_what_depends_on_a_switch_is_idle_without_it() -> None:

@@ -11,8 +11,9 @@ import pytest
 import torch
 from tiny import MemoryMemo, tiny_config
 
+from rambo import lineup
 from rambo.checks import check
-from rambo.config import STRATEGY_NAMES, Config
+from rambo.config import Config
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.errors import BudgetError, ConfigError, DataError, RamboError, RunCancelled
 from rambo.events import (
@@ -785,7 +786,7 @@ def test_the_oracle_keeps_the_best_of_its_random_sets_by_validation(
 
 def test_the_oracle_is_no_strategy_and_chooses_nothing(trial: Trial) -> None:
     assert BEST_OF_RANDOM not in STRATEGIES
-    assert BEST_OF_RANDOM not in STRATEGY_NAMES
+    assert BEST_OF_RANDOM not in lineup.names()
     desk = work(trial, Desk(), MemoryMemo(), strategies=["random"], oracle_draws=2)
     assert ("chosen", BEST_OF_RANDOM) not in desk.log
     assert desk.log[-1] == ("evaluated", BEST_OF_RANDOM)

@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from rambo import lineup
 from rambo.runs import atlas as atlases
 from rambo.runs import jobs
 from rambo.runs.atlas import UNLABELED_POOL
@@ -51,7 +52,8 @@ def pick_choice(run: Run) -> tuple[str, int]:
             required=True,
             format_func=strategy_word,
             help="\n\n".join(
-                f"**{strategy_word(name)}**: {theme.STRATEGY_HELP[name]}" for name in names
+                f"**{literal(strategy_word(name))}**: {literal(lineup.of(name).help, 300)}"
+                for name in names
             ),
             **_to_address("strategy", run),
         )

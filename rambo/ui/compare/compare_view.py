@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from rambo import config as configs
+from rambo import lineup
 from rambo.runs import atlas as atlases
 from rambo.runs import report
 from rambo.runs.atlas import UNLABELED_POOL, Indices
@@ -77,8 +78,8 @@ def _offer_controls(run: Run) -> None:
 def _start_with_rivals(run: Run) -> None:
     """Start a run of the same settings with the strategies it lacks."""
     settings = readers.config(run)
-    wanted = {"rambo", *settings["strategies"], *configs.CONTROLS}
-    strategies = [name for name in configs.STRATEGY_NAMES if name in wanted]
+    wanted = {"rambo", *settings["strategies"], *lineup.CONTROLS}
+    strategies = [name for name in lineup.names() if name in wanted]
     config = configs.build(settings | {"strategies": strategies})
     state.go("pages/train.py", controls.start(config, readers.dataset(run)).id)
 
@@ -204,7 +205,7 @@ def _balance(batches: dict[str, Batch]) -> PreparedFigure:
     parts = {"unlabeled pool": (pool, theme.POOL_COLOURS["unlabeled"])}
     for name, batch in batches.items():
         shares = atlases.class_shares(atlas, batch.indices)
-        parts[theme.strategy_word(name)] = (shares, theme.STRATEGY_COLOURS[name])
+        parts[theme.strategy_word(name)] = (shares, lineup.of(name).colour)
     return maps.class_balance(parts, first.classes)
 
 
@@ -309,7 +310,7 @@ def _map(
     groups = []
     for batch, own in zip(_batches, (_split.first, _split.second), strict=True):
         name = batch.strategy
-        look = theme.STRATEGY_COLOURS[name], theme.STRATEGY_SYMBOLS[name], 9
+        look = lineup.of(name).colour, lineup.of(name).symbol, 9
         groups.append(maps.Group(f"only {theme.strategy_word(name)}", own, *look))
     groups.append(maps.Group("both", _split.both, _BOTH, "star", 11))
     known = [

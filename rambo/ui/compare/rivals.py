@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rambo.config import CONTROLS
+from rambo import lineup
 from rambo.runs import report
 from rambo.runs.atlas import Indices
 from rambo.ui import theme
@@ -83,7 +83,7 @@ def verdict(results: Sequence[Mapping[str, Any]]) -> str | None:
 
 def missing_controls(strategies: Sequence[str]) -> list[str]:
     """Return the controls that a run goes without."""
-    return [name for name in CONTROLS if name not in strategies]
+    return [name for name in lineup.CONTROLS if name not in strategies]
 
 
 def accuracy_table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -111,8 +111,8 @@ def accuracy_figure(results: Sequence[Mapping[str, Any]]) -> PreparedFigure:
     names = list(found)[::-1]  # the first strategy on top
     data: list[dict[str, Any]] = []
     for place, name in enumerate(names):
-        accuracy, colour = found[name], theme.STRATEGY_COLOURS.get(name, theme.GREY)
-        symbol = theme.STRATEGY_SYMBOLS.get(name, "circle")
+        accuracy, colour = found[name], lineup.of(name).colour
+        symbol = lineup.of(name).symbol
         base: dict[str, Any] = {"type": "scatter", "mode": "markers", "showlegend": False}
         if accuracy.trials > 1:
             ring = {"symbol": "circle-open", "size": 8, "color": colour, "opacity": 0.6}

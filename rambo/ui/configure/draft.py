@@ -6,8 +6,8 @@ from typing import Any
 import streamlit as st
 
 from rambo import config as configs
-from rambo import presets
-from rambo.config import STRATEGY_NAMES, shorten
+from rambo import lineup, presets
+from rambo.config import shorten
 from rambo.errors import ConfigError
 from rambo.runs.workspace import Run
 from rambo.ui import readers
@@ -149,7 +149,7 @@ def _base(source: str, dataset: str) -> Values | None:
 def _tidy(path: str, value: Any) -> Any:
     """Return what a widget holds as the config means it: lists in one order, however clicked, and no empty text."""
     if isinstance(value, list | tuple):
-        return sorted(value) if path == _CLASSES else [n for n in STRATEGY_NAMES if n in value]
+        return sorted(value) if path == _CLASSES else [n for n in lineup.names() if n in value]
     if isinstance(value, str) and fields.is_optional(path):
         return value.strip() or None
     return value

@@ -3,12 +3,14 @@
 A field that the config gains and this table lacks fails a test, not a page: its default is used until it is named.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rambo import lineup
 from rambo.config import Config
 
 
@@ -293,7 +295,7 @@ FIELDS: Mapping[str, Field] = {entry.path: entry for entry in TABLE}
 
 @dataclass(frozen=True)
 class Facts:
-    """What the config says of a field: `kind` is a JSON type, `choices` the values of a Literal."""
+    """What the config says of a field: `kind` is a JSON type, `choices` a Literal's values or the lineup's names."""
 
     kind: str
     optional: bool
@@ -301,11 +303,18 @@ class Facts:
     limits: str
 
 
-@functools.cache
 def facts() -> dict[str, Facts]:
     """Return what the config says of every field of the tree, by path, in its order."""
+    return _facts(lineup.names())
+
+
+@functools.cache
+def _facts(strategies: tuple[str, ...]) -> dict[str, Facts]:
+    """Return the facts for a lineup."""
     schema = Config.model_json_schema()
-    return dict(_leaves(schema, schema["$defs"], ""))
+    found = dict(_leaves(schema, schema["$defs"], ""))
+    found["strategies"] = dataclasses.replace(found["strategies"], choices=strategies)
+    return found
 
 
 def is_optional(path: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from rambo import lineup
 from rambo.config import Config, shorten
 from rambo.datasets.prepared import Prepared
 from rambo.ui import library, readers, theme
@@ -198,10 +199,14 @@ def _widget(entry: Field, facts: Facts, look: Look, shared: dict[str, Any]) -> N
 
 def _strategies(facts: Facts, look: Look, shared: dict[str, Any]) -> None:
     """Draw the strategies; of those that run it is said what they do, of all of them in the tooltip."""
-    word, told = theme.strategy_word, theme.STRATEGY_HELP
-    lines = {name: f"**{word(name)}**: {told[name]}" for name in facts.choices}
+    lines = {
+        strategy.name: f"**{literal(strategy.word)}**: {literal(strategy.help, 300)}"
+        for strategy in map(lineup.of, facts.choices)
+    }
     shared |= {"help": "  \n".join([shared["help"], *lines.values()])}
-    st.pills(options=facts.choices, selection_mode="multi", format_func=word, **shared)
+    st.pills(
+        options=facts.choices, selection_mode="multi", format_func=theme.strategy_word, **shared
+    )
     chosen = look.draft.values["strategies"]
     st.caption("  \n".join(line for name, line in lines.items() if name in chosen))
 

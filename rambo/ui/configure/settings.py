@@ -12,9 +12,9 @@ from typing import Any
 
 import pydantic
 
-from rambo import checks, presets
+from rambo import checks, lineup, presets
 from rambo import config as configs
-from rambo.config import STRATEGY_NAMES, Config, CorruptionConfig
+from rambo.config import Config, CorruptionConfig
 from rambo.datasets import corruption
 from rambo.datasets.prepared import VALIDATION, Prepared
 from rambo.errors import ConfigError, RamboError
@@ -35,7 +35,6 @@ _NETWORKS = {  # how a network is trained; a logistic head has its own two field
     f"classifier.{name}"
     for name in ("learning_rate", "minibatch_size", "train_accuracy", "max_epochs", "accuracy_mode")
 }
-_SPATIAL = {"typiclust", "probcover", "activeft"}
 
 _TOO = {  # how a hint of the config begins -> what the value is
     "use at least": "small",
@@ -289,7 +288,7 @@ def _split(whole: int, parts: int, size: int, noun: str, symbol: str) -> str:
 
 def _filter_note(config: Config, data: Prepared | None, m: int, b: int) -> str:
     """Return what the margin filter comes to."""
-    if not {"rambo", "filter-only"} & set(config.strategies):
+    if not any(lineup.of(name).filters for name in config.strategies):
         return "Not used: only RAMBO and filter only look through it."
     if m == b:
         return "M = b: one candidate a step, the smallest margins: margin sampling."
@@ -363,23 +362,21 @@ def _own(data: Prepared) -> int:
 def idle(values: Values, data: Prepared | None) -> set[str]:
     """Return the paths that change nothing while the other values stand as they do."""
     given = values.get("strategies")
-    strategies = (
-        {name for name in given if name in STRATEGY_NAMES} if isinstance(given, list) else set()
-    )
+    given = given if isinstance(given, list) else []
+    strategies = {name for name in given if name in lineup.names()}  # whatever else a file may hold
+    chosen = [lineup.of(name) for name in strategies]
     unused = {
-        "acquisition.filter_size": not {"rambo", "filter-only"} & strategies,
+        "acquisition.filter_size": not any(strategy.filters for strategy in chosen),
         "compute.address": values.get("compute.backend") == "loky",
         "compute.precision": values.get("compute.device") in ("cpu", "mps"),
         "dataset.corruption.noisy_classes": not values.get("dataset.corruption.label_noise"),
         "dataset.feature_weights": values.get("dataset.features") == "efficientnet-lite0",
         "dataset.validation_size": data is not None and _own(data) > 0,
-        "rivals.space": not _SPATIAL & strategies,
+        "rivals.space": not any(strategy.measures_distances for strategy in chosen),
         "rivals.probcover.purity": values.get("rivals.probcover.radius") is not None,
     }
-    unused |= {
-        f"rivals.{name}.": name not in strategies
-        for name in ("glister", "llal", "dulo", *sorted(_SPATIAL))
-    }
+    rivals = [s for s in map(lineup.of, lineup.names()) if (s.node or "").startswith("rivals.")]
+    unused |= {f"{rival.node}.": rival.name not in strategies for rival in rivals}
     prefixes = tuple(prefix for prefix, is_off in unused.items() if is_off)
     found = {path for path in fields.FIELDS if path.startswith(prefixes)}
     return found | _idle_model(values, strategies) | _idle_classifier(values, strategies)
@@ -406,7 +403,7 @@ def _idle_model(values: Values, strategies: set[str]) -> set[str]:
 
 def _idle_classifier(values: Values, strategies: set[str]) -> set[str]:
     """Return the fields of the classifier that nobody reads."""
-    learns = bool({"rambo", "dulo"} & strategies)
+    learns = bool(lineup.learners(strategies))
     if values.get("classifier.name") != "logistic":
         by_proxy = learns and values.get("rambo.offline.proxy")
         return set() if by_proxy else {"classifier.logistic.l2", "classifier.logistic.iterations"}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rambo import lineup
 from rambo.ui import theme
 from rambo.ui.components import PreparedFigure, prepare_figure
 from rambo.ui.studies import tables
@@ -85,8 +86,8 @@ def _tick(value: object, label: str) -> str:
 
 def _line(name: str, rows: Sequence[Told], x: Sequence[float], metric: str) -> Trace:
     """Return the line of one strategy."""
-    colour = theme.STRATEGY_COLOURS.get(name, theme.GREY)
-    symbol = theme.STRATEGY_SYMBOLS.get(name, "circle")
+    colour = lineup.of(name).colour
+    symbol = lineup.of(name).symbol
     return {
         "type": "scatter",
         "mode": "lines+markers",
@@ -116,7 +117,7 @@ def _paper_line(name: str, rows: Sequence[Told], x: Sequence[float]) -> list[Tra
 
 def _across(name: str, row: Told, ends: tuple[float, float], metric: str) -> list[Trace]:
     """Return a dashed line across for a strategy that the axis does not touch, and one for the paper's figure."""
-    colour = theme.STRATEGY_COLOURS.get(name, theme.GREY)
+    colour = lineup.of(name).colour
     base: Trace = {"type": "scatter", "x": list(ends)}
     shared = {"color": colour, "width": 2}
     ours = base | {
@@ -126,7 +127,7 @@ def _across(name: str, row: Told, ends: tuple[float, float], metric: str) -> lis
         "error_y": {"array": [0, (_errors([row], metric))[0]], "color": colour},
         "line": shared | {"dash": "dash"},
         "marker": {
-            "symbol": theme.STRATEGY_SYMBOLS.get(name, "circle"),
+            "symbol": lineup.of(name).symbol,
             "size": 8,
             "color": colour,
         },
@@ -147,8 +148,8 @@ def _by_row(told: Told, rows: Sequence[Told], metric: str) -> Trace:
     data: list[Trace] = []
     for name in dict.fromkeys(row["strategy"] for row in rows):
         own = [row for row in rows if row["strategy"] == name]
-        colour = theme.STRATEGY_COLOURS.get(name, theme.GREY)
-        symbol = theme.STRATEGY_SYMBOLS.get(name, "circle")
+        colour = lineup.of(name).colour
+        symbol = lineup.of(name).symbol
         data.append(
             {
                 "type": "scatter",
@@ -186,8 +187,8 @@ def _row_name(told: Told, row: Told) -> str:
 
 def _paper(rows: Sequence[Told], label: str, name: str) -> Trace:
     """Return what all of the paper's points have in common: hollow, and named as the paper's."""
-    colour = theme.STRATEGY_COLOURS.get(name, theme.GREY)
-    symbol = theme.STRATEGY_SYMBOLS.get(name, "circle")
+    colour = lineup.of(name).colour
+    symbol = lineup.of(name).symbol
     return {
         "type": "scatter",
         "mode": "markers",

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from rambo.config import CONTROLS, STRATEGY_NAMES
+from rambo import lineup
 from rambo.errors import ConfigError
 from rambo.runs.report import FEWEST
 from rambo.studies.grid import STUDIES
@@ -44,7 +44,7 @@ def choices() -> Choices:
     for name in kept:
         if _key(name) in st.session_state:
             kept[name] = st.session_state[_key(name)]
-    strategies = tuple(name for name in STRATEGY_NAMES if name in kept["strategies"])
+    strategies = tuple(name for name in lineup.names() if name in kept["strategies"])
     return Choices(**kept | {"strategies": strategies})
 
 
@@ -114,11 +114,12 @@ def _strategies(now: Choices, checked: Checked) -> None:
         st.caption("Who chooses is part of this question: there is nothing to pick.")
         return
     told = "  \n".join(
-        f"**{theme.strategy_word(name)}**: {theme.STRATEGY_HELP[name]}" for name in STRATEGY_NAMES
+        f"**{literal(strategy.word)}**: {literal(strategy.help, 300)}"
+        for strategy in map(lineup.of, lineup.names())
     )
     st.pills(
         "Strategies",
-        STRATEGY_NAMES,
+        lineup.names(),
         selection_mode="multi",
         format_func=theme.strategy_word,
         help=told,
@@ -155,7 +156,7 @@ def _kept() -> dict[str, Any]:
             "source": _FIRST_SOURCE,
             "dataset": library.SHIPPED,
         }
-        first["strategies"] = ["rambo", *CONTROLS]
+        first["strategies"] = ["rambo", *lineup.CONTROLS]
         st.session_state[_KEPT] = first | _numbers(_FIRST_SOURCE, library.SHIPPED)
     found: dict[str, Any] = st.session_state[_KEPT]
     return found

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rambo import checks, presets
+from rambo import checks, lineup, presets
 from rambo import config as configs
-from rambo.config import CONTROLS, Config
+from rambo.config import Config
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, RamboError
 from rambo.runs.report import FEWEST
@@ -79,7 +79,7 @@ def base(source: str, dataset: str, configured: Values) -> Values:
     if source == CONFIGURE:
         return configured | {"dataset.name": dataset}
     chosen = {"trials": FEWEST} | presets.PRESETS[source](dataset)
-    return settings.of(configs.build(chosen)) | {"strategies": ["rambo", *CONTROLS]}
+    return settings.of(configs.build(chosen)) | {"strategies": ["rambo", *lineup.CONTROLS]}
 
 
 def values(choices: Choices, configured: Values) -> Values:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from rambo import lineup
 from rambo.runs import report
 from rambo.studies import paper
 from rambo.ui import theme
@@ -19,8 +20,8 @@ _STAGE_ORDER = ("offline", "pretraining", "acquisition", "evaluation")
 def verdict_words(verdict: Told) -> str:
     """Return a verdict's sentence with the words of the pages, not made safe."""
     words = str(verdict["words"]).replace("+-", "±")
-    for name, word in theme.STRATEGY_WORDS.items():
-        words = words.replace(f"minus {name}", f"minus {word}")
+    for strategy in (*map(lineup.of, lineup.names()), lineup.ORACLE):
+        words = words.replace(f"minus {strategy.name}", f"minus {strategy.word}")
     return words
 
 

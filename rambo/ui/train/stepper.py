@@ -3,10 +3,11 @@
 import html
 from collections.abc import Iterator, Mapping
 
+from rambo import lineup
 from rambo.runs import report
 from rambo.ui.compare.rivals import Accuracy
 from rambo.ui.text import count
-from rambo.ui.theme import GREEN, STAGE_WORDS, STAGES, STRATEGY_HELP, strategy_word
+from rambo.ui.theme import GREEN, STAGE_WORDS, STAGES, strategy_word
 from rambo.ui.train.stages import Cell
 
 _SIGNS = {
@@ -64,7 +65,7 @@ def empty(text: str, height: int) -> str:
 def metrics(found: Mapping[str, Accuracy]) -> Iterator[tuple[str, str, str]]:
     """Yield name, test accuracy with its standard error, and a help text of each strategy."""
     for name, accuracy in found.items():
-        told = f"{STRATEGY_HELP[name]} Mean over {count(accuracy.trials, 'trial')}."
+        told = f"{lineup.of(name).help} Mean over {count(accuracy.trials, 'trial')}."
         mean = report.percent(accuracy.values).replace("+-", "±")
         yield strategy_word(name), f"{mean} %", told
 

@@ -1,0 +1,128 @@
+"""The lineup: one record for each strategy, all that anyone but the strategy itself has to know of it. No torch.
+
+Configs ask it which names there are, costs and checks what a strategy needs, pages what to call and how to draw it.
+What a strategy does is in `rambo.algorithm` and `rambo.strategies`.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Literal
+
+_NEUTRAL, _NEUTRAL_SYMBOL = "#7b8794", "octagon"
+
+
+@dataclasses.dataclass(frozen=True)
+class Strategy:
+    """What is known of a strategy beside what it does.
+
+    Attributes:
+        name: in configs, records, files and addresses.
+        word: what people call it; the name where there is none.
+        help: what it chooses, in one sentence.
+        colour: readable on white and on the dark background.
+        symbol: plotly's marker, so that colour is never alone.
+        phrase: its word in the middle of a sentence; the word where there is none.
+        learns: `utility`, of sets, from classifiers trained on random parts of S_0; `loss`, of images, by a network
+            trained beside f; or nothing.
+        pretrains: whether what it learned goes on learning while the labeled pool grows (Algorithm 1).
+        greedy: whether it spends the budget in steps of b.
+        filters: whether it looks at the M smallest margins only.
+        measures_distances: whether it knows distances only, in the space that `rivals.space` names.
+        needs_network: whether it reads the layers of f, which a logistic head has not.
+        reads_classifier: whether it looks at f trained on S_0.
+        reads_validation: whether it looks at the labels of S_val.
+        node: its hyper-parameters, as a dotted path in the config, or None.
+        control: whether RAMBO is nothing without a run of it.
+    """
+
+    name: str
+    word: str = ""
+    help: str = "A strategy from outside RAMBO, which says no more of itself."
+    colour: str = _NEUTRAL
+    symbol: str = _NEUTRAL_SYMBOL
+    phrase: str = ""
+    learns: Literal["", "utility", "loss"] = ""
+    pretrains: bool = False
+    greedy: bool = False
+    filters: bool = False
+    measures_distances: bool = False
+    needs_network: bool = False
+    reads_classifier: bool = True
+    reads_validation: bool = False
+    node: str | None = None
+    control: bool = False
+
+    def __post_init__(self) -> None:
+        """Call it by its name where nothing better is known."""
+        object.__setattr__(self, "word", self.word or self.name)
+        object.__setattr__(self, "phrase", self.phrase or self.word)
+
+
+# A table reads better unformatted.
+# fmt: off
+_OURS = (
+    Strategy("rambo", "RAMBO",
+             "Small margins first, and of those the batch that the learned set utility u_hat ranks highest.",
+             "#2563eb", "circle",
+             learns="utility", pretrains=True, greedy=True, filters=True, reads_validation=True, node="rambo"),
+    Strategy("filter-only", "Filter only",
+             "The same margin filter, then a random batch: what RAMBO does without u_hat.",
+             "#c2255c", "triangle-up", "filter-only", greedy=True, filters=True, control=True),
+    Strategy("margin", "Margin", "The images between whose two likeliest classes f hesitates most.",
+             "#e8590c", "diamond", "margin sampling", control=True),
+    Strategy("random", "Random", "Images drawn at random from the unlabeled pool.",
+             "#7b8794", "cross", "random choice", reads_classifier=False, control=True),
+    Strategy("entropy", "Entropy", "The images over whose classes f spreads its guess most evenly.",
+             "#b8860b", "triangle-down", "entropy"),
+    Strategy("least-confidence", "Least confidence", "The images whose likeliest class f believes in least.",
+             "#a0522d", "triangle-left", "least confidence"),
+    Strategy("badge", "BADGE", "Images of which f is unsure and that differ from each other (k-means++ on gradients).",
+             "#0f9d76", "pentagon"),
+    Strategy("coreset", "CoreSet", "Images far from all labeled ones and from each other (k-center).",
+             "#9c36b5", "hexagon"),
+    Strategy("glister", "GLISTER", "Images whose gradient helps most on the validation images.",
+             "#1098ad", "star", reads_validation=True, node="rivals.glister"),
+    Strategy("llal", "LLAL", "The images on which a second network expects the largest loss.",
+             "#d6336c", "triangle-right", learns="loss", needs_network=True, node="rivals.llal"),
+    Strategy("dulo", "DULO", "Blocks of images that a learned set utility, a regression, rates highest.",
+             "#4c6ef5", "square", learns="utility", greedy=True, reads_validation=True, node="rivals.dulo"),
+    Strategy("typiclust", "TypiClust", "The most typical image of each cluster without a label.",
+             "#6a994e", "hourglass", measures_distances=True, node="rivals.typiclust"),
+    Strategy("probcover", "ProbCover", "Images that cover as many others as possible within a radius.",
+             "#7048e8", "bowtie", measures_distances=True, node="rivals.probcover"),
+    Strategy("activeft", "ActiveFT", "A set spread as the whole pool is, found by gradient descent.",
+             "#2b8a8a", "star-diamond", measures_distances=True, node="rivals.activeft"),
+)
+# fmt: on
+
+OURS: tuple[str, ...] = tuple(strategy.name for strategy in _OURS)
+CONTROLS: tuple[str, ...] = tuple(strategy.name for strategy in _OURS if strategy.control)
+
+# No strategy, and in no config: it sees the labels before it chooses. Its results stand beside theirs.
+ORACLE = Strategy(
+    "best-of-random",
+    "Best of random (oracle)",
+    "The best of some random sets, by an oracle that knows all labels.",
+    "#8d6e63",
+    "x",
+    reads_classifier=False,
+    reads_validation=True,
+)
+
+_KNOWN = {strategy.name: strategy for strategy in (*_OURS, ORACLE)}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all strategies that a config may hold, in the order of the lineup."""
+    return OURS
+
+
+def of(name: str) -> Strategy:
+    """Return the record of a strategy; of one that is not there, a neutral one that calls it by its name."""
+    return _KNOWN.get(name) or Strategy(name)
+
+
+def learners(strategies: Iterable[str]) -> list[str]:
+    """Return those that learn a utility of sets from true utilities, in the order of the lineup."""
+    chosen = set(strategies)
+    return [name for name in names() if name in chosen and of(name).learns == "utility"]
