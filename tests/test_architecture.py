@@ -20,6 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "seeding", "places"),
     ("lineup", "storage"),
     ("config",),
+    ("collection",),
     ("presets", "datasets"),
     ("checks", "method"),
     ("estimate", "training"),

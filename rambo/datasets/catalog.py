@@ -1,4 +1,4 @@
-"""The catalog: every dataset that can be prepared by its name, and `.npz` files by their path.
+"""The catalog: every dataset that can be prepared by its name, `.npz` files by their path, and collections.
 
 Nothing half loaded gets through: official files are checked against their published hashes, and a
 prepared copy is read to the last byte before it is used again.
@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from rambo import places
+from rambo.collection import collection as own
 from rambo.config import shorten
-from rambo.datasets import idx, prepared, vision_sets
+from rambo.datasets import collections, idx, prepared, vision_sets
 from rambo.datasets.archive import prepare_archive
 from rambo.datasets.disk import file_hash, is_file, refusing
 from rambo.datasets.prepared import POOL, Prepared
@@ -55,11 +56,15 @@ def default_root() -> Path:
     return places.downloads()
 
 
-def origin_of(name: str, data_root: Path | None = None) -> str | None:
+def origin_of(
+    name: str, data_root: Path | None = None, *, workspace: Path | None = None
+) -> str | None:
     """Return the key by which `prepared.find` knows what `name` stands for, or None: no such dataset or file.
 
-    Reads a whole `.npz` file, which is known by its content.
+    Reads a whole `.npz` file, which is known by its content. Collections lie in the workspace.
     """
+    if name.startswith(own.PREFIX):
+        return None if workspace is None else collections.origin_of(name, workspace)
     root = default_root() if data_root is None else data_root
     try:
         return f"{name}/{RECIPE}" if name in CATALOG else _archive_origin(_locate(name, root))
@@ -73,7 +78,8 @@ def prepare(
     """Return the dataset `name`, prepared below `workspace` if it is not there yet.
 
     Args:
-        name: a key of `CATALOG`, or the path of an `.npz` file, relative to the working folder or
+        name: a key of `CATALOG`, a collection such as `collection:pets` or `collection:pets@3` (at
+            version 3), or the path of an `.npz` file, relative to the working folder or
             to the data root, with `images` and `labels`, or with `train_images`, `train_labels`,
             `test_images` and `test_labels`.
         workspace: folder of all runs.
@@ -86,6 +92,8 @@ def prepare(
     """
     root = default_root() if data_root is None else data_root
     make: Callable[[Path, str], Prepared]
+    if name.startswith(own.PREFIX):
+        return _prepare_collection(name, workspace, emit)
     if name in CATALOG:
         origin = f"{name}/{RECIPE}"
         make = functools.partial(_prepare_named, name, root)
@@ -101,6 +109,30 @@ def prepare(
     result = _reuse(name, workspace, origin, emit) or make(workspace, origin)
     _notice_absent(result, emit)
     return result
+
+
+def pinned(name: str, workspace: Path) -> str:
+    """Return the name with the version that it stands for now, so that a run can say what it used."""
+    named = own.parse(name)
+    if named is None or named[1] is not None:
+        return name
+    return f"{name}@{own.find(workspace, named[0]).latest()}"
+
+
+def _prepare_collection(name: str, workspace: Path, emit: Emit) -> Prepared:
+    """Return a version of a collection, prepared before or now."""
+    named = own.parse(name)
+    if named is None:
+        raise DataError(
+            f"dataset {shorten(name)}: no collection is called so; write collection:NAME, "
+            "or collection:NAME@3 for version 3"
+        )
+    collection = own.find(workspace, named[0])
+    version = named[1] if named[1] is not None else collection.latest()
+    origin = collections.origin(collection, version, collection.frame)
+    return _reuse(name, workspace, origin, emit) or collections.prepare(
+        collection, workspace, version, emit=emit
+    )
 
 
 def _locate(name: str, root: Path) -> Path:

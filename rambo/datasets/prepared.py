@@ -4,6 +4,10 @@
 A folder appears whole or not at all: it is filled under another name, flushed to the disk and then
 renamed. `meta.json` carries the hash of every array and a seal over its own fields, so no flipped
 bit passes `open_prepared(folder, verify=True)`. Nothing here imports torch.
+
+A dataset in which labels are missing has -1 there: its images are `LABELED`, `POOL` (nobody knows
+the label), `VALIDATION` or `TEST`. One without such roles is fully labeled: of its `POOL` the run
+draws S_0 itself. Groups, clusters of near duplicates and file names may lie beside the arrays.
 """
 
 import dataclasses
@@ -21,13 +25,16 @@ import numpy.typing as npt
 import pydantic
 from pydantic import Field
 
+from rambo.collection.records import LABELED, POOL, TEST, VALIDATION
 from rambo.config import shorten
 from rambo.datasets.disk import map_array, refusing_prepared, sweep, unwritable, write_array
 from rambo.errors import DataError, StoreError
 from rambo.storage import files
 
-POOL, VALIDATION, TEST = 0, 1, 2  # values of `roles`
+UNLABELED = -1  # in `labels`: nobody knows; never a class
 ARRAYS = ("images", "labels", "roles")
+OPTIONAL = ("groups", "clusters")  # arrays that a dataset may have beside them
+__all__ = ["LABELED", "POOL", "TEST", "UNLABELED", "VALIDATION", "Prepared", "write"]
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -47,10 +54,14 @@ class Prepared:
         mean: `C` channel means of images / 255.
         std: `C` channel standard deviations of images / 255.
         images: `N x C x H x W` uint8.
-        labels: `N` int64 in 0..c-1.
-        roles: `N` uint8, each `POOL`, `VALIDATION` or `TEST`.
+        labels: `N` int64 in 0..c-1; `UNLABELED` in the pool where nobody knows.
+        roles: `N` uint8, each `POOL`, `VALIDATION`, `TEST` or `LABELED`.
         source: where the images come from, in words.
         licence: what their owner allows, in words.
+        groups: `N` int64, images of one group (a patient, a video) share a number, -1 for none; or None.
+        clusters: `N` int64, near duplicates share a number; or None where no two images are alike.
+        collection: the collection and version it was made of, such as `pets@3`; else empty.
+        named: whether `names` has something to say.
     """
 
     folder: Path
@@ -64,11 +75,46 @@ class Prepared:
     roles: Roles
     source: str
     licence: str
+    groups: Labels | None = None
+    clusters: Labels | None = None
+    collection: str = ""
+    named: bool = False
 
     @property
     def num_classes(self) -> int:
         """The number of classes `c`."""
         return len(self.classes)
+
+    @property
+    def partly_labeled(self) -> bool:
+        """Whether there are images whose label nobody knows, so that no oracle can answer."""
+        return bool((self.labels == UNLABELED).any()) or bool((self.roles == LABELED).any())
+
+    def names(self) -> "Names | None":
+        """Return what the images are called where they come from, or None; reads a file.
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        return _read_names(self.folder) if self.named else None
+
+
+class Names(pydantic.BaseModel):
+    """What the images of a prepared dataset are called; all have `N` entries or none.
+
+    Attributes:
+        files: the files they came from.
+        ids: their content hashes in the collection.
+        numbers: their numbers in the collection.
+        groups: the names of the groups; `Prepared.groups` holds places in it.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    files: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -88,12 +134,14 @@ class _Meta(pydantic.BaseModel):
     source: str
     licence: str
     origin: str
+    collection: str = ""
     sha256: dict[str, str] = {}
     seal: str = ""
 
     def sealed(self) -> "_Meta":
         """Return this meta with the hash of all its other fields as its seal."""
-        fields = self.model_dump(mode="json", exclude={"seal"})
+        unused = set() if self.collection else {"collection"}  # older files do not know it
+        fields = self.model_dump(mode="json", exclude={"seal"} | unused)
         seal = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
         return self.model_copy(update={"seal": seal})
 
@@ -111,6 +159,10 @@ def write(
     source: str,
     licence: str,
     origin: str,
+    groups: Labels | None = None,
+    clusters: Labels | None = None,
+    names: Names | None = None,
+    collection: str = "",
 ) -> Prepared:
     """Return the dataset, stored below `workspace` unless an equal one is there already.
 
@@ -121,11 +173,16 @@ def write(
         StoreError: the workspace has no room or cannot be written.
     """
     given = {"images": images, "labels": labels, "roles": roles}
+    given |= {
+        key: array
+        for key, array in (("groups", groups), ("clusters", clusters))
+        if array is not None
+    }
     arrays: _Arrays = {key: np.ascontiguousarray(array) for key, array in given.items()}
     try:
         "".join((name, *classes, source, licence, origin)).encode()  # lone surrogates end here
         meta = _Meta(
-            fingerprint=_fingerprint(arrays, classes, mean, std),
+            fingerprint=_fingerprint(arrays, classes, mean, std, collection),
             name=name,
             classes=tuple(classes),
             mean=tuple(mean),
@@ -133,6 +190,7 @@ def write(
             source=source,
             licence=licence,
             origin=origin,
+            collection=collection,
         )
     except (pydantic.ValidationError, UnicodeError) as error:
         reason = "a name is not text or a number is not finite"
@@ -141,7 +199,7 @@ def write(
     folder = workspace / "datasets" / meta.fingerprint
     if not _usable(folder):
         try:
-            _store(folder, arrays, meta)
+            _store(folder, arrays, meta, names)
         except OSError as error:
             raise unwritable(workspace, sum(a.nbytes for a in arrays.values()), error) from error
     return open_prepared(folder)
@@ -160,11 +218,14 @@ def open_prepared(folder: Path, *, verify: bool = False) -> Prepared:
     meta = _read_meta(folder)
     arrays = {
         key: map_array(folder / f"{key}.npy", meta.sha256.get(key, "") if verify else None)
-        for key in ARRAYS
+        for key in (*ARRAYS, *(key for key in OPTIONAL if key in meta.sha256))
     }
     _check(f"prepared dataset {shorten(folder, 200)}", arrays, meta)
+    named = "names" in meta.sha256
+    if verify and named:
+        _read_names(folder)
     fields: dict[str, Any] = meta.model_dump(exclude={"origin", "sha256", "seal"})
-    return Prepared(folder=folder, **fields | arrays)
+    return Prepared(folder=folder, named=named, **fields | arrays)
 
 
 def find(workspace: Path, origin: str) -> Path | None:
@@ -202,7 +263,7 @@ def discard(folder: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _store(folder: Path, arrays: _Arrays, meta: _Meta) -> None:
+def _store(folder: Path, arrays: _Arrays, meta: _Meta, names: Names | None) -> None:
     """Write the dataset under a hidden name, flush it, and rename it to `folder`."""
     parent = folder.parent
     files.make_folder(parent)
@@ -214,6 +275,10 @@ def _store(folder: Path, arrays: _Arrays, meta: _Meta) -> None:
             key: write_array(hidden / f"{key}.npy", array.dtype, array.shape, [array.data])
             for key, array in arrays.items()
         }
+        if names is not None:
+            text = names.model_dump_json().encode("utf-8", "backslashreplace")
+            sha256["names"] = hashlib.sha256(text).hexdigest()
+            files.write_bytes(hidden / "names.json", text)
         sealed = meta.model_copy(update={"sha256": sha256}).sealed()
         files.write_bytes(hidden / "meta.json", sealed.model_dump_json(indent=1).encode())
         _publish(hidden, folder)
@@ -249,6 +314,7 @@ def _fingerprint(
     classes: Sequence[str],
     mean: Sequence[float],
     std: Sequence[float],
+    collection: str,
 ) -> str:
     """Return 32 hex digits over the arrays and what else decides a result or its reading.
 
@@ -256,11 +322,12 @@ def _fingerprint(
     folder, and the first one there would decide how both are normalised and labelled.
     """
     sha = hashlib.sha256()
-    for key in ARRAYS:
-        array = arrays[key]
+    for key, array in arrays.items():
         sha.update(f"{key}{array.dtype.str}{array.shape}".encode())
         sha.update(array.reshape(-1).data)
     sha.update(json.dumps([list(classes), list(mean), list(std)]).encode())
+    if collection:  # two versions with equal arrays differ in names
+        sha.update(collection.encode())
     return sha.hexdigest()[:32]
 
 
@@ -277,6 +344,16 @@ def _read_meta(folder: Path) -> _Meta:
     return meta
 
 
+def _read_names(folder: Path) -> Names:
+    """Return the names in `folder`; a `DataError` if they are missing or were altered."""
+    path, meta = folder / "names.json", _read_meta(folder)
+    with refusing_prepared(path):
+        text = path.read_bytes()
+        if hashlib.sha256(text).hexdigest() != meta.sha256.get("names"):
+            raise ValueError("its bytes do not match their hash")
+        return Names.model_validate_json(text)
+
+
 def _check(where: str, arrays: _Arrays, meta: _Meta) -> None:
     """Refuse arrays that do not fit each other or their description."""
     images, labels, roles = (arrays[key] for key in ARRAYS)
@@ -289,9 +366,16 @@ def _check(where: str, arrays: _Arrays, meta: _Meta) -> None:
         problem = f"roles are {roles.dtype} {roles.shape}, not uint8 of ({len(images)},)"
     elif not len(meta.mean) == len(meta.std) == images.shape[1]:
         problem = f"mean and std do not have {images.shape[1]} channels"
-    elif labels.min() < 0 or labels.max() >= len(meta.classes):
+    elif labels.min() < UNLABELED or labels.max() >= len(meta.classes):
         problem = f"a label lies outside 0 to {len(meta.classes) - 1}"
-    elif roles.max() > TEST:
-        problem = f"a role is above {TEST}"
+    elif roles.max() > LABELED:
+        problem = f"a role is above {LABELED}"
+    elif ((labels == UNLABELED) & (roles != POOL)).any():
+        problem = "an image outside the pool has no label"
+    else:
+        for key in OPTIONAL:
+            array = arrays.get(key)
+            if array is not None and (array.dtype != np.int64 or array.shape != labels.shape):
+                problem = f"{key} are {array.dtype} {array.shape}, not int64 of ({len(images)},)"
     if problem is not None:
         raise DataError(f"{where}: {problem}; correct the files it comes from and prepare it again")

@@ -1,6 +1,7 @@
 import concurrent.futures
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import pickle
@@ -275,9 +276,12 @@ def test_discard_removes_all_and_bears_repetition(tmp_path):
         ({"images": content()["images"][:0]}, "images"),
         ({"labels": content()["labels"][:5]}, "labels"),
         ({"labels": content()["labels"].astype(np.int32)}, "int32"),
-        ({"labels": content()["labels"] - 1}, "0 to 2"),
+        ({"labels": content()["labels"] - 2}, "0 to 2"),
+        ({"labels": content()["labels"] - 1, "roles": np.ones(12, np.uint8)}, "no label"),
         ({"labels": content()["labels"] + 1}, "0 to 2"),
-        ({"roles": content()["roles"] + 2}, "role"),
+        ({"roles": content()["roles"] + 3}, "role"),
+        ({"groups": np.zeros(11, np.int64)}, "groups"),
+        ({"clusters": np.zeros(12, np.int32)}, "clusters"),
         ({"roles": content()["roles"][:, None]}, "roles"),
         ({"mean": (0.1, 0.2)}, "channels"),
         ({"std": (0.0,)}, "number"),
@@ -299,3 +303,42 @@ def test_only_features_import_torch():
     )
     root = Path(__file__).resolve().parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_unknown_labels_groups_and_names_come_back(tmp_path):
+    labels = content()["labels"].copy()
+    pool = content()["roles"] == POOL
+    labels[pool] = prepared.UNLABELED
+    names = prepared.Names(files=tuple(f"{n}.png" for n in range(12)), groups=("a", "b"))
+    groups, clusters = np.arange(12) % 2, np.arange(12) // 2
+    made = write(tmp_path, labels=labels, groups=groups, clusters=clusters, names=names)
+    again = prepared.open_prepared(made.folder, verify=True)
+    assert again.labels.tolist() == labels.tolist()
+    assert again.groups.tolist() == groups.tolist()
+    assert again.clusters.tolist() == clusters.tolist()
+    assert again.names() == names
+    assert again.partly_labeled
+    assert not write(tmp_path).partly_labeled
+    assert write(tmp_path).names() is None
+
+
+def test_damaged_names_are_noticed(tmp_path):
+    made = write(tmp_path, names=prepared.Names(files=("a.png",) * 12))
+    path = made.folder / "names.json"
+    path.write_bytes(path.read_bytes().replace(b"a.png", b"b.png", 1))
+    with pytest.raises(DataError, match=r"names\.json"):
+        prepared.open_prepared(made.folder).names()
+    with pytest.raises(DataError, match=r"names\.json"):
+        prepared.open_prepared(made.folder, verify=True)
+
+
+def test_a_dataset_of_an_older_release_opens(tmp_path):
+    """Its description knows neither collections nor optional arrays, and its seal covers what it knows."""
+    made = write(tmp_path)
+    fields = json.loads((made.folder / "meta.json").read_bytes())
+    assert set(fields["sha256"]) == {"images", "labels", "roles"}
+    old = {key: value for key, value in fields.items() if key not in ("collection", "seal")}
+    seal = hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest()
+    (made.folder / "meta.json").write_text(json.dumps(old | {"seal": seal}))
+    again = prepared.open_prepared(made.folder, verify=True)
+    assert (again.groups, again.clusters, again.collection) == (None, None, "")

@@ -1,0 +1,453 @@
+"""A collection: a person's images and what is known of them, in one folder of the workspace.
+
+`<workspace>/collections/<slug>/` holds `collection.sqlite`, `pictures.bin` (every image at the
+working size) and `originals.bin` (files that came inside a zip, a table or an upload; the files of a
+folder stay where they are). Every change makes a version; a run names the one it used.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import sqlite3
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import filelock
+import numpy as np
+
+from rambo.collection import rows, snapshots, splits
+from rambo.collection.drafts import Draft
+from rambo.collection.looks import Pixels, sniff_suffix
+from rambo.collection.packs import OriginalPack, PixelPack, picture_crc
+from rambo.collection.records import (
+    Frame,
+    ImportProgress,
+    LabelEntry,
+    Snapshot,
+    Version,
+)
+from rambo.collection.schema import FORMAT, SCHEMA
+from rambo.config import shorten
+from rambo.errors import DataError, RunLockedError, RunNotFoundError, StoreError
+from rambo.storage import database, files
+
+T = TypeVar("T")
+PREFIX = "collection:"  # of a dataset's name: `collection:my-photos`, or with `@3` at version 3
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
+_NAMED = re.compile(rf"{PREFIX}(?P<slug>[a-z0-9-]{{1,48}})(?:@(?P<version>[0-9]{{1,9}}))?")
+_LIST = "`python -m rambo collections` lists them"
+
+
+class Collection:
+    """One collection; opening it reads nothing yet.
+
+    Attributes:
+        slug: its name in commands and addresses.
+        folder: where it lies.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Use the collection in `folder`; see `find` and `create`."""
+        self.folder = folder
+        self.slug = folder.name
+        self._path = folder / "collection.sqlite"
+
+    @property
+    def name(self) -> str:
+        """What its owner calls it."""
+        return str(self._read(lambda db: rows.fact(db, "name")) or self.slug)
+
+    @property
+    def frame(self) -> Frame:
+        """The working size and the rule to reach it."""
+        return self._read(lambda db: Frame(**rows.fact(db, "frame")))
+
+    @property
+    def validation_share(self) -> float:
+        """The share of the labels at hand that serves as S_val; 0 for none."""
+        return float(self._read(lambda db: rows.fact(db, "validation_share")) or 0.0)
+
+    def versions(self) -> list[Version]:
+        """Return all versions, the oldest first; none before the first import is whole."""
+        return self._read(snapshots.versions_of)
+
+    def latest(self) -> int:
+        """Return the number of the newest version.
+
+        Raises:
+            DataError: there is none: no import has come to its end.
+        """
+        versions = self.versions()
+        if not versions:
+            raise DataError(
+                f"collection {self.slug}: its import has not come to an end; import the images again, "
+                "what was read already is not read twice"
+            )
+        return versions[-1].number
+
+    def snapshot(self, version: int | None = None) -> Snapshot:
+        """Return what is known at a version, the newest by default.
+
+        Raises:
+            DataError: there is no such version.
+            StoreError: the record is damaged or cannot be read.
+        """
+        number = self.latest() if version is None else version
+        return self._read(lambda db: snapshots.read(db, self.slug, number))
+
+    def pictures(self, numbers: Iterable[int]) -> Iterator[Pixels]:
+        """Yield the pictures of images by number, `3 x height x width` uint8.
+
+        A damaged picture is made again from its original.
+
+        Raises:
+            DataError: it is damaged and its original is gone; names the file.
+        """
+        wanted = [int(number) for number in numbers]
+        pack = PixelPack(self.folder, self.frame)
+        crcs = self._read(_crcs)
+        for number, picture in zip(wanted, pack.read(wanted), strict=True):
+            if picture_crc(picture) == crcs.get(number):
+                yield picture
+            else:
+                from rambo.collection.images import look_at_file  # Pillow: only where it is needed
+
+                yield look_at_file(self.original(number)[1], self.frame).pixels
+
+    def original(self, number: int) -> tuple[str, bytes]:
+        """Return name and bytes of an image's original, compared with the hash it had.
+
+        An image that came as an array is given as a PNG file.
+
+        Raises:
+            DataError: there is no such image, or its file is gone or was changed; names the file.
+        """
+        where = self._read(lambda db: _whereabouts(db, number))
+        if where is None:
+            raise DataError(f"collection {self.slug}: no image {number}")
+        key, packed, places = where
+        if packed is not None:
+            data = OriginalPack(self.folder).read(*packed)
+            name = places[0][0] if places else f"{number}"
+            suffix = sniff_suffix(data)
+            return (name if Path(name).suffix else f"{name}{suffix}"), data
+        for name, place, path in places:
+            found = _read_inside(Path(place), path)
+            if found is not None and hashlib.sha256(found).hexdigest() == key:
+                return name, found
+        name = places[0][0] if places else str(number)
+        raise DataError(
+            f"collection {self.slug}: the original of {shorten(name, 200)} is gone or was changed since "
+            "the import; put it back, or import the folder again"
+        )
+
+    def add_labels(self, entries: Sequence[LabelEntry], note: str) -> int:
+        """Store answers as a new version and return its number; S_val grows by its share.
+
+        Raises:
+            DataError: there is nothing to store.
+            RunLockedError: an import is at work on this collection.
+        """
+        if not entries:
+            raise DataError(f"collection {self.slug}: no labels to store")
+
+        def write(draft: Draft) -> None:
+            draft.add_labels(entries)
+
+        return self.change("labels", note, write)
+
+    def undo(self, version: int) -> int:
+        """Take a version back, as a new version; the undone one can still be read by its number.
+
+        Raises:
+            DataError: there is no such version, or it is undone already.
+        """
+        known = {held.number: held for held in self.versions()}
+        if version not in known:
+            raise DataError(f"collection {self.slug}: no version {version} to undo")
+        live = self._read(lambda db: snapshots.live_changes(db, max(known)))
+        if version not in live.values():
+            raise DataError(f"collection {self.slug}: version {version} is undone already")
+        note = f"undoes version {version}: {known[version].note}"
+        return self.change("undo", note, lambda draft: None, undoes=version)
+
+    def set_validation_share(self, share: float) -> int:
+        """Draw S_val anew by another share, as a new version."""
+        splits.check_share(share)
+
+        def write(draft: Draft) -> None:
+            rows.put_fact(draft.db, "validation_share", share)
+            now = snapshots.read(draft.db, self.slug, self.latest())
+            draft.add_traits("split", splits.redrawn(now, share))
+
+        return self.change("split", f"validation share {share:g}", write, split=False)
+
+    def change(
+        self,
+        kind: str,
+        note: str,
+        write: Callable[[Draft], None],
+        *,
+        undoes: int | None = None,
+        split: bool = True,
+    ) -> int:
+        """Store what `write` adds as one new version, and return its number."""
+        with self.alone(), self._writing() as db:
+            draft = Draft(db)
+            with database.transaction(db):
+                write(draft)
+                version = draft.finish(kind, note, undoes)
+                if split and undoes is None:
+                    self.grow_split(draft, version)
+                return version
+
+    def grow_split(self, draft: Draft, version: int) -> None:
+        """Let new labels give their share to S_val; images that stand there stay."""
+        share = float(rows.fact(draft.db, "validation_share") or 0.0)
+        if share > 0:
+            now = snapshots.read(draft.db, self.slug, version)
+            draft.add_traits("split", splits.grown(now, share))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the collection's lock: one process changes it at a time.
+
+        Raises:
+            RunLockedError: another one does.
+        """
+        lock = filelock.FileLock(self.folder / "write.lock", timeout=0.5)  # a look is short
+        try:
+            with lock:
+                yield
+        except filelock.Timeout:
+            raise RunLockedError(
+                f"collection {self.slug}: it is being changed by another import or label file; "
+                "wait for that one and try again"
+            ) from None
+        except OSError as error:
+            raise self._refused(error, "try again") from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Give a writer; what the disk refuses becomes a `StoreError`."""
+        try:
+            with closing(database.open_writer(self._path, FORMAT)) as db:
+                yield db
+        except (sqlite3.Error, OSError, files.RefusedError) as error:
+            raise self._refused(error, "try again") from error
+
+    writing = _writing
+
+    def _read(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what `action` gives on a reader."""
+        try:
+            with closing(database.open_reader(self._path, FORMAT)) as db:
+                return action(db)
+        except (sqlite3.Error, OSError, files.RefusedError) as error:
+            raise self._refused(error, "try again") from error
+
+    def _refused(self, error: BaseException, again: str) -> StoreError:
+        """Return the error of a disk that refuses or a record that is damaged."""
+        return StoreError(f"collection {self.slug}: {files.explain(error, again)}")
+
+    # --- the progress of an import, for whoever watches ---
+
+    def importing(self) -> bool:
+        """Return whether an import, or another change, is at work."""
+        try:
+            return files.is_held(self.folder / "write.lock")
+        except OSError:
+            return False
+
+    def progress(self) -> ImportProgress | None:
+        """Return how far the last import is, or None where nothing was written."""
+        try:
+            told = json.loads((self.folder / "import.json").read_bytes())
+            progress = ImportProgress(**told)
+        except (OSError, ValueError, TypeError):
+            return None
+        if progress.state == "running" and not self.importing():
+            return ImportProgress(
+                *("stopped", progress.step, progress.total, progress.new, None),
+                "it ended half way; import again, what was read already is not read twice",
+            )
+        return progress
+
+    def write_progress(self, progress: ImportProgress) -> None:
+        """Write how far the import is; a refusal of the disk is no reason to end."""
+        try:
+            files.write_bytes(self.folder / "import.json", json.dumps(progress.__dict__).encode())
+        except OSError:
+            return
+
+    def request_stop(self) -> None:
+        """Ask the running import to end at the next safe point; what it has read is kept."""
+        (self.folder / "stop").touch()
+
+    def stop_requested(self) -> bool:
+        """Return whether somebody asked the import to end."""
+        return (self.folder / "stop").exists()
+
+    def clear_stop(self) -> None:
+        """Forget an old request."""
+        (self.folder / "stop").unlink(missing_ok=True)
+
+
+def home(workspace: Path) -> Path:
+    """Return the folder of all collections of a workspace."""
+    return workspace / "collections"
+
+
+def slugs(workspace: Path) -> list[str]:
+    """Return the names of all collections, sorted."""
+    try:
+        with os.scandir(home(workspace)) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        told = files.explain(error, "try again")
+        raise StoreError(f"the collections cannot be listed: {told}") from error
+    held = home(workspace)
+    return sorted(
+        name
+        for name in names
+        if _SLUG.fullmatch(name) and (held / name / "collection.sqlite").is_file()
+    )
+
+
+def find(workspace: Path, slug: str) -> Collection:
+    """Return a collection; what a person typed is compared and never joined to a path.
+
+    Raises:
+        RunNotFoundError: there is none of that name.
+    """
+    if slug not in slugs(workspace):
+        raise RunNotFoundError(f"collection {shorten(slug)}: no such collection; {_LIST}")
+    return Collection(home(workspace) / slug)
+
+
+def parse(name: str) -> tuple[str, int | None] | None:
+    """Return slug and version of a dataset's name such as `collection:pets@3`, or None for another kind."""
+    match = _NAMED.fullmatch(name)
+    if match is None:
+        return None
+    return match["slug"], None if match["version"] is None else int(match["version"])
+
+
+def create(workspace: Path, name: str, frame: Frame, *, validation_share: float) -> Collection:
+    """Return a new, empty collection; its slug is made of the name and is free.
+
+    Raises:
+        StoreError: the workspace cannot be written.
+    """
+    splits.check_share(validation_share)
+    parent = home(workspace)
+    draft = parent / f".new-{secrets.token_hex(8)}"
+    try:
+        files.make_folder(parent)
+        draft.mkdir(mode=0o700)
+        path = draft / "collection.sqlite"
+        database.create(path, SCHEMA, FORMAT)
+        with closing(database.open_writer(path, FORMAT)) as db, database.transaction(db):
+            for fact, value in (
+                ("name", shorten(name, 80)),
+                ("frame", frame.__dict__),
+                ("validation_share", validation_share),
+            ):
+                rows.put_fact(db, fact, value)
+        for number in range(1, 1000):
+            slug = slug_of(name) if number == 1 else f"{slug_of(name)[:43]}-{number}"
+            try:
+                draft.rename(parent / slug)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            else:
+                files.sync_folder(parent)
+                return Collection(parent / slug)
+        raise files.RefusedError("no free name was found; give it another one")
+    except (sqlite3.Error, OSError, files.RefusedError) as error:
+        told = files.explain(error, "import again")
+        raise StoreError(f"collection {shorten(name)} could not be made: {told}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def delete(collection: Collection) -> None:
+    """Delete a collection and the originals kept in it; files of a folder stay where they are.
+
+    Raises:
+        RunLockedError: an import is at work on it.
+        StoreError: it cannot be removed.
+    """
+    with collection.alone():
+        aside = collection.folder.with_name(f".deleted-{secrets.token_hex(8)}")
+        try:
+            collection.folder.rename(aside)
+        except OSError as error:
+            told = files.explain(error, "delete it again")
+            raise StoreError(f"collection {collection.slug}: {told}") from error
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def slug_of(name: str) -> str:
+    """Return a name that a command, an address and a folder can carry."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:40].strip("-") or "images"
+
+
+def _crcs(db: sqlite3.Connection) -> dict[int, int]:
+    """Return the CRC of every picture by image number."""
+    return dict(db.execute("SELECT image, pixels_crc FROM images"))
+
+
+def _whereabouts(
+    db: sqlite3.Connection, number: int
+) -> tuple[str, tuple[int, int] | None, list[tuple[str, str, bytes]]] | None:
+    """Return hash, place in the pack, and files of an image."""
+    row = db.execute(
+        "SELECT id, packed_at, packed_bytes FROM images WHERE image = ?", (number,)
+    ).fetchone()
+    if row is None:
+        return None
+    places = db.execute(
+        "SELECT name, place, path FROM files JOIN sources USING (source) WHERE image = ? ORDER BY file",
+        (number,),
+    ).fetchall()
+    packed = None if row[1] is None else (int(row[1]), int(row[2]))
+    return row[0], packed, places
+
+
+def _read_inside(root: Path, path: bytes) -> bytes | None:
+    """Return the bytes of a file below `root`, or None where there is none that may be read."""
+    try:
+        target = (root / os.fsdecode(path)).resolve()
+        if not target.is_relative_to(root.resolve()) or not target.is_file():
+            return None
+        return target.read_bytes()
+    except OSError:
+        return None
+
+
+def statistics(pictures: Iterable[Pixels], channels: int) -> tuple[list[float], list[float]]:
+    """Return mean and deviation of pictures / 255 per channel, exactly, from histograms."""
+    histograms = np.zeros((channels, 256), dtype=np.int64)
+    for picture in pictures:
+        for channel in range(channels):
+            histograms[channel] += np.bincount(picture[channel].ravel(), minlength=256)
+    values = np.arange(256) / 255
+    means, deviations = [], []
+    for histogram in histograms:
+        share = histogram / max(1, histogram.sum())
+        mean = float(share @ values)
+        means.append(mean)
+        deviations.append(max(1e-3, float(share @ (values - mean) ** 2) ** 0.5))
+    return means, deviations

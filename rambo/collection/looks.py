@@ -1,0 +1,113 @@
+"""What one look at an image gives, and what an image file may ask for. Reads no image: see `images`."""
+
+import dataclasses
+import zlib
+
+import numpy as np
+import numpy.typing as npt
+
+SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".webp",
+    ".bmp",
+    ".dib",
+    ".tif",
+    ".tiff",
+    ".gif",
+)
+SMALL = 16  # side of the grey picture by which near duplicates are recognised
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What one file may ask for; a person may raise it.
+
+    Attributes:
+        file_bytes: of an image file.
+        pixels: decoded.
+        jpeg_pixels: in the header of a JPEG, which is decoded at a fraction of that.
+        side: longest side.
+        total_bytes: of everything in an archive, unpacked.
+        ratio: unpacked bytes for a packed one.
+        ratio_from: members below this size may have any ratio.
+        members: files in an archive or a folder.
+    """
+
+    file_bytes: int = 32_000_000
+    pixels: int = 16_000_000
+    jpeg_pixels: int = 64_000_000
+    side: int = 16_384
+    total_bytes: int = 2_000_000_000
+    ratio: int = 200
+    ratio_from: int = 1_000_000
+    members: int = 500_000
+
+
+LIMITS = Limits()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Look:
+    """What one look at an image gives.
+
+    Attributes:
+        id: SHA-256 of the file's bytes, or of an array's shape and pixels.
+        width: of the original, upright.
+        height: of the original, upright.
+        mode: of the original.
+        grey: no pixel has a colour.
+        brightness: mean of the grey picture, 0 to 255.
+        contrast: its standard deviation.
+        small: `SMALL x SMALL` grey bytes of the whole image, squeezed to a square.
+        pixels: `3 x height x width` uint8 in the frame.
+    """
+
+    id: str
+    width: int
+    height: int
+    mode: str
+    grey: bool
+    brightness: float
+    contrast: float
+    small: bytes
+    pixels: Pixels
+
+    @property
+    def crc(self) -> int:
+        """The CRC-32 of the pixels."""
+        return zlib.crc32(self.pixels.tobytes())
+
+
+def sniff_suffix(data: bytes) -> str:
+    """Return the suffix that fits what the bytes are."""
+    for start, suffix in (
+        (b"\x89PNG", ".png"),
+        (b"\xff\xd8", ".jpg"),
+        (b"RIFF", ".webp"),
+        (b"BM", ".bmp"),
+        (b"II*\0", ".tif"),
+        (b"MM\0*", ".tif"),
+        (b"GIF8", ".gif"),
+    ):
+        if data.startswith(start):
+            return suffix
+    return ".bin"
+
+
+def shrink_to_8_bit(values: np.ndarray) -> Pixels:
+    """Return whole numbers above 8 bits as bytes, by their range and never clipped.
+
+    Choice: 16 bits when anything is above 4,095, 12 bits when above 1,023, 10 bits when above 255
+    (cameras and scanners store those in 16), else the bytes themselves.
+    """
+    top = int(values.max(initial=0))
+    if top <= 255:
+        return values.astype(np.uint8)
+    full = next(limit for limit in (1023, 4095, 65535, 2**32 - 1) if top <= limit)
+    return np.round(values.astype(np.float64) * (255 / full)).astype(np.uint8)

@@ -1,0 +1,238 @@
+"""What is known at one version, read out of the rows."""
+
+import itertools
+import re
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from rambo.collection import rows
+from rambo.collection.records import (
+    LABELED,
+    POOL,
+    TEST,
+    UNKNOWN,
+    VALIDATION,
+    Frame,
+    LabelEntry,
+    Numbers,
+    Snapshot,
+    Unreadable,
+    Version,
+)
+from rambo.errors import DataError
+from rambo.storage import database
+
+_PRECEDENCE = {"test": 3, "validation": 2}  # a picture that is given twice: no test image leaks
+Changes = Mapping[int, int]  # change -> the version it became
+
+
+def versions_of(db: sqlite3.Connection) -> list[Version]:
+    """Return all versions, the oldest first."""
+    return [
+        Version(number, kind, note, time, undoes)
+        for number, _, kind, note, time, undoes in rows.select(db, "versions")
+    ]
+
+
+def live_changes(db: sqlite3.Connection, version: int) -> dict[int, int]:
+    """Return the changes that count at a version, each with the version it became.
+
+    An undo may be undone; so the newest is looked at first.
+    """
+    known = [row for row in rows.select(db, "versions") if row[0] <= version]
+    undone: set[int] = set()
+    for number, _, _, _, _, undoes in reversed(known):
+        if undoes is not None and number not in undone:
+            undone.add(undoes)
+    return {change: number for number, change, *_ in known if number not in undone}
+
+
+def read(db: sqlite3.Connection, slug: str, version: int) -> Snapshot:
+    """Return the snapshot of a version.
+
+    Raises:
+        DataError: there is no such version.
+        RefusedError: a row is damaged.
+    """
+    numbers = {row[0] for row in rows.select(db, "versions")}
+    if version not in numbers:
+        last = max(numbers, default=0)
+        raise DataError(f"collection {slug}: no version {version}; it has versions 1 to {last}")
+    live = live_changes(db, version)
+    files, copies, unreadable = _files(db, live)
+    images = [row for row in rows.select(db, "images") if row[0] in files]
+    order = {row[0]: place for place, row in enumerate(images)}
+    entries = tuple(_entries(db, live, order))
+    answers, contradictions = resolve(entries)
+    remarks = [row for row in rows.select(db, "remarks") if row[3] in live]
+    declared = dict.fromkeys(row[2] for row in remarks if row[1] == "class")
+    classes = _class_order(declared, {label for label in answers.values() if label is not None})
+    index = {name: place for place, name in enumerate(classes)}
+    labels = np.full(len(images), UNKNOWN, dtype=np.int64)
+    for image, label in answers.items():
+        if label is not None:
+            labels[order[image]] = index[label]
+    traits = _traits(db, live, order)
+    groups, group_names = _groups(traits, len(images))
+    return Snapshot(
+        slug=slug,
+        version=version,
+        frame=Frame(**rows.fact(db, "frame")),
+        numbers=np.array([row[0] for row in images], dtype=np.int64),
+        ids=tuple(row[1] for row in images),
+        files=tuple(files[row[0]] for row in images),
+        copies=tuple(copies),
+        widths=np.array([row[2] for row in images], dtype=np.int64),
+        heights=np.array([row[3] for row in images], dtype=np.int64),
+        modes=tuple(row[4] for row in images),
+        grey=np.array([row[5] for row in images], dtype=bool),
+        brightness=np.array([row[6] for row in images], dtype=np.float64),
+        contrast=np.array([row[7] for row in images], dtype=np.float64),
+        classes=classes,
+        labels=labels,
+        roles=_roles(traits, labels),
+        groups=groups,
+        group_names=group_names,
+        clusters=_clusters(db, live, images),
+        entries=entries,
+        contradictions=contradictions,
+        unreadable=tuple(unreadable),
+        remarks=tuple(row[2] for row in remarks if row[1] == "remark"),
+    )
+
+
+def resolve(entries: Iterable[LabelEntry]) -> tuple[dict[int, str | None], tuple[int, ...]]:
+    """Return the label of each answered image, and the images whose answers disagree.
+
+    Choice: of the taken answers those of the newest version count. Where these disagree among
+    themselves, nobody knows; a contested answer changes nothing, but is a contradiction too.
+
+    Args:
+        entries: oldest first.
+    """
+    newest: dict[int, tuple[int, set[str | None]]] = {}
+    contested: dict[int, set[str | None]] = {}
+    for entry in entries:
+        if entry.answer != "label":
+            continue
+        if entry.standing == "contested":
+            contested.setdefault(entry.image, set()).add(entry.label)
+            continue
+        version, labels = newest.get(entry.image, (0, set()))
+        newest[entry.image] = (
+            (version, labels | {entry.label})
+            if version == entry.version
+            else (entry.version, {entry.label})
+        )
+    answers = {
+        image: next(iter(labels)) if len(labels) == 1 else None
+        for image, (_, labels) in newest.items()
+    }
+    torn = {image for image, (_, labels) in newest.items() if len(labels) > 1}
+    torn |= {image for image, labels in contested.items() if labels - {answers.get(image)}}
+    return answers, tuple(sorted(torn))
+
+
+def _files(
+    db: sqlite3.Connection, live: Changes
+) -> tuple[dict[int, str], list[tuple[str, int]], list[Unreadable]]:
+    """Return the first file of each image, further files of it, and files that gave none."""
+    current: dict[tuple[int, str], tuple[int | None, str, str | None]] = {}
+    for _, source, name, _, _, image, reason, change in rows.select(db, "files"):
+        if change in live:
+            current[source, name] = (image, name, reason)
+    first: dict[int, str] = {}
+    copies, unreadable = [], []
+    for image, name, reason in current.values():
+        if image is None:
+            unreadable.append(Unreadable(name, reason or ""))
+        elif image in first:
+            copies.append((name, image))
+        else:
+            first[image] = name
+    return first, copies, unreadable
+
+
+def _entries(
+    db: sqlite3.Connection, live: Changes, order: Mapping[int, int]
+) -> Iterable[LabelEntry]:
+    """Yield the label entries that count, by version and then as they came."""
+    kept = [row for row in rows.select(db, "labels") if row[9] in live and row[1] in order]
+    kept.sort(key=lambda row: live[row[9]])  # stable
+    for _, image, label, origin, answer, time, run, annotator, standing, change in kept:
+        yield LabelEntry(image, label, origin, answer, time, run, annotator, standing, live[change])
+
+
+def _traits(
+    db: sqlite3.Connection, live: Changes, order: Mapping[int, int]
+) -> dict[str, dict[int, str]]:
+    """Return role, split and group of the images' rows."""
+    newest: dict[tuple[str, int], tuple[tuple[int, int], str]] = {}
+    for _, image, trait, value, change in rows.select(db, "traits"):
+        if change not in live or image not in order:
+            continue
+        rank = (live[change], _PRECEDENCE.get(value, 0) if trait == "role" else 0)
+        held = newest.get((trait, image))
+        if held is None or rank >= held[0]:
+            newest[trait, image] = (rank, value)
+    traits: dict[str, dict[int, str]] = {"role": {}, "split": {}, "group": {}}
+    for (trait, image), (_, value) in newest.items():
+        traits.setdefault(trait, {})[order[image]] = value
+    return traits
+
+
+def _roles(traits: Mapping[str, Mapping[int, str]], labels: Numbers) -> np.ndarray:
+    """Return the role of each row: given first, then by the split; without a label it is unlabeled."""
+    roles = np.where(labels == UNKNOWN, POOL, LABELED).astype(np.uint8)
+    for trait, value, role in (
+        ("split", "validation", VALIDATION),
+        ("role", "validation", VALIDATION),
+        ("role", "test", TEST),
+    ):
+        for row, held in traits[trait].items():
+            if held == value and labels[row] != UNKNOWN:
+                roles[row] = role
+    return roles
+
+
+def _groups(traits: Mapping[str, Mapping[int, str]], count: int) -> tuple[Numbers, tuple[str, ...]]:
+    """Return the group of each row, and the groups' names."""
+    named = {row: name for row, name in traits["group"].items() if name}
+    names = tuple(sorted(set(named.values()), key=natural))
+    index = {name: place for place, name in enumerate(names)}
+    groups = np.full(count, -1, dtype=np.int64)
+    for row, name in named.items():
+        groups[row] = index[name]
+    return groups, names
+
+
+def _clusters(db: sqlite3.Connection, live: Changes, images: list[tuple[Any, ...]]) -> Numbers:
+    """Return the cluster of each row as of the last change that computed them, else one each."""
+    own = np.array([row[0] for row in images], dtype=np.int64)
+    for change, data, crc in db.execute("SELECT * FROM clusters ORDER BY change DESC"):
+        if change in live:
+            if database.seal("", change, data) != crc:
+                break  # it can be computed again
+            by_number = np.frombuffer(data, dtype="<i8")
+            there = own < len(by_number)
+            return np.where(there, by_number[np.where(there, own, 0)], own)
+    return own
+
+
+def _class_order(declared: Iterable[str], used: set[str]) -> tuple[str, ...]:
+    """Return declared classes as they were declared, then the others in natural order."""
+    listed = list(declared)
+    return tuple(listed + sorted(used - set(listed), key=natural))
+
+
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a key by which `9` comes before `10` and `img2` before `img10`."""
+    parts = re.findall(r"\d+|\D+", text)
+    key = [
+        (0, int(part), "") if part.isdecimal() and len(part) < 19 else (1, 0, part.casefold())
+        for part in itertools.islice(parts, 40)
+    ]
+    return (*key, (2, 0, text))
