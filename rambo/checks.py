@@ -22,8 +22,11 @@ def check(config: Config, data: Prepared) -> None:
     tapping = [name for name in config.strategies if lineup.of(name).needs_network]
     if config.classifier.name == "logistic" and tapping:
         raise ConfigError(
-            f"strategies {tapping[0]}: a logistic head has no layers to tap; "
-            f"leave {tapping[0]} out or choose mnistnet or resnet18"
+            "a logistic head has no layers to tap",
+            field="strategies",
+            value=tapping[0],
+            hint=f"leave {tapping[0]} out, or choose mnistnet or resnet18 as {{classifier.name}}",
+            others=("classifier.name",),
         )
     channels, height, width = data.images.shape[1:]
     resolve_classifier(config.classifier, (channels, height, width))
@@ -33,36 +36,67 @@ def check(config: Config, data: Prepared) -> None:
         size = config.dataset.validation_size
         if size < classes or size > pool - classes - 1:
             raise ConfigError(
-                f"dataset.validation_size {size} does not fit {data.name}, which has {pool} training "
-                f"images; use {classes} to {pool - classes - 1}"
+                f"does not fit {data.name}, which has {pool} training images",
+                field="dataset.validation_size",
+                value=size,
+                limit=classes if size < classes else pool - classes - 1,
+                hint=f"use {classes} to {pool - classes - 1}",
             )
     _check_noisy_classes(config, data)
-    pool = corruption.pool_size(config.dataset, data)
-    imbalance = config.dataset.corruption.imbalance
-    thinned = f" under dataset.corruption.imbalance {imbalance}" if imbalance != "none" else ""
-    if config.k < classes:
-        raise ConfigError(
-            f"k {config.k} is below the {classes} classes of {data.name}; use at least {classes}, "
-            "so that every class has a labeled image"
-        )
-    if config.k >= pool:
-        raise ConfigError(
-            f"k {config.k} leaves nothing to choose from: the pool of {data.name} has {pool} images{thinned}; "
-            f"use at most {pool - 1}"
-        )
-    if config.budget > pool - config.k:
-        raise BudgetError(
-            f"budget {config.budget} exceeds the {pool - config.k} unlabeled images of {data.name} "
-            f"that k {config.k} leaves{thinned}; lower it to at most {pool - config.k}"
-        )
+    _check_sizes(config, data)
     present = set(data.labels[data.roles == POOL].tolist())
     for label, name in enumerate(data.classes):
         if label not in present:
             raise DataError(
-                f"class {name!r} of {data.name} has no image in the pool; remove the class"
+                f"class {name!r} of {data.name} has no image in the pool",
+                field="dataset.name",
+                value=config.dataset.name,
+                hint="remove the class",
             )
     if not (data.roles == TEST).any():
-        raise DataError(f"{data.name} has no test images; add some, or let the split make them")
+        raise DataError(
+            f"{data.name} has no test images",
+            field="dataset.name",
+            value=config.dataset.name,
+            hint="add some, or let the split make them",
+        )
+
+
+def _check_sizes(config: Config, data: Prepared) -> None:
+    """Refuse a k or a budget that the pool is too small for."""
+    classes, pool = data.num_classes, corruption.pool_size(config.dataset, data)
+    imbalance, thinned = config.dataset.corruption.imbalance, ""
+    others: tuple[str, ...] = ("dataset.validation_size",)
+    if imbalance != "none":
+        thinned = f" under {{dataset.corruption.imbalance}} {imbalance}"
+        others += ("dataset.corruption.imbalance",)
+    if config.k < classes:
+        raise ConfigError(
+            f"is below the {classes} classes of {data.name}",
+            field="k",
+            value=config.k,
+            limit=classes,
+            hint=f"use at least {classes}, so that every class has a labeled image",
+        )
+    if config.k >= pool:
+        raise ConfigError(
+            f"leaves nothing to choose from: the pool of {data.name} has {pool} images{thinned}",
+            field="k",
+            value=config.k,
+            limit=pool - 1,
+            hint=f"use at most {pool - 1}",
+            others=others,
+        )
+    if config.budget > pool - config.k:
+        raise BudgetError(
+            f"exceeds the {pool - config.k} unlabeled images of {data.name} "
+            f"that {{k}} {config.k} leaves{thinned}",
+            field="budget",
+            value=config.budget,
+            limit=pool - config.k,
+            hint=f"lower it to at most {pool - config.k}",
+            others=("k", *others),
+        )
 
 
 def _check_noisy_classes(config: Config, data: Prepared) -> None:
@@ -71,8 +105,11 @@ def _check_noisy_classes(config: Config, data: Prepared) -> None:
     for number in config.dataset.corruption.noisy_classes:
         if number > last:
             raise ConfigError(
-                f"dataset.corruption.noisy_classes {number}: {data.name} has classes 0 to {last}; "
-                "name others, or none for all"
+                f"{data.name} has classes 0 to {last}",
+                field="dataset.corruption.noisy_classes",
+                value=number,
+                limit=last,
+                hint="name others, or none for all",
             )
 
 
@@ -92,12 +129,18 @@ def resolve_classifier(config: ClassifierConfig, shape: tuple[int, int, int]) ->
         name = "mnistnet" if grey else "resnet18"
     if name == "mnistnet" and not grey:
         raise DataError(
-            f"classifier.name mnistnet: images are {size}, not 1 x 28 x 28; use resnet18"
+            f"images are {size}, not 1 x 28 x 28",
+            field="classifier.name",
+            value=name,
+            hint="use resnet18",
         )
     if name == "resnet18" and min(shape[1:]) < _RESNET_SIDE:
         raise DataError(
-            f"classifier.name resnet18: images are {size}; it needs sides of {_RESNET_SIDE} "
-            "pixels or more, so enlarge the images"
+            f"images are {size}, and it needs sides of {_RESNET_SIDE} pixels or more",
+            field="classifier.name",
+            value=name,
+            limit=_RESNET_SIDE,
+            hint="enlarge the images",
         )
     return config.model_copy(update={"name": name})
 
@@ -127,7 +170,10 @@ def reads_features(config: Config, data: Prepared) -> bool:
     grey = data.images.shape[1:] == _GREY
     if extractor == "conv" and not grey:
         raise ConfigError(
-            f"rambo.utility_model.extractor conv reads 28 x 28 grey images, not {data.name}; use features"
+            f"reads 28 x 28 grey images, not {data.name}",
+            field="rambo.utility_model.extractor",
+            value=extractor,
+            hint="use features",
         )
     return extractor == "features" or not grey
 

@@ -5,7 +5,6 @@ dataset (k against the number of classes, the budget against the pool) is checke
 """
 
 import math
-import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -15,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from rambo import lineup
 from rambo.errors import ConfigError
+from rambo.errors import shorten as shorten
 
 _EXACT_LABELED = 5000  # labeled images whose OT is solved exactly unless asked otherwise
 
@@ -154,9 +154,13 @@ class AcquisitionConfig(Node):
     def _filter_holds_a_batch(self) -> "AcquisitionConfig":
         """Refuse M < b."""
         if self.filtered < self.batch_size:
-            raise ValueError(
-                f"filter_size {self.filtered} is below batch_size {self.batch_size}; "
-                f"raise it to at least {self.batch_size} or lower batch_size"
+            raise ConfigError(
+                f"is below {{acquisition.batch_size}} {self.batch_size}",
+                field="acquisition.filter_size",
+                value=self.filtered,
+                limit=self.batch_size,
+                hint=f"raise it to at least {self.batch_size} or lower {{acquisition.batch_size}}",
+                others=("acquisition.batch_size",),
             )
         return self
 
@@ -270,9 +274,12 @@ class DatasetConfig(Node):
     def _weights_fit_the_network(self) -> "DatasetConfig":
         """Refuse weights for a network that is not used."""
         if self.feature_weights is not None and self.features == "efficientnet-lite0":
-            raise ValueError(
-                f"dataset.feature_weights {shorten(self.feature_weights)}: these are weights of ResNet-18; "
-                "choose resnet18 or auto as dataset.features, or leave the weights out"
+            raise ConfigError(
+                "these are weights of ResNet-18",
+                field="dataset.feature_weights",
+                value=self.feature_weights,
+                hint="choose resnet18 or auto as {dataset.features}, or leave the weights out",
+                others=("dataset.features",),
             )
         return self
 
@@ -335,17 +342,28 @@ class Config(Node):
     def _parts_agree(self) -> "Config":
         """Refuse settings that contradict each other across nodes."""
         if self.initial_size > self.k:
-            raise ValueError(
-                f"rambo.initial_size {self.initial_size} exceeds k {self.k}; lower it to at most {self.k}"
+            raise ConfigError(
+                f"exceeds {{k}} {self.k}",
+                field="rambo.initial_size",
+                value=self.initial_size,
+                limit=self.k,
+                hint=f"lower it to at most {self.k}",
+                others=("k",),
             )
         if self.compute.address is not None and self.compute.backend == "loky":
-            raise ValueError(
-                f"compute.address {shorten(self.compute.address)}: loky works on this machine; "
-                "choose dask or ray as compute.backend, or leave the address out"
+            raise ConfigError(
+                "loky works on this machine",
+                field="compute.address",
+                value=self.compute.address,
+                hint="choose dask or ray as {compute.backend}, or leave the address out",
+                others=("compute.backend",),
             )
         if len(set(self.strategies)) < len(self.strategies):
-            raise ValueError(
-                f"strategies {shorten(', '.join(self.strategies))} names one twice; name each once"
+            raise ConfigError(
+                "names one twice",
+                field="strategies",
+                value=", ".join(self.strategies),
+                hint="name each once",
             )
         return self
 
@@ -354,12 +372,56 @@ def build(settings: Mapping[str, Any]) -> Config:
     """Return the checked config of nested `settings`.
 
     Raises:
-        ConfigError: the first thing wrong, as one line with the field, the value and the way out.
+        ConfigError: everything that is wrong, each with the field, the value and the way out.
     """
-    try:
-        return Config.model_validate(settings)
-    except pydantic.ValidationError as error:
-        raise ConfigError(_explain(error)) from None
+    config, complaints, _ = review(settings)
+    if complaints or config is None:
+        raise ConfigError.join(complaints)
+    return config
+
+
+def review(settings: Any) -> tuple[Config | None, list[ConfigError], set[str]]:
+    """Return the config of nested `settings` without what is wrong, everything that is wrong, and what was left out.
+
+    What spans fields is looked at only once each field is right by itself. So the wrong ones are left out, which makes
+    them their defaults, and the rest is looked at again until nothing is wrong. A complaint that speaks of a field that
+    was left out is not made: with another value there it may not hold.
+
+    Returns:
+        The config, or None where leaving out does not help; the complaints; and the paths of what was left out.
+    """
+    complaints: list[ConfigError] = []
+    rest, gone = settings, set[str]()
+    while True:
+        try:
+            return Config.model_validate(rest), complaints, gone
+        except pydantic.ValidationError as error:
+            found = [_explain(part) for part in error.errors(include_url=False)]
+        complaints += [one for one in found if not one.speaks_of(gone)]
+        wrong = {one.field for one in found if one.field is not None} - gone
+        if rest is settings:
+            rest = _copy(settings)
+        if not wrong or not all([_leave_out(rest, path) for path in wrong]):
+            return None, complaints, gone | wrong
+        gone |= wrong
+
+
+def _copy(settings: Any, levels: int = 5) -> Any:
+    """Return settings that can be changed without changing these."""
+    if not isinstance(settings, Mapping) or not levels:
+        return settings
+    return {name: _copy(value, levels - 1) for name, value in settings.items()}
+
+
+def _leave_out(settings: Any, path: str) -> bool:
+    """Take a field out of settings, in place; return whether it was there."""
+    *parents, name = path.split(".")
+    for parent in parents:
+        settings = settings.get(parent) if isinstance(settings, dict) else None
+    if not isinstance(settings, dict) or name not in settings:
+        return False
+    del settings[name]
+    return True
 
 
 def restore(settings: Mapping[str, Any]) -> Config:
@@ -371,7 +433,8 @@ def restore(settings: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(settings, context=_STORED)
     except pydantic.ValidationError as error:
-        raise ConfigError(_explain(error)) from None
+        parts = error.errors(include_url=False)
+        raise ConfigError.join(_explain(part) for part in parts) from None
 
 
 def assign(settings: dict[str, Any], path: str, value: Any) -> None:
@@ -389,14 +452,18 @@ def assign(settings: dict[str, Any], path: str, value: Any) -> None:
             where = ".".join(names[:depth]) or "the config"
             known = ", ".join(fields) or "no fields of its own"
             raise ConfigError(
-                f"--set {shorten(path)}: {shorten(where)} has no field {shorten(name)!r}; "
-                f"choose one of: {known}"
+                f"{shorten(where)} has no field {shorten(name)!r}",
+                field="--set",
+                value=path,
+                hint=f"choose one of: {known}",
             )
         if not isinstance(target, dict):
             node_path = ".".join(names[:depth])
             raise ConfigError(
-                f"--set {shorten(path)}: {shorten(node_path)} was set to {shorten(target)} before; "
-                "leave that out"
+                f"{shorten(node_path)} was set to {shorten(target)} before",
+                field="--set",
+                value=path,
+                hint="leave that out",
             )
         node = fields[name].annotation
         if depth < len(names) - 1:
@@ -404,49 +471,47 @@ def assign(settings: dict[str, Any], path: str, value: Any) -> None:
     target[names[-1]] = value
 
 
-_HINTS = {
-    "greater_than_equal": "use at least {ge}",
-    "greater_than": "use more than {gt}",
-    "less_than_equal": "use at most {le}",
-    "less_than": "use less than {lt}",
-    "literal_error": "choose one of: {expected}",
-    "extra_forbidden": "there is no such field; leave it out",
-    "finite_number": "use a finite number",
-    "int_parsing": "use a whole number",
-    "int_from_float": "use a whole number",
-    "int_parsing_size": "use a smaller whole number",
-    "int_type": "use a whole number",
-    "float_parsing": "use a number",
-    "float_type": "use a number",
-    "bool_parsing": "use true or false",
-    "bool_type": "use true or false",
-    "string_type": "use text",
-    "tuple_type": "use a list",
-    "model_type": "this is a group of fields; set one of them",
-    "too_short": "name at least one",
+# What pydantic finds -> what is wrong, where the hint does not say it, and the way out.
+_WAYS_OUT = {
+    "greater_than_equal": ("is too small", "use at least {ge}"),
+    "greater_than": ("is too small", "use more than {gt}"),
+    "less_than_equal": ("is too large", "use at most {le}"),
+    "less_than": ("is too large", "use less than {lt}"),
+    "literal_error": ("", "choose one of: {expected}"),
+    "extra_forbidden": ("there is no such field", "leave it out"),
+    "finite_number": ("", "use a finite number"),
+    "int_parsing": ("", "use a whole number"),
+    "int_from_float": ("", "use a whole number"),
+    "int_parsing_size": ("is too large", "use a smaller whole number"),
+    "int_type": ("", "use a whole number"),
+    "float_parsing": ("", "use a number"),
+    "float_type": ("", "use a number"),
+    "bool_parsing": ("", "use true or false"),
+    "bool_type": ("", "use true or false"),
+    "string_type": ("", "use text"),
+    "tuple_type": ("", "use a list"),
+    "model_type": ("this is a group of fields", "set one of them"),
+    "too_short": ("", "choose at least one"),
 }
 
 
-def _explain(error: pydantic.ValidationError) -> str:
-    """Return the first complaint of a failed validation as one line."""
-    first = error.errors(include_url=False)[0]
-    if first["type"] == "value_error":
-        return str(first["ctx"]["error"])
-    path = ".".join(str(part) for part in first["loc"] if isinstance(part, str))
-    field = shorten(path, 100) or "config"
-    hint = _HINTS.get(first["type"], first["msg"][:1].lower() + first["msg"][1:])
-    hint = hint.format(**first.get("ctx", {})).replace("'", "")
-    return f"{field} {shorten(first['input'])}: {hint}"
-
-
-def shorten(value: object, limit: int = 60) -> str:
-    """Return `value` as one printable line of at most `limit` characters."""
-    try:
-        whole = reprlib.repr(value) if isinstance(value, list | tuple | dict | set) else str(value)
-    except (ValueError, RecursionError):  # a number of over 4300 digits, or nested without end
-        whole = f"<{type(value).__name__}>"
-    text = "".join(c if c.isprintable() else "?" for c in whole[: limit + 1])
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+def _explain(part: Any) -> ConfigError:
+    """Return one complaint of a failed validation."""
+    context = part.get("ctx", {})
+    if isinstance(context.get("error"), ConfigError):
+        own: ConfigError = context["error"]
+        return own
+    path = ".".join(str(name) for name in part["loc"] if isinstance(name, str))
+    fallback = ("", part["msg"][:1].lower() + part["msg"][1:])
+    problem, hint = _WAYS_OUT.get(part["type"], fallback)
+    bounds = [context[name] for name in ("ge", "gt", "le", "lt") if name in context]
+    return ConfigError(
+        problem,
+        field=path or "config",
+        value=part["input"],
+        limit=bounds[0] if bounds else None,
+        hint=hint.format(**context).replace("'", ""),
+    )
 
 
 def describe(config: Config) -> dict[str, Any]:
@@ -463,5 +528,8 @@ def check_names(names: Sequence[str]) -> None:
     for name in names:
         if name not in lineup.names():
             raise ConfigError(
-                f"strategy {shorten(name)}: unknown; choose one of: {', '.join(lineup.names())}"
+                "unknown",
+                field="strategy",
+                value=name,
+                hint=f"choose one of: {', '.join(lineup.names())}",
             )

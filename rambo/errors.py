@@ -1,11 +1,128 @@
-"""Named errors: every message says what was wrong, where, and the way out."""
+"""Named errors: what was wrong, where, and the way out, each kept on its own; the text is made of them here.
+
+A form asks an error for its field, a program for its limit, and a person reads the one line that `str` gives.
+"""
+
+import copy
+import reprlib
+from collections.abc import Container, Iterable, Mapping
+from typing import Any, TypeVar
+
+# A problem that begins so has the field and its value as its subject: `k 5 exceeds the pool`, no colon between.
+_VERBS = {"is", "are", "has", "does", "exceeds", "leaves", "reads", "names", "needs", "holds"}
+_FIELD = 100  # characters of a field that are shown
+_TEXT = 300  # and of a value that travel
+_PLAIN = (bool, int, float, str)
+
+Kind = TypeVar("Kind", bound="RamboError")
 
 
 class RamboError(Exception):
-    """Anything a person can put right; its text is one line, safe to show as it is."""
+    """Anything a person can put right; its text is one line, safe to show as it is.
+
+    `problem` and `hint` may speak of other settings, as `{k}` or `{acquisition.batch_size}`; `others` names these, and
+    whoever shows the error decides what to call them.
+
+    Attributes:
+        problem: what was wrong, as a clause; empty where the hint says it all.
+        field: dotted path of the setting, or what else it is about: a file, an option, `run`.
+        value: what was given there; `...` where nothing was.
+        limit: the bound that the value breaks, where there is one.
+        hint: the way out, as a request.
+        others: paths of further settings that decide whether this is a problem.
+        context: where it came up, for example in which cell of a study; empty where that is plain.
+        parts: all errors found at once; of a single one itself.
+    """
+
+    def __init__(
+        self,
+        problem: str = "",
+        *,
+        field: str | None = None,
+        value: object = ...,
+        limit: float | None = None,
+        hint: str | None = None,
+        others: tuple[str, ...] = (),
+    ) -> None:
+        """Keep what an error consists of."""
+        super().__init__(problem)
+        self.problem, self.field, self.value = problem, field, value
+        self.limit, self.hint, self.others = limit, hint, others
+        self.context = ""
+        self._parts: tuple[RamboError, ...] = ()
+
+    def within(self: Kind, context: str) -> Kind:
+        """Return the same error, with the place where it came up in brackets behind it."""
+        error = copy.copy(self)
+        error.context = context
+        error._parts = tuple(part.within(context) for part in self._parts)
+        return error
+
+    @classmethod
+    def join(cls: type[Kind], parts: Iterable["RamboError"]) -> Kind:
+        """Return one error for all of `parts`, of which there is at least one; it reads like the first."""
+        all_parts = tuple(parts)
+        first = all_parts[0]
+        error = cls(
+            first.problem,
+            field=first.field,
+            value=first.value,
+            limit=first.limit,
+            hint=first.hint,
+            others=first.others,
+        )
+        error._parts = all_parts if len(all_parts) > 1 else ()
+        return error
+
+    @property
+    def parts(self) -> tuple["RamboError", ...]:
+        """All errors found at once."""
+        return self._parts or (self,)
+
+    def speaks_of(self, paths: Container[str | None]) -> bool:
+        """Return whether one of the settings is what this is about, or decides whether it is a problem."""
+        return any(path in paths for path in (self.field, *self.others))
+
+    def words(self, names: Mapping[str, str] | None = None) -> str:
+        """Return the error as one line.
+
+        Args:
+            names: what to call a setting, by path; with an empty name only the value is shown.
+        """
+        names = names or {}
+        field = self.field if self.field is None else names.get(self.field, self.field)
+        field = field and shorten(field, _FIELD)
+        value = "" if self.value is ... else shorten(self.value) or "''"
+        subject = " ".join(part for part in (field, value) if part)
+        problem, hint = self.problem, self.hint or ""
+        for path in self.others:
+            problem = problem.replace(f"{{{path}}}", names.get(path, path))
+            hint = hint.replace(f"{{{path}}}", names.get(path, path))
+        joint = " " if problem.partition(" ")[0] in _VERBS else ": "
+        rest = "; ".join(part for part in (problem, hint) if part)
+        text = joint.join(part for part in (subject, rest) if part)
+        return f"{text} ({self.context})" if self.context else text
+
+    def __str__(self) -> str:
+        """Return the error as one line, with the paths of the settings."""
+        return self.words()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the error as JSON types, for another process."""
+        record: dict[str, Any] = {"kind": type(self).__name__, "text": str(self)}
+        record |= {"problem": self.problem, "field": self.field, "limit": self.limit}
+        record |= {"hint": self.hint, "others": list(self.others)}
+        record |= {"context": self.context}
+        if self.value is not ...:
+            value = self.value
+            small = value is None or (isinstance(value, _PLAIN) and len(shorten(value, _TEXT)) < 60)
+            record["value"] = value if small else shorten(value, _TEXT)
+        if self._parts:
+            record["parts"] = [part.to_json() for part in self._parts]
+        return record
 
 
-class ConfigError(RamboError):
+class ConfigError(RamboError, ValueError):
     """A setting is outside its limits, or two settings contradict each other."""
 
 
@@ -35,3 +152,54 @@ class RunLockedError(StoreError):
 
 class RunCancelled(Exception):  # noqa: N818 - not an error: a person asked for it
     """Raised by `emit` when a stop was asked for: the safe stopping point."""
+
+
+_KINDS: dict[str, type[RamboError]] = {
+    kind.__name__: kind
+    for kind in (
+        RamboError,
+        ConfigError,
+        BudgetError,
+        DataError,
+        DivergedError,
+        StoreError,
+        RunNotFoundError,
+        RunLockedError,
+    )
+}
+
+
+def from_json(record: Mapping[str, Any]) -> RamboError:
+    """Return the error that another process told by `to_json`.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        kind = _KINDS[record["kind"]]
+        context = str(record["context"])
+        if record.get("parts"):
+            return kind.join(from_json(part) for part in record["parts"]).within(context)
+        field, hint, problem = record["field"], record["hint"], record["problem"]
+        if not all(text is None or isinstance(text, str) for text in (field, hint)):
+            raise ValueError("field and hint are text")
+        return kind(
+            str(problem),
+            field=field,
+            value=record.get("value", ...),
+            limit=record["limit"],
+            hint=hint,
+            others=tuple(map(str, record["others"])),
+        ).within(context)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("this is no error of ours") from error
+
+
+def shorten(value: object, limit: int = 60) -> str:
+    """Return `value` as one printable line of at most `limit` characters."""
+    try:
+        whole = reprlib.repr(value) if isinstance(value, list | tuple | dict | set) else str(value)
+    except (ValueError, RecursionError):  # a number of over 4300 digits, or nested without end
+        whole = f"<{type(value).__name__}>"
+    text = "".join(c if c.isprintable() else "?" for c in whole[: limit + 1])
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -55,7 +55,10 @@ def paper(dataset: str | None = None) -> dict[str, Any]:
     name = dataset or "fashion-mnist"
     if name not in _PAPER:
         raise ConfigError(
-            f"preset paper: the paper has no run on {name!r}; choose one of: {', '.join(_PAPER)}"
+            f"the paper has no run on {name!r}",
+            field="preset",
+            value="paper",
+            hint=f"choose one of: {', '.join(_PAPER)}",
         )
     numbers = _PAPER[name]
     return {

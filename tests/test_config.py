@@ -131,7 +131,7 @@ BAD = [  # field, value, how the value is shown, way out
     ("seed", -1, "-1", "use at least 0"),
     ("seed", 2**31, "2147483648", "use less than 2147483648"),
     ("trials", 10**30, "1000000000000", "use at most 1000"),
-    ("strategies", [], "[]", "name at least one"),
+    ("strategies", [], "[]", "choose at least one"),
     (
         "strategies",
         ["margin", "x"],
@@ -175,11 +175,43 @@ def test_a_bad_value_gives_one_line_with_field_value_and_way_out(
 
 def test_settings_that_contradict_each_other_name_both_sides() -> None:
     message = refusal({"acquisition": {"batch_size": 10, "filter_size": 5}})
-    for part in ("filter_size 5", "batch_size 10", "at least 10"):
+    for part in ("acquisition.filter_size 5", "acquisition.batch_size 10", "at least 10"):
         assert part in message
     message = refusal({"k": 10, "rambo": {"initial_size": 11}})
     for part in ("rambo.initial_size 11", "k 10", "at most 10"):
         assert part in message
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        configs.build(
+            {
+                "k": 20,
+                "budget": 0,
+                "rambo": {"initial_size": 30, "offline": {"pairs": "x"}},
+                "acquisition": {"batch_size": 5, "filter_size": 4},
+                "strategies": ["margin", "margin"],
+                "nope": 1,
+            }
+        )
+    told = {part.field: part for part in caught.value.parts}
+    assert set(told) == {
+        "budget",
+        "rambo.offline.pairs",
+        "acquisition.filter_size",
+        "nope",
+        "rambo.initial_size",
+        "strategies",
+    }
+    assert (told["budget"].value, told["budget"].limit) == (0, 1)
+    assert (told["rambo.initial_size"].limit, told["rambo.initial_size"].others) == (20, ("k",))
+    assert told["budget"].hint == "use at least 1"
+
+
+def test_what_may_not_hold_once_another_field_is_right_is_not_told() -> None:
+    with pytest.raises(ConfigError) as caught:
+        configs.build({"k": "x", "rambo": {"initial_size": 300}})  # 300 exceeds the default of k
+    assert [part.field for part in caught.value.parts] == ["k"]
 
 
 def test_the_smallest_settings_that_agree_are_taken() -> None:

@@ -66,7 +66,7 @@ def test_the_plan_of_the_demo_is_json_and_makes_no_run(tmp_path: Path) -> None:
         ("[1]", "settings: no group of fields"),
         ("null", "settings: no group of fields"),
         (" " * 64_001, "settings: over 64,000 bytes"),
-        ('{"k": 1}', "k 1: use at least 2"),
+        ('{"k": 1}', "k 1 is too small; use at least 2"),
         ('{"what": 1}', "what 1: there is no such field"),
         ('{"k": NaN}', "k nan: "),
         ('{"k": 9000}', "k 9000 leaves nothing to choose from"),

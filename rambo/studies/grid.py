@@ -11,7 +11,7 @@ from typing import Any
 
 from rambo import config as configs
 from rambo import lineup
-from rambo.config import Config, shorten
+from rambo.config import Config
 from rambo.errors import ConfigError
 from rambo.estimate import costs
 from rambo.estimate.costs import DataSizes, Trainings
@@ -82,14 +82,16 @@ def plan_cells(name: str, settings: Settings) -> list[tuple[Cell, Config]]:
         ConfigError: an unknown study, or settings that contradict each other in a cell, which is named.
     """
     if name not in STUDIES:
-        raise ConfigError(f"study {shorten(name)}: unknown; choose one of: {', '.join(STUDIES)}")
+        raise ConfigError(
+            "unknown", field="study", value=name, hint=f"choose one of: {', '.join(STUDIES)}"
+        )
     base = configs.build(settings)
     found = []
     for cell in STUDIES[name].cells(base):
         try:
             found.append((cell, configs.build(lay(configs.describe(base), cell.changes))))
         except ConfigError as error:
-            raise ConfigError(f"{error} (study {name}, {cell.label})") from None
+            raise error.within(f"study {name}, {cell.label}") from None
     return found
 
 

@@ -57,7 +57,7 @@ def create(
             checks.check(config, data)
             checks.wants_features(config, data)
         except RamboError as error:
-            raise type(error)(f"{error} (study {name}, {cell.label})") from None
+            raise error.within(f"study {name}, {cell.label}") from None
     base = configs.describe(configs.build(settings))
     return workspace_of(workspace).create(base | {"study": name}, environment(data, device))
 

@@ -138,7 +138,7 @@ def test_an_unknown_study_is_refused_with_those_there_are() -> None:
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^k 1: use at least 2$"):
+    with pytest.raises(ConfigError, match=r"^k 1 is too small; use at least 2$"):
         plan_cells("budgets", {"k": 1})
 
 
@@ -146,7 +146,7 @@ def test_a_cell_that_does_not_fit_is_named() -> None:
     with pytest.raises(ConfigError) as caught:
         plan_cells("budgets", {"budget": 800_000})
     told = str(caught.value)
-    assert told.startswith("budget 1120000: use at most 1000000")
+    assert told.startswith("budget 1120000 is too large; use at most 1000000")
     assert told.endswith("(study budgets, B = 1,120,000)")
 
 

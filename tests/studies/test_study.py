@@ -101,7 +101,7 @@ def test_what_does_not_fit_is_refused_with_its_cell_before_anything_is_written(
         make("budgets", data, workspace, budget=40)
     with pytest.raises(ConfigError, match="study what: unknown"):
         make("what", data, workspace)
-    with pytest.raises(ConfigError, match=r"^k 1: use at least 2$"):
+    with pytest.raises(ConfigError, match=r"^k 1 is too small; use at least 2$"):
         make("budgets", data, workspace, k=1)
     assert not study.workspace_of(workspace).root.exists()
 

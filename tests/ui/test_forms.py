@@ -490,8 +490,8 @@ def test_all_problems_of_a_file_are_named_with_what_was_meant() -> None:
     with pytest.raises(ConfigError) as caught:
         settings_file.read_file(json.dumps(given).encode())
     told = str(caught.value).split("; ")
-    assert "k: many: use a whole number" in told
-    assert "seed: -1 is too small" in told
+    assert "k many: use a whole number" in told
+    assert "seed -1 is too small" in told
     assert "did you mean budget?" in told
     assert "did you mean acquisition.batch_size?" in told
     assert told[-2:] == ["qqq: there is no such field", "leave it out"]

@@ -4,13 +4,9 @@ Draws nothing and keeps nothing, so that every bad value can be tried without a 
 """
 
 import difflib
-import functools
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import pydantic
 
 from rambo import checks, lineup, presets
 from rambo import config as configs
@@ -34,13 +30,6 @@ _SHARED = {  # of RAMBO's fields, those that DULO reads too
 _NETWORKS = {  # how a network is trained; a logistic head has its own two fields
     f"classifier.{name}"
     for name in ("learning_rate", "minibatch_size", "train_accuracy", "max_epochs", "accuracy_mode")
-}
-
-_TOO = {  # how a hint of the config begins -> what the value is
-    "use at least": "small",
-    "use more than": "small",
-    "use at most": "large",
-    "use less than": "large",
 }
 
 
@@ -101,33 +90,55 @@ def check(values: Values, data: Prepared | None, devices: Mapping[str, str] | No
         data: the dataset they name, where it is prepared.
         devices: names of this machine's devices by kind, where they are known.
     """
+    config, wrong, gone = configs.review(nest(values))
+    errors: list[RamboError] = [*wrong]
+    if config is not None:
+        errors += [error for error in _misfits(config, data, devices) if not error.speaks_of(gone)]
     complaints: dict[str, str] = {}
-    tried, replaced = dict(values), set[str]()
-    while (outcome := _build(tried)).config is None:
-        complaints |= {
-            path: words
-            for path, words in outcome.complaints.items()
-            if path not in replaced and not _names_any(words, replaced)
-        }
-        new = outcome.complaints.keys() - replaced
-        replaced |= new
-        if not new or not new <= fields.facts().keys():
-            return Checked(None, complaints or outcome.complaints)
-        # With a right value in their place the rest can be looked at.
-        tried |= {path: _stand_in(path) for path in new}
-    config = outcome.config
+    for error in errors:
+        complaints.setdefault(_place(error), _words(error))
+    return Checked(None if complaints else config, complaints)
+
+
+def _misfits(
+    config: Config, data: Prepared | None, devices: Mapping[str, str] | None
+) -> list[RamboError]:
+    """Return what of a config does not fit this machine or its dataset."""
+    errors: list[RamboError] = []
     kind = config.compute.device
     if devices is not None and kind not in ("auto", *devices):
-        complaints["compute.device"] = f"this machine has no {kind}; use cpu or auto"
+        errors.append(
+            ConfigError(
+                f"this machine has no {kind}", field="compute.device", hint="use cpu or auto"
+            )
+        )
     if data is not None:
         try:
             checks.check(config, data)
             checks.wants_features(config, data)
         except RamboError as error:
-            words = _worded(str(error))
-            if not _names_any(words, replaced):
-                complaints.setdefault(field_of(str(error)) or "dataset.name", words)
-    return Checked(None if complaints else config, complaints)
+            errors += error.parts
+    return errors
+
+
+def _place(error: RamboError) -> str:
+    """Return the path of the field to say it at: that of the dataset where the error names none of the form."""
+    return error.field if error.field in fields.facts() else "dataset.name"
+
+
+def _words(error: RamboError) -> str:
+    """Return an error as the form says it: with the paper's letters, and without its field where it is alone."""
+    if error.value is None:
+        return "empty: type a number"
+    if error.value == [] and error.hint:
+        return error.hint
+    names = {path: entry.symbol for path, entry in fields.FIELDS.items() if _has_letter(entry)}
+    return error.words(names if error.others else names | {str(error.field): ""})
+
+
+def _has_letter(entry: fields.Field) -> bool:
+    """Return whether a field is called by its letter: in other groups letters repeat."""
+    return entry.group == fields.BUDGETS and bool(entry.symbol)
 
 
 def problems(given: Mapping[str, Any]) -> list[str]:
@@ -135,24 +146,16 @@ def problems(given: Mapping[str, Any]) -> list[str]:
 
     An unknown field is told with the name that is most like it.
     """
-    try:
-        Config.model_validate(given)
-    except pydantic.ValidationError as error:
-        parts = error.errors(include_url=False)
-    else:
-        return []
-    lines = []
-    for part in parts:
-        names = [str(name) for name in part["loc"] if isinstance(name, str)]
-        path = configs.shorten(".".join(names), 100)
-        if part["type"] == "value_error":
-            lines.append(str(part["ctx"]["error"]))
-        elif part["type"] == "extra_forbidden":
-            lines.append(f"{path}: there is no such field; {_nearest(names)}")
-        else:
-            words = _alone(".".join(names), part["input"])
-            lines.append(f"{path}: {words}")
-    return list(dict.fromkeys(lines))
+    return [_line(error) for error in configs.review(given)[1]]
+
+
+def _line(error: ConfigError) -> str:
+    """Return one thing that is wrong with settings of someone else."""
+    path = error.field or ""
+    groups = {known.rpartition(".")[0] for known in fields.facts()}
+    if path in fields.facts() or path in groups:
+        return str(error)
+    return f"{configs.shorten(path, 100)}: {error.problem}; {_nearest(path.split('.'))}"
 
 
 def _nearest(names: list[str]) -> str:
@@ -162,86 +165,6 @@ def _nearest(names: list[str]) -> str:
     like = difflib.get_close_matches(".".join(names).lower()[:200], list(fields.facts()), 1, 0.75)
     like = like or [last[name] for name in difflib.get_close_matches(typed, list(last), 1, 0.7)]
     return f"did you mean {like[0]}?" if like else "leave it out"
-
-
-def _stand_in(path: str) -> Any:
-    """Return a value that is right while the real one is not: nothing where that is allowed, else the default."""
-    return None if fields.is_optional(path) else _defaults()[path]
-
-
-@functools.cache
-def _defaults() -> Values:
-    """Return the default of every field."""
-    return of(configs.build({}))
-
-
-def _names_any(words: str, paths: Iterable[str]) -> bool:
-    """Return whether a message speaks of one of the fields: with another value there it may not hold."""
-    for path in paths:
-        entry = fields.FIELDS.get(path)
-        last = path.rpartition(".")[2]
-        names = {path, last, entry.symbol if entry else ""} - {"", "name"}  # a name is any word's
-        if any(re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", words) for name in names):
-            return True
-    return False
-
-
-def _build(values: Values) -> Checked:
-    """Return the config of some values, or all complaints by path, in the words of `config.build`."""
-    try:
-        return Checked(Config.model_validate(nest(values)))
-    except pydantic.ValidationError as error:
-        parts = error.errors(include_url=False)
-    found: dict[str, str] = {}
-    for part in parts:
-        path = ".".join(name for name in part["loc"] if isinstance(name, str))
-        if part["type"] == "value_error":
-            words = str(part["ctx"]["error"])
-            path, words = field_of(words) or path, _worded(words)
-        else:
-            words = _alone(path, values.get(path))
-        found.setdefault(path, words)
-    return Checked(None, found)
-
-
-def _worded(words: str) -> str:
-    """Return a message of the config with the letters that the form shows: `k_1` for `rambo.initial_size`."""
-    for path, entry in fields.FIELDS.items():
-        name = path.rpartition(".")[2]
-        if entry.group == fields.BUDGETS and entry.symbol and name != entry.symbol:
-            words = re.sub(rf"(?<![\w.])({re.escape(path)}|{name})(?![\w.])", entry.symbol, words)
-    return words
-
-
-def _alone(path: str, value: Any) -> str:
-    """Return what is wrong with one value, whatever the others are."""
-    if value is None:
-        return "empty: type a number"
-    try:
-        configs.build(nest({path: value}))
-    except ConfigError as error:
-        return _plain(str(error).removeprefix(f"{path} "))
-    return "does not fit the other values"
-
-
-def _plain(words: str) -> str:
-    """Return `0: use at least 1` as people say it: `0 is too small; use at least 1`."""
-    value, colon, hint = words.rpartition(": ")
-    if hint == "name at least one":
-        return "choose at least one"
-    for start, verdict in _TOO.items():
-        if colon and hint.startswith(start):
-            return f"{value} is too {verdict}; {hint}"
-    return words
-
-
-def field_of(words: str) -> str | None:
-    """Return the path that a message begins with; its last part will do where only one field has it."""
-    first = words.partition(" ")[0]
-    if first in fields.FIELDS:
-        return first
-    named = [path for path in fields.FIELDS if path.rpartition(".")[2] == first]
-    return named[0] if len(named) == 1 else None
 
 
 def notes(config: Config, data: Prepared | None) -> dict[str, str]:
