@@ -15,9 +15,8 @@ from benchmarks import data
 from benchmarks.measure import Goal, Measure, ratio
 from benchmarks.report import show
 from benchmarks.timing import CPU, interleaved, scaled
-from rambo.algorithm import Offline, acquire, greedy_margin, spend
+from rambo.algorithm import acquire, greedy_margin, spend
 from rambo.config import UtilityModelConfig
-from rambo.events import ignore
 from rambo.method.acquisition import margins, random_chunks
 from rambo.method.networks import Reference
 from rambo.method.pools import UNLABELED, Problem, union
@@ -28,8 +27,10 @@ from rambo.method.utility_model import (
     predict_unions,
 )
 from rambo.method.utility_samples import UtilitySamples
+from rambo.offline import Offline
 from rambo.seeding import Streams
-from rambo.training.ensemble import Predictions
+from rambo.training.call import Call
+from rambo.training.ensemble import Ensemble, Predictions
 
 POOL, K, BUDGET, BATCH = 60_000, 200, 500, 50
 TIMED = 2  # candidates of a step that the plain way embeds where they are too many
@@ -135,14 +136,19 @@ class _Search:
         config = data.settings(k=K, budget=BUDGET, acquisition=acquisition)
         offline = Offline(model, None, 1.0, UtilitySamples.empty(), {})
         said, nothing = predictions(problem), UtilitySamples.empty()
+        ensemble = Ensemble(problem, config.classifier, seed=0, memo=data.Forgetful())
+
+        def call() -> Call:
+            return Call(problem, BUDGET, config, streams=Streams(0), ensemble=ensemble)
+
         seen = reference(model, problem)
 
         def ours() -> None:
             scores = margins(said.probabilities)
-            spend(model, problem, BUDGET, scores, config.acquisition, Streams(0))
+            spend(call(), model, scores)
 
         def whole() -> None:
-            acquire(model, problem, BUDGET, said, nothing, offline, config, Streams(0), ignore)
+            acquire(call(), model, said, nothing, offline)
 
         def plain() -> None:
             for step in range(BUDGET // BATCH):  # S_j grows by b a step

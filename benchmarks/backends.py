@@ -3,9 +3,7 @@
 Both have two worker processes on this machine, started and warm. Seconds of the wall: the work is done elsewhere.
 """
 
-from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any
 
 from benchmarks import data
 from benchmarks.measure import CannotMeasureError, Goal, Measure, ratio
@@ -20,16 +18,6 @@ from rambo.training.ensemble import Ensemble
 UNITS, EPOCHS, WORKERS = 24, 2, 2
 
 
-class _Forgetful:
-    """A memory that keeps nothing, so that every round trains again."""
-
-    def get(self, key: str) -> None:
-        """Find nothing."""
-
-    def put(self, key: str, record: Mapping[str, Any], arrays: Any = None) -> None:
-        """Keep nothing."""
-
-
 def measure() -> list[Measure]:
     """Return the seconds of the same units on both backends.
 
@@ -42,8 +30,10 @@ def measure() -> list[Measure]:
     config = ClassifierConfig(max_epochs=EPOCHS, train_accuracy=1.0)
 
     def train(backend: Backend) -> None:
-        team = Ensemble(problem, config, seed=0, memo=_Forgetful(), jobs=WORKERS, backend=backend)
-        units = [team.fit(problem.labeled[: 100 + i], "offline", i) for i in range(UNITS)]
+        team = Ensemble(
+            problem, config, seed=0, memo=data.Forgetful(), jobs=WORKERS, backend=backend
+        )
+        units = [team.fit_unit(problem.labeled[: 100 + i], "offline", i) for i in range(UNITS)]
         team.run(units, ignore, lambda: None)
 
     with backends.connected("dask", None, WORKERS) as dask:

@@ -2,6 +2,7 @@
 
 import functools
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ from rambo.method.pools import Problem
 from rambo.method.utility_samples import UtilitySamples, draw_pairs, smallest_size
 from rambo.seeding import Streams
 from rambo.worker import trial
+
+
+class Forgetful:
+    """A memory that keeps nothing, so that every round trains again."""
+
+    def get(self, key: str) -> None:
+        """Find nothing."""
+
+    def put(self, key: str, record: Mapping[str, Any], arrays: Any = None) -> None:
+        """Keep nothing."""
 
 
 @functools.cache

@@ -10,9 +10,8 @@ import torch
 from tiny import MemoryMemo, tiny_config
 from torch import Tensor
 
-from rambo import algorithm
+from rambo import algorithm, offline
 from rambo.algorithm import (
-    GreedyStep,
     augment_utility_samples,
     greedy_margin,
     spend,
@@ -35,8 +34,8 @@ from rambo.events import (
     UtilityModelEpoch,
     UtilitySamplesAdded,
 )
-from rambo.method import losses
-from rambo.method.acquisition import filter_for, margins, rank_by
+from rambo.method import losses, ranking
+from rambo.method.acquisition import GreedyStep, filter_for, margins, rank_by
 from rambo.method.pools import Problem, Selection, digest
 from rambo.method.utility_model import (
     UtilityModel,
@@ -48,6 +47,7 @@ from rambo.method.utility_model import (
 from rambo.method.utility_samples import draw_pairs
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
 from rambo.worker import trial
 
@@ -82,12 +82,14 @@ def choose(
     """Let a strategy spend the config's budget."""
     events: list[Event] = []
     selection = STRATEGIES[name](
-        problem,
-        config.budget,
-        config,
-        streams=Streams(seed).child(name),
-        ensemble=Ensemble(problem, config.classifier, seed=seed, memo=kept),
-        emit=events.append,
+        Call(
+            problem,
+            config.budget,
+            config,
+            streams=Streams(seed).child(name),
+            ensemble=Ensemble(problem, config.classifier, seed=seed, memo=kept),
+            emit=events.append,
+        )
     )
     return Told(selection, events)
 
@@ -99,19 +101,21 @@ def told(problem: Problem, kept: MemoryMemo) -> Told:
 
 
 class Spy:
-    """Wraps a function of `rambo.algorithm` and keeps the arguments of each call."""
+    """Wraps a function, wherever RAMBO calls it, and keeps the arguments of each call."""
 
     def __init__(self, patch: pytest.MonkeyPatch, name: str) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.returned: list[Any] = []
-        real = getattr(algorithm, name)
+        modules = [m for m in (algorithm, offline, ranking) if hasattr(m, name)]
+        real = getattr(modules[0], name)
 
         def spy(*arguments: Any, **named: Any) -> Any:
             self.calls.append(arguments)
             self.returned.append(real(*arguments, **named))
             return self.returned[-1]
 
-        patch.setattr(algorithm, name, spy)
+        for module in modules:
+            patch.setattr(module, name, spy)
 
 
 # The order of events.
@@ -258,8 +262,8 @@ def spied(problem: Problem, kept: MemoryMemo) -> dict[str, Spy]:
 def test_d_starts_empty_and_gains_n_pairs_an_iteration(spied: dict[str, Spy], told: Told) -> None:
     fitted = [call[2] for call in spied["fit_utility_model"].calls]
     assert [len(samples) for samples in fitted] == [3, 6, 12, 18]  # offline, then line 14
-    offline = {id(subset) for subset in fitted[0].subsets}
-    assert not offline & {id(subset) for subset in fitted[-1].subsets}
+    first = {id(subset) for subset in fitted[0].subsets}
+    assert not first & {id(subset) for subset in fitted[-1].subsets}
     for earlier, later in itertools.pairwise(fitted[1:]):
         assert [id(s) for s in later.subsets[: 2 * len(earlier)]] == [
             id(s) for s in earlier.subsets
@@ -393,9 +397,10 @@ def test_at_least_two_offline_pairs_are_fitted(
         rambo={"offline": {"pairs": pairs, "held_out": share, "ceiling_pairs": 40}},
     )
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=kept)
-    offline = algorithm.warm_start(problem, config, Streams(0), ensemble, lambda event: None)
-    assert len(offline.held_out) == held_out
-    assert offline.figures["ceiling_pairs"] == pairs  # never more than there are
+    call = Call(problem, config.budget, config, streams=Streams(0), ensemble=ensemble)
+    start = offline.warm_start(call)
+    assert len(start.held_out) == held_out
+    assert start.figures["ceiling_pairs"] == pairs  # never more than there are
 
 
 def test_final_figures_are_those_of_the_returned_model(
@@ -488,7 +493,10 @@ def test_only_images_that_a_step_can_reach_are_embedded(
     settings = AcquisitionConfig(batch_size=batch, filter_size=filtered)
     model = create_utility_model(problem, tiny_config().rambo.utility_model, Streams(1))
     scores = torch.rand(200, generator=torch.Generator().manual_seed(budget))
-    chosen, utilities, elements = spend(model, problem, budget, scores, settings, Streams(0))
+    config = tiny_config(acquisition=settings.model_dump())
+    ensemble = Ensemble(problem, config.classifier, seed=0, memo=MemoryMemo())
+    call = Call(problem, budget, config, streams=Streams(0), ensemble=ensemble)
+    chosen, utilities, elements = spend(call, model, scores)
     assert len(chosen) == len(utilities) == len(chosen.unique()) == budget
 
     left = rank_by(problem.unlabeled, scores)
@@ -570,12 +578,12 @@ def test_a_single_candidate_has_no_runner_up_and_ties_go_to_the_first() -> None:
     batches = torch.arange(30).view(10, 3)
     tied = GreedyStep(batches, torch.tensor([0.0, 2, 1, 2, 2, 0, 0, 0, 0, 0]))
     assert tied.best.tolist() == [3, 4, 5]
-    report = tied.report(0, 1, torch.zeros(30))
+    report = tied.event(0, 1, torch.zeros(30))
     assert (report.utility, report.runner_up) == (2, 2)
     assert report.candidates[:3] == [[3, 4, 5], [9, 10, 11], [12, 13, 14]]
     assert len(report.candidates) == 8
     assert len(report.utilities) == 10
-    alone = GreedyStep(batches[:1], torch.tensor([0.5])).report(0, 1, torch.zeros(30))
+    alone = GreedyStep(batches[:1], torch.tensor([0.5])).event(0, 1, torch.zeros(30))
     assert alone.runner_up is None
 
 
@@ -663,8 +671,8 @@ def test_the_switches_of_a_cell_are_seen_in_its_events(
         true = [value for event in told.of(TransportPredicted) for value in event.true]
         assert len(true) == 2 * (3 + 6 + 12 + 18)
         assert all(value > 0 for value in true) if transport else set(true) == {0.0}
-        (offline,) = [e for e in told.of(StageStarted) if e.stage == "offline"]
-        assert offline.total == (24 if transport else 14)
+        (begun,) = [e for e in told.of(StageStarted) if e.stage == "offline"]
+        assert begun.total == (24 if transport else 14)
 
 
 def test_the_switches_leave_what_comes_before_them_alone(

@@ -4,12 +4,16 @@ A greedy picker yields positions in what it was given, one pick at a time and ea
 how many and hears of every one.
 """
 
+import dataclasses
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rambo.events import BatchChosen
+
+_SHOWN = 8  # candidate batches of a greedy step whose members are reported
 _CHUNK = 1024  # centres compared with all points at once
 _ROUNDING = 64  # rounding errors that two equal points may seem apart
 
@@ -101,6 +105,41 @@ def filter_for(filter_size: int, batch_size: int, wanted: int) -> int:
     Choice: a last batch smaller than b keeps the ratio M / b, so that M = b stays margin sampling to the end.
     """
     return -(-filter_size * wanted // batch_size)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GreedyStep:
+    """The candidate batches of one greedy step, `s x b`, and their predicted utilities, `s`."""
+
+    batches: Tensor
+    utilities: Tensor
+
+    @property
+    def best(self) -> Tensor:
+        """The batch with the highest predicted utility; of equal ones the first."""
+        return self.batches[self.utilities.argmax()]
+
+    def event(self, step: int, steps: int, scores: Tensor) -> BatchChosen:
+        """Return what to tell of this step: the winner, the runner-up, and the best few in full.
+
+        Args:
+            step: number of this step, from 0.
+            steps: how many there are.
+            scores: margins of all `N` images.
+        """
+        order = self.utilities.argsort(descending=True, stable=True)
+        shown = order[:_SHOWN]
+        return BatchChosen(
+            step=step,
+            steps=steps,
+            chosen=self.best.tolist(),
+            utility=float(self.utilities.max()),
+            runner_up=float(self.utilities[order[1]]) if len(order) > 1 else None,
+            utilities=self.utilities.tolist(),
+            candidates=self.batches[shown].tolist(),
+            candidate_utilities=self.utilities[shown].tolist(),
+            candidate_margins=scores[self.batches[shown]].mean(1).tolist(),
+        )
 
 
 def k_centers(points: Tensor, centers: Tensor) -> Iterator[int]:

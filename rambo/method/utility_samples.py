@@ -5,7 +5,9 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from rambo.method.pools import membership_matrix
+from rambo.events import UtilitySamplesAdded
+from rambo.method.pools import Problem, membership_matrix
+from rambo.seeding import Streams
 
 Pair = tuple[Tensor, Tensor]
 
@@ -57,6 +59,11 @@ class UtilitySamples:
         """Size of the subsets of each pair, `p`."""
         return torch.tensor([len(first) for first, _ in self.pairs], dtype=torch.int64)
 
+    def event(self, phase: str) -> UtilitySamplesAdded:
+        """Return the event that shows these samples as those of a phase."""
+        sizes = self.sizes.repeat_interleave(2).tolist()
+        return UtilitySamplesAdded(phase, sizes, self.utilities.flatten().tolist())
+
     def membership(self, universe: Tensor) -> Tensor:
         """Return the membership matrix of all subsets, `2p x N`, pair by pair."""
         return membership_matrix(self.subsets, universe)
@@ -79,6 +86,12 @@ def smallest_size(pool_size: int, num_classes: int) -> int:
     Choice: max(2c, 10), and half the pool where the pool is smaller than twice that.
     """
     return max(1, min(max(2 * num_classes, 10), pool_size // 2))
+
+
+def random_pairs(problem: Problem, pool: Tensor, count: int, streams: Streams) -> tuple[Pair, ...]:
+    """Return `count` random pairs of equal-size subsets of a labeled pool, drawn from the stream `pairs`."""
+    smallest = smallest_size(len(pool), problem.num_classes)
+    return draw_pairs(pool, count, smallest, streams.torch("pairs"))
 
 
 def draw_pairs(

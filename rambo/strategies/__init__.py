@@ -1,6 +1,6 @@
-"""Query strategies under one contract: a function from problem and budget to a `Selection`.
+"""Query strategies under one contract: a function from a `Call` to a `Selection`.
 
-    select(problem, budget, config, *, streams, ensemble, emit) -> Selection
+    select(call) -> Selection
 
 One round means one call, so a strategy has no state. `STRATEGIES` names them all; `tests/strategies/test_contract.py`
 holds every one to: exactly `budget` distinct unlabeled images, same seed same answer, inputs untouched, blind to
@@ -10,10 +10,7 @@ labels nobody bought.
 from typing import Protocol
 
 from rambo.algorithm import rambo
-from rambo.config import Config
-from rambo.events import Emit, ignore
-from rambo.method.pools import Problem, Selection
-from rambo.seeding import Streams
+from rambo.method.pools import Selection
 from rambo.strategies.activeft import activeft
 from rambo.strategies.badge import badge
 from rambo.strategies.coreset import coreset
@@ -27,23 +24,14 @@ from rambo.strategies.margin import margin
 from rambo.strategies.probcover import probcover
 from rambo.strategies.random import random
 from rambo.strategies.typiclust import typiclust
-from rambo.training.ensemble import Ensemble
+from rambo.training.call import Call
 
 
 class Strategy(Protocol):
     """The contract."""
 
-    def __call__(
-        self,
-        problem: Problem,
-        budget: int,
-        config: Config,
-        *,
-        streams: Streams,
-        ensemble: Ensemble,
-        emit: Emit = ignore,
-    ) -> Selection:
-        """Return `budget` distinct indices of `problem.unlabeled`, in order of choice."""
+    def __call__(self, call: Call, /) -> Selection:
+        """Return `call.budget` distinct indices of `call.problem.unlabeled`, in order of choice."""
 
 
 STRATEGIES: dict[str, Strategy] = {

@@ -7,30 +7,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rambo.config import ActiveftConfig, Config
-from rambo.events import Emit, ignore, stage
-from rambo.method.pools import Problem, Selection, check_budget
+from rambo.config import ActiveftConfig
+from rambo.events import stage
+from rambo.method.pools import Selection
 from rambo.method.transport import exact_transport
 from rambo.seeding import Streams
 from rambo.strategies.picking import in_one_step
 from rambo.strategies.space import unit_vectors
-from rambo.training.ensemble import Ensemble
+from rambo.training.call import Call
 
 _PER_STEP = 10_000  # features of a step: more cost minutes on a CPU
-_TOLD_EVERY = 10  # steps
+_REPORT_EVERY = 10  # steps
 _MEASURED = 2_000  # points on each side of the earth mover's distance: seconds
 _ROWS = 256  # of a similarity matrix at a time
 
 
-def activeft(
-    problem: Problem,
-    budget: int,
-    config: Config,
-    *,
-    streams: Streams,
-    ensemble: Ensemble,
-    emit: Emit = ignore,
-) -> Selection:
+def activeft(call: Call) -> Selection:
     """Return the unlabeled images nearest to B vectors that were spread like the pool (Active Finetuning).
 
     Source: Xie et al. 2023, Algorithm 1. The labeled pool plays no part.
@@ -38,17 +30,16 @@ def activeft(
     The figures hold the earth mover's distance from the choice to the pool, which the paper says falls in training,
     and beside it that of a random set of the same size.
     """
-    check_budget(problem, budget)
-    settings = config.rivals.activeft
-    predictions = ensemble.predict_pools(emit)
-    pool = problem.unlabeled.sort().values
-    features, space = unit_vectors(problem, config, predictions, pool)
-    told = -(-settings.iterations // _TOLD_EVERY)
-    with stage("acquisition", told + 1, emit) as advance:
-        on_device = features.to(ensemble.device)
-        centres = fit_centres(on_device, budget, settings, streams.child("fit"), advance)
+    settings, streams = call.config.rivals.activeft, call.streams
+    predictions = call.predictions()
+    pool = call.problem.unlabeled.sort().values
+    features, space = unit_vectors(call.problem, call.config, predictions, pool)
+    reports = -(-settings.iterations // _REPORT_EVERY)
+    with stage("acquisition", reports + 1, call.emit) as advance:
+        on_device = features.to(call.ensemble.device)
+        centres = fit_centres(on_device, call.budget, settings, streams.child("fit"), advance)
         places = nearest_untaken(centres.cpu(), features)
-        random = torch.randperm(len(pool), generator=streams.torch("random-set"))[:budget]
+        random = torch.randperm(len(pool), generator=streams.torch("random-set"))[: call.budget]
         measure = streams.child("measure")
         distances = [
             earth_movers_distance(features[rows], features, measure.child(name))
@@ -98,7 +89,7 @@ def fit_centres(
         optimizer.step()
         with torch.no_grad():
             centres.copy_(F.normalize(centres, dim=1))
-        if step % _TOLD_EVERY == 0 or step == settings.iterations:
+        if step % _REPORT_EVERY == 0 or step == settings.iterations:
             advance()
     return centres.detach()
 

@@ -2,40 +2,29 @@
 
 import torch
 
-from rambo.config import Config
-from rambo.events import Emit, ignore, stage
+from rambo.events import stage
 from rambo.method.acquisition import filter_for, margins, random_chunks, rank_by
-from rambo.method.pools import Problem, Selection, check_budget, union, without
-from rambo.seeding import Streams
-from rambo.training.ensemble import Ensemble
+from rambo.method.pools import Selection, union, without
+from rambo.training.call import Call
 
 
-def filter_only(
-    problem: Problem,
-    budget: int,
-    config: Config,
-    *,
-    streams: Streams,
-    ensemble: Ensemble,
-    emit: Emit = ignore,
-) -> Selection:
+def filter_only(call: Call) -> Selection:
     """Return random batches from the M smallest margins left, step by step as Algorithm 2 without line 5.
 
     Not in the paper: without this control nothing can be credited to u_hat.
     """
-    check_budget(problem, budget)
-    predictions = ensemble.predict_pools(emit)
-    size = config.acquisition.batch_size
+    predictions, budget = call.predictions(), call.budget
+    acquisition, size = call.config.acquisition, call.config.acquisition.batch_size
     steps = -(-budget // size)
     chosen = torch.zeros(0, dtype=torch.int64)
-    with stage("acquisition", steps, emit) as advance:
+    with stage("acquisition", steps, call.emit) as advance:
         scores = margins(predictions.probabilities)
-        remaining = rank_by(problem.unlabeled, scores)
+        remaining = rank_by(call.problem.unlabeled, scores)
         for j in range(steps):
             wanted = min(size, budget - len(chosen))
-            kept = filter_for(config.acquisition.filtered, size, wanted)
-            batches = random_chunks(remaining[:kept], wanted, streams.torch(f"step-{j}"))
-            chosen, remaining = union(chosen, batches[0]), without(remaining, batches[0])
+            filtered = remaining[: filter_for(acquisition.filtered, size, wanted)]
+            batch = random_chunks(filtered, wanted, call.streams.torch(f"step-{j}"))[0]
+            chosen, remaining = union(chosen, batch), without(remaining, batch)
             advance()
     evidence = {
         "margin": scores[chosen],

@@ -6,43 +6,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rambo.config import Config
-from rambo.events import Emit, ignore
 from rambo.method.acquisition import logit_gradients
-from rambo.method.pools import Problem, Selection, check_budget
-from rambo.seeding import Streams
+from rambo.method.pools import Selection
 from rambo.strategies.picking import first, in_one_step
-from rambo.training.ensemble import Ensemble
+from rambo.training.call import Call
 
 
-def glister(
-    problem: Problem,
-    budget: int,
-    config: Config,
-    *,
-    streams: Streams,
-    ensemble: Ensemble,
-    emit: Emit = ignore,
-) -> Selection:
+def glister(call: Call) -> Selection:
     """Return the images that lower the loss on S_val most, greedily (Killamsetty et al. 2021, Algorithm 1).
 
     Only the last layer moves. A step on all of S_0 comes first, then one on each image taken, with f's guess for its
     label. Choice: the gradient of S_0 is a sum, as in the authors' code, and there is no regulariser.
     """
-    check_budget(problem, budget)
-    predictions = ensemble.predict_pools(emit)
+    problem, predictions = call.problem, call.predictions()
     pool, validation = problem.unlabeled.sort().values, problem.validation
     probabilities = predictions.probabilities
-    inputs = F.pad(
-        predictions.embeddings, (0, 1), value=1.0
-    )  # a bias is the weight of a constant 1
-    rate = config.rivals.glister.learning_rate or config.classifier.learning_rate
-    known, guesses = problem.labels[problem.labeled], probabilities[pool].argmax(1)
+    # a bias is the weight of a constant 1
+    inputs = F.pad(predictions.embeddings, (0, 1), value=1.0)
+    rate = call.config.rivals.glister.learning_rate or call.config.classifier.learning_rate
+    labels, guesses = problem.labels[problem.labeled], probabilities[pool].argmax(1)
     tiny = torch.finfo(probabilities.dtype).tiny  # a probability of 0 has no logit
     logits = step(
         probabilities[validation].clamp_min(tiny).log(),
         inputs[validation],
-        logit_gradients(probabilities[problem.labeled], known),
+        logit_gradients(probabilities[problem.labeled], labels),
         inputs[problem.labeled],
         rate,
     )
@@ -54,7 +41,7 @@ def glister(
         problem.labels[validation],
         rate,
     )
-    return in_one_step(predictions, first(pool, picks, budget, emit))
+    return in_one_step(predictions, first(call, pool, picks))
 
 
 def steepest(

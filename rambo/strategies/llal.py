@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from rambo.config import Config, LlalConfig
+from rambo.config import LlalConfig
 from rambo.datasets import prepared
 from rambo.errors import ConfigError, DivergedError
-from rambo.events import Emit, ignore, stage
+from rambo.events import Emit, stage
 from rambo.method.acquisition import rank_by
 from rambo.method.networks import Classifier, LossModule
-from rambo.method.pools import Problem, Selection, check_budget, normalise
+from rambo.method.pools import Selection, normalise
 from rambo.seeding import Streams, derive_seed
 from rambo.strategies.picking import in_one_step
 from rambo.training import classifier
+from rambo.training.call import Call
 from rambo.training.classifier import Fit, create_classifier, train_classifier
 from rambo.training.ensemble import Ensemble
 from rambo.training.units import FitUnit, Outcome, Result, content_key
@@ -28,16 +29,8 @@ from rambo.training.units import FitUnit, Outcome, Result, content_key
 _CHUNK = 500  # images a forward pass, as many as f is asked about at once
 
 
-def llal(
-    problem: Problem,
-    budget: int,
-    config: Config,
-    *,
-    streams: Streams,
-    ensemble: Ensemble,
-    emit: Emit = ignore,
-) -> Selection:
-    """Return the `budget` images of the largest predicted loss (Yoo and Kweon 2019).
+def llal(call: Call) -> Selection:
+    """Return the B images of the largest predicted loss (Yoo and Kweon 2019).
 
     Choice: the whole pool is looked at, where the original looks at a random 10,000 of it in each of many rounds.
     Weights and orders follow the ensemble's seed alone, as those of every training; `streams` is not drawn from.
@@ -45,19 +38,19 @@ def llal(
     Raises:
         ConfigError: f is a logistic head.
     """
-    check_budget(problem, budget)
+    problem, ensemble = call.problem, call.ensemble
     if ensemble.config.name == "logistic":
         raise ConfigError(
             "strategies llal: a logistic head has no layers to tap; leave llal out, or choose another "
             "classifier.name"
         )
-    predictions = ensemble.predict_pools(emit)
-    unit = LossUnit.of(ensemble, config.rivals.llal)
-    with stage("acquisition", 1, emit) as advance:
-        (outcome,) = ensemble.run([unit], emit, advance)
+    predictions = call.predictions()
+    unit = LossUnit.of(ensemble, call.config.rivals.llal)
+    with stage("acquisition", 1, call.emit) as advance:
+        (outcome,) = ensemble.run([unit], call.emit, advance)
     predicted = torch.full((len(problem.labels),), torch.nan)
     predicted[torch.from_numpy(unit.fit.predicted)] = torch.tensor(outcome.arrays["scores"])
-    chosen = rank_by(problem.unlabeled, -predicted)[:budget]
+    chosen = rank_by(problem.unlabeled, -predicted)[: call.budget]
     figures = {
         "mean predicted loss of the chosen": float(predicted[chosen].mean()),
         "mean predicted loss of the pool": float(predicted[problem.unlabeled].mean()),
@@ -131,7 +124,7 @@ class LossUnit:
     def of(cls, ensemble: Ensemble, settings: LlalConfig) -> "LossUnit":
         """Return the unit of an ensemble's problem."""
         fit = dataclasses.replace(
-            ensemble.fit(ensemble.problem.labeled, "llal"),
+            ensemble.fit_unit(ensemble.problem.labeled, "llal"),
             predicted=ensemble.problem.unlabeled.sort().values.numpy(),
             seed=derive_seed(ensemble.seed, "llal"),
         )

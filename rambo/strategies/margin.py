@@ -1,26 +1,14 @@
 """Margin sampling: the images whose two most probable classes are closest."""
 
-from rambo.config import Config
-from rambo.events import Emit, ignore
 from rambo.method.acquisition import margins
-from rambo.method.pools import Problem, Selection, check_budget
-from rambo.seeding import Streams
+from rambo.method.pools import Selection
 from rambo.strategies.picking import lowest
-from rambo.training.ensemble import Ensemble
+from rambo.training.call import Call
 
 
-def margin(
-    problem: Problem,
-    budget: int,
-    config: Config,
-    *,
-    streams: Streams,
-    ensemble: Ensemble,
-    emit: Emit = ignore,
-) -> Selection:
-    """Return the `budget` smallest margins of f trained on S_0 (Roth and Small 2006, B.1).
+def margin(call: Call) -> Selection:
+    """Return the B smallest margins of f trained on S_0 (Roth and Small 2006, B.1).
 
     Choice: equal margins in the order of the dataset.
     """
-    check_budget(problem, budget)
-    return lowest(problem, budget, ensemble.predict_pools(emit), margins, emit)
+    return lowest(call, margins)

@@ -6,48 +6,41 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from rambo.events import Emit, stage
+from rambo.events import stage
 from rambo.method.acquisition import margins, rank_by
-from rambo.method.pools import Problem, Selection
+from rambo.method.pools import Selection
+from rambo.training.call import Call
 from rambo.training.ensemble import Predictions
 
 
-def lowest(
-    problem: Problem,
-    budget: int,
-    predictions: Predictions,
-    score: Callable[[Tensor], Tensor],
-    emit: Emit,
-) -> Selection:
-    """Return the `budget` unlabeled images of the lowest score, lowest first.
+def lowest(call: Call, score: Callable[[Tensor], Tensor]) -> Selection:
+    """Return the B unlabeled images of the lowest score, lowest first.
 
     Choice: equal scores in the order of the dataset.
 
     Args:
-        problem: U_0.
-        budget: B.
-        predictions: of f trained on S_0.
-        score: from probabilities, `N x c`, to scores, `N`.
-        emit: hears of the stage.
+        call: what the strategy is given.
+        score: from probabilities of f, `N x c`, to scores, `N`.
     """
-    with stage("acquisition", 1, emit) as advance:
-        chosen = rank_by(problem.unlabeled, score(predictions.probabilities))[:budget]
+    predictions = call.predictions()
+    with stage("acquisition", 1, call.emit) as advance:
+        scores = score(predictions.probabilities)
+        chosen = rank_by(call.problem.unlabeled, scores)[: call.budget]
         advance()
     return in_one_step(predictions, chosen)
 
 
-def first(pool: Tensor, picks: Iterator[int], budget: int, emit: Emit) -> Tensor:
-    """Return the first `budget` picks as dataset indices, telling of each.
+def first(call: Call, pool: Tensor, picks: Iterator[int]) -> Tensor:
+    """Return the first B picks as dataset indices, telling of each.
 
     Args:
+        call: what the strategy is given.
         pool: `m` dataset indices.
         picks: positions in the pool; what they cost is paid inside the stage.
-        budget: B.
-        emit: hears of the stage.
     """
     chosen = []
-    with stage("acquisition", budget, emit) as advance:
-        for pick in itertools.islice(picks, budget):
+    with stage("acquisition", call.budget, call.emit) as advance:
+        for pick in itertools.islice(picks, call.budget):
             chosen.append(pick)
             advance()
     return pool[torch.tensor(chosen)]

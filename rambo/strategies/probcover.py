@@ -5,13 +5,13 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from rambo.config import Config, ProbcoverConfig
-from rambo.events import Emit, ignore, stage
-from rambo.method.pools import Problem, Selection, check_budget, union, without
+from rambo.config import ProbcoverConfig
+from rambo.events import stage
+from rambo.method.pools import Selection, union, without
 from rambo.seeding import Streams
 from rambo.strategies.picking import in_one_step
 from rambo.strategies.space import k_means, unit_vectors
-from rambo.training.ensemble import Ensemble
+from rambo.training.call import Call
 
 _LARGEST = 20_000  # points of a graph: 400 MB
 _PROBED = 2_000  # points whose balls decide on the radius
@@ -19,39 +19,32 @@ _ROWS = 256  # of a distance matrix at a time
 _RADII = [i / 5 for i in range(1, 11)]  # 0.2, 0.4 .. 2.0: unit vectors are at most 2 apart
 
 
-def probcover(
-    problem: Problem,
-    budget: int,
-    config: Config,
-    *,
-    streams: Streams,
-    ensemble: Ensemble,
-    emit: Emit = ignore,
-) -> Selection:
+def probcover(call: Call) -> Selection:
     """Return the unlabeled images whose balls cover most of what no ball covers yet, one by one (ProbCover).
 
     Source: Yehuda et al. 2022, Algorithm 1. Choice: of a pool above 20,000 only a random 20,000 are covered and
     chosen from, as the graph grows with the square. Choice: once all is covered no image is better than another by
     this rule, so the rest is random.
     """
-    check_budget(problem, budget)
-    predictions = ensemble.predict_pools(emit)
+    problem, streams, predictions = call.problem, call.streams, call.predictions()
     drawn = torch.randperm(len(problem.unlabeled), generator=streams.torch("graph"))[:_LARGEST]
     pool = problem.unlabeled[drawn].sort().values
-    points, space = unit_vectors(problem, config, predictions, union(problem.labeled, pool))
+    points, space = unit_vectors(
+        call.problem, call.config, predictions, union(problem.labeled, pool)
+    )
     points = points.double()
     labeled, unlabeled = points.split([len(problem.labeled), len(pool)])
-    with stage("acquisition", 3, emit) as advance:
+    with stage("acquisition", 3, call.emit) as advance:
         radius, source = pick_radius(
-            points, problem.num_classes, config.rivals.probcover, streams.child("radius")
+            points, problem.num_classes, call.config.rivals.probcover, streams.child("radius")
         )
         advance()
         graph = reached(unlabeled, unlabeled, radius).fill_diagonal_(True)
         advance()
-        first, covered = cover(graph, reached(unlabeled, labeled, radius).any(1), budget)
+        first, covered = cover(graph, reached(unlabeled, labeled, radius).any(1), call.budget)
         rest = without(problem.unlabeled, pool[first])
         order = torch.randperm(len(rest), generator=streams.torch("rest"))
-        chosen = union(pool[first], rest[order[: budget - len(first)]])
+        chosen = union(pool[first], rest[order[: call.budget - len(first)]])
         advance()
     figures: dict[str, float | int | str] = {
         "space": space,

@@ -7,42 +7,31 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rambo.config import Config
-from rambo.events import Emit, ignore, stage
-from rambo.method.pools import Problem, Selection, check_budget, union
-from rambo.seeding import Streams
+from rambo.events import stage
+from rambo.method.pools import Selection, union
 from rambo.strategies.picking import in_one_step
 from rambo.strategies.space import k_means, unit_vectors
-from rambo.training.ensemble import Ensemble
+from rambo.training.call import Call
 
 _SOFTENING = 1e-5  # of the original: keeps the typicality of duplicates finite
 
 Array = NDArray[Any]
 
 
-def typiclust(
-    problem: Problem,
-    budget: int,
-    config: Config,
-    *,
-    streams: Streams,
-    ensemble: Ensemble,
-    emit: Emit = ignore,
-) -> Selection:
+def typiclust(call: Call) -> Selection:
     """Return the most typical unlabeled images of the clusters with the fewest labels (TypiClust, TPC_RP).
 
     Source: Hacohen et al. 2022. Labeled and unlabeled images together fall into `|S_0| + B` clusters, at
     most `max_clusters`; the clusters take turns.
     """
-    check_budget(problem, budget)
-    settings = config.rivals.typiclust
-    predictions = ensemble.predict_pools(emit)
+    problem, budget, settings = call.problem, call.budget, call.config.rivals.typiclust
+    predictions = call.predictions()
     pool = union(problem.labeled, problem.unlabeled).sort().values
-    points, space = unit_vectors(problem, config, predictions, pool)
+    points, space = unit_vectors(call.problem, call.config, predictions, pool)
     unlabeled = torch.isin(pool, problem.unlabeled).numpy()
-    with stage("acquisition", 2, emit) as advance:
+    with stage("acquisition", 2, call.emit) as advance:
         count = min(len(problem.labeled) + budget, settings.max_clusters)
-        clusters = k_means(points, count, streams.take("clusters"))
+        clusters = k_means(points, count, call.streams.take("clusters"))
         advance()
         typical = typicality(points.numpy(), clusters, settings.neighbours)
         turns = take_turns(clusters, typical, unlabeled, settings.smallest_cluster)

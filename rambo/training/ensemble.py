@@ -93,7 +93,7 @@ class Ensemble:
         self.backend = backend or Backend("loky", jobs)
         self.compute = compute or ComputeConfig()
 
-    def fit(
+    def fit_unit(
         self,
         subset: Tensor,
         role: str,
@@ -235,7 +235,7 @@ class Ensemble:
 
     def predict_pools(self, emit: Emit) -> Predictions:
         """Return the predictions of f trained on S_0, as every strategy of the trial finds them."""
-        unit = self.fit(self.problem.labeled, "labeled", predict=True)
+        unit = self.fit_unit(self.problem.labeled, "labeled", predict=True)
         with stage("classifier", 1, emit) as advance:
             (outcome,) = self.run([unit], emit, advance)
         return self.predictions(unit, outcome)

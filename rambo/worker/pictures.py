@@ -199,7 +199,7 @@ def largest_shares(plan: Matrix) -> tuple[NDArray[np.int64], Matrix]:
 
 def _find(ensemble: Ensemble) -> Predictions | None:
     """Return the predictions of f on S_0 where it was trained already."""
-    unit = ensemble.fit(ensemble.problem.labeled, "labeled", predict=True)
+    unit = ensemble.fit_unit(ensemble.problem.labeled, "labeled", predict=True)
     kept = ensemble.memo.get(unit.key)
     return ensemble.predictions(unit, Outcome(*kept, cached=True)) if kept else None
 

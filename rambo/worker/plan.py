@@ -14,7 +14,8 @@ from typing import Any
 import joblib
 import torch
 
-from rambo import algorithm, checks, lineup
+from rambo import checks, lineup
+from rambo.algorithm import pool_unit, split_initial
 from rambo.config import Config
 from rambo.datasets import catalog
 from rambo.datasets.features import finished_features
@@ -24,11 +25,14 @@ from rambo.estimate.costs import Costs, DataSizes, Rate, Trainings
 from rambo.events import Emit, ignore
 from rambo.method.pools import Problem, membership_matrix, union
 from rambo.method.utility_model import create_utility_model
+from rambo.method.utility_samples import random_pairs
+from rambo.offline import offline_units
 from rambo.runs.workspace import Workspace
 from rambo.seeding import Streams
 from rambo.storage.memo import Memo
-from rambo.strategies.dulo import further_fits
+from rambo.strategies.dulo import further_units
 from rambo.strategies.llal import LossUnit
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
 from rambo.training.units import FitUnit, run_together
 from rambo.worker import trial as trials
@@ -44,7 +48,7 @@ _FEATURE_SECONDS = 3e-3 / 64**2  # frozen features of an image, for each pixel i
 _FEATURES = 512  # Choice: the width of ResNet-18's; the time depends little on it
 
 
-Known = FitUnit | LossUnit
+TrainingUnit = FitUnit | LossUnit
 
 
 def plan(
@@ -71,7 +75,7 @@ def plan(
     checks.wants_features(config, data)
     memo, jobs = workspace.memo(), _jobs(config, device)
     features_file = _features_file(config, data, device)
-    units = known_fits(config, data, memo, device, features_file)
+    units = fixed_units(config, data, memo, device, features_file)
     cached = memo.known(unit.key for unit in units)
     whole = costs.count(config, DataSizes.of(config, data))
     missing = [unit for unit in units if unit.key not in cached]
@@ -108,9 +112,9 @@ def _features_file(config: Config, data: Prepared, device: str) -> str:
     return "" if found is None else str(found)
 
 
-def known_fits(
+def fixed_units(
     config: Config, data: Prepared, memo: Memo, device: str, features_file: str = ""
-) -> list[Known]:
+) -> list[TrainingUnit]:
     """Return every training of a run whose content is fixed before it starts, trial by trial; equal ones once.
 
     Args:
@@ -122,7 +126,7 @@ def known_fits(
     """
     if config.classifier.name == "logistic" and not features_file:
         return []
-    units: list[Known] = []
+    units: list[TrainingUnit] = []
     for number in range(config.trials):
         # No features: they change no classifier but the heads, which read the file.
         trial = trials.split(config, data, number, None, features_file)
@@ -135,41 +139,41 @@ def known_fits(
             compute=config.compute,
         )
         if features_file or not config.rambo.offline.proxy:
-            units += _utility_fits(trial.problem, config, ensemble)
-        units += _labeled_fits(trial.problem, config, ensemble)
+            units += _utility_units(trial.problem, config, ensemble)
+        units += _pool_units(trial.problem, config, ensemble)
         if "llal" in config.strategies:
             units.append(LossUnit.of(ensemble, config.rivals.llal))
-    first: dict[str, Known] = {}
+    first: dict[str, TrainingUnit] = {}
     for unit in units:
         first.setdefault(unit.key, unit)  # a repeated head is the offline one
     return list(first.values())
 
 
-def _utility_fits(problem: Problem, config: Config, ensemble: Ensemble) -> list[FitUnit]:
+def _utility_units(problem: Problem, config: Config, ensemble: Ensemble) -> list[FitUnit]:
     """Return the trainings that RAMBO and DULO learn from, drawn from the streams that they take."""
     names, streams = set(config.strategies), Streams(ensemble.seed)
     if not lineup.learners(names):
         return []
-    theirs = streams.child("rambo").child("offline")
-    _, units, again = algorithm.offline_fits(problem, config, theirs, ensemble)
+    call = Call(problem, config.budget, config, streams=streams, ensemble=ensemble)
+    _, units, repeats = offline_units(call.child("rambo").child("offline"))
     if "rambo" in names:
-        units = [*units, *again]
+        units = [*units, *repeats]
     if "dulo" in names:
-        units += further_fits(problem, config, streams.child("dulo"), ensemble)[1]
+        units += further_units(call.child("dulo"))[1]
     return units
 
 
-def _labeled_fits(problem: Problem, config: Config, ensemble: Ensemble) -> list[FitUnit]:
+def _pool_units(problem: Problem, config: Config, ensemble: Ensemble) -> list[FitUnit]:
     """Return the trainings on the labeled pools of Algorithm 1; without RAMBO that on S_0."""
     if "rambo" not in config.strategies:
-        return [algorithm.labeled_fit(problem.labeled, 0, ensemble)]
+        return [pool_unit(problem.labeled, 0, ensemble)]
     generator = Streams(ensemble.seed).child("rambo").torch("split")
-    initial, slices = algorithm.split_initial(problem.labeled, config, generator)
+    initial, slices = split_initial(problem.labeled, config, generator)
     pools = itertools.accumulate(slices, union, initial=initial)
-    return [algorithm.labeled_fit(labeled, i, ensemble) for i, labeled in enumerate(pools)]
+    return [pool_unit(labeled, i, ensemble) for i, labeled in enumerate(pools)]
 
 
-def remaining(whole: Costs, missing: Sequence[Known], unknown: Sequence[str] = ()) -> Costs:
+def remaining(whole: Costs, missing: Sequence[TrainingUnit], unknown: Sequence[str] = ()) -> Costs:
     """Return the costs of what is left: the `missing` units, the evaluations, and what is never kept.
 
     Choice: OT is counted as kept in the share in which the offline trainings are: a run solves both at once.
@@ -241,7 +245,7 @@ def calibrate(ensemble: Ensemble) -> float:
     def run(size: int, epochs: int) -> float:
         units = [
             dataclasses.replace(
-                ensemble.fit(labeled[:size], "calibration", i),
+                ensemble.fit_unit(labeled[:size], "calibration", i),
                 measured={},
                 config=config.model_copy(update={"max_epochs": epochs}),
             )
@@ -274,7 +278,7 @@ def time_pass(problem: Problem, config: Config, data: Prepared) -> float:
     network = create_utility_model(problem, settings, streams).network
     images = problem.labeled[:_PASS_IMAGES]
     inputs = problem.network_inputs(images)
-    pairs = algorithm.draw_for(problem, images, _PASS_PAIRS, streams)
+    pairs = random_pairs(problem, images, _PASS_PAIRS, streams)
     membership = membership_matrix([subset for pair in pairs for subset in pair], images)
 
     def step() -> None:

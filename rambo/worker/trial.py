@@ -30,6 +30,7 @@ from rambo.method.pools import UNLABELED, Problem, Selection, union, without
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
 from rambo.training.backends import Backend
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, Memo
 from rambo.training.units import FitUnit
 from rambo.worker.pictures import Shelf, draw
@@ -237,7 +238,7 @@ def _best_of_random(
     for i, chosen in enumerate(sets):
         labels = trial.reveal(Selection(chosen, chosen))
         grown = union(trial.problem.labeled, chosen)
-        units.append(ensemble.fit(grown, "evaluation", i, labels=labels, test=test))
+        units.append(ensemble.fit_unit(grown, "evaluation", i, labels=labels, test=test))
     emit = keeper.listener(number, None)
     with stage("oracle", len(units), emit) as advance:
         outcomes = ensemble.run(units, emit, advance)
@@ -280,7 +281,7 @@ def _select(
 ) -> Record:
     """Let one strategy spend the budget, keep its choice, and return the record."""
     tally = _Tally(keeper.listener(number, name))
-    selection = STRATEGIES[name](
+    call = Call(
         trial.problem,
         config.budget,
         config,
@@ -288,6 +289,7 @@ def _select(
         ensemble=ensemble,
         emit=tally,
     )
+    selection = STRATEGIES[name](call)
     record: Record = {
         "strategy": name,
         "seed": trial.seed,
@@ -316,7 +318,7 @@ def _evaluate(
         chosen = torch.tensor(record["selected"])
         grown = union(trial.problem.labeled, chosen)
         labels = trial.reveal(Selection(chosen, chosen))
-        units.append(ensemble.fit(grown, "evaluation", index, labels=labels, test=test))
+        units.append(ensemble.fit_unit(grown, "evaluation", index, labels=labels, test=test))
     emit = keeper.listener(number, None)
     with stage("evaluation", len(units), emit) as advance:
         outcomes = ensemble.run(units, emit, advance)

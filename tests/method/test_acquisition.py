@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_pools import make_problem
+from problems import make_problem
 from torch import Tensor
 
 from rambo import config as configs
@@ -28,6 +28,7 @@ from rambo.method.acquisition import (
 from rambo.method.pools import UNLABELED, Problem, Selection
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
+from rambo.training.call import Call
 from rambo.training.ensemble import Predictions
 
 SEEDS = st.integers(0, 2**31)
@@ -217,12 +218,14 @@ def choose(
 ) -> Selection:
     """Return the choice of a strategy that asks nothing of the ensemble but predictions."""
     return STRATEGIES[strategy](
-        problem,
-        budget,
-        config,
-        streams=Streams(seed),
-        ensemble=Predicted(probabilities),  # type: ignore[arg-type]
-        emit=ignore,
+        Call(
+            problem,
+            budget,
+            config,
+            streams=Streams(seed),
+            ensemble=Predicted(probabilities),  # type: ignore[arg-type]
+            emit=ignore,
+        )
     )
 
 

@@ -23,6 +23,7 @@ from rambo.strategies.activeft import (
     nearest_untaken,
     spread_loss,
 )
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, Predictions
 from rambo.worker import trial
 
@@ -51,7 +52,7 @@ def choose(problem: Problem, memo: MemoryMemo, monkeypatch: pytest.MonkeyPatch) 
         config = tiny_config(rivals={"space": "features", "activeft": settings})
         ensemble = Ensemble(given, config.classifier, seed=0, memo=memo)
         return STRATEGIES["activeft"](
-            given, budget, config, streams=Streams(seed), ensemble=ensemble, emit=emit
+            Call(given, budget, config, streams=Streams(seed), ensemble=ensemble, emit=emit)
         )
 
     return choose

@@ -1,14 +1,14 @@
 """BADGE: k-means++ among last-layer gradients that are never built."""
 
 import torch
-from told import choose, make_told, only_pools, random_embeddings, random_probabilities
+from scripted import choose, only_pools, random_embeddings, random_probabilities, small_problem
 from torch import Tensor
 
 from rambo.method.pools import Problem
 from rambo.seeding import Streams
 
 POOL = [*range(38, 12, -1), 3, 5]  # 28 images, not in order
-PROBLEM = make_told({0: 0, 1: 1, 2: 2}, POOL, {10: 0, 11: 1})
+PROBLEM = small_problem({0: 0, 1: 1, 2: 2}, POOL, {10: 0, 11: 1})
 
 
 def explicit(
@@ -59,7 +59,7 @@ def test_the_largest_gradient_comes_first_and_of_equal_ones_the_lowest_index() -
 
 def test_chances_follow_the_squared_distance_to_the_nearest_center() -> None:
     """On a line at 3, 5, 4 and 0 the first pick is 5, so the second has chances 4, 1 and 25 of 30."""
-    problem = make_told({0: 0, 1: 1}, [3, 5, 7, 9], {10: 0, 11: 1}, classes=2)
+    problem = small_problem({0: 0, 1: 1}, [3, 5, 7, 9], {10: 0, 11: 1}, classes=2)
     embeddings = torch.zeros(40, 1)
     embeddings[[3, 5, 7, 9]] = torch.tensor([[3.0], [5.0], [4.0], [0.0]])
     probabilities = torch.tensor([0.7, 0.3]).repeat(40, 1)

@@ -18,6 +18,7 @@ from rambo.events import StageAdvanced, StageFinished, StageStarted, ignore
 from rambo.method.pools import UNLABELED, Problem, Selection, digest
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
 from rambo.worker import trial
 
@@ -59,12 +60,14 @@ def choose(
 ) -> Selection:
     config = tiny_config(**(QUICK | {"budget": max(1, budget)} | changes))
     return STRATEGIES[name](
-        problem,
-        budget,
-        config,
-        streams=Streams(seed).child(name),
-        ensemble=Ensemble(problem, config.classifier, seed=seed, memo=kept),
-        emit=emit,
+        Call(
+            problem,
+            budget,
+            config,
+            streams=Streams(seed).child(name),
+            ensemble=Ensemble(problem, config.classifier, seed=seed, memo=kept),
+            emit=emit,
+        )
     )
 
 
@@ -144,7 +147,7 @@ def test_another_seed_draws_something_else(name: str, problem: Problem, kept: Me
     answers = {
         tuple(
             STRATEGIES[name](
-                problem, SPENT, config, streams=Streams(seed), ensemble=ensemble
+                Call(problem, SPENT, config, streams=Streams(seed), ensemble=ensemble)
             ).indices.tolist()
         )
         for seed in (0, 1)

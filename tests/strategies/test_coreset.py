@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from told import choose, make_told, only_pools, random_embeddings, random_probabilities
+from scripted import choose, only_pools, random_embeddings, random_probabilities, small_problem
 from torch import Tensor
 
 from rambo.method.pools import Problem
 
 POOL = [*range(38, 12, -1), 3, 5]  # 28 images, not in order
-PROBLEM = make_told({0: 0, 1: 1, 2: 2}, POOL, {10: 0, 11: 1})
+PROBLEM = small_problem({0: 0, 1: 1, 2: 2}, POOL, {10: 0, 11: 1})
 
 
 def naive(problem: Problem, budget: int, embeddings: Tensor) -> list[int]:
@@ -28,7 +28,7 @@ def naive(problem: Problem, budget: int, embeddings: Tensor) -> list[int]:
 
 def test_the_farthest_from_all_centers_comes_next() -> None:
     """On a line, with a labeled image at 0: 10 is farthest, then 6 (4 from 10) before 3 (3 from 0) and 9."""
-    problem = make_told({0: 0, 1: 1}, [8, 3, 9, 5], {10: 0, 11: 1}, classes=2)
+    problem = small_problem({0: 0, 1: 1}, [8, 3, 9, 5], {10: 0, 11: 1}, classes=2)
     places = torch.zeros(40, 1)
     places[[3, 5, 8, 9], 0] = torch.tensor([3.0, 10.0, 6.0, 9.0])
     places[[10, 11, 20]] = 1000.0  # validation and test are no candidates
@@ -74,7 +74,7 @@ def test_equal_points_come_in_the_order_of_the_dataset() -> None:
 def test_neither_labels_nor_guesses_count() -> None:
     """A class without a single label, and one class guessed for all."""
     embeddings = random_embeddings(6)
-    lacking = make_told({0: 1, 1: 1, 2: 1}, POOL, {10: 0, 11: 2})
+    lacking = small_problem({0: 1, 1: 1, 2: 1}, POOL, {10: 0, 11: 2})
     sure = torch.tensor([0.0, 1.0, 0.0]).repeat(40, 1)
     one = choose("coreset", PROBLEM, 10, random_probabilities(3), embeddings).indices
     two = choose("coreset", lacking, 10, sure, embeddings).indices

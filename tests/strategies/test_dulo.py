@@ -10,6 +10,7 @@ import torch
 from tiny import MemoryMemo, tiny_config
 from torch import Tensor
 
+from rambo import offline
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
 from rambo.events import BatchChosen, ClassifierTrained, Event, RankingAudited, StageStarted, ignore
@@ -20,6 +21,7 @@ from rambo.method.utility_samples import UtilitySamples
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
 from rambo.strategies.dulo import blocks_looked_at
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, Predictions
 from rambo.training.units import FitUnit, Outcome, Unit
 from rambo.worker import trial
@@ -55,12 +57,14 @@ def choose(
 ) -> Selection:
     """Return what a strategy chooses with the streams that a trial gives it."""
     return STRATEGIES[name](
-        problem,
-        config.budget,
-        config,
-        streams=Streams(seed).child(name),
-        ensemble=Ensemble(problem, config.classifier, seed=seed, memo=memo),
-        emit=emit,
+        Call(
+            problem,
+            config.budget,
+            config,
+            streams=Streams(seed).child(name),
+            ensemble=Ensemble(problem, config.classifier, seed=seed, memo=memo),
+            emit=emit,
+        )
     )
 
 
@@ -111,13 +115,14 @@ def test_it_learns_from_all_but_the_pairs_that_rambo_holds_out(
     """5 pairs, of which 0.4 are held out."""
     config = tiny_config(**QUICK, rivals={"dulo": {"sample_factor": factor}})
     seen, audits = spied(monkeypatch), []
-    audit = module_of_dulo.algorithm.audit
+    audit = module_of_dulo.audit
 
     def listen(model: Any, given: Problem, held_out: UtilitySamples, *rest: Any) -> Any:
         audits.append(held_out)
         return audit(model, given, held_out, *rest)
 
-    monkeypatch.setattr(module_of_dulo.algorithm, "audit", listen)
+    monkeypatch.setattr(module_of_dulo, "audit", listen)
+    monkeypatch.setattr(offline, "audit", listen)
     events: list[Event] = []
     selection = choose("dulo", problem, kept, config, emit=events.append)
     ours = audits.pop()
@@ -150,14 +155,15 @@ def test_further_samples_start_from_weights_of_their_own(
 
     monkeypatch.setattr(Ensemble, "run", run)
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=MemoryMemo())
-    samples = module_of_dulo.true_utilities(problem, config, Streams(4), ensemble, ignore)
+    call = Call(problem, 4, config, streams=Streams(4), ensemble=ensemble)
+    samples = module_of_dulo.true_utilities(call)
     units = [unit for unit in asked if isinstance(unit, FitUnit)]
     assert len(units) == len(asked) == len(samples.subsets) == 20
     assert sorted(unit.index for unit in units) == list(range(20))
     assert len({unit.seed for unit in units}) == 20
     for unit, subset in zip(units, samples.subsets, strict=True):
         assert unit.subset.tolist() == subset.tolist()
-    other = module_of_dulo.true_utilities(problem, config, Streams(5), ensemble, ignore)
+    other = module_of_dulo.true_utilities(dataclasses.replace(call, streams=Streams(5)))
     drawn = [[s.tolist() for s in given.subsets] for given in (samples, other)]
     assert drawn[0][:10] != drawn[1][:10]  # its own streams
     assert drawn[0][10:] == drawn[1][10:]  # RAMBO's

@@ -10,6 +10,7 @@ from rambo.method.acquisition import margins, rank_by
 from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
 from rambo.worker import trial
 
@@ -30,7 +31,7 @@ def choose(
 ) -> Selection:
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=kept)
     return STRATEGIES[name](
-        problem, config.budget, config, streams=Streams(seed), ensemble=ensemble
+        Call(problem, config.budget, config, streams=Streams(seed), ensemble=ensemble)
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from told import choose, make_told, only_pools, random_embeddings, random_probabilities
+from scripted import choose, only_pools, random_embeddings, random_probabilities, small_problem
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -11,7 +11,7 @@ from rambo.strategies.glister import steepest
 
 POOL = [*range(38, 16, -1), 3, 5]  # 24 images, not in order
 VALIDATION = {10: 0, 11: 1, 12: 2, 13: 0, 14: 2, 15: 1}
-PROBLEM = make_told({0: 0, 1: 1, 2: 2, 6: 0}, POOL, VALIDATION)
+PROBLEM = small_problem({0: 0, 1: 1, 2: 2, 6: 0}, POOL, VALIDATION)
 
 
 def last_layer_gradient(
@@ -98,7 +98,7 @@ def test_the_rate_is_the_classifiers_where_none_is_given() -> None:
 def test_the_validation_labels_decide() -> None:
     given = random_probabilities(3), random_embeddings(7)
     turned = {index: (label + 1) % 3 for index, label in VALIDATION.items()}
-    other = make_told({0: 0, 1: 1, 2: 2, 6: 0}, POOL, turned)
+    other = small_problem({0: 0, 1: 1, 2: 2, 6: 0}, POOL, turned)
     one, two = (choose("glister", problem, 8, *given).indices for problem in (PROBLEM, other))
     assert one.tolist() != two.tolist()
 
@@ -126,7 +126,7 @@ def test_more_than_there_are_distinct_images() -> None:
 
 def test_a_class_without_a_label_is_no_obstacle() -> None:
     """Neither in S_0 nor in S_val is an image of class 3 of 4."""
-    lacking = make_told({0: 0, 1: 1, 2: 1}, POOL, VALIDATION, classes=4)
+    lacking = small_problem({0: 0, 1: 1, 2: 1}, POOL, VALIDATION, classes=4)
     given = random_probabilities(4), random_embeddings(7)
     selection = choose("glister", lacking, 10, *given)
     assert selection.indices.tolist() == explicit(lacking, 10, *given, 1e-3)

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from told import choose, make_told, random_probabilities
+from scripted import choose, random_probabilities, small_problem
 
 POOL = [31, 4, 17, 8, 22]
-PROBLEM = make_told({0: 0, 1: 1, 2: 2}, POOL, {10: 0, 11: 1})
+PROBLEM = small_problem({0: 0, 1: 1, 2: 2}, POOL, {10: 0, 11: 1})
 
 
 def test_it_takes_the_least_confident_first() -> None:

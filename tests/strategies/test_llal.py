@@ -1,7 +1,6 @@
 """LLAL: the ranking loss by hand, the joint training, and a unit that is never trained twice."""
 
 import dataclasses
-import functools
 import importlib
 from typing import Any
 
@@ -21,6 +20,7 @@ from rambo.method.pools import Problem, Selection, digest
 from rambo.seeding import Streams, derive_seed
 from rambo.strategies import STRATEGIES
 from rambo.strategies.llal import LossUnit, joint_loss, ranking_loss
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
 from rambo.training.units import Outcome
 from rambo.worker import trial
@@ -54,7 +54,7 @@ def choose(
     config = config or QUICK
     ensemble = Ensemble(problem, config.classifier, seed=seed, memo=memo)
     return STRATEGIES["llal"](
-        problem, config.budget, config, streams=Streams(seed), ensemble=ensemble, emit=emit
+        Call(problem, config.budget, config, streams=Streams(seed), ensemble=ensemble, emit=emit)
     )
 
 
@@ -362,13 +362,11 @@ def test_a_logistic_head_is_refused_before_any_work(
     config = tiny_config()
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=memo)
     ensemble.config = ensemble.config.model_copy(update={"name": "logistic"})
-    call = functools.partial(
-        STRATEGIES["llal"], problem, config=config, streams=Streams(0), ensemble=ensemble
-    )
+    call = Call(problem, 4, config, streams=Streams(0), ensemble=ensemble)
     with pytest.raises(ConfigError, match="strategies llal: a logistic head has no layers to tap"):
-        call(budget=4)
+        STRATEGIES["llal"](call)
     with pytest.raises(BudgetError):
-        call(budget=0)
+        dataclasses.replace(call, budget=0)
     assert memo.asked == []
 
 

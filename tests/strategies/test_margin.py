@@ -12,6 +12,7 @@ from rambo.datasets.prepared import Prepared
 from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, Predictions
 from rambo.worker import trial
 
@@ -32,7 +33,9 @@ def choose(
         monkeypatch.setattr(Ensemble, "predict_pools", lambda self, emit: said)
         config = tiny_config()
         ensemble = Ensemble(problem, config.classifier, seed=0, memo=memo)
-        return STRATEGIES["margin"](problem, budget, config, streams=Streams(0), ensemble=ensemble)
+        return STRATEGIES["margin"](
+            Call(problem, budget, config, streams=Streams(0), ensemble=ensemble)
+        )
 
     return choose
 
@@ -78,7 +81,9 @@ def test_a_smaller_budget_is_the_start_of_a_larger_one(problem: Problem, choose:
 def test_the_margins_are_those_of_f_trained_on_s_0(problem: Problem, memo: MemoryMemo) -> None:
     config = tiny_config()
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=memo)
-    selection = STRATEGIES["margin"](problem, 76, config, streams=Streams(0), ensemble=ensemble)
+    selection = STRATEGIES["margin"](
+        Call(problem, 76, config, streams=Streams(0), ensemble=ensemble)
+    )
     probabilities = ensemble.predict_pools(lambda event: None).probabilities
     ranked = probabilities.sort(1, descending=True).values
     gaps = (ranked[:, 0] - ranked[:, 1])[selection.indices]

@@ -17,6 +17,7 @@ from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
 from rambo.strategies.probcover import cover, pick_radius, reached
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, Predictions
 from rambo.worker import trial
 
@@ -42,7 +43,7 @@ def choose(problem: Problem, memo: MemoryMemo, monkeypatch: pytest.MonkeyPatch) 
         config = tiny_config(rivals={"space": "features", "probcover": settings})
         ensemble = Ensemble(given, config.classifier, seed=0, memo=memo)
         return STRATEGIES["probcover"](
-            given, budget, config, streams=Streams(seed), ensemble=ensemble
+            Call(given, budget, config, streams=Streams(seed), ensemble=ensemble)
         )
 
     return choose

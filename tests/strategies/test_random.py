@@ -10,6 +10,7 @@ from rambo.datasets.prepared import Prepared
 from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
 from rambo.worker import trial
 
@@ -22,7 +23,7 @@ def problem(tiny: Prepared) -> Problem:
 def draw(problem: Problem, seed: int, memo: MemoryMemo) -> Selection:
     config = tiny_config()
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=memo)
-    return STRATEGIES["random"](problem, 19, config, streams=Streams(seed), ensemble=ensemble)
+    return STRATEGIES["random"](Call(problem, 19, config, streams=Streams(seed), ensemble=ensemble))
 
 
 def test_it_needs_no_classifier_and_gives_no_evidence(problem: Problem, memo: MemoryMemo) -> None:
@@ -46,7 +47,7 @@ def test_a_smaller_budget_is_the_start_of_a_larger_one(problem: Problem, memo: M
     config = tiny_config()
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=memo)
     ten, twenty = (
-        STRATEGIES["random"](problem, n, config, streams=Streams(4), ensemble=ensemble)
+        STRATEGIES["random"](Call(problem, n, config, streams=Streams(4), ensemble=ensemble))
         for n in (10, 20)
     )
     assert twenty.indices[:10].tolist() == ten.indices.tolist()

@@ -16,6 +16,7 @@ from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
 from rambo.strategies.typiclust import take_turns, typicality
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, Predictions
 from rambo.worker import trial
 
@@ -40,7 +41,7 @@ def choose(problem: Problem, memo: MemoryMemo, monkeypatch: pytest.MonkeyPatch) 
         config = tiny_config(rivals={"space": "features", "typiclust": settings})
         ensemble = Ensemble(given, config.classifier, seed=0, memo=memo)
         return STRATEGIES["typiclust"](
-            given, budget, config, streams=Streams(seed), ensemble=ensemble
+            Call(given, budget, config, streams=Streams(seed), ensemble=ensemble)
         )
 
     return choose

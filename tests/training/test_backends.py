@@ -48,7 +48,7 @@ def kept(problem: Problem, backend: Backend, count: int = 6, emit: Any = ignore)
     """Return the memory after `count` fits on a backend."""
     memo = MemoryMemo()
     team = Ensemble(problem, FAST, seed=7, memo=memo, jobs=2, backend=backend)
-    units = [team.fit(problem.labeled[: 8 + i], "offline", i) for i in range(count)]
+    units = [team.fit_unit(problem.labeled[: 8 + i], "offline", i) for i in range(count)]
     team.run(units, emit, lambda: None)
     return memo
 

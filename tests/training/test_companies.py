@@ -20,6 +20,7 @@ from rambo.seeding import derive_seed
 from rambo.training import units
 from rambo.training.backends import Backend
 from rambo.training.batched import Batching
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, bundle
 from rambo.training.units import FitUnit, TransportUnit, Unit, run_fits, run_together
 from rambo.worker import trial
@@ -53,7 +54,7 @@ def fits(team: Ensemble) -> list[FitUnit]:
     """Five trainings of different lengths; the third is asked for predictions."""
     labeled = team.problem.labeled
     sizes = (5, 12, 24, 9, 16)
-    return [team.fit(labeled[:n], "offline", i, predict=n == 24) for i, n in enumerate(sizes)]
+    return [team.fit_unit(labeled[:n], "offline", i, predict=n == 24) for i, n in enumerate(sizes)]
 
 
 def moves(problem: Problem, ground: GroundCost) -> list[TransportUnit]:
@@ -85,7 +86,7 @@ def test_side_by_side_is_what_one_after_the_other_gives(problem: Problem) -> Non
 def test_the_key_knows_the_way_but_not_the_number_of_neighbours(problem: Problem) -> None:
     def key(**compute: Any) -> str:
         team = make(problem, compute=ComputeConfig(**compute))
-        return team.fit(problem.labeled, "offline").key
+        return team.fit_unit(problem.labeled, "offline").key
 
     assert key() == key(slots=1) == key(precision="tf32")  # a CPU, one after the other
     assert key(slots=2) == key(slots=9) != key()
@@ -108,7 +109,7 @@ def test_who_is_trained_side_by_side(
     problem: Problem, device: str, compute: dict[str, Any], batching: Batching | None
 ) -> None:
     team = make(problem, device=device, compute=ComputeConfig(**compute), jobs=3)
-    unit = team.fit(problem.labeled, "offline")
+    unit = team.fit_unit(problem.labeled, "offline")
     assert unit.batching == team.batching == batching
     assert bool(unit.company) == (batching is not None)
     assert unit.here == (device != "cpu" or batching is not None)
@@ -347,10 +348,10 @@ def test_a_run_tells_of_bounds_and_chooses_as_many(tiny: Prepared) -> None:
             problem, config.classifier, seed=0, memo=MemoryMemo(), compute=config.compute
         )
         heard: list[Event] = []
-        chosen = rambo(
+        call = Call(
             problem, config.budget, config, streams=Streams(0), ensemble=team, emit=heard.append
         )
-        return chosen, heard
+        return rambo(call), heard
 
     chosen, heard = choose({"slots": 4}, "shared-kernel")
     assert len(set(chosen.indices.tolist())) == tiny_config().budget

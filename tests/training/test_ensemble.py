@@ -57,10 +57,10 @@ def mixed(team: Ensemble, ground: GroundCost) -> list[Unit]:
     """Fits of different lengths with an OT unit between them."""
     labeled = team.problem.labeled
     return [
-        team.fit(labeled[:5], "offline", 0),
+        team.fit_unit(labeled[:5], "offline", 0),
         TransportUnit(ground, labeled[:4].sort().values),
-        team.fit(labeled, "labeled", 1, predict=True),
-        team.fit(labeled[:12], "offline", 1),
+        team.fit_unit(labeled, "labeled", 1, predict=True),
+        team.fit_unit(labeled[:12], "offline", 1),
         TransportUnit(ground, labeled[:9].sort().values),
     ]
 
@@ -90,7 +90,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Unit]:
 
 
 def test_a_record_holds_what_the_classifier_says(team: Ensemble, problem: Problem) -> None:
-    unit = team.fit(problem.labeled, "labeled", predict=True)
+    unit = team.fit_unit(problem.labeled, "labeled", predict=True)
     record, arrays = unit.run()
     measured = {"accuracies", "epochs", "train_accuracy", "seconds"}
     assert set(record) == measured | {"size", "evaluated", "classifier", "dataset", "device"}
@@ -109,7 +109,7 @@ def test_a_record_holds_what_the_classifier_says(team: Ensemble, problem: Proble
 
 
 def test_a_fit_is_that_of_the_classifier_module(team: Ensemble, problem: Problem) -> None:
-    unit = team.fit(problem.labeled[:10], "offline", 3)
+    unit = team.fit_unit(problem.labeled[:10], "offline", 3)
     subset = problem.labeled[:10].sort().values
     fitted = classifier.fit_classifier(
         problem.network_inputs(subset),
@@ -135,11 +135,11 @@ def test_an_evaluation_measures_validation_and_test_with_the_labels_given(
     oracle = torch.from_numpy(tiny.labels)
     test = torch.arange(160, 200)
     grown = torch.cat([problem.labeled, problem.unlabeled[:6]])
-    unit = team.fit(grown, "evaluation", labels=oracle, test=(test, oracle[test]))
+    unit = team.fit_unit(grown, "evaluation", labels=oracle, test=(test, oracle[test]))
     assert np.array_equal(unit.labels, tiny.labels[unit.subset])
     assert (unit.labels >= 0).all()
     wrong = (oracle[test] + 1) % 4
-    other = team.fit(grown, "evaluation", labels=oracle, test=(test, wrong))
+    other = team.fit_unit(grown, "evaluation", labels=oracle, test=(test, wrong))
     one, two = (each.run()[0]["accuracies"] for each in (unit, other))
     assert set(one) == {"validation", "test"}
     assert one["validation"] == two["validation"]  # the test set is measured, never trained on
@@ -186,7 +186,7 @@ def test_two_processes_are_used_and_neither_is_this_one(
         raise AssertionError(os.getpid())
 
     team = make(problem, memo, jobs=2)
-    units = [team.fit(problem.labeled[:4], "offline", index) for index in range(4)]
+    units = [team.fit_unit(problem.labeled[:4], "offline", index) for index in range(4)]
     # A function of a module is pickled by name, so the workers see the unpatched one.
     monkeypatch.setattr(FitUnit, "run", refuse)
     assert len(team.run(units, ignore, nothing)) == 4
@@ -219,10 +219,10 @@ def test_the_longest_units_go_first(
     units = mixed(team, ground)
     team.run(units, ignore, nothing)
     assert [units.index(unit) for unit in counted] == [2, 3, 0, 4, 1]
-    assert team.fit(problem.labeled, "labeled", predict=True).cost > units[2].cost - 1
+    assert team.fit_unit(problem.labeled, "labeled", predict=True).cost > units[2].cost - 1
     assert (
-        team.fit(problem.labeled, "labeled", predict=True).cost
-        > team.fit(problem.labeled, "labeled").cost
+        team.fit_unit(problem.labeled, "labeled", predict=True).cost
+        > team.fit_unit(problem.labeled, "labeled").cost
     )
 
 
@@ -251,8 +251,8 @@ def test_equal_units_of_one_call_are_run_once(
     grown = torch.cat([problem.labeled, problem.validation[:3]])
     subset = problem.labeled[:5].sort().values
     units: list[Unit] = [
-        team.fit(grown, "evaluation", 0),
-        team.fit(grown.flip(0), "evaluation", 1),
+        team.fit_unit(grown, "evaluation", 0),
+        team.fit_unit(grown.flip(0), "evaluation", 1),
         TransportUnit(ground, subset),
         TransportUnit(ground, subset.clone()),
     ]
@@ -267,7 +267,7 @@ def test_equal_units_of_one_call_are_run_once(
 def test_a_failing_unit_keeps_what_ended_before_it(
     team: Ensemble, problem: Problem, memo: MemoryMemo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    units = [team.fit(problem.labeled[: 9 - i], "offline", i) for i in range(3)]
+    units = [team.fit_unit(problem.labeled[: 9 - i], "offline", i) for i in range(3)]
     run = FitUnit.run
 
     def fail(self: FitUnit) -> Any:
@@ -287,7 +287,7 @@ def test_a_failing_unit_keeps_what_ended_before_it(
 def test_the_key_depends_on_everything_the_result_depends_on(
     team: Ensemble, problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unit = team.fit(problem.labeled, "labeled", predict=True)
+    unit = team.fit_unit(problem.labeled, "labeled", predict=True)
     relabeled, remeasured = unit.labels.copy(), problem.labels[problem.validation].numpy().copy()
     relabeled[0] = (relabeled[0] + 1) % 4
     remeasured[0] = (remeasured[0] + 1) % 4
@@ -335,7 +335,7 @@ def _differing(unit: FitUnit, change: Mapping[str, Any]) -> list[str]:
 def test_the_key_depends_on_nothing_else(
     team: Ensemble, problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unit = team.fit(problem.labeled, "labeled", predict=True)
+    unit = team.fit_unit(problem.labeled, "labeled", predict=True)
     for change in (
         {"role": "evaluation"},
         {"index": 5},
@@ -372,14 +372,14 @@ def test_seeds_are_shared_where_strategies_are_compared_and_separate_elsewhere(
     team, subset = make(problem, memo), problem.labeled
 
     def seeds(role: str) -> set[int]:
-        return {team.fit(subset, role, index).seed for index in range(5)}
+        return {team.fit_unit(subset, role, index).seed for index in range(5)}
 
     assert len(seeds("offline") | seeds("repeat")) == 10
     assert len(seeds("labeled")) == len(seeds("evaluation")) == 1
     assert seeds("labeled") != seeds("evaluation")
     assert not seeds("labeled") & seeds("offline")
     other = make(problem, memo, seed=8)
-    assert other.fit(subset, "labeled").seed not in seeds("labeled")
+    assert other.fit_unit(subset, "labeled").seed not in seeds("labeled")
 
 
 def test_f_on_the_labeled_pool_is_one_unit_for_all_strategies(
@@ -387,7 +387,7 @@ def test_f_on_the_labeled_pool_is_one_unit_for_all_strategies(
 ) -> None:
     """As the last pool of rambo's pretraining, in its own order, and as `predict_pools` asks."""
     grown = problem.labeled[torch.randperm(24, generator=torch.Generator().manual_seed(1))]
-    unit = make(problem, memo).fit(grown, "labeled", 3, predict=True)
+    unit = make(problem, memo).fit_unit(grown, "labeled", 3, predict=True)
     make(problem, memo).run([unit], ignore, nothing)
     events: list[Event] = []
     predictions = make(problem, memo).predict_pools(events.append)
@@ -412,7 +412,7 @@ def test_predictions_are_nan_where_a_strategy_may_not_look(
         assert values[test].isnan().all()
         assert values[known].isfinite().all()
     torch.testing.assert_close(predictions.probabilities[known].sum(1), torch.ones(160))
-    unit = team.fit(problem.labeled, "labeled", predict=True)
+    unit = team.fit_unit(problem.labeled, "labeled", predict=True)
     _, arrays = unit.run()
     for row, index in ((0, int(unit.predicted[0])), (77, int(unit.predicted[77]))):
         assert predictions.probabilities[index].tolist() == arrays["probabilities"][row].tolist()
@@ -432,7 +432,7 @@ def test_a_diverged_fit_is_tried_once_more_with_another_seed(
             raise DivergedError("first")
         return fit(*arguments, seed=seed, **named)
 
-    unit = team.fit(problem.labeled[:6], "offline", 0)
+    unit = team.fit_unit(problem.labeled[:6], "offline", 0)
     monkeypatch.setattr(classifier, "fit_classifier", once)
     record, _ = unit.run()
     assert seeds[0] == unit.seed
@@ -454,7 +454,7 @@ def test_a_fit_that_diverges_twice_ends_the_run(
 
     monkeypatch.setattr(classifier, "fit_classifier", never)
     with pytest.raises(DivergedError, match="not finite"):
-        team.run([team.fit(problem.labeled, "labeled")], ignore, nothing)
+        team.run([team.fit_unit(problem.labeled, "labeled")], ignore, nothing)
     assert len(set(seeds)) == len(seeds) == 2
     assert memo.kept == {}
 
@@ -476,7 +476,7 @@ def test_no_process_is_started_for_one_job_or_one_unit(
     monkeypatch.setattr(joblib, "Parallel", refuse)
     assert ensemble.joblib.Parallel is refuse
     alone = make(problem, memo, jobs=2)
-    assert len(alone.run([alone.fit(problem.labeled[:4], "offline", 0)], ignore, nothing)) == 1
+    assert len(alone.run([alone.fit_unit(problem.labeled[:4], "offline", 0)], ignore, nothing)) == 1
     one = make(problem, memo, jobs=1)
     assert len(one.run(mixed(one, ground), ignore, nothing)) == 5
     assert one.run([], ignore, nothing) == []
@@ -489,7 +489,7 @@ def test_a_unit_is_kept_before_it_is_told_so_a_stop_loses_nothing(
     problem: Problem, memo: MemoryMemo, jobs: int, after: int
 ) -> None:
     team = make(problem, memo, jobs=jobs)
-    units = [team.fit(problem.labeled[: 4 + i], "offline", i) for i in range(5)]
+    units = [team.fit_unit(problem.labeled[: 4 + i], "offline", i) for i in range(5)]
     keys = {unit.index: unit.key for unit in units}
     told: list[int] = []
 

@@ -9,15 +9,16 @@ import torch
 from tiny import MemoryMemo, tiny_config
 from torch import Tensor
 
-from rambo.algorithm import offline_fits
 from rambo.config import ClassifierConfig, LogisticConfig
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError
 from rambo.events import ClassifierTrained, Event, ignore
 from rambo.method.pools import Problem
 from rambo.method.transport import GroundCost
+from rambo.offline import offline_units
 from rambo.seeding import Streams
 from rambo.training import heads
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, bundle
 from rambo.training.units import FitUnit, HeadUnit, Outcome, TransportUnit, Unit, run_heads
 from rambo.worker import trial
@@ -51,7 +52,7 @@ def make(problem: Problem, memo: MemoryMemo | None = None, **changes: Any) -> En
 
 
 def head(problem: Problem, subset: Tensor, role: str = "offline", **more: Any) -> HeadUnit:
-    unit = make(problem).fit(subset, role, **more)
+    unit = make(problem).fit_unit(subset, role, **more)
     assert isinstance(unit, HeadUnit)
     return unit
 
@@ -67,7 +68,7 @@ def comparable(outcome: Outcome) -> tuple[dict[str, Any], dict[str, bytes]]:
 
 def test_a_record_has_the_fields_of_a_networks(problem: Problem) -> None:
     network = make(problem, config=ClassifierConfig(max_epochs=1))
-    one, arrays = network.fit(problem.labeled, "labeled", predict=True).run()
+    one, arrays = network.fit_unit(problem.labeled, "labeled", predict=True).run()
     two, ours = head(problem, problem.labeled, "labeled", predict=True).run()
     assert set(one) == set(two)
     assert {name: type(value) for name, value in one.items()} == {
@@ -191,7 +192,7 @@ def test_the_key_depends_on_everything_the_result_depends_on(
     ]
     keys = [dataclasses.replace(unit, **change).key for change in changes]
     assert len({unit.key, *keys}) == len(changes) + 1
-    network = make(problem, config=ClassifierConfig()).fit(problem.labeled[:20], "offline")
+    network = make(problem, config=ClassifierConfig()).fit_unit(problem.labeled[:20], "offline")
     assert network.key not in keys
     monkeypatch.setattr(torch, "__version__", "9.9.9+cpu")
     assert dataclasses.replace(unit).key != unit.key
@@ -210,7 +211,7 @@ def test_the_key_depends_on_nothing_else(problem: Problem) -> None:
     ):
         assert dataclasses.replace(unit, **change).key == unit.key
     assert len(unit.key) == 64
-    repeated = make(problem, seed=8).fit(problem.labeled[:20], "repeat", 3)
+    repeated = make(problem, seed=8).fit_unit(problem.labeled[:20], "repeat", 3)
     assert repeated.key == unit.key
 
 
@@ -224,7 +225,7 @@ def test_heads_of_one_pool_go_together_and_all_else_alone(problem: Problem) -> N
     oracle = torch.zeros(200, dtype=torch.int64)
     ground = GroundCost(labeled.sort().values.numpy(), np.ones((24, 3)))
     units: list[Unit] = [
-        network.fit(labeled[:4], "offline"),
+        network.fit_unit(labeled[:4], "offline"),
         *(head(problem, labeled[:size]) for size in (5, 6, 7)),
         *(head(problem, each, "evaluation", labels=oracle) for each in grown),
         TransportUnit(ground, labeled[:4].sort().values),
@@ -270,9 +271,9 @@ def test_one_process_and_two_give_the_same(problem: Problem, tiny: Prepared) -> 
         team = make(problem, memo, jobs=jobs)
         grown = torch.cat([problem.labeled, problem.unlabeled[:6]])
         units = [
-            *(team.fit(subset, "offline", i) for i, subset in enumerate(subsets(problem))),
-            team.fit(problem.labeled, "labeled", predict=True),
-            team.fit(grown, "evaluation", labels=oracle, test=(test, oracle[test])),
+            *(team.fit_unit(subset, "offline", i) for i, subset in enumerate(subsets(problem))),
+            team.fit_unit(problem.labeled, "labeled", predict=True),
+            team.fit_unit(grown, "evaluation", labels=oracle, test=(test, oracle[test])),
         ]
         events: list[Event] = []
         outcomes = team.run(units, events.append, nothing)
@@ -296,7 +297,7 @@ def test_a_repeated_head_is_found_and_not_trained(problem: Problem) -> None:
     team = make(problem)
     subset = problem.labeled[:9]
     outcomes = team.run(
-        [team.fit(subset, "offline", 0), team.fit(subset, "repeat", 0)], ignore, nothing
+        [team.fit_unit(subset, "offline", 0), team.fit_unit(subset, "repeat", 0)], ignore, nothing
     )
     assert [outcome.cached for outcome in outcomes] == [False, True]
     assert outcomes[0].record == outcomes[1].record
@@ -329,10 +330,10 @@ def test_a_proxy_trains_heads_beside_the_networks_and_shares_the_memory(problem:
         team.backend,
     )
     assert proxy.memo is memo
-    unit = proxy.fit(problem.labeled[:8], "offline")
+    unit = proxy.fit_unit(problem.labeled[:8], "offline")
     assert isinstance(unit, HeadUnit)
     assert unit.facts["classifier"] == "logistic"
-    assert not isinstance(team.fit(problem.labeled[:8], "offline"), HeadUnit)
+    assert not isinstance(team.fit_unit(problem.labeled[:8], "offline"), HeadUnit)
 
 
 @pytest.mark.parametrize("proxy", [False, True])
@@ -341,17 +342,18 @@ def test_offline_trainings_ask_the_proxy_where_the_config_says_so(
 ) -> None:
     config = tiny_config(rambo={"offline": {"proxy": proxy}})
     team = make(problem, config=ClassifierConfig())
-    pairs, units, again = offline_fits(problem, config, Streams(0), team)
-    assert {type(unit) for unit in [*units, *again]} == {HeadUnit if proxy else FitUnit}
-    assert (len(pairs), len(units), len(again)) == (5, 10, 4)
+    call = Call(problem, 4, config, streams=Streams(0), ensemble=team)
+    pairs, units, repeats = offline_units(call)
+    assert {type(unit) for unit in [*units, *repeats]} == {HeadUnit if proxy else FitUnit}
+    assert (len(pairs), len(units), len(repeats)) == (5, 10, 4)
 
 
 def test_heads_without_features_are_refused(problem: Problem) -> None:
     bare = dataclasses.replace(problem, features=None, features_file="")
     for team in (make(bare), make(bare, config=ClassifierConfig()).proxy()):
         with pytest.raises(ConfigError, match=r"classifier\.name logistic: .*choose mnistnet"):
-            team.fit(bare.labeled, "labeled")
-    make(bare, config=ClassifierConfig()).fit(bare.labeled, "labeled")
+            team.fit_unit(bare.labeled, "labeled")
+    make(bare, config=ClassifierConfig()).fit_unit(bare.labeled, "labeled")
 
 
 def test_frozen_features_are_described_only_where_u_hat_reads_them(

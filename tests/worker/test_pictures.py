@@ -12,11 +12,11 @@ import torch
 from sklearn.decomposition import PCA
 from tiny import MemoryMemo, tiny_config
 
-from rambo.algorithm import labeled_ground_cost
 from rambo.config import TransportConfig, UtilityModelConfig
 from rambo.datasets.prepared import Prepared
 from rambo.events import ClassifierTrained, Event, StageStarted
 from rambo.method.pools import Problem
+from rambo.offline import labeled_ground_cost
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
 from rambo.storage import files
 from rambo.training.ensemble import Ensemble, Predictions

@@ -25,7 +25,7 @@ from rambo.training.ensemble import Ensemble
 from rambo.training.units import FitUnit, HeadUnit
 from rambo.worker import plan as planning
 from rambo.worker import run_worker
-from rambo.worker.plan import known_fits, measure_rate, plan, remaining, time_pass
+from rambo.worker.plan import fixed_units, measure_rate, plan, remaining, time_pass
 
 SETTINGS: dict[str, Any] = {
     "dataset": {"validation_size": 60},
@@ -140,7 +140,7 @@ def check_counts(ran: Ran) -> None:
 def check_units(ran: Ran) -> None:
     """Hold the units drawn beforehand to those of the run: keys, roles and sizes."""
     data = opened(ran.config, ran.workspace)
-    units = known_fits(ran.config, data, ran.workspace.memo(), "cpu")
+    units = fixed_units(ran.config, data, ran.workspace.memo(), "cpu")
     keys = {unit.key for unit in units}
     assert len(keys) == len(units)
     assert keys <= ran.kept
@@ -173,7 +173,7 @@ def test_every_form_of_run_trains_what_was_planned(
 def test_the_expected_work_is_that_of_the_units(ran: Ran) -> None:
     data = opened(ran.config, ran.workspace)
     whole = costs.count(ran.config, DataSizes.of(ran.config, data))
-    units = known_fits(ran.config, data, ran.workspace.memo(), "cpu")
+    units = fixed_units(ran.config, data, ran.workspace.memo(), "cpu")
     left = remaining(whole, units).trainings
     for role in costs.ROLES:
         assert left[role].count == whole.trainings[role].count
@@ -188,7 +188,7 @@ def test_llal_is_asked_about_what_is_counted(tiny_archive: Path, tmp_path: Path)
     config = config_for(tiny_archive, **CASES["llal"])
     data = opened(config, Workspace(tmp_path))
     whole = costs.count(config, DataSizes.of(config, data))
-    units = known_fits(config, data, Workspace(tmp_path).memo(), "cpu")
+    units = fixed_units(config, data, Workspace(tmp_path).memo(), "cpu")
     assert remaining(whole, units) == whole
     assert remaining(whole, []).trainings["llal"] == costs.NONE
 
@@ -229,7 +229,7 @@ def test_heads_are_known_once_their_features_are_there(
     assert after["stages"]["offline"] < before["stages"]["offline"]
     data = opened(ran.config, ran.workspace)
     file = planning._features_file(ran.config, data, "cpu")
-    units = known_fits(ran.config, data, ran.workspace.memo(), "cpu", file)
+    units = fixed_units(ran.config, data, ran.workspace.memo(), "cpu", file)
     assert {unit.key for unit in units} <= ran.kept
     assert {unit.role for unit in units if isinstance(unit, HeadUnit)} == (
         {"offline"} if proxy else {"offline", "labeled"}
@@ -295,7 +295,7 @@ def test_weights_that_are_not_there_are_refused_by_the_plan(
 def test_what_the_evaluations_are_asked_is_counted(ran: Ran) -> None:
     """Their units are not drawn before the run, so their records are held to the counts instead."""
     data = opened(ran.config, ran.workspace)
-    known = {u.key for u in known_fits(ran.config, data, ran.workspace.memo(), "cpu")}
+    known = {u.key for u in fixed_units(ran.config, data, ran.workspace.memo(), "cpu")}
     records = [ran.workspace.memo().get(key)[0] for key in ran.kept - known]
     told = costs.count(ran.config, DataSizes.of(ran.config, data)).trainings["evaluation"]
     sums = Trainings(
@@ -340,7 +340,7 @@ def test_more_pairs_keep_the_labeled_pools_only_where_the_draw_is_another(
 
 def test_a_stopped_run_is_counted_to_where_it_came(ran: Ran) -> None:
     data, memo = opened(ran.config, ran.workspace), ran.workspace.memo()
-    units = known_fits(ran.config, data, memo, "cpu")
+    units = fixed_units(ran.config, data, memo, "cpu")
     gone = [unit.key for unit in units[::3]]
     rows = [(key, *memo.get(key)) for key in gone]
     with closing(sqlite3.connect(ran.workspace.root / "utilities.sqlite")) as db:
@@ -387,7 +387,7 @@ def record(
 def test_the_rate_is_the_median_of_what_fits(tiny_archive: Path, tmp_path: Path) -> None:
     config, workspace = config_for(tiny_archive), Workspace(tmp_path)
     data, memo = opened(config, workspace), workspace.memo()
-    facts = known_fits(config, data, memo, "cpu")[0].facts
+    facts = fixed_units(config, data, memo, "cpu")[0].facts
     assert facts == {"classifier": "mnistnet", "dataset": data.fingerprint, "device": "cpu"}
     for number, seconds in enumerate([1.0, 2.0, 3.0, 4.0]):
         memo.put(f"{number:064x}", record(seconds, 98, facts))

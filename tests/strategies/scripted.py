@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from test_pools import make_problem
+from problems import make_problem
 from tiny import tiny_config
 from torch import Tensor
 
@@ -11,10 +11,11 @@ from rambo.events import Emit, ignore
 from rambo.method.pools import UNLABELED, Problem, Selection, union
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
+from rambo.training.call import Call
 from rambo.training.ensemble import Predictions
 
 
-class Told:
+class ScriptedEnsemble:
     """An ensemble that trains nothing."""
 
     def __init__(self, predictions: Predictions) -> None:
@@ -24,7 +25,7 @@ class Told:
         return self.predictions
 
 
-def make_told(
+def small_problem(
     labeled: dict[int, int], unlabeled: list[int], validation: dict[int, int], classes: int = 3
 ) -> Problem:
     """Return a problem whose bought labels are given by index; all other indices up to 39 are in no pool."""
@@ -63,12 +64,14 @@ def choose(
     given = probabilities if embeddings is None else embeddings
     said = Predictions(only_pools(problem, probabilities), only_pools(problem, given), 0.5)
     return STRATEGIES[name](
-        problem,
-        budget,
-        tiny_config(**changes),
-        streams=Streams(seed),
-        ensemble=Told(said),  # type: ignore[arg-type]
-        emit=ignore,
+        Call(
+            problem,
+            budget,
+            tiny_config(**changes),
+            streams=Streams(seed),
+            ensemble=ScriptedEnsemble(said),  # type: ignore[arg-type]
+            emit=ignore,
+        )
     )
 
 

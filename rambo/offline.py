@@ -1,0 +1,151 @@
+"""The offline initialisation (Algorithm 1, line 3): u_hat_0, fitted on utility samples whose utilities are trained.
+
+Choice: the paper's "offline dataset" is pairs of equal-size subsets of S_0, each trained once, so no label is bought.
+They warm up the weights and then leave D. A share of them is held out, to audit u_hat against true utilities later.
+"""
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from rambo.config import UtilityModelConfig
+from rambo.events import NoiseCeilingMeasured, Noticed, stage
+from rambo.method import losses
+from rambo.method.pools import Problem
+from rambo.method.ranking import Figures, audit
+from rambo.method.transport import GroundCost, ground_cost
+from rambo.method.utility_model import UtilityModel, create_utility_model, fit_utility_model
+from rambo.method.utility_samples import Pair, UtilitySamples, random_pairs
+from rambo.training.call import Call
+from rambo.training.units import FitUnit, Outcome, TransportUnit, Unit
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Offline:
+    """What the offline initialisation leaves behind.
+
+    Attributes:
+        model: u_hat_0.
+        ground: the OT cost of S_0 against S_val, or None with OT off.
+        transport_scale: mean OT distance of the offline utility samples.
+        held_out: offline pairs with true utilities that no fit sees.
+        figures: the noise ceiling and the number of pairs behind it.
+    """
+
+    model: UtilityModel
+    ground: GroundCost | None
+    transport_scale: float
+    held_out: UtilitySamples
+    figures: Figures
+
+
+def warm_start(call: Call) -> Offline:
+    """Return u_hat_0 fitted on utility samples with true utilities.
+
+    The last pairs are trained once more for the noise ceiling, the held-out ones among them.
+    """
+    problem, emit, settings = call.problem, call.emit, call.config.rambo.utility_model
+    pairs, units, repeats = offline_units(call)
+    ground = labeled_ground_cost(problem, settings) if settings.transport else None
+    # OT is solved beside the trainings: it fills the gaps at their end.
+    transports = transport_units(ground, pairs, call.ensemble.device)
+    work: list[Unit] = [*units, *repeats, *transports]
+    with stage("offline", len(work), emit) as advance:
+        outcomes = call.ensemble.run(work, emit, advance)
+    trained, moved = outcomes[: len(units) + len(repeats)], outcomes[len(units) + len(repeats) :]
+    first, second = accuracies(trained).view(-1, 2).split([len(pairs), len(repeats) // 2])
+    distances = transport_values(moved, pairs)
+    if ground and not ground.exact:
+        emit(Noticed(_bounds(moved)))
+    # One unit of OT is the mean of these samples, so that both parts of L_Total are of one size.
+    scale = float(distances.mean()) or 1.0
+    samples = UtilitySamples(pairs, first, (distances / scale).view(-1, 2))
+    ceiling = losses.agreement(first[len(pairs) - len(second) :], second)
+    emit(NoiseCeilingMeasured(pairs=len(second), agreement=ceiling))
+    emit(samples.event("offline"))
+    fitted, held_out = hold_out(samples, held_out_pairs(call))
+    model = fit_utility_model(
+        create_utility_model(problem, settings, call.streams),
+        problem,
+        fitted,
+        call.streams,
+        bilevel_training=False,
+        phase="offline",
+        emit=emit,
+    )
+    audit(model, problem, held_out, "offline", emit)
+    figures: Figures = {"noise_ceiling": ceiling, "ceiling_pairs": len(second)}
+    return Offline(model, ground, scale, held_out, figures)
+
+
+def offline_units(call: Call) -> tuple[tuple[Pair, ...], list[FitUnit], list[FitUnit]]:
+    """Return the offline pairs, the trainings that give their true utilities, and the repeated ones."""
+    offline = call.config.rambo.offline
+    pairs = random_pairs(call.problem, call.problem.labeled, offline.pairs, call.streams)
+    subsets = [subset for pair in pairs for subset in pair]
+    ensemble = call.ensemble.proxy() if offline.proxy else call.ensemble
+    units = [ensemble.fit_unit(subset, "offline", i) for i, subset in enumerate(subsets)]
+    repeated = range(2 * (len(pairs) - min(offline.ceiling_pairs, len(pairs))), len(subsets))
+    return pairs, units, [ensemble.fit_unit(subsets[i], "repeat", i) for i in repeated]
+
+
+def held_out_pairs(call: Call) -> int:
+    """Return how many of the offline pairs no fit sees: the configured share, and two are always fitted."""
+    offline = call.config.rambo.offline
+    return min(round(offline.held_out * offline.pairs), offline.pairs - 2)
+
+
+def hold_out(samples: UtilitySamples, count: int) -> tuple[UtilitySamples, UtilitySamples]:
+    """Return all pairs but the last `count`, to fit, and these, to audit with."""
+    order = torch.arange(len(samples))
+    split = len(samples) - count
+    return samples.take(order[:split]), samples.take(order[split:])
+
+
+def labeled_ground_cost(problem: Problem, settings: UtilityModelConfig) -> GroundCost:
+    """Return the OTDD cost between S_0 and S_val, computed once for all their subsets."""
+    pool, validation = problem.labeled.sort().values, problem.validation
+    weights = settings.ground_cost
+    points = (problem.describe_images(pool), problem.describe_images(validation))
+    return ground_cost(
+        pool.numpy(),
+        (points[0].double().numpy(), points[1].double().numpy()),
+        (problem.labels[pool].numpy(), problem.labels[validation].numpy()),
+        num_classes=problem.num_classes,
+        feature_weight=weights.feature_weight,
+        label_weight=weights.label_weight,
+        label_dimensions=weights.label_dimensions,
+        exact=weights.exact_for(len(pool)),
+    )
+
+
+def transport_units(
+    ground: GroundCost | None, pairs: tuple[Pair, ...], device: str
+) -> list[TransportUnit]:
+    """Return the OT problems of all subsets, pair by pair; none with OT off."""
+    if ground is None:
+        return []
+    return [TransportUnit(ground, subset, device) for pair in pairs for subset in pair]
+
+
+def transport_values(outcomes: list[Outcome], pairs: tuple[Pair, ...]) -> Tensor:
+    """Return the OT distances of all subsets, `2p` float64; zeros with OT off."""
+    if not outcomes:
+        return torch.zeros(2 * len(pairs), dtype=torch.float64)
+    return torch.tensor([outcome.record["value"] for outcome in outcomes], dtype=torch.float64)
+
+
+def accuracies(outcomes: list[Outcome]) -> Tensor:
+    """Return the validation accuracies of trainings, float64."""
+    values = [outcome.record["accuracies"]["validation"] for outcome in outcomes]
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def _bounds(outcomes: list[Outcome]) -> str:
+    """Return what to say of OT that was not solved exactly."""
+    widths = [(o.record["upper"] - o.record["lower"]) / (o.record["value"] or 1) for o in outcomes]
+    return (
+        "OT is solved by a shared kernel, not exactly; the exact value lies within guaranteed bounds that are "
+        f"{100 * max(widths):.1f} % of it apart at most"
+    )
