@@ -409,7 +409,7 @@ def calibrated(tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """Return a function that calibrates on a machine of a given pace, and what it trained."""
     config = config_for(tiny_archive, classifier={"max_epochs": 40})
     data = opened(config, Workspace(tmp_path))
-    problem = planning.experiment.split(config, data, 0, None).problem
+    problem = planning.trials.split(config, data, 0, None).problem
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=Workspace(tmp_path).memo())
 
     def at(pace: float) -> tuple[float, list[tuple[int, int]]]:
@@ -448,5 +448,5 @@ def test_a_pass_is_timed_for_features_too(tmp_path: Path, pooling: str) -> None:
     config = configs.build(merged(TINY, {"rambo": {"utility_model": {"pooling": pooling}}}))
     for channels in (1, 3):
         data = write_tiny(tmp_path / str(channels), channels=channels)
-        problem = planning.experiment.split(config, data, 0, None).problem
+        problem = planning.trials.split(config, data, 0, None).problem
         assert 0 < time_pass(problem, config, data) < 0.1
