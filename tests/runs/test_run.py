@@ -20,6 +20,7 @@ from store_helpers import CLASSES, CONFIG, advance, child, names, refusal, unwri
 
 from rambo import events
 from rambo.errors import RunLockedError, StoreError
+from rambo.runs import run as run_module
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 from rambo.storage import database
@@ -223,6 +224,51 @@ def test_a_worker_that_ends_between_two_looks_is_not_interrupted(run: Run, monke
     run.set_status("running")
     monkeypatch.setattr(Run, "locked", lambda self: bool(run.set_status("done")))
     assert Run(run.folder).status == "done"
+
+
+def test_a_worker_that_starts_between_two_looks_is_seen(run: Run, monkeypatch) -> None:
+    run.set_status("running")
+    looks = iter([False, True])  # resumed just after the first look
+    monkeypatch.setattr(Run, "locked", lambda self: next(looks))
+    assert Run(run.folder).status == "running"
+
+
+def test_a_worker_that_holds_its_lock_is_believed_at_the_first_look(run: Run, monkeypatch) -> None:
+    """Were the record read again before the look, a worker that ends in between would seem lost."""
+    run.set_status("running")
+    read, readings = Run._facts, []
+    monkeypatch.setattr(Run, "_facts", lambda self: (readings.append(1), read(self))[1])
+    monkeypatch.setattr(Run, "locked", lambda self: len(readings) < 2)
+    assert Run(run.folder).status == "running"
+
+
+def test_the_lock_of_a_finished_run_is_not_looked_at(run: Run, monkeypatch) -> None:
+    """A listing shows thousands of them."""
+    monkeypatch.setattr(Run, "locked", lambda self: pytest.fail("looked"))
+    for status in ("done", "failed", "stopped", "queued"):
+        run.set_status(status)
+        assert Run(run.folder).status == status
+
+
+def test_a_launched_run_is_lost_when_its_worker_does_not_come(run: Run, monkeypatch) -> None:
+    assert run.status == "queued"  # nobody launched it: it may wait for ever
+    run.set_launched()
+    launched = run.worker["launched"]
+    for late, status in [(0, "queued"), (59, "queued"), (61, "interrupted"), (-61, "interrupted")]:
+        monkeypatch.setattr(run_module.time, "time", lambda late=late: launched + late)
+        assert (run.status, run.describe()["status"]) == (status, status), late
+        with run.lock():
+            assert Run(run.folder).status == "queued"  # it came late, and is there
+
+
+def test_a_run_that_waited_in_line_is_lost_as_soon_as_its_worker_is_gone(run: Run) -> None:
+    run.set_launched()
+    with run.lock():
+        run.set_waiting("second in line")
+        assert Run(run.folder).status == "queued"
+    assert Run(run.folder).status == "interrupted"
+    run.set_launched()  # resumed: the new worker has its time to come
+    assert Run(run.folder).status == "queued"
 
 
 def test_a_stop_reaches_the_worker_at_once(run: Run) -> None:
