@@ -37,6 +37,9 @@ DRAWING = {"streamlit", "plotly"}
 FILES = sorted(CODE.rglob("*.py"))
 
 
+TESTS = [path for path in (ROOT / "tests").rglob("test_*.py") if path.parent.name != "e2e"]
+
+
 @functools.cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
@@ -415,3 +418,10 @@ def test_all_events_are_declared_in_one_module() -> None:
     ]
     assert len(declared) > 10
     assert [(file, name) for file, name in declared if file != "events.py"] == []
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """pytest imports them by their names alone, and stops at the second; `e2e` is a package."""
+    assert len(TESTS) > 60
+    names = [path.name for path in TESTS]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
