@@ -79,7 +79,7 @@ def _second_run(workspace: Workspace) -> Run:
     settings = presets.quick() | {"seed": 1}
     data = catalog.prepare("fashion-mnist-mini", workspace.root)
     run, _ = jobs.start(config.build(settings), data, workspace, "cpu")
-    while not any(event["kind"] == "ClassifierTrained" for event in run.events()):
+    while not any(event.event.kind == "ClassifierTrained" for event in run.events()):
         time.sleep(0.5)
     return run
 

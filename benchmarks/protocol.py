@@ -15,6 +15,7 @@ from benchmarks.measure import CannotMeasureError, Goal, Measure
 from benchmarks.report import show
 from benchmarks.timing import WALL
 from rambo import config, presets
+from rambo.events import StageFinished
 from rambo.runs.workspace import Workspace
 from rambo.worker import run_worker
 
@@ -46,7 +47,8 @@ def measure(dataset: str = "fashion-mnist") -> list[Measure]:
     with tempfile.TemporaryDirectory() as folder:
         run = run_worker.start(config.build(settings), Workspace(Path(folder)))
         run_worker.work(run)
-        seconds = {e["stage"]: e["seconds"] for e in run.events() if e["kind"] == "StageFinished"}
+        ends = [e.event for e in run.events() if isinstance(e.event, StageFinished)]
+    seconds = {end.stage: end.seconds for end in ends}
     total = sum(seconds[stage] for stage in _STAGES)
     stages = ", ".join(f"{stage} {seconds[stage]:.0f} s" for stage in _STAGES)
     name, wanted, aim = _GOALS[dataset][device]

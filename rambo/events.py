@@ -7,7 +7,7 @@ JSON types. `emit` may raise `RunCancelled`, so emitting is also the safe stoppi
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 
@@ -15,9 +15,52 @@ from typing import Any
 class Event:
     """One thing that happened."""
 
-    def record(self) -> dict[str, Any]:
+    @property
+    def kind(self) -> str:
+        """The name under which it is stored: that of its class."""
+        return type(self).__name__
+
+    def record(self) -> dict[str, Any]:  # JSON's edge: `restore` is the way back
         """Return the fields as JSON types."""
         return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Unknown(Event):
+    """An event that this version does not know, as another version stored it.
+
+    Attributes:
+        name: its kind.
+        fields: its fields, as JSON types.
+    """
+
+    name: str
+    fields: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """The kind that the other version gave it."""
+        return self.name
+
+    def record(self) -> dict[str, Any]:
+        """Return the fields as they were stored."""
+        return dict(self.fields)
+
+
+def restore(kind: str, fields: Mapping[str, Any]) -> Event:
+    """Return the event that was emitted as `kind` with `fields`.
+
+    A field that this version lacks is dropped, one that the stored event lacks has its default. An unknown kind, or
+    a field missing that has no default, gives an `Unknown`: nothing that another version wrote breaks a reader.
+    """
+    event = next((each for each in Event.__subclasses__() if each.__name__ == kind), None)
+    if event is None or event is Unknown:
+        return Unknown(kind, fields)
+    known = {field.name for field in dataclasses.fields(event)}
+    try:
+        return event(**{name: value for name, value in fields.items() if name in known})
+    except TypeError:  # a field is missing that has no default
+        return Unknown(kind, fields)
 
 
 Emit = Callable[[Event], None]
@@ -165,6 +208,11 @@ class BatchChosen(Event):
     candidates: list[list[int]]
     candidate_utilities: list[float]
     candidate_margins: list[float]
+
+    @property
+    def gap(self) -> float | None:
+        """How much the chosen batch is ahead of the runner-up; None with a single candidate."""
+        return None if self.runner_up is None else self.utility - self.runner_up
 
 
 @dataclasses.dataclass(frozen=True)

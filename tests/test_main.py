@@ -655,7 +655,7 @@ def test_a_signal_stops_the_run_and_resume_gives_the_same_result(
     )
     try:
         run = first_run(tmp_path)
-        wait_for(lambda: any(e["kind"] == "ClassifierTrained" for e in run.events()))
+        wait_for(lambda: any(e.event.kind == "ClassifierTrained" for e in run.events()))
         asked = time.monotonic()
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         out, err = process.communicate(timeout=60)

@@ -1,5 +1,6 @@
 """What stands in `run.sqlite`: facts, events and results, each row sealed."""
 
+import dataclasses
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -8,8 +9,36 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rambo import events as event_kinds
 from rambo.events import Event
 from rambo.storage import database
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """An event as the record holds it.
+
+    Attributes:
+        seq: 1, 2, ... without a gap.
+        attempt: which try of the run emitted it.
+        trial: from 0; None where it belongs to no trial.
+        strategy: whose; None where it belongs to none.
+        time: seconds since 1970.
+        event: what happened.
+    """
+
+    seq: int
+    attempt: int
+    trial: int | None
+    strategy: str | None
+    time: float
+    event: Event
+
+    @property
+    def place(self) -> tuple[int | None, str | None]:
+        """Trial and strategy."""
+        return self.trial, self.strategy
+
 
 VERSION = 1
 _SCHEMA = """
@@ -103,7 +132,7 @@ def event_row(
     event: Event, attempt: int, trial: int | None, strategy: str | None
 ) -> tuple[Any, ...]:
     """Return an event as a row for `write`."""
-    kind = type(event).__name__
+    kind = event.kind
     text = database.encode(event.record(), f"event {kind}")
     columns = (attempt, None if trial is None else int(trial), strategy, time.time(), kind)
     return (*columns, text, database.seal(text, *columns))
@@ -126,7 +155,7 @@ def read_facts(db: sqlite3.Connection) -> dict[str, Any]:
     return facts
 
 
-def read_events(db: sqlite3.Connection, since: int) -> list[dict[str, Any]]:
+def read_events(db: sqlite3.Connection, since: int) -> list[Entry]:
     """Return the events after number `since`; a gap is damage."""
     least, _ = read_fact(db, "tally")  # first: a writer may add more before the next line
     rows = db.execute(
@@ -134,27 +163,24 @@ def read_events(db: sqlite3.Connection, since: int) -> list[dict[str, Any]]:
         " WHERE seq > ? ORDER BY seq",
         (since,),
     )
-    events: list[dict[str, Any]] = []
+    entries: list[Entry] = []
     for seq, attempt, trial, strategy, moment, kind, data, crc in rows:
         fields = database.decode(data, crc, attempt, trial, strategy, moment, kind)
-        if seq != since + len(events) + 1:
+        if seq != since + len(entries) + 1:
             raise ValueError("an event is missing")
-        head = {"seq": seq, "attempt": attempt, "trial": trial, "strategy": strategy}
-        events.append({**head, "time": moment, "kind": kind, **fields})
-    if since + len(events) < least:
+        event = event_kinds.restore(kind, fields)
+        entries.append(Entry(seq, attempt, trial, strategy, moment, event))
+    if since + len(entries) < least:
         raise ValueError("the last events are missing")
-    return events
+    return entries
 
 
-def newest_attempts(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def newest_attempts(entries: Sequence[Entry]) -> list[Entry]:
     """Return of each trial and strategy the events of its newest attempt, in their order."""
     newest: dict[tuple[int | None, str | None], int] = {}
-    for event in events:
-        place = event["trial"], event["strategy"]
-        newest[place] = max(newest.get(place, 0), event["attempt"])
-    return [
-        event for event in events if event["attempt"] == newest[event["trial"], event["strategy"]]
-    ]
+    for entry in entries:
+        newest[entry.place] = max(newest.get(entry.place, 0), entry.attempt)
+    return [entry for entry in entries if entry.attempt == newest[entry.place]]
 
 
 def read_results(db: sqlite3.Connection) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from rambo.errors import RunLockedError, StoreError
 from rambo.events import Event
 from rambo.runs import record
 from rambo.runs.artifacts import RunFolder
+from rambo.runs.record import Entry
 from rambo.storage import database, files
 
 STATUSES = ("queued", "running", "done", "failed", "stopped")
@@ -106,17 +107,12 @@ class Run(RunFolder):
             "message": message,
         }
 
-    def events(self, since: int = 0) -> list[dict[str, Any]]:
-        """Return the events after number `since`, in order.
-
-        Returns:
-            Dicts of `seq` (1, 2, ... without a gap), `attempt`, `trial`, `strategy`, `time`
-            (seconds since 1970), `kind` (the event's class) and the event's own fields.
-        """
+    def events(self, since: int = 0) -> list[Entry]:
+        """Return the events after number `since`, in order."""
         with self._reading() as db:
             return record.read_events(db, max(0, since))
 
-    def latest_events(self) -> list[dict[str, Any]]:
+    def latest_events(self) -> list[Entry]:
         """Return the events that count: of each trial and strategy, its newest attempt's.
 
         A resumed attempt tells the unfinished strategy again from its start.

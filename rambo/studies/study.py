@@ -16,6 +16,7 @@ from rambo import config as configs
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
 from rambo.errors import RamboError, RunNotFoundError
+from rambo.events import UtilitySamplesAdded
 from rambo.runs import report
 from rambo.runs.report import Difference
 from rambo.runs.workspace import Run, Workspace, environment, summary
@@ -293,10 +294,10 @@ def mean_utilities(study: Run) -> dict[str, tuple[float, float, int, Reported | 
         teller = next(iter(lineup.learners(run.config["strategies"])), None)
         values = [
             value
-            for event in run.latest_events()
-            if event["kind"] == "UtilitySamplesAdded" and event["phase"] == "offline"
-            if event["strategy"] == teller
-            for value in event["utilities"]
+            for entry in run.latest_events()
+            if isinstance(entry.event, UtilitySamplesAdded) and entry.event.phase == "offline"
+            if entry.strategy == teller
+            for value in entry.event.utilities
         ]
         if len(values) > 1:
             size = places[label]

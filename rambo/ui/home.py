@@ -108,13 +108,11 @@ def _place(record: Record, ahead: int | None) -> str:
 
 def _progress(run: Run) -> None:
     """Draw how far the stage at work has come."""
-    for event in reversed(readers.events(run)):
-        if event["kind"] in ("StageStarted", "StageAdvanced"):
-            step, total = event.get("step", 0), max(1, event["total"])
-            stage = theme.STAGE_WORDS.get(event["stage"]) or literal(event["stage"])
-            st.progress(min(1.0, step / total), text=f"{stage}, {step:,} of {total:,}")
-            return
-    st.caption("Starting")
+    now = readers.progress(run)
+    if now is None:
+        st.caption("Starting")
+    else:
+        st.progress(now.share, text=now.words())
 
 
 def _show_ended(records: list[Record]) -> None:

@@ -4,9 +4,9 @@ Caches are keyed by the run and by what can change of it, so a rerun of a page c
 is shared: look, do not touch.
 """
 
+import dataclasses
 import os
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,13 @@ import streamlit as st
 from rambo.datasets import prepared
 from rambo.datasets.prepared import Prepared
 from rambo.errors import StoreError
+from rambo.events import StageAdvanced, StageStarted
 from rambo.runs import jobs, record
 from rambo.runs import workspace as workspaces
+from rambo.runs.record import Entry
 from rambo.runs.workspace import Run
-from rambo.ui import state
+from rambo.ui import state, theme
+from rambo.ui.text import literal
 
 Record = dict[str, Any]
 Stamp = tuple[int, ...]
@@ -45,6 +48,26 @@ def run_in(folder: str) -> Run:
     return state.workspace().find(Path(folder).name)
 
 
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How far a stage has come: `step` of `total`, in `trial`, or in None of them."""
+
+    trial: int | None
+    stage: str
+    step: int
+    total: int
+
+    @property
+    def share(self) -> float:
+        """In [0, 1]."""
+        return min(1.0, self.step / max(1, self.total))
+
+    def words(self) -> str:
+        """Return `Pretraining, 3 of 5`, as Markdown."""
+        stage = theme.STAGE_WORDS.get(self.stage) or literal(self.stage)
+        return f"{stage}, {self.step:,} of {self.total:,}"
+
+
 class EventReader:
     """The events of one run that count, read once for any number of viewers."""
 
@@ -52,32 +75,30 @@ class EventReader:
         """Begin before the first event."""
         self._run = run
         self._guard = threading.Lock()
-        self._all: list[Record] = []
+        self._all: list[Entry] = []
 
-    def latest(self) -> list[Record]:
+    def latest(self) -> list[Entry]:
         """Return the events that count, as `Run.latest_events` does, reading only what is new."""
         with self._guard:
-            last = self._all[-1]["seq"] if self._all else 0
+            last = self._all[-1].seq if self._all else 0
             self._all += self._run.events(last)
             return record.newest_attempts(self._all)
 
 
-def events(run: Run) -> list[Record]:
+def events(run: Run) -> list[Entry]:
     """Return the events of a run that count, in order."""
     return _reader(str(run.folder)).latest()
 
 
-def of_kind(
-    events: Iterable[Record], kind: str, *, trial: int | None = None, strategy: str | None = None
-) -> list[Record]:
-    """Return the events of one kind, of one trial and strategy where these are given."""
-    return [
-        event
-        for event in events
-        if event["kind"] == kind
-        and trial in (None, event["trial"])
-        and strategy in (None, event["strategy"])
-    ]
+def progress(run: Run) -> Progress | None:
+    """Return how far the newest stage of a run has come, or None before the first."""
+    for entry in reversed(events(run)):
+        match entry.event:
+            case StageStarted(stage, total):
+                return Progress(entry.trial, stage, 0, total)
+            case StageAdvanced(stage, step, total):
+                return Progress(entry.trial, stage, step, total)
+    return None
 
 
 def runs() -> list[Record]:

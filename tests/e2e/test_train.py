@@ -44,7 +44,7 @@ def kill(run: Run) -> None:
 
 
 def count(run: Run, kind: str) -> int:
-    return sum(event["kind"] == kind for event in run.latest_events())
+    return sum(event.event.kind == kind for event in run.latest_events())
 
 
 def test_a_run_is_started_watched_killed_and_resumed(serve, page, run: Run, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The Train page in every state of a run, driven without a browser."""
 
+import dataclasses
 import shutil
 import time
 from pathlib import Path
@@ -18,9 +19,9 @@ from page_helpers import (
 )
 from streamlit.testing.v1 import AppTest
 
-from rambo import events as kinds_of_events
-from rambo.events import Event
+from rambo.events import Noticed
 from rambo.runs import jobs, line
+from rambo.runs.record import Entry
 from rambo.runs.workspace import Run
 from rambo.ui import takeaway
 from rambo.ui.train import live, outcome, stepper
@@ -51,14 +52,10 @@ def charts(app: AppTest) -> list[str]:
     ]
 
 
-def told_again(run: Run, record: dict[str, Any], **changes: Any) -> None:
-    """Append an event that another run told."""
-    head = ("seq", "attempt", "trial", "strategy", "time", "kind")
-    fields = {key: value for key, value in record.items() if key not in head}
-    if record["kind"] in ("StrategySelected", "StrategyEvaluated"):
-        fields["strategy"] = record["strategy"]
-    event: Event = getattr(kinds_of_events, record["kind"])(**fields | changes)
-    run.append(event, trial=record["trial"], strategy=record["strategy"])
+def tell_again(run: Run, entry: Entry, **changes: Any) -> None:
+    """Append an event that another run has in its record."""
+    event = dataclasses.replace(entry.event, **changes)
+    run.append(event, trial=entry.trial, strategy=entry.strategy)
 
 
 def replayed(root: Path, done: Run, count: int, **changes: Any) -> Run:
@@ -67,7 +64,7 @@ def replayed(root: Path, done: Run, count: int, **changes: Any) -> Run:
     run.begin_attempt()
     run.set_status("running")
     for record in done.events()[:count]:
-        told_again(run, record)
+        tell_again(run, record)
     run.flush()
     return run
 
@@ -208,7 +205,7 @@ def test_new_events_appear_at_the_next_look(done_run: Run, home: Path) -> None:
         app = open_page(PAGE, run.id)
         before = charts(app)
         for record in records[3:60]:
-            told_again(run, record)
+            tell_again(run, record)
         run.flush()
         app.run()
         assert set(charts(app)) > set(before)
@@ -286,7 +283,7 @@ def test_charts_of_what_is_switched_off_say_so(done_run: Run, home: Path) -> Non
 def test_notices_with_hostile_text_are_shown_as_they_are(done_run: Run, home: Path) -> None:
     run = replayed(home, done_run, 2)
     hostile = "![x](http://evil.example/p.png) <script>alert(1)</script>"
-    run.append(kinds_of_events.Noticed(hostile), trial=None, strategy=None)
+    run.append(Noticed(hostile), trial=None, strategy=None)
     run.flush()
     with run.lock():
         app = open_page(PAGE, run.id)
@@ -323,7 +320,7 @@ def test_all_viewers_share_one_feed_and_may_come_at_once(done_run: Run, home: Pa
     with run.lock(), ThreadPoolExecutor(8) as pool:
         looks = pool.map(look, range(60))
         for record in records[10:]:
-            told_again(run, record)
+            tell_again(run, record)
         assert all(looks)
     run.flush()
     whole = feed(run)
@@ -337,18 +334,18 @@ def test_a_tick_reads_what_is_new_and_nothing_else(
     run = make_queued(home)
     run.begin_attempt()
     run.set_status("running")
-    mine = [record for record in done_run.events() if record["trial"] == 0]
+    mine = [record for record in done_run.events() if record.trial == 0]
     asked: list[tuple[int, int]] = []
     whole = Run.events
 
-    def noted(self: Run, since: int = 0) -> list[dict[str, Any]]:
+    def noted(self: Run, since: int = 0) -> list[Entry]:
         found = whole(self, since)
         asked.append((since, len(found)))
         return found
 
     with run.lock():
         for record in mine[:-3]:
-            told_again(run, record)
+            tell_again(run, record)
         run.flush()
         app = open_page(PAGE, run.id)
         assert_calm(app)
@@ -356,7 +353,7 @@ def test_a_tick_reads_what_is_new_and_nothing_else(
         app.run()
         assert {count for _, count in asked} == {0}
         for record in mine[-3:]:
-            told_again(run, record)
+            tell_again(run, record)
         run.flush()
         asked.clear()
         app.run()

@@ -108,10 +108,10 @@ def test_a_stop_ends_the_run_and_resume_goes_on(root: Path) -> None:
     jobs.stop(run)
     until(lambda: run.status == "stopped", seconds=15)
     until(lambda: not run.locked())
-    attempt = max(event["attempt"] for event in run.events())
+    attempt = max(event.attempt for event in run.events())
     jobs.resume(run)
     until(lambda: run.status == "running")
-    until(lambda: max(event["attempt"] for event in run.events()) == attempt + 1)
+    until(lambda: max(event.attempt for event in run.events()) == attempt + 1)
 
 
 def test_a_stop_before_the_worker_is_up_counts(root: Path) -> None:
@@ -159,7 +159,7 @@ def test_one_works_and_the_others_wait_their_turn(root: Path) -> None:
     second = begin(root, QUICK)
     until(lambda: jobs.place_in_line(second) == ("cpu", 1))
     assert line.standing(root) == {"cpu": [first.id, second.id]}
-    assert second.events() == [] or second.events()[0]["kind"] == "Noticed"
+    assert second.events() == [] or second.events()[0].event.kind == "Noticed"
     jobs.stop(first)
     until(lambda: second.status == "done")
     assert first.status == "stopped"

@@ -79,5 +79,5 @@ def the_other(workspace: Workspace, run: Run) -> Run:
 
 def test_the_events_of_an_old_run_are_read(old: Workspace) -> None:
     events = of_status(old, "done").latest_events()
-    kinds = {event["kind"] for event in events}
+    kinds = {event.event.kind for event in events}
     assert {"StageStarted", "ClassifierTrained", "UtilityModelEpoch", "BatchChosen"} <= kinds

@@ -59,15 +59,12 @@ def test_events_come_back_in_order_with_their_fields(run: Run) -> None:
         run.append(event, trial=None if place == 0 else 1, strategy=None if place < 2 else "rambo")
     run.flush()
     told = run.events()
-    assert [event["seq"] for event in told] == list(range(1, len(EVENTS) + 1))
-    assert [event["kind"] for event in told] == [type(event).__name__ for event in EVENTS]
-    assert [event["trial"] for event in told] == [None] + [1] * 7
-    assert [event["strategy"] for event in told] == [None, None] + ["rambo"] * 6
-    assert all(before <= event["time"] <= time.time() and event["attempt"] == 1 for event in told)
-    head = ("seq", "attempt", "trial", "time", "kind")
-    for event, given in zip(told, EVENTS, strict=True):
-        fields = {name: value for name, value in event.items() if name not in head}
-        assert fields == {"strategy": event["strategy"], **given.record()}
+    assert [event.seq for event in told] == list(range(1, len(EVENTS) + 1))
+    assert [event.event.kind for event in told] == [type(event).__name__ for event in EVENTS]
+    assert [event.trial for event in told] == [None] + [1] * 7
+    assert [event.strategy for event in told] == [None, None] + ["rambo"] * 6
+    assert all(before <= event.time <= time.time() and event.attempt == 1 for event in told)
+    assert [entry.event for entry in told] == list(EVENTS)
     assert run.events(since=6) == told[6:]
     assert run.events(since=100) == []
     assert run.events(since=-3) == told
@@ -137,7 +134,7 @@ def test_leaving_the_lock_flushes_even_when_the_work_failed(run: Run) -> None:
 
     with pytest.raises(ZeroDivisionError):
         work()
-    assert [event["step"] for event in run.events()] == [0, 1, 2]
+    assert [event.event.step for event in run.events()] == [0, 1, 2]
     assert not run.locked()
 
 
@@ -161,7 +158,7 @@ def test_the_newest_attempt_of_each_strategy_counts(run: Run) -> None:
     assert run.begin_attempt() == 3
     tell([20], 1, "rambo")
     run.flush()
-    told = [(event["trial"], event["strategy"], event["step"]) for event in run.latest_events()]
+    told = [(event.trial, event.strategy, event.event.step) for event in run.latest_events()]
     assert told == [
         (0, "rambo", 1),
         (0, "rambo", 2),
@@ -170,7 +167,7 @@ def test_the_newest_attempt_of_each_strategy_counts(run: Run) -> None:
         (None, None, 11),
         (1, "rambo", 20),
     ]
-    assert [event["attempt"] for event in run.events()] == [1] * 7 + [2, 2, 3]
+    assert [event.attempt for event in run.events()] == [1] * 7 + [2, 2, 3]
 
 
 def test_results_are_replaced_and_come_in_the_order_of_the_config(run: Run) -> None:
@@ -383,16 +380,16 @@ def test_kill_9_loses_no_flushed_event(run: Run) -> None:
             Path(f"{run.folder}/run.sqlite-shm").unlink()
         assert run.describe()["status"] == "interrupted"
         told = run.events()
-        assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
-        mine = [event for event in told if event["attempt"] == attempt]
+        assert [event.seq for event in told] == list(range(1, len(told) + 1))
+        mine = [event for event in told if event.attempt == attempt]
         assert len(mine) >= 3 * (flushed[attempt] + 1)
         for place, event in enumerate(mine):
-            assert (event["step"], event["total"]) == divmod(place, 3)
-            assert event["stage"] == "x" * (event["step"] % 700)
+            assert (event.event.step, event.event.total) == divmod(place, 3)
+            assert event.event.stage == "x" * (event.event.step % 700)
         saved = {result["trial"]: result["data"]["step"] for result in run.results()}
         for earlier, step in flushed.items():
             assert saved.get(earlier, -1) >= (step + 1) // 4 * 4 - 1
-    assert len({event["attempt"] for event in run.events()}) == 10
+    assert len({event.attempt for event in run.events()}) == 10
 
 
 def test_a_reader_beside_a_writer_sees_growing_whole_prefixes(run: Run) -> None:
@@ -402,11 +399,11 @@ def test_a_reader_beside_a_writer_sees_growing_whole_prefixes(run: Run) -> None:
     try:
         for _ in range(40):
             told = Run(run.folder).events()
-            assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
+            assert [event.seq for event in told] == list(range(1, len(told) + 1))
             sizes.append(len(told))
             assert run.status == "running"
             tail = run.events(since=sizes[-1])
-            assert [event["seq"] for event in tail] == list(
+            assert [event.seq for event in tail] == list(
                 range(sizes[-1] + 1, sizes[-1] + len(tail) + 1)
             )
     finally:
@@ -437,7 +434,7 @@ def test_a_wal_without_its_writer_is_read_in_a_folder_where_nothing_can_be_writt
     leave_a_wal(open_run)
     before = {path.name: path.read_bytes() for path in open_run.folder.iterdir() if path.is_file()}
     with unwritable(open_run.folder):
-        assert [event["step"] for event in open_run.events()] == list(range(20))
+        assert [event.event.step for event in open_run.events()] == list(range(20))
         assert open_run.describe()["status"] == "queued"
         told = refusal(open_run.request_stop)
         assert "read-only" in told or "denied" in told
@@ -450,7 +447,7 @@ def test_a_wal_without_its_writer_is_read_in_a_folder_where_nothing_can_be_writt
     after = {path.name: path.read_bytes() for path in open_run.folder.iterdir() if path.is_file()}
     assert before == after
     open_run.flush()
-    assert [event["step"] for event in open_run.events()] == list(range(21))
+    assert [event.event.step for event in open_run.events()] == list(range(21))
 
 
 def test_a_finished_run_is_read_in_a_folder_where_nothing_can_be_written(open_run: Run) -> None:
@@ -501,7 +498,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost_when_there_is_room_again(run, m
             run._kept.execute("PRAGMA max_page_count=100000")
     told = run.events()
     assert len(told) >= appended
-    assert [event["seq"] for event in told] == list(range(1, len(told) + 1))
+    assert [event.seq for event in told] == list(range(1, len(told) + 1))
 
 
 def test_the_ballast_makes_room_for_the_failed_status(run: Run, monkeypatch) -> None:
@@ -517,7 +514,7 @@ def test_the_ballast_makes_room_for_the_failed_status(run: Run, monkeypatch) -> 
     assert not ballast.exists()
     assert run.describe()["message"].startswith("the disk is full")
     assert run.status == "failed"
-    assert [event["message"] for event in run.events()] == ["small"]
+    assert [event.event.message for event in run.events()] == ["small"]
     assert run.begin_attempt() == 1
     assert ballast.stat().st_size == 2**20
 
@@ -533,7 +530,7 @@ def test_the_failed_status_goes_before_events_that_do_not_fit(run: Run, monkeypa
         assert run.events() == []
     run.append(advance(1), trial=0, strategy="rambo")
     run.flush()
-    assert [event["seq"] for event in run.events()] == [1]
+    assert [event.seq for event in run.events()] == [1]
 
 
 def test_a_deleted_run_is_not_made_again(run: Run) -> None:

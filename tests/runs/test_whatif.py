@@ -193,19 +193,23 @@ def test_every_candidate_of_a_run_has_the_utility_that_was_recorded(
         features=features if extractor == "features" else None,
         rambo={"utility_model": {"pooling": pooling, "epochs": 3}},
     )
-    steps = [event for event in run.events() if event["kind"] == "BatchChosen"]
-    assert [(event["trial"], event["step"]) for event in steps] == [
+    steps = [event for event in run.events() if event.event.kind == "BatchChosen"]
+    assert [(event.trial, event.event.step) for event in steps] == [
         (trial, step) for trial in (0, 1) for step in range(3)
     ]
     hats = [whatif.load(run, trial) for trial in (0, 1)]
     for event in steps:
-        hat = hats[event["trial"]]
-        assert len(event["candidates"]) == len(event["utilities"])  # all, because they are few
-        told = dict(zip(map(tuple, event["candidates"]), event["candidate_utilities"], strict=True))
+        hat = hats[event.trial]
+        assert len(event.event.candidates) == len(
+            event.event.utilities
+        )  # all, because they are few
+        told = dict(
+            zip(map(tuple, event.event.candidates), event.event.candidate_utilities, strict=True)
+        )
         for candidate, utility in told.items():
-            ours = hat.step_utility(event["step"], candidate)
+            ours = hat.step_utility(event.event.step, candidate)
             assert ours == pytest.approx(utility, rel=1e-4, abs=1e-4)
-        assert hat.chosen[hat.steps == event["step"]].tolist() == event["chosen"]
+        assert hat.chosen[hat.steps == event.event.step].tolist() == event.event.chosen
     for trial, hat in enumerate(hats):
         pools = run.load_arrays(f"trial-{trial}/atlas")
         assert sorted(hat.labeled) == pools["indices"][pools["pool"] == 0].tolist()

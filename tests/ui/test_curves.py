@@ -1,39 +1,44 @@
 """The charts of the Train page, on the real events of tiny runs and on every prefix of them."""
 
+import dataclasses
 import json
-from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pytest
 from page_helpers import make_done
 
+from rambo.events import (
+    BatchChosen,
+    ClassifierTrained,
+    Event,
+    HyperStep,
+    LabeledPoolGrew,
+    NoiseCeilingMeasured,
+    RankingAudited,
+    TransportPredicted,
+    UtilityModelEpoch,
+    UtilitySamplesAdded,
+)
 from rambo.ui.components.plot import prepare_figure
 from rambo.ui.train import curves
 from rambo.ui.train.charts import CHARTS
+from rambo.ui.train.curves import Kinds
 from rambo.ui.train.strokes import POINTS, thin
 
 Record = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def events(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+def events(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
     """The events of `rambo` in a finished run."""
     run = make_done(tmp_path_factory.mktemp("curves") / "runs", strategies=["rambo"])
-    return [event for event in run.events() if event["strategy"] == "rambo"]
-
-
-def by_kind(events: Iterable[Record]) -> curves.Kinds:
-    kinds: defaultdict[str, list[Record]] = defaultdict(list)
-    for event in events:
-        kinds[event["kind"]].append(event)
-    return kinds
+    return [entry.event for entry in run.events() if entry.strategy == "rambo"]
 
 
 @pytest.fixture(scope="module")
-def kinds(events: list[Record]) -> curves.Kinds:
-    return by_kind(events)
+def kinds(events: list[Event]) -> Kinds:
+    return Kinds(events)
 
 
 def named(figure: Record | None) -> dict[str, Record]:
@@ -41,10 +46,10 @@ def named(figure: Record | None) -> dict[str, Record]:
     return {trace.get("name", ""): trace for trace in figure["data"]}
 
 
-def test_every_prefix_gives_charts_or_nothing(events: list[Record]) -> None:
+def test_every_prefix_gives_charts_or_nothing(events: list[Event]) -> None:
     there: set[str] = set()
     for length in range(len(events) + 1):
-        kinds = by_kind(events[:length])
+        kinds = Kinds(events[:length])
         for chart in CHARTS:
             figure = chart.draw(kinds)
             assert figure is not None or chart.name not in there, "a chart that was there stays"
@@ -59,14 +64,14 @@ def test_every_prefix_gives_charts_or_nothing(events: list[Record]) -> None:
                     trace["z"].shape[1] if trace["type"] == "heatmap" else len(trace["y"])
                 )
     assert there == {chart.name for chart in CHARTS}
-    assert curves.losses({}) is None
+    assert curves.losses(Kinds()) is None
 
 
-def test_a_chart_changes_only_with_the_events_it_reads(events: list[Record]) -> None:
+def test_a_chart_changes_only_with_the_events_it_reads(events: list[Event]) -> None:
     """The feed makes a chart anew only when one of these came, so it must not read others."""
     for chart in CHARTS:
-        whole = chart.draw(by_kind(events))
-        needed = chart.draw(by_kind(e for e in events if e["kind"] in chart.reads))
+        whole = chart.draw(Kinds(events))
+        needed = chart.draw(Kinds(e for e in events if type(e) in chart.reads))
         assert prepare_figure(whole or {}).digest == prepare_figure(needed or {}).digest
 
 
@@ -80,30 +85,30 @@ def test_words_stand_around_every_chart() -> None:
 
 
 def test_ranking_shows_both_lengths_chance_ceiling_and_audits(
-    kinds: curves.Kinds, events: list[Record]
+    kinds: Kinds, events: list[Event]
 ) -> None:
     figure = curves.ranking(kinds)
     traces = named(figure)
-    epochs = kinds["UtilityModelEpoch"]
+    epochs = kinds.of(UtilityModelEpoch)
     for name, field in (
         ("short sets (inner)", "inner_ranking_accuracy"),
         ("long sets (outer)", "outer_ranking_accuracy"),
     ):
-        expected = [None if e[field] is None else 100 * e[field] for e in epochs]
+        expected = [None if getattr(e, field) is None else 100 * getattr(e, field) for e in epochs]
         assert traces[name]["y"] == expected
         assert traces[name]["x"] == list(range(1, len(epochs) + 1))
     assert (
         traces["short sets (inner)"]["line"]["dash"] != traces["long sets (outer)"]["line"]["dash"]
     )
-    audits = [e for e in kinds["RankingAudited"] if e["accuracy"] is not None]
+    audits = [e for e in kinds.of(RankingAudited) if e.accuracy is not None]
     stars = traces["held-out pairs"]
-    assert list(stars["y"]) == [100 * e["accuracy"] for e in audits]
+    assert list(stars["y"]) == [100 * e.accuracy for e in audits]
     # Each star stands where its phase ended.
-    phases = [e["phase"] for e in epochs]
-    assert [phases[x - 1] for x in stars["x"]] == [e["phase"] for e in audits]
+    phases = [e.phase for e in epochs]
+    assert [phases[x - 1] for x in stars["x"]] == [e.phase for e in audits]
     assert figure is not None
     said = [word["text"].replace("<br>", " ") for word in figure["layout"]["annotations"]]
-    ceiling = 100 * kinds["NoiseCeilingMeasured"][-1]["agreement"]
+    ceiling = 100 * kinds.of(NoiseCeilingMeasured)[-1].agreement
     assert "50 %: a coin" in said
     assert f"noise ceiling {ceiling:.0f} %" in said
     assert {"offline", "round 1", "round 2", "round 3"} <= set(said)
@@ -115,39 +120,33 @@ def test_ranking_shows_both_lengths_chance_ceiling_and_audits(
 
 
 def test_names_of_lines_that_are_close_go_apart_and_many_rounds_are_named_where_one_points(
-    kinds: curves.Kinds,
+    kinds: Kinds,
 ) -> None:
-    ceiling = {"pairs": 5, "agreement": 0.6}
     rounds = [
-        epoch | {"phase": f"pretraining-{number}"}
+        dataclasses.replace(epoch, phase=f"pretraining-{number}")
         for number in range(1, 9)
-        for epoch in kinds["UtilityModelEpoch"][:3]
+        for epoch in kinds.of(UtilityModelEpoch)[:3]
     ]
-    figure = curves.ranking({"UtilityModelEpoch": rounds, "NoiseCeilingMeasured": [ceiling]})
+    figure = curves.ranking(Kinds([*rounds, NoiseCeilingMeasured(pairs=5, agreement=0.6)]))
     assert figure is not None
     assert [word["yanchor"] for word in figure["layout"]["annotations"]] == ["top", "bottom"]
     assert named(figure)["long sets (outer)"]["text"][-1] == "round 8"
 
 
 def test_pairs_that_are_all_tied_leave_a_gap() -> None:
-    epoch = {
-        "phase": "offline",
-        "epoch": 1,
-        "epochs": 1,
-        "rank_loss": 0.5,
-        "transport_loss": 0.0,
-        "outer_rank_loss": 0.6,
-        "outer_transport_loss": 0.0,
-        "inner_ranking_accuracy": None,
-        "outer_ranking_accuracy": 0.25,
-    }
-    audit = {"phase": "offline", "pairs": 2, "accuracy": None, "kendall_tau": None}
-    none = {"pairs": 0, "agreement": None}
-    kinds = {
-        "UtilityModelEpoch": [epoch],
-        "RankingAudited": [audit],
-        "NoiseCeilingMeasured": [none],
-    }
+    epoch = UtilityModelEpoch(
+        phase="offline",
+        epoch=1,
+        epochs=1,
+        rank_loss=0.5,
+        transport_loss=0.0,
+        outer_rank_loss=0.6,
+        outer_transport_loss=0.0,
+        inner_ranking_accuracy=None,
+        outer_ranking_accuracy=0.25,
+    )
+    audit = RankingAudited(phase="offline", pairs=2, accuracy=None, kendall_tau=None)
+    kinds = Kinds([epoch, audit, NoiseCeilingMeasured(pairs=0, agreement=None)])
     traces = named(curves.ranking(kinds))
     assert traces["short sets (inner)"]["y"] == [None]
     assert traces["long sets (outer)"]["y"] == [25]
@@ -156,10 +155,13 @@ def test_pairs_that_are_all_tied_leave_a_gap() -> None:
     assert set(without) == {"rank loss, short", "rank loss, long"}, "no OT: no OT line"
 
 
-def test_losses_use_a_logarithmic_axis_where_they_span_widely(kinds: curves.Kinds) -> None:
-    base = dict(kinds["UtilityModelEpoch"][0])
-    narrow = {"UtilityModelEpoch": [base | dict.fromkeys(_LOSSES, 0.5)]}
-    wide = {"UtilityModelEpoch": [base | dict.fromkeys(_LOSSES, v) for v in (2.0, 0.001, 0.0)]}
+def test_losses_use_a_logarithmic_axis_where_they_span_widely(kinds: Kinds) -> None:
+    base = kinds.of(UtilityModelEpoch)[0]
+
+    def of(*values: float) -> Kinds:
+        return Kinds(dataclasses.replace(base, **dict.fromkeys(_LOSSES, v)) for v in values)
+
+    narrow, wide = of(0.5), of(2.0, 0.001, 0.0)
     assert not curves.spans_widely(narrow)
     assert curves.spans_widely(wide)
     assert _axis(curves.losses(narrow))["type"] == "linear"
@@ -177,54 +179,53 @@ def _axis(figure: Record | None) -> Record:
     return figure["layout"]["yaxis"]
 
 
-def test_transport_shows_the_newest_phase_and_the_diagonal(kinds: curves.Kinds) -> None:
+def test_transport_shows_the_newest_phase_and_the_diagonal(kinds: Kinds) -> None:
     traces = named(curves.transport(kinds))
-    newest = kinds["TransportPredicted"][-1]
-    np.testing.assert_allclose(traces["round 3"]["x"], newest["true"], rtol=1e-6)
-    np.testing.assert_allclose(traces["round 3"]["y"], newest["predicted"], rtol=1e-6)
+    newest = kinds.of(TransportPredicted)[-1]
+    np.testing.assert_allclose(traces["round 3"]["x"], newest.true, rtol=1e-6)
+    np.testing.assert_allclose(traces["round 3"]["y"], newest.predicted, rtol=1e-6)
     assert traces["perfect prediction"]["x"] == traces["perfect prediction"]["y"]
-    assert (
-        curves.transport({"TransportPredicted": [newest | {"true": [], "predicted": []}]}) is None
-    )
+    nothing = dataclasses.replace(newest, true=[], predicted=[])
+    assert curves.transport(Kinds([nothing])) is None
 
 
-def test_samples_tell_trained_from_interpolated(kinds: curves.Kinds) -> None:
+def test_samples_tell_trained_from_interpolated(kinds: Kinds) -> None:
     traces = named(curves.samples(kinds))
-    fits = [fit for fit in kinds["ClassifierTrained"] if fit["role"] == "offline"]
-    assert list(traces["trained"]["x"]) == [fit["size"] for fit in fits]
-    np.testing.assert_allclose(traces["trained"]["y"], [100 * fit["accuracy"] for fit in fits])
-    newest = kinds["UtilitySamplesAdded"][-1]
-    assert list(traces["interpolated"]["x"]) == newest["sizes"]
+    fits = [fit for fit in kinds.of(ClassifierTrained) if fit.role == "offline"]
+    assert list(traces["trained"]["x"]) == [fit.size for fit in fits]
+    np.testing.assert_allclose(traces["trained"]["y"], [100 * fit.accuracy for fit in fits])
+    newest = kinds.of(UtilitySamplesAdded)[-1]
+    assert list(traces["interpolated"]["x"]) == newest.sizes
     assert len(traces["trained again"]["x"]) == 4
     assert len({trace["marker"]["symbol"] for trace in traces.values()}) == 3
 
 
-def test_labeled_pools_grow_to_k(kinds: curves.Kinds) -> None:
+def test_labeled_pools_grow_to_k(kinds: Kinds) -> None:
     (trace,) = named(curves.labeled(kinds)).values()
     assert trace["x"] == [12, 16, 20, 24]
-    assert trace["y"] == [100 * pool["accuracy"] for pool in kinds["LabeledPoolGrew"]]
+    assert trace["y"] == [100 * pool.accuracy for pool in kinds.of(LabeledPoolGrew)]
 
 
-def test_penalties_hold_every_tensor_and_step(kinds: curves.Kinds) -> None:
+def test_penalties_hold_every_tensor_and_step(kinds: Kinds) -> None:
     figure = curves.penalties(kinds)
     assert figure is not None
     (trace,) = figure["data"]
-    steps = kinds["HyperStep"]
-    assert trace["z"].shape == (len(steps[0]["log_l2"]), len(steps))
+    steps = kinds.of(HyperStep)
+    assert trace["z"].shape == (len(steps[0].log_l2), len(steps))
     assert len(set(trace["y"])) == len(trace["y"]), "two tensors of one short name would be one row"
-    name = next(iter(steps[-1]["log_l2"]))
-    assert trace["z"][0, -1] == pytest.approx(steps[-1]["log_l2"][name])
+    name = next(iter(steps[-1].log_l2))
+    assert trace["z"][0, -1] == pytest.approx(steps[-1].log_l2[name])
     assert trace["zmin"] < trace["zmax"]
 
 
-def test_batches_mark_the_chosen_and_the_runner_up(kinds: curves.Kinds) -> None:
+def test_batches_mark_the_chosen_and_the_runner_up(kinds: Kinds) -> None:
     traces = named(curves.batches(kinds))
-    steps = kinds["BatchChosen"]
+    steps = kinds.of(BatchChosen)
     assert list(traces["chosen"]["x"]) == [1, 2, 3]
-    assert list(traces["chosen"]["y"]) == [step["utility"] for step in steps]
-    assert list(traces["runner-up"]["y"]) == [step["runner_up"] for step in steps]
-    assert len(traces["candidates"]["x"]) == sum(len(step["utilities"]) for step in steps)
-    lonely = {"BatchChosen": [steps[0] | {"runner_up": None, "utilities": [1.0]}]}
+    assert list(traces["chosen"]["y"]) == [step.utility for step in steps]
+    assert list(traces["runner-up"]["y"]) == [step.runner_up for step in steps]
+    assert len(traces["candidates"]["x"]) == sum(len(step.utilities) for step in steps)
+    lonely = Kinds([dataclasses.replace(steps[0], runner_up=None, utilities=[1.0])])
     assert len(named(curves.batches(lonely))["runner-up"]["x"]) == 0
 
 
@@ -237,7 +238,7 @@ def test_names_of_tensors_are_short_and_harmless() -> None:
     assert curves.phase_words("<img src=x>") == "&lt;img src=x&gt;"
 
 
-def test_long_series_are_thinned_to_what_a_screen_shows(kinds: curves.Kinds) -> None:
+def test_long_series_are_thinned_to_what_a_screen_shows(kinds: Kinds) -> None:
     assert list(thin(3)) == [0, 1, 2]
     assert len(thin(0)) == 0
     for count in (501, 999, 12_345):
@@ -245,7 +246,11 @@ def test_long_series_are_thinned_to_what_a_screen_shows(kinds: curves.Kinds) -> 
         assert len(kept) <= POINTS
         assert (kept[0], kept[-1]) == (0, count - 1)
         assert (np.diff(kept) > 0).all()
-    many = {kind: [*records] * (3000 // len(records) + 1) for kind, records in kinds.items()}
+    many = Kinds(
+        event
+        for kind in {kind for chart in CHARTS for kind in chart.reads}
+        for event in kinds.of(kind) * (3000 // len(kinds.of(kind)) + 1)
+    )
     for chart in CHARTS:
         figure = chart.draw(many)
         assert figure is not None
@@ -253,7 +258,7 @@ def test_long_series_are_thinned_to_what_a_screen_shows(kinds: curves.Kinds) -> 
             assert len(trace["x"]) <= POINTS
 
 
-def test_figures_carry_no_colour_that_only_one_theme_has(kinds: curves.Kinds) -> None:
+def test_figures_carry_no_colour_that_only_one_theme_has(kinds: Kinds) -> None:
     for chart in CHARTS:
         text = prepare_figure(chart.draw(kinds) or {}).text
         assert '"template"' not in text

@@ -1,5 +1,6 @@
 """Progress, ETA, stepper and sentences, on the real events of tiny runs and on every prefix of them."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from page_helpers import make_done, page_config
 from rambo import config as configs
 from rambo.estimate.costs import DataSizes
 from rambo.estimate.workload import plan
+from rambo.events import ClassifierTrained, StageAdvanced, StageFinished, StageStarted
+from rambo.runs.record import Entry
 from rambo.ui.train import sentences
 from rambo.ui.train.stages import Tracker
 
@@ -22,20 +25,20 @@ def tracker_of(settings: Record, jobs: int = 1) -> Tracker:
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, list[Record]]:
+def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, list[Entry]]:
     """The config and the events of a finished run of two trials and four strategies."""
     run = make_done(tmp_path_factory.mktemp("stages") / "runs", trials=2)
     return run.config, run.events()
 
 
-def test_every_prefix_moves_forward_and_ends_at_all(real: tuple[Record, list[Record]]) -> None:
+def test_every_prefix_moves_forward_and_ends_at_all(real: tuple[Record, list[Entry]]) -> None:
     settings, events = real
     tracker, before = tracker_of(settings), 0.0
     for event in events:
         tracker.feed([event])
         assert before <= tracker.progress <= 1
         before = tracker.progress
-        for now in (event["time"], event["time"] + 3, event["time"] - 1e6, event["time"] + 1e6):
+        for now in (event.time, event.time + 3, event.time - 1e6, event.time + 1e6):
             left = tracker.remaining(now)
             assert left is None or left >= 0
         assert sentences.doing(tracker).endswith(".")
@@ -55,7 +58,7 @@ def test_every_prefix_moves_forward_and_ends_at_all(real: tuple[Record, list[Rec
     }
 
 
-def test_all_at_once_is_the_same_as_one_by_one(real: tuple[Record, list[Record]]) -> None:
+def test_all_at_once_is_the_same_as_one_by_one(real: tuple[Record, list[Entry]]) -> None:
     settings, events = real
     for length in (1, 7, 40, len(events) // 2, len(events)):
         slow, fast = tracker_of(settings), tracker_of(settings)
@@ -64,7 +67,7 @@ def test_all_at_once_is_the_same_as_one_by_one(real: tuple[Record, list[Record]]
         fast.feed(events[:length])
         assert slow.progress == fast.progress
         assert slow.cells(0) == fast.cells(0)
-        now = events[length - 1]["time"]
+        now = events[length - 1].time
         assert slow.remaining(now) == fast.remaining(now)
 
 
@@ -91,15 +94,15 @@ def test_other_configs_end_at_all_too(changes: Record, tmp_path: Path) -> None:
     assert shares[-1] == pytest.approx(1)
 
 
-def test_the_time_is_measured_first_and_then_runs_down(real: tuple[Record, list[Record]]) -> None:
+def test_the_time_is_measured_first_and_then_runs_down(real: tuple[Record, list[Entry]]) -> None:
     settings, events = real
     tracker = tracker_of(settings)
     tracker.feed(events[:2])
-    assert tracker.remaining(events[1]["time"]) is None
+    assert tracker.remaining(events[1].time) is None
     half = next(n for n in range(len(events)) if _progress(settings, events[:n]) > 0.5)
     tracker = tracker_of(settings)
     tracker.feed(events[:half])
-    now = events[half - 1]["time"]
+    now = events[half - 1].time
     first = tracker.remaining(now)
     assert first is not None
     assert first > 0
@@ -108,13 +111,20 @@ def test_the_time_is_measured_first_and_then_runs_down(real: tuple[Record, list[
     assert tracker.remaining(now - 3600) == first  # the clock was set back
 
 
-def _progress(settings: Record, events: list[Record]) -> float:
+def _progress(settings: Record, events: list[Entry]) -> float:
     tracker = tracker_of(settings)
     tracker.feed(events)
     return tracker.progress
 
 
-def test_a_steady_run_is_foretold(real: tuple[Record, list[Record]]) -> None:
+def fresh(entry: Entry, cached: bool = False) -> Entry:
+    """Return an entry whose training, if it is one, was done or found."""
+    if not isinstance(entry.event, ClassifierTrained):
+        return entry
+    return dataclasses.replace(entry, event=dataclasses.replace(entry.event, cached=cached))
+
+
+def test_a_steady_run_is_foretold(real: tuple[Record, list[Entry]]) -> None:
     """On a made clock that ticks with the work, the ETA is right from early on."""
     settings, events = real
     probe, clock = tracker_of(settings), []
@@ -122,48 +132,52 @@ def test_a_steady_run_is_foretold(real: tuple[Record, list[Record]]) -> None:
         probe.feed([event])
         clock.append(1000 + 200 * probe.progress)
     steady = [
-        event | {"time": time, "cached": False} for event, time in zip(events, clock, strict=True)
+        dataclasses.replace(fresh(entry), time=time)
+        for entry, time in zip(events, clock, strict=True)
     ]
     tracker = tracker_of(settings)
     for event in steady:
         tracker.feed([event])
-        left = tracker.remaining(event["time"])
+        left = tracker.remaining(event.time)
         if left is not None:
-            assert left == pytest.approx(1200 - event["time"], abs=12)
+            assert left == pytest.approx(1200 - event.time, abs=12)
 
 
-def test_clock_jumps_do_not_spoil_the_pace(real: tuple[Record, list[Record]]) -> None:
+def test_clock_jumps_do_not_spoil_the_pace(real: tuple[Record, list[Entry]]) -> None:
     settings, events = real
     half = len(events) // 2
     for jump in (-1e7, 8 * 3600.0):
-        moved = [e | {"time": e["time"] + (jump if n >= 20 else 0)} for n, e in enumerate(events)]
+        moved = [
+            dataclasses.replace(e, time=e.time + (jump if n >= 20 else 0))
+            for n, e in enumerate(events)
+        ]
         tracker = tracker_of(settings)
         tracker.feed(moved[:half])
-        left = tracker.remaining(moved[half - 1]["time"])
+        left = tracker.remaining(moved[half - 1].time)
         assert left is not None
         assert 0 <= left < 3600
 
 
-def test_what_was_kept_says_nothing_of_the_pace(real: tuple[Record, list[Record]]) -> None:
+def test_what_was_kept_says_nothing_of_the_pace(real: tuple[Record, list[Entry]]) -> None:
     settings, events = real
     tracker = tracker_of(settings)
-    offline = list(itertools.takewhile(lambda e: e["kind"] != "StageFinished", events))
-    tracker.feed(event | {"cached": True, "time": 5.0} for event in offline)
+    offline = list(itertools.takewhile(lambda e: not isinstance(e.event, StageFinished), events))
+    tracker.feed(dataclasses.replace(fresh(e, cached=True), time=5.0) for e in offline)
     assert tracker.progress > 0
     assert tracker.remaining(6.0) is None
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.7, 0.95])
 def test_a_new_attempt_tells_the_unfinished_again(
-    real: tuple[Record, list[Record]], share: float
+    real: tuple[Record, list[Entry]], share: float
 ) -> None:
     """What the first attempt finished stays; within the second one nothing falls back."""
     settings, events = real
     cut = int(share * len(events))
     first = events[:cut]
-    where = first[-1]["trial"], first[-1]["strategy"]
-    again = next(n for n, e in enumerate(events) if (e["trial"], e["strategy"]) == where)
-    second = [e | {"attempt": 2, "time": e["time"] + 900} for e in events[again:]]
+    where = first[-1].place
+    again = next(n for n, e in enumerate(events) if e.place == where)
+    second = [dataclasses.replace(e, attempt=2, time=e.time + 900) for e in events[again:]]
     tracker = tracker_of(settings)
     tracker.feed(first)
     reached, shares = tracker.progress, []
@@ -176,7 +190,7 @@ def test_a_new_attempt_tells_the_unfinished_again(
     assert shares[-1] == pytest.approx(1)
 
 
-def test_before_the_first_event(real: tuple[Record, list[Record]]) -> None:
+def test_before_the_first_event(real: tuple[Record, list[Entry]]) -> None:
     tracker = tracker_of(real[0])
     assert tracker.progress == 0
     assert tracker.remaining(1e9) is None
@@ -187,7 +201,7 @@ def test_before_the_first_event(real: tuple[Record, list[Record]]) -> None:
     }
 
 
-def test_the_sentences_name_what_goes_on(real: tuple[Record, list[Record]]) -> None:
+def test_the_sentences_name_what_goes_on(real: tuple[Record, list[Entry]]) -> None:
     settings, events = real
     tracker, told = tracker_of(settings), []
     for event in events:
@@ -207,11 +221,10 @@ def test_the_sentences_name_what_goes_on(real: tuple[Record, list[Record]]) -> N
         assert part in whole
 
 
-def test_features_come_before_the_first_trial(real: tuple[Record, list[Record]]) -> None:
+def test_features_come_before_the_first_trial(real: tuple[Record, list[Entry]]) -> None:
     tracker = tracker_of(real[0])
-    head = {"seq": 1, "attempt": 1, "trial": None, "strategy": None, "time": 1.0}
-    tracker.feed([head | {"kind": "StageStarted", "stage": "features", "total": 4}])
-    tracker.feed([head | {"kind": "StageAdvanced", "stage": "features", "step": 1, "total": 4}])
+    for event in (StageStarted("features", 4), StageAdvanced("features", 1, 4)):
+        tracker.feed([Entry(1, 1, None, None, 1.0, event)])
     assert sentences.doing(tracker) == "Images are turned into frozen features: 1 of 4."
     assert tracker.progress == 0
 

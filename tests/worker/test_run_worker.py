@@ -1,6 +1,7 @@
 """The worker: a run stopped, killed or failed at any point goes on to the same bytes."""
 
 import contextlib
+import dataclasses
 import errno
 import json
 import math
@@ -29,6 +30,7 @@ from rambo.datasets import catalog
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, DataError, DivergedError, RamboError, RunLockedError
 from rambo.events import Event, StageStarted, StrategyEvaluated
+from rambo.runs.record import Entry
 from rambo.runs.workspace import Run, Workspace, environment, summary
 from rambo.training import classifier
 from rambo.worker import run_worker
@@ -79,12 +81,18 @@ def results(run: Run, *, counts: bool = False) -> list[dict[str, Any]]:
     ]
 
 
+def flat(entry: Entry) -> dict[str, Any]:
+    """Return an entry of the record with the fields of its event."""
+    fields = dataclasses.asdict(entry) | {"kind": entry.event.kind}
+    return fields | fields.pop("event")
+
+
 def trained(run: Run, attempt: int | None = None) -> int:
     """Return how many classifiers were told as really trained, in all attempts or in one."""
     return sum(
-        event["kind"] == "ClassifierTrained" and not event["cached"]
+        event.event.kind == "ClassifierTrained" and not event.event.cached
         for event in run.events()
-        if attempt in (None, event["attempt"])
+        if attempt in (None, event.attempt)
     )
 
 
@@ -159,25 +167,23 @@ def test_the_evidence_of_every_trial_is_kept(reference: Run) -> None:
 
 def test_events_carry_their_trial_and_strategy(reference: Run) -> None:
     events = reference.events()
-    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
-    assert {event["attempt"] for event in events} == {1}
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert {event.attempt for event in events} == {1}
     places = [
-        (event["trial"], event["strategy"])
-        for event in events
-        if event["kind"] == "StrategySelected"
+        (event.trial, event.strategy) for event in events if event.event.kind == "StrategySelected"
     ]
     assert places == [(0, "rambo"), (0, "margin"), (1, "rambo"), (1, "margin")]
     for event in events:
-        if event["kind"] in ("LabeledPoolGrew", "BatchChosen", "HyperStep"):
-            assert event["strategy"] == "rambo"
-        if event["kind"] == "StageStarted" and event["stage"] == "evaluation":
-            assert event["strategy"] is None
+        if event.event.kind in ("LabeledPoolGrew", "BatchChosen", "HyperStep"):
+            assert event.strategy == "rambo"
+        if event.event.kind == "StageStarted" and event.event.stage == "evaluation":
+            assert event.strategy is None
 
 
 def test_a_listener_hears_every_event_in_order(tmp_path: Path) -> None:
     run, heard = queue(tmp_path, config(strategies=["margin"], trials=1)), list[Event]()
     run_worker.work(run, heard.append)
-    assert [type(event).__name__ for event in heard] == [event["kind"] for event in run.events()]
+    assert [type(event).__name__ for event in heard] == [event.event.kind for event in run.events()]
     assert isinstance(heard[0], StageStarted)
     assert isinstance(heard[-1], StrategyEvaluated)
 
@@ -227,9 +233,9 @@ def test_one_process_and_two_give_identical_results_and_bytes(
         """Return the events less times, as a set where order is a matter of speed."""
         volatile = ("seq", "time", "seconds")
         return sorted(
-            json.dumps({k: v for k, v in event.items() if k not in volatile}, sort_keys=True)
+            json.dumps({k: v for k, v in flat(event).items() if k not in volatile}, sort_keys=True)
             for event in of.events()
-            if event["kind"] not in ("StageAdvanced",)
+            if event.event.kind not in ("StageAdvanced",)
         )
 
     assert told(run) == told(reference)
@@ -325,9 +331,9 @@ def kill(process: multiprocessing.process.BaseProcess) -> None:
 def resume_after_kill(run: Run, reference: Run, *, jobs: int = 1) -> None:
     """Finish a killed run here, and hold it to the uninterrupted one."""
     kept = kept_fits(run)
-    attempts = max([event["attempt"] for event in run.events()], default=0)
+    attempts = max([event.attempt for event in run.events()], default=0)
     assert run_worker.work(run) == "done"
-    last = max(event["attempt"] for event in run.events())
+    last = max(event.attempt for event in run.events())
     if last > attempts:
         assert trained(run, last) == kept_fits(reference) - kept  # no finished unit again
     assert trained(run) <= trained(reference) + jobs * (last - 1)
@@ -337,7 +343,8 @@ def resume_after_kill(run: Run, reference: Run, *, jobs: int = 1) -> None:
 POINTS: dict[str, Callable[[Run], bool]] = {
     "offline": lambda run: trained(run) >= 1,
     "pretraining": lambda run: any(
-        event["kind"] == "LabeledPoolGrew" and event["iteration"] == 1 for event in run.events()
+        event.event.kind == "LabeledPoolGrew" and event.event.iteration == 1
+        for event in run.events()
     ),
     "acquisition": lambda run: len(run.results()) >= 1,
     "second trial": lambda run: [r["state"] for r in run.results()][:2] == ["evaluated"] * 2,
@@ -375,7 +382,7 @@ def test_many_kills_at_any_moment_lose_nothing(
 def kill_at_random(reference: Run, root: Path, start: Any, *, kills: int, seed: int) -> None:
     """Kill a run several times, each time after a random while; then finish it."""
     run, rng = queue(root), random.Random(seed)
-    times = [event["time"] for event in reference.events()]
+    times = [event.time for event in reference.events()]
     for _ in range(kills):
         process = start(run)
         process.join(rng.uniform(0, times[-1] - times[0]))
@@ -454,7 +461,7 @@ def test_a_second_worker_is_refused_and_changes_nothing(
     assert run.status == "running"
     process.join(120)
     assert process.exitcode == 0
-    assert {event["attempt"] for event in run.events()} == {1}
+    assert {event.attempt for event in run.events()} == {1}
     check_same(run, reference)
 
 
@@ -503,7 +510,9 @@ def test_a_nan_loss_fails_the_run_with_one_line_and_resume_goes_on(
     assert "classifier.learning_rate 0.001" in message
     assert 0 < kept_fits(run) < kept_fits(reference)
     for event in run.events():
-        assert event["kind"] != "ClassifierTrained" or event["accuracy"] == event["accuracy"]
+        assert (
+            event.event.kind != "ClassifierTrained" or event.event.accuracy == event.event.accuracy
+        )
     assert run_worker.work(run) == "done"
     check_same(run, reference)
 
@@ -657,9 +666,9 @@ def test_frozen_features_are_for_images_that_are_not_28_by_28_grey(
 def test_every_number_of_the_record_is_finite(reference: Run) -> None:
     seen = 0
     for event in reference.events():
-        for name, value in event.items():
+        for name, value in flat(event).items():
             for number in value if isinstance(value, list) else [value]:
                 if isinstance(number, float):
-                    assert math.isfinite(number), (event["kind"], name)
+                    assert math.isfinite(number), (event.event.kind, name)
                     seen += 1
     assert seen > 300

@@ -72,7 +72,7 @@ def test_a_study_works_through_all_its_cells(whole: tuple[Run, list[Event]]) -> 
     assert isinstance(heard[0], StageStarted)
     assert (heard[0].stage, heard[0].total) == ("cells", 4)
     assert isinstance(heard[-1], StageFinished)
-    steps = [e["step"] for e in told.events() if e["kind"] == "StageAdvanced"]
+    steps = [e.event.step for e in told.events() if e.event.kind == "StageAdvanced"]
     assert steps == [1, 2, 3, 4]
     workspace = Workspace(told.folder.parent.parent)
     assert {run.id for run in workspace.runs()} == {cell["run"] for cell in shown["cells"]}
@@ -84,11 +84,11 @@ def test_cells_share_what_they_have_in_common(whole: tuple[Run, list[Event]]) ->
     """f on S_0 is trained by the first cell alone."""
     told, _ = whole
     for label, run in study.runs(told).items():
-        fits = [e for e in run.events() if e["kind"] == "ClassifierTrained"]
-        again = [e["cached"] for e in fits if e["role"] == "labeled"]
+        fits = [e for e in run.events() if e.event.kind == "ClassifierTrained"]
+        again = [e.event.cached for e in fits if e.event.role == "labeled"]
         assert again[0] == (label != "B = 10")
         assert sum(not cached for cached in again) == (label == "B = 10")
-        assert sum(e["role"] == "evaluation" for e in fits) == 2
+        assert sum(e.event.role == "evaluation" for e in fits) == 2
 
 
 def test_a_done_study_is_left_as_it_is(whole: tuple[Run, list[Event]]) -> None:

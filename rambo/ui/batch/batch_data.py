@@ -16,16 +16,17 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from rambo.datasets.prepared import Prepared
+from rambo.events import BatchChosen
 from rambo.runs import atlas as atlases
 from rambo.runs import whatif
 from rambo.runs.atlas import UNLABELED_POOL, Atlas, Indices
+from rambo.runs.record import Entry
 from rambo.runs.whatif import UHat
 from rambo.runs.workspace import Run
 from rambo.ui import pictures, readers
 from rambo.ui.batch import batch_parts
-from rambo.ui.batch.batch_parts import Decision
 from rambo.ui.components import Sprites
-from rambo.ui.readers import Record, Stamp
+from rambo.ui.readers import Stamp
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ class Batch:
     guesses: Indices
     utilities: NDArray[np.float64]
     complete: bool
-    decisions: tuple[Decision, ...]
+    decisions: tuple[BatchChosen, ...]
     atlas: Atlas | None
     served: dict[str, np.ndarray] | None
     data: Prepared | None
@@ -142,13 +143,17 @@ def load(run: Run, trial: int, strategy: str) -> Batch | None:
     """
     name = _selection(trial, strategy)
     complete = run.has_artifact(name)
-    picks = readers.of_kind(readers.events(run), "BatchChosen", trial=trial, strategy=strategy)
+    picks = [
+        entry
+        for entry in readers.events(run)
+        if entry.place == (trial, strategy) and isinstance(entry.event, BatchChosen)
+    ]
     if not complete and not picks:
         return None
     artifacts = [name, f"trial-{trial}/atlas", f"trial-{trial}/{strategy}/served"]
     stamp = (
         *(str(run.folder), run.created(), trial, strategy),
-        *(batch_parts.stamp_of(run, artifacts), complete, picks[-1]["seq"] if picks else 0),
+        *(batch_parts.stamp_of(run, artifacts), complete, picks[-1].seq if picks else 0),
     )
     return _load(stamp, _run=run, _trial=trial, _strategy=strategy, _picks=picks)
 
@@ -231,13 +236,11 @@ def _selection(trial: int, strategy: str) -> str:
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
-def _load(
-    stamp: Hashable, *, _run: Run, _trial: int, _strategy: str, _picks: list[Record]
-) -> Batch:
+def _load(stamp: Hashable, *, _run: Run, _trial: int, _strategy: str, _picks: list[Entry]) -> Batch:
     """Return the batch; the stamp alone is the key of the cache."""
     troubles: list[str] = []
     atlas = batch_parts.read_atlas(_run, _trial, troubles)
-    decisions = tuple(batch_parts.decision_of(pick) for pick in _picks)
+    decisions = tuple(pick.event for pick in _picks if isinstance(pick.event, BatchChosen))
     complete = _run.has_artifact(_selection(_trial, _strategy))
     seed = readers.config(_run)["seed"] + _trial
     if complete:

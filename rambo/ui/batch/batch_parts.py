@@ -9,41 +9,12 @@ from numpy.typing import NDArray
 from rambo import export
 from rambo.datasets.prepared import Prepared
 from rambo.errors import DataError, StoreError
+from rambo.events import BatchChosen
 from rambo.runs import atlas as atlases
 from rambo.runs.atlas import Atlas
 from rambo.runs.workspace import Run
 from rambo.ui import readers
 from rambo.ui.readers import Record, Stamp
-
-
-@dataclasses.dataclass(frozen=True)
-class Decision:
-    """One greedy step of RAMBO's acquisition, as the event `BatchChosen` has it.
-
-    Attributes:
-        step: j, from 0.
-        chosen: dataset indices of the batch it took.
-        utility: the predicted utility of S_j with that batch.
-        runner_up: of the second best candidate; None with a single one.
-        utilities: of all candidates, in the order they were drawn.
-        candidates: dataset indices of the best few, best first; the first one was taken.
-        candidate_utilities: of those.
-        candidate_margins: mean margin of those.
-    """
-
-    step: int
-    chosen: tuple[int, ...]
-    utility: float
-    runner_up: float | None
-    utilities: tuple[float, ...]
-    candidates: tuple[tuple[int, ...], ...]
-    candidate_utilities: tuple[float, ...]
-    candidate_margins: tuple[float, ...]
-
-    @property
-    def gap(self) -> float | None:
-        """How much the chosen batch is ahead of the runner-up."""
-        return None if self.runner_up is None else self.utility - self.runner_up
 
 
 def rows_kept(run: Run, trial: int, strategy: str, seed: int) -> list[Record]:
@@ -56,7 +27,7 @@ def rows_kept(run: Run, trial: int, strategy: str, seed: int) -> list[Record]:
         return kept.where(kept.notna(), None).to_dict("records")
 
 
-def rows_so_far(decisions: Sequence[Decision], atlas: Atlas | None) -> list[Record]:
+def rows_so_far(decisions: Sequence[BatchChosen], atlas: Atlas | None) -> list[Record]:
     """Return the picks of the steps made so far."""
     rows = [
         {"dataset_index": index, "step": decision.step, "predicted_utility": decision.utility}
@@ -75,20 +46,6 @@ def column(rows: Sequence[Record], name: str, unknown: float) -> NDArray[np.floa
     """Return one column, `unknown` where there is nothing."""
     values = [row.get(name) for row in rows]
     return np.array([unknown if value is None else value for value in values], np.float64)
-
-
-def decision_of(pick: Record) -> Decision:
-    """Return a `BatchChosen` record as a decision."""
-    return Decision(
-        step=pick["step"],
-        chosen=tuple(pick["chosen"]),
-        utility=pick["utility"],
-        runner_up=pick["runner_up"],
-        utilities=tuple(pick["utilities"]),
-        candidates=tuple(map(tuple, pick["candidates"])),
-        candidate_utilities=tuple(pick["candidate_utilities"]),
-        candidate_margins=tuple(pick["candidate_margins"]),
-    )
 
 
 def read_atlas(run: Run, trial: int, troubles: list[str]) -> Atlas | None:

@@ -4,10 +4,10 @@ from typing import Any
 
 import streamlit as st
 
+from rambo.events import BatchChosen
 from rambo.ui import frame, maps
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
-from rambo.ui.batch.batch_parts import Decision
 from rambo.ui.components import plot, rows
 from rambo.ui.text import count
 
@@ -31,7 +31,7 @@ def show(batch: Batch) -> None:
         show_candidates(batch, decision)
 
 
-def pick_step(batch: Batch, *, key: str) -> Decision:
+def pick_step(batch: Batch, *, key: str) -> BatchChosen:
     """Return the greedy step a person wants to see."""
     if len(batch.decisions) == 1:
         return batch.decisions[0]
@@ -46,7 +46,7 @@ def pick_step(batch: Batch, *, key: str) -> Decision:
     return batch.decisions[place]
 
 
-def show_result(decision: Decision) -> None:
+def show_result(decision: BatchChosen) -> None:
     """Say in numbers how the step was decided."""
     with st.container(horizontal=True):
         st.metric("Candidates", f"{len(decision.utilities):,}", help="Random batches of the filter")
@@ -65,7 +65,7 @@ def show_result(decision: Decision) -> None:
             )
 
 
-def show_candidates(batch: Batch, decision: Decision) -> None:
+def show_candidates(batch: Batch, decision: BatchChosen) -> None:
     """Draw the best candidates as rows of images."""
     best = decision.candidate_utilities[0] if decision.candidate_utilities else 0.0
     lines: list[dict[str, Any]] = []

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from rambo import config as configs
+from rambo.events import BatchChosen
 from rambo.runs.atlas import Atlas, Indices
 from rambo.runs.whatif import UHat
 from rambo.ui import readers
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
-from rambo.ui.batch.batch_parts import Decision
 from rambo.ui.text import count
 
 Members = tuple[int, ...]
@@ -79,7 +79,7 @@ class Desk:
 
     batch: Batch
     atlas: Atlas
-    decision: Decision
+    decision: BatchChosen
     edit: Edit
     oracle: bool
 
@@ -110,12 +110,12 @@ class Desk:
         return before
 
 
-def key_of(batch: Batch, decision: Decision) -> str:
+def key_of(batch: Batch, decision: BatchChosen) -> str:
     """Return the name under which the session keeps the edit of a step."""
     return f"what-if-{batch.key}-{decision.step}"
 
 
-def utility_of(hat: UHat, decision: Decision, members: Sequence[int]) -> float:
+def utility_of(hat: UHat, decision: BatchChosen, members: Sequence[int]) -> float:
     """Return u_hat of S_j with a batch, on the scale of what was recorded.
 
     What was recorded stays as it was; other batches take their distance from the chosen one, as the same network gives

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import streamlit as st
 
+from rambo.events import BatchChosen
 from rambo.runs.whatif import UHat
 from rambo.ui import frame, maps
 from rambo.ui.batch import batch_data, detail, map_view, steps_view
 from rambo.ui.batch.batch_data import Batch
-from rambo.ui.batch.batch_parts import Decision
 from rambo.ui.batch.what_if import Desk, Edit, key_of, swap, utility_of, verdict
 from rambo.ui.components import gallery, plot
 from rambo.ui.text import count
@@ -43,13 +43,13 @@ def show(batch: Batch, oracle: bool) -> None:
             show_source(desk, out)
 
 
-def edit_of(batch: Batch, decision: Decision) -> Edit:
+def edit_of(batch: Batch, decision: BatchChosen) -> Edit:
     """Return the person's batch of a step; at first the one that was chosen."""
     kept = st.session_state.get(key_of(batch, decision))
     return kept if isinstance(kept, Edit) else Edit(tuple(decision.chosen))
 
 
-def show_numbers(hat: UHat, decision: Decision, edit: Edit) -> None:
+def show_numbers(hat: UHat, decision: BatchChosen, edit: Edit) -> None:
     """Show u_hat before and after, and what the difference is worth."""
     before, after = decision.utility, utility_of(hat, decision, edit.members)
     change, gap = after - before, decision.gap
@@ -160,7 +160,8 @@ def show_candidates(desk: Desk) -> None:
         tip="A random batch of the smallest margins, as the acquisition draws its candidates.",
     )
     best = zip(desk.decision.candidates, desk.decision.candidate_utilities, strict=True)
-    for place, (members, utility) in enumerate(best):
+    for place, (batch, utility) in enumerate(best):
+        members = tuple(batch)
         taken = members == edit.members
         change(
             f"candidate-{place}",

@@ -95,16 +95,12 @@ def _doing(cell: Record) -> str:
     """Return what the run of a cell is at, as Markdown."""
     run = Run(state.workspace().root / cell["run"])
     try:
-        known = readers.events(run)
+        now = readers.progress(run)
     except RamboError:
         return "starting"
-    for event in reversed(known):
-        if event["kind"] in ("StageStarted", "StageAdvanced"):
-            stage = theme.STAGE_WORDS.get(event["stage"]) or literal(event["stage"])
-            told = f"{stage}, {event.get('step', 0):,} of {event['total']:,}"
-            trial = event["trial"]
-            return told if trial is None else f"trial {trial + 1}: {told}"
-    return literal(readers.status(run)[1], 120) or "starting"
+    if now is None:
+        return literal(readers.status(run)[1], 120) or "starting"
+    return now.words() if now.trial is None else f"trial {now.trial + 1}: {now.words()}"
 
 
 def _cell(place: int, cell: Record) -> None:

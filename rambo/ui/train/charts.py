@@ -4,6 +4,18 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from rambo.events import (
+    BatchChosen,
+    ClassifierTrained,
+    Event,
+    HyperStep,
+    LabeledPoolGrew,
+    NoiseCeilingMeasured,
+    RankingAudited,
+    TransportPredicted,
+    UtilityModelEpoch,
+    UtilitySamplesAdded,
+)
 from rambo.ui.train import curves
 from rambo.ui.train.curves import Kinds
 from rambo.ui.train.strokes import Figure
@@ -29,7 +41,7 @@ class Chart:
     caption: str
     alt: str
     waits: str
-    reads: tuple[str, ...]
+    reads: tuple[type[Event], ...]
     draw: Callable[[Kinds], Figure | None]
     missing: Callable[[dict[str, Any]], str] = lambda config: ""
 
@@ -58,7 +70,7 @@ CHARTS = (
         "Ranking accuracy of u_hat on short and long sets over epochs, with the 50 % line of a coin, the noise "
         "ceiling and the held-out pairs.",
         "Appears when the offline trainings are done and u_hat learns for the first time.",
-        ("UtilityModelEpoch", "RankingAudited", "NoiseCeilingMeasured"),
+        (UtilityModelEpoch, RankingAudited, NoiseCeilingMeasured),
         curves.ranking,
     ),
     Chart(
@@ -68,7 +80,7 @@ CHARTS = (
         "the predicted transport distance. Where the long sets rise while the short ones fall, u_hat memorises.",
         "Rank loss and OT loss of u_hat on short and long sets over epochs.",
         "Appears when u_hat learns for the first time.",
-        ("UtilityModelEpoch",),
+        (UtilityModelEpoch,),
         curves.losses,
     ),
     Chart(
@@ -79,7 +91,7 @@ CHARTS = (
         "Predicted over true optimal transport distances of the utility samples of the newest phase, with the "
         "diagonal.",
         "Appears when u_hat has been fitted for the first time.",
-        ("TransportPredicted",),
+        (TransportPredicted,),
         curves.transport,
         _no_transport,
     ),
@@ -90,7 +102,7 @@ CHARTS = (
         "trained, crosses trained once more from other weights, open diamonds interpolated (Algorithm 3).",
         "Validation accuracy over set size of all utility samples, trained ones and interpolated ones.",
         "Fills in when the first classifier on a random subset has been trained.",
-        ("ClassifierTrained", "UtilitySamplesAdded"),
+        (ClassifierTrained, UtilitySamplesAdded),
         curves.samples,
     ),
     Chart(
@@ -100,7 +112,7 @@ CHARTS = (
         "interpolated utilities lie between neighbours on this line.",
         "Validation accuracy of f over the number of labels during pretraining.",
         "Appears when the pretraining has trained f on its first pool.",
-        ("LabeledPoolGrew",),
+        (LabeledPoolGrew,),
         curves.labeled,
     ),
     Chart(
@@ -110,7 +122,7 @@ CHARTS = (
         "start; orange: a weaker one. Grey is where lambda began.",
         "Heatmap of log lambda for every parameter tensor of u_hat over the hyper-steps.",
         "Appears with the first hyper-step of the pretraining.",
-        ("HyperStep",),
+        (HyperStep,),
         curves.penalties,
         _no_bilevel,
     ),
@@ -121,7 +133,7 @@ CHARTS = (
         "taken, the diamond came second. u_hat ranks and has no unit; close together means: nearly equal.",
         "Predicted utility of all candidate batches in each greedy step, the chosen one and the runner-up marked.",
         "Fills in step by step once the pretraining is done.",
-        ("BatchChosen",),
+        (BatchChosen,),
         curves.batches,
     ),
 )

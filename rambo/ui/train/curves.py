@@ -5,17 +5,48 @@ there is nothing to draw.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TypeVar, cast
 
 import numpy as np
 
+from rambo.events import (
+    BatchChosen,
+    ClassifierTrained,
+    Event,
+    HyperStep,
+    LabeledPoolGrew,
+    NoiseCeilingMeasured,
+    RankingAudited,
+    TransportPredicted,
+    UtilityModelEpoch,
+    UtilitySamplesAdded,
+)
 from rambo.ui.text import for_plot, percent
 from rambo.ui.theme import BLUE, GREEN, GREY, ORANGE, PURPLE
 from rambo.ui.train.strokes import Figure, axes, figure, line, points, thin, word
 
-Record = dict[str, Any]
-Kinds = Mapping[str, Sequence[Record]]
+E = TypeVar("E", bound=Event)
+
+
+class Kinds:
+    """Events by kind, in their order."""
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        """Hold `events`."""
+        self._lists: defaultdict[type[Event], list[Event]] = defaultdict(list)
+        for event in events:
+            self.add(event)
+
+    def add(self, event: Event) -> None:
+        """Take one more."""
+        self._lists[type(event)].append(event)
+
+    def of(self, kind: type[E]) -> list[E]:
+        """Return those of one kind; shared, look and do not touch."""
+        return cast("list[E]", self._lists.get(kind, []))
+
 
 WIDE = 50.0  # largest loss over the smallest, from which on a logarithmic axis is the better one
 _NAMED_PHASES, _MARKED_PHASES = 4, 60  # the others are named where one points
@@ -24,10 +55,10 @@ _CLOSE = 30.0  # percent between two lines, below which their names would meet
 
 def ranking(kinds: Kinds) -> Figure | None:
     """Return ranking accuracy on short and long sets over epochs, with chance, noise ceiling and audits."""
-    epochs = kinds.get("UtilityModelEpoch", ())
+    epochs = kinds.of(UtilityModelEpoch)
     if not epochs:
         return None
-    phases = [phase_words(event["phase"]) for event in epochs]
+    phases = [phase_words(event.phase) for event in epochs]
     traces = [
         line(name, _percents(epochs, field), colour, dash, "%", phases=phases)
         for name, field, colour, dash in (
@@ -37,9 +68,9 @@ def ranking(kinds: Kinds) -> Figure | None:
     ]
     ends = _phase_ends(epochs)
     audits = [
-        (ends[audit["phase"]], 100 * audit["accuracy"], audit["pairs"])
-        for audit in kinds.get("RankingAudited", ())
-        if audit["accuracy"] is not None and audit["phase"] in ends
+        (ends[audit.phase], 100 * audit.accuracy, audit.pairs)
+        for audit in kinds.of(RankingAudited)
+        if audit.accuracy is not None and audit.phase in ends
     ]
     if audits:
         x, y, pairs = zip(*(audits[at] for at in thin(len(audits))), strict=True)
@@ -47,9 +78,9 @@ def ranking(kinds: Kinds) -> Figure | None:
         hover = "%{y:.0f} % of %{text} held-out pairs<extra></extra>"
         traces.append(stars | {"text": [str(n) for n in pairs], "hovertemplate": hover})
     lines = [(50.0, "50 %:<br>a coin", "dot")]
-    for ceiling in kinds.get("NoiseCeilingMeasured", ())[-1:]:
-        if ceiling["agreement"] is not None:
-            share = ceiling["agreement"]
+    for ceiling in kinds.of(NoiseCeilingMeasured)[-1:]:
+        if ceiling.agreement is not None:
+            share = ceiling.agreement
             lines.append((100 * share, f"noise<br>ceiling<br>{percent(share, 0)}", "dashdot"))
     layout = axes("epochs of u_hat, all phases", "pairs in true order, %")
     layout["yaxis"] |= {"range": [-11, 109], "tickvals": [0, 25, 50, 75, 100]}
@@ -64,7 +95,7 @@ def losses(kinds: Kinds, logarithmic: bool = True) -> Figure | None:
         kinds: the events.
         logarithmic: use a logarithmic axis where the losses span a wide range.
     """
-    epochs = kinds.get("UtilityModelEpoch", ())
+    epochs = kinds.of(UtilityModelEpoch)
     if not epochs:
         return None
     series = [
@@ -74,10 +105,10 @@ def losses(kinds: Kinds, logarithmic: bool = True) -> Figure | None:
         ("OT loss, long", "outer_transport_loss", PURPLE, "dashdot"),
     ]
     log = logarithmic and spans_widely(kinds)
-    phases = [phase_words(event["phase"]) for event in epochs]
+    phases = [phase_words(event.phase) for event in epochs]
     traces = []
     for name, field, colour, dash in series:
-        values = [event[field] for event in epochs]
+        values = [getattr(event, field) for event in epochs]
         if not any(values):
             continue  # OT is off
         if log:
@@ -103,12 +134,12 @@ def spans_widely(kinds: Kinds) -> bool:
 
 def transport(kinds: Kinds) -> Figure | None:
     """Return predicted against true OT distances of the newest phase, with the diagonal."""
-    if not kinds.get("TransportPredicted"):
+    if not kinds.of(TransportPredicted):
         return None
-    newest = kinds["TransportPredicted"][-1]
-    keep = thin(len(newest["true"]))
-    true = np.asarray(newest["true"], np.float32)[keep]
-    predicted = np.asarray(newest["predicted"], np.float32)[keep]
+    newest = kinds.of(TransportPredicted)[-1]
+    keep = thin(len(newest.true))
+    true = np.asarray(newest.true, np.float32)[keep]
+    predicted = np.asarray(newest.predicted, np.float32)[keep]
     if not len(true):
         return None
     low, high = (
@@ -119,26 +150,24 @@ def transport(kinds: Kinds) -> Figure | None:
     diagonal = line("perfect prediction", ends, GREY, "dot", "") | {"x": ends, "mode": "lines"}
     diagonal |= {"hovertemplate": None, "hoverinfo": "skip"}
     hover = "true %{x:.3f}<br>predicted %{y:.3f}<extra></extra>"
-    cloud = points(phase_words(newest["phase"]), true, predicted, BLUE, "circle", 7)
+    cloud = points(phase_words(newest.phase), true, predicted, BLUE, "circle", 7)
     layout = axes("true OT distance", "predicted OT distance")
     return figure([diagonal, cloud | {"hovertemplate": hover, "opacity": 0.85}], layout)
 
 
 def samples(kinds: Kinds) -> Figure | None:
     """Return the utility samples: set size against validation accuracy, those interpolated in another symbol."""
-    fits = kinds.get("ClassifierTrained", ())
-    added = [event for event in kinds.get("UtilitySamplesAdded", ()) if event["phase"] != "offline"]
+    fits = kinds.of(ClassifierTrained)
+    added = [event for event in kinds.of(UtilitySamplesAdded) if event.phase != "offline"]
     series = []
     for event in added[-1:]:  # each phase tells all samples there are
-        series.append(
-            ("interpolated", event["sizes"], event["utilities"], ORANGE, "diamond-open", 7)
-        )
+        series.append(("interpolated", event.sizes, event.utilities, ORANGE, "diamond-open", 7))
     for name, role, colour, symbol in (
         ("trained", "offline", BLUE, "circle"),
         ("trained again", "repeat", PURPLE, "x-thin-open"),
     ):
-        mine = [fit for fit in fits if fit["role"] == role]
-        sizes, values = [fit["size"] for fit in mine], [fit["accuracy"] for fit in mine]
+        mine = [fit for fit in fits if fit.role == role]
+        sizes, values = [fit.size for fit in mine], [fit.accuracy for fit in mine]
         if mine:
             series.append((name, sizes, values, colour, symbol, 8))
     if not series:
@@ -155,11 +184,11 @@ def samples(kinds: Kinds) -> Figure | None:
 
 def labeled(kinds: Kinds) -> Figure | None:
     """Return acc_i, the accuracy of f, over the size of the labeled pool S_i."""
-    pools = kinds.get("LabeledPoolGrew", ())
+    pools = kinds.of(LabeledPoolGrew)
     if not pools:
         return None
     pools = [pools[at] for at in thin(len(pools))]
-    x, y = [pool["labeled"] for pool in pools], [100 * pool["accuracy"] for pool in pools]
+    x, y = [pool.labeled for pool in pools], [100 * pool.accuracy for pool in pools]
     trace = line("acc_i", y, BLUE, "solid", "%") | {"x": x, "mode": "lines+markers"}
     hover = "f on %{x} labels: accuracy %{y:.1f} %<extra></extra>"
     layout = axes("labels in S_i", "validation accuracy of f (acc_i), %")
@@ -169,12 +198,12 @@ def labeled(kinds: Kinds) -> Figure | None:
 
 def penalties(kinds: Kinds) -> Figure | None:
     """Return log lambda of every parameter tensor over the hyper-steps, as a heatmap around where it started."""
-    steps = kinds.get("HyperStep", ())
+    steps = kinds.of(HyperStep)
     if not steps:
         return None
     keep = thin(len(steps))
-    names = list(steps[-1]["log_l2"])
-    table = np.array([[steps[at]["log_l2"][name] for at in keep] for name in names], np.float32)
+    names = list(steps[-1].log_l2)
+    table = np.array([[steps[at].log_l2[name] for at in keep] for name in names], np.float32)
     middle = float(np.median(table[:, 0]))
     reach = float(np.abs(table - middle).max()) or 1.0
     short = [for_plot(short_name(name), 30) for name in names]
@@ -202,38 +231,38 @@ def penalties(kinds: Kinds) -> Figure | None:
 
 def batches(kinds: Kinds) -> Figure | None:
     """Return u_hat of every candidate batch of every greedy step, with the chosen one and the runner-up."""
-    steps = kinds.get("BatchChosen", ())
+    steps = kinds.of(BatchChosen)
     if not steps:
         return None
-    numbers = np.repeat([s["step"] + 1 for s in steps], [len(s["utilities"]) for s in steps])
-    values = np.concatenate([np.asarray(s["utilities"], np.float32) for s in steps])
+    numbers = np.repeat([s.step + 1 for s in steps], [len(s.utilities) for s in steps])
+    values = np.concatenate([np.asarray(s.utilities, np.float32) for s in steps])
     keep = thin(len(values))
     hover = "step %{x}: u_hat %{y:.3f}<extra>%{fullData.name}</extra>"
     others = points("candidates", numbers[keep], values[keep], GREY, "line-ew-open", 11)
-    second = [s for s in steps if s["runner_up"] is not None]
+    second = [s for s in steps if s.runner_up is not None]
     kept, runners = [steps[at] for at in thin(len(steps))], [second[at] for at in thin(len(second))]
     traces = [
         others,
         points(
             "runner-up",
-            [s["step"] + 1 for s in runners],
-            [s["runner_up"] for s in runners],
+            [s.step + 1 for s in runners],
+            [s.runner_up for s in runners],
             ORANGE,
             "diamond-open",
             9,
         ),
         points(
             "chosen",
-            [s["step"] + 1 for s in kept],
-            [s["utility"] for s in kept],
+            [s.step + 1 for s in kept],
+            [s.utility for s in kept],
             BLUE,
             "star",
             12,
         ),
     ]
     layout = axes("greedy step", "predicted utility of the union (u_hat)")
-    layout["xaxis"] |= {"range": [0.4, steps[-1]["steps"] + 0.6]}
-    if steps[-1]["steps"] <= 20:
+    layout["xaxis"] |= {"range": [0.4, steps[-1].steps + 0.6]}
+    if steps[-1].steps <= 20:
         layout["xaxis"] |= {"dtick": 1}
     return figure([trace | {"hovertemplate": hover} for trace in traces], layout)
 
@@ -259,25 +288,32 @@ def phase_words(phase: str) -> str:
 def _decades(kinds: Kinds) -> float:
     """Return how many powers of ten the losses span."""
     fields = ("rank_loss", "outer_rank_loss", "transport_loss", "outer_transport_loss")
-    values = [e[name] for e in kinds.get("UtilityModelEpoch", ()) for name in fields if e[name] > 0]
+    values = [
+        getattr(e, name)
+        for e in kinds.of(UtilityModelEpoch)
+        for name in fields
+        if getattr(e, name) > 0
+    ]
     return math.log10(max(values) / min(values)) if values else 0.0
 
 
-def _percents(epochs: Sequence[Record], field: str) -> list[float | None]:
+def _percents(epochs: Sequence[UtilityModelEpoch], field: str) -> list[float | None]:
     """Return a share of every epoch in percent; a gap where nothing could be ranked."""
-    return [None if event[field] is None else 100 * event[field] for event in epochs]
+    return [
+        None if getattr(event, field) is None else 100 * getattr(event, field) for event in epochs
+    ]
 
 
-def _phase_ends(epochs: Sequence[Record]) -> dict[str, int]:
+def _phase_ends(epochs: Sequence[UtilityModelEpoch]) -> dict[str, int]:
     """Return the last epoch of each phase, counted over all phases; a refit ends its phase."""
     ends: dict[str, int] = {}
     for number, event in enumerate(epochs, 1):
-        ends[event["phase"]] = ends[event["phase"].removesuffix("-refit")] = number
+        ends[event.phase] = ends[event.phase.removesuffix("-refit")] = number
     return ends
 
 
 def _marks(
-    epochs: Sequence[Record], lines: Sequence[tuple[float, str, str]]
+    epochs: Sequence[UtilityModelEpoch], lines: Sequence[tuple[float, str, str]]
 ) -> tuple[list[Figure], list[Figure]]:
     """Return shapes and annotations: where phases begin, and named horizontal lines."""
     shapes: list[Figure] = []
@@ -291,9 +327,9 @@ def _marks(
         side = "middle" if not close else "top" if height == heights[0] else "bottom"
         words.append(word(1, height, text, "paper", "y") | {"yanchor": side, "align": "left"})
     starts = [
-        (number, event["phase"])
+        (number, event.phase)
         for number, event in enumerate(epochs)
-        if not number or event["phase"] != epochs[number - 1]["phase"]
+        if not number or event.phase != epochs[number - 1].phase
     ]
     for number, phase in starts if len(starts) <= _MARKED_PHASES else []:
         place = {"yref": "paper", "x0": number + 0.5, "x1": number + 0.5, "y0": 0, "y1": 1}

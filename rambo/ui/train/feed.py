@@ -3,20 +3,19 @@
 import dataclasses
 import os
 import threading
-from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
 
 import streamlit as st
 
 from rambo import config as configs
 from rambo.errors import RamboError
 from rambo.estimate.costs import DataSizes
-from rambo.estimate.workload import plan
+from rambo.estimate.workload import Where, plan
+from rambo.events import Noticed
+from rambo.runs.record import Entry
 from rambo.runs.workspace import Run
 from rambo.ui import readers
 from rambo.ui.components import PreparedFigure, prepare_figure
-from rambo.ui.readers import Record
 from rambo.ui.train.charts import Chart
 from rambo.ui.train.curves import Kinds, spans_widely
 from rambo.ui.train.sentences import doing
@@ -55,7 +54,7 @@ class _Part:
     def __init__(self, attempt: int) -> None:
         """Begin before the first event."""
         self.attempt = attempt
-        self.kinds: defaultdict[str, list[Record]] = defaultdict(list)
+        self.kinds = Kinds()
         self.figures: dict[str, tuple[tuple[int, ...], PreparedFigure | None]] = {}
 
 
@@ -66,7 +65,7 @@ class Feed:
         """Begin before the first event."""
         self._run = run
         self._guard = threading.RLock()
-        self._parts: dict[tuple[Any, Any], _Part] = {}
+        self._parts: dict[Where, _Part] = {}
         self._seq = 0
         config = configs.build(readers.config(run))
         on_cpu = readers.environment(run).get("device", "cpu") == "cpu"
@@ -81,11 +80,11 @@ class Feed:
         """Read what is new."""
         with self._guard:
             fresh = self._run.events(self._seq)
-            for event in fresh:
-                self._take(event)
+            for entry in fresh:
+                self._take(entry)
             self._tracker.feed(fresh)
             if fresh:
-                self._seq = fresh[-1]["seq"]
+                self._seq = fresh[-1].seq
 
     def look(self, status: str, now: float) -> View:
         """Return where the run stands.
@@ -130,7 +129,7 @@ class Feed:
             part = self._parts.get((trial, "rambo"))
             if part is None:
                 return None
-            stamp = tuple(len(part.kinds.get(kind, ())) for kind in chart.reads)
+            stamp = tuple(len(part.kinds.of(kind)) for kind in chart.reads)
             name = f"{chart.name}{variant}"
             before = part.figures.get(name)
             if before is None or before[0] != stamp:
@@ -145,15 +144,14 @@ class Feed:
             part = self._parts.get((trial, "rambo"))
             return part is not None and spans_widely(part.kinds)
 
-    def _take(self, event: Record) -> None:
+    def _take(self, entry: Entry) -> None:
         """File one event; a newer attempt takes the place of an older one."""
-        where = event["trial"], event["strategy"]
-        part = self._parts.get(where)
-        if part is None or part.attempt < event["attempt"]:
-            part = self._parts[where] = _Part(event["attempt"])
-        part.kinds[event["kind"]].append(event)
-        if event["kind"] == "Noticed" and event["message"] not in self._notices:
-            self._notices.append(event["message"])
+        part = self._parts.get(entry.place)
+        if part is None or part.attempt < entry.attempt:
+            part = self._parts[entry.place] = _Part(entry.attempt)
+        part.kinds.add(entry.event)
+        if isinstance(entry.event, Noticed) and entry.event.message not in self._notices:
+            self._notices.append(entry.event.message)
 
 
 def feed(run: Run) -> Feed:

@@ -2,14 +2,22 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from rambo.estimate.workload import Plan, Where
+from rambo.events import (
+    ClassifierTrained,
+    Event,
+    StageAdvanced,
+    StageFinished,
+    StageStarted,
+    StrategyEvaluated,
+    StrategySelected,
+    UtilityModelEpoch,
+)
+from rambo.runs.record import Entry
 from rambo.ui.text import duration, percent
 from rambo.ui.theme import STAGES
-
-Record = dict[str, Any]
 
 _MEASURED_EVENTS, _MEASURED_SHARE = 4, 0.02  # of uncached work, before a time is named
 # Seconds between two events; beyond it ten times the longest gap so far is no work: the machine slept.
@@ -85,10 +93,10 @@ class Tracker:
             return None
         return max((self.total - self._best) * pace - max(now - self.last_time, 0.0), 0.0)
 
-    def feed(self, events: Iterable[Record]) -> None:
+    def feed(self, entries: Iterable[Entry]) -> None:
         """Take events in their order; each once."""
-        for event in events:
-            self._take(event)
+        for entry in entries:
+            self._take(entry)
 
     @property
     def place(self) -> Place | None:
@@ -102,25 +110,25 @@ class Tracker:
             for name in self.plan.strategies
         }
 
-    def _take(self, event: Record) -> None:
+    def _take(self, entry: Entry) -> None:
         """Take one event."""
-        fresh = event["attempt"] != self._attempt
+        fresh = entry.attempt != self._attempt
         if fresh:
-            self._restart(event["attempt"])
-        where = event["trial"], event["strategy"]
-        if event["kind"] == "StrategyEvaluated":
-            self.accuracies[where] = event["test_accuracy"]
+            self._restart(entry.attempt)
+        where, event = entry.place, entry.event
+        if isinstance(event, StrategyEvaluated):
+            self.accuracies[where] = event.test_accuracy
         else:
             if where in self.plan.pieces:
                 self._at = self._order.index(where)
-            if where not in self.places or self.places[where].attempt < event["attempt"]:
-                self.places[where] = Place(event["attempt"])
-            _note(self.places[where], event, self.plan)
+            if where not in self.places or self.places[where].attempt < entry.attempt:
+                self.places[where] = Place(entry.attempt)
+            _note(self.places[where], event, self.plan, self.plan.pieces.get(where, {}))
         before, self._done = self._done, self._work()
-        gap = None if fresh or self.last_time is None else event["time"] - self.last_time
-        kept = event["kind"] == "ClassifierTrained" and event["cached"]
-        self._scale.add(gap, 0.0 if fresh or kept else max(self._done - before, 0.0))
-        self.last_time = event["time"]
+        gap = None if fresh or self.last_time is None else entry.time - self.last_time
+        reused = isinstance(event, ClassifierTrained) and event.cached
+        self._scale.add(gap, 0.0 if fresh or reused else max(self._done - before, 0.0))
+        self.last_time = entry.time
         self._best = self._done if fresh else max(self._best, self._done)
 
     def _restart(self, attempt: int) -> None:
@@ -198,60 +206,57 @@ class _Scale:
         return self._seconds / self._work if enough else None
 
 
-def _note(place: Place, event: Record, plan: Plan) -> None:
-    """Write down what an event says of its place."""
-    match event["kind"]:
-        case "StageStarted":
-            stage = event["stage"]
-            for earlier in _before(plan.pieces.get((event["trial"], event["strategy"]), {}), stage):
+def _note(place: Place, event: Event, plan: Plan, parts: Mapping[str, float]) -> None:
+    """Write down what an event says of its place, whose stages are `parts`."""
+    match event:
+        case StageStarted(stage, total):
+            for earlier in _before(parts, stage):
                 place.shares[earlier] = 1.0
-            place.stage, place.steps[stage], place.epoch = stage, (0, event["total"]), None
-        case "StageAdvanced":
-            stage, step, steps = event["stage"], event["step"], event["total"]
-            place.steps[stage] = step, steps
+            place.stage, place.steps[stage], place.epoch = stage, (0, total), None
+        case StageAdvanced(stage, step, total):
+            place.steps[stage] = step, total
             if stage in ("acquisition", "features"):
-                place.shares[stage] = step / steps
+                place.shares[stage] = step / total
             elif stage == "pretraining":
                 place.epoch = None  # u_hat has learned; f is next
-        case "StageFinished":
-            place.shares[event["stage"]] = 1.0
-            place.seconds[event["stage"]] = event["seconds"]
-            place.finished = place.finished or event["stage"] == "evaluation"
-        case "ClassifierTrained":
+        case StageFinished(stage, seconds):
+            place.shares[stage] = 1.0
+            place.seconds[stage] = seconds
+            place.finished = place.finished or stage == "evaluation"
+        case ClassifierTrained():
             _note_fit(place, event, plan)
-        case "UtilityModelEpoch":
-            place.phase, place.epoch = event["phase"], (event["epoch"], event["epochs"])
-            if event["phase"] == "offline":
-                place.shares["warm start"] = event["epoch"] / event["epochs"]
+        case UtilityModelEpoch():
+            place.phase, place.epoch = event.phase, (event.epoch, event.epochs)
+            if event.phase == "offline":
+                place.shares["warm start"] = event.epoch / event.epochs
             else:
                 place.epochs += 1
                 place.shares["pretraining"] = _pretrained(place, plan)
-        case "StrategySelected":
+        case StrategySelected():
             place.finished, place.epoch = True, None
-            parts = plan.pieces.get((event["trial"], event["strategy"]), {})
             place.shares |= dict.fromkeys(parts, 1.0)
 
 
-def _note_fit(place: Place, event: Record, plan: Plan) -> None:
+def _note_fit(place: Place, fit: ClassifierTrained, plan: Plan) -> None:
     """Write down a training."""
-    if event["role"] in ("offline", "repeat"):
+    if fit.role in ("offline", "repeat"):
         place.fits += 1
-        place.images += event["size"]
-        if not event["cached"]:  # the largest come first: what is left is not larger than this
-            place.smallest = min(place.smallest, event["size"])
+        place.images += fit.size
+        if not fit.cached:  # the largest come first: what is left is not larger than this
+            place.smallest = min(place.smallest, fit.size)
         least = max(2 * plan.mean_size - plan.largest_size, 1.0)
         mean = (least + min(place.smallest, plan.largest_size)) / 2
         left = max(plan.fits - place.fits, 0) * mean
         place.shares["offline"] = max(
             place.shares.get("offline", 0.0), place.images / (place.images + left)
         )
-    elif event["role"] == "labeled":
+    elif fit.role == "labeled":
         place.labeled, place.epoch = place.labeled + 1, None
         if place.stage == "pretraining":
             place.shares["pretraining"] = _pretrained(place, plan)
         else:
             place.shares["classifier"] = 1.0
-    elif event["role"] == "evaluation":
+    elif fit.role == "evaluation":
         steps = place.steps.get("evaluation", (0, len(plan.strategies)))[1]
         place.shares["evaluation"] = min(place.shares.get("evaluation", 0.0) + 1 / steps, 1.0)
 
@@ -264,7 +269,7 @@ def _pretrained(place: Place, plan: Plan) -> float:
     return plan.fits_share * fitted + (1 - plan.fits_share) * learned
 
 
-def _before(parts: dict[str, float], stage: str) -> list[str]:
+def _before(parts: Mapping[str, float], stage: str) -> list[str]:
     """Return the stages before one of them."""
     names = list(parts)
     return names[: names.index(stage)] if stage in names else []
