@@ -62,7 +62,7 @@ def test_it_is_what_show_and_export_say(run: Run, strategy: str) -> None:
 def test_the_decisions_are_the_events(run: Run) -> None:
     batch = loaded(run)
     for decision in batch.decisions:
-        assert decision.chosen == decision.candidates[0] == tuple(batch.at_step(decision.step))
+        assert decision.chosen == decision.candidates[0] == batch.at_step(decision.step).tolist()
         assert decision.utility == max(decision.utilities)
         ordered = sorted(decision.utilities, reverse=True)
         assert decision.gap == pytest.approx(ordered[0] - ordered[1])
