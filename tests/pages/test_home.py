@@ -148,7 +148,7 @@ def test_every_state_is_told_in_words_and_none_hides_another(home: Path) -> None
 def test_a_finished_run_shows_its_test_accuracy_and_leads_to_its_choice(done: Run) -> None:
     app = open_page("app.py")
     assert_calm(app)
-    found = [r["test_accuracy"] for r in summary(done)["results"]
+    found = [r["test_accuracy"] for r in workspace.summary(done)["results"]
              if r["strategy"] == "rambo"]  # fmt: skip
     assert len(found) == 2
     shown = rows(app)

@@ -402,13 +402,13 @@ def test_a_rerun_of_a_long_study_reads_nothing_again(
     read: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    summary = records.readers.store.summary
+    summary = records.readers.workspaces.summary
 
     def counted(run: Run) -> Any:
         told.append(run.id)
         return summary(run)
 
-    monkeypatch.setattr(records.readers.store, "summary", counted)
+    monkeypatch.setattr(records.readers.workspaces, "summary", counted)
     app = open_study(read)
     assert len(told) == len(set(told)) == 2
     app.run()
