@@ -26,6 +26,7 @@ from rambo import config as configs
 from rambo import events, presets
 from rambo.runs import jobs, workspace
 from rambo.runs.workspace import Run, Workspace
+from rambo.runs.workspace import environment as environment_of
 from rambo.ui import home as view
 from rambo.ui import readers
 
@@ -238,7 +239,7 @@ def test_a_tick_reads_no_ended_run_again(home: Path, monkeypatch: pytest.MonkeyP
 def test_many_runs_are_found_by_search_and_page(home: Path) -> None:
     data = write_tiny(home)
     workspace = Workspace(home)
-    environment = workspace.environment(data, "cpu")
+    environment = environment_of(data, "cpu")
     for number in range(205):
         config = {"dataset": {"name": "tiny"}, "k": 24, "budget": 12, "strategies": ["margin"]}
         run = workspace.create(config | {"seed": number, "trials": 1}, environment)
