@@ -19,7 +19,7 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from rambo import __version__, export, places, presets
+from rambo import __version__, export, places, plugins, presets
 from rambo import config as configs
 from rambo.errors import (
     ConfigError,
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m rambo", description="One-round active learning with RAMBO.")
     parser.add_argument("--version", action="version", version=f"rambo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
-    commands.add_parser("app", help="open the app; further options go to `streamlit run`")
+    app = commands.add_parser("app", help="open the app; further options go to `streamlit run`")
     run = commands.add_parser("run", help="choose, evaluate, and print the results")
     studying = commands.add_parser(
         "study", help="a grid of runs, as the paper's tables and figures need them"
@@ -120,9 +120,17 @@ def _parser() -> argparse.ArgumentParser:
         "prepare", help="make a dataset ready, as the first run on it does"
     )
     prepare.add_argument("dataset", metavar="DATASET", help=_HELP["dataset"])
-    commands.add_parser(
+    plan = commands.add_parser(
         "plan", help="print what a run would take; its settings as JSON on standard input"
     )
+    for sub in (app, run, studying, resume, plan):
+        sub.add_argument(
+            "--plugin",
+            action="append",
+            default=[],
+            metavar="FILE.py",
+            help="a file with strategies of your own; may be given again",
+        )
     for sub in (run, studying, resume, show, listing, devices):
         sub.add_argument("--json", action="store_true", help="print JSON")
     work = commands.add_parser("work", help="work on a run directory, as the app's worker does")
@@ -416,12 +424,33 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
+def _plugins(arguments: argparse.Namespace) -> list[str]:
+    """Return the files of `--plugin`, each of which brings a strategy.
+
+    Raises:
+        ConfigError: one that does not.
+    """
+    files: list[str] = getattr(arguments, "plugin", [])
+    for name in files:
+        shown = configs.shorten(name)
+        if not Path(name).is_file():
+            raise ConfigError(
+                f"--plugin {shown}: there is no such file; give the path of a .py file"
+            )
+        if not plugins.declared(Path(name)):
+            raise ConfigError(
+                f'--plugin {shown}: declares no strategy; write @strategy("its-name") above a function'
+            )
+    return files
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = _parse(argv)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        code = _COMMANDS[arguments.command](arguments)
+        with plugins.using(_plugins(arguments)):
+            code = _COMMANDS[arguments.command](arguments)
         sys.stdout.flush()  # here a closed pipe is handled; at exit it would be a complaint
         return code
     except KeyboardInterrupt:

@@ -1,14 +1,23 @@
 """The lineup: one record for each strategy, all that anyone but the strategy itself has to know of it. No torch.
 
 Configs ask it which names there are, costs and checks what a strategy needs, pages what to call and how to draw it.
-What a strategy does is in `rambo.algorithm` and `rambo.strategies`.
+What a strategy does is in `rambo.algorithm` and `rambo.strategies`. Strategies of other people, `rambo.plugins`, stand
+behind ours with what they declare of themselves.
 """
 
+import contextlib
 import dataclasses
+import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal
 
+from rambo import plugins
+from rambo.errors import ConfigError
+
 _NEUTRAL, _NEUTRAL_SYMBOL = "#7b8794", "octagon"
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")  # it names files and stands in addresses
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,14 +121,77 @@ ORACLE = Strategy(
 _KNOWN = {strategy.name: strategy for strategy in (*_OURS, ORACLE)}
 
 
+_registered: dict[str, Strategy] = {}  # declared in this process, by code that ran
+
+
 def names() -> tuple[str, ...]:
-    """Return the names of all strategies that a config may hold, in the order of the lineup."""
-    return OURS
+    """Return the names of all strategies that a config may hold: ours, then those of others."""
+    return (*OURS, *_others())
 
 
 def of(name: str) -> Strategy:
     """Return the record of a strategy; of one that is not there, a neutral one that calls it by its name."""
-    return _KNOWN.get(name) or Strategy(name)
+    return _KNOWN.get(name) or _others().get(name) or Strategy(name)
+
+
+def files_of(strategies: Iterable[str]) -> list[Path]:
+    """Return the files that bring these strategies, each once."""
+    wanted = set(strategies) - set(OURS)
+    return [
+        path
+        for path in plugins.files()
+        if wanted & {found["name"] for found in plugins.declared(path)}
+    ]
+
+
+def check(strategy: Strategy) -> Strategy:
+    """Return a record that may stand in the lineup beside ours.
+
+    Raises:
+        ConfigError: its name or its colour will not do, or its name is taken.
+    """
+    name = str(strategy.name)[:60]
+    if not _NAME.fullmatch(strategy.name):
+        raise ConfigError(
+            f"strategy {name!r}: use up to 40 small letters, digits and hyphens as its name"
+        )
+    if strategy.name in _KNOWN:
+        raise ConfigError(f"strategy {name!r}: RAMBO has one of that name; choose another name")
+    if not _COLOUR.fullmatch(strategy.colour):
+        raise ConfigError(f"strategy {name!r}: write its colour as #rrggbb")
+    return strategy
+
+
+def register(strategy: Strategy) -> None:
+    """Let a strategy of someone else stand in the lineup for as long as this process lives.
+
+    Raises:
+        ConfigError: as `check`.
+    """
+    _registered[strategy.name] = check(strategy)
+
+
+_WORDS = ("word", "help", "colour", "symbol")
+_FLAGS = ("greedy", "measures_distances", "needs_network", "reads_validation")
+
+
+def _fits(key: str, value: object) -> bool:
+    """Return whether a strategy of someone else may say this of itself; what ours train is counted by us alone."""
+    return (key in _WORDS and isinstance(value, str) and value != "") or (
+        key in _FLAGS and isinstance(value, bool)
+    )
+
+
+def _others() -> dict[str, Strategy]:
+    """Return the strategies of others: registered here, in files, in packages; the first of a name counts."""
+    declarations = [found for path in plugins.files() for found in plugins.declared(path)]
+    declarations += [found for offer in plugins.offers() for found in plugins.offered(offer)]
+    known = dict(_registered)
+    for declaration in declarations:
+        words = {key: value for key, value in declaration.items() if _fits(key, value)}
+        with contextlib.suppress(ConfigError):  # whoever runs it is told; here it is not there
+            known.setdefault(declaration["name"], check(Strategy(declaration["name"], **words)))
+    return known
 
 
 def learners(strategies: Iterable[str]) -> list[str]:

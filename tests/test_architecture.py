@@ -17,7 +17,7 @@ CODE = ROOT / "rambo"
 # From the ground up, a row a floor. A module imports from lower floors only, never sideways and never up. A name stands
 # for a module, or for a folder, whose modules may import each other as long as nothing runs in a circle.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "events", "seeding", "places"),
+    ("errors", "events", "seeding", "places", "plugins"),
     ("lineup", "storage"),
     ("config",),
     ("collection",),

@@ -14,12 +14,13 @@ import sqlite3
 import statistics
 import time
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import joblib
 
-from rambo import __version__, checks
+from rambo import __version__, checks, lineup
 from rambo.config import Config, describe, shorten
 from rambo.datasets.prepared import Prepared
 from rambo.errors import RunLockedError, RunNotFoundError, StoreError
@@ -160,12 +161,16 @@ def create_run(config: Config, data: Prepared, workspace: Workspace, device: str
     """
     checks.check(config, data)
     checks.wants_features(config, data)
-    return workspace.create(describe(config), environment(data, device))
+    return workspace.create(describe(config), environment(data, device, config.strategies))
 
 
-def environment(data: Prepared, device: str) -> dict[str, object]:
-    """Return what a run depends on beside its config: versions, device, classes; no path, host or user."""
-    return {
+def environment(data: Prepared, device: str, strategies: Iterable[str] = ()) -> dict[str, object]:
+    """Return what a run depends on beside its config: versions, device, classes; no host or user.
+
+    The only paths are those of files that bring strategies, so that a worker finds them again; no export has them.
+    """
+    files = [str(path.absolute()) for path in lineup.files_of(strategies)]
+    return ({"plugins": files} if files else {}) | {
         "rambo": __version__,
         "python": platform.python_version(),
         "torch": importlib.metadata.version("torch"),

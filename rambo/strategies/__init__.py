@@ -7,6 +7,8 @@ holds every one to: exactly `budget` distinct unlabeled images, same seed same a
 labels nobody bought.
 """
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Protocol
 
 from rambo.algorithm import rambo
@@ -21,10 +23,13 @@ from rambo.strategies.glister import glister
 from rambo.strategies.least_confidence import least_confidence
 from rambo.strategies.llal import llal
 from rambo.strategies.margin import margin
+from rambo.strategies.others import load, strategy
 from rambo.strategies.probcover import probcover
 from rambo.strategies.random import random
 from rambo.strategies.typiclust import typiclust
 from rambo.training.call import Call
+
+__all__ = ["STRATEGIES", "Strategy", "find", "strategy"]
 
 
 class Strategy(Protocol):
@@ -50,3 +55,16 @@ STRATEGIES: dict[str, Strategy] = {
     "probcover": probcover,
     "activeft": activeft,
 }
+
+
+def find(name: str, files: Iterable[Path] = ()) -> Strategy:
+    """Return a strategy: ours, or one of other people, whose code runs now if it has not yet.
+
+    Args:
+        name: of the strategy.
+        files: where it came from when the run was made.
+
+    Raises:
+        ConfigError: nobody brings it, or its code fails.
+    """
+    return STRATEGIES[name] if name in STRATEGIES else load(name, files)

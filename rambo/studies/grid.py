@@ -71,12 +71,15 @@ def lay(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> Settings:
     return result
 
 
-def plan_cells(name: str, settings: Settings) -> list[tuple[Cell, Config]]:
+def plan_cells(
+    name: str, settings: Settings, make: Callable[[Settings], Config] = configs.build
+) -> list[tuple[Cell, Config]]:
     """Return every cell of a study with its whole, checked config.
 
     Args:
         name: of the study.
         settings: nested, as of a run; the study changes what it varies.
+        make: of settings a config; `config.restore` for a study that is there already.
 
     Raises:
         ConfigError: an unknown study, or settings that contradict each other in a cell, which is named.
@@ -85,11 +88,11 @@ def plan_cells(name: str, settings: Settings) -> list[tuple[Cell, Config]]:
         raise ConfigError(
             "unknown", field="study", value=name, hint=f"choose one of: {', '.join(STUDIES)}"
         )
-    base = configs.build(settings)
+    base = make(settings)
     found = []
     for cell in STUDIES[name].cells(base):
         try:
-            found.append((cell, configs.build(lay(configs.describe(base), cell.changes))))
+            found.append((cell, make(lay(configs.describe(base), cell.changes))))
         except ConfigError as error:
             raise error.within(f"study {name}, {cell.label}") from None
     return found

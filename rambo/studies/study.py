@@ -60,13 +60,15 @@ def create(
         except RamboError as error:
             raise error.within(f"study {name}, {cell.label}") from None
     base = configs.describe(configs.build(settings))
-    return workspace_of(workspace).create(base | {"study": name}, environment(data, device))
+    return workspace_of(workspace).create(
+        base | {"study": name}, environment(data, device, base["strategies"])
+    )
 
 
 def planned(study: Run) -> list[tuple[Cell, Config]]:
     """Return the cells of a study with their configs, in order."""
     settings = study.config
-    return grid.plan_cells(settings.pop("study"), settings)
+    return grid.plan_cells(settings.pop("study"), settings, configs.restore)
 
 
 def runs(study: Run) -> dict[str, Run]:

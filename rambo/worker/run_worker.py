@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -16,8 +17,9 @@ import pandas as pd
 import torch
 from joblib.externals.loky import get_reusable_executor
 
+from rambo import plugins, strategies
 from rambo.checks import check, wants_features
-from rambo.config import Config, build
+from rambo.config import Config, restore
 from rambo.datasets import catalog, prepared
 from rambo.datasets.features import frozen_features
 from rambo.datasets.prepared import Prepared
@@ -91,12 +93,17 @@ def work(run: Run, listener: Emit = ignore) -> str:
         RunLockedError: another worker holds the run.
         RamboError: what went wrong; the run's status says it too.
     """
-    with run.lock():
+    with run.lock(), contextlib.ExitStack() as held:
         if run.status == "done":
             return "done"
         run.clear_stop()
         try:
-            device = resolve_device(build(run.config).compute.device)
+            files = run.environment.get("plugins", ())
+            held.enter_context(plugins.using(files))
+            config = restore(run.config)
+            for name in config.strategies:
+                strategies.find(name, map(Path, files))  # before hours of work, not after
+            device = resolve_device(config.compute.device)
             with wait_in_line(run.folder.parent, device, run.id, _Waiting(run, listener)):
                 run.begin_attempt()
                 run.set_status("running")
@@ -156,7 +163,7 @@ def single_threaded() -> Iterator[None]:
 
 def _work_through(run: Run, listener: Emit) -> None:
     """Run every trial of the run's config."""
-    config = build(run.config)
+    config = restore(run.config)
     keeper = _RunKeeper(run, listener)
     workspace = Workspace(run.folder.parent)
     device = resolve_device(config.compute.device)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from rambo import plugins
 from rambo.config import Config
 from rambo.datasets import catalog
 from rambo.errors import DataError, RamboError, RunCancelled, RunNotFoundError
@@ -26,7 +27,7 @@ def work(told: Run, listener: Emit = ignore) -> str:
         RunLockedError: another worker holds the study.
         RamboError: what went wrong; the status says it too.
     """
-    with told.lock():
+    with told.lock(), plugins.using(told.environment.get("plugins", ())):
         if told.status == "done":
             return "done"
         told.clear_stop()

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from rambo import lineup
+from rambo import lineup, strategies
 from rambo.checks import reads_features
 from rambo.config import Config, CorruptionConfig
 from rambo.datasets import corruption
@@ -28,7 +28,6 @@ from rambo.events import (
 )
 from rambo.method.pools import UNLABELED, Problem, Selection, union, without
 from rambo.seeding import Streams
-from rambo.strategies import STRATEGIES
 from rambo.training.backends import Backend
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, Memo
@@ -289,7 +288,7 @@ def _select(
         ensemble=ensemble,
         emit=tally,
     )
-    selection = STRATEGIES[name](call)
+    selection = strategies.find(name)(call)
     record: Record = {
         "strategy": name,
         "seed": trial.seed,

@@ -96,7 +96,7 @@ class Desk:
     def random_candidate(self) -> Edit:
         """Return the edit after another random candidate was taken, drawn as the acquisition draws them."""
         size = len(self.decision.chosen)
-        acquisition = configs.build(readers.config(self.batch.run)).acquisition
+        acquisition = configs.restore(readers.config(self.batch.run)).acquisition
         # A last, smaller batch keeps the ratio M / b, as in the acquisition.
         few = -(-acquisition.filtered * size // acquisition.batch_size)
         ranked, draw = batch_data.ranked_pool(self.atlas, self._before), self.edit.draws + 1

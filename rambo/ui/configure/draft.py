@@ -122,7 +122,7 @@ def take_run(run: Run) -> None:
     Raises:
         RamboError: its record cannot be read.
     """
-    fill(settings.of(configs.build(readers.config(run))), f"run {run.id}")
+    fill(settings.of(configs.restore(readers.config(run))), f"run {run.id}")
 
 
 def _show(draft: Draft) -> None:
@@ -149,7 +149,10 @@ def _base(source: str, dataset: str) -> Values | None:
 def _tidy(path: str, value: Any) -> Any:
     """Return what a widget holds as the config means it: lists in one order, however clicked, and no empty text."""
     if isinstance(value, list | tuple):
-        return sorted(value) if path == _CLASSES else [n for n in lineup.names() if n in value]
+        if path == _CLASSES:
+            return sorted(value)
+        names = lineup.names()
+        return [n for n in names if n in value] + [n for n in value if n not in names]
     if isinstance(value, str) and fields.is_optional(path):
         return value.strip() or None
     return value

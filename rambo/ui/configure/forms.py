@@ -199,15 +199,15 @@ def _widget(entry: Field, facts: Facts, look: Look, shared: dict[str, Any]) -> N
 
 def _strategies(facts: Facts, look: Look, shared: dict[str, Any]) -> None:
     """Draw the strategies; of those that run it is said what they do, of all of them in the tooltip."""
+    chosen = look.draft.values["strategies"]
+    # A strategy that has gone since it was chosen stays to be seen, and to be left out.
+    names = (*facts.choices, *(name for name in chosen if name not in facts.choices))
     lines = {
         strategy.name: f"**{literal(strategy.word)}**: {literal(strategy.help, 300)}"
-        for strategy in map(lineup.of, facts.choices)
+        for strategy in map(lineup.of, names)
     }
     shared |= {"help": "  \n".join([shared["help"], *lines.values()])}
-    st.pills(
-        options=facts.choices, selection_mode="multi", format_func=theme.strategy_word, **shared
-    )
-    chosen = look.draft.values["strategies"]
+    st.pills(options=names, selection_mode="multi", format_func=theme.strategy_word, **shared)
     st.caption("  \n".join(line for name, line in lines.items() if name in chosen))
 
 

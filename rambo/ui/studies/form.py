@@ -177,7 +177,8 @@ def _fill() -> None:
         return  # the form says why
     if now.source == setup.CONFIGURE:
         values = draft.current().values
-        changes |= {"strategies": list(values["strategies"]), "dataset": values["dataset.name"]}
+        chosen = [name for name in lineup.names() if name in values["strategies"]]
+        changes |= {"strategies": chosen, "dataset": values["dataset.name"]}
     else:
         changes.pop("seed")  # a preset has no opinion on it
     _put(changes)

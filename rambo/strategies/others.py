@@ -1,0 +1,113 @@
+"""Strategies of other people: declared by a decorator, found in files and packages, run when a worker needs them."""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rambo import lineup, plugins
+from rambo.config import shorten
+from rambo.errors import ConfigError
+
+Select = TypeVar("Select", bound=Callable[..., Any])
+
+_functions: dict[str, Callable[..., Any]] = {}
+
+
+def strategy(
+    name: str,
+    *,
+    word: str = "",
+    help: str = "",
+    colour: str = "",
+    symbol: str = "",
+    greedy: bool = False,
+    measures_distances: bool = False,
+    needs_network: bool = False,
+    reads_validation: bool = False,
+) -> Callable[[Select], Select]:
+    """Return a decorator that puts a function into the lineup, as `rambo.lineup.Strategy` describes it.
+
+    Write the arguments as literals: pages read them from the file's text and run none of it.
+
+    Raises:
+        ConfigError: the name or the colour will not do, or RAMBO has a strategy of that name.
+    """
+    flags = {
+        "greedy": greedy,
+        "measures_distances": measures_distances,
+        "needs_network": needs_network,
+        "reads_validation": reads_validation,
+    }
+    words = {"word": word, "help": help, "colour": colour, "symbol": symbol}
+    given = {key: value for key, value in words.items() if value}
+
+    def put(select: Select) -> Select:
+        lineup.register(lineup.Strategy(name, **given, **flags))  # type: ignore[arg-type]
+        _functions[name] = select
+        return select
+
+    return put
+
+
+def load(name: str, files: Iterable[Path] = ()) -> Callable[..., Any]:
+    """Return the function of a strategy that is none of ours, running the code that declares it where it has not run.
+
+    Args:
+        name: of the strategy.
+        files: where it came from when the run was made; named where it is not there.
+
+    Raises:
+        ConfigError: nobody brings it, or its code fails.
+    """
+    if name not in _functions:
+        for path in plugins.files():
+            if name in {found["name"] for found in plugins.declared(path)}:
+                _run(path)
+                break
+        else:
+            _import(name)
+    if name not in _functions:
+        missing = ", ".join(path.name for path in files if not path.is_file())
+        origin = f"it came from {missing}, which is gone; put it back" if missing else "it is gone"
+        raise ConfigError(
+            f"strategies {shorten(name)}: {origin}, give its file with --plugin FILE.py, or install its package"
+        )
+    return _functions[name]
+
+
+def _run(path: Path) -> None:
+    """Run a file that declares strategies."""
+    module_name = f"rambo_plugin_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"plugin {path.name}: no Python file; give one that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses look for it there
+    try:
+        spec.loader.exec_module(module)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(_failed(path.name, error)) from error
+
+
+def _import(name: str) -> None:
+    """Import the package that offers a strategy; its entry may name the function itself."""
+    for offer in plugins.offers():
+        if name in {offer.name, *(found["name"] for found in plugins.offered(offer))}:
+            try:
+                target = offer.load()
+            except ConfigError:
+                raise
+            except Exception as error:
+                raise ConfigError(_failed(offer.value, error)) from error
+            if name not in _functions and callable(target):
+                strategy(name)(target)
+            return
+
+
+def _failed(where: str, error: Exception) -> str:
+    """Return what to say of code that does not run."""
+    return f"plugin {shorten(where)}: {type(error).__name__}: {shorten(error, 200)}; mend it and resume"
