@@ -432,14 +432,16 @@ def _plugins(arguments: argparse.Namespace) -> list[str]:
     """
     files: list[str] = getattr(arguments, "plugin", [])
     for name in files:
-        shown = configs.shorten(name)
         if not Path(name).is_file():
             raise ConfigError(
-                f"--plugin {shown}: there is no such file; give the path of a .py file"
+                "there is no such file", field="--plugin", value=name, hint="give a .py file"
             )
         if not plugins.declared(Path(name)):
             raise ConfigError(
-                f'--plugin {shown}: declares no strategy; write @strategy("its-name") above a function'
+                "declares no strategy",
+                field="--plugin",
+                value=name,
+                hint='write @strategy("its-name") above a function',
             )
     return files
 

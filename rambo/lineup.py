@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from rambo import plugins
-from rambo.errors import ConfigError
+from rambo.errors import ConfigError, shorten
 
 _NEUTRAL, _NEUTRAL_SYMBOL = "#7b8794", "octagon"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")  # it names files and stands in addresses
@@ -150,15 +150,15 @@ def check(strategy: Strategy) -> Strategy:
     Raises:
         ConfigError: its name or its colour will not do, or its name is taken.
     """
-    name = str(strategy.name)[:60]
-    if not _NAME.fullmatch(strategy.name):
-        raise ConfigError(
-            f"strategy {name!r}: use up to 40 small letters, digits and hyphens as its name"
-        )
-    if strategy.name in _KNOWN:
-        raise ConfigError(f"strategy {name!r}: RAMBO has one of that name; choose another name")
-    if not _COLOUR.fullmatch(strategy.colour):
-        raise ConfigError(f"strategy {name!r}: write its colour as #rrggbb")
+    name, problem, hint = strategy.name, "", ""
+    if not _NAME.fullmatch(name):
+        hint = "use up to 40 small letters, digits and hyphens as its name"
+    elif name in _KNOWN:
+        problem, hint = "RAMBO has one of that name", "choose another name"
+    elif not _COLOUR.fullmatch(strategy.colour):
+        problem, hint = f"has the colour {shorten(strategy.colour)}", "write it as #rrggbb"
+    if hint:
+        raise ConfigError(problem, field="strategy", value=name, hint=hint)
     return strategy
 
 

@@ -98,7 +98,7 @@ def test_a_config_takes_its_name_and_only_while_it_is_there(tmp_path: Path) -> N
     ):
         configs.build(settings)
     assert configs.restore(settings).strategies == ("far-out",)
-    with pytest.raises(ConfigError, match=r"^k 1: use at least 2"):
+    with pytest.raises(ConfigError, match=r"^k 1 is too small; use at least 2"):
         configs.restore({"k": 1, "strategies": ["far-out"]})
 
 
@@ -155,7 +155,7 @@ def test_a_cell_of_a_notebook_may_declare_one_and_declare_it_again() -> None:
 
 def test_ours_are_found_by_name_and_nobody_is_made_up() -> None:
     assert all(find(name) is select for name, select in STRATEGIES.items())
-    with pytest.raises(ConfigError, match="strategies nobody: it is gone, give its file with"):
+    with pytest.raises(ConfigError, match="strategies nobody: nobody here brings it; put it back"):
         find("nobody")
 
 
@@ -188,5 +188,5 @@ def test_the_command_line_knows_the_names_a_plugin_brings(
     path = write(tmp_path, FULL)
     arguments = ["run", "--plugin", str(path), "--strategy", "far-out", "--k", "1"]
     assert command_line.main(arguments) == 2
-    assert "k 1: use at least 2" in capsys.readouterr().err, "the name itself is no complaint"
+    assert "k 1 is too small; use at least 2" in capsys.readouterr().err, "the name itself is no complaint"
     assert plugins.VARIABLE not in os.environ

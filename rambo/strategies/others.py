@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rambo import lineup, plugins
-from rambo.config import shorten
-from rambo.errors import ConfigError
+from rambo.errors import ConfigError, shorten
 
 Select = TypeVar("Select", bound=Callable[..., Any])
 
@@ -70,9 +69,11 @@ def load(name: str, files: Iterable[Path] = ()) -> Callable[..., Any]:
             _import(name)
     if name not in _functions:
         missing = ", ".join(path.name for path in files if not path.is_file())
-        origin = f"it came from {missing}, which is gone; put it back" if missing else "it is gone"
         raise ConfigError(
-            f"strategies {shorten(name)}: {origin}, give its file with --plugin FILE.py, or install its package"
+            f"it came from {missing}, which is gone" if missing else "nobody here brings it",
+            field="strategies",
+            value=name,
+            hint="put it back, give its file with --plugin FILE.py, or install its package",
         )
     return _functions[name]
 
@@ -82,7 +83,7 @@ def _run(path: Path) -> None:
     module_name = f"rambo_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"plugin {path.name}: no Python file; give one that ends in .py")
+        raise ConfigError("no Python file", field="plugin", value=path.name, hint="name it .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses look for it there
     try:
@@ -90,7 +91,7 @@ def _run(path: Path) -> None:
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError(_failed(path.name, error)) from error
+        raise _failure(path.name, error) from error
 
 
 def _import(name: str) -> None:
@@ -102,12 +103,13 @@ def _import(name: str) -> None:
             except ConfigError:
                 raise
             except Exception as error:
-                raise ConfigError(_failed(offer.value, error)) from error
+                raise _failure(offer.value, error) from error
             if name not in _functions and callable(target):
                 strategy(name)(target)
             return
 
 
-def _failed(where: str, error: Exception) -> str:
+def _failure(where: str, error: Exception) -> ConfigError:
     """Return what to say of code that does not run."""
-    return f"plugin {shorten(where)}: {type(error).__name__}: {shorten(error, 200)}; mend it and resume"
+    what = f"{type(error).__name__}: {shorten(error, 200)}"
+    return ConfigError(what, field="plugin", value=where, hint="mend it, and resume")
