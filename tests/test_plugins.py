@@ -188,5 +188,7 @@ def test_the_command_line_knows_the_names_a_plugin_brings(
     path = write(tmp_path, FULL)
     arguments = ["run", "--plugin", str(path), "--strategy", "far-out", "--k", "1"]
     assert command_line.main(arguments) == 2
-    assert "k 1 is too small; use at least 2" in capsys.readouterr().err, "the name itself is no complaint"
+    assert "k 1 is too small; use at least 2" in capsys.readouterr().err, (
+        "the name itself is no complaint"
+    )
     assert plugins.VARIABLE not in os.environ

@@ -17,6 +17,7 @@ from rambo.checks import reads_features
 from rambo.config import Config, CorruptionConfig
 from rambo.datasets import corruption
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
+from rambo.errors import ConfigError
 from rambo.events import (
     ClassifierTrained,
     Emit,
@@ -289,6 +290,7 @@ def _select(
         emit=tally,
     )
     selection = strategies.find(name)(call)
+    _check(name, selection, call)
     record: Record = {
         "strategy": name,
         "seed": trial.seed,
@@ -305,6 +307,33 @@ def _select(
     keeper.keep_selection(number, name, record, selection)
     tally(StrategySelected(name, config.budget, sum(tally.seconds.values())))
     return record
+
+
+def _check(name: str, selection: Selection, call: Call) -> None:
+    """Refuse a choice that breaks the contract, as a strategy of someone else may.
+
+    Raises:
+        ConfigError: it is not B distinct unlabeled images, with a step each.
+    """
+    problem = ""
+    if not isinstance(selection, Selection):
+        problem = f"returned a {type(selection).__name__}"
+    else:
+        chosen = selection.indices.tolist()
+        outside = set(chosen) - set(call.problem.unlabeled.tolist())
+        if len(chosen) != call.budget or len(selection.steps) != call.budget:
+            problem = f"chose {len(chosen)} images in {len(selection.steps)} places"
+        elif len(set(chosen)) < len(chosen):
+            problem = "chose an image twice"
+        elif outside:
+            problem = f"chose image {min(outside)}, which is not unlabeled"
+    if problem:
+        raise ConfigError(
+            problem,
+            field="strategies",
+            value=name,
+            hint=f"let it return a Selection of {call.budget} distinct images of call.problem.unlabeled",
+        )
 
 
 def _evaluate(

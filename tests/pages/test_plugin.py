@@ -151,6 +151,28 @@ def test_a_resumed_run_says_which_file_is_missing(finished: Run, tmp_path: Path)
     assert summary(run)["results"][0]["selected"] == summary(finished)["results"][0]["selected"]
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("pool[:11], pool[:11]", "chose 11 images in 11 places; let it return a Selection of 12"),
+        ("pool[:12], pool[:11]", "chose 12 images in 11 places"),
+        ("pool[[0] * 12], pool[:12]", "chose an image twice"),
+        ("call.problem.labeled[:12], pool[:12]", "which is not unlabeled"),
+    ],
+)
+def test_a_choice_that_breaks_the_contract_fails_the_run_in_a_line(
+    tmp_path: Path, answer: str, words: str
+) -> None:
+    before, _, _ = ZIGZAG.partition("    chosen")
+    file = tmp_path / "wrong.py"
+    file.write_text(f"{before}    return Selection({answer})\n")
+    with plugins.using([file]):
+        run = make_queued(tmp_path / "runs", strategies=["zigzag"])
+        with pytest.raises(ConfigError, match="strategies zigzag: "):
+            run_worker.work(run)
+    assert words in run.describe()["message"]
+
+
 def test_a_study_with_it_opens_whether_its_file_is_there_or_not(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,4 +198,4 @@ def test_configure_takes_over_such_a_run_and_says_what_is_wrong(
     assert "zigzag: choose one of: rambo, filter-only" in unescaped(words(app))
     (pills,) = [group for group in app.button_group if "zigzag" in group.options]
     pills.set_value(["random"]).run()
-    assert "choose one of" not in unescaped(words(app))
+    assert "zigzag: choose one of" not in unescaped(words(app))
