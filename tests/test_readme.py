@@ -2,11 +2,15 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from rambo import __main__ as command_line
+from rambo import lineup, plugins, strategies
 from rambo.presets import PRESETS
+from rambo.strategies import others
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -14,12 +18,30 @@ README = Path(__file__).parents[1] / "README.md"
 def test_the_snippet_runs_as_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (snippet,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    _, snippet = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     exec(compile(snippet, "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["margin", "random"]
     assert all(0.2 < float(line.split()[1]) < 1 for line in lines)
+
+
+def test_the_strategy_of_ones_own_chooses_as_its_help_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _ = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    file = tmp_path / "first.py"
+    file.write_text(code)
+    monkeypatch.setattr(lineup, "_registered", {})
+    monkeypatch.setattr(others, "_functions", {})
+    with plugins.using([file]):
+        record = lineup.of("first")
+        select = strategies.find("first")
+    assert (record.word, record.help) == ("First", "The first images of the pool.")
+    call = SimpleNamespace(problem=SimpleNamespace(unlabeled=torch.arange(50, 90)), budget=7)
+    selection = select(call)
+    assert selection.indices.tolist() == [50, 51, 52, 53, 54, 55, 56]
+    assert selection.steps.tolist() == [0] * 7
 
 
 def test_every_preset_is_explained_and_every_command_exists() -> None:
