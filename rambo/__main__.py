@@ -54,6 +54,7 @@ _FIELDS = {  # command-line option -> dotted path in the config
     "trials": "trials",
     "strategy": "strategies",
 }
+_SHOW_FORMAT = 1  # of the JSON of `show`; docs/run-format.md says what it promises
 _STUDY_TRIALS = 5  # Choice: the fewest that can be evidence
 _SETTINGS_BYTES = 64_000  # of JSON on standard input; a whole config has two thousand
 _SWITCHES = {
@@ -266,12 +267,12 @@ def _work_on(run: workspaces.Run, listener: Emit) -> str:
 
 def _print_summary(run: workspaces.Run, as_json: bool) -> None:
     """Print the results of a run or a study."""
-    if study.is_study(run):
-        told = study.table(run)
-        print(json.dumps(told) if as_json else study.to_markdown(told))
-        return
-    summary = workspaces.summary(run)
-    print(json.dumps(summary) if as_json else report.table(summary))
+    kind = study.is_study(run)
+    shown = study.table(run) if kind else workspaces.summary(run)
+    if as_json:
+        print(json.dumps({"format": _SHOW_FORMAT, **shown}))
+    else:
+        print(study.to_markdown(shown) if kind else report.table(shown))
 
 
 def _show(arguments: argparse.Namespace) -> int:

@@ -55,7 +55,9 @@ def test_every_preset_is_explained_and_every_command_exists() -> None:
 def test_the_test_command_is_where_ci_looks_for_it() -> None:
     lines = README.read_text().splitlines()
     command = lines[lines.index("<!-- test-command -->") + 2]
-    assert command.endswith("pip install -r requirements-dev.txt && python -m pytest")
+    install, _, test = command.rpartition(" && ")
+    assert install.endswith("pip install -r requirements-dev.txt")
+    assert test == "python -m pytest -n 2 --dist worksteal"
 
 
 def test_every_picture_is_there_in_light_and_dark() -> None:

@@ -1,0 +1,34 @@
+# What is done again and again. With a virtual environment that has requirements-dev.txt.
+PYTHON ?= python
+WORKERS ?= 2
+
+.PHONY: quick test browser lint bench docs
+
+# Mathematics, the contract of all strategies, the store, the forms: under 3 minutes on 2 cores.
+QUICK = tests/method tests/strategies tests/storage tests/runs/test_run.py tests/runs/test_record.py \
+	tests/runs/test_artifacts.py tests/ui/test_forms.py tests/test_config.py tests/test_events.py \
+	tests/test_errors.py tests/test_lineup.py tests/test_seeding.py tests/test_presets.py \
+	tests/test_architecture.py tests/test_docs.py
+quick:
+	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal $(QUICK)
+
+# Everything, as the README and CI run it.
+test:
+	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal
+
+# The tests that drive a real Chromium.
+browser:
+	RAMBO_REQUIRE_BROWSER=1 $(PYTHON) -m pytest tests/e2e
+
+lint:
+	ruff check .
+	ruff format --check .
+	mypy
+
+# Speed of what takes the time, against what is written down in benchmarks/results/.
+bench:
+	$(PYTHON) -m benchmarks
+
+# The parts of docs/ that are made from the code.
+docs:
+	$(PYTHON) docs/refresh.py
