@@ -117,8 +117,14 @@ class Draft:
         (last,) = self.db.execute("SELECT coalesce(max(version), 0) FROM versions").fetchone()
         version = int(last) + 1
         rows.insert(self.db, "versions", [(version, self.change, kind, note, time.time(), undoes)])
-        self.db.execute("DELETE FROM facts WHERE name = 'pending' AND ? = 'import'", (kind,))
+        if kind == "import":
+            self.db.execute("DELETE FROM facts WHERE name = 'pending'")
         return version
+
+    def discard(self) -> None:
+        """Forget the change; inside a transaction."""
+        self._purge(self.change)
+        self.db.execute("DELETE FROM facts WHERE name = 'pending'")
 
     def _add(self, table: str, values: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows whose key is the next free number."""

@@ -20,6 +20,8 @@ from rambo.storage.files import RefusedError
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 _GREY = (128, 128, 128)  # of a letterbox: neither dark nor bright
 _WHITE = 255  # behind what is transparent
+_SAMPLE = 64  # side of the sample that tells brightness, contrast and colour
+_NEAR = 3  # times the frame: from there on a better filter takes over
 
 
 def look_at_file(data: bytes, frame: Frame, limits: Limits = LIMITS) -> Look:
@@ -145,21 +147,29 @@ def _stretch(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _look(picture: Image.Image, size: tuple[int, int], mode: str, frame: Frame, key: str) -> Look:
     """Return the record of an upright RGB picture."""
-    fitted = np.asarray(_fit(picture, frame), dtype=np.uint8)
+    sample = picture.resize([min(side, _SAMPLE) for side in picture.size], Image.Resampling.NEAREST)
+    colours = np.asarray(sample, dtype=np.int16)
+    values = np.asarray(sample.convert("L"), dtype=np.float64)
+    picture = _nearer(picture, frame)
     small = picture.convert("L").resize((SMALL, SMALL), Image.Resampling.BOX)
-    values = np.asarray(small, dtype=np.float64)
-    inside = np.asarray(picture.reduce(max(1, max(picture.size) // 64)), dtype=np.int16)
+    fitted = np.asarray(_fit(picture, frame), dtype=np.uint8)
     return Look(
         id=key,
         width=size[0],
         height=size[1],
         mode=mode,
-        grey=bool((np.ptp(inside, axis=2) == 0).all()),
+        grey=bool((np.ptp(colours, axis=2) == 0).all()),
         brightness=float(values.mean()),
         contrast=float(values.std()),
         small=small.tobytes(),
         pixels=np.ascontiguousarray(fitted.transpose(2, 0, 1)),
     )
+
+
+def _nearer(picture: Image.Image, frame: Frame) -> Image.Image:
+    """Return a large picture averaged down to a few times the frame."""
+    factor = min(picture.width // frame.width, picture.height // frame.height) // _NEAR
+    return picture.reduce(factor) if factor > 1 else picture
 
 
 def _fit(picture: Image.Image, frame: Frame) -> Image.Image:

@@ -65,7 +65,7 @@ def read(db: sqlite3.Connection, slug: str, version: int) -> Snapshot:
     files, copies, unreadable = _files(db, live)
     images = [row for row in rows.select(db, "images") if row[0] in files]
     order = {row[0]: place for place, row in enumerate(images)}
-    entries = tuple(_entries(db, live, order))
+    entries = tuple(label_entries(db, live, order))
     answers, contradictions = resolve(entries)
     remarks = [row for row in rows.select(db, "remarks") if row[3] in live]
     declared = dict.fromkeys(row[2] for row in remarks if row[1] == "class")
@@ -75,7 +75,7 @@ def read(db: sqlite3.Connection, slug: str, version: int) -> Snapshot:
     for image, label in answers.items():
         if label is not None:
             labels[order[image]] = index[label]
-    traits = _traits(db, live, order)
+    traits = trait_values(db, live, order)
     groups, group_names = _groups(traits, len(images))
     return Snapshot(
         slug=slug,
@@ -156,7 +156,7 @@ def _files(
     return first, copies, unreadable
 
 
-def _entries(
+def label_entries(
     db: sqlite3.Connection, live: Changes, order: Mapping[int, int]
 ) -> Iterable[LabelEntry]:
     """Yield the label entries that count, by version and then as they came."""
@@ -166,7 +166,7 @@ def _entries(
         yield LabelEntry(image, label, origin, answer, time, run, annotator, standing, live[change])
 
 
-def _traits(
+def trait_values(
     db: sqlite3.Connection, live: Changes, order: Mapping[int, int]
 ) -> dict[str, dict[int, str]]:
     """Return role, split and group of the images' rows."""

@@ -1,0 +1,468 @@
+"""The import: sources in, a new version out. What is known already is not read again.
+
+Work is committed a chunk at a time under a change that counts only once its version is written: an
+import that dies leaves the old version, and the same import goes on where that one ended.
+"""
+
+import dataclasses
+import hashlib
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rambo.collection import collection as collections
+from rambo.collection import duplicates, health, rows, snapshots, workers
+from rambo.collection.collection import Collection
+from rambo.collection.drafts import Draft
+from rambo.collection.images import header_size
+from rambo.collection.looks import LIMITS, Limits
+from rambo.collection.packs import OriginalPack, PixelPack
+from rambo.collection.readers.items import Item, Source
+from rambo.collection.readers.sources import read_source
+from rambo.collection.records import Fit, Frame, HealthLine, ImportProgress, LabelEntry
+from rambo.collection.splits import DEFAULT_SHARE
+from rambo.collection.workers import Result, Work
+from rambo.config import shorten
+from rambo.errors import DataError
+from rambo.events import Emit, StageAdvanced, StageFinished, StageStarted, ignore
+from rambo.storage import database
+
+STAGE = "import"
+LARGEST = 96  # Choice: side of the frame for photos; features are hardly better above, memory is four times at 192
+SMALLEST = 16
+MIN_CLASSES, MAX_CLASSES = 2, 1000
+_PROBES = 64
+_REPORT_SECONDS = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportResult:
+    """How an import ended.
+
+    Attributes:
+        collection: what it grew.
+        version: the version that holds what was read.
+        new: images that joined.
+        read: files that were looked at; the others were known.
+        changed: whether there is a new version.
+        health: the report.
+    """
+
+    collection: Collection
+    version: int
+    new: int
+    read: int
+    changed: bool
+    health: tuple[HealthLine, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportOptions:
+    """What a person says of an import.
+
+    Attributes:
+        name: of the collection; the source's own by default. One of that name grows.
+        labels: a table with labels for the images.
+        test: a second source whose images are the fixed test set.
+        validation_share: of the labels that serve as S_val; only for a new collection. The default is a
+            fifth, or none where the source has a validation set of its own.
+        group_by: a column of a table, or `folder`: what stays on one side of a split.
+        size: side of the working size; by default that of the images, at most 96.
+        fit: how an image of another shape is brought to it.
+        jobs: processes that read.
+        limits: what files may ask for.
+    """
+
+    name: str | None = None
+    labels: Path | None = None
+    test: Path | None = None
+    validation_share: float | None = None
+    group_by: str | None = None
+    size: int | None = None
+    fit: Fit = "letterbox"
+    jobs: int = 2
+    limits: Limits = LIMITS
+
+
+def import_images(
+    workspace: Path,
+    paths: Path | Sequence[Path],
+    options: ImportOptions | None = None,
+    *,
+    emit: Emit = ignore,
+) -> ImportResult:
+    """Return the collection with what lies at some paths in it, as one new version.
+
+    Args:
+        workspace: folder of all runs.
+        paths: each a folder, a zip, an `.npz`, a table or parquet; the first one gives the name.
+        options: what a person says of it.
+        emit: hears how far it is; may raise `RunCancelled`, and what was read is kept for the next time.
+
+    Raises:
+        DataError: nothing can be read there; names the file and the way out.
+        StoreError: the workspace has no room; the collection is as it was.
+        RunLockedError: another import is at work on the collection.
+    """
+    told = options or ImportOptions()
+    places = [paths] if isinstance(paths, Path) else list(paths)
+    sources = [
+        read_source(path, told.limits, labels=told.labels, group_by=told.group_by)
+        for path in places
+    ]
+    if told.test is not None:
+        sources.append(_as_test(read_source(told.test, told.limits, labels=told.labels)))
+    collection, fresh = _open(workspace, places[0], sources, told)
+    try:
+        return _Import(collection, sources, told, emit).run()
+    finally:
+        if fresh and not collection.versions() and not _has_rows(collection):
+            collections.delete(collection)
+
+
+def _as_test(source: Source) -> Source:
+    """Return a source whose images are all for the test."""
+    items = tuple(dataclasses.replace(item, role="test") for item in source.items)
+    return dataclasses.replace(source, items=items)
+
+
+def _open(
+    workspace: Path, path: Path, sources: Sequence[Source], told: ImportOptions
+) -> tuple[Collection, bool]:
+    """Return the collection that grows, and whether it is new."""
+    name = told.name or path.absolute().stem or path.absolute().name or "images"
+    slug = collections.slug_of(name)
+    if slug in collections.slugs(workspace):
+        return collections.find(workspace, slug), False
+    own = any(item.role == "validation" for source in sources for item in source.items)
+    share = told.validation_share
+    if share is None:
+        share = 0.0 if own else DEFAULT_SHARE
+    frame = _frame(sources, told)
+    return collections.create(workspace, name, frame, validation_share=share), True
+
+
+def _frame(sources: Sequence[Source], told: ImportOptions) -> Frame:
+    """Return the working size.
+
+    Choice: small images of one size keep it; else the usual longest side, at most `LARGEST`.
+    """
+    if told.size is not None:
+        if not SMALLEST <= told.size <= 512:
+            raise DataError(f"size {told.size}: use a working size of {SMALLEST} to 512 pixels")
+        return Frame(told.size, told.size, told.fit)
+    sizes = []
+    for source in sources:
+        step = max(1, len(source.items) // _PROBES)
+        for payload in source.loader.load([item.key for item in source.items[::step]]):
+            if isinstance(payload, np.ndarray):
+                sizes.append((payload.shape[1], payload.shape[0]))
+            elif isinstance(payload, bytes) and (size := header_size(payload, told.limits)):
+                sizes.append(size)
+    if len(set(sizes)) == 1 and min(sizes[0]) >= SMALLEST and max(sizes[0]) <= LARGEST:
+        return Frame(sizes[0][1], sizes[0][0], told.fit)
+    usual = int(np.median([max(size) for size in sizes])) if sizes else LARGEST
+    side = min(LARGEST, max(SMALLEST, usual))
+    return Frame(side, side, told.fit)
+
+
+def _has_rows(collection: Collection) -> bool:
+    """Return whether a dead import left something to go on with."""
+    with collection.writing() as db:
+        return db.execute("SELECT 1 FROM files LIMIT 1").fetchone() is not None
+
+
+class _Import:
+    """One import at work."""
+
+    def __init__(
+        self, collection: Collection, sources: Sequence[Source], told: ImportOptions, emit: Emit
+    ) -> None:
+        self.collection, self.sources, self.told, self.emit = collection, sources, told, emit
+        self.step = self.new = self.read = 0
+        self.total = sum(len(source.items) for source in sources)
+        self.reported = 0.0
+        self.started = time.monotonic()
+
+    def run(self) -> ImportResult:
+        """Read, store, and make it count."""
+        with self.collection.alone():
+            self.collection.clear_stop()
+            self._report("running", "reading the images", now=True)
+            try:
+                result = self._run()
+            except BaseException as error:
+                stopped = not isinstance(error, Exception) or type(error).__name__ == "RunCancelled"
+                state, message = (
+                    ("stopped", "stopped; import again to go on")
+                    if stopped
+                    else ("failed", str(error))
+                )
+                self._report(state, shorten(message, 300), now=True)
+                raise
+            self._report("done", f"version {result.version}", now=True)
+            return result
+
+    def _run(self) -> ImportResult:
+        """Do the work; the lock is held."""
+        with self.collection.writing() as db:
+            draft = Draft(db, _purpose(self.sources))
+            self.book = _Book(db, draft, self.collection)
+            self.emit(StageStarted(STAGE, self.total))
+            for source in self.sources:
+                self._take(db, draft, source)
+            version, changed = self._finish(db, draft)
+            self.emit(StageFinished(STAGE, time.monotonic() - self.started))
+        return ImportResult(
+            self.collection,
+            version,
+            self.new,
+            self.read,
+            changed,
+            health.report(self.collection.snapshot(version)),
+        )
+
+    def _take(self, db: sqlite3.Connection, draft: Draft, source: Source) -> None:
+        """Read what is new in a source, and note what is said of all of it."""
+        with database.transaction(db):
+            number = draft.source(source.kind, source.place)
+            known = _known_files(db, number, self.book.live)
+            self.book.refuse(number, source, known)
+        fresh: dict[bytes, Item] = {}
+        again: list[Item] = []
+        for item in source.items:
+            held = known.get(item.path)
+            if held is not None and held[0] == item.stamp:
+                again.append(item)
+            else:
+                fresh.setdefault(item.path, item)
+        with database.transaction(db):
+            for item in again:
+                image = known[item.path][1]
+                if image is not None:
+                    self.book.note(item, image)
+            self.book.flush()
+        self._advance(len(again))
+        work = Work(source.loader, self.collection.frame, self.told.limits, not source.stays)
+        first: dict[bytes, int] = {}
+        for chunk, looks in workers.results(list(fresh.values()), work, self.told.jobs):
+            first |= self._store(db, draft, number, chunk, looks)
+            self.read += len(chunk)
+            self._advance(len(chunk))
+        with database.transaction(db):  # a second answer for one file
+            extra = [
+                item for item in source.items if item.path in first and item is not fresh[item.path]
+            ]
+            for item in extra:
+                self.book.note(item, first[item.path])
+            self.book.flush()
+        self._advance(len(extra))
+        with database.transaction(db):
+            draft.add_remarks(
+                "class", [name for name in source.classes if name not in self.book.classes]
+            )
+            draft.add_remarks(
+                "remark", [line for line in source.remarks if line not in self.book.remarks]
+            )
+            lost = len(set(known) - {item.path for item in source.items})
+            if lost:
+                draft.add_remarks(
+                    "remark",
+                    [f"{lost:,} files of an earlier import are no longer there; their images stay"],
+                )
+
+    def _store(
+        self,
+        db: sqlite3.Connection,
+        draft: Draft,
+        source: int,
+        chunk: Sequence[Item],
+        looks: Sequence[Result],
+    ) -> dict[bytes, int]:
+        """Store a chunk, pictures first: rows never speak of what is not on the disk."""
+        fresh: dict[str, Result] = {}
+        for result in looks:
+            if result.look is not None and result.look.id not in self.book.images:
+                fresh.setdefault(result.look.id, result)
+        number, at = self.book.next_image, self.book.next_byte
+        pictures = [result.look.pixels for result in fresh.values() if result.look is not None]
+        originals = [result.original for result in fresh.values() if result.original is not None]
+        folder = self.collection.folder
+        if pictures:
+            PixelPack(folder, self.collection.frame).write(number, pictures)
+        if originals:
+            OriginalPack(folder).write(at, originals)
+        images: dict[bytes, int] = {}
+        with database.transaction(db):
+            for result in fresh.values():
+                assert result.look is not None
+                size = None if result.original is None else len(result.original)
+                draft.add_image(number, result.look, (None, None) if size is None else (at, size))
+                self.book.images[result.look.id] = number
+                number, at = number + 1, at + (size or 0)
+            for item, result in zip(chunk, looks, strict=True):
+                image = None if result.look is None else self.book.images[result.look.id]
+                reason = result.reason or None
+                draft.add_file(source, item.name, item.path, item.stamp, image, reason)
+                if image is not None:
+                    images[item.path] = image
+                    self.book.note(item, image)
+            self.book.flush()
+        self.book.next_image, self.book.next_byte = number, at
+        self.new += len(fresh)
+        return images
+
+    def _finish(self, db: sqlite3.Connection, draft: Draft) -> tuple[int, bool]:
+        """Let the change count, unless it changes nothing."""
+        with database.transaction(db):
+            touched = any(
+                db.execute(
+                    f"SELECT 1 FROM {table} WHERE change = ? LIMIT 1", (draft.change,)
+                ).fetchone()
+                for table in ("files", "labels", "traits")
+            )
+            versions = snapshots.versions_of(db)
+            if not touched and versions:
+                draft.discard()
+                return versions[-1].number, False
+            if not self.book.images:
+                bad = db.execute(
+                    "SELECT name, reason FROM files WHERE change = ? LIMIT 1", (draft.change,)
+                ).fetchone()
+                draft.discard()
+                seen = f" ({bad[0]}: {bad[1]})" if bad else ""
+                raise DataError(
+                    f"collection {self.collection.slug}: none of the {self.total:,} files could be read as an "
+                    f"image{seen}; save them as PNG or JPEG"
+                )
+            numbers, pictures = draft.smalls()
+            leaders = duplicates.clusters(pictures)
+            by_number = np.arange(int(numbers[-1]) + 1, dtype=np.int64)
+            by_number[numbers] = numbers[leaders]
+            draft.set_clusters(by_number)
+            places = ", ".join(f"{s.kind} {shorten(Path(s.place).name, 60)}" for s in self.sources)
+            version = draft.finish("import", f"{self.new:,} new images from {places}")
+            self.collection.grow_split(draft, version)
+            return version, True
+
+    def _advance(self, count: int) -> None:
+        """Say how far it is; the safe point to stop at."""
+        self.step += count
+        self._report("running", "reading the images")
+        self.emit(StageAdvanced(STAGE, min(self.step, self.total), self.total))
+        if self.collection.stop_requested():
+            self.collection.clear_stop()
+            raise KeyboardInterrupt
+
+    def _report(self, state: str, message: str, *, now: bool = False) -> None:
+        """Write the progress for whoever watches, once a second."""
+        seconds = time.monotonic()
+        if not now and seconds - self.reported < _REPORT_SECONDS:
+            return
+        self.reported = seconds
+        pace = self.step / max(1e-3, seconds - self.started)
+        eta = (
+            (self.total - self.step) / pace
+            if self.step >= workers.CHUNK and state == "running"
+            else None
+        )
+        self.collection.write_progress(
+            ImportProgress(state, self.step, self.total, self.new, eta, message)  # type: ignore[arg-type]
+        )
+
+
+class _Book:
+    """What is known while an import is at work: contents, labels and roles, old and new."""
+
+    def __init__(self, db: sqlite3.Connection, draft: Draft, collection: Collection) -> None:
+        self.draft = draft
+        versions = snapshots.versions_of(db)
+        self.version = (versions[-1].number if versions else 0) + 1
+        past = snapshots.live_changes(db, self.version)
+        self.live = {**past, draft.change: self.version}
+        self.images: dict[str, int] = dict(db.execute("SELECT id, image FROM images"))
+        (last, end) = db.execute(
+            "SELECT max(image), max(packed_at + packed_bytes) FROM images"
+        ).fetchone()
+        self.next_image, self.next_byte = (-1 if last is None else int(last)) + 1, int(end or 0)
+        remarks = [row for row in rows.select(db, "remarks") if row[3] in self.live]
+        self.classes = {row[2] for row in remarks if row[1] == "class"}
+        self.remarks = {row[2] for row in remarks if row[3] == draft.change}
+        order = {image: place for place, image in enumerate(self.images.values())}
+        entries = list(snapshots.label_entries(db, self.live, order))
+        old = [entry for entry in entries if entry.version < self.version]
+        self.labels = {
+            image: label for image, label in snapshots.resolve(old)[0].items() if label is not None
+        }
+        self.said = {
+            (e.image, e.label, e.annotator, e.answer) for e in entries if e.version == self.version
+        }
+        traits = snapshots.trait_values(db, self.live, {image: image for image in order})
+        self.roles, self.groups = dict(traits["role"]), dict(traits["group"])
+        self._entries: list[LabelEntry] = []
+        self._traits: dict[str, list[tuple[int, str]]] = {"role": [], "group": []}
+
+    def note(self, item: Item, image: int) -> None:
+        """Take down what a source says of an image, where that is new."""
+        said = (image, item.label, item.annotator, item.answer)
+        if (item.label is not None or item.answer != "label") and said not in self.said:
+            held = self.labels.get(image)
+            if held != item.label or item.answer != "label":
+                standing = "taken" if held is None or item.answer != "label" else "contested"
+                self._entries.append(
+                    LabelEntry(
+                        *(image, item.label, item.origin, item.answer),
+                        annotator=item.annotator,
+                        standing=standing,  # type: ignore[arg-type]
+                    )
+                )
+                self.said.add(said)
+        for trait, value, held_values in (
+            ("role", item.role, self.roles),
+            ("group", item.group, self.groups),
+        ):
+            if value is not None and held_values.get(image) != value:
+                if trait == "role" and held_values.get(image) == "test":
+                    continue  # a copy of a test image never teaches
+                held_values[image] = value
+                self._traits[trait].append((image, value))
+
+    def refuse(
+        self, source: int, source_: Source, known: Mapping[bytes, tuple[str, int | None]]
+    ) -> None:
+        """Take down files that are not even tried."""
+        for bad in source_.refused:
+            path = bad.file.encode("utf-8", "replace")
+            if path not in known:
+                self.draft.add_file(source, bad.file, path, "refused", None, bad.reason)
+
+    def flush(self) -> None:
+        """Write what was taken down; inside a transaction."""
+        self.draft.add_labels(self._entries)
+        self._entries = []
+        for trait, values in self._traits.items():
+            self.draft.add_traits(trait, values)
+            values.clear()
+
+
+def _known_files(
+    db: sqlite3.Connection, source: int, live: Iterable[int]
+) -> dict[bytes, tuple[str, int | None]]:
+    """Return stamp and image of each file of a source as it was last seen."""
+    counted = set(live)
+    return {
+        bytes(path): (stamp, image)
+        for _, _, _, path, stamp, image, _, change in rows.select(
+            db, "files", "WHERE source = ?", source
+        )
+        if change in counted
+    }
+
+
+def _purpose(sources: Sequence[Source]) -> str:
+    """Return what makes an import the same one."""
+    places = "\n".join(f"{source.kind} {source.place}" for source in sources)
+    return hashlib.sha256(places.encode("utf-8", "backslashreplace")).hexdigest()

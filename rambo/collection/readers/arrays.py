@@ -1,0 +1,327 @@
+"""The arrays of an `.npz` file, in the forms that people have: what is certain is taken, what is not is refused.
+
+Read member by member, never unpickled; shape and size are compared before a byte is read.
+"""
+
+import dataclasses
+import math
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rambo.collection.looks import Limits, Pixels
+from rambo.collection.readers import archives
+from rambo.collection.readers.array_labels import read_labels
+from rambo.collection.readers.items import display, listing
+from rambo.storage.files import RefusedError
+
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+_IMAGES = ("images", "image", "x", "data", "imgs", "pixels", "pictures")
+_LABELS = ("labels", "label", "y", "targets", "target")
+_CLASSES = ("classes", "class_names", "classnames", "label_names", "labels_names", "categories")
+_FILES = ("files", "file_names", "filenames", "file_name", "paths")
+_GROUPS = ("groups", "group", "group_ids")
+_BLOCK = 4096  # images converted at once
+_WHITE = 255
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Arrays:
+    """What an `.npz` file holds, in one form.
+
+    Attributes:
+        images: `N x H x W` or `N x H x W x 3` uint8; several arrays where splits differ in size.
+        labels: `N` int64 into `classes`, -1 where nobody knows.
+        classes: the class names.
+        declared: whether the file itself names the classes.
+        roles: `N` of `train`, `validation`, `test`, or empty text where the file has no split.
+        files: `N` names, or None.
+        groups: `N` names, or None.
+        remarks: what was done and what was not used.
+    """
+
+    images: tuple[Pixels, ...]
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    declared: bool
+    roles: tuple[str, ...]
+    files: tuple[str, ...] | None
+    groups: tuple[str, ...] | None
+    remarks: tuple[str, ...]
+
+    @property
+    def has_split(self) -> bool:
+        """Whether the file has a split of its own."""
+        return any(self.roles)
+
+
+def read_arrays(path: Path, limits: Limits) -> Arrays:
+    """Return the arrays of an `.npz` file.
+
+    Raises:
+        RefusedError: it is none, breaks the limits, or holds what could mean several things; the
+            message has the line of numpy that mends it.
+        Exception: of zipfile and numpy, where the file is damaged.
+    """
+    with archives.open_zip(path, limits) as archive:
+        members = {
+            member.filename.removesuffix(".npy"): member
+            for member in archive.infolist()
+            if member.filename.endswith(".npy")
+        }
+        splits = _find_splits(list(members))
+        if not splits:
+            names = listing([display(name) for name in members], 8)
+            raise RefusedError(
+                f"holds no images, labels{f' (only {names})' if names else ''}; "
+                "save it as numpy.savez(file, images=..., labels=...)"
+            )
+        reader = _Reader(archive, members, limits)
+        return _assemble(reader, splits)
+
+
+@dataclasses.dataclass
+class _Reader:
+    """Reads members and remembers which."""
+
+    archive: zipfile.ZipFile
+    members: dict[str, zipfile.ZipInfo]
+    limits: Limits
+    used: list[str] = dataclasses.field(default_factory=list)
+
+    def read(self, name: str) -> np.ndarray:
+        """Return one array; never more bytes than its own header and the zip directory agree on."""
+        self.used.append(name)
+        member = self.members[name]
+        reason = archives.check_member(member, self.limits)
+        if reason is not None:
+            raise RefusedError(f"{display(member.filename)}: {reason}")
+        with self.archive.open(member) as stream:
+            version = np.lib.format.read_magic(stream)
+            if version == (1, 0):
+                header = np.lib.format.read_array_header_1_0(stream)
+            else:
+                header = np.lib.format.read_array_header_2_0(stream)
+            shape, fortran_order, dtype = header
+            if dtype.hasobject:
+                raise RefusedError(
+                    f"{display(member.filename)} holds Python objects, which could run code when read; save "
+                    f"{display(name)}.astype(str), or images of several sizes as a folder of PNG files"
+                )
+            size = math.prod(shape) * dtype.itemsize
+            if (
+                size > member.file_size
+                or size > self.limits.total_bytes
+                or min(shape, default=0) < 0
+            ):
+                raise ValueError(
+                    f"{display(member.filename)} does not hold what its header promises"
+                )
+            data = stream.read()  # to the end, where the CRC is checked
+        if len(data) != size:
+            raise ValueError(f"{display(member.filename)} does not hold what its header promises")
+        array = np.frombuffer(data, dtype=dtype)
+        return array.reshape(shape, order="F" if fortran_order else "C")
+
+    def optional(self, meanings: Sequence[str], split: str) -> np.ndarray | None:
+        """Return the first member of these meanings, of a split or of the whole file, or None."""
+        for name in self.members:
+            plain = name.lower()
+            if split in _spellings(plain, meanings):
+                return self.read(name)
+        return None
+
+
+def _spellings(name: str, meanings: Sequence[str]) -> set[str]:
+    """Return the splits for which `name` has one of the meanings; the empty text is the whole file."""
+    found = set()
+    if name in meanings:
+        found.add("")
+    for spelling, split in _SPLITS.items():
+        for meaning in meanings:
+            if name in (f"{spelling}_{meaning}", f"{meaning}_{spelling}"):
+                found.add(split)
+    return found
+
+
+def _find_splits(names: Sequence[str]) -> list[str]:
+    """Return the splits that the file has images for; one empty text for a file without."""
+    splits = {split for name in names for split in _spellings(name.lower(), _IMAGES)}
+    labeled = {split for name in names for split in _spellings(name.lower(), _LABELS)}
+    order = ["train", "validation", "test"]
+    if splits - {""}:
+        lost = [split for split in order if split in labeled and split not in splits]
+        if lost:
+            name = {"validation": "val"}.get(lost[0], lost[0])
+            raise RefusedError(f"holds no {name}_images beside {name}_labels; add them")
+        return [split for split in order if split in splits]
+    return [""] if "" in splits else []
+
+
+def _assemble(reader: _Reader, splits: Sequence[str]) -> Arrays:
+    """Return all splits as one."""
+    images, labels, roles, files, groups = [], [], [], [], []
+    remarks: list[str] = []
+    named = reader.optional(_CLASSES, "")
+    for split in splits:
+        raw = reader.optional(_IMAGES, split)
+        assert raw is not None
+        pixels, how = as_pixels(raw)
+        images.append(pixels)
+        count = len(pixels)
+        remarks += [line for line in how if line not in remarks]
+        labels.append((reader.optional(_LABELS, split), count))
+        roles += [split] * count
+        files.append(_texts(reader.optional(_FILES, split), count, "files"))
+        groups.append(_texts(reader.optional(_GROUPS, split), count, "groups"))
+    known = read_labels(labels, None if named is None else _names(named))
+    remarks += known.remarks
+    unused = [display(name) for name in reader.members if name not in reader.used]
+    if unused:
+        remarks.append(f"not used: {listing(unused, 8)}")
+    if splits != [""]:
+        remarks.append(f"its own split is kept: {', '.join(splits)}")
+    return Arrays(
+        images=tuple(images),
+        labels=known.labels,
+        classes=known.classes,
+        declared=known.declared,
+        roles=tuple(roles),
+        files=_whole(files),
+        groups=_whole(groups),
+        remarks=tuple(remarks),
+    )
+
+
+def _whole(parts: Sequence[tuple[str, ...] | None]) -> tuple[str, ...] | None:
+    """Return the names of all splits, or None where one has none."""
+    if any(part is None for part in parts):
+        return None
+    return tuple(text for part in parts if part is not None for text in part)
+
+
+def _texts(array: np.ndarray | None, count: int, what: str) -> tuple[str, ...] | None:
+    """Return an array of numbers or texts as texts, one an image."""
+    if array is None:
+        return None
+    if array.size != count or array.dtype.kind not in "USiubf":
+        raise RefusedError(
+            f"{what} of shape {array.shape} beside {count} images; save one name or number an image"
+        )
+    return tuple(as_text(value) for value in array.reshape(-1))
+
+
+def _names(array: np.ndarray) -> tuple[str, ...]:
+    """Return class names."""
+    if array.dtype.kind not in "USiu" or array.ndim != 1:
+        raise RefusedError("classes are no list of names; save numpy.array(['cat', 'dog'])")
+    return tuple(as_text(value) for value in array)
+
+
+def as_text(value: object) -> str:
+    """Return a name in an array as text."""
+    return display(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
+
+
+def as_pixels(images: np.ndarray) -> tuple[Pixels, list[str]]:
+    """Return images as `N x H x W` or `N x H x W x 3` uint8, with remarks on what was done.
+
+    Raises:
+        RefusedError: the numbers or the shape could mean several things.
+    """
+    shape = " x ".join(map(str, images.shape))
+    if images.ndim not in (3, 4) or images.size == 0:
+        side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
+        square = side > 0 and side**2 == images.shape[1]
+        hint = f"; for square ones, images.reshape(-1, {side}, {side})" if square else ""
+        raise RefusedError(
+            f"images are {images.dtype} {images.shape}; save them as uint8 of N x H x W or N x H x W x 3{hint}"
+        )
+    if images.dtype.kind not in "uifb":
+        raise RefusedError(
+            f"images are {images.dtype}; save images as uint8, images.astype('uint8')"
+        )
+    ordered, remarks = _channels_last(images, shape)
+    scale, how = _scale(images)
+    remarks += how
+    result = np.empty(ordered.shape, dtype=np.uint8) if scale is not None else None
+    if result is None:
+        pixels = ordered
+    else:
+        for start in range(0, len(ordered), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            values = ordered[block].astype(np.float32) * np.float32(scale)
+            result[block] = np.round(values).astype(np.uint8)
+        pixels = result
+    if pixels.ndim == 4 and pixels.shape[3] == 1:
+        pixels = pixels[..., 0]
+    if pixels.ndim == 4 and pixels.shape[3] == 4:
+        remarks.append("what is transparent stands on white")
+        pixels = _on_white(pixels)
+    return pixels, remarks
+
+
+def _channels_last(images: np.ndarray, shape: str) -> tuple[np.ndarray, list[str]]:
+    """Return images with their channels in the last place."""
+    if images.ndim == 3:
+        return images, []
+    first, last = images.shape[1] in (1, 3, 4), images.shape[3] in (1, 3, 4)
+    if first and last:
+        raise RefusedError(
+            f"images of {shape} may have their channels first or last; save images.transpose(0, 2, 3, 1) "
+            "if they come first, or images larger than 4 pixels"
+        )
+    if last:
+        return images, []
+    if first:
+        return images.transpose(0, 2, 3, 1), ["channels first were put last"]
+    raise RefusedError(
+        f"images are {images.dtype} {images.shape}; save them as uint8 of N x H x W or N x H x W x 3"
+    )
+
+
+def _scale(images: np.ndarray) -> tuple[float | None, list[str]]:
+    """Return the factor that brings the numbers to 0..255, or None for bytes as they are."""
+    if images.dtype == np.uint8:
+        return None, []
+    if images.dtype.kind == "b":
+        return 255.0, ["true and false became white and black"]
+    low, high = float(images.min()), float(images.max())
+    seen = f"images run from {low:g} to {high:g}"
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise RefusedError("images hold numbers that are not finite; save numpy.nan_to_num(images)")
+    if images.dtype.kind == "f":
+        if low >= 0 and high <= 1:
+            return 255.0, ["floats in [0, 1] were multiplied by 255"]
+        if low >= 0 and 2 < high <= 255:
+            return 1.0, ["floats up to 255 were rounded"]
+        raise RefusedError(
+            f"{seen}, which is {images.dtype} without a clear scale; save "
+            "((images - images.min()) / numpy.ptp(images) * 255).astype('uint8')"
+        )
+    if low < 0:
+        raise RefusedError(f"{seen}; save (images - images.min()).astype('uint8') if that is meant")
+    if high <= 255:
+        return 1.0, []
+    if images.dtype.itemsize == 2:
+        full = next(limit for limit in (1023, 4095, 65535) if high <= limit)
+        return 255 / full, [f"16-bit numbers up to {full:,} were brought to 8 bits"]
+    raise RefusedError(
+        f"{seen}, which is {images.dtype}; save (images / images.max() * 255).astype('uint8')"
+    )
+
+
+def _on_white(pixels: Pixels) -> Pixels:
+    """Return images with transparency as they look on white."""
+    result = np.empty((*pixels.shape[:3], 3), dtype=np.uint8)
+    for start in range(0, len(pixels), _BLOCK):
+        block = pixels[start : start + _BLOCK].astype(np.float32)
+        alpha = block[..., 3:] / 255
+        result[start : start + _BLOCK] = np.round(block[..., :3] * alpha + _WHITE * (1 - alpha))
+    return result

@@ -1,0 +1,310 @@
+"""A folder of images, or a zip of one: sub-folders as classes, a table beside the images, or neither."""
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rambo.collection.looks import SUFFIXES, Limits, sniff_suffix
+from rambo.collection.readers import archives, layout, tables
+from rambo.collection.readers.items import Item, Payload, Source, display, distinct, listing
+from rambo.collection.readers.tables import Table
+from rambo.collection.records import Unreadable
+from rambo.errors import DataError
+from rambo.storage.files import RefusedError
+
+_TABLES = ("metadata.csv", "metadata.jsonl")  # of a Hugging Face image folder
+_TABLE_BYTES = 256_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderLoader:
+    """Reads files below a folder."""
+
+    root: str
+    file_bytes: int
+    remote = True
+
+    def load(self, keys: Sequence[Any]) -> list[Payload | Exception]:
+        """Return the bytes of each file, or what the disk says."""
+        return [self._read(key) for key in keys]
+
+    def _read(self, key: bytes) -> Payload | Exception:
+        try:
+            with (Path(self.root) / os.fsdecode(key)).open("rb") as file:
+                return file.read(self.file_bytes + 1)
+        except OSError as error:
+            return error
+
+
+@dataclasses.dataclass(frozen=True)
+class ZipLoader:
+    """Reads members of a zip by their place in its directory."""
+
+    path: str
+    file_bytes: int
+    remote = True
+
+    def load(self, keys: Sequence[Any]) -> list[Payload | Exception]:
+        """Return the bytes of each member, or why it cannot be read."""
+        return [self._read(key) for key in keys]
+
+    def _read(self, key: int) -> Payload | Exception:
+        try:
+            archive = archives.shared_zip(self.path)
+            return archives.read_member(archive, archive.infolist()[key], self.file_bytes)
+        except RefusedError as error:
+            return error
+        except Exception:  # zipfile and its codecs raise ten kinds
+            return RefusedError("the archive is damaged here; save it again")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    """A file that may be an image: key for the loader, parts of its path, stamp."""
+
+    key: Any
+    parts: tuple[str, ...]
+    path: bytes
+    stamp: str
+
+
+@dataclasses.dataclass
+class _Walk:
+    """What was met on the way through a folder or a zip."""
+
+    entries: list[_Entry] = dataclasses.field(default_factory=list)
+    tables: list[tuple[tuple[str, ...], bytes]] = dataclasses.field(default_factory=list)
+    parquet: list[str] = dataclasses.field(default_factory=list)
+    refused: list[Unreadable] = dataclasses.field(default_factory=list)
+    unused: list[str] = dataclasses.field(default_factory=list)
+    junk: Counter[str] = dataclasses.field(default_factory=Counter)
+
+
+def read_folder(
+    root: Path, limits: Limits, *, labels: Table | None = None, group_by: str | None = None
+) -> Source:
+    """Return the images of a folder.
+
+    Args:
+        root: an existing folder.
+        limits: what a file may ask for.
+        labels: a table with file name and label; what it says comes before folder names.
+        group_by: `folder`, or a column of the table.
+
+    Raises:
+        DataError: there are too many files, or no image among them.
+    """
+    walk = _Walk()
+    _walk_folder(root, limits, walk)
+    loader = FolderLoader(str(root), limits.file_bytes)
+    return _source("folder", root, walk, loader, True, labels, group_by)
+
+
+def read_zip(
+    path: Path, limits: Limits, *, labels: Table | None = None, group_by: str | None = None
+) -> Source:
+    """Return the images of a zip; see `read_folder`.
+
+    Raises:
+        DataError: it holds no image.
+        RefusedError: it breaks the limits or is no zip.
+    """
+    walk = _Walk()
+    with archives.open_zip(path, limits) as archive:
+        for place, member in enumerate(archive.infolist()):
+            if member.is_dir():
+                continue
+            parts = tuple(member.filename.replace("\\", "/").split("/"))
+            junk = next((part for part in parts if layout.is_junk(part)), None)
+            if junk is not None and ".." not in parts:
+                walk.junk[junk] += 1
+                continue
+            reason = archives.check_member(member, limits)
+            if reason is not None:
+                walk.refused.append(Unreadable(display(member.filename), reason))
+            elif parts[-1].lower() in _TABLES:
+                walk.tables.append(
+                    (parts[:-1], archives.read_member(archive, member, _TABLE_BYTES))
+                )
+            elif parts[-1].lower().endswith(SUFFIXES):
+                stamp = f"{member.file_size}:{member.CRC:08x}"
+                name = member.filename.encode("utf-8", "backslashreplace")
+                walk.entries.append(_Entry(place, parts, name, stamp))
+            else:
+                walk.unused.append(display(member.filename))
+    loader = ZipLoader(str(path), limits.file_bytes)
+    return _source("zip", path, walk, loader, False, labels, group_by)
+
+
+def _walk_folder(root: Path, limits: Limits, walk: _Walk) -> None:
+    """Look at every file below `root`; links are followed to files inside it only."""
+    home = root.resolve()
+    waiting: list[tuple[str, ...]] = [()]
+    while waiting:
+        parts = waiting.pop()
+        try:
+            with os.scandir(root.joinpath(*parts)) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+        except OSError as error:
+            reason = f"the folder cannot be opened ({error.strerror})"
+            walk.refused.append(Unreadable(display("/".join(parts)), reason))
+            continue
+        below = []
+        for entry in entries:
+            here = (*parts, entry.name)
+            if layout.is_junk(entry.name):
+                walk.junk[entry.name] += 1
+            elif entry.is_symlink() and not _inside(Path(entry.path), home):
+                reason = "it is a link that leads out of the folder; copy the file itself"
+                walk.refused.append(Unreadable(display("/".join(here)), reason))
+            elif entry.is_dir(follow_symlinks=False):
+                below.append(here)
+            elif entry.is_file():
+                _meet(entry, here, walk)
+            if len(walk.entries) > limits.members:
+                raise DataError(
+                    f"folder {display(root.name)}: over {limits.members:,} images; import it in parts"
+                )
+        waiting += reversed(below)
+
+
+def _inside(link: Path, home: Path) -> bool:
+    """Return whether a link leads to a plain file below `home`."""
+    try:
+        target = link.resolve(strict=True)
+        return target.is_file() and target.is_relative_to(home)
+    except (OSError, RuntimeError):
+        return False
+
+
+def _meet(entry: "os.DirEntry[str]", parts: tuple[str, ...], walk: _Walk) -> None:
+    """Sort a file: image, table, or not used."""
+    name = entry.name.lower()
+    path = os.fsencode("/".join(parts))
+    try:
+        status = entry.stat()
+        if name in _TABLES:
+            walk.tables.append((parts[:-1], _read_head(entry.path, _TABLE_BYTES)))
+        elif name.endswith(".parquet"):
+            walk.parquet.append("/".join(parts))
+        elif name.endswith(SUFFIXES) or sniff_suffix(_read_head(entry.path, 16)) != ".bin":
+            stamp = f"{status.st_size}:{status.st_mtime_ns}"
+            walk.entries.append(_Entry(path, parts, path, stamp))
+        else:
+            walk.unused.append(display(path))
+    except OSError as error:
+        reason = f"it cannot be read ({error.strerror})"
+        walk.refused.append(Unreadable(display(path), reason))
+
+
+def _read_head(path: str, most: int) -> bytes:
+    """Return the first bytes of a file; a pipe or device has none."""
+    if not Path(path).is_file():
+        return b""
+    with Path(path).open("rb") as file:
+        return file.read(most)
+
+
+def _source(
+    kind: str,
+    place: Path,
+    walk: _Walk,
+    loader: FolderLoader | ZipLoader,
+    stays: bool,
+    labels: Table | None,
+    group_by: str | None,
+) -> Source:
+    """Return the source of what was met."""
+    what = f"{kind} {display(place.name)}"
+    if not walk.entries:
+        seen = listing(walk.unused + [f"{bad.file} ({bad.reason})" for bad in walk.refused])
+        raise DataError(
+            f"{what}: holds no image{f' (but {seen})' if seen else ''}; give a folder with PNG, JPEG, "
+            "WebP, BMP, TIFF or GIF files"
+        )
+    placements, remarks = layout.place([entry.parts for entry in walk.entries], place.stem)
+    inner = _own_table(walk, what)
+    merged = [table for table in (inner, labels) if table is not None]
+    said = [tables.Matches(table, [entry.parts for entry in walk.entries]) for table in merged]
+    items: list[Item] = []
+    for row, (entry, placement) in enumerate(zip(walk.entries, placements, strict=True)):
+        item = Item(
+            key=entry.key,
+            name=display("/".join(entry.parts)),
+            path=entry.path,
+            stamp=entry.stamp,
+            label=placement.label,
+            origin=f"folder {placement.label}" if placement.label else "",
+            role=placement.role,
+            group=placement.folder if group_by == "folder" else None,
+        )
+        if inner is not None and inner.has_labels:
+            item = dataclasses.replace(
+                item, label=None, origin=""
+            )  # folders hold the files, no more
+        for matches in said:
+            item = matches.apply(row, item)
+        items += matches_all(said, row, item)
+    remarks += [line for matches in said for line in matches.remarks()]
+    remarks += _seen(walk)
+    declared = tuple(name for table in merged for name in table.classes)
+    return Source(
+        kind=kind,
+        place=str(place),
+        items=distinct(items) if kind == "zip" else tuple(items),
+        loader=loader,
+        stays=stays,
+        classes=declared,
+        remarks=tuple(remarks),
+        refused=tuple(walk.refused),
+    )
+
+
+def matches_all(said: Sequence[tables.Matches], row: int, item: Item) -> Iterator[Item]:
+    """Yield the item, and once more for every further answer that a table has for it."""
+    yield item
+    for matches in said:
+        for extra in matches.further(row):
+            yield dataclasses.replace(
+                item,
+                label=extra.label,
+                origin=extra.origin,
+                annotator=extra.annotator,
+                answer=extra.answer,
+            )
+
+
+def _own_table(walk: _Walk, what: str) -> Table | None:
+    """Return the tables that lie beside the images as one, their file names from the top."""
+    found = []
+    for folder, data in walk.tables:
+        try:
+            table = tables.parse(data, f"{'/'.join((*folder, 'metadata'))}")
+        except RefusedError as error:
+            raise DataError(f"{what}: the table in {'/'.join(folder) or 'it'}: {error}") from error
+        found.append(table.below("/".join(folder)))
+    return tables.joined(found) if found else None
+
+
+def _seen(walk: _Walk) -> list[str]:
+    """Return remarks on what was passed over."""
+    remarks = []
+    if walk.junk:
+        count = sum(walk.junk.values())
+        words = "file was" if count == 1 else "files were"
+        remarks.append(
+            f"{count:,} hidden or system {words} passed over ({listing(sorted(walk.junk))})"
+        )
+    if walk.unused:
+        count = len(walk.unused)
+        words = "file is no image and was" if count == 1 else "files are no images and were"
+        remarks.append(f"{count:,} {words} not used: {listing(walk.unused)}")
+    if walk.parquet:
+        remarks.append(
+            f"{len(walk.parquet):,} parquet files were not used ({listing(walk.parquet)}); "
+            "import them by their own path"
+        )
+    return remarks

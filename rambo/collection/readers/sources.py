@@ -1,0 +1,298 @@
+"""From a path to a source: which reader fits, and what it needs to be told."""
+
+import base64
+import binascii
+import dataclasses
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rambo.collection.looks import SUFFIXES, Limits, sniff_suffix
+from rambo.collection.readers import arrays, folders, layout, tables
+from rambo.collection.readers.items import Item, Payload, Source, display, distinct, listing
+from rambo.collection.readers.tables import Matches, Row, Table
+from rambo.collection.records import Unreadable
+from rambo.config import shorten
+from rambo.errors import DataError, RamboError
+from rambo.storage.files import RefusedError
+
+TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
+_TABLE_BYTES = 512_000_000
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ArrayLoader:
+    """Gives rows of arrays that this process holds; a key is array and row."""
+
+    images: tuple[np.ndarray, ...]
+    remote = False
+
+    def load(self, keys: Sequence[Any]) -> list[Payload | Exception]:
+        """Return the pixels of each image."""
+        return [self.images[array][row] for array, row in keys]
+
+
+@dataclasses.dataclass(frozen=True)
+class TableLoader:
+    """Reads files that a table names below a folder, or that it holds as text."""
+
+    root: str
+    file_bytes: int
+    remote = True
+
+    def load(self, keys: Sequence[Any]) -> list[Payload | Exception]:
+        """Return the bytes of each image, or why there are none."""
+        files = folders.FolderLoader(self.root, self.file_bytes)
+        return [self._inline(key) if isinstance(key, str) else files.load([key])[0] for key in keys]
+
+    def _inline(self, key: str) -> Payload | Exception:
+        try:
+            return base64.b64decode(key.partition(",")[2], validate=False)
+        except (binascii.Error, ValueError):
+            return RefusedError("the picture inside the table is damaged")
+
+
+def read_source(
+    path: Path, limits: Limits, *, labels: Path | None = None, group_by: str | None = None
+) -> Source:
+    """Return what lies at a path: a folder, a zip, an `.npz`, a table, or parquet.
+
+    Args:
+        path: what a person named.
+        limits: what files may ask for.
+        labels: a table with labels for the images there.
+        group_by: a column of a table, or `folder`: what keeps images together.
+
+    Raises:
+        DataError: nothing is there, or nothing that can be read; names the file and the way out.
+    """
+    where = f"{'folder' if path.is_dir() else 'file'} {shorten(path, 200)}"
+    try:
+        return _read(path.absolute(), limits, labels, group_by)
+    except RamboError:
+        raise
+    except RefusedError as error:
+        raise DataError(f"{where}: {error}") from error
+    except MemoryError as error:
+        raise DataError(
+            f"{where}: it does not fit into memory; use fewer images at a time"
+        ) from error
+    except Exception as error:  # zip, numpy and codecs raise over a dozen kinds
+        reason = getattr(error, "strerror", None) or "it is damaged or of another kind"
+        raise DataError(
+            f"{where}: {reason}; save it again, or check that it may be read"
+        ) from error
+
+
+def _read(path: Path, limits: Limits, labels: Path | None, group_by: str | None) -> Source:
+    """Return the source at an absolute path."""
+    if not path.exists():
+        raise RefusedError(
+            "nothing is there; give a folder, a zip, an .npz, a table or a parquet file"
+        )
+    suffix = path.suffix.lower()
+    column = group_by if group_by != "folder" else None
+    table = None if labels is None else read_table(labels, column)
+    if path.is_dir():
+        return _read_folder(path, limits, table, group_by)
+    if suffix == ".npz":
+        return _read_npz(path, limits, table)
+    if suffix == ".parquet":
+        from rambo.collection.readers import parquet  # arrow: only where it is needed
+
+        return parquet.read_parquet([path], path, limits, column)
+    if suffix in TABLES:
+        return _read_table_source(path, limits, group_by)
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start.startswith(b"PK"):
+        return folders.read_zip(path, limits, labels=table, group_by=group_by)
+    if sniff_suffix(start) != ".bin" or suffix in SUFFIXES:
+        raise RefusedError("it is a single image; give the folder that it lies in")
+    raise RefusedError(
+        "of an unknown kind; give a folder, a zip, an .npz, a table or a parquet file"
+    )
+
+
+def read_table(path: Path, group_column: str | None = None) -> Table:
+    """Return the table in a file.
+
+    Raises:
+        DataError: it cannot be read or understood.
+    """
+    where = f"table {shorten(path.name, 200)}"
+    try:
+        if path.stat().st_size > _TABLE_BYTES:
+            raise RefusedError(f"over {_TABLE_BYTES // 1_000_000} MB; give names and labels only")
+        return tables.parse(path.read_bytes(), display(path.name), group_column)
+    except OSError as error:
+        raise DataError(f"{where}: {error.strerror}; check the path") from error
+    except RefusedError as error:
+        raise DataError(f"{where}: {error}") from error
+
+
+def _read_folder(path: Path, limits: Limits, table: Table | None, group_by: str | None) -> Source:
+    """Return the images of a folder, or of the parquet files that it holds instead of images."""
+    try:
+        return folders.read_folder(path, limits, labels=table, group_by=group_by)
+    except DataError:
+        found = sorted(p for p in path.rglob("*.parquet") if p.is_file() and not p.is_symlink())
+        if not found:
+            raise
+        from rambo.collection.readers import parquet  # arrow: only where it is needed
+
+        return parquet.read_parquet(found, path, limits, group_by)
+
+
+def _read_npz(path: Path, limits: Limits, table: Table | None) -> Source:
+    """Return the images of an `.npz` file; a table may name rows by index."""
+    held = arrays.read_arrays(path, limits)
+    digest = hashlib.sha256(
+        str((path.stat().st_size, path.stat().st_mtime_ns)).encode()
+    ).hexdigest()
+    keys = [(part, row) for part, images in enumerate(held.images) for row in range(len(images))]
+    items = []
+    for place, key in enumerate(keys):
+        label = int(held.labels[place])
+        role = held.roles[place]
+        name = held.files[place] if held.files is not None else f"{path.stem}/{place:06d}.png"
+        items.append(
+            Item(
+                key=key,
+                name=display(name),
+                path=f"{place}".encode(),
+                stamp=digest[:16],
+                label=None if label < 0 else held.classes[label],
+                origin="" if label < 0 else f"{display(path.name)}, labels",
+                role=role if role in ("validation", "test") else None,
+                group=held.groups[place] if held.groups is not None else None,
+            )
+        )
+    remarks = [f"{display(path.name)}: {line}" for line in held.remarks]
+    if table is not None:
+        matches = Matches(table, [tables.split_path(item.name) for item in items])
+        said = [matches]
+        items = [
+            answer
+            for row, item in enumerate(items)
+            for answer in folders.matches_all(said, row, matches.apply(row, item))
+        ]
+        remarks += matches.remarks()
+    return Source(
+        kind="npz",
+        place=str(path),
+        items=tuple(items) if table is not None else distinct(items),
+        loader=ArrayLoader(held.images),
+        stays=False,
+        classes=held.classes if held.declared else (),
+        remarks=tuple(remarks),
+    )
+
+
+def _read_table_source(path: Path, limits: Limits, group_by: str | None) -> Source:
+    """Return the images that a table names, relative to the folder it lies in."""
+    table = read_table(path, group_by if group_by != "folder" else None)
+    root = path.parent
+    items: list[Item] = []
+    refused: list[Unreadable] = []
+    elsewhere: list[Row] = []
+    for row in table.rows:
+        if row.file is None:
+            raise RefusedError(
+                "it names images by index; give the .npz first and this table by --labels"
+            )
+        if row.file.startswith("data:image/"):
+            digest = hashlib.sha256(row.file.encode()).hexdigest()[:16]
+            items.append(_item(row, row.file, f"{row.origin} {digest}", digest, group_by))
+            continue
+        name, reason = _inside(root, row.file)
+        if name is not None:
+            items.append(_file_item(root, row, name, group_by))
+        elif reason is not None:
+            refused.append(Unreadable(display(row.file)[:200], reason))
+        else:
+            elsewhere.append(row)
+    if elsewhere:  # the table was written where folders are called otherwise
+        names = _images_below(root)
+        matches = Matches(
+            dataclasses.replace(table, rows=tuple(elsewhere)), [name.split("/") for name in names]
+        )
+        items += [_file_item(root, row, names[place], group_by) for place, row in matches.pairs()]
+        refused += [Unreadable(file, "there is no such file") for file in matches.missing]
+        refused += [Unreadable(file, "several files could be meant") for file in matches.ambiguous]
+    if not items:
+        seen = listing([f"{bad.file}: {bad.reason}" for bad in refused])
+        raise RefusedError(
+            f"none of its images was found ({seen or 'it has no rows'}); put it beside them"
+        )
+    inline = any(isinstance(item.key, str) for item in items)
+    return Source(
+        kind="table",
+        place=str(root),
+        items=tuple(items),
+        loader=TableLoader(str(root), limits.file_bytes),
+        stays=not inline,
+        classes=table.classes,
+        remarks=table.remarks,
+        refused=tuple(dict.fromkeys(refused)),
+    )
+
+
+def _item(row: Row, key: Any, name: str, stamp: str, group_by: str | None) -> Item:
+    """Return the item of a row."""
+    group = row.group
+    if group_by == "folder":
+        group = name.rpartition("/")[0] or None
+    return Item(
+        key=key,
+        name=display(name),
+        path=os.fsencode(name) if not isinstance(key, str) else name.encode("utf-8", "replace"),
+        stamp=stamp,
+        label=row.label,
+        origin=row.origin if row.label is not None else "",
+        role=row.role,
+        group=group,
+        annotator=row.annotator,
+        answer=row.answer,
+    )
+
+
+def _inside(root: Path, text: str) -> tuple[str | None, str | None]:
+    """Return a file's name below `root`, or why it may not be read, or two Nones: it is not there."""
+    home = root.resolve()
+    try:
+        target = (root / text.replace("\\", "/")).resolve()
+        if target.is_file():
+            if target.is_relative_to(home):
+                return target.relative_to(home).as_posix(), None
+            return None, "it lies outside the table's folder; put the table above its images"
+        if ".." in text.replace("\\", "/").split("/"):
+            return None, "it leads out of the table's folder"
+    except (OSError, ValueError):
+        return None, "it is no file name"
+    return None, None
+
+
+def _file_item(root: Path, row: Row, name: str, group_by: str | None) -> Item:
+    """Return the item of a row whose file is below `root`."""
+    status = (root / name).stat()
+    stamp = f"{status.st_size}:{status.st_mtime_ns}"
+    return _item(row, os.fsencode(name), name, stamp, group_by)
+
+
+def _images_below(root: Path) -> list[str]:
+    """Return all image files below `root`, relative to it."""
+    found = []
+    home = root.resolve()
+    for folder, below, names in os.walk(home):
+        below[:] = sorted(name for name in below if not layout.is_junk(name))
+        found += [
+            (Path(folder) / name).relative_to(home).as_posix()
+            for name in sorted(names)
+            if name.lower().endswith(SUFFIXES) and not (Path(folder) / name).is_symlink()
+        ]
+    return found

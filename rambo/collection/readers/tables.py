@@ -1,0 +1,483 @@
+"""Tables with file name and label: CSV, JSON lines, JSON, and Label Studio's export.
+
+Columns are matched by what they mean, rows to images by name and never by order.
+"""
+
+import csv
+import dataclasses
+import io
+import itertools
+import json
+import re
+import unicodedata
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rambo.collection.looks import SUFFIXES
+from rambo.collection.readers.items import Item, class_name, display, listing
+from rambo.collection.readers.layout import split_of
+from rambo.collection.records import Answer
+from rambo.storage.files import RefusedError
+
+MOST_ROWS = 2_000_000
+_FILE = (
+    *("file_name", "filename", "file", "filepath", "file_path", "image_path", "image_file", "path"),
+    *(
+        "image",
+        "img",
+        "image_name",
+        "img_name",
+        "img_path",
+        "image_id",
+        "image_url",
+        "url",
+        "name",
+        "id",
+    ),
+)
+_LABEL = (
+    *("label", "labels", "class", "class_name", "classname", "category", "target", "label_name"),
+    *("choice", "answer", "tag", "species", "diagnosis", "y"),
+)
+_SPLIT = ("split", "subset", "partition", "set", "role")
+_ANNOTATOR = ("annotator", "labeler", "labeller", "user", "worker", "completed_by")
+_INDEX = ("dataset_index", "index", "row")
+_UNKNOWN = {
+    "",
+    "nan",
+    "none",
+    "null",
+    "n/a",
+    "na",
+    "-1",
+    "-1.0",
+    "?",
+    "unlabeled",
+    "unlabelled",
+    "<na>",
+}
+_UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts it before the name of an upload
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One answer of a table.
+
+    Attributes:
+        file: name or path as written; None where the table goes by index.
+        index: place in the source, or None.
+        label: the class, or None: unknown.
+        origin: table and row, in words.
+        role: `test` or `validation`, or None.
+        group: the value of the group column, or None.
+        annotator: who answered, or empty.
+        answer: what was said.
+    """
+
+    file: str | None
+    index: int | None
+    label: str | None
+    origin: str
+    role: str | None = None
+    group: str | None = None
+    annotator: str = ""
+    answer: Answer = "label"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table that was understood.
+
+    Attributes:
+        name: what to call it.
+        rows: its answers, in its order.
+        has_labels: whether it has a column of labels.
+        classes: class names that it declares.
+        remarks: what was understood and what was not used.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    has_labels: bool
+    classes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def below(self, folder: str) -> "Table":
+        """Return the table with its file names seen from further up."""
+        if not folder:
+            return self
+        moved = tuple(
+            dataclasses.replace(row, file=f"{folder}/{row.file}") if row.file else row
+            for row in self.rows
+        )
+        return dataclasses.replace(self, rows=moved)
+
+
+def joined(found: Sequence[Table]) -> Table:
+    """Return several tables as one."""
+    return Table(
+        name=found[0].name if len(found) == 1 else f"{len(found)} tables",
+        rows=tuple(itertools.chain.from_iterable(table.rows for table in found)),
+        has_labels=any(table.has_labels for table in found),
+        classes=tuple(dict.fromkeys(name for table in found for name in table.classes)),
+        remarks=tuple(itertools.chain.from_iterable(table.remarks for table in found)),
+    )
+
+
+def parse(data: bytes, name: str, group_column: str | None = None) -> Table:
+    """Return what a table says.
+
+    Args:
+        data: its bytes: CSV with any usual separator, JSON lines, a JSON list, or Label Studio's export.
+        name: what to call it.
+        group_column: a column whose values name groups, such as `patient`.
+
+    Raises:
+        RefusedError: it cannot be understood; says what was seen and how to mend it.
+    """
+    text = decode(data)
+    start = text.lstrip()[:1]
+    if start == "[":
+        records = _json(text)
+        if _is_label_studio(records):
+            return _label_studio(records, name)
+    elif start == "{":
+        records = _json_lines(text)
+    else:
+        records = _csv(text)
+    return _table(records, name, group_column)
+
+
+def decode(data: bytes) -> str:
+    """Return the text of a table in UTF-8, UTF-16 with its mark, or a Western code page."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
+def is_unknown(text: str) -> bool:
+    """Return whether a label's text says that nobody knows."""
+    return text.strip().lower() in _UNKNOWN
+
+
+def _json(text: str) -> list[dict[str, Any]]:
+    """Return a JSON list of records."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise RefusedError(f"it is no whole JSON{place}; export it again") from None
+    if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
+        raise RefusedError(
+            "it is JSON but no list of records; export a list with one record an image"
+        )
+    return value
+
+
+def _json_lines(text: str) -> list[dict[str, Any]]:
+    """Return one record a line; a file that stops in the middle is refused with the line."""
+    records = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            raise RefusedError(f"line {number} is no whole JSON record; export it again") from None
+        if not isinstance(record, dict):
+            raise RefusedError(f"line {number} is no record with named fields; export it again")
+        records.append(record)
+    return records
+
+
+def _csv(text: str) -> list[dict[str, Any]]:
+    """Return the rows of a CSV by column; a table of two columns may lack its header."""
+    lines = text.splitlines()
+    first = next((line for line in lines if line.strip()), "")
+    delimiter = max(",;\t|", key=lambda mark: (first.count(mark), mark == ","))
+    if "\0" in text:
+        raise RefusedError("it holds null bytes, so it is no text table; save it as CSV")
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
+    except csv.Error as error:
+        raise RefusedError(f"it is no whole CSV ({error}); save it again") from None
+    if not rows:
+        raise RefusedError("it is empty; give a header and one row an image")
+    header = [cell.strip() for cell in rows[0]]
+    if len(header) <= 2 and header[0].lower().endswith(SUFFIXES):
+        header = ["file", "label"][: len(header)]
+        rows.insert(0, header)
+    return [
+        dict(itertools.zip_longest(header, row[: len(header)], fillvalue="")) for row in rows[1:]
+    ]
+
+
+def _column(columns: Sequence[str], meanings: Sequence[str]) -> str | None:
+    """Return the column with the first of these meanings, or None."""
+    plain = {re.sub(r"[\s\-]+", "_", column.strip().lower()): column for column in columns}
+    return next((plain[meaning] for meaning in meanings if meaning in plain), None)
+
+
+def _table(records: list[dict[str, Any]], name: str, group_column: str | None) -> Table:
+    """Return records as rows, columns found by meaning."""
+    if len(records) > MOST_ROWS:
+        raise RefusedError(f"{len(records):,} rows; use at most {MOST_ROWS:,}")
+    columns = list(dict.fromkeys(str(key) for record in records[:100] for key in record))
+    file, index = _column(columns, _FILE), _column(columns, _INDEX)
+    label, split = _column(columns, _LABEL), _column(columns, _SPLIT)
+    annotator = _column(columns, _ANNOTATOR)
+    if label == file:
+        label = None
+    if file is None and index is None:
+        raise RefusedError(
+            f"no column names the image; the columns are {listing([display(c) for c in columns], 8)}: rename "
+            "the one with the file names to file, and the one with the classes to label"
+        )
+    if group_column is not None and group_column not in columns:
+        raise RefusedError(
+            f"no column {display(group_column)} for groups; the columns are "
+            f"{listing([display(c) for c in columns], 8)}"
+        )
+    rows = []
+    for number, record in enumerate(records, 2):
+        role = split_of(_text(record, split)) if split else None
+        group = _text(record, group_column) if group_column else ""
+        said = _text(record, label) if label else ""
+        rows.append(
+            Row(
+                file=_text(record, file) if file else None,
+                index=_whole(_text(record, index)) if index and not file else None,
+                label=None if is_unknown(said) else class_name(said) or None,
+                origin=f"{name}, row {number}",
+                role=None if role == "train" else role,
+                group=group or None,
+                annotator=display(_text(record, annotator))[:80] if annotator else "",
+            )
+        )
+    used = [column for column in (file or index, label, split, annotator, group_column) if column]
+    unused = [display(column) for column in columns if column not in used]
+    remarks = [f"{name}: {', '.join(map(display, used))} are used"]
+    if unused:
+        remarks[0] += f"; {listing(unused, 6)} are not"
+    return Table(name, tuple(rows), label is not None, (), tuple(remarks))
+
+
+def _text(record: Mapping[str, Any], column: str | None) -> str:
+    """Return a field as text; whole floats, as tables like to store them, without their zero."""
+    value = record.get(column) if column is not None else None
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _whole(text: str) -> int | None:
+    """Return a whole number, or None."""
+    return int(text) if text.isdecimal() and len(text) < 12 else None
+
+
+def _is_label_studio(records: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether these are tasks of Label Studio."""
+    return bool(records) and all(
+        isinstance(record.get("data"), dict)
+        and isinstance(record.get("annotations", record.get("completions", [])), list)
+        for record in records
+    )
+
+
+def _label_studio(tasks: Sequence[Mapping[str, Any]], name: str) -> Table:
+    """Return the answers of Label Studio's JSON export.
+
+    Choice: an annotation that was cancelled is `skipped`; one without a choice says nothing; the
+    ground truth comes alone where there is one; several annotations are several answers.
+    """
+    rows: list[Row] = []
+    skipped = empty = several = 0
+    for number, task in enumerate(tasks, 1):
+        file, index = _picture(task["data"]), task["data"].get("dataset_index")
+        where = f"{name}, task {task.get('id', number)}"
+        index = index if isinstance(index, int) else None
+        role = split_of(_text(task["data"], "split"))
+        role = None if role == "train" else role
+        answers = []
+        found = task.get("annotations", task.get("completions", []))
+        truths = [note for note in found if isinstance(note, dict) and note.get("ground_truth")]
+        for note in truths or found:
+            if not isinstance(note, dict):
+                continue
+            who = note.get("completed_by")
+            who = who.get("email", who.get("id", "")) if isinstance(who, dict) else who
+            person = "" if who is None else display(str(who))[:80]
+            if note.get("was_cancelled"):
+                skipped += 1
+                answers.append(Row(file, index, None, where, role, None, person, "skipped"))
+                continue
+            choices = _choices(note)
+            if len(choices) > 1:
+                several += 1
+            elif choices:
+                answers.append(Row(file, index, choices[0], where, role, None, person))
+        if not answers:
+            empty += 1
+            answers.append(Row(file, index, None, where, role))
+        rows += answers
+    remarks = [f"{name}: Label Studio's export of {len(tasks):,} tasks"]
+    for count, words in (
+        (skipped, "annotations were skipped"),
+        (empty, "tasks have no answer"),
+        (several, "annotations name several classes and were not used"),
+    ):
+        if count:
+            remarks[0] += f"; {count:,} {words}"
+    return Table(name, tuple(rows), True, (), tuple(remarks))
+
+
+def _choices(note: Mapping[str, Any]) -> list[str]:
+    """Return the classes that an annotation chose."""
+    chosen: list[str] = []
+    for result in note.get("result") or []:
+        if isinstance(result, dict) and isinstance(result.get("value"), dict):
+            value = result["value"].get("choices")
+            if isinstance(value, list):
+                chosen += [class_name(str(choice)) for choice in value]
+    return [choice for choice in dict.fromkeys(chosen) if not is_unknown(choice)]
+
+
+def _picture(data: Mapping[str, Any]) -> str | None:
+    """Return the file that a task speaks of: a plain name if there is one, else its address."""
+    column = _column([str(key) for key in data], _FILE)
+    named = [data[column]] if column is not None else []
+    values = [value for value in (*named, *data.values()) if isinstance(value, str)]
+    for value in values:
+        path = urllib.parse.urlsplit(value).path if "://" in value[:12] else value
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(value).query) if "?d=" in value else {}
+        if value.startswith("data:image/"):
+            return value
+        if "d" in query:
+            return query["d"][0]
+        if path.lower().endswith(SUFFIXES):
+            return urllib.parse.unquote(path) if path != value else value
+    return values[0] if values else None
+
+
+class Matches:
+    """The rows of a table, each with the image it speaks of."""
+
+    def __init__(self, table: Table, paths: Sequence[Sequence[str]]) -> None:
+        """Match by as many parts of the path as both have, then by the name without its suffix.
+
+        Args:
+            table: whose rows.
+            paths: the parts of each image's path.
+        """
+        self.table = table
+        self._by_name: dict[str, list[int]] = {}
+        self._by_stem: dict[str, list[int]] = {}
+        self._paths = [[plain(part) for part in path] for path in paths]
+        for place, path in enumerate(self._paths):
+            self._by_name.setdefault(path[-1], []).append(place)
+            self._by_stem.setdefault(path[-1].rpartition(".")[0], []).append(place)
+        self._rows: dict[int, list[Row]] = {}
+        self.missing: list[str] = []
+        self.ambiguous: list[str] = []
+        for row in table.rows:
+            match = self._find(row)
+            if match is not None:
+                self._rows.setdefault(match, []).append(row)
+
+    def pairs(self) -> list[tuple[int, Row]]:
+        """Return every row that has an image, with the image's place."""
+        return [(place, row) for place, rows in self._rows.items() for row in rows]
+
+    def apply(self, place: int, item: Item) -> Item:
+        """Return the item with what the table says of it."""
+        rows = self._rows.get(place)
+        if not rows:
+            return item
+        row = rows[0]
+        changes: dict[str, Any] = {
+            "role": row.role or item.role,
+            "group": row.group if row.group is not None else item.group,
+        }
+        if self.table.has_labels:
+            changes |= {
+                "label": row.label,
+                "origin": row.origin if row.label or row.answer != "label" else "",
+            }
+            changes |= {"annotator": row.annotator, "answer": row.answer}
+        return dataclasses.replace(item, **changes)
+
+    def further(self, place: int) -> Iterator[Row]:
+        """Yield every answer for an image after the first."""
+        if self.table.has_labels:
+            yield from (
+                row
+                for row in self._rows.get(place, [])[1:]
+                if row.label is not None or row.answer != "label"
+            )
+
+    def remarks(self) -> list[str]:
+        """Return what the table says of itself, and rows without an image."""
+        lines = list(self.table.remarks)
+        if self.missing:
+            lines.append(
+                f"{len(self.missing):,} rows of {self.table.name} name no image here: {listing(self.missing)}"
+            )
+        if self.ambiguous:
+            lines.append(
+                f"{len(self.ambiguous):,} rows of {self.table.name} could mean several images "
+                f"({listing(self.ambiguous)}); write their folders too"
+            )
+        return lines
+
+    def _find(self, row: Row) -> int | None:
+        """Return the place of the image that a row speaks of, or None."""
+        if row.file is None:
+            if row.index is not None and row.index < len(self._paths):
+                return row.index
+            self.missing.append(str(row.index))
+            return None
+        parts = split_path(row.file)
+        if not parts:
+            self.missing.append(display(row.file)[:60])
+            return None
+        names = [parts[-1], _UPLOAD.sub("", parts[-1])]
+        candidates = next((self._by_name[name] for name in names if name in self._by_name), None)
+        if candidates is None:
+            candidates = self._by_stem.get(parts[-1], [])
+        best: list[int] = []
+        depth = 0
+        for place in candidates:
+            shared = _shared(self._paths[place], parts)
+            if shared > depth or not best:
+                best, depth = [place], shared
+            elif shared == depth:
+                best.append(place)
+        if len(best) == 1:
+            return best[0]
+        exact = [place for place in best if self._paths[place] == parts]
+        if len(exact) == 1:
+            return exact[0]
+        (self.ambiguous if best else self.missing).append(display(row.file)[:60])
+        return None
+
+
+def plain(name: str) -> str:
+    """Return a name in composed characters, as both a disk and a table may spell it."""
+    return unicodedata.normalize("NFC", name)
+
+
+def split_path(text: str) -> list[str]:
+    """Return the parts of a path as a table writes it."""
+    return [plain(part) for part in text.replace("\\", "/").split("/") if part not in ("", ".")]
+
+
+def _shared(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return how many last parts two paths share."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
