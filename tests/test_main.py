@@ -502,7 +502,7 @@ def test_a_bad_npz_file_is_refused_by_name(
     elif content == "one class":
         np.savez(path, images=np.zeros((50, 28, 28), np.uint8), labels=np.zeros(50, np.int64))
     elif content == "floats":
-        np.savez(path, images=np.zeros((50, 28, 28)), labels=np.arange(50) % 3)
+        np.savez(path, images=np.full((50, 28, 28), -0.5), labels=np.arange(50) % 3)
     elif content == "folder":
         path.mkdir()
     before = sorted((home / "datasets").glob("*"))

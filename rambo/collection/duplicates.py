@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from rambo.collection.looks import SMALL
 from rambo.collection.records import Numbers
 
 RECIPE = 1  # raise it when other images count as near
@@ -41,6 +42,24 @@ def clusters(pictures: npt.NDArray[np.uint8]) -> Numbers:
     distinct = first[order]
     chosen = _lead(pictures[distinct].astype(np.float32))
     return distinct[chosen[rank[inverse]]].astype(np.int64)
+
+
+def small_pictures(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return `N x 256` grey bytes of `N x C x H x W` images: the mean of each of 16 x 16 blocks."""
+    height, width = images.shape[2:]
+    tops, lefts = (np.arange(SMALL) * side // SMALL for side in (height, width))
+    result = np.empty((len(images), SMALL * SMALL), dtype=np.uint8)
+    for start in range(0, len(images), _SAMPLE):
+        grey = images[start : start + _SAMPLE].mean(axis=1, dtype=np.float32)
+        if min(height, width) >= SMALL:
+            sums = np.add.reduceat(np.add.reduceat(grey, tops, axis=1), lefts, axis=2)
+            tall = np.diff(np.append(tops, height))[:, None]
+            wide = np.diff(np.append(lefts, width))[None, :]
+            grey = sums / (tall * wide)
+        else:
+            grey = grey[:, tops][:, :, lefts]
+        result[start : start + _SAMPLE] = np.round(grey).reshape(len(grey), -1)
+    return result
 
 
 def _lead(points: npt.NDArray[np.float32]) -> Numbers:

@@ -1,10 +1,14 @@
 """What one look at an image gives, and what an image file may ask for. Reads no image: see `images`."""
 
 import dataclasses
+import os
 import zlib
 
 import numpy as np
 import numpy.typing as npt
+
+from rambo.config import shorten
+from rambo.errors import ConfigError
 
 SUFFIXES = (
     ".png",
@@ -50,6 +54,31 @@ class Limits:
 
 
 LIMITS = Limits()
+
+
+def limits_from_environment(limits: Limits = LIMITS) -> Limits:
+    """Return the limits, raised to as many gigabytes as RAMBO_MAX_GB says.
+
+    Raises:
+        ConfigError: it is no number.
+    """
+    text = os.environ.get("RAMBO_MAX_GB")
+    return limits if not text else raised(limits, text)
+
+
+def raised(limits: Limits, text: str) -> Limits:
+    """Return the limits with so many gigabytes unpacked, and any ratio of packing.
+
+    Raises:
+        ConfigError: `text` is no number of gigabytes.
+    """
+    try:
+        gigabytes = float(text)
+    except ValueError:
+        gigabytes = 0.0
+    if not 0 < gigabytes <= 1e6:
+        raise ConfigError(f"limit {shorten(text)} GB: use a number of gigabytes above 0")
+    return dataclasses.replace(limits, total_bytes=int(gigabytes * 1e9), ratio=10**9)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -2,13 +2,22 @@
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from rambo.collection.records import LABELED, UNKNOWN, VALIDATION, Snapshot, SplitAdvice
+from rambo.collection.records import (
+    LABELED,
+    UNKNOWN,
+    VALIDATION,
+    Numbers,
+    Snapshot,
+    SplitAdvice,
+)
 from rambo.errors import ConfigError
 
+Flags = npt.NDArray[np.bool_]
 DEFAULT_SHARE = 0.2
 SHARE_REASON = (
     "S_val measures the utility of every labeled set, so it must not be too small; "
@@ -54,21 +63,47 @@ def redrawn(now: Snapshot, share: float) -> list[tuple[int, str]]:
 
 def _joining(now: Snapshot, share: float, *, fresh: bool) -> list[int]:
     """Return the rows that join S_val."""
-    usable = np.flatnonzero(
-        ((now.roles == LABELED) | (now.roles == VALIDATION)) & (now.labels != UNKNOWN)
-    )
+    usable = (now.roles == LABELED) | (now.roles == VALIDATION)
     held = np.zeros(len(now), dtype=bool) if fresh else now.roles == VALIDATION
-    counts = np.bincount(now.labels[usable], minlength=len(now.classes))
+    return choose(now.labels, usable, held, _units(now), share)
+
+
+def choose(
+    labels: Numbers,
+    usable: Flags,
+    held: Flags,
+    units: Sequence[str],
+    share: float,
+) -> list[int]:
+    """Return the rows that join a part so that every class gives its share; see `grown`.
+
+    Args:
+        labels: `N` int64, -1 where nobody knows.
+        usable: `N` bool: may join, or stands there.
+        held: `N` bool: stands there already.
+        units: `N` names; rows of one name move as one, in the order of a hash of it.
+        share: of each class.
+    """
+    rows = np.flatnonzero(usable & (labels != UNKNOWN))
+    classes = int(labels.max(initial=0)) + 1
+    counts = np.bincount(labels[rows], minlength=classes)
     wanted = [_share_of(int(count), share) for count in counts]
-    given = np.bincount(now.labels[usable[held[usable]]], minlength=len(now.classes))
+    given = np.bincount(labels[rows[held[rows]]], minlength=classes)
     left = counts - given
+    together: dict[str, list[int]] = {}
+    for row in rows.tolist():
+        together.setdefault(units[row], []).append(row)
     joining: list[int] = []
-    for unit in _units(now, usable.tolist()):
-        members = [row for row in unit if not held[row]]
-        need = np.bincount(now.labels[members], minlength=len(now.classes))
+    for unit in sorted(together, key=_shuffled):
+        members = [row for row in together[unit] if not held[row]]
+        need = (
+            np.bincount(labels[members], minlength=classes) if members else np.zeros(classes, int)
+        )
         if not members or (left - need)[need > 0].min() < 1:
             continue  # the last labels of a class stay to be learned from
-        started = len(members) < len(unit)  # a group with a member in S_val belongs there whole
+        started = len(members) < len(
+            together[unit]
+        )  # a group with a member there belongs there whole
         if started or any(given[label] < wanted[label] for label in np.flatnonzero(need)):
             joining += members
             given, left = given + need, left - need
@@ -82,20 +117,20 @@ def _share_of(count: int, share: float) -> int:
     return min(count - 1, max(round(count * share), 1 if count >= 3 else 0))
 
 
-def _units(now: Snapshot, usable: Iterable[int]) -> list[list[int]]:
-    """Return what moves as one, in the order of a hash: groups, near duplicates, else single images."""
-    units: dict[tuple[str, int], list[int]] = {}
-    for row in usable:
-        group = int(now.groups[row])
-        key = ("group", group) if group >= 0 else ("cluster", int(now.clusters[row]))
-        units.setdefault(key, []).append(row)
-    return sorted(units.values(), key=lambda unit: min(_key(now, row) for row in unit))
+def _units(now: Snapshot) -> list[str]:
+    """Return what moves as one: a group, near duplicates, else a single image."""
+    first: dict[int, str] = {}
+    for row, cluster in enumerate(now.clusters.tolist()):
+        first.setdefault(cluster, now.ids[row])
+    return [
+        f"group {now.group_names[group]}" if group >= 0 else first[cluster]
+        for group, cluster in zip(now.groups.tolist(), now.clusters.tolist(), strict=True)
+    ]
 
 
-def _key(now: Snapshot, row: int) -> str:
-    """Return where an image stands in a shuffled order that never changes."""
-    name = now.group_names[now.groups[row]] if now.groups[row] >= 0 else now.ids[row]
-    return hashlib.sha256(f"validation {name}".encode("utf-8", "replace")).hexdigest()
+def _shuffled(unit: str) -> str:
+    """Return where a unit stands in a shuffled order that never changes."""
+    return hashlib.sha256(f"validation {unit}".encode("utf-8", "replace")).hexdigest()
 
 
 def advise(now: Snapshot) -> SplitAdvice:

@@ -15,9 +15,10 @@ from rambo import places
 from rambo.collection import collection as own
 from rambo.config import shorten
 from rambo.datasets import collections, idx, prepared, vision_sets
+from rambo.datasets.archive import RECIPE as ARCHIVE_RECIPE
 from rambo.datasets.archive import prepare_archive
 from rambo.datasets.disk import file_hash, is_file, refusing
-from rambo.datasets.prepared import POOL, Prepared
+from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.datasets.splits import Arrays
 from rambo.errors import DataError
 from rambo.events import Emit, Noticed, ignore
@@ -108,6 +109,7 @@ def prepare(
         )
     result = _reuse(name, workspace, origin, emit) or make(workspace, origin)
     _notice_absent(result, emit)
+    _notice_alike(result, emit)
     return result
 
 
@@ -149,7 +151,7 @@ def _locate(name: str, root: Path) -> Path:
 def _archive_origin(path: Path) -> str:
     """Return the key of an `.npz` file: its content, because files change and move."""
     with refusing(f"file {shorten(path, 200)}", "check that it may be read"):
-        return f"npz/{RECIPE}/{file_hash(path)}"
+        return f"npz/{ARCHIVE_RECIPE}/{file_hash(path)}"
 
 
 def _reuse(name: str, workspace: Path, origin: str, emit: Emit) -> Prepared | None:
@@ -193,12 +195,27 @@ def _prepare_named(name: str, root: Path, workspace: Path, origin: str) -> Prepa
 
 def _notice_absent(dataset: Prepared, emit: Emit) -> None:
     """Tell of classes without an image in the pool."""
-    counts = np.bincount(dataset.labels[dataset.roles == POOL], minlength=dataset.num_classes)
-    absent = np.flatnonzero(counts == 0)
+    pool = dataset.labels[(dataset.roles == POOL) & (dataset.labels >= 0)]
+    counts = np.bincount(pool, minlength=dataset.num_classes)
+    absent = np.flatnonzero(counts == 0) if not dataset.partly_labeled else counts[:0]
     if len(absent) > 0:
         first = shorten(dataset.classes[absent[0]])
         share = f"{len(absent)} of {dataset.num_classes} classes"
         emit(Noticed(f"dataset {dataset.name}: {share} (first: {first}) have no image to choose"))
+
+
+def _notice_alike(dataset: Prepared, emit: Emit) -> None:
+    """Tell of images that repeat another one, and of those on two sides of the split."""
+    if dataset.clusters is None:
+        return
+    clusters = np.asarray(dataset.clusters)
+    repeats = len(clusters) - len(np.unique(clusters))
+    text = f"{repeats:,} of {len(clusters):,} images repeat another one, or nearly"
+    apart = np.isin(dataset.roles, (VALIDATION, TEST))
+    crossing = int(np.isin(clusters[apart], clusters[~apart]).sum())
+    if crossing:
+        text += f"; {crossing:,} validation and test images repeat an image to learn from, so accuracy is too good"
+    emit(Noticed(f"dataset {dataset.name}: {text}"))
 
 
 _DIGITS = tuple("0123456789")

@@ -197,11 +197,13 @@ def write(
         raise DataError(f"dataset {shorten(name)}: {reason}; correct its description") from error
     _check(f"dataset {shorten(name)}", arrays, meta)
     folder = workspace / "datasets" / meta.fingerprint
-    if not _usable(folder):
-        try:
+    try:
+        if _usable(folder):
+            _adopt(folder, origin)
+        else:
             _store(folder, arrays, meta, names)
-        except OSError as error:
-            raise unwritable(workspace, sum(a.nbytes for a in arrays.values()), error) from error
+    except OSError as error:
+        raise unwritable(workspace, sum(a.nbytes for a in arrays.values()), error) from error
     return open_prepared(folder)
 
 
@@ -284,6 +286,14 @@ def _store(folder: Path, arrays: _Arrays, meta: _Meta, names: Names | None) -> N
         _publish(hidden, folder)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _adopt(folder: Path, origin: str) -> None:
+    """Let an equal dataset of an older origin be found by the new one."""
+    meta = _read_meta(folder)
+    if meta.origin != origin:
+        sealed = meta.model_copy(update={"origin": origin}).sealed()
+        files.write_bytes(folder / "meta.json", sealed.model_dump_json(indent=1).encode())
 
 
 def _publish(hidden: Path, folder: Path) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from dataset_helpers import refused, roles_of
 
-from rambo.datasets import archive, catalog
-from rambo.datasets.prepared import POOL, TEST, VALIDATION
+from rambo.datasets import catalog, prepared
+from rambo.datasets.prepared import LABELED, POOL, TEST, UNLABELED, VALIDATION
 from rambo.errors import DataError
 
 
@@ -86,23 +86,38 @@ def bad_forms():
     split = {"train_images": images, "train_labels": labels, "test_labels": labels}
     return {
         "no labels": ({"images": images}, "holds no labels"),
-        "neither": ({"x": images}, "holds no images, labels"),
+        "neither": ({"z": images}, "holds no images, labels"),
         "half a split": (split, "holds no test_images"),
-        "float images": ({**good, "images": images / 255.0}, "float64"),
-        "wide images": ({**good, "images": images.astype(np.int64)}, "int64"),
+        "float images": ({**good, "images": images / 127.5 - 1}, "numpy.ptp(images)"),
+        "dim float images": ({**good, "images": images / 200}, "without a clear scale"),
+        "infinite images": ({**good, "images": np.full(images.shape, np.inf)}, "numpy.nan_to_num"),
+        "wide images": ({**good, "images": images.astype(np.int64) * 300}, "images.max() * 255"),
+        "negative images": ({**good, "images": images.astype(np.int64) - 9}, "from -9"),
         "flat images": ({**good, "images": images.reshape(60, -1)}, "N x H x W"),
-        "four channels": ({**good, "images": np.zeros((60, 8, 8, 4), np.uint8)}, "N x H x W"),
-        "channels first": ({**good, "images": np.zeros((60, 3, 9, 9), np.uint8)}, "N x H x W"),
+        "two channels": ({**good, "images": np.zeros((60, 8, 8, 2), np.uint8)}, "N x H x W"),
+        "channels twice": ({**good, "images": np.zeros((60, 3, 9, 3), np.uint8)}, "transpose"),
+        "flat squares": (
+            {**good, "images": images[:, :8, :8].reshape(60, -1)},
+            "reshape(-1, 8, 8)",
+        ),
         "no images": ({"images": images[:0], "labels": labels[:0]}, "uint8"),
         "few images": (npz_arrays(9), "at least 10"),
         "small": ({**good, "images": np.zeros((60, 7, 9), np.uint8)}, "8 to 512"),
         "large": ({**good, "images": np.zeros((60, 9, 513), np.uint8)}, "8 to 512"),
         "short labels": ({**good, "labels": labels[:59]}, "(59,)"),
-        "column labels": ({**good, "labels": labels[:, None]}, "one whole number"),
-        "float labels": ({**good, "labels": labels * 1.0}, "float64"),
-        "text labels": ({**good, "labels": labels.astype(str)}, "whole numbers"),
-        "boolean labels": ({**good, "labels": labels > 0}, "bool"),
-        "object labels": ({**good, "labels": labels.astype(object)}, "object"),
+        "two columns": ({**good, "labels": np.stack([labels, labels], 1)}, "argmax(1)"),
+        "several classes": ({**good, "labels": np.ones((60, 4), int)}, "several classes"),
+        "float labels": ({**good, "labels": labels + 0.5}, "labels.astype(int)"),
+        "no known label": ({**good, "labels": labels * 0 - 1}, "every label is unknown"),
+        "object labels": ({**good, "labels": labels.astype(object)}, "labels.astype(str)"),
+        "fewer names": (
+            {**good, "labels": labels.clip(0), "classes": ["a", "b"]},
+            "2 classes are named",
+        ),
+        "strange name": (
+            {**good, "labels": ["a", "c"] * 30, "classes": ["a", "b"]},
+            "label c is not",
+        ),
         "record labels": ({**good, "labels": np.zeros(60, "i4,i4")}, "whole numbers"),
         "one class": ({**good, "labels": labels * 0}, "2 to 1000 classes"),
         "many classes": (npz_arrays(1001, classes=range(1001)), "2 to 1000 classes"),
@@ -165,9 +180,135 @@ def test_lying_members_are_refused(tmp_path, member):
 
 def test_unpacked_size_is_checked_before_reading(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "x.npz", **npz_arrays(), more=np.zeros(10_000_000, np.uint8))
-    monkeypatch.setattr(archive, "MAX_BYTES", 10_000_000)
+    monkeypatch.setenv("RAMBO_MAX_GB", "0.01")
     monkeypatch.setattr(zipfile.ZipFile, "open", None)
     refused("x.npz", tmp_path, tmp_path, "unpacked", "limit")
+
+
+def test_a_member_that_only_a_bomb_has_is_refused_unless_the_person_allows_it(
+    tmp_path, monkeypatch
+):
+    draw = np.random.default_rng(0)
+    images = np.zeros((20, 500, 500), np.uint8)
+    images[:, 0, :20] = draw.integers(0, 256, (20, 20))
+    np.savez_compressed(tmp_path / "x.npz", images=images, labels=np.arange(20) % 2)
+    refused("x.npz", tmp_path, tmp_path, "times its size")
+    monkeypatch.setenv("RAMBO_MAX_GB", "1")
+    assert catalog.prepare("x.npz", tmp_path, data_root=tmp_path).num_classes == 2
+
+
+def same_content():
+    """Forms that people have, each without any ambiguity; all hold the same images and labels."""
+    draw, y = np.random.default_rng(0), np.arange(80) % 4
+    x = draw.integers(0, 200, (80, 12, 12), dtype=np.uint8)
+    x[:, 0, 0], x[:, 0, 1] = 255, 0
+    grey = {"images": x, "labels": y}
+    colour = np.repeat(x[..., None], 3, 3)
+    alpha = np.concatenate([colour, np.full_like(x[..., None], 255)], 3)
+    return {
+        "as documented": grey,
+        "one channel last": {**grey, "images": x[..., None]},
+        "one channel first": {**grey, "images": x[:, None]},
+        "floats in [0, 1]": {**grey, "images": (x / 255).astype(np.float32)},
+        "floats to 255": {**grey, "images": x.astype(np.float64)},
+        "16 bit": {**grey, "images": x.astype(np.uint16) * 257},
+        "int64": {**grey, "images": x.astype(np.int64)},
+        "column labels": {**grey, "labels": y[:, None]},
+        "float labels": {**grey, "labels": y.astype(float)},
+        "one-hot labels": {**grey, "labels": np.eye(4, dtype=np.uint8)[y]},
+        "labels from 1 with names": {**grey, "labels": y + 1, "class_names": list("0123")},
+        "text labels": {**grey, "labels": y.astype(str)},
+        "byte labels": {**grey, "labels": y.astype("S1")},
+        "Keras' names": {"X": x, "y": y},
+        "colour last": {**grey, "images": colour},
+        "colour first": {**grey, "images": colour.transpose(0, 3, 1, 2)},
+        "opaque": {**grey, "images": alpha},
+    }
+
+
+@pytest.mark.parametrize("form", same_content())
+def test_common_forms_are_taken_as_they_are(tmp_path, form):
+    forms = same_content()
+    np.savez(tmp_path / "x.npz", **forms[form])
+    dataset = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
+    assert np.array_equal(dataset.images[:, 0], forms["as documented"]["images"])
+    assert dataset.labels.tolist() == forms["as documented"]["labels"].tolist()
+    assert dataset.classes == ("0", "1", "2", "3")
+
+
+@pytest.mark.parametrize("names", [("train", "test", "val"), ("", "", "")])
+def test_the_split_of_medmnist_and_of_keras_is_kept(tmp_path, names):
+    arrays = npz_arrays(60)
+    x, y = arrays["images"], arrays["labels"]
+    parts = {"train": slice(0, 40), "val": slice(40, 50), "test": slice(50, 60)}
+    pattern = "{split}_{kind}" if names[0] else "{short}_{split}"
+    saved = {}
+    for split, rows in parts.items():
+        for kind, short, array in (("images", "x", x), ("labels", "y", y)):
+            saved[pattern.format(split=split, kind=kind, short=short)] = array[rows]
+    np.savez(tmp_path / "x.npz", **saved)
+    dataset = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
+    assert roles_of(dataset) == [40, 10, 10]
+    assert dataset.labels.tolist() == np.unique(y, return_inverse=True)[1].tolist()
+
+
+@pytest.mark.parametrize(
+    "unknown", [-1, np.nan, "", "None", 255], ids=["-1", "NaN", "empty", "None", "255"]
+)
+def test_an_unknown_label_is_never_a_class(tmp_path, unknown):
+    arrays = npz_arrays(90, classes=(0, 1, 2))
+    labels = arrays["labels"].astype(
+        str if isinstance(unknown, str) else float if unknown is np.nan else int
+    )
+    labels = labels.astype(np.uint8) if unknown == 255 else labels.astype(object)
+    labels[30:] = unknown
+    kind = "U8" if isinstance(unknown, str) else np.uint8 if unknown == 255 else float
+    np.savez(tmp_path / "x.npz", images=arrays["images"], labels=labels.astype(kind))
+    dataset = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
+    assert dataset.classes == ("0", "1", "2")
+    assert dataset.labels[:30].tolist() == [0, 1, 2] * 10
+    assert set(dataset.labels[30:].tolist()) == {UNLABELED}
+    assert roles_of(dataset) == [60, 6, 0]
+    assert int((dataset.roles == LABELED).sum()) == 24
+    assert dataset.partly_labeled
+
+
+def test_groups_stay_on_one_side_and_names_are_kept(tmp_path):
+    arrays = npz_arrays(300, classes=(0, 1, 2))
+    groups = np.array([f"p{n // 10}" for n in range(300)])
+    names = np.array([f"{n}.png" for n in range(300)])
+    np.savez(tmp_path / "x.npz", **arrays, groups=groups, files=names)
+    dataset = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
+    sides = {group: set(dataset.roles[groups == group].tolist()) for group in groups.tolist()}
+    assert all(len(roles) == 1 for roles in sides.values())
+    assert all(count >= 30 for count in roles_of(dataset))
+    assert dataset.names().files == tuple(names.tolist())
+    assert [dataset.names().groups[g] for g in dataset.groups] == groups.tolist()
+
+
+def test_repeated_images_are_told_at_once(tmp_path):
+    arrays = npz_arrays(10, classes=(0, 1))
+    np.savez(
+        tmp_path / "x.npz",
+        images=np.repeat(arrays["images"], 6, 0),
+        labels=np.repeat(arrays["labels"], 6),
+    )
+    heard = []
+    dataset = catalog.prepare("x.npz", tmp_path, data_root=tmp_path, emit=heard.append)
+    assert dataset.clusters.tolist() == np.repeat(np.arange(10), 6).tolist()
+    assert "50 of 60 images repeat another one" in heard[-1].message
+    assert "12 validation and test images repeat an image to learn from" in heard[-1].message
+
+
+def test_what_an_older_reader_prepared_is_not_taken_for_this_one(tmp_path):
+    np.savez(tmp_path / "x.npz", **npz_arrays())
+    made = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
+    origin = catalog.origin_of("x.npz", tmp_path)
+    prepared._adopt(made.folder, origin.replace("npz/2/", "npz/1/"))
+    assert prepared.find(tmp_path, origin) is None
+    again = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
+    assert again.folder == made.folder
+    assert prepared.find(tmp_path, origin) == made.folder
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

@@ -390,7 +390,7 @@ def _bomb() -> bytes:
 
 
 HOSTILE_FILES = {
-    "pickled objects": (_npz(images=np.array([object]), labels=np.array([1])), "whole numbers"),
+    "pickled objects": (_npz(images=np.array([object]), labels=np.array([1])), "Python objects"),
     "truncated": (
         _npz(images=np.zeros((90, 8, 8), np.uint8), labels=np.arange(90))[:-400],
         "again",
