@@ -151,6 +151,16 @@ def test_a_resumed_run_says_which_file_is_missing(finished: Run, tmp_path: Path)
     assert summary(run)["results"][0]["selected"] == summary(finished)["results"][0]["selected"]
 
 
+def test_compare_says_that_a_new_run_goes_without_it_where_its_file_is_absent(
+    finished: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAMBO_HOME", str(finished.folder.parent))
+    said = "It goes without zigzag, whose plugin is not here."
+    assert said in unescaped(words(open_page("pages/compare.py", finished.id)))
+    with plugins.using([file]):
+        assert said not in unescaped(words(open_page("pages/compare.py", finished.id)))
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [

@@ -73,6 +73,9 @@ def _offer_controls(run: Run) -> None:
     if st.button("Run the same with all rivals", icon=":material/add:", key="add-rivals"):
         _start_with_rivals(run)
     st.caption("What was trained before is found again, so this is quick.")
+    chosen = readers.config(run)["strategies"]
+    if gone := [literal(name) for name in chosen if name not in lineup.names()]:
+        st.caption(f"It goes without {', '.join(gone)}, whose plugin is not here.")
 
 
 def _start_with_rivals(run: Run) -> None:

@@ -4,7 +4,7 @@ Draws nothing and keeps nothing, so that every bad value can be tried without a 
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -170,7 +170,7 @@ def _nearest(names: list[str]) -> str:
 def notes(config: Config, data: Prepared | None) -> dict[str, str]:
     """Return what follows from the values by rule, by the path it belongs to, as Markdown of our own."""
     acquisition, model = config.acquisition, config.rambo.utility_model
-    b, m, learns = acquisition.batch_size, acquisition.filtered, "rambo" in config.strategies
+    b, m, learns = acquisition.batch_size, acquisition.filtered, _pretrains(config.strategies)
     said: dict[str, str] = {}
     steps = _split(config.budget, config.greedy_steps, b, "greedy step", r"\tau_2")
     if learns and config.slices:
@@ -200,6 +200,11 @@ def notes(config: Config, data: Prepared | None) -> dict[str, str]:
     if data is not None:
         said |= _data_notes(config, data)
     return said
+
+
+def _pretrains(strategies: Iterable[str]) -> bool:
+    """Return whether one of the strategies goes on learning while the labeled pool grows."""
+    return any(lineup.of(name).pretrains for name in strategies)
 
 
 def _split(whole: int, parts: int, size: int, noun: str, symbol: str) -> str:
@@ -307,7 +312,7 @@ def idle(values: Values, data: Prepared | None) -> set[str]:
 
 def _idle_model(values: Values, strategies: set[str]) -> set[str]:
     """Return the fields of RAMBO that nobody reads."""
-    if "rambo" not in strategies:
+    if not _pretrains(strategies):
         unread = {path for path in fields.FIELDS if path.startswith("rambo.")}
         return unread - _SHARED if "dulo" in strategies else unread
     bilevel, moves = values.get(f"{_MODEL}bilevel.enabled"), values.get(f"{_MODEL}transport")
