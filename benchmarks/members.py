@@ -18,9 +18,9 @@ from benchmarks.measure import Goal, Measure, ratio
 from benchmarks.report import show
 from benchmarks.timing import CPU, DEVICE, interleaved, scaled
 from rambo.config import ClassifierConfig
-from rambo.training import batched
-from rambo.training.batched import Batching, Images, Member, fit_members
 from rambo.training.classifier import Fit, accuracy, fit_classifier
+from rambo.training.gpu import batched
+from rambo.training.gpu.batched import Batching, Images, Member, fit_members
 
 FEW, SIZE, EPOCHS = 8, 200, 3  # on a CPU, where nothing is to be gained
 SUBSETS = 100  # whose utilities are compared

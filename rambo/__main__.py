@@ -75,7 +75,7 @@ _HELP = {
     "classifier": "auto, mnistnet, resnet18 or logistic (a proxy on frozen features)",
     "device": "auto, cpu, cuda or mps",
     "jobs": "worker processes on a CPU (default: one per core)",
-    "backend": "loky (default), or dask or ray for a cluster",
+    "backend": "loky (default), or dask for a cluster",
     "address": "of the cluster's scheduler (default: one is started here)",
     "seed": "seed of the first trial; trial t runs with seed + t",
     "trials": "number of trials",

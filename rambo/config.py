@@ -291,7 +291,7 @@ class ComputeConfig(Node):
     jobs: Annotated[int, Field(ge=1, le=1024)] | None = (
         None  # worker processes on a CPU; one per core where not given
     )
-    backend: Literal["loky", "dask", "ray"] = "loky"  # joblib's; the latter two reach a cluster
+    backend: Literal["loky", "dask"] = "loky"  # joblib's; dask reaches a cluster
     address: Annotated[str, Field(min_length=1, max_length=300)] | None = (
         None  # of the cluster's scheduler; one on this machine where not given
     )
@@ -299,6 +299,18 @@ class ComputeConfig(Node):
         None  # classifiers side by side; a GPU: 256 MnistNets, 64 ResNets; a CPU: one after the other
     )
     precision: Literal["float32", "tf32"] = "float32"  # of the trainings on a GPU
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _ray_is_gone(cls, given: Any, info: pydantic.ValidationInfo) -> Any:
+        """Refuse ray, which version 0.1 offered and nobody ran; a stored run that names it is still shown."""
+        if not isinstance(given, Mapping) or given.get("backend") != "ray":
+            return given
+        if info.context == _STORED:
+            return {**given, "backend": "loky", "address": None}
+        raise ConfigError(
+            "is no longer offered", field="compute.backend", value="ray", hint="choose loky or dask"
+        )
 
 
 class Config(Node):
@@ -355,7 +367,7 @@ class Config(Node):
                 "loky works on this machine",
                 field="compute.address",
                 value=self.compute.address,
-                hint="choose dask or ray as {compute.backend}, or leave the address out",
+                hint="choose dask as {compute.backend}, or leave the address out",
                 others=("compute.backend",),
             )
         if len(set(self.strategies)) < len(self.strategies):

@@ -461,7 +461,7 @@ def test_nothing_is_wrong_with_the_data_unless_asked() -> None:
         ("rivals.typiclust.max_clusters", 1, "use at least 2"),
         ("rivals.dulo.epsilon", 1, "use less than 1"),
         ("oracle_draws", 1001, "use at most 1000"),
-        ("compute.backend", "spark", "choose one of: loky, dask or ray"),
+        ("compute.backend", "spark", "choose one of: loky or dask"),
         ("compute.address", "x" * 301, "at most 300"),
     ],
 )
@@ -477,8 +477,18 @@ def test_bad_values_of_newer_fields_are_named(path: str, value: Any, words: str)
 
 def test_an_address_needs_a_cluster() -> None:
     given = {"compute": {"address": "tcp://host:8786"}}
-    with pytest.raises(ConfigError, match=r"^compute.address tcp://host:8786: .*dask or ray"):
+    with pytest.raises(ConfigError, match=r"^compute.address tcp://host:8786: .*choose dask"):
         configs.build(given)
-    for backend in ("dask", "ray"):
-        built = configs.build({"compute": {"backend": backend} | given["compute"]})
-        assert built.compute.address == "tcp://host:8786"
+    built = configs.build({"compute": {"backend": "dask"} | given["compute"]})
+    assert built.compute.address == "tcp://host:8786"
+
+
+def test_ray_is_refused_in_one_line_but_a_stored_run_that_names_it_is_shown() -> None:
+    stored = {"k": 50, "compute": {"backend": "ray", "address": "ray://host:10001", "jobs": 3}}
+    with pytest.raises(ConfigError) as caught:
+        configs.build(stored)
+    words = "compute.backend ray is no longer offered; choose loky or dask"
+    assert one_line(caught.value) == words
+    restored = configs.restore(stored)
+    assert (restored.compute.backend, restored.compute.address) == ("loky", None)
+    assert (restored.k, restored.compute.jobs) == (50, 3)

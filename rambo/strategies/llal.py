@@ -3,24 +3,22 @@
 import dataclasses
 import functools
 import time
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from rambo.config import LlalConfig
-from rambo.datasets import prepared
-from rambo.errors import ConfigError, DivergedError
+from rambo.errors import ConfigError
 from rambo.events import Emit, stage
 from rambo.method.acquisition import rank_by
 from rambo.method.networks import Classifier, LossModule
-from rambo.method.pools import Selection, normalise
+from rambo.method.pools import Selection
 from rambo.seeding import Streams, derive_seed
 from rambo.strategies.picking import in_one_step
-from rambo.training import classifier
 from rambo.training.call import Call
 from rambo.training.classifier import Fit, create_classifier, train_classifier
 from rambo.training.ensemble import Ensemble
@@ -160,26 +158,14 @@ class LossUnit:
             DivergedError: both fits diverged.
         """
         started, fit = time.perf_counter(), self.fit
-        data = prepared.open_prepared(Path(fit.source))
-
-        def load(indices: NDArray[np.int64]) -> Tensor:
-            images = torch.from_numpy(data.images[indices]).to(fit.device)
-            return normalise(images, data.mean, data.std)
-
-        images, labels = load(fit.subset), torch.from_numpy(fit.labels).to(fit.device)
-        try:
-            fitted, module = self._train(images, labels, fit.seed)
-        except DivergedError:
-            fitted, module = self._train(images, labels, derive_seed(fit.seed, "retry"))
-        accuracies = {
-            name: classifier.accuracy(
-                fitted.model, load(indices), torch.from_numpy(truth).to(fit.device)
-            )
-            for name, (indices, truth) in fit.measured.items()
-        }
+        images, labels = fit.load(fit.subset), torch.from_numpy(fit.labels).to(fit.device)
+        fitted, module = fit.try_twice(lambda seed: self._train(images, labels, seed))
+        accuracies = fit.accuracies(fitted.model, fit.load)
         parts = np.array_split(fit.predicted, -(-len(fit.predicted) // _CHUNK))
         with torch.no_grad():
-            scores = torch.cat([module(fitted.model.tap(load(part))[0]).cpu() for part in parts])
+            scores = torch.cat(
+                [module(fitted.model.tap(fit.load(part))[0]).cpu() for part in parts]
+            )
         record = {
             "accuracies": accuracies,
             "epochs": fitted.epochs,
@@ -187,6 +173,10 @@ class LossUnit:
             "seconds": time.perf_counter() - started,
         }
         return record, {"scores": scores.numpy()}
+
+    def run_group(self, units: Sequence[Any], emit: Emit) -> Iterator[tuple[int, Result]]:
+        """Train one after the other: there is only one in a call."""
+        yield from ((place, unit.run()) for place, unit in enumerate(units))
 
     def announce(self, outcome: Outcome, emit: Emit) -> None:
         """Emit what happened."""

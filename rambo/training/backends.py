@@ -1,4 +1,4 @@
-"""Where units of work are run: processes of this machine (loky), or the workers of a cluster (dask, ray), by joblib.
+"""Where units of work are run: processes of this machine (loky), or the workers of a dask cluster, by joblib.
 
 Workers of a cluster map the prepared datasets from the workspace, so they need the same folder under the same path.
 """
@@ -6,7 +6,6 @@ Workers of a cluster map the prepared datasets from the workspace, so they need 
 import contextlib
 import ctypes
 import dataclasses
-import importlib
 import os
 import platform
 import signal
@@ -23,8 +22,7 @@ import torch
 from rambo.config import shorten
 from rambo.errors import ConfigError
 
-Name = Literal["loky", "dask", "ray"]
-_INSTALL = {"dask": "distributed", "ray": "ray[default]"}
+Name = Literal["loky", "dask"]
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as in glibc's malloc.h
 # Bytes that are kept, and of a block with a mapping of its own; glibc takes no higher threshold for these.
 _KEPT, _MAPPED = 2**31 - 1, 32 << 20
@@ -72,11 +70,11 @@ class Backend:
 
 @contextlib.contextmanager
 def connected(name: Name, address: str | None, jobs: int) -> Iterator[Backend]:
-    """Give a backend; one of dask or ray without an address starts its workers on this machine.
+    """Give a backend; dask without an address starts its workers on this machine.
 
     Args:
         name: which.
-        address: of the scheduler (dask: `tcp://host:8786`; ray: `ray://host:10001`), or None.
+        address: of the scheduler of dask, as `tcp://host:8786`, or None.
         jobs: processes to start here; a cluster says itself how many it has.
 
     Raises:
@@ -85,20 +83,31 @@ def connected(name: Name, address: str | None, jobs: int) -> Iterator[Backend]:
     if name == "loky":
         yield Backend(name, jobs)
         return
-    start = {"dask": _dask, "ray": _ray}[name]
-    with start(address, jobs) as found:
-        yield Backend(name, found)
+    with _dask(address, jobs) as threads:
+        yield Backend(name, threads)
+
+
+# The cluster. Run on one machine only (`docs/where-it-ran.md`): two workers of dask, one of them killed.
 
 
 @contextlib.contextmanager
 def _dask(address: str | None, jobs: int) -> Iterator[int]:
     """Connect to a dask scheduler, or start one here; give the number of its threads."""
-    distributed, dask = _package("dask", "distributed"), _package("dask", "dask")
+    try:
+        import dask
+        import distributed
+    except ImportError:
+        raise ConfigError(
+            "not installed",
+            field="compute.backend",
+            value="dask",
+            hint="pip install distributed, or choose loky",
+        ) from None
     # What `keep_memory` does, for workers that run a task in a thread: one arena, as a thread's own gives memory back.
     keeping = {"ARENA_MAX": 1, "MMAP_THRESHOLD_": _MAPPED, "TRIM_THRESHOLD_": _KEPT}
     born = {f"distributed.nanny.pre-spawn-environ.MALLOC_{key}": n for key, n in keeping.items()}
     with contextlib.ExitStack() as stack:
-        with _reaching("dask", address), _quiet_interrupts():
+        with _reaching(address), _quiet_interrupts():
             if address is None:
                 with dask.config.set(born):
                     cluster = distributed.LocalCluster(
@@ -115,42 +124,18 @@ def _dask(address: str | None, jobs: int) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _ray(address: str | None, jobs: int) -> Iterator[int]:
-    """Connect to a ray cluster, or start one here; give the number of its cores."""
-    ray, bridge = _package("ray", "ray"), _package("ray", "ray.util.joblib")
-    with _reaching("ray", address):
-        ray.init(address=address, num_cpus=None if address else jobs, log_to_driver=False)
-    bridge.register_ray()
-    try:
-        yield int(ray.cluster_resources()["CPU"])
-    finally:
-        ray.shutdown()
-
-
-def _package(name: str, module: str) -> Any:
-    """Return an optional module.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise ConfigError(
-            f"compute.backend {name}: not installed; pip install '{_INSTALL[name]}', or choose loky"
-        ) from None
-
-
-@contextlib.contextmanager
-def _reaching(name: str, address: str | None) -> Iterator[None]:
+def _reaching(address: str | None) -> Iterator[None]:
     """Turn whatever goes wrong on the way to a cluster into a `ConfigError`."""
     try:
         yield
-    except Exception as error:  # each package has its own errors
-        told = shorten(" ".join(str(error).split()) or type(error).__name__, 160)
+    except Exception as error:  # dask has many kinds of errors, and none in common
+        reason = shorten(" ".join(str(error).split()) or type(error).__name__, 160)
         raise ConfigError(
-            f"compute.address {shorten(address or 'of this machine', 100)}: {name} cannot be "
-            f"reached ({told}); start its scheduler, or choose loky as compute.backend"
+            f"dask cannot be reached ({reason})",
+            field="compute.address",
+            value=address or "of this machine",
+            hint="start its scheduler, or choose loky as {compute.backend}",
+            others=("compute.backend",),
         ) from error
 
 

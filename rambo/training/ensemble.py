@@ -25,8 +25,8 @@ from rambo.events import Emit, ignore, stage
 from rambo.method.pools import Problem
 from rambo.seeding import derive_seed
 from rambo.training.backends import Backend, settle
-from rambo.training.batched import Batching
-from rambo.training.units import Arrays, FitUnit, HeadUnit, Outcome, Unit, run_together
+from rambo.training.gpu.batched import Batching
+from rambo.training.units import Arrays, FitUnit, HeadUnit, Outcome, Unit
 
 Done = tuple[int, dict[str, Any], dict[str, NDArray[Any]]]  # place, record, arrays
 _COMPANY = 64  # units of one company that a process does together, at most
@@ -299,5 +299,5 @@ def _run_bundle(places: Sequence[int], units: Sequence[Unit], parent: int | None
 
 def _do(places: Sequence[int], units: Sequence[Unit], emit: Emit = ignore) -> Iterator[Done]:
     """Run the units of one bundle, and yield the result of each as it comes."""
-    for i, (record, arrays) in run_together(units, emit):
+    for i, (record, arrays) in units[0].run_group(units, emit):
         yield places[i], record, arrays

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -23,16 +23,18 @@ from rambo.datasets import prepared
 from rambo.datasets.disk import map_array
 from rambo.errors import DivergedError
 from rambo.events import ClassifierTrained, Emit, ignore
+from rambo.method.networks import Classifier
 from rambo.method.pools import normalise
 from rambo.method.sinkhorn import shared_kernel_transport
 from rambo.method.transport import GroundCost, exact_transport
 from rambo.seeding import derive_seed
 from rambo.training import classifier, heads
-from rambo.training.batched import Batching, Images, Member, fit_members
 from rambo.training.classifier import Fit
+from rambo.training.gpu.batched import Batching, Images, Member, fit_members
 
 Indices = NDArray[np.int64]
 Arrays = Mapping[str, NDArray[Any]]
+T = TypeVar("T")
 Result = tuple[dict[str, Any], dict[str, NDArray[Any]]]  # a record of JSON types, and arrays
 
 _CHUNK = 5000  # rows of frozen features that are asked about at once
@@ -146,20 +148,27 @@ class FitUnit:
             ((_, result),) = run_fits([self], ignore)
             return result
         started = time.perf_counter()
-        load = functools.partial(self._load, _open(self.source))
-        labels = torch.from_numpy(self.labels).to(self.device)
-        fit = functools.partial(
-            classifier.fit_classifier,
-            load(self.subset),
-            labels,
-            self.config,
-            num_classes=self.num_classes,
+        images, labels = self.load(self.subset), torch.from_numpy(self.labels).to(self.device)
+        fitted = self.try_twice(
+            lambda seed: classifier.fit_classifier(
+                images, labels, self.config, num_classes=self.num_classes, seed=seed
+            )
         )
+        return self.measure(fitted, self.load, started)
+
+    def run_group(self, units: Sequence[Any], emit: Emit) -> Iterator[tuple[int, Result]]:
+        """Train side by side where that is asked for, else one after the other."""
+        if self.batching:
+            yield from run_fits(units, emit)
+        else:
+            yield from ((place, unit.run()) for place, unit in enumerate(units))
+
+    def try_twice(self, train: Callable[[int], T]) -> T:
+        """Return what `train` gives for the unit's seed, or, where it diverges, for one derived from it."""
         try:
-            fitted = fit(seed=self.seed)
+            return train(self.seed)
         except DivergedError:
-            fitted = fit(seed=derive_seed(self.seed, "retry"))
-        return self.measure(fitted, load, started)
+            return train(derive_seed(self.seed, "retry"))
 
     def measure(self, fitted: Fit, load: Callable[[Indices], Tensor], started: float) -> Result:
         """Return what the trained classifier is asked for.
@@ -169,12 +178,7 @@ class FitUnit:
             load: gives normalised images of the dataset on the unit's device.
             started: when the training began, by `time.perf_counter`.
         """
-        accuracies = {
-            name: classifier.accuracy(
-                fitted.model, load(indices), torch.from_numpy(truth).to(self.device)
-            )
-            for name, (indices, truth) in self.measured.items()
-        }
+        accuracies = self.accuracies(fitted.model, load)
         arrays: dict[str, NDArray[Any]] = {}
         if len(self.predicted):
             probabilities, embeddings = classifier.predict(fitted.model, load(self.predicted))
@@ -190,8 +194,16 @@ class FitUnit:
         }
         return record, arrays
 
-    def _load(self, data: prepared.Prepared, indices: Indices) -> Tensor:
+    def accuracies(self, model: Classifier, load: Callable[[Indices], Tensor]) -> dict[str, float]:
+        """Return the accuracy of a trained classifier on everything that is measured, by name."""
+        return {
+            name: classifier.accuracy(model, load(indices), torch.from_numpy(truth).to(self.device))
+            for name, (indices, truth) in self.measured.items()
+        }
+
+    def load(self, indices: Indices) -> Tensor:
         """Return normalised images of the mapped dataset on the unit's device."""
+        data = _open(self.source)
         images = torch.from_numpy(data.images[indices]).to(self.device)
         return normalise(images, data.mean, data.std)
 
@@ -303,6 +315,10 @@ class HeadUnit(FitUnit):
         """Train this head alone."""
         return run_heads([self])[0]
 
+    def run_group(self, units: Sequence[Any], emit: Emit) -> Iterator[tuple[int, Result]]:
+        """Train all heads as one matrix product."""
+        yield from enumerate(run_heads(units))
+
 
 def run_heads(units: Sequence[HeadUnit]) -> list[Result]:
     """Train the heads of one company together, and return the result of each.
@@ -408,6 +424,13 @@ class TransportUnit:
             return run_transports([self])[0]
         return {"value": exact_transport(self.ground.rows(self.subset))}, {}
 
+    def run_group(self, units: Sequence[Any], emit: Emit) -> Iterator[tuple[int, Result]]:
+        """Solve all under one kernel, or each exactly."""
+        if self.ground.exact:
+            yield from ((place, unit.run()) for place, unit in enumerate(units))
+        else:
+            yield from enumerate(run_transports(units))
+
     def announce(self, outcome: Outcome, emit: Emit) -> None:
         """Say nothing: OT values are reported with their samples."""
 
@@ -448,23 +471,16 @@ class Unit(Protocol):
     def cost(self) -> float:
         """Relative length: longer ones go first."""
 
-    def run(self) -> Result:
-        """Do it; return a record of JSON types, and arrays."""
+    def run_group(self, units: Sequence[Any], emit: Emit) -> Iterator[tuple[int, Result]]:
+        """Do the units of this one's company, itself among them; yield place and result of each as it is done.
+
+        Args:
+            units: of this class and company, or this one alone.
+            emit: hears what a person should know of the doing; what happened is announced later.
+        """
 
     def announce(self, outcome: Outcome, emit: Emit) -> None:
         """Emit what happened."""
-
-
-def run_together(units: Sequence[Unit], emit: Emit = ignore) -> Iterator[tuple[int, Result]]:
-    """Do the units of one company, or one that is alone; yield place and result of each as it is done."""
-    if isinstance(units[0], HeadUnit):
-        yield from enumerate(run_heads(cast(Sequence[HeadUnit], units)))
-    elif isinstance(units[0], TransportUnit) and units[0].company:
-        yield from enumerate(run_transports(cast(Sequence[TransportUnit], units)))
-    elif isinstance(units[0], FitUnit) and units[0].batching:
-        yield from run_fits(cast(Sequence[FitUnit], units), emit)
-    else:
-        yield from ((place, unit.run()) for place, unit in enumerate(units))
 
 
 @functools.lru_cache(maxsize=1)

@@ -34,7 +34,7 @@ from rambo.strategies.dulo import further_units
 from rambo.strategies.llal import LossUnit
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
-from rambo.training.units import FitUnit, run_together
+from rambo.training.units import FitUnit
 from rambo.worker import trial as trials
 
 _FEWEST = 5  # past trainings that make a rate
@@ -251,7 +251,9 @@ def calibrate(ensemble: Ensemble) -> float:
             )
             for i in range(count)
         ]
-        return statistics.fmean(_pace(record) for _, (record, _) in run_together(units))
+        return statistics.fmean(
+            _pace(record) for _, (record, _) in units[0].run_group(units, ignore)
+        )
 
     run(_PROBE, 1)  # the first training of a process is slow
     epochs = min(costs.EPOCHS, config.max_epochs)

@@ -29,7 +29,7 @@ from rambo.method.pools import Selection
 from rambo.runs.line import wait_in_line
 from rambo.runs.workspace import Run, Workspace, create_run
 from rambo.training import backends
-from rambo.training.batched import exactly
+from rambo.training.gpu.batched import exactly
 from rambo.worker import trial as trials
 
 _DURABLE = (

@@ -327,7 +327,7 @@ def test_a_file_with_every_new_field_fills_the_form(home: Path) -> None:
             "classifier": {"logistic": {"l2": 2.5}},
             "rambo": {"offline": {"proxy": True}},
             "oracle_draws": 3,
-            "compute": {"backend": "ray", "address": "auto"},
+            "compute": {"backend": "dask", "address": "auto"},
         },
     )  # fmt: skip
     app = upload(opened(), json.dumps(given).encode())
@@ -339,7 +339,7 @@ def test_a_file_with_every_new_field_fills_the_form(home: Path) -> None:
     assert values_of(app) == settings.of(configs.build(given)), "drawing them changes nothing"
     app.button_group(key="configure-preset").set_value("demo").run()
     assert_calm(app)
-    here = {"compute.backend": "ray", "compute.address": "auto"}  # no part of a preset
+    here = {"compute.backend": "dask", "compute.address": "auto"}  # no part of a preset
     assert values_of(app) == settings.preset("demo") | here
 
 

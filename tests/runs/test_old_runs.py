@@ -81,3 +81,16 @@ def test_the_events_of_an_old_run_are_read(old: Workspace) -> None:
     events = of_status(old, "done").latest_events()
     kinds = {event.event.kind for event in events}
     assert {"StageStarted", "ClassifierTrained", "UtilityModelEpoch", "BatchChosen"} <= kinds
+
+
+def test_a_run_on_ray_is_shown_and_resuming_it_says_in_one_line_what_is_gone(
+    old: Workspace, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = of_status(old, "stopped")
+    settings = run.config | {"compute": run.config["compute"] | {"backend": "ray"}}
+    monkeypatch.setattr(Run, "config", property(lambda self: settings))
+    assert main(["show", run.id, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["config"]["compute"]["backend"] == "ray"
+    assert main(["resume", run.id]) != 0
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if "ray" in x]
+    assert line.endswith("compute.backend ray is no longer offered; choose loky or dask")

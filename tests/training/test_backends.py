@@ -112,13 +112,10 @@ def test_nobody_at_the_address_is_told_with_the_way_out() -> None:
 
 
 def test_a_missing_package_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(name: str) -> None:
-        raise ImportError(name)
-
-    monkeypatch.setattr(backends.importlib, "import_module", absent)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     with (
-        pytest.raises(ConfigError, match=r"^compute.backend ray: not installed; pip install"),
-        backends.connected("ray", None, 2),
+        pytest.raises(ConfigError, match=r"^compute.backend dask: not installed; pip install"),
+        backends.connected("dask", None, 2),
     ):
         raise AssertionError
 
@@ -160,7 +157,7 @@ def test_an_interrupt_while_workers_start_is_held_back_and_not_lost() -> None:
 
 _FAULTS = """
 import resource, torch
-from rambo import backends
+from rambo.training import backends
 {prepare}
 blocks = [torch.ones(1 << 20) for _ in range(4)]  # 4 MiB each
 del blocks

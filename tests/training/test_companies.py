@@ -19,10 +19,10 @@ from rambo.method.transport import GroundCost, exact_transport
 from rambo.seeding import derive_seed
 from rambo.training import units
 from rambo.training.backends import Backend
-from rambo.training.batched import Batching
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, bundle
-from rambo.training.units import FitUnit, TransportUnit, Unit, run_fits, run_together
+from rambo.training.gpu.batched import Batching
+from rambo.training.units import FitUnit, TransportUnit, Unit, run_fits
 from rambo.worker import trial
 
 CONFIG = ClassifierConfig(max_epochs=3, minibatch_size=8, train_accuracy=0.9)
@@ -198,7 +198,7 @@ def test_a_second_divergence_ends_it(problem: Problem, monkeypatch: pytest.Monke
 def test_one_alone_and_all_together_give_one_result(problem: Problem) -> None:
     unit = fits(make(problem))[2]
     record, arrays = unit.run()
-    ((place, (same, others)),) = run_together([unit])
+    ((place, (same, others)),) = unit.run_group([unit], ignore)
     assert place == 0
     assert {**record, "seconds": 0} == {**same, "seconds": 0}
     assert arrays["probabilities"].tobytes() == others["probabilities"].tobytes()

@@ -425,7 +425,7 @@ def parsed(command: str) -> Config:
         {"dataset.name": "über/日本\n.npz"},
         {"dataset.corruption.label_noise": 0.2, "dataset.corruption.noisy_classes": [3, 11]},
         {"compute.backend": "dask", "compute.address": "tcp://host:8786"},
-        {"compute.backend": "ray", "compute.address": "123"},
+        {"compute.backend": "dask", "compute.address": "123"},
         {"dataset.feature_weights": "null"},
         {"dataset.feature_weights": "weights of 'mine' $HOME.pth"},
     ],
@@ -448,7 +448,7 @@ def test_the_command_of_a_preset_is_short() -> None:
 def test_a_settings_file_comes_back_as_it_went() -> None:
     values = tiny_values(seed=9, strategies=["llal", "dulo"])
     values |= {"dataset.corruption.noisy_classes": [1, 3], "rivals.probcover.radius": 0.25}
-    values |= {"compute.backend": "ray", "compute.address": "auto", "oracle_draws": 7}
+    values |= {"compute.backend": "dask", "compute.address": "auto", "oracle_draws": 7}
     text = settings_file.to_file(values)
     assert settings_file.read_file(text.encode()) == values
     assert settings_file.read_file(b"\xef\xbb\xbf" + text.encode()) == values

@@ -83,7 +83,7 @@ def _start_with_rivals(run: Run) -> None:
     settings = readers.config(run)
     wanted = {"rambo", *settings["strategies"], *lineup.CONTROLS}
     strategies = [name for name in lineup.names() if name in wanted]
-    config = configs.build(settings | {"strategies": strategies})
+    config = configs.restore(settings | {"strategies": strategies})
     state.go("pages/train.py", controls.start(config, readers.dataset(run)).id)
 
 

@@ -20,10 +20,11 @@ from rambo.events import Event, Noticed
 from rambo.method.networks import MnistNet, ResNet18
 from rambo.method.pools import digest
 from rambo.seeding import pinned
-from rambo.training import batched, classifier
-from rambo.training.batched import Batching, Images, Member, fit_members
+from rambo.training import classifier
 from rambo.training.classifier import Fit, fit_classifier
-from rambo.training.stacked import BatchNorm, Convolution, Dropout, stack
+from rambo.training.gpu import batched
+from rambo.training.gpu.batched import Batching, Images, Member, fit_members
+from rambo.training.gpu.stacked import BatchNorm, Convolution, Dropout, stack
 
 CONFIG = ClassifierConfig(name="mnistnet", minibatch_size=8, max_epochs=4, train_accuracy=0.9)
 SIZES = (13, 24, 5, 16)  # two with a short last minibatch, one shorter than a minibatch

@@ -36,7 +36,7 @@ from rambo.method.networks import Classifier
 from rambo.method.pools import normalise
 from rambo.seeding import Streams
 from rambo.training.classifier import Fit, create_classifier
-from rambo.training.stacked import BatchNorm, Convolution, Dropout, stack
+from rambo.training.gpu.stacked import BatchNorm, Convolution, Dropout, stack
 
 _JUDGED = 8192  # images of all slots that are asked about at once
 _NOBODY = -1  # a class id that no prediction equals
