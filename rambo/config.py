@@ -306,11 +306,9 @@ class ComputeConfig(Node):
         """Refuse ray, which version 0.1 offered and nobody ran; a stored run that names it is still shown."""
         if not isinstance(given, Mapping) or given.get("backend") != "ray":
             return given
-        if info.context == _STORED:
-            return {**given, "backend": "loky", "address": None}
-        raise ConfigError(
-            "is no longer offered", field="compute.backend", value="ray", hint="choose loky or dask"
-        )
+        if info.context != _STORED:
+            check_offered({"compute": given})
+        return {**given, "backend": "loky", "address": None}
 
 
 class Config(Node):
@@ -447,6 +445,18 @@ def restore(settings: Mapping[str, Any]) -> Config:
     except pydantic.ValidationError as error:
         parts = error.errors(include_url=False)
         raise ConfigError.join(_explain(part) for part in parts) from None
+
+
+def check_offered(settings: Mapping[str, Any]) -> None:
+    """Refuse to work on stored settings that an older version offered and this one does not.
+
+    Raises:
+        ConfigError: they name ray.
+    """
+    if settings.get("compute", {}).get("backend") == "ray":
+        raise ConfigError(
+            "is no longer offered", field="compute.backend", value="ray", hint="choose loky or dask"
+        )
 
 
 def assign(settings: dict[str, Any], path: str, value: Any) -> None:

@@ -19,7 +19,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from rambo import plugins, strategies
 from rambo.checks import check, wants_features
-from rambo.config import Config, restore
+from rambo.config import Config, check_offered, restore
 from rambo.datasets import catalog, prepared
 from rambo.datasets.features import frozen_features
 from rambo.datasets.prepared import Prepared
@@ -100,6 +100,7 @@ def work(run: Run, listener: Emit = ignore) -> str:
         try:
             files = run.environment.get("plugins", ())
             held.enter_context(plugins.using(files))
+            check_offered(run.config)
             config = restore(run.config)
             for name in config.strategies:
                 strategies.find(name, map(Path, files))  # before hours of work, not after
