@@ -20,6 +20,7 @@ PAGES = {  # script -> (menu label, icon, what one does there)
     "pages/batch.py": ("Batch", ":material/grid_view:", "Inspect and export what was chosen"),
     "pages/compare.py": ("Compare", ":material/compare:", "RAMBO beside its rivals"),
     "pages/studies.py": ("Studies", ":material/science:", "The paper's tables and figures, here"),
+    "pages/learn.py": ("Learn", ":material/school:", "The method step by step, each step to touch"),
 }
 
 

@@ -13,8 +13,8 @@ from rambo.runs.workspace import Run
 from .conftest import ROOT, reaches, running, settled, until
 
 APP = ROOT / "app.py"
-PLACES = ["", "data", "configure", "train", "batch", "compare", "studies"]
-MENU = ["Home", "Data", "Configure", "Train", "Batch", "Compare", "Studies"]
+PLACES = ["", "data", "configure", "train", "batch", "compare", "studies", "learn"]
+MENU = ["Home", "Data", "Configure", "Train", "Batch", "Compare", "Studies", "Learn"]
 HOSTILE = [
     "![x](http://evil.example/beacon.png)",
     "<img src=http://evil.example/p.png onerror=alert(1)>",

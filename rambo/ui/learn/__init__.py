@@ -1,0 +1,1 @@
+"""The page Learn: the method step by step, each step something to move."""

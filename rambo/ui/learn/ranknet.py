@@ -1,0 +1,192 @@
+"""RankNet: what the loss of a pair asks of two scores, and why a rank and not a number."""
+
+import dataclasses
+import math
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from rambo.ui import theme
+from rambo.ui.components import plot
+from rambo.ui.learn import parts, tables
+from rambo.ui.learn.parts import Figure
+from rambo.ui.text import percent
+
+
+@dataclasses.dataclass(frozen=True)
+class RankPair:
+    """What Definition 2 says of one pair.
+
+    Attributes:
+        probability: P_12 that the first set is the better one.
+        target: 1, 0 or 0.5, by the sign of the utilities alone.
+        loss: cross-entropy, nats.
+        gradient: of the loss by s_1 - s_2.
+    """
+
+    probability: float
+    target: float
+    loss: float
+    gradient: float
+
+
+def rank_pair(gap: float, truth: float) -> RankPair:
+    """Return probability, target, loss and gradient of a pair.
+
+    Args:
+        gap: s_1 - s_2, difference of the predicted utilities.
+        truth: u_1 - u_2, difference of the utilities; only its sign counts.
+    """
+    probability = 1 / (1 + math.exp(-gap))
+    target = (float(np.sign(truth)) + 1) / 2
+    loss = float(np.logaddexp(0.0, gap)) - target * gap
+    return RankPair(probability, target, loss, probability - target)
+
+
+def agreement(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return how often two trainings agree on the better of a pair, a tie counting one half.
+
+    Args:
+        first: `p` differences u_1 - u_2 of the first trainings.
+        second: those of the second trainings.
+    """
+    return float((np.sign(first) * np.sign(second) + 1).mean() / 2)
+
+
+def show() -> None:
+    """Draw the step."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        gap = st.slider(
+            "Gap of the scores, s_1 - s_2",
+            -6.0,
+            6.0,
+            1.0,
+            0.1,
+            key="gap",
+            bind="query-params",
+            help="What u_hat says: the predicted utility of the first set less that of the second.",
+        )
+        truth = st.slider(
+            "Gap of the true utilities, u_1 - u_2, in points of accuracy",
+            -10.0,
+            10.0,
+            3.0,
+            0.5,
+            key="truth",
+            bind="query-params",
+            help="What training says: the accuracy of the first set less that of the second.",
+        )
+        now = rank_pair(gap, truth)
+        parts.numbers(
+            {
+                "Probability P_12": (
+                    f"{now.probability:.3f}",
+                    "How sure u_hat is that the first set is the better one.",
+                ),
+                "Loss": (f"{now.loss:.3f}", "Cross-entropy of the pair. A coin pays 0.693."),
+                "Gradient": (
+                    f"{now.gradient:+.3f}",
+                    "Slope of the loss by the gap. Descent moves the gap against it.",
+                ),
+            }
+        )
+        plot(
+            curve(gap, truth),
+            key="learn-ranknet",
+            height=330,
+            alt="Loss of a pair over the gap of the scores, with the point and the way descent goes.",
+        )
+    with right:
+        st.markdown("**Why a rank and not a number?**")
+        first, second, sizes = _retrained()
+        share = agreement(first, second)
+        st.markdown(
+            f"The same {len(first)} pairs, trained twice. The second training moved the gap by "
+            f"**{np.abs(first - second).mean() * 100:.1f} points** on average, and yet it named the same "
+            f"better set in **{percent(share, 0)}** of the pairs: the order survives what the number does not."
+        )
+        plot(
+            jitter(first, second, sizes),
+            key="learn-jitter",
+            height=430,
+            alt="Gap of the utilities in the second training over the gap in the first, one point a pair.",
+        )
+
+
+def curve(gap: float, truth: float) -> Figure:
+    """Return the loss over the gap of the scores, the point where it is, and the step of descent."""
+    places = np.linspace(-6, 6, 97)
+    now = rank_pair(gap, truth)
+    ahead = gap - 3 * now.gradient
+    losses = [rank_pair(x, truth).loss for x in places]
+    return {
+        "data": [
+            parts.line(places.tolist(), losses, "loss", color=theme.BLUE, width=3),
+            parts.line(
+                places.tolist(),
+                [rank_pair(x, truth).probability for x in places],
+                "P_12",
+                color=theme.GREEN,
+                width=2,
+                dash="dash",
+            ),
+            parts.points(
+                [gap], [now.loss], "this pair", color=theme.ORANGE, size=14, symbol="diamond"
+            ),
+        ],
+        "layout": {
+            "xaxis": parts.axis("s_1 - s_2", range=[-6.2, 6.2]),
+            "yaxis": parts.axis("loss and probability", range=[-0.2, 6.3]),
+            "annotations": [
+                parts.arrow((gap, now.loss), (ahead, rank_pair(ahead, truth).loss), theme.ORANGE)
+            ]
+            if abs(now.gradient) > 0.02
+            else [],
+        },
+    }
+
+
+def jitter(
+    first: NDArray[np.float64], second: NDArray[np.float64], sizes: NDArray[np.int64]
+) -> Figure:
+    """Return the gaps of the first and of the second trainings; the colour of a point says whether they agree."""
+    alike = np.sign(first) == np.sign(second)
+    reach = float(max(np.abs(first).max(), np.abs(second).max()) * 105)
+    words = np.array(
+        [f"two sets of {n} images<br>{100 * a:+.1f} and {100 * b:+.1f} points"
+         for n, a, b in zip(sizes, first, second, strict=True)]
+    )  # fmt: skip
+
+    def part(which: NDArray[np.bool_], name: str, colour: str, symbol: str) -> parts.Trace:
+        return parts.points(
+            (100 * first[which]).tolist(),
+            (100 * second[which]).tolist(),
+            name,
+            words=words[which].tolist(),
+            color=colour,
+            symbol=symbol,
+            size=9,
+            opacity=0.8,
+        )
+
+    return {
+        "data": [
+            parts.line([-reach, reach], [-reach, reach], "no noise", color=theme.GREY, dash="dot"),
+            part(alike, "the trainings agree", theme.BLUE, "circle"),
+            part(~alike, "they do not", theme.ORANGE, "x"),
+        ],
+        "layout": {
+            "xaxis": parts.axis("first training: u_1 - u_2, points", range=[-reach, reach]),
+            "yaxis": parts.axis("second training, points", range=[-reach, reach]),
+        },
+    }
+
+
+def _retrained() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return the gaps of the first and the second trainings of the shipped pairs, and the sizes."""
+    rows = tables.table("pairs")["pairs"]
+    utilities = np.array([row["utilities"] for row in rows])  # pair x set x training
+    gaps = utilities[:, 0] - utilities[:, 1]
+    return gaps[:, 0], gaps[:, 1], np.array([len(row["sets"][0]) for row in rows])

@@ -1,0 +1,51 @@
+"""The words of the paper: all there, safe to mix with text of users, and each with its place."""
+
+import re
+
+import pytest
+
+from rambo.ui import terms
+from rambo.ui.learn import steps
+
+
+def test_every_symbol_of_the_pages_has_a_term() -> None:
+    wanted = "S_0 U_0 S_val k B b M u_hat lambda_OT tau_1 tau_2 f"
+    assert set(wanted.split()) <= set(terms.TERMS)
+
+
+@pytest.mark.parametrize("symbol", list(terms.TERMS))
+def test_a_term_has_words_a_sentence_and_a_place(symbol: str) -> None:
+    term = terms.TERMS[symbol]
+    assert term.symbol == symbol
+    assert len(term.meaning.split()) >= 4
+    assert term.meaning.endswith(".")
+    assert re.search(r"Section|Algorithm|Definition|Equation", term.paper)
+    assert term.meaning in terms.words(symbol)
+
+
+def test_a_known_symbol_explains_itself_and_an_unknown_one_stays() -> None:
+    text = terms.marked("{k} = 200, {nothing} {S_0}")
+    assert terms.TERMS["k"].meaning in text
+    assert "{nothing}" in text
+    assert "S<sub>0</sub>" in text
+
+
+def test_text_of_users_is_text() -> None:
+    text = terms.marked("<img src=x onerror=alert(1)> & {k}")
+    assert "<img" not in text
+    assert "&lt;img src=x onerror=alert(1)&gt; &amp;" in text
+
+
+def test_a_tap_reaches_the_words() -> None:
+    """A tap gives focus only to what can have it."""
+    assert 'tabindex="0"' in terms.marked("{B}")
+
+
+def test_the_steps_to_touch_exist_and_name_known_symbols() -> None:
+    names = {step.name for step in steps.STEPS}
+    for step in steps.STEPS:
+        assert set(step.terms) <= set(terms.TERMS), step.name
+    assert {term.step for term in terms.TERMS.values() if term.step} - names <= PLANNED
+
+
+PLANNED = {"beat", "pairs", "ranknet", "bilevel", "interpolation", "filter", "rounds"}
