@@ -1,6 +1,7 @@
 """Where what comes with rambo lies: beside the package in a checkout, inside it where it was installed.
 
-The wheel holds copies of `app.py`, `pages/`, `.streamlit/` and `data/fashion-mnist/`; `pyproject.toml` says where to.
+The wheel holds copies of `app.py`, `pages/`, `.streamlit/` and `data/fashion-mnist/` and
+`data/learn/`; `pyproject.toml` says where to.
 """
 
 import os

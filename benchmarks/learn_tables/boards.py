@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from benchmarks.learn_tables import common
-from rambo.events import ignore
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
 
 BOARDS, POOL = 10, 200
@@ -61,15 +61,14 @@ def _board(number: int, file: Path) -> dict[str, Any]:
     )
     choices = {}
     for name in CHOOSERS:
-        streams = Streams(number).child(name)
-        choice = STRATEGIES[name](
+        call = Call(
             problem,
             found.config.budget,
             found.config,
-            streams=streams,
+            streams=Streams(number).child(name),
             ensemble=ensemble,
-            emit=ignore,
         )
+        choice = STRATEGIES[name](call)
         assert torch.isin(choice.indices, problem.unlabeled).all()
         choices[name] = choice.indices.tolist()
     print(f"  board {number + 1} of {BOARDS}", flush=True)

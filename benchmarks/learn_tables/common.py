@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from rambo import config as configs
-from rambo import presets
+from rambo import places, presets
 from rambo.config import Config
 from rambo.datasets import catalog
 from rambo.events import ignore
 from rambo.runs.workspace import Workspace
+from rambo.seeding import Streams
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
 from rambo.worker import trial as trials
 from rambo.worker.trial import Trial
 
 DATASET = "fashion-mnist-mini"
-TARGET = catalog.PROJECT / "data" / "learn"
+TARGET = places.shipped_data() / "learn"
 PAIRS = 120  # offline pairs, each trained twice
 
 
@@ -27,6 +29,16 @@ class Setting:
     config: Config
     trial: Trial
     ensemble: Ensemble
+
+    def call(self, name: str) -> Call:
+        """Return the call that a run makes of the strategy `name`."""
+        return Call(
+            self.trial.problem,
+            self.config.budget,
+            self.config,
+            streams=Streams(self.trial.seed).child(name),
+            ensemble=self.ensemble,
+        )
 
 
 def setting(settings: dict[str, Any], seed: int = 0) -> Setting:

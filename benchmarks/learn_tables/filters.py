@@ -15,7 +15,6 @@ from rambo.config import AcquisitionConfig
 from rambo.events import ignore
 from rambo.method.acquisition import margins
 from rambo.method.pools import Selection, union
-from rambo.seeding import Streams
 from rambo.training.ensemble import Ensemble
 
 BUDGET, BATCH = 200, 20
@@ -32,9 +31,10 @@ def make() -> Path:
     scores = margins(predictions.probabilities)
     rows = []
     for size in SIZES:
-        settings = AcquisitionConfig(batch_size=BATCH, filter_size=size)
-        streams = Streams(found.trial.seed).child(f"learn-filter-{size}")
-        chosen, utilities, _ = spend(model, problem, BUDGET, scores, settings, streams)
+        acquisition = AcquisitionConfig(batch_size=BATCH, filter_size=size)
+        config = found.config.model_copy(update={"acquisition": acquisition, "budget": BUDGET})
+        call = dataclasses.replace(found, config=config).call(f"learn-filter-{size}")
+        chosen, utilities, _ = spend(call, model, scores)
         rows.append(
             {
                 "filter_size": size,
@@ -58,13 +58,13 @@ def _judge(found: common.Setting, chosen: torch.Tensor) -> list[float]:
     measured = []
     for number in range(TRAININGS):
         ensemble = Ensemble(
-            dataclasses.replace(trial.problem),
+            trial.problem,
             config.classifier,
             seed=trial.seed + number,
             memo=found.ensemble.memo,
             jobs=1,
         )
-        unit = ensemble.fit(grown, "evaluation", labels=labels, test=test)
+        unit = ensemble.fit_unit(grown, "evaluation", labels=labels, test=test)
         (outcome,) = ensemble.run([unit], ignore, lambda: None)
         measured.append(outcome.record["accuracies"]["test"])
     return measured

@@ -10,18 +10,11 @@ from torch import Tensor
 
 from benchmarks.learn_tables import common
 from benchmarks.learn_tables.pairs import trained
-from rambo.algorithm import (
-    augment_utility_samples,
-    draw_for,
-    fit_labeled,
-    split_initial,
-    warm_start,
-)
-from rambo.events import ignore
+from rambo.algorithm import augment_utility_samples, evaluate_pool, split_initial
 from rambo.method.pools import union
 from rambo.method.utility_model import UtilityModel, fit_utility_model, predict_subsets
-from rambo.method.utility_samples import Pair, UtilitySamples
-from rambo.seeding import Streams
+from rambo.method.utility_samples import Pair, UtilitySamples, random_pairs
+from rambo.offline import warm_start
 
 SHOWN = 12  # pairs of the last round that are trained too
 _FIRST = 100_000  # their place among the trained subsets: seeds of their own
@@ -77,20 +70,20 @@ class Round:
 
 def pretraining(found: common.Setting) -> Iterator[Round]:
     """Yield the pretraining rounds of RAMBO on the tables' problem, one after the other; the last is on S_0."""
-    problem, config, ensemble = found.trial.problem, found.config, found.ensemble
-    streams = Streams(found.trial.seed).child("rambo")
-    offline = warm_start(problem, config, streams.child("offline"), ensemble, ignore)
+    problem, config, call = found.trial.problem, found.config, found.call("rambo")
+    offline = warm_start(call.child("offline"))
     model = offline.model
-    labeled, slices = split_initial(problem.labeled, config, streams.torch("split"))
-    accuracy, _, _ = fit_labeled(labeled, 0, [], offline, ensemble, ignore)
+    labeled, slices = split_initial(problem.labeled, config, call.streams.torch("split"))
+    current = evaluate_pool(call, labeled, 0, (), offline)
     samples = UtilitySamples.empty()
     for i, batch in enumerate(slices):
-        draw = streams.child(f"pretraining-{i}")
+        draw = call.streams.child(f"pretraining-{i}")
         grown = union(labeled, batch)
-        pairs = draw_for(problem, labeled, config.rambo.pairs_per_iteration, draw)
-        grown_accuracy, _, transport = fit_labeled(grown, i + 1, pairs, offline, ensemble, ignore)
+        pairs = random_pairs(problem, labeled, config.rambo.pairs_per_iteration, draw)
+        following = evaluate_pool(call, grown, i + 1, pairs, offline)
+        accuracies = (current.accuracy, following.accuracy)
         samples += augment_utility_samples(
-            model, problem, labeled, grown, accuracy, grown_accuracy, pairs, transport
+            model, problem, labeled, grown, *accuracies, pairs, following.transport
         )
         before = copy.deepcopy(model)
         model = fit_utility_model(
@@ -102,5 +95,5 @@ def pretraining(found: common.Setting) -> Iterator[Round]:
             phase=f"pretraining-{i + 1}",
         )
         print(f"  pretraining round {i + 1} of {len(slices)}", flush=True)
-        yield Round(labeled, grown, accuracy, grown_accuracy, pairs, before, samples, model)
-        labeled, accuracy = grown, grown_accuracy
+        yield Round(labeled, grown, *accuracies, pairs, before, samples, model)
+        labeled, current = grown, following

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from benchmarks.learn_tables import common
-from rambo.algorithm import draw_for, labeled_ground_cost
 from rambo.method.transport import exact_transport
 from rambo.method.utility_model import create_utility_model, fit_utility_model, predict_subsets
-from rambo.method.utility_samples import UtilitySamples
+from rambo.method.utility_samples import UtilitySamples, random_pairs
+from rambo.offline import labeled_ground_cost
 from rambo.seeding import Streams
 from rambo.training.ensemble import Ensemble
 
@@ -25,8 +25,8 @@ def make() -> Path:
     """Train every set twice and ask u_hat."""
     found = common.quick()
     problem = found.trial.problem
-    streams = Streams(found.trial.seed).child("rambo").child("offline")
-    pairs = draw_for(problem, problem.labeled, common.PAIRS, streams)
+    call = found.call("rambo").child("offline")
+    pairs = random_pairs(problem, problem.labeled, common.PAIRS, call.streams)
     subsets = [subset for pair in pairs for subset in pair]
     utilities = trained(found.ensemble, subsets)
     ground = labeled_ground_cost(problem, found.config.rambo.utility_model)
@@ -56,7 +56,9 @@ def trained(ensemble: Ensemble, subsets: list[torch.Tensor], first: int = 0) -> 
         first: place of the first subset among all that are trained so, which decides the seeds.
     """
     units: list[Any] = [
-        ensemble.fit(subset, role, first + i) for i, subset in enumerate(subsets) for role in ROLES
+        ensemble.fit_unit(subset, role, first + i)
+        for i, subset in enumerate(subsets)
+        for role in ROLES
     ]
     outcomes = common.train(ensemble, units)
     return torch.tensor(

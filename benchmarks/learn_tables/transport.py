@@ -13,7 +13,7 @@ import torch
 
 from benchmarks.learn_tables import common
 from rambo import presets
-from rambo.algorithm import labeled_ground_cost
+from rambo.offline import labeled_ground_cost
 
 CLASSES = (0, 1, 5, 8, 9)  # T-shirt, trouser, sandal, bag, ankle boot
 LABELED, VALIDATION = 6, 2  # images of each class that are shown
@@ -24,7 +24,7 @@ def make() -> Path:
     found = common.setting(presets.quick(common.DATASET))
     problem = found.trial.problem
     weights = found.config.rambo.utility_model
-    rows, columns = _first(problem.labeled, problem.labels, LABELED), None
+    rows = _first(problem.labeled, problem.labels, LABELED)
     columns = _first(problem.validation, problem.labels, VALIDATION)
     pool = problem.labeled.sort().values
     parts: dict[str, Any] = {}

@@ -10,11 +10,12 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from rambo import places
 from rambo.datasets import catalog
 from rambo.errors import DataError
 from rambo.ui.components import Sprites, make_sprites
 
-FOLDER = catalog.PROJECT / "data" / "learn"
+FOLDER = places.shipped_data() / "learn"
 _SHIPPED = catalog.CATALOG["fashion-mnist-mini"]
 CLASSES = _SHIPPED.classes
 
