@@ -141,7 +141,7 @@ TERMS: Mapping[str, Term] = dict(
             "the utility of a set",
             "The validation accuracy of f when it is trained on that set alone. Training twice gives two values.",
             "Section 3, Equation 1",
-            "pairs",
+            "which",
         ),
         _term(
             "u_hat",
@@ -149,7 +149,7 @@ TERMS: Mapping[str, Term] = dict(
             "A network that looks at a whole set of images, without labels, and predicts how useful it is. Only "
             "the order of its numbers counts.",
             "Section 4.1",
-            "pairs",
+            "which",
             marked="&ucirc;",
         ),
         _term(
@@ -157,7 +157,7 @@ TERMS: Mapping[str, Term] = dict(
             "a utility sample's set",
             "A subset of labeled images. With its utility it is one utility sample.",
             "Section 4.1",
-            "pairs",
+            "which",
             marked="&xi;",
         ),
         _term(

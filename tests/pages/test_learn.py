@@ -9,13 +9,18 @@ from page_helpers import assert_calm, open_page, words
 from streamlit.testing.v1 import AppTest
 
 from rambo.method.transport import exact_transport
-from rambo.ui.learn import steps, tables, transport
+from rambo.ui.learn import beat, bilevel, steps, tables, transport
 
 LEARN = "pages/learn.py"
 
 
 def metric(app: AppTest, label: str) -> str:
     return next(m.value for m in app.metric if m.label == label)
+
+
+def param(app: AppTest, name: str) -> str:
+    value = app.query_params[name]
+    return value if isinstance(value, str) else value[0]
 
 
 @pytest.mark.parametrize("step", steps.STEPS, ids=lambda step: step.name)
@@ -49,7 +54,7 @@ def test_next_and_back_turn_the_page_and_the_address(home: Path) -> None:
     app = open_page(LEARN)
     app.button(key="learn-next").click().run()
     second = [*(step.name for step in steps.STEPS), "terms"][1]
-    assert app.query_params["step"] in (second, [second])
+    assert param(app, "step") == second
     app.button(key="learn-back").click().run()
     assert "step" not in app.query_params
     assert app.button(key="learn-back").disabled
@@ -80,8 +85,7 @@ def test_swapping_an_image_moves_the_distance_and_the_address(home: Path) -> Non
     app.run()
     value = exact_transport(transport.ground_cost(1.0)[rows])
     assert metric(app, "OT(S, S_val)") == f"{value:.2f}" != before
-    text = app.query_params["s"]
-    assert (text if isinstance(text, str) else text[0]) == ".".join(map(str, sorted(rows)))
+    assert param(app, "s") == ".".join(map(str, sorted(rows)))
 
 
 def test_no_image_at_all_is_said_calmly(home: Path) -> None:
@@ -111,3 +115,58 @@ def test_a_missing_table_is_one_sentence_with_the_way_out(
         assert "learn" in app.error[0].value
     finally:
         tables.table.cache_clear()
+
+
+def test_train_says_what_the_core_would(home: Path) -> None:
+    app = open_page(LEARN, step="beat", board="3")
+    assert_calm(app)
+    train = app.button(key="learn-beat-train")
+    assert train.disabled
+    choice = tables.table("boards")["boards"][2]["choices"]["badge"]
+    app.session_state["learn-beat-2"] = {"selected": choice}
+    app.run()
+    assert len(param(app, "pick").split(".")) == beat.BUDGET
+    app.text_input(key="learn-beat-name").set_value("Ada *B*")
+    app.button(key="learn-beat-train").click().run()
+    assert_calm(app)
+    accuracy = f"{100 * beat.rivals(2)['badge']:.1f} %"
+    assert accuracy in words(app)
+    assert "Ada" in app.success[0].value
+    assert accuracy in app.success[0].value
+
+
+def test_the_best_of_the_class_is_seen_by_everybody_and_kept_by_the_first(home: Path) -> None:
+    beat.best().enter(0, 0.6, "Ada")
+    beat.best().enter(0, 0.6, "Bob")
+    beat.best().enter(0, 0.5, "Cleo")
+    assert beat.best().of(0) == (0.6, "Ada")
+    assert beat.best().of(1) is None
+    assert "Ada" in open_page(LEARN, step="beat").success[0].value
+
+
+def test_a_choice_in_the_address_is_the_choice(home: Path) -> None:
+    app = open_page(LEARN, step="beat", pick="5.6.7.9999.x.5")
+    assert "3 of 20 chosen" in words(app)
+
+
+def test_fill_up_and_clear(home: Path) -> None:
+    app = open_page(LEARN, step="beat", pick="1.2.3")
+    app.button(key="learn-beat-fill").click().run()
+    assert "20 of 20 chosen" in words(app)
+    assert not app.button(key="learn-beat-train").disabled
+    app.button(key="learn-beat-clear").click().run()
+    assert "0 of 20 chosen" in words(app)
+    assert "pick" not in app.query_params
+
+
+def test_the_hypergradient_and_its_check_stand_side_by_side(home: Path) -> None:
+    app = open_page(LEARN, step="bilevel")
+    app.slider(key="lambda").set_value(-2.0).run()
+    now = bilevel.evaluate(bilevel.task(0), -2.0)
+    assert metric(app, "Hypergradient") == f"{now.hypergradient:+.4f}"
+    assert metric(app, "By finite differences") == f"{now.hypergradient:+.4f}"
+    app.slider(key="steps").set_value(20).run()
+    there = bilevel.walk(bilevel.task(0), -2.0, 20)[-1]
+    assert (
+        metric(app, "Loss on long pairs") == f"{bilevel.evaluate(bilevel.task(0), there).outer:.3f}"
+    )

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from rambo.ui import state
+from rambo.ui.learn import steps
 from rambo.ui.terms import TERMS
 
 
@@ -28,6 +29,6 @@ def show() -> None:
             st.markdown(term.meaning.replace("_", "\\_"))
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.caption(f"Paper: {term.paper}")
-                if term.step:
+                if term.step in {step.name for step in steps.STEPS}:
                     run = st.query_params.get("run")
                     state.link("pages/learn.py", run, "Touch it", step=term.step)

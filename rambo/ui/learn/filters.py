@@ -1,0 +1,145 @@
+"""From margin to u_hat: the chosen images for every filter size M."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from rambo.ui import theme
+from rambo.ui.components import gallery, plot
+from rambo.ui.learn import parts, tables
+from rambo.ui.learn.parts import Figure
+from rambo.ui.text import percent
+
+_START = 200
+
+
+@cache
+def shipped() -> dict[int, dict[str, Any]]:
+    """Return what was chosen by filter size."""
+    return {row["filter_size"]: row for row in tables.table("filters")["filters"]}
+
+
+def sizes() -> list[int]:
+    """Return the filter sizes in order."""
+    return sorted(shipped())
+
+
+@cache
+def _universe() -> tuple[int, ...]:
+    """Return every image that any filter size chose: one sheet for all of them."""
+    return tuple(sorted({image for row in shipped().values() for image in row["chosen"]}))
+
+
+def show() -> None:
+    """Draw the step."""
+    known = tables.table("filters")
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        size = st.select_slider(
+            "M: how many of the smallest margins a step looks at",
+            sizes(),
+            value=_START,
+            key="M",
+            bind="query-params",
+            help=f"b = {known['batch_size']} is margin sampling; the whole pool is u_hat alone.",
+        )
+        row, margin = shipped()[size], shipped()[sizes()[0]]
+        shared = len(set(row["chosen"]) & set(margin["chosen"]))
+        accuracies = np.array(row["test_accuracies"])
+        parts.numbers(
+            {
+                "Test accuracy": (
+                    percent(float(accuracies.mean())),
+                    f"Mean of {len(accuracies)} trainings of f on S_0 and the choice: "
+                    + ", ".join(percent(float(a)) for a in accuracies),
+                ),
+                "Mean margin": (
+                    f"{np.mean(row['margins']):.3f}",
+                    "Of the chosen images; small means f hesitates.",
+                ),
+                "As margin chooses": (
+                    f"{shared} of {known['budget']}",
+                    "How many of them margin sampling (M = b) takes too.",
+                ),
+            }
+        )
+        plot(
+            figure(size),
+            key="learn-filter",
+            height=360,
+            alt="Test accuracy and mean margin of the choice over the filter size M.",
+        )
+    with right:
+        st.markdown(f"**The {known['budget']} chosen images**, in the order of choice")
+        kept = set(margin["chosen"])
+        gallery(
+            tables.sheet(_universe()),
+            row["chosen"],
+            key="learn-filter-chosen",
+            size=32,
+            readonly=True,
+            max_height=520,
+            groups={
+                image: "margin takes it too" if image in kept else "only with this M"
+                for image in row["chosen"]
+            },
+            captions={
+                image: f"step {i // known['batch_size'] + 1}, margin {m:.3f}"
+                for i, (image, m) in enumerate(zip(row["chosen"], row["margins"], strict=True))
+            },
+            label="The chosen images",
+        )
+
+
+def figure(size: int) -> Figure:
+    """Return test accuracy and mean margin over M."""
+    rows = [shipped()[m] for m in sizes()]
+    trained = [
+        (m, 100 * a) for m, row in zip(sizes(), rows, strict=True) for a in row["test_accuracies"]
+    ]
+    means = [100 * float(np.mean(row["test_accuracies"])) for row in rows]
+    now = sizes().index(size)
+    return {
+        "data": [
+            parts.points(
+                [m for m, _ in trained],
+                [a for _, a in trained],
+                "one training",
+                color=theme.GREY,
+                size=7,
+            ),
+            {
+                **parts.line(sizes(), means, "test accuracy", color=theme.BLUE, width=3),
+                "mode": "lines+markers",
+            },
+            parts.points(
+                [size], [means[now]], "now", color=theme.ORANGE, size=15, symbol="diamond"
+            ),
+            {
+                **parts.line(
+                    sizes(),
+                    [float(np.mean(row["margins"])) for row in rows],
+                    "mean margin (right)",
+                    color=theme.PURPLE,
+                    width=2,
+                    dash="dash",
+                ),
+                "yaxis": "y2",
+            },
+        ],
+        "layout": {
+            "xaxis": parts.axis(
+                "M",
+                type="log",
+                tickvals=sizes(),
+                ticktext=[f"{m:,}" for m in sizes()],
+                tickangle=-45,
+            ),
+            "yaxis": parts.axis("test accuracy, %"),
+            "yaxis2": parts.axis(
+                "margin", overlaying="y", side="right", showgrid=False, rangemode="tozero"
+            ),
+        },
+    }
