@@ -4,6 +4,7 @@ Exit 0 when done, 1 when the work failed, 2 when the input is wrong, 130 when st
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import signal
@@ -21,10 +22,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from rambo import __version__, export, places, plugins, presets
 from rambo import config as configs
+from rambo.collection.splits import DEFAULT_SHARE
 from rambo.errors import (
     ConfigError,
     DivergedError,
     RamboError,
+    RunCancelled,
     RunLockedError,
     RunNotFoundError,
     StoreError,
@@ -121,6 +124,13 @@ def _parser() -> argparse.ArgumentParser:
         "prepare", help="make a dataset ready, as the first run on it does"
     )
     prepare.add_argument("dataset", metavar="DATASET", help=_HELP["dataset"])
+    _add_import(
+        commands.add_parser("import", help="make a collection of your own images, or let it grow")
+    )
+    held = commands.add_parser("collections", help="list your collections, or show one of them")
+    held.add_argument("collection", metavar="NAME", nargs="?")
+    held.add_argument("--version", metavar="N", help="of that collection; default: the newest")
+    held.add_argument("--json", action="store_true", help="print JSON")
     plan = commands.add_parser(
         "plan", help="print what a run would take; its settings as JSON on standard input"
     )
@@ -137,6 +147,45 @@ def _parser() -> argparse.ArgumentParser:
     work = commands.add_parser("work", help="work on a run directory, as the app's worker does")
     work.add_argument("folder", metavar="RUN_DIR")
     return parser
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    """Give `import` its options."""
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        nargs="+",
+        help="a folder of images (sub-folders are classes), a zip of one, an .npz, a table with file and "
+        "label, Label Studio's JSON export, or parquet; several go into one collection",
+    )
+    parser.add_argument(
+        "--name", help="of the collection (default: the source's); one of that name grows"
+    )
+    parser.add_argument(
+        "--labels", metavar="TABLE", help="CSV, JSON lines or Label Studio's JSON: file and label"
+    )
+    parser.add_argument(
+        "--validation",
+        metavar="SHARE",
+        help=f"share of the labels for S_val (default {DEFAULT_SHARE:g})",
+    )
+    parser.add_argument("--test", metavar="SOURCE", help="a fixed test set, read as SOURCE is")
+    parser.add_argument(
+        "--group-column",
+        metavar="COLUMN",
+        help="a column, or `folder`: what stays on one side of a split",
+    )
+    parser.add_argument(
+        "--size", metavar="N", help="side of the working size (default: the images', at most 96)"
+    )
+    parser.add_argument(
+        "--fit", default="letterbox", help="letterbox (default) or crop: how a shape is changed"
+    )
+    parser.add_argument("--jobs", help="processes that read (default: one per core)")
+    parser.add_argument(
+        "--max-gb", metavar="N", help="gigabytes that an archive may unpack to (default 2)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -362,8 +411,106 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from rambo.worker import progress
 
     root = workspaces.Workspace.from_environment().root
-    data = catalog.prepare(arguments.dataset, root, emit=progress.LogLines())
+    name, path = arguments.dataset, Path(arguments.dataset)
+    if name not in catalog.CATALOG and path.suffix.lower() != ".npz" and path.exists():
+        from rambo.collection import importing  # a folder, zip or table is a collection first
+
+        jobs = os.cpu_count() or 1
+        result = importing.import_images(root, path, importing.ImportOptions(jobs=jobs))
+        name = f"collection:{result.collection.slug}"
+    data = catalog.prepare(name, root, emit=progress.LogLines())
     print(f"{data.name}: {len(data.labels)} images, {data.num_classes} classes", file=sys.stderr)
+    return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    """Import images and print the health report."""
+    from rambo.collection import health, importing
+    from rambo.collection.looks import limits_from_environment, raised
+    from rambo.worker import progress
+
+    limits = limits_from_environment()
+    if arguments.fit not in ("letterbox", "crop"):
+        raise ConfigError(f"fit {configs.shorten(arguments.fit)}: use letterbox or crop")
+    options = importing.ImportOptions(
+        name=arguments.name,
+        labels=None if arguments.labels is None else Path(arguments.labels),
+        test=None if arguments.test is None else Path(arguments.test),
+        validation_share=None
+        if arguments.validation is None
+        else _number(arguments.validation, "validation"),
+        group_by=arguments.group_column,
+        size=None if arguments.size is None else int(_number(arguments.size, "size")),
+        fit=arguments.fit,
+        jobs=os.cpu_count() or 1
+        if arguments.jobs is None
+        else int(_number(arguments.jobs, "jobs")),
+        limits=limits if arguments.max_gb is None else raised(limits, arguments.max_gb),
+    )
+    bars = progress.ProgressBars()
+    try:
+        result = importing.import_images(
+            workspaces.Workspace.from_environment().root,
+            [Path(source) for source in arguments.source],
+            options,
+            emit=bars,
+        )
+    except RunCancelled:
+        print("stopped; the same import goes on where it ended", file=sys.stderr)
+        return 130
+    finally:
+        bars.close()
+    name = f"collection:{result.collection.slug}"
+    if arguments.json:
+        report_ = [dataclasses.asdict(line) for line in result.health]
+        facts = {"dataset": name, "version": result.version, "new": result.new, "read": result.read}
+        print(json.dumps(facts | {"changed": result.changed, "health": report_}))
+        return 0
+    print(health.to_text(result.health))
+    words = "is" if result.changed else "is as it was:"
+    print(f"\n{name} {words} version {result.version}; {result.new:,} new images", file=sys.stderr)
+    print(f"`python -m rambo run --dataset {name}` chooses which to label", file=sys.stderr)
+    return 0
+
+
+def _number(text: str, option: str) -> float:
+    """Return an option's number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--{option} {configs.shorten(text)}: use a number") from None
+
+
+def _collections(arguments: argparse.Namespace) -> int:
+    """List the collections, or show one with its report and versions."""
+    from rambo import collection as own
+    from rambo.collection import health
+
+    root = workspaces.Workspace.from_environment().root
+    if arguments.collection is not None:
+        chosen = own.find(root, arguments.collection.removeprefix(own.PREFIX))
+        version = None if arguments.version is None else int(_number(arguments.version, "version"))
+        lines = health.report(chosen.snapshot(version))
+        if arguments.json:
+            versions = [dataclasses.asdict(held) for held in chosen.versions()]
+            print(
+                json.dumps(
+                    {"versions": versions, "health": [dataclasses.asdict(line) for line in lines]}
+                )
+            )
+            return 0
+        print(health.to_text(lines))
+        print("\n".join(f"version {held.number}: {held.note}" for held in chosen.versions()))
+        return 0
+    cards = [own.find(root, slug).card() for slug in own.slugs(root)]
+    if arguments.json:
+        print(json.dumps([dataclasses.asdict(card) for card in cards]))
+    elif not cards:
+        print("no collections yet; `python -m rambo import FOLDER` makes the first")
+    for card in () if arguments.json else cards:
+        print(
+            f"collection:{card.slug}  version {card.version}  {card.images:,} images  {card.note}".rstrip()
+        )
     return 0
 
 
@@ -406,6 +553,8 @@ _COMMANDS = {
     "work": _work_folder,
     "devices": _devices,
     "prepare": _prepare,
+    "import": _import,
+    "collections": _collections,
     "plan": _plan,
 }
 

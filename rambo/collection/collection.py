@@ -27,6 +27,7 @@ from rambo.collection.drafts import Draft
 from rambo.collection.looks import Pixels, sniff_suffix
 from rambo.collection.packs import OriginalPack, PixelPack, picture_crc
 from rambo.collection.records import (
+    CollectionCard,
     Frame,
     ImportProgress,
     LabelEntry,
@@ -77,6 +78,24 @@ class Collection:
     def versions(self) -> list[Version]:
         """Return all versions, the oldest first; none before the first import is whole."""
         return self._read(snapshots.versions_of)
+
+    def card(self) -> CollectionCard:
+        """Return what a list shows, without reading every row; a damaged collection says so."""
+        try:
+            versions = self.versions()
+            (images,) = self._read(
+                lambda db: db.execute(
+                    "SELECT count(DISTINCT image) FROM files WHERE image IS NOT NULL"
+                ).fetchone()
+            )
+            name = self.name
+        except StoreError as error:
+            return CollectionCard(self.slug, self.slug, 0, 0, str(error))
+        if not versions:
+            return CollectionCard(
+                self.slug, name, 0, int(images), "its import has not come to an end"
+            )
+        return CollectionCard(self.slug, name, versions[-1].number, int(images), versions[-1].note)
 
     def latest(self) -> int:
         """Return the number of the newest version.

@@ -42,6 +42,15 @@ def report(now: Snapshot) -> tuple[HealthLine, ...]:
     return (*head, *sorted(rest, key=lambda line: rank[line.severity]))
 
 
+def to_text(lines: Iterable[HealthLine]) -> str:
+    """Return the report as lines for a terminal; what needs a person is marked."""
+    marks = {"error": "STOP", "warning": "look", "info": "    "}
+    return "\n".join(
+        f"{marks[line.severity]}  {line.sentence}{f' {line.way_out}' if line.way_out else ''}"
+        for line in lines
+    )
+
+
 def _counts(now: Snapshot) -> Iterable[HealthLine]:
     """Say how many images there are of each role and class."""
     roles = [

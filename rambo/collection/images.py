@@ -78,7 +78,9 @@ def _opened(data: bytes, limits: Limits) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise RefusedError(_too_large(limits, "its header promises far more")) from error
     except Exception as error:  # struct, syntax, value, OS and memory errors of ten decoders
-        raise RefusedError("no image that can be read; it is damaged or of another kind") from error
+        raise RefusedError(
+            "damaged, or no PNG, JPEG, WebP, BMP, TIFF or GIF; copy it again or save it as PNG"
+        ) from error
     width, height = image.size
     most = limits.jpeg_pixels if image.format == "JPEG" else limits.pixels
     if max(width, height) > limits.side or width * height > most or min(width, height) < 1:
@@ -114,7 +116,7 @@ def _decode(
     except RefusedError:
         raise
     except Exception as error:
-        reason = "it ends too early" if "truncated" in str(error).lower() else "it is damaged"
+        reason = "it ends too early" if "truncated" in str(error).lower() else "damaged"
         raise RefusedError(f"{reason}; copy it again from where it came") from error
     return picture, (height, width) if turned else (width, height), mode
 

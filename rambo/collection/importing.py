@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from rambo.collection.records import Fit, Frame, HealthLine, ImportProgress, Lab
 from rambo.collection.splits import DEFAULT_SHARE
 from rambo.collection.workers import Result, Work
 from rambo.config import shorten
-from rambo.errors import DataError
+from rambo.errors import DataError, RunCancelled
 from rambo.events import Emit, StageAdvanced, StageFinished, StageStarted, ignore
 from rambo.storage import database
 
@@ -195,7 +196,7 @@ class _Import:
             try:
                 result = self._run()
             except BaseException as error:
-                stopped = not isinstance(error, Exception) or type(error).__name__ == "RunCancelled"
+                stopped = isinstance(error, RunCancelled) or not isinstance(error, Exception)
                 state, message = (
                     ("stopped", "stopped; import again to go on")
                     if stopped
@@ -317,27 +318,19 @@ class _Import:
 
     def _finish(self, db: sqlite3.Connection, draft: Draft) -> tuple[int, bool]:
         """Let the change count, unless it changes nothing."""
+        versions = snapshots.versions_of(db)
+        if not self.book.images:
+            self._give_up(db, draft)
+        if versions and not any(
+            db.execute(
+                f"SELECT 1 FROM {table} WHERE change = ? LIMIT 1", (draft.change,)
+            ).fetchone()
+            for table in ("files", "labels", "traits")
+        ):
+            with database.transaction(db):
+                draft.discard()
+            return versions[-1].number, False
         with database.transaction(db):
-            touched = any(
-                db.execute(
-                    f"SELECT 1 FROM {table} WHERE change = ? LIMIT 1", (draft.change,)
-                ).fetchone()
-                for table in ("files", "labels", "traits")
-            )
-            versions = snapshots.versions_of(db)
-            if not touched and versions:
-                draft.discard()
-                return versions[-1].number, False
-            if not self.book.images:
-                bad = db.execute(
-                    "SELECT name, reason FROM files WHERE change = ? LIMIT 1", (draft.change,)
-                ).fetchone()
-                draft.discard()
-                seen = f" ({bad[0]}: {bad[1]})" if bad else ""
-                raise DataError(
-                    f"collection {self.collection.slug}: none of the {self.total:,} files could be read as an "
-                    f"image{seen}; save them as PNG or JPEG"
-                )
             numbers, pictures = draft.smalls()
             leaders = duplicates.clusters(pictures)
             by_number = np.arange(int(numbers[-1]) + 1, dtype=np.int64)
@@ -348,6 +341,19 @@ class _Import:
             self.collection.grow_split(draft, version)
             return version, True
 
+    def _give_up(self, db: sqlite3.Connection, draft: Draft) -> NoReturn:
+        """Forget an import without a single image, and say what its first file was."""
+        bad = db.execute(
+            "SELECT name, reason FROM files WHERE change = ? LIMIT 1", (draft.change,)
+        ).fetchone()
+        with database.transaction(db):
+            draft.discard()
+        seen = f" ({bad[0]}: {bad[1]})" if bad else ""
+        raise DataError(
+            f"collection {self.collection.slug}: none of the {self.total:,} files could be read as an "
+            f"image{seen}; save them as PNG or JPEG"
+        )
+
     def _advance(self, count: int) -> None:
         """Say how far it is; the safe point to stop at."""
         self.step += count
@@ -355,7 +361,7 @@ class _Import:
         self.emit(StageAdvanced(STAGE, min(self.step, self.total), self.total))
         if self.collection.stop_requested():
             self.collection.clear_stop()
-            raise KeyboardInterrupt
+            raise RunCancelled("the import was stopped")
 
     def _report(self, state: str, message: str, *, now: bool = False) -> None:
         """Write the progress for whoever watches, once a second."""

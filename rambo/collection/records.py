@@ -216,3 +216,22 @@ class ImportProgress:
     new: int
     eta_seconds: float | None
     message: str
+
+
+@dataclasses.dataclass(frozen=True)
+class CollectionCard:
+    """What a list of collections shows of one.
+
+    Attributes:
+        slug: its name in commands and addresses.
+        name: what its owner calls it.
+        version: the newest; 0 while its first import has not come to an end.
+        images: that it holds.
+        note: what the newest version did, or why there is none.
+    """
+
+    slug: str
+    name: str
+    version: int
+    images: int
+    note: str

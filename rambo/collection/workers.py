@@ -9,6 +9,8 @@ import dataclasses
 import multiprocessing
 import os
 import resource
+import signal
+import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -105,13 +107,23 @@ def _pool(jobs: int) -> concurrent.futures.ProcessPoolExecutor:
 
 
 def _begin() -> None:
-    """Limit a worker's memory, and let another process go first."""
+    """Limit a worker's memory, let others go first, and end with the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started us
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(OSError, ValueError):
         with open("/proc/self/statm") as file:  # noqa: PTH123
             held = int(file.read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (held + _MEMORY, held + _MEMORY))
     with suppress(OSError):
         os.nice(5)
+
+
+def _end_with_parent() -> None:
+    """Wait until the process that started this one is gone, then end."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _submit(
@@ -136,14 +148,17 @@ class _Nothing:
 
 
 def _one_by_one(chunk: Sequence[Item], work: Work) -> list[Result]:
-    """Read a chunk that killed its worker: each image in a process that it may kill alone."""
+    """Read a chunk that killed its worker image by image, in a process that is replaced when it dies."""
     found = []
+    pool = _pool(1)
     for item in chunk:
-        with _pool(1) as pool:
-            try:
-                found += _submit(pool, [item], work).result()
-            except BrokenProcessPool:
-                found.append(Result(None, "reading it crashed the decoder; save it again as PNG"))
+        try:
+            found += _submit(pool, [item], work).result()
+        except BrokenProcessPool:
+            found.append(Result(None, "reading it crashed the decoder; save it again as PNG"))
+            pool.shutdown(wait=False)
+            pool = _pool(1)
+    pool.shutdown(wait=False)
     return found
 
 

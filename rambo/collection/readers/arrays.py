@@ -112,7 +112,8 @@ class _Reader:
             if dtype.hasobject:
                 raise RefusedError(
                     f"{display(member.filename)} holds Python objects, which could run code when read; save "
-                    f"{display(name)}.astype(str), or images of several sizes as a folder of PNG files"
+                    f"{display(name)}.astype(str) if they are texts; save images as uint8, or images of "
+                    "several sizes as a folder of PNG files"
                 )
             size = math.prod(shape) * dtype.itemsize
             if (

@@ -1,0 +1,55 @@
+"""What the tests of collections share: pictures that differ clearly, folders of them, and imports."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from rambo.collection.importing import ImportOptions, import_images
+from rambo.collection.records import ROLE_NAMES
+
+CLASSES = ("cat", "dog", "owl")
+
+
+def picture(number, size=(24, 20), grey=False):
+    """Return a smooth image that is unlike that of any other number."""
+    draw = np.random.default_rng(number)
+    shape = (4, 4) if grey else (4, 4, 3)
+    low = Image.fromarray(draw.integers(0, 256, shape, dtype=np.uint8))
+    return low.resize(size, Image.Resampling.BICUBIC)
+
+
+def save(path, number, size=(24, 20), **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture(number, size).save(path, **options)
+    return path
+
+
+def photos(root, per_class=5, unlabeled=4):
+    """Write `root/<class>/N.png` and `root/unlabeled/N.png`."""
+    number = 0
+    for name in (*CLASSES, "unlabeled"):
+        for place in range(unlabeled if name == "unlabeled" else per_class):
+            save(root / name / f"{name[0]}{place}.png", number)
+            number += 1
+    return root
+
+
+def bring(workspace, *paths, **options):
+    """Import in this process."""
+    return import_images(Path(workspace), list(paths), ImportOptions(jobs=1, **options))
+
+
+def roles(snapshot):
+    """Return the number of images of each role by its name."""
+    return {name: int((snapshot.roles == role).sum()) for role, name in ROLE_NAMES.items()}
+
+
+def label_of(snapshot, file):
+    """Return the class of the image that came from a file, or None."""
+    label = snapshot.labels[snapshot.files.index(file)]
+    return None if label < 0 else snapshot.classes[label]
+
+
+def topics(result, topic):
+    return [line for line in result.health if line.topic == topic]
