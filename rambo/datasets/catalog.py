@@ -105,8 +105,7 @@ def prepare(
     else:
         raise DataError(
             f"dataset {shorten(name)}: unknown; choose one of: {', '.join(CATALOG)}, "
-            "a collection such as collection:pets, or the path of an .npz file with images and labels; "
-            "a folder or zip of images becomes a collection by `python -m rambo import`"
+            "or the path of an .npz file; folders and zips go through `python -m rambo import`"
         )
     result = _reuse(name, workspace, origin, emit) or make(workspace, origin)
     _notice_absent(result, emit)
