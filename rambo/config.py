@@ -139,11 +139,30 @@ class OfflineConfig(Node):
     proxy: bool = False  # Choice: true takes utilities from logistic heads on frozen features
 
 
+class GateConfig(Node):
+    """Look only where S_val looks: unlabeled images unlike it are left out before any strategy chooses."""
+
+    by: Literal["off", "classifier", "transport"] = (
+        "off"  # Choice: the paper has none; a boosted classifier, or the mass that unbalanced OT moves
+    )
+    wrong: Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False)] = (
+        0.2  # Choice: share of the images left out that may belong after all; a clean pool is kept whole
+    )
+    axes: Annotated[int, Field(ge=2, le=512)] = 40  # Choice: principal axes that describe an image
+    folds: Annotated[int, Field(ge=2, le=20)] = (
+        5  # Choice: an image is judged by who has not seen it
+    )
+    keep: tuple[
+        Annotated[int, Field(ge=0)], ...
+    ] = ()  # dataset indices that stay, whatever it says
+
+
 class AcquisitionConfig(Node):
-    """The margin filter and its batches (Algorithm 2), shared by `rambo` and `filter-only`."""
+    """The gate, the margin filter and its batches (Algorithm 2)."""
 
     batch_size: Count = 50  # b, B.7
     filter_size: Count | None = None  # M; Choice: 10 b where it is not given
+    gate: GateConfig = GateConfig()
 
     @property
     def filtered(self) -> int:
@@ -174,6 +193,20 @@ class RamboConfig(Node):
     pairs_per_iteration: Annotated[int, Field(ge=2, le=10_000)] = 50  # n, B.7
     utility_model: UtilityModelConfig = UtilityModelConfig()
     offline: OfflineConfig = OfflineConfig()
+
+
+class PlusConfig(Node):
+    """What RAMBO+ does otherwise; each field is one axis of its ablation."""
+
+    weigh: bool = (
+        True  # weights of the statistics learned on RAMBO's true pairs; false: certainty alone
+    )
+    candidates: Literal["spread", "random"] = (
+        "spread"  # batches that differ by k-means++ in the filter, or Algorithm 2's random chunks
+    )
+    pick: Literal["highest", "random", "lowest"] = (
+        "highest"  # the last two are controls: the same candidates without the ranking, and against it
+    )
 
 
 class GlisterConfig(Node):
@@ -252,6 +285,12 @@ class CorruptionConfig(Node):
     imbalance: Literal["none", "paper", "glister"] = (
         "none"  # 3 of 10 classes keep 80 % (the paper's words) or 10 % (GLISTER's code) of S_0 and U_0
     )
+    foreign: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = (
+        0.0  # share of U_0 that belongs to no class; the oracle answers "none of these", and the label is spent
+    )
+    foreign_source: Annotated[str, Field(min_length=1, max_length=1000)] | None = (
+        None  # the dataset they come from; Choice: digits among clothes, else clothes, which are shipped
+    )
 
 
 class DatasetConfig(Node):
@@ -329,6 +368,7 @@ class Config(Node):
     classifier: ClassifierConfig = ClassifierConfig()
     acquisition: AcquisitionConfig = AcquisitionConfig()
     rambo: RamboConfig = RamboConfig()
+    plus: PlusConfig = PlusConfig()
     rivals: RivalsConfig = RivalsConfig()
     compute: ComputeConfig = ComputeConfig()
 

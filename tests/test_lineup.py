@@ -52,12 +52,12 @@ def test_a_node_is_a_place_in_the_config() -> None:
             node = getattr(node, part)
     nodes = {record.node for record in RECORDS if record.node}
     rivals = {f"rivals.{name}" for name in Config().rivals.model_dump() if name != "space"}
-    assert nodes == rivals | {"rambo"}
+    assert nodes == rivals | {"rambo", "plus"}
 
 
 def test_a_learner_of_utilities_takes_steps_and_only_rambo_pretrains() -> None:
     learners = [record.name for record in RECORDS if record.learns == "utility"]
-    assert lineup.learners(reversed(lineup.OURS)) == learners == ["rambo", "dulo"]
+    assert lineup.learners(reversed(lineup.OURS)) == learners == ["rambo", "rambo-plus", "dulo"]
     assert [record.name for record in RECORDS if record.pretrains] == ["rambo"]
     assert all(lineup.of(name).greedy for name in learners)
 

@@ -31,10 +31,13 @@ from rambo.datasets.disk import map_array, refusing_prepared, sweep, unwritable,
 from rambo.errors import DataError, StoreError
 from rambo.storage import files
 
-UNLABELED = -1  # in `labels`: nobody knows; never a class
+FOREIGN = (
+    4  # a role beside those of a collection: in no pool until a trial draws it, and of no class
+)
+UNLABELED = -1  # in `labels`: nobody knows, or there is none to know; never a class
 ARRAYS = ("images", "labels", "roles")
 OPTIONAL = ("groups", "clusters")  # arrays that a dataset may have beside them
-__all__ = ["LABELED", "POOL", "TEST", "UNLABELED", "VALIDATION", "Prepared", "write"]
+__all__ = ["FOREIGN", "LABELED", "POOL", "TEST", "UNLABELED", "VALIDATION", "Prepared", "write"]
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -54,8 +57,8 @@ class Prepared:
         mean: `C` channel means of images / 255.
         std: `C` channel standard deviations of images / 255.
         images: `N x C x H x W` uint8.
-        labels: `N` int64 in 0..c-1; `UNLABELED` in the pool where nobody knows.
-        roles: `N` uint8, each `POOL`, `VALIDATION`, `TEST` or `LABELED`.
+        labels: `N` int64 in 0..c-1; `UNLABELED` in the pool where nobody knows, and where the role is `FOREIGN`.
+        roles: `N` uint8, each `POOL`, `VALIDATION`, `TEST`, `LABELED` or `FOREIGN`.
         source: where the images come from, in words.
         licence: what their owner allows, in words.
         groups: `N` int64, images of one group (a patient, a video) share a number, -1 for none; or None.
@@ -88,7 +91,8 @@ class Prepared:
     @property
     def partly_labeled(self) -> bool:
         """Whether there are images whose label nobody knows, so that no oracle can answer."""
-        return bool((self.labels == UNLABELED).any()) or bool((self.roles == LABELED).any())
+        missing = (self.labels == UNLABELED) & (self.roles != FOREIGN)
+        return bool(missing.any()) or bool((self.roles == LABELED).any())
 
     def names(self) -> "Names | None":
         """Return what the images are called where they come from, or None; reads a file.
@@ -378,10 +382,12 @@ def _check(where: str, arrays: _Arrays, meta: _Meta) -> None:
         problem = f"mean and std do not have {images.shape[1]} channels"
     elif labels.min() < UNLABELED or labels.max() >= len(meta.classes):
         problem = f"a label lies outside 0 to {len(meta.classes) - 1}"
-    elif roles.max() > LABELED:
-        problem = f"a role is above {LABELED}"
-    elif ((labels == UNLABELED) & (roles != POOL)).any():
+    elif roles.max() > FOREIGN:
+        problem = f"a role is above {FOREIGN}"
+    elif ((labels == UNLABELED) & ~np.isin(roles, (POOL, FOREIGN))).any():
         problem = "an image outside the pool has no label"
+    elif (labels[roles == FOREIGN] != UNLABELED).any():
+        problem = f"an image of role {FOREIGN}, which is foreign, has a label"
     else:
         for key in OPTIONAL:
             array = arrays.get(key)

@@ -235,6 +235,7 @@ def _with_utilities(costs: Costs, config: Config, sizes: DataSizes) -> Costs:
     fitted = offline.pairs - min(round(offline.held_out * offline.pairs), offline.pairs - 2)
     passes = {
         "rambo": _ordinary_passes(config, fitted),
+        "rambo-plus": 0,  # three weights: nothing beside a network
         "dulo": _ordinary_passes(config, fitted + further),
     }
     return dataclasses.replace(

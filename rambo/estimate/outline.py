@@ -62,6 +62,13 @@ def _choosing(config: Config, costs: Costs) -> list[str]:
 def _rivals(config: Config, trial: Mapping[str, int]) -> list[str]:
     """Return what else is trained for those who need more than f on S_0."""
     parts, further = [], 2 * dulo_pairs(config)
+    if "rambo-plus" in config.strategies:
+        parts.append(
+            "RAMBO+ learns from the same trainings."
+            if "rambo" in config.strategies
+            else f"RAMBO+ trains {_count(trial['offline'] - further, 'classifier')} on random parts of the labels "
+            "to learn what tells which of two sets is better."
+        )
     if {"dulo", "rambo"} <= set(config.strategies):
         more = f" and from {further:,} more of its own" if further else ""
         parts.append(f"DULO learns from the same trainings{more}.")

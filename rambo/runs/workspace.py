@@ -22,6 +22,7 @@ import joblib
 
 from rambo import __version__, checks, lineup
 from rambo.config import Config, describe, shorten
+from rambo.datasets import foreign
 from rambo.datasets.prepared import Prepared
 from rambo.errors import RunLockedError, RunNotFoundError, StoreError
 from rambo.runs.record import dataset_name
@@ -161,7 +162,8 @@ def create_run(config: Config, data: Prepared, workspace: Workspace, device: str
     """
     checks.check(config, data)
     checks.wants_features(config, data)
-    return workspace.create(describe(config), environment(data, device, config.strategies))
+    mixed = foreign.with_foreign(data, config.dataset.corruption, workspace.root)
+    return workspace.create(describe(config), environment(mixed, device, config.strategies))
 
 
 def environment(data: Prepared, device: str, strategies: Iterable[str] = ()) -> dict[str, object]:

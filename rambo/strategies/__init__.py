@@ -25,6 +25,7 @@ from rambo.strategies.llal import llal
 from rambo.strategies.margin import margin
 from rambo.strategies.others import load, strategy
 from rambo.strategies.probcover import probcover
+from rambo.strategies.rambo_plus import rambo_plus
 from rambo.strategies.random import random
 from rambo.strategies.typiclust import typiclust
 from rambo.training.call import Call
@@ -41,6 +42,7 @@ class Strategy(Protocol):
 
 STRATEGIES: dict[str, Strategy] = {
     "rambo": rambo,
+    "rambo-plus": rambo_plus,
     "filter-only": filter_only,
     "margin": margin,
     "random": random,

@@ -205,6 +205,25 @@ def _imbalance(config: Config) -> list[Cell]:
     ]
 
 
+def _dirty_pools(config: Config) -> list[Cell]:
+    """Return pools with foreign images, without the gate and with it.
+
+    Choice: four shares, or the one that the settings ask for.
+    """
+    asked = config.dataset.corruption.foreign
+    gate = config.acquisition.gate.by
+    cells = []
+    for share in (asked,) if asked else (0.0, 0.2, 0.4, 0.6):
+        for by in ("off", "classifier" if gate == "off" else gate):
+            label = f"{100 * share:g} % foreign, {'no gate' if by == 'off' else 'gate'}"
+            changes = {
+                "dataset": {"corruption": {"foreign": share}},
+                "acquisition": {"gate": {"by": by}},
+            }
+            cells.append(Cell(label, {"foreign": share, "gate": by}, changes))
+    return cells
+
+
 def _validation_sizes(config: Config) -> list[Cell]:
     """Return seven sizes of S_val (Table 2)."""
     return [
@@ -339,6 +358,14 @@ STUDIES: Mapping[str, Study] = {
             "imbalance",
             _imbalance,
             _paper_full,
+        ),
+        Study(
+            "dirty-pool",
+            "Pools with images that do not belong",
+            "not in the paper",
+            "How many labels are wasted on foreign images, and does it help to look only where S_val looks?",
+            "foreign",
+            _dirty_pools,
         ),
         Study(
             "validation-size",

@@ -162,6 +162,8 @@ def _row(
         name: statistics.fmean(result["seconds"].get(name, 0.0) for result in own)
         for name in sorted(stages)
     }
+    reports = [result.get("figures", {}) for result in own]
+    wasted = [figures["labels wasted"] for figures in reports if "labels wasted" in figures]
     measured = {}
     for metric, short in (("test_accuracy", "test"), ("validation_accuracy", "validation")):
         values = [result[metric] for result in own if result[metric] is not None]
@@ -175,6 +177,7 @@ def _row(
         **measured,
         "trainings": sum(result["trainings"] for result in own),
         "cached_trainings": sum(result["cached_trainings"] for result in own),
+        "wasted": statistics.fmean(wasted) if wasted else None,
         "seconds": seconds,
         "reported": reported and reported.mean,
         "reported_error": reported and reported.error,
@@ -207,6 +210,8 @@ def verdicts(name: str, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> l
             for label, own in results.items()
             if label not in ("controls", "lambda_OT = 0")
         ]
+    elif name == "dirty-pool":
+        found += _gate_verdicts(results)
     controls = [r for own in results.values() for r in own] if "controls" in results else []
     for label, own in results.items():
         ours = _of(own, "rambo")
@@ -216,6 +221,23 @@ def verdicts(name: str, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> l
             if ours and theirs:
                 found.append(_verdict(f"RAMBO minus {other}{where}", _said(other), ours, theirs))
     return [verdict for verdict in found if verdict is not None]
+
+
+def _gate_verdicts(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Table | None]:
+    """Return what the gate adds to each strategy at each share of foreign images, and RAMBO+ against its rivals."""
+    found = []
+    for label, own in results.items():
+        share, _, gate = label.rpartition(", ")
+        if gate != "gate":
+            continue
+        without = results.get(f"{share}, no gate", ())
+        for strategy in dict.fromkeys(result["strategy"] for result in own):
+            title = f"{strategy} with the gate minus without ({share})"
+            found.append(_verdict(title, "the gate", _of(own, strategy), _of(without, strategy)))
+            if strategy != "rambo-plus":
+                title = f"rambo-plus minus {strategy}, both with the gate ({share})"
+                found.append(_verdict(title, "RAMBO+", _of(own, "rambo-plus"), _of(own, strategy)))
+    return found
 
 
 def _said(other: str) -> str:
@@ -310,7 +332,13 @@ def mean_utilities(study: Run) -> dict[str, tuple[float, float, int, Reported | 
 
 
 _COLUMNS = ("trials", "test", "test_error", "validation", "validation_error")
+_WASTED = "labels wasted"
 _REPORTED = ("reported", "reported_error", "reported_source")
+
+
+def _wastes(told: Table) -> bool:
+    """Return whether labels could be wasted on foreign images in any cell."""
+    return any(row["wasted"] is not None for row in told["rows"])
 
 
 def to_csv(told: Table) -> str:
@@ -320,12 +348,13 @@ def to_csv(told: Table) -> str:
         told: as `table` gives it.
     """
     places = list(dict.fromkeys(name for cell in told["cells"] for name in cell["place"]))
-    columns = ["cell", *places, "strategy", *_COLUMNS, *_REPORTED]
+    spent = [_WASTED] if _wastes(told) else []
+    columns = ["cell", *places, "strategy", *_COLUMNS, *spent, *_REPORTED]
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in told["rows"]:
-        scaled = {name: _percent(row[name]) for name in _COLUMNS[1:]}
+        scaled = {name: _percent(row[name]) for name in _COLUMNS[1:]} | {_WASTED: row["wasted"]}
         writer.writerow({name: "" if v is None else v for name, v in (row | scaled).items()})
     return out.getvalue()
 
@@ -333,6 +362,8 @@ def to_csv(told: Table) -> str:
 def to_markdown(told: Table) -> str:
     """Return a study as a Markdown table with its verdicts."""
     heads = ["cell", "strategy", "test %", "validation %", "trials", "paper %"]
+    wastes = _wastes(told)
+    heads += [_WASTED] if wastes else []
     lines = [
         f"### {told['title']} ({told['source']}) on {_plain(told['dataset'])}",
         "",
@@ -344,7 +375,9 @@ def to_markdown(told: Table) -> str:
         cells = [row["cell"], row["strategy"]]
         for name in ("test", "validation"):
             cells.append(_spread(_percent(row[name]), _percent(row[f"{name}_error"])))
-        lines.append(f"| {' | '.join([*cells, str(row['trials']), reported])} |")
+        cells += [str(row["trials"]), reported]
+        cells += ["-" if row["wasted"] is None else f"{row['wasted']:.0f}"] if wastes else []
+        lines.append(f"| {' | '.join(cells)} |")
     lines += ["", *(f"- {verdict['words']}" for verdict in told["verdicts"])]
     return "\n".join(lines) + "\n"
 

@@ -20,7 +20,7 @@ from joblib.externals.loky import get_reusable_executor
 from rambo import plugins, strategies
 from rambo.checks import check, wants_features
 from rambo.config import Config, check_offered, restore
-from rambo.datasets import catalog, prepared
+from rambo.datasets import catalog, foreign, prepared
 from rambo.datasets.features import frozen_features
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, DataError, RamboError, RunCancelled
@@ -207,7 +207,7 @@ def _open_data(run: Run, config: Config, workspace: Workspace, emit: Emit) -> Pr
     fingerprint = run.environment["dataset"]["fingerprint"]
     with contextlib.suppress(DataError):
         return prepared.open_prepared(workspace.root / "datasets" / fingerprint, verify=True)
-    data = catalog.prepare(config.dataset.name, workspace.root, emit=emit)
+    data = foreign.prepare(config.dataset, workspace.root, emit=emit)
     if data.fingerprint != fingerprint:
         raise DataError(f"{data.name} has changed since this run was made; start a new run")
     return data

@@ -16,12 +16,13 @@ from rambo import lineup, strategies
 from rambo.checks import reads_features
 from rambo.config import Config, CorruptionConfig
 from rambo.datasets import corruption
-from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
+from rambo.datasets.prepared import FOREIGN, POOL, TEST, VALIDATION, Prepared
 from rambo.errors import ConfigError
 from rambo.events import (
     ClassifierTrained,
     Emit,
     Event,
+    Noticed,
     StageFinished,
     StrategyEvaluated,
     StrategySelected,
@@ -33,6 +34,7 @@ from rambo.training.backends import Backend
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, Memo
 from rambo.training.units import FitUnit
+from rambo.worker.gating import gate_pool
 from rambo.worker.pictures import Shelf, draw
 
 Record = dict[str, Any]
@@ -79,6 +81,11 @@ class Trial:
         labels[selection.indices] = self.oracle[selection.indices]
         return labels
 
+    def grow(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return S_1 and the labels `N`; an image that belongs to no class is paid for and teaches nothing."""
+        labels = self.reveal(Selection(chosen, chosen))
+        return union(self.problem.labeled, chosen[labels[chosen] != UNLABELED]), labels
+
 
 def split(
     config: Config, data: Prepared, trial: int, features: Tensor | None, features_file: str = ""
@@ -107,7 +114,8 @@ def split(
         size = config.dataset.validation_size
         validation = draw_stratified(pool, oracle, size, streams.torch("validation"))
         pool = without(pool, validation)
-    pool, oracle = _corrupt(pool, oracle, config.dataset.corruption, data.num_classes, streams)
+    corrupted = config.dataset.corruption
+    pool, oracle = _corrupt(pool, oracle, corrupted, data.num_classes, streams)
     order = pool[torch.randperm(len(pool), generator=streams.torch("labeled"))]
     first = torch.stack([order[oracle[order] == c][0] for c in range(data.num_classes)])
     labeled = union(first, without(order, first)[: config.k - len(first)])
@@ -118,7 +126,9 @@ def split(
         images=torch.from_numpy(data.images),
         labels=labels,
         labeled=labeled,
-        unlabeled=without(pool, labeled),
+        unlabeled=_mix_in_foreign(
+            without(pool, labeled), (roles == FOREIGN).nonzero()[:, 0], corrupted.foreign, streams
+        ),
         validation=validation,
         num_classes=data.num_classes,
         source=str(data.folder),
@@ -171,6 +181,21 @@ def _corrupt(
     return torch.from_numpy(left), torch.from_numpy(told)
 
 
+def _mix_in_foreign(unlabeled: Tensor, foreign: Tensor, share: float, streams: Streams) -> Tensor:
+    """Return U_0 with a share of foreign images, which take the places of as many others.
+
+    Choice: U_0 keeps its size where there are foreign images enough, so that a budget stays the same part of it.
+    """
+    if not share:
+        return unlabeled
+    wanted = min(round(share * len(unlabeled)), len(foreign))
+    own = round(wanted * (1 - share) / share)
+    order = torch.randperm(len(unlabeled), generator=streams.torch("own"))
+    drawn = torch.randperm(len(foreign), generator=streams.torch("foreign"))
+    kept = order[: min(own, len(unlabeled))].sort().values
+    return union(unlabeled[kept], foreign[drawn[:wanted]].sort().values)
+
+
 def run_trial(
     trial: Trial,
     number: int,
@@ -207,10 +232,11 @@ def run_trial(
     records: dict[str, Record] = {}
     weights = config.rambo.utility_model.ground_cost
     picture = functools.partial(draw, keeper, number, records, ensemble=ensemble, weights=weights)
+    pool = functools.cache(lambda: _gate(trial, number, config, keeper))
     for name in config.strategies:
         record = keeper.find(number, name)
         if record is None:
-            record = _select(name, trial, number, config, ensemble, keeper)
+            record = _select(name, trial, pool(), number, config, ensemble, keeper)
         records[name] = record
         picture(emit=None)
     picture(emit=keeper.listener(number, None))
@@ -236,8 +262,7 @@ def _best_of_random(
     ]
     units = []
     for i, chosen in enumerate(sets):
-        labels = trial.reveal(Selection(chosen, chosen))
-        grown = union(trial.problem.labeled, chosen)
+        grown, labels = trial.grow(chosen)
         units.append(ensemble.fit_unit(grown, "evaluation", i, labels=labels, test=test))
     emit = keeper.listener(number, None)
     with stage("oracle", len(units), emit) as advance:
@@ -276,13 +301,33 @@ class _Tally:
         self.emit(event)
 
 
+def _gate(
+    trial: Trial, number: int, config: Config, keeper: Keeper
+) -> tuple[Problem, dict[str, int]]:
+    """Return the problem every strategy sees, and what the gate has to report; all of U_0 where it is off."""
+    settings = config.acquisition.gate
+    if settings.by == "off":
+        return trial.problem, {}
+    gated = gate_pool(trial.problem, config.budget, settings, Streams(trial.seed).child("gate"))
+    keeper.keep_arrays(number, "gate", gated.arrays)
+    keeper.listener(number, None)(Noticed(gated.sentence))
+    return gated.problem, {"left out by the gate": int(gated.left_out.sum())}
+
+
 def _select(
-    name: str, trial: Trial, number: int, config: Config, ensemble: Ensemble, keeper: Keeper
+    name: str,
+    trial: Trial,
+    pool: tuple[Problem, dict[str, int]],
+    number: int,
+    config: Config,
+    ensemble: Ensemble,
+    keeper: Keeper,
 ) -> Record:
     """Let one strategy spend the budget, keep its choice, and return the record."""
+    problem, gate_figures = pool
     tally = _Tally(keeper.listener(number, name))
     call = Call(
-        trial.problem,
+        problem,
         config.budget,
         config,
         streams=Streams(trial.seed).child(name),
@@ -302,7 +347,9 @@ def _select(
         "trainings": tally.trained[False],
         "cached_trainings": tally.trained[True],
         "ranking": dict(selection.ranking),
-        "figures": dict(selection.figures),
+        "figures": dict(selection.figures)
+        | gate_figures
+        | _wasted(trial, selection.indices, config),
     }
     keeper.keep_selection(number, name, record, selection)
     tally(StrategySelected(name, config.budget, sum(tally.seconds.values())))
@@ -336,6 +383,13 @@ def _check(name: str, selection: Selection, call: Call) -> None:
         )
 
 
+def _wasted(trial: Trial, chosen: Tensor, config: Config) -> dict[str, int]:
+    """Return how many of the bought labels say "none of these", where that can be."""
+    if not config.dataset.corruption.foreign:
+        return {}
+    return {"labels wasted": int((trial.oracle[chosen] == UNLABELED).sum())}
+
+
 def _evaluate(
     pending: dict[str, Record], trial: Trial, number: int, ensemble: Ensemble, keeper: Keeper
 ) -> None:
@@ -343,9 +397,7 @@ def _evaluate(
     test = trial.test, trial.oracle[trial.test]
     units: list[FitUnit] = []
     for index, record in enumerate(pending.values()):
-        chosen = torch.tensor(record["selected"])
-        grown = union(trial.problem.labeled, chosen)
-        labels = trial.reveal(Selection(chosen, chosen))
+        grown, labels = trial.grow(torch.tensor(record["selected"]))
         units.append(ensemble.fit_unit(grown, "evaluation", index, labels=labels, test=test))
     emit = keeper.listener(number, None)
     with stage("evaluation", len(units), emit) as advance:

@@ -32,7 +32,7 @@ QUICK: dict[str, Any] = {
 }
 SPENT = 10  # b = 4 does not divide it
 DRAWS_NOTHING = {"margin", "entropy", "least-confidence", "coreset", "glister", "llal"}
-PREDICTS_UTILITY = {"rambo", "dulo"}
+PREDICTS_UTILITY = {"rambo", "rambo-plus", "dulo"}
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 

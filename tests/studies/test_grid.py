@@ -206,6 +206,19 @@ def test_llal_counts_once_for_all_budgets() -> None:
     }
 
 
+def test_dirty_pools_are_seen_with_and_without_the_gate() -> None:
+    cells = planned("dirty-pool")
+    seen = [(c.dataset.corruption.foreign, c.acquisition.gate.by) for _, c in cells]
+    assert seen == list(itertools.product((0.0, 0.2, 0.4, 0.6), ("off", "classifier")))
+    changes = {
+        "dataset": {"corruption": {"foreign": 0.3}},
+        "acquisition": {"gate": {"by": "transport"}},
+    }
+    cells = plan_cells("dirty-pool", merged(presets.demo(), changes))
+    assert [cell.label for cell, _ in cells] == ["30 % foreign, no gate", "30 % foreign, gate"]
+    assert cells[1][1].acquisition.gate.by == "transport"
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_order_of_the_cells_does_not_matter(name: str) -> None:
     """A cell that trains nothing offline must not stand for one that does."""

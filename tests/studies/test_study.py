@@ -137,6 +137,28 @@ def test_a_row_is_the_mean_over_its_trials(data: Prepared, workspace: Workspace)
     assert waiting["status"] == "waiting"
 
 
+def test_a_dirty_pool_tells_what_is_wasted_and_what_the_gate_adds(
+    data: Prepared, workspace: Workspace
+) -> None:
+    told = make("dirty-pool", data, workspace, trials=5, dataset={"corruption": {"foreign": 0.4}})
+    open_, gated = "40 % foreign, no gate", "40 % foreign, gate"
+    fill(told, open_, {"margin": around(0.7)}, data, figures={"labels wasted": 240})
+    both = {"margin": around(0.8), "rambo-plus": around(0.81)}
+    fill(told, gated, both, data, figures={"labels wasted": 2})
+    shown = study.table(told)
+    assert [row["wasted"] for row in shown["rows"]] == [240, 2, 2]
+    assert any(
+        text.startswith("margin with the gate minus without (40 % foreign): +10.0")
+        and text.endswith("the gate is better here")
+        for text in words(shown)
+    )
+    assert any(
+        text.startswith("rambo-plus minus margin, both with the gate") for text in words(shown)
+    )
+    assert "| 240 |" in study.to_markdown(shown)
+    assert study.to_csv(shown).splitlines()[0].split(",")[9] == "labels wasted"
+
+
 def test_the_papers_figure_stands_beside_ours(data: Prepared, workspace: Workspace) -> None:
     changes = {"dataset": {"name": "mnist"}, "k": 24, "budget": 12}
     told = make("ablation", data, workspace, **changes)

@@ -271,7 +271,14 @@ EVERYONE = {"strategies": list(lineup.names())}
 
 
 def test_what_depends_on_a_switch_is_idle_without_it() -> None:
-    assert idle(**EVERYONE) == {
+    gate = {f"acquisition.gate.{name}" for name in ("axes", "folds", "keep", "wrong")}
+    assert idle(**EVERYONE) - idle(**EVERYONE, **{"acquisition.gate.by": "classifier"}) == gate
+    assert idle(**EVERYONE, **{"acquisition.gate.by": "transport"}) & gate == {
+        "acquisition.gate.folds"
+    }
+    mixed = idle(**EVERYONE, **{"dataset.corruption.foreign": 0.4})
+    assert idle(**EVERYONE) - mixed == {"dataset.corruption.foreign_source"}
+    assert mixed - gate == {
         "classifier.logistic.l2",
         "classifier.logistic.iterations",
         "dataset.corruption.noisy_classes",

@@ -27,6 +27,7 @@ def row(cell: str, strategy: str, test: float, **changes: Any) -> dict[str, Any]
     made |= {"validation": test + 0.02, "validation_error": 0.02, "seconds": {}, "trainings": 3}
     made |= {
         "cached_trainings": 1,
+        "wasted": None,
         "reported": None,
         "reported_error": None,
         "reported_source": None,
@@ -206,6 +207,14 @@ def test_the_settings_of_configure_are_taken_whole() -> None:
     config = checked.cells[0][1]
     assert (config.classifier.max_epochs, config.dataset.name) == (3, "tiny")
     assert config.rambo.initial_size == 12
+
+
+def test_wasted_labels_have_a_column_where_labels_can_be_wasted() -> None:
+    clean = row("a", "margin", 0.8)
+    dirty = row("b", "margin", 0.7, wasted=245.4)
+    assert "labels wasted" not in tables.results(told("foreign", {"a": 0}, [clean]))
+    shown = tables.results(told("foreign", {"a": 0, "b": 0.4}, [clean, dirty]))
+    assert shown["labels wasted"].tolist() == ["-", "245"]
 
 
 def test_a_study_that_names_its_strategies_needs_none() -> None:

@@ -63,6 +63,7 @@ _TRANSPORT, _OFFLINE, _FIT = (
     "More about the offline pairs",
     "How it is trained",
 )
+_GATE = "Images that do not belong"
 _LEARNING, _SPATIAL = "What the rivals that learn need", "What the rivals that measure need"
 _M, _B = "rambo.utility_model", "rambo.utility_model.bilevel"
 _C, _R = "dataset.corruption", "rivals"
@@ -98,6 +99,12 @@ TABLE: tuple[Field, ...] = (
           names={"none": "none", "paper": "keep 80 % (paper)", "glister": "keep 10 % (GLISTER)"}),
     Field(f"{_C}.noisy_classes", "Classes it errs about",
           "The oracle errs about these only. Left empty: about all.", DATA, section=_ERRORS),
+    Field(f"{_C}.foreign", "Foreign images",
+          "The share of the unlabeled images that belong to no class. Asked about one, the oracle answers none of "
+          "these: the label is spent and teaches nothing.", DATA, section=_ERRORS, step=0.05),
+    Field(f"{_C}.foreign_source", "Foreign images from",
+          "The dataset whose images are mixed in: a name of the list, or the path of an .npz file. "
+          "Left empty: digits among clothes, and clothes among all else.", DATA, section=_ERRORS),
 
     Field("k", "Labels you hold",
           "Images whose labels are known from the start: the pool S_0.", BUDGETS, "k"),
@@ -127,6 +134,20 @@ TABLE: tuple[Field, ...] = (
     Field("rambo.offline.proxy", "Utilities by proxy",
           "Take true utilities from logistic heads on frozen features, hundreds a second, in place of trained "
           "networks: a stand-in, and every page says so.", BUDGETS, section=_OFFLINE),
+    Field("acquisition.gate.by", "Gate",
+          "Look only where the validation images look: images unlike the labeled and the validation images are "
+          "left out before any strategy chooses. A test finds how many; a clean pool is kept whole.",
+          BUDGETS, section=_GATE,
+          names={"off": "off", "classifier": "by a boosted classifier", "transport": "by unbalanced OT"}),
+    Field("acquisition.gate.wrong", "Wrong exclusions",
+          "Of the images left out, this share may belong after all. A larger share leaves more out.",
+          BUDGETS, section=_GATE, step=0.05),
+    Field("acquisition.gate.axes", "Axes of an image",
+          "Principal axes of the pixels, or of the frozen features.", BUDGETS, section=_GATE),
+    Field("acquisition.gate.folds", "Folds",
+          "Every image is judged by a classifier that has not seen it: one for each fold.", BUDGETS, section=_GATE),
+    Field("acquisition.gate.keep", "Kept anyway",
+          "Dataset indices of images that stay to be chosen, whatever the gate says.", BUDGETS, section=_GATE),
 
     Field("strategies", "Strategies to run",
           "Each chooses its own batch and is judged in the same way. Filter only and random show what u_hat "
@@ -146,6 +167,16 @@ TABLE: tuple[Field, ...] = (
     Field(f"{_R}.llal.detached_from", "LLAL: apart from",
           "The share of the epochs after which its second network no longer moves f.",
           STRATEGIES, section=_LEARNING),
+    Field("plus.weigh", "RAMBO+: learned weights",
+          "RAMBO+ learns from the offline pairs how much to trust each thing a set says of the validation images. "
+          "Off: certainty alone, and nothing is trained for it.", STRATEGIES, section=_LEARNING),
+    Field("plus.candidates", "RAMBO+: candidates",
+          "The batches of a step: images that differ from each other, or random parts of the filter as in RAMBO.",
+          STRATEGIES, section=_LEARNING, names={"spread": "differ from each other", "random": "random parts"}),
+    Field("plus.pick", "RAMBO+: picks",
+          "The candidate it takes. Random and lowest are controls: they show what the ranking adds.",
+          STRATEGIES, section=_LEARNING,
+          names={"highest": "the highest ranked", "random": "one at random", "lowest": "the lowest ranked"}),
     Field(f"{_R}.dulo.sample_factor", "DULO: samples",
           "Times as many utility samples as RAMBO has.", STRATEGIES, section=_LEARNING),
     Field(f"{_R}.dulo.epsilon", "DULO: accuracy",

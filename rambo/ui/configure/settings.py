@@ -20,10 +20,8 @@ from rambo.ui.text import count, literal, percent
 Values = dict[str, Any]
 
 _MODEL = "rambo.utility_model."
-_SHARED = {  # of RAMBO's fields, those that DULO reads too
-    "rambo.offline.pairs",
-    "rambo.offline.held_out",
-    "rambo.offline.proxy",
+_TRUE_PAIRS = {"rambo.offline.pairs", "rambo.offline.held_out", "rambo.offline.proxy"}
+_SHARED = _TRUE_PAIRS | {  # of RAMBO's fields, those that DULO reads too
     *(f"{_MODEL}{name}" for name in ("extractor", "pooling", "epochs", "learning_rate")),
     *(f"{_MODEL}{name}" for name in ("minibatch_pairs", "weight_decay", "dropout")),
 }
@@ -188,6 +186,8 @@ def notes(config: Config, data: Prepared | None) -> dict[str, str]:
         said["strategies"] = (
             "Without RAMBO there is no pretraining; DULO learns a utility model of its own."
             if "dulo" in config.strategies
+            else "Without RAMBO there is no pretraining; RAMBO+ learns three weights from true pairs."
+            if "rambo-plus" in config.strategies
             else "Without RAMBO nothing is learned: the utility model is not used."
         )
     if config.classifier.name == "logistic":
@@ -297,13 +297,18 @@ def idle(values: Values, data: Prepared | None) -> set[str]:
         "acquisition.filter_size": not any(strategy.filters for strategy in chosen),
         "compute.address": values.get("compute.backend") == "loky",
         "compute.precision": values.get("compute.device") in ("cpu", "mps"),
+        "acquisition.gate.axes": values.get("acquisition.gate.by") == "off",
+        "acquisition.gate.folds": values.get("acquisition.gate.by") != "classifier",
+        "acquisition.gate.keep": values.get("acquisition.gate.by") == "off",
+        "acquisition.gate.wrong": values.get("acquisition.gate.by") == "off",
+        "dataset.corruption.foreign_source": not values.get("dataset.corruption.foreign"),
         "dataset.corruption.noisy_classes": not values.get("dataset.corruption.label_noise"),
         "dataset.feature_weights": values.get("dataset.features") == "efficientnet-lite0",
         "dataset.validation_size": data is not None and _own(data) > 0,
         "rivals.space": not any(strategy.measures_distances for strategy in chosen),
         "rivals.probcover.purity": values.get("rivals.probcover.radius") is not None,
     }
-    rivals = [s for s in map(lineup.of, lineup.names()) if (s.node or "").startswith("rivals.")]
+    rivals = [s for s in map(lineup.of, lineup.names()) if s.node not in (None, "rambo")]
     unused |= {f"{rival.node}.": rival.name not in strategies for rival in rivals}
     prefixes = tuple(prefix for prefix, is_off in unused.items() if is_off)
     found = {path for path in fields.FIELDS if path.startswith(prefixes)}
@@ -314,7 +319,9 @@ def _idle_model(values: Values, strategies: set[str]) -> set[str]:
     """Return the fields of RAMBO that nobody reads."""
     if not _pretrains(strategies):
         unread = {path for path in fields.FIELDS if path.startswith("rambo.")}
-        return unread - _SHARED if "dulo" in strategies else unread
+        if "dulo" in strategies:
+            return unread - _SHARED
+        return unread - _TRUE_PAIRS if "rambo-plus" in strategies else unread
     bilevel, moves = values.get(f"{_MODEL}bilevel.enabled"), values.get(f"{_MODEL}transport")
     unused = {
         f"{_MODEL}bilevel.": not bilevel,

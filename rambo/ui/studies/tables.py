@@ -55,12 +55,15 @@ def results(told: Told) -> pd.DataFrame:
                 "strategy": theme.strategy_word(row["strategy"]),
                 "test": measured(row, "test"),
                 "validation": measured(row, "validation"),
+                "labels wasted": "-" if row["wasted"] is None else f"{row['wasted']:.0f}",
                 "trials": f"{row['trials']}, too few" if too_few(row) else f"{row['trials']}",
                 "paper": spread(row["reported"], row["reported_error"]),
                 "where": row["reported_source"] or "-",
             }
         )
     table = pd.DataFrame(rows)
+    if rows and all(row["wasted"] is None for row in told["rows"]):
+        table = table.drop(columns="labels wasted")
     if not rows or any(row["reported"] is not None for row in told["rows"]):
         return table
     return table.drop(columns=["paper", "where"])

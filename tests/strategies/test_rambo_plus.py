@@ -1,0 +1,94 @@
+"""RAMBO+: candidates that differ, a ranking that reads S_val, its controls, and RAMBO's own trainings."""
+
+from typing import Any
+
+import pytest
+import torch
+from tiny import MemoryMemo, tiny_config
+
+from rambo.config import Config
+from rambo.datasets.prepared import Prepared
+from rambo.method.acquisition import margins, rank_by
+from rambo.method.pools import Problem, Selection
+from rambo.seeding import Streams
+from rambo.strategies import STRATEGIES
+from rambo.strategies.rambo_plus import candidates
+from rambo.training.call import Call
+from rambo.training.ensemble import Ensemble
+from rambo.worker import trial
+
+
+@pytest.fixture(scope="module")
+def problem(tiny: Prepared) -> Problem:
+    return trial.split(tiny_config(), tiny, 0, None).problem
+
+
+@pytest.fixture(scope="module")
+def kept() -> MemoryMemo:
+    """Finished units of this module."""
+    return MemoryMemo()
+
+
+def choose(problem: Problem, config: Config, kept: MemoryMemo, name: str) -> Selection:
+    ensemble = Ensemble(problem, config.classifier, seed=0, memo=kept)
+    streams = Streams(0).child(name)
+    return STRATEGIES[name](
+        Call(problem, config.budget, config, streams=streams, ensemble=ensemble)
+    )
+
+
+def plus(problem: Problem, kept: MemoryMemo, **settings: Any) -> Selection:
+    return choose(problem, tiny_config(plus=settings), kept, "rambo-plus")
+
+
+def test_it_trains_nothing_that_rambo_has_not_trained(problem: Problem, kept: MemoryMemo) -> None:
+    choose(problem, tiny_config(), kept, "rambo")
+    before = set(kept.kept)
+    plus(problem, kept)
+    assert set(kept.kept) == before
+
+
+def test_without_weights_nothing_but_f_is_trained(problem: Problem) -> None:
+    memo = MemoryMemo()
+    plus(problem, memo, weigh=False)
+    assert len(memo.kept) == 1
+
+
+def test_controls_take_from_the_same_candidates_of_the_first_step(
+    problem: Problem, kept: MemoryMemo
+) -> None:
+    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=kept)
+    predictions = ensemble.predict_pools(lambda event: None)
+    filtered = rank_by(problem.unlabeled, margins(predictions.probabilities))[:12]
+    generator = Streams(0).child("rambo-plus").torch("acquisition-0")
+    batches = candidates(filtered, 4, predictions, "spread", generator)
+    assert batches.shape == (3, 4)
+    offered = {tuple(sorted(batch)) for batch in batches.tolist()}
+    taken = {
+        pick: tuple(sorted(plus(problem, kept, pick=pick).indices[:4].tolist()))
+        for pick in ("highest", "random", "lowest")
+    }
+    assert set(taken.values()) <= offered
+    assert taken["highest"] != taken["lowest"]
+
+
+def test_candidates_that_differ_hold_no_image_twice_and_lie_in_the_filter(
+    problem: Problem, kept: MemoryMemo
+) -> None:
+    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=kept)
+    predictions = ensemble.predict_pools(lambda event: None)
+    filtered = problem.unlabeled[:17]
+    for kind in ("spread", "random"):
+        batches = candidates(filtered, 5, predictions, kind, torch.Generator().manual_seed(1))
+        assert batches.shape == (3, 5)
+        for batch in batches:
+            assert len(batch.unique()) == 5
+            assert torch.isin(batch, filtered).all()
+    few = candidates(filtered[:3], 5, predictions, "spread", torch.Generator())
+    assert few.shape == (1, 3)
+
+
+def test_it_tells_how_it_ranks_the_held_out_pairs(problem: Problem, kept: MemoryMemo) -> None:
+    figures = plus(problem, kept).figures
+    assert figures["true pairs fitted"] == 3
+    assert figures["held-out pairs"] == 2

@@ -1,0 +1,96 @@
+"""The gate in a trial: one pool for every strategy, overruled where a person says so, never below the budget."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_config, write_tiny
+
+from rambo.config import GateConfig
+from rambo.datasets import foreign
+from rambo.method.pools import UNLABELED
+from rambo.seeding import Streams
+from rambo.worker import trial as trials
+from rambo.worker.gating import GatedPool, gate_pool
+
+SETTINGS = GateConfig(by="classifier", axes=8, folds=2)
+
+
+@pytest.fixture(scope="module")
+def dirty(tmp_path_factory: pytest.TempPathFactory) -> trials.Trial:
+    """Return a trial half of whose unlabeled images are white."""
+    workspace = tmp_path_factory.mktemp("dirty")
+    path = workspace / "white.npz"
+    images = np.random.default_rng(0).integers(180, 255, (60, 28, 28), dtype=np.uint8)
+    np.savez(path, images=images, labels=np.arange(60) % 2)
+    changes = {"dataset": {"corruption": {"foreign": 0.5, "foreign_source": str(path)}}}
+    config = tiny_config(**changes)
+    data = foreign.with_foreign(write_tiny(workspace), config.dataset.corruption, workspace)
+    return trials.split(config, data, 0, None)
+
+
+def decide(trial: trials.Trial, budget: int = 10, **changes: object) -> GatedPool:
+    settings = SETTINGS.model_copy(update=changes)
+    return gate_pool(trial.problem, budget, settings, Streams(0))
+
+
+def test_the_share_of_foreign_images_is_that_of_the_unlabeled_pool(dirty: trials.Trial) -> None:
+    own = dirty.problem.unlabeled < 200
+    assert len(own) == 76
+    assert int((~own).sum()) == 38
+    assert (dirty.oracle[dirty.problem.unlabeled][~own] == UNLABELED).all()
+    assert (dirty.problem.labeled < 200).all()
+    assert (dirty.problem.validation < 200).all()
+
+
+def test_strategies_see_what_the_gate_leaves(dirty: trials.Trial) -> None:
+    gated = decide(dirty)
+    assert (gated.problem.unlabeled < 200).float().mean() > 0.95
+    assert len(gated.problem.unlabeled) + int(gated.left_out.sum()) == 76
+    assert "leaves out" in gated.sentence
+
+
+def test_a_person_overrules_the_gate(dirty: trials.Trial) -> None:
+    before = decide(dirty)
+    wanted = before.unlabeled[before.left_out][:3]
+    after = decide(dirty, keep=tuple(wanted.tolist()))
+    assert torch.isin(wanted, after.problem.unlabeled).all()
+    assert int(after.left_out.sum()) == int(before.left_out.sum()) - 3
+    assert int(after.kept_anyway.sum()) == 3
+
+
+def test_a_budget_can_always_be_spent(dirty: trials.Trial) -> None:
+    gated = decide(dirty, budget=60)
+    assert len(gated.problem.unlabeled) == 60
+    likeness, left = gated.gate.likeness, gated.left_out
+    assert float(likeness[left].max()) <= float(likeness[gated.kept_anyway].min())
+
+
+def test_an_image_of_no_class_is_paid_for_and_teaches_nothing(dirty: trials.Trial) -> None:
+    chosen = torch.cat([dirty.problem.unlabeled[:2], dirty.problem.unlabeled[-3:]])
+    grown, labels = dirty.grow(chosen)
+    assert grown.tolist() == [*dirty.problem.labeled.tolist(), *chosen[:2].tolist()]
+    assert (labels[grown] >= 0).all()
+    assert trials._wasted(dirty, chosen, tiny_config(dataset={"corruption": {"foreign": 0.5}})) == {
+        "labels wasted": 3
+    }
+
+
+def test_a_pool_without_foreign_images_is_split_as_ever(tmp_path: Path) -> None:
+    data = write_tiny(tmp_path)
+    trial = trials.split(tiny_config(), data, 0, None)
+    assert int(trial.problem.unlabeled.max()) < 100
+    assert trials._wasted(trial, trial.problem.unlabeled[:4], tiny_config()) == {}
+
+
+def test_more_foreign_images_take_the_places_of_the_same_own_ones() -> None:
+    unlabeled, strangers = torch.arange(100), torch.arange(200, 300)
+    some, more = (
+        trials._mix_in_foreign(unlabeled, strangers, share, Streams(3)) for share in (0.2, 0.6)
+    )
+    assert (len(some), int((some >= 200).sum())) == (100, 20)
+    assert (len(more), int((more >= 200).sum())) == (100, 60)
+    assert set(more[more < 200].tolist()) < set(some[some < 200].tolist())
+    few = trials._mix_in_foreign(unlabeled, strangers[:20], 0.5, Streams(3))
+    assert (len(few), int((few >= 200).sum())) == (40, 20)  # the share holds, the pool shrinks
