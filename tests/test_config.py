@@ -136,7 +136,7 @@ BAD = [  # field, value, how the value is shown, way out
         "strategies",
         ["margin", "x"],
         "x",
-        "choose one of: rambo, filter-only, margin, random, entropy",
+        "choose one of: rambo, filter-only, margin, random",
     ),
     ("strategies", ["margin", "margin"], "margin, margin", "name each once"),
     ("dataset.validation_size", 1, "1", "use at least 2"),

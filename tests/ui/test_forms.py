@@ -103,6 +103,7 @@ def test_types_and_choices_are_read_from_the_config() -> None:
         "rambo.initial_size",
         "rivals.glister.learning_rate",
         "rivals.probcover.radius",
+        "dataset.corruption.foreign_source",
         "dataset.feature_weights",
         "compute.jobs",
         "compute.address",
