@@ -16,17 +16,18 @@ from typing import Any
 import joblib
 import pytest
 import torch
-from tiny import MemoryMemo, tiny_config
+from tiny import MemoryMemo, tiny_config, write_tiny
 
 from rambo.config import ClassifierConfig
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError
 from rambo.events import ignore
 from rambo.method.pools import Problem
+from rambo.runs.workspace import Workspace, create_run, summary
 from rambo.training import backends
 from rambo.training.backends import Backend
 from rambo.training.ensemble import Ensemble
-from rambo.worker import trial
+from rambo.worker import run_worker, trial
 
 FAST = ClassifierConfig(max_epochs=1)
 
@@ -120,24 +121,23 @@ def test_a_missing_package_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPa
         raise AssertionError
 
 
-def test_a_whole_run_on_dask_is_that_of_loky(tmp_path: Path) -> None:
-    pytest.importorskip("distributed")
-    from tiny import write_tiny
-
-    from rambo.runs.workspace import Workspace, create_run, summary
-    from rambo.worker import run_worker
-
+def test_a_whole_run_on_a_cluster_that_is_there_is_that_of_one_process(
+    cluster: Backend, tmp_path: Path
+) -> None:
+    """The cluster of the other tests, found by its address: a second one would take as long as they all do."""
+    distributed = pytest.importorskip("distributed")
+    address = distributed.default_client().scheduler.address
     found = {}
-    for name in ("loky", "dask"):
+    for name, where in (("loky", None), ("dask", address)):
         home = tmp_path / name
-        config = tiny_config(
-            strategies=["rambo", "badge"], compute={"backend": name, "jobs": 2}, trials=1
-        )
+        compute = {"backend": name, "address": where, "jobs": 1 if where is None else 2}
+        config = tiny_config(strategies=["rambo", "badge"], compute=compute, trials=1)
         run = create_run(config, write_tiny(home), Workspace(home), "cpu")
         assert run_worker.work(run) == "done"
         found[name] = [
             (r["strategy"], r["selected"], r["test_accuracy"]) for r in summary(run)["results"]
         ]
+    assert [row[0] for row in found["loky"]] == ["rambo", "badge"]
     assert found["dask"] == found["loky"]
 
 
