@@ -214,7 +214,7 @@ def settings_from(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.preset not in presets.PRESETS:
         names = ", ".join(presets.PRESETS)
         raise ConfigError(
-            f"preset {configs.shorten(arguments.preset)}: unknown; choose one of: {names}"
+            "unknown", field="preset", value=arguments.preset, hint=f"choose one of: {names}"
         )
     settings = presets.PRESETS[arguments.preset](arguments.dataset)
     if arguments.k is not None:
@@ -231,7 +231,7 @@ def settings_from(arguments: argparse.Namespace) -> dict[str, Any]:
     for assignment in arguments.set:
         path, equals, text = assignment.partition("=")
         if not equals:
-            raise ConfigError(f"--set {configs.shorten(assignment)}: no value; write PATH=VALUE")
+            raise ConfigError("no value", field="--set", value=assignment, hint="write PATH=VALUE")
         configs.assign(settings, path, _value(text))
     return settings
 
@@ -285,7 +285,9 @@ def _resume(arguments: argparse.Namespace) -> int:
     """Go on with a run."""
     run = study.find(arguments.run, workspaces.Workspace.from_environment())
     if run.locked():
-        raise RunLockedError(f"run {run.id} is already being worked on; wait for it or stop it")
+        raise RunLockedError(
+            "is already being worked on", field="run", value=run.id, hint="wait for it or stop it"
+        )
     return _work(run, arguments.json)
 
 
@@ -355,7 +357,7 @@ def _export(arguments: argparse.Namespace) -> int:
         return _export_study(run, arguments)
     seed = arguments.seed
     if seed is not None and not seed.isdecimal():
-        raise ConfigError(f"seed {configs.shorten(seed)}: use a whole number")
+        raise ConfigError(field="seed", value=seed, hint="use a whole number")
     count = export.write(
         run,
         arguments.format,
@@ -372,7 +374,7 @@ def _export_study(run: workspaces.Run, arguments: argparse.Namespace) -> int:
     writers = {"csv": study.to_csv, "markdown": study.to_markdown}
     if arguments.format not in writers:
         raise ConfigError(
-            f"format {configs.shorten(arguments.format)}: a study is written as {' or '.join(writers)}"
+            f"a study is written as {' or '.join(writers)}", field="format", value=arguments.format
         )
     export.put(Path(arguments.out), writers[arguments.format](study.table(run)).encode())
     print(f"wrote the study to {arguments.out}", file=sys.stderr)
@@ -532,13 +534,19 @@ def _read_settings(given: bytes) -> dict[str, Any]:
         ConfigError: this is something else.
     """
     if len(given) > _SETTINGS_BYTES:
-        raise ConfigError(f"settings: over {_SETTINGS_BYTES:,} bytes; give the JSON of one run")
+        raise ConfigError(
+            f"over {_SETTINGS_BYTES:,} bytes", field="settings", hint="give the JSON of one run"
+        )
     try:
         settings = json.loads(given)
     except (ValueError, RecursionError):
-        raise ConfigError('settings: not JSON; give some like {"k": 200, "budget": 500}') from None
+        raise ConfigError(
+            "not JSON", field="settings", hint='give some like {"k": 200, "budget": 500}'
+        ) from None
     if not isinstance(settings, dict):
-        raise ConfigError('settings: no group of fields; give some like {"k": 200, "budget": 500}')
+        raise ConfigError(
+            "no group of fields", field="settings", hint='give some like {"k": 200, "budget": 500}'
+        )
     return settings
 
 

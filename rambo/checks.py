@@ -48,14 +48,14 @@ def check(config: Config, data: Prepared) -> None:
     for label, name in enumerate(data.classes):
         if label not in present:
             raise DataError(
-                f"class {name!r} of {data.name} has no image in the pool",
+                f"its class {name!r} has no image in the pool",
                 field="dataset.name",
                 value=config.dataset.name,
                 hint="remove the class",
             )
     if not (data.roles == TEST).any():
         raise DataError(
-            f"{data.name} has no test images",
+            "it has no test images",
             field="dataset.name",
             value=config.dataset.name,
             hint="add some, or let the split make them",

@@ -173,13 +173,15 @@ class AcquisitionConfig(Node):
     def _filter_holds_a_batch(self) -> "AcquisitionConfig":
         """Refuse M < b."""
         if self.filtered < self.batch_size:
-            raise ConfigError(
-                f"is below {{acquisition.batch_size}} {self.batch_size}",
-                field="acquisition.filter_size",
-                value=self.filtered,
-                limit=self.batch_size,
-                hint=f"raise it to at least {self.batch_size} or lower {{acquisition.batch_size}}",
-                others=("acquisition.batch_size",),
+            raise ValueError(
+                ConfigError(
+                    f"is below {{acquisition.batch_size}} {self.batch_size}",
+                    field="acquisition.filter_size",
+                    value=self.filtered,
+                    limit=self.batch_size,
+                    hint=f"raise it to at least {self.batch_size} or lower {{acquisition.batch_size}}",
+                    others=("acquisition.batch_size",),
+                )
             )
         return self
 
@@ -313,12 +315,14 @@ class DatasetConfig(Node):
     def _weights_fit_the_network(self) -> "DatasetConfig":
         """Refuse weights for a network that is not used."""
         if self.feature_weights is not None and self.features == "efficientnet-lite0":
-            raise ConfigError(
-                "these are weights of ResNet-18",
-                field="dataset.feature_weights",
-                value=self.feature_weights,
-                hint="choose resnet18 or auto as {dataset.features}, or leave the weights out",
-                others=("dataset.features",),
+            raise ValueError(
+                ConfigError(
+                    "these are weights of ResNet-18",
+                    field="dataset.feature_weights",
+                    value=self.feature_weights,
+                    hint="choose resnet18 or auto as {dataset.features}, or leave the weights out",
+                    others=("dataset.features",),
+                )
             )
         return self
 
@@ -392,28 +396,34 @@ class Config(Node):
     def _parts_agree(self) -> "Config":
         """Refuse settings that contradict each other across nodes."""
         if self.initial_size > self.k:
-            raise ConfigError(
-                f"exceeds {{k}} {self.k}",
-                field="rambo.initial_size",
-                value=self.initial_size,
-                limit=self.k,
-                hint=f"lower it to at most {self.k}",
-                others=("k",),
+            raise ValueError(
+                ConfigError(
+                    f"exceeds {{k}} {self.k}",
+                    field="rambo.initial_size",
+                    value=self.initial_size,
+                    limit=self.k,
+                    hint=f"lower it to at most {self.k}",
+                    others=("k",),
+                )
             )
         if self.compute.address is not None and self.compute.backend == "loky":
-            raise ConfigError(
-                "loky works on this machine",
-                field="compute.address",
-                value=self.compute.address,
-                hint="choose dask as {compute.backend}, or leave the address out",
-                others=("compute.backend",),
+            raise ValueError(
+                ConfigError(
+                    "loky works on this machine",
+                    field="compute.address",
+                    value=self.compute.address,
+                    hint="choose dask as {compute.backend}, or leave the address out",
+                    others=("compute.backend",),
+                )
             )
         if len(set(self.strategies)) < len(self.strategies):
-            raise ConfigError(
-                "names one twice",
-                field="strategies",
-                value=", ".join(self.strategies),
-                hint="name each once",
+            raise ValueError(
+                ConfigError(
+                    "names one twice",
+                    field="strategies",
+                    value=", ".join(self.strategies),
+                    hint="name each once",
+                )
             )
         return self
 
@@ -560,9 +570,9 @@ _WAYS_OUT = {
 def _explain(part: Any) -> ConfigError:
     """Return one complaint of a failed validation."""
     context = part.get("ctx", {})
-    if isinstance(context.get("error"), ConfigError):
-        own: ConfigError = context["error"]
-        return own
+    for own in getattr(context.get("error"), "args", ()):
+        if isinstance(own, ConfigError):  # of a check below, in a `ValueError` as pydantic wants it
+            return own
     path = ".".join(str(name) for name in part["loc"] if isinstance(name, str))
     fallback = ("", part["msg"][:1].lower() + part["msg"][1:])
     problem, hint = _WAYS_OUT.get(part["type"], fallback)

@@ -6,12 +6,13 @@ A form asks an error for its field, a program for its limit, and a person reads 
 import copy
 import reprlib
 from collections.abc import Container, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 # A problem that begins so has the field and its value as its subject: `k 5 exceeds the pool`, no colon between.
 _VERBS = {"is", "are", "has", "does", "exceeds", "leaves", "reads", "names", "needs", "holds"}
-_FIELD = 100  # characters of a field that are shown
-_TEXT = 300  # and of a value that travel
+_FIELD, _VALUE, _PATH = 100, 60, 200  # characters that are shown of a field, a value, a path
+_TEXT = 300  # characters of a value that travel
 _PLAIN = (bool, int, float, str)
 
 Kind = TypeVar("Kind", bound="RamboError")
@@ -83,25 +84,32 @@ class RamboError(Exception):
         """Return whether one of the settings is what this is about, or decides whether it is a problem."""
         return any(path in paths for path in (self.field, *self.others))
 
-    def words(self, names: Mapping[str, str] | None = None) -> str:
+    def words(self, names: Mapping[str, str | None] | None = None) -> str:
         """Return the error as one line.
 
         Args:
-            names: what to call a setting, by path; with an empty name only the value is shown.
+            names: what to call a field, by path; with an empty name only its value is shown, with None neither.
         """
         names = names or {}
-        field = self.field if self.field is None else names.get(self.field, self.field)
-        field = field and shorten(field, _FIELD)
-        value = "" if self.value is ... else shorten(self.value) or "''"
-        subject = " ".join(part for part in (field, value) if part)
+        subject, name = "", names.get(self.field, self.field) if self.field else ""
+        if name is not None:
+            subject = " ".join(part for part in (shorten(name, _FIELD), self._shown) if part)
         problem, hint = self.problem, self.hint or ""
         for path in self.others:
-            problem = problem.replace(f"{{{path}}}", names.get(path, path))
-            hint = hint.replace(f"{{{path}}}", names.get(path, path))
+            name = names.get(path) or path
+            problem = problem.replace(f"{{{path}}}", name)
+            hint = hint.replace(f"{{{path}}}", name)
         joint = " " if problem.partition(" ")[0] in _VERBS else ": "
         rest = "; ".join(part for part in (problem, hint) if part)
         text = joint.join(part for part in (subject, rest) if part)
         return f"{text} ({self.context})" if self.context else text
+
+    @property
+    def _shown(self) -> str:
+        """The value in words; of a path more is shown, as the end says which file it is."""
+        if self.value is ...:
+            return ""
+        return shorten(self.value, _PATH if isinstance(self.value, Path) else _VALUE) or "''"
 
     def __str__(self) -> str:
         """Return the error as one line, with the paths of the settings."""
@@ -117,12 +125,14 @@ class RamboError(Exception):
             value = self.value
             small = value is None or (isinstance(value, _PLAIN) and len(shorten(value, _TEXT)) < 60)
             record["value"] = value if small else shorten(value, _TEXT)
+            if isinstance(value, Path):
+                record["value"] = {"path": shorten(value, _TEXT)}
         if self._parts:
             record["parts"] = [part.to_json() for part in self._parts]
         return record
 
 
-class ConfigError(RamboError, ValueError):
+class ConfigError(RamboError):
     """A setting is outside its limits, or two settings contradict each other."""
 
 
@@ -180,13 +190,16 @@ def from_json(record: Mapping[str, Any]) -> RamboError:
         context = str(record["context"])
         if record.get("parts"):
             return kind.join(from_json(part) for part in record["parts"]).within(context)
+        value = record.get("value", ...)
+        if isinstance(value, dict):
+            value = Path(value["path"])
         field, hint, problem = record["field"], record["hint"], record["problem"]
         if not all(text is None or isinstance(text, str) for text in (field, hint)):
             raise ValueError("field and hint are text")
         return kind(
             str(problem),
             field=field,
-            value=record.get("value", ...),
+            value=value,
             limit=record["limit"],
             hint=hint,
             others=tuple(map(str, record["others"])),

@@ -43,7 +43,7 @@ def prepare_archive(path: Path, workspace: Path, origin: str) -> Prepared:
         DataError: it is not such a file, or its arrays are not a dataset.
         StoreError: the workspace cannot be written.
     """
-    with refusing(f"file {shorten(path, 200)}", "save it again with numpy.savez"):
+    with refusing("file", path, "save it again with numpy.savez"):
         arrays = read_arrays(path, limits_from_environment(Limits()))
         images = _checked_images(arrays)
         labels = arrays.labels
@@ -74,12 +74,13 @@ def _checked_images(arrays: Arrays) -> Images:
     """Return the images of all splits as `N x C x H x W`, or refuse them."""
     shapes = {images.shape[1:] for images in arrays.images}
     if len(shapes) > 1:
-        raise RefusedError("train and test images differ in size; make them equal")
+        raise RefusedError("train and test images differ in size", "make them equal")
     images = np.concatenate(arrays.images) if len(arrays.images) > 1 else arrays.images[0]
     height, width = images.shape[1:3]
     if not MIN_SIDE <= min(height, width) <= max(height, width) <= MAX_SIDE:
         raise RefusedError(
-            f"images are {height} x {width} pixels; resize them to sides of {MIN_SIDE} to {MAX_SIDE}"
+            f"images are {height} x {width} pixels",
+            f"resize them to sides of {MIN_SIDE} to {MAX_SIDE}",
         )
     return images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)
 
@@ -89,13 +90,14 @@ def _check_labels(arrays: Arrays) -> None:
     labels, classes = arrays.labels, arrays.classes
     if (labels == UNLABELED).all():
         raise RefusedError(
-            "holds no labels: every label is unknown; label a few images first, or import it together with "
-            "a file that has labels: python -m rambo import labeled.npz this.npz"
+            "holds no labels: every label is unknown",
+            "label a few images first, or import it together with "
+            "a file that has labels: python -m rambo import labeled.npz this.npz",
         )
     if not 2 <= len(classes) <= MAX_CLASSES or len(labels) < MIN_IMAGES:
         raise RefusedError(
-            f"{len(labels)} images of {len(classes)} classes; "
-            f"use at least {MIN_IMAGES} images and 2 to {MAX_CLASSES} classes"
+            f"{len(labels)} images of {len(classes)} classes",
+            f"use at least {MIN_IMAGES} images and 2 to {MAX_CLASSES} classes",
         )
 
 

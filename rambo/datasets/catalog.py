@@ -104,8 +104,11 @@ def prepare(
         make = functools.partial(prepare_archive, path)
     else:
         raise DataError(
-            f"dataset {shorten(name)}: unknown; choose one of: {', '.join(CATALOG)}, "
-            "or the path of an .npz file; folders and zips go through `python -m rambo import`"
+            "unknown",
+            field="dataset",
+            value=name,
+            hint=f"choose one of: {', '.join(CATALOG)}, "
+            "or the path of an .npz file; folders and zips go through `python -m rambo import`",
         )
     result = _reuse(name, workspace, origin, emit) or make(workspace, origin)
     _notice_absent(result, emit)
@@ -126,8 +129,10 @@ def _prepare_collection(name: str, workspace: Path, emit: Emit) -> Prepared:
     named = own.parse(name)
     if named is None:
         raise DataError(
-            f"dataset {shorten(name)}: no collection is called so; write collection:NAME, "
-            "or collection:NAME@3 for version 3"
+            "no collection is called so",
+            field="dataset",
+            value=name,
+            hint="write collection:NAME, or collection:NAME@3 for version 3",
         )
     collection = own.find(workspace, named[0])
     version = named[1] if named[1] is not None else collection.latest()
@@ -143,14 +148,16 @@ def _locate(name: str, root: Path) -> Path:
         if is_file(candidate):
             return candidate
     raise DataError(
-        f"dataset {shorten(name, 200)}: no such file here or below {shorten(root, 200)}; "
-        "give the path of an .npz file with images and labels"
+        f"no such file here or below {shorten(root, 200)}",
+        field="dataset",
+        value=Path(name),
+        hint="give the path of an .npz file with images and labels",
     )
 
 
 def _archive_origin(path: Path) -> str:
     """Return the key of an `.npz` file: its content, because files change and move."""
-    with refusing(f"file {shorten(path, 200)}", "check that it may be read"):
+    with refusing("file", path, "check that it may be read"):
         return f"npz/{ARCHIVE_RECIPE}/{file_hash(path)}"
 
 
@@ -175,8 +182,8 @@ def _prepare_named(name: str, root: Path, workspace: Path, origin: str) -> Prepa
         f"put {', '.join(entry.files)} into {shorten(folder, 200)}, "
         f"or let RAMBO_DATA name the folder that holds {entry.folder}"
     )
-    where = f"dataset {name}: cannot be read or downloaded"
-    with refusing(where, way_out), vision_sets.network_timeout():
+    failing = "cannot be read or downloaded: "
+    with refusing("dataset", name, way_out, failing), vision_sets.network_timeout():
         images, labels, roles = entry.read(folder)
     return prepared.write(
         workspace,

@@ -20,29 +20,32 @@ _DAY_SECONDS = 86_400
 
 
 @contextlib.contextmanager
-def refusing(where: str, way_out: str) -> Iterator[None]:
+def refusing(what: str, value: Path | str, way_out: str, failing: str = "") -> Iterator[None]:
     """Turn whatever a reader of foreign bytes raises inside the block into a `DataError`.
 
     Args:
-        where: the file or dataset to name.
+        what: kind of thing that is read, to name it.
+        value: the file or folder, or the name of the dataset.
         way_out: told after the reason; a `RefusedError` has its own.
+        failing: told before the reason.
     """
     try:
         yield
     except RamboError:
         raise
     except files.RefusedError as error:
-        raise DataError(f"{where}: {error}") from error
+        raise DataError(
+            f"{failing}{error.problem}", field=what, value=value, hint=error.hint
+        ) from error
     except Exception as error:  # zip, gzip, pickle and network code raise over a dozen kinds
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         reason = shorten(" ".join(str(reason).split()), 240)
-        raise DataError(f"{where}: {reason}; {way_out}") from error
+        raise DataError(f"{failing}{reason}", field=what, value=value, hint=way_out) from error
 
 
 def refusing_prepared(path: Path) -> contextlib.AbstractContextManager[None]:
     """Return `refusing` for a file of a prepared dataset."""
-    where = f"prepared dataset: {path.name} in {shorten(path.parent, 200)}"
-    return refusing(where, "prepare the dataset again")
+    return refusing("prepared dataset", path, "prepare the dataset again")
 
 
 def is_file(path: Path) -> bool:
@@ -128,4 +131,5 @@ def unwritable(folder: Path, size: int, error: OSError) -> StoreError:
     way_out = "use a folder that may be written"
     if files.is_full(error):
         way_out = "free that much, or use a folder on a disk that has it"
-    return StoreError(f"folder {shorten(folder, 200)}: cannot store {need} ({reason}); {way_out}")
+    problem = f"cannot store {need} ({reason})"
+    return StoreError(problem, field="folder", value=folder, hint=way_out)

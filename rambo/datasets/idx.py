@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from rambo.config import shorten
 from rambo.datasets.disk import is_file, refusing
 from rambo.datasets.prepared import Images
 from rambo.datasets.splits import Arrays, Pair, joined, stratified_roles
@@ -64,8 +63,10 @@ def _read_pair(folder: Path, files: Sequence[str], sha256: Sequence[str]) -> Pai
     labels = read_idx(_stored(folder, files[1]), 1, sha256[1])
     if images.shape != (len(labels), 28, 28) or labels.max() > 9:
         raise DataError(
-            f"folder {shorten(folder, 200)}: {files[0]} and {files[1]} do not belong together; "
-            f"{REPLACE}"
+            f"{files[0]} and {files[1]} do not belong together",
+            field="folder",
+            value=folder,
+            hint=REPLACE,
         )
     return images[:, None], labels.astype(np.int64)
 
@@ -81,7 +82,7 @@ def read_idx(path: Path, dimensions: int, sha256: str | None = None) -> Images:
     Raises:
         DataError: the file is missing, is not such an IDX file, or has another hash.
     """
-    with refusing(f"file {shorten(path, 200)}", REPLACE):
+    with refusing("file", path, REPLACE):
         with path.open("rb") as file:
             stream = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
             header = stream.read(4 + 4 * dimensions)

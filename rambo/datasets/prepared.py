@@ -26,7 +26,6 @@ import pydantic
 from pydantic import Field
 
 from rambo.collection.records import LABELED, POOL, TEST, VALIDATION
-from rambo.config import shorten
 from rambo.datasets.disk import map_array, refusing_prepared, sweep, unwritable, write_array
 from rambo.errors import DataError, StoreError
 from rambo.storage import files
@@ -198,8 +197,10 @@ def write(
         )
     except (pydantic.ValidationError, UnicodeError) as error:
         reason = "a name is not text or a number is not finite"
-        raise DataError(f"dataset {shorten(name)}: {reason}; correct its description") from error
-    _check(f"dataset {shorten(name)}", arrays, meta)
+        raise DataError(
+            reason, field="dataset", value=name, hint="correct its description"
+        ) from error
+    _check("dataset", name, arrays, meta)
     folder = workspace / "datasets" / meta.fingerprint
     try:
         if _usable(folder):
@@ -226,7 +227,7 @@ def open_prepared(folder: Path, *, verify: bool = False) -> Prepared:
         key: map_array(folder / f"{key}.npy", meta.sha256.get(key, "") if verify else None)
         for key in (*ARRAYS, *(key for key in OPTIONAL if key in meta.sha256))
     }
-    _check(f"prepared dataset {shorten(folder, 200)}", arrays, meta)
+    _check("prepared dataset", folder, arrays, meta)
     named = "names" in meta.sha256
     if verify and named:
         _read_names(folder)
@@ -265,7 +266,7 @@ def discard(folder: Path) -> None:
         return  # another process was faster
     except OSError as error:
         reason = f"cannot be removed ({error.strerror})"
-        raise StoreError(f"folder {shorten(folder, 200)}: {reason}; delete it") from error
+        raise StoreError(reason, field="folder", value=folder, hint="delete it") from error
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -368,7 +369,7 @@ def _read_names(folder: Path) -> Names:
         return Names.model_validate_json(text)
 
 
-def _check(where: str, arrays: _Arrays, meta: _Meta) -> None:
+def _check(what: str, value: Path | str, arrays: _Arrays, meta: _Meta) -> None:
     """Refuse arrays that do not fit each other or their description."""
     images, labels, roles = (arrays[key] for key in ARRAYS)
     problem = None
@@ -394,4 +395,9 @@ def _check(where: str, arrays: _Arrays, meta: _Meta) -> None:
             if array is not None and (array.dtype != np.int64 or array.shape != labels.shape):
                 problem = f"{key} are {array.dtype} {array.shape}, not int64 of ({len(images)},)"
     if problem is not None:
-        raise DataError(f"{where}: {problem}; correct the files it comes from and prepare it again")
+        raise DataError(
+            problem,
+            field=what,
+            value=value,
+            hint="correct the files it comes from and prepare it again",
+        )

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from rambo.config import shorten
 from rambo.datasets import idx
 from rambo.datasets.disk import file_hash, is_file, refusing
 from rambo.datasets.splits import Arrays, joined
@@ -89,7 +88,7 @@ def _incomplete(folder: Path, md5: Mapping[str, str]) -> bool:
     if not all(is_file(folder / file) for file in md5):
         return True
     for file, expected in md5.items():
-        with refusing(f"file {shorten(folder / file, 200)}", idx.REPLACE):
+        with refusing("file", folder / file, idx.REPLACE):
             found = file_hash(folder / file, "md5")
             if found != expected:
                 raise ValueError(f"damaged (md5 {found}, not {expected})")

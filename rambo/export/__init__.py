@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from rambo.config import shorten
 from rambo.errors import ConfigError
 from rambo.export import bundles
 from rambo.export.bundles import IMAGE_URL, Batch, Files
@@ -102,7 +101,7 @@ def build(
     """
     if format not in FORMATS:
         raise ConfigError(
-            f"--format {shorten(format)}: unknown; choose one of: {', '.join(FORMATS)}"
+            "unknown", field="--format", value=format, hint=f"choose one of: {', '.join(FORMATS)}"
         )
     batch = Batch(run, rows(run, strategy, seed, truth=truth), image_url)
     first = batch.rows[0]
@@ -143,15 +142,19 @@ def put(out: Path, data: bytes) -> None:
     Raises:
         ConfigError: it cannot be written.
     """
-    shown = f"--out {shorten(out)}"
     try:
         if out.is_dir():
-            raise ConfigError(f"{shown}: this is a folder; name a file in it")
+            raise _refused(out, "this is a folder", "name a file in it")
         if out.exists() and not out.is_file():
-            raise ConfigError(f"{shown}: this is no ordinary file; name another")
+            raise _refused(out, "this is no ordinary file", "name another")
         if not out.parent.is_dir():
-            raise ConfigError(f"{shown}: its folder does not exist; make it or name another")
+            raise _refused(out, "its folder does not exist", "make it or name another")
         target = Path(os.path.realpath(out))  # a link keeps pointing at its file
         files.write_bytes(target, data)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise ConfigError(f"{shown}: {files.explain(error, 'export again')}") from error
+        raise _refused(out, *files.reason(error, "export again")) from error
+
+
+def _refused(out: Path, problem: str, hint: str | None) -> ConfigError:
+    """Return the complaint about the file a person named."""
+    return ConfigError(problem, field="--out", value=out, hint=hint)

@@ -81,7 +81,7 @@ def distil(batch: Batch) -> Files:
     if None in positions:
         told = "what the unlabeled pool looked like was not kept, so DISTIL's indices are unknown"
         way_out = "resume the run if it is not done, or export --format zip for dataset_index.npy"
-        raise StoreError(f"run {batch.run.id}: {told}; {way_out}")
+        raise StoreError(told, field="run", value=batch.run.id, hint=way_out)
     return {
         "pool_position.npy": to_npy(positions),
         "dataset_index.npy": to_npy([row["dataset_index"] for row in batch.rows]),

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from rambo.config import shorten
 from rambo.datasets import prepared
 from rambo.datasets.prepared import TEST, Prepared
 from rambo.errors import ConfigError, DataError, StoreError
@@ -88,7 +87,7 @@ def open_dataset(run: Run) -> Prepared:
     except DataError as error:  # its text names a folder, and exports name none
         told = "its prepared images are missing or damaged"
         way_out = "`python -m rambo prepare` with the name of its dataset makes them again"
-        raise StoreError(f"run {run.id}: {told}; {way_out}") from error
+        raise StoreError(told, field="run", value=run.id, hint=way_out) from error
 
 
 def _selection(run: Run, trial: int, strategy: str, seed: int) -> list[list[Any]]:
@@ -96,11 +95,20 @@ def _selection(run: Run, trial: int, strategy: str, seed: int) -> list[list[Any]
     name = f"trial-{trial}/{strategy}/selection"
     if not run.has_artifact(name):
         told = f"strategy {strategy}, seed {seed}, has chosen nothing yet"
-        raise StoreError(f"run {run.id}: {told}; wait for it or `python -m rambo resume {run.id}`")
+        raise StoreError(
+            told,
+            field="run",
+            value=run.id,
+            hint=f"wait for it or `python -m rambo resume {run.id}`",
+        )
     frame = run.load_table(name)
     if missing := [column for column in _EVIDENCE if column not in frame]:
-        told = f"it has no column {missing[0]}; resume the run to make it again"
-        raise StoreError(f"run {run.id}: artifact {name}: {told}")
+        raise StoreError(
+            f"artifact {name}: it has no column {missing[0]}",
+            field="run",
+            value=run.id,
+            hint="resume the run to make it again",
+        )
     frame = frame[list(_EVIDENCE)].sort_values("order", kind="stable").astype(object)
     return frame.where(frame.notna(), None).to_numpy().tolist()
 
@@ -161,5 +169,7 @@ def _one_of(what: str, given: Any, known: Sequence[Any]) -> Any:
         return known[0]
     if given not in known:
         there = ", ".join(map(str, known))
-        raise ConfigError(f"--{what} {shorten(given)}: not in this run; choose one of: {there}")
+        raise ConfigError(
+            "not in this run", field=f"--{what}", value=given, hint=f"choose one of: {there}"
+        )
     return given

@@ -56,12 +56,12 @@ class Problem:
         pools = torch.cat([self.labeled, self.unlabeled, self.validation])
         if len(pools.unique()) < len(pools):
             raise DataError(
-                "labeled, unlabeled and validation pools overlap; each image belongs to one"
+                "labeled, unlabeled and validation pools overlap", hint="each image belongs to one"
             )
         unbought = torch.ones(len(self.labels), dtype=torch.bool)
         unbought[torch.cat([self.labeled, self.validation])] = False
         if (self.labels[unbought] != UNLABELED).any():
-            raise DataError("an image nobody bought carries a label; set it to UNLABELED")
+            raise DataError("an image nobody bought carries a label", hint="set it to UNLABELED")
 
     def describe_images(self, indices: Tensor) -> Tensor:
         """Return fixed descriptors of the images: frozen features, else pixels in [0, 1].
@@ -121,8 +121,11 @@ def check_budget(problem: Problem, budget: int) -> None:
     """
     if not 1 <= budget <= len(problem.unlabeled):
         raise BudgetError(
-            f"budget {budget} does not fit the {len(problem.unlabeled)} unlabeled images; "
-            f"use 1 to {len(problem.unlabeled)}"
+            f"does not fit the {len(problem.unlabeled)} unlabeled images",
+            field="budget",
+            value=budget,
+            limit=len(problem.unlabeled),
+            hint=f"use 1 to {len(problem.unlabeled)}",
         )
 
 

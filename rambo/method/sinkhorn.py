@@ -104,12 +104,16 @@ def _checked(cost: Matrix, membership: Matrix) -> Members:
         and bool((cost >= 0).all())
         and bool((cost < np.inf).all())
     ):
-        raise DataError("the OT cost matrix is empty, negative or not finite; check the features")
+        raise DataError(
+            "the OT cost matrix is empty, negative or not finite", hint="check the features"
+        )
     members = _numpy(membership).astype(bool)
     if members.ndim != 2 or members.shape[1] != len(cost):
         raise DataError(f"membership is {members.shape}, but the pool has {len(cost)} images")
     if not members.any(1).all():
-        raise DataError(f"subset {int(np.argmin(members.any(1)))} is empty; OT needs an image")
+        raise DataError(
+            f"subset {int(np.argmin(members.any(1)))} is empty", hint="OT needs an image"
+        )
     return members
 
 

@@ -58,7 +58,9 @@ def exact_transport(cost: Array) -> float:
     import ot  # half a second to import: only where OT is solved
 
     if cost.size == 0 or not np.isfinite(cost).all():
-        raise DataError("the OT cost matrix is empty or not finite; check images and features")
+        raise DataError(
+            "the OT cost matrix is empty or not finite", hint="check images and features"
+        )
     rows, columns = cost.shape
     uniform = np.full(rows, 1 / rows), np.full(columns, 1 / columns)
     value, log = ot.emd2(*uniform, cost, numItermax=10_000_000, log=True)

@@ -178,8 +178,9 @@ class _Report:
         (rank, distance_, inner), (outer_rank, outer_distance, outer) = figures
         if not all(map(math.isfinite, (rank, distance_, outer_rank, outer_distance))):
             raise DivergedError(
-                f"the utility model's loss is not finite in {self.phase}, epoch {number}; lower "
-                "rambo.utility_model.bilevel.inner_learning_rate or rambo.utility_model.learning_rate"
+                f"the utility model's loss is not finite in {self.phase}, epoch {number}",
+                field="rambo.utility_model.learning_rate",
+                hint="lower it, or rambo.utility_model.bilevel.inner_learning_rate",
             )
         self.emit(
             UtilityModelEpoch(

@@ -53,13 +53,15 @@ class RunFolder:
             ]
             if infinite:
                 raise files.RefusedError(
-                    f"column {infinite[0]} holds infinity; only finite numbers are stored"
+                    f"column {infinite[0]} holds infinity", "only finite numbers are stored"
                 )
             buffer = io.BytesIO()
             try:
                 frame.to_parquet(buffer, engine="pyarrow", index=False, write_page_checksum=True)
             except (TypeError, ValueError) as error:
-                raise files.RefusedError("it is no plain table; store numbers and text") from error
+                raise files.RefusedError(
+                    "it is no plain table", "store numbers and text"
+                ) from error
             files.write_bytes(target, buffer.getvalue())
 
     def load_table(self, name: str) -> Any:
@@ -86,8 +88,10 @@ class RunFolder:
         try:
             yield
         except (sqlite3.Error, OSError, ValueError) as error:
-            told = files.explain(error, f"`python -m rambo resume {self.id}`")
-            raise StoreError(f"run {self.id}: {doing}: {told}") from error
+            problem, hint = files.reason(error, f"`python -m rambo resume {self.id}`")
+            raise StoreError(
+                f"{doing}: {problem}", field="run", value=self.id, hint=hint
+            ) from error
 
     def _bytes(self, name: str, suffix: str) -> bytes:
         """Return what an artifact holds."""
@@ -95,7 +99,7 @@ class RunFolder:
             return self._artifact(name, suffix).read_bytes()
         except FileNotFoundError as error:
             raise files.RefusedError(
-                "it is not there yet; wait for it or resume the run"
+                "it is not there yet", "wait for it or resume the run"
             ) from error
 
     def _artifact(self, name: str, suffix: str) -> Path:

@@ -140,5 +140,7 @@ def rows_of(ordered: Indices, indices: Any) -> NDArray[np.intp]:
     rows = np.searchsorted(ordered, wanted)
     missing = wanted[(rows == len(ordered)) | (ordered[rows.clip(max=len(ordered) - 1)] != wanted)]
     if len(missing):
-        raise DataError(f"image {missing[0]} is not in this trial's pools; choose one that is")
+        raise DataError(
+            f"image {missing[0]} is not in this trial's pools", hint="choose one that is"
+        )
     return rows

@@ -150,9 +150,11 @@ def resume(run: Run) -> None:
         StoreError: the run is done or cannot be written.
     """
     if run.locked():
-        raise RunLockedError(f"run {run.id} is being worked on; there is nothing to resume")
+        raise RunLockedError(
+            "is being worked on", field="run", value=run.id, hint="there is nothing to resume"
+        )
     if run.status == "done":
-        raise StoreError(f"run {run.id} is done; there is nothing to resume")
+        raise StoreError("is done", field="run", value=run.id, hint="there is nothing to resume")
     launch(run)
 
 
@@ -202,7 +204,7 @@ def probe_devices(timeout: float = 60) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise StoreError(
-            "the devices of this machine cannot be told; try `python -m rambo devices`"
+            "the devices of this machine cannot be told", hint="try `python -m rambo devices`"
         ) from error
     return found
 

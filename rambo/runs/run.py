@@ -19,7 +19,6 @@ from typing import Any
 
 import filelock
 
-from rambo.config import shorten
 from rambo.errors import RunLockedError, StoreError
 from rambo.events import Event
 from rambo.runs import record
@@ -93,7 +92,7 @@ class Run(RunFolder):
             facts = self._facts()
             status, message = self._derived(facts), facts["message"]
         except StoreError as error:
-            status, message = "unreadable", str(error).removeprefix(f"run {self.id}: ")
+            status, message = "unreadable", error.words({"run": None})
         config = facts["config"]
         return {
             "run": self.id,
@@ -155,8 +154,12 @@ class Run(RunFolder):
             try:
                 lock.acquire(timeout=_LOCK_SECONDS, poll_interval=0.01)
             except filelock.Timeout:
-                told = f"run {self.id} is already being worked on; wait for it or stop it"
-                raise RunLockedError(told) from None
+                raise RunLockedError(
+                    "is already being worked on",
+                    field="run",
+                    value=self.id,
+                    hint="wait for it or stop it",
+                ) from None
         try:
             with self._keeping():
                 yield
@@ -211,7 +214,7 @@ class Run(RunFolder):
         """Write the status and every event before it; on a full disk the ballast makes room."""
         if status not in STATUSES:
             raise StoreError(
-                f"run {self.id}: status {shorten(status)}: choose one of: {', '.join(STATUSES)}"
+                field="status", value=status, hint=f"choose one of: {', '.join(STATUSES)}"
             )
         facts = (record.put_fact("status", status), record.put_fact("message", message))
         try:

@@ -86,7 +86,7 @@ class UHat:
         """Return the rows of one set, checked."""
         wanted = _as_indices(members)
         if len(wanted) == 0 or len(np.unique(wanted)) < len(wanted):
-            raise DataError("a set is empty or names an image twice; give distinct images")
+            raise DataError("a set is empty or names an image twice", hint="give distinct images")
         return rows_of(self.indices, wanted)
 
     @functools.cached_property
@@ -131,7 +131,10 @@ def load(run: Run, trial: int) -> UHat:
     ]
     if not kept:
         raise StoreError(
-            f"run {run.id}: rambo has chosen nothing in trial {trial}; wait for it or resume the run"
+            f"rambo has chosen nothing in trial {trial}",
+            field="run",
+            value=run.id,
+            hint="wait for it or resume the run",
         )
     pools = run.load_arrays(f"trial-{trial}/rambo/pools")
     indices, order = pools["indices"], pools["indices"].argsort()  # S_0, then U_0

@@ -21,7 +21,7 @@ from typing import Any
 import joblib
 
 from rambo import __version__, checks, lineup
-from rambo.config import Config, describe, shorten
+from rambo.config import Config, describe
 from rambo.datasets import foreign
 from rambo.datasets.prepared import Prepared
 from rambo.errors import RunLockedError, RunNotFoundError, StoreError
@@ -69,8 +69,8 @@ class Workspace:
             write_first(draft, config, environment)
             return Run(self._settle(draft, _slug(dataset_name(config))))
         except (sqlite3.Error, OSError, files.RefusedError) as error:
-            told = files.explain(error, "start the run again")
-            raise StoreError(f"a new run could not be made: {told}") from error
+            problem, hint = files.reason(error, "start the run again")
+            raise StoreError(f"a new run could not be made: {problem}", hint=hint) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -87,9 +87,8 @@ class Workspace:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise StoreError(
-                f"the runs cannot be listed: {files.explain(error, 'try again')}"
-            ) from error
+            problem, hint = files.reason(error, "try again")
+            raise StoreError(f"the runs cannot be listed: {problem}", hint=hint) from error
         return [
             name
             for name in folders
@@ -106,7 +105,7 @@ class Workspace:
         names = self.ids()
         if not _RUN_ID.fullmatch(run_id) or run_id not in names:
             raise RunNotFoundError(
-                f"run {shorten(run_id)}: no such run; `python -m rambo list` shows them"
+                "no such run", field="run", value=run_id, hint="`python -m rambo list` shows them"
             )
         return Run(self.root / run_id)
 
@@ -118,13 +117,17 @@ class Workspace:
             StoreError: it cannot be removed.
         """
         if run.locked():
-            raise RunLockedError(f"run {run.id} is being worked on; stop it before you delete it")
+            raise RunLockedError(
+                "is being worked on", field="run", value=run.id, hint="stop it before you delete it"
+            )
         aside = self.root / f".deleted-{secrets.token_hex(8)}"  # nobody sees it half deleted
         try:
             run.folder.rename(aside)
         except OSError as error:
-            told = files.explain(error, "delete it again")
-            raise StoreError(f"run {run.id} could not be deleted: {told}") from error
+            problem, hint = files.reason(error, "delete it again")
+            raise StoreError(
+                f"could not be deleted: {problem}", field="run", value=run.id, hint=hint
+            ) from error
         shutil.rmtree(aside, ignore_errors=True)
 
     def memo(self) -> Memo:
@@ -143,7 +146,7 @@ class Workspace:
             else:
                 files.sync_folder(self.root)
                 return folder
-        raise files.RefusedError("no free name was found; start the run again")
+        raise files.RefusedError("no free name was found", "start the run again")
 
 
 def create_run(config: Config, data: Prepared, workspace: Workspace, device: str) -> Run:

@@ -114,9 +114,9 @@ def encode(value: Any, what: str) -> str:
             found = _unfit(value, "")
         except RecursionError:
             found = None
-        raise RefusedError(
-            f"{what}: {found or 'it is no JSON value; store plain fields'}"
-        ) from error
+        if found is None:
+            raise RefusedError(f"{what}: it is no JSON value", "store plain fields") from error
+        raise RefusedError(f"{what}: {found}") from error
 
 
 def decode(text: str, crc: int, *columns: Any) -> Any:
@@ -157,8 +157,8 @@ def _check_version(db: sqlite3.Connection, version: int) -> None:
     (found,) = db.execute("PRAGMA user_version").fetchone()
     if found > version:
         raise RefusedError(
-            f"the record has format {found}, from a newer RAMBO; this one reads up to {version}:"
-            " update this one"
+            f"the record has format {found}, from a newer RAMBO, and this one reads up to {version}",
+            "update this one",
         )
     if found < version:  # there is no older one yet
         raise sqlite3.DatabaseError(f"format {found}")

@@ -13,22 +13,39 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import safetensors.numpy
 
 
 class RefusedError(ValueError):
-    """A value or a file that may not pass, in words that are ready to show."""
+    """A value or a file that may not pass: what is wrong with it and the way out, ready to show."""
+
+    def __init__(self, problem: str, hint: str | None = None) -> None:
+        """Keep both."""
+        super().__init__(problem, hint)
+        self.problem, self.hint = problem, hint
+
+    def __str__(self) -> str:
+        """Return both as one line."""
+        return "; ".join(part for part in (self.problem, self.hint) if part)
 
 
-_FULL = "the disk is full; free some space and {again}"
-_READ_ONLY = "the folder is read-only; make it writable and {again}"
-_DENIED = "access is denied; give this user the right to the folder and {again}"
-_FAILING = "the disk reports an error; check it and {again}"
-_BUSY = "another process kept it busy for 30 s; wait for that one and {again}"
-_MISSING = "a file is missing; restore the folder from a copy or delete it"
-_DAMAGED = "the record is damaged; restore the folder from a copy or delete it"
+class Reason(NamedTuple):
+    """What went wrong, and the way out."""
+
+    problem: str
+    hint: str | None = None
+
+
+_FULL = "the disk is full", "free some space and {again}"
+_READ_ONLY = "the folder is read-only", "make it writable and {again}"
+_DENIED = "access is denied", "give this user the right to the folder and {again}"
+_FAILING = "the disk reports an error", "check it and {again}"
+_BUSY = "another process kept it busy for 30 s", "wait for that one and {again}"
+_MISSING = "a file is missing", "restore the folder from a copy or delete it"
+_DAMAGED = "the record is damaged", "restore the folder from a copy or delete it"
 
 _WORDS = {
     "ENOSPC": _FULL,
@@ -50,23 +67,28 @@ _WORDS = {
 }
 
 
-def explain(error: BaseException, again: str) -> str:
-    """Return what went wrong and the way out as one line, without any path.
+def reason(error: BaseException, again: str) -> Reason:
+    """Return what went wrong and the way out, without any path.
 
     Args:
         error: from the file system, from SQLite or from this module.
         again: what to do once the cause is gone, such as "resume the run".
     """
     if isinstance(error, RefusedError):
-        return str(error)
+        return Reason(error.problem, error.hint)
+    problem, hint = _DAMAGED
     if isinstance(error, TimeoutError):  # of a file lock
-        return _BUSY.format(again=again)
-    for name in _names(error):
-        if name in _WORDS:
-            return _WORDS[name].format(again=again)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror.lower()}; put that right and {again}"
-    return _DAMAGED
+        problem, hint = _BUSY
+    elif names := [name for name in _names(error) if name in _WORDS]:
+        problem, hint = _WORDS[names[0]]
+    elif isinstance(error, OSError) and error.strerror:
+        problem, hint = error.strerror.lower(), "put that right and {again}"
+    return Reason(problem, hint.format(again=again))
+
+
+def explain(error: BaseException, again: str) -> str:
+    """Return `reason` as one line."""
+    return "; ".join(part for part in reason(error, again) if part)
 
 
 def is_full(error: BaseException | None) -> bool:
@@ -165,10 +187,10 @@ def pack_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
     }
     for name, array in solid.items():
         if array.dtype.kind not in "biuf":
-            raise RefusedError(f"array {name} is of type {array.dtype}; only numbers are stored")
+            raise RefusedError(f"array {name} is of type {array.dtype}", "only numbers are stored")
         if not np.isfinite(array).all():
             raise RefusedError(
-                f"array {name} holds a number that is not finite; only finite numbers are stored"
+                f"array {name} holds a number that is not finite", "only finite numbers are stored"
             )
     return safetensors.numpy.save(solid, metadata={"sha256": _digest(solid)})
 
@@ -184,9 +206,9 @@ def unpack_arrays(data: bytes) -> dict[str, np.ndarray]:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         told = header["__metadata__"]["sha256"]
     except Exception as error:  # a damaged header fails in many ways, and all mean the same
-        raise RefusedError("it is damaged; resume the run to make it again") from error
+        raise RefusedError("it is damaged", "resume the run to make it again") from error
     if told != _digest(arrays):
-        raise RefusedError("it is damaged; resume the run to make it again")
+        raise RefusedError("it is damaged", "resume the run to make it again")
     return arrays
 
 

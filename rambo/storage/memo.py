@@ -26,6 +26,7 @@ _VERSION = 1
 _SCHEMA = """
 CREATE TABLE utilities (key TEXT PRIMARY KEY, record TEXT, arrays TEXT, crc INTEGER) WITHOUT ROWID
 """
+_WHAT = "the shared results (utilities.sqlite)"
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -68,7 +69,7 @@ class Memo:
             text = database.encode(dict(record), f"utility {key[:8]}")
             data = files.pack_arrays(arrays) if arrays else None
         except files.RefusedError as error:
-            raise StoreError(str(error)) from error
+            raise StoreError(error.problem, hint=error.hint) from error
         self._attempt(lambda db: self._insert(db, key, text, data))
 
     def known(self, keys: Iterable[str]) -> set[str]:
@@ -153,8 +154,8 @@ class Memo:
                 self._set_aside()
             return self._once(action)
         except (sqlite3.Error, OSError, files.RefusedError) as error:
-            told = files.explain(error, "resume the run")
-            raise StoreError(f"the shared results (utilities.sqlite): {told}") from error
+            problem, hint = files.reason(error, "resume the run")
+            raise StoreError(problem, field=_WHAT, hint=hint) from error
 
     def _once(self, action: Callable[[sqlite3.Connection], T]) -> T:
         """Run `action` on a connection of its own, while nobody replaces the file."""
@@ -238,4 +239,4 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
 def _check_key(key: str) -> None:
     """Refuse a key that could name another file."""
     if not _KEY.fullmatch(key):
-        raise StoreError("a content key has 64 hexadecimal digits; this one has not")
+        raise StoreError("a content key has 64 hexadecimal digits and this one has not")

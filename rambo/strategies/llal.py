@@ -39,8 +39,10 @@ def llal(call: Call) -> Selection:
     problem, ensemble = call.problem, call.ensemble
     if ensemble.config.name == "logistic":
         raise ConfigError(
-            "strategies llal: a logistic head has no layers to tap; leave llal out, or choose another "
-            "classifier.name"
+            "a logistic head has no layers to tap",
+            field="strategies",
+            value="llal",
+            hint="leave llal out, or choose another classifier.name",
         )
     predictions = call.predictions()
     unit = LossUnit.of(ensemble, call.config.rivals.llal)

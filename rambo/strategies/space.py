@@ -43,8 +43,10 @@ def unit_vectors(
     space, features = config.rivals.space, problem.features
     if space == "features" and features is None:
         raise DataError(
-            "rivals.space features: this problem carries no frozen features; "
-            "have them computed first, or use auto or embedding"
+            "this problem carries no frozen features",
+            field="rivals.space",
+            value="features",
+            hint="have them computed first, or use auto or embedding",
         )
     if features is not None and (
         space == "features" or (space == "auto" and problem.reads_features)

@@ -116,8 +116,10 @@ def train_classifier(
             )
         if not finite:
             raise DivergedError(
-                f"the classifier's loss is not finite in epoch {epoch}; "
-                f"lower classifier.learning_rate {config.learning_rate}"
+                f"the classifier's loss is not finite in epoch {epoch}",
+                field="classifier.learning_rate",
+                value=config.learning_rate,
+                hint="lower it",
             )
         if config.accuracy_mode == "train":
             reached = int((logits.argmax(1) == labels[order]).sum()) / len(labels)

@@ -183,8 +183,10 @@ class Ensemble:
         """
         if not self.problem.features_file:
             raise ConfigError(
-                "classifier.name logistic: the images have no frozen features; "
-                "choose mnistnet or resnet18"
+                "the images have no frozen features",
+                field="classifier.name",
+                value="logistic",
+                hint="choose mnistnet or resnet18",
             )
         return self.problem.features_file
 

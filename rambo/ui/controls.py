@@ -40,7 +40,9 @@ def device_name(config: Config) -> str:
     if kind == "auto":
         kind = found["auto"] if found else "cpu"
     elif found and kind not in found["names"]:
-        raise ConfigError(f"compute.device {kind}: this machine has none; use cpu or auto")
+        raise ConfigError(
+            "this machine has none", field="compute.device", value=kind, hint="use cpu or auto"
+        )
     return str(found["names"][kind]) if found and kind != "cpu" else kind
 
 
@@ -52,7 +54,7 @@ def start_demo() -> Run:
     """
     data = library.ensure(library.SHIPPED)
     if data is None:
-        raise ConfigError("the shipped images could not be prepared; see the page Data")
+        raise ConfigError("the shipped images could not be prepared", hint="see the page Data")
     return start(configs.build(presets.demo()), data)
 
 

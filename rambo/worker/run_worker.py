@@ -78,7 +78,9 @@ def resolve_device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(name, True):
-        raise ConfigError(f"compute.device {name}: this machine has none; use cpu or auto")
+        raise ConfigError(
+            "this machine has none", field="compute.device", value=name, hint="use cpu or auto"
+        )
     return name
 
 
@@ -209,7 +211,7 @@ def _open_data(run: Run, config: Config, workspace: Workspace, emit: Emit) -> Pr
         return prepared.open_prepared(workspace.root / "datasets" / fingerprint, verify=True)
     data = foreign.prepare(config.dataset, workspace.root, emit=emit)
     if data.fingerprint != fingerprint:
-        raise DataError(f"{data.name} has changed since this run was made; start a new run")
+        raise DataError(f"{data.name} has changed since this run was made", hint="start a new run")
     return data
 
 

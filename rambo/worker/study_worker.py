@@ -88,7 +88,9 @@ def _run_of(
                 break
     data = catalog.prepare(config.dataset.name, workspace.root, emit=passing)
     if data.fingerprint != told.environment["dataset"]["fingerprint"]:
-        raise DataError(f"{data.name} has changed since this study was made; start a new study")
+        raise DataError(
+            f"{data.name} has changed since this study was made", hint="start a new study"
+        )
     run = run_worker.start(config, workspace, passing)
     told.save_result(place, cell.label, "begun", {"run": run.id})
     return run

@@ -13,21 +13,21 @@ from rambo.storage.files import RefusedError
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (ValueError("two\nlines"), "here: two lines; go there"),
-        (OSError(5, "Input/output error", "/secret"), "here: Input/output error; go there"),
-        (MemoryError(), "here: MemoryError; go there"),
-        (RefusedError("bad; mend it"), "here: bad; mend it"),
+        (ValueError("two\nlines"), "file here: two lines; go there"),
+        (OSError(5, "Input/output error", "/secret"), "file here: Input/output error; go there"),
+        (MemoryError(), "file here: MemoryError; go there"),
+        (RefusedError("bad", "mend it"), "file here: bad; mend it"),
         (DataError("told already"), "told already"),
     ],
 )
 def test_whatever_a_reader_raises_is_one_line_with_a_way_out(error, told):
-    with pytest.raises(DataError) as caught, disk.refusing("here", "go there"):
+    with pytest.raises(DataError) as caught, disk.refusing("file", "here", "go there"):
         raise error
     assert str(caught.value) == told
 
 
 def test_other_errors_of_ours_pass_unchanged():
-    with pytest.raises(StoreError), disk.refusing("here", "go there"):
+    with pytest.raises(StoreError), disk.refusing("file", "here", "go there"):
         raise StoreError("full")
 
 
@@ -40,7 +40,7 @@ def test_a_written_array_is_what_numpy_would_save(tmp_path):
     assert data == (tmp_path / "numpys.npy").read_bytes()
     assert sha256 == hashlib.sha256(data).hexdigest()
     assert np.array_equal(disk.map_array(tmp_path / "ours.npy", sha256), array)
-    with pytest.raises(DataError, match=r"ours\.npy .*do not match"):
+    with pytest.raises(DataError, match=r"ours\.npy: .*do not match"):
         disk.map_array(tmp_path / "ours.npy", "0" * 64)
 
 

@@ -258,7 +258,7 @@ def test_the_same_run_gives_the_same_bytes(run: Run, monkeypatch) -> None:
         again = [export.build(run, form).data for form in export.FORMATS]
     assert [hashlib.sha256(data).hexdigest() for data in again] == first
     code = (
-        "import sys, hashlib, pathlib; from rambo import export, run;"
+        "import sys, hashlib, pathlib; from rambo import export; from rambo.runs import run;"
         "made = run.Run(pathlib.Path(sys.argv[1]));"
         "data = [export.build(made, form).data for form in export.FORMATS];"
         "print(*[hashlib.sha256(one).hexdigest() for one in data])"

@@ -351,14 +351,14 @@ def test_a_class_without_an_image_in_the_pool_is_refused(tiny: Prepared) -> None
     labels = np.array(tiny.labels)
     labels[:100][labels[:100] == 2] = 1  # validation and test still have it
     message = refused(DataError, tiny_config(), dataclasses.replace(tiny, labels=labels))
-    assert message.startswith("class 'lower left' of tiny has no image in the pool")
+    assert message.startswith("dataset.name tiny: its class 'lower left' has no image in the pool")
     assert ";" in message
 
 
 def test_a_dataset_without_test_images_is_refused(tiny: Prepared) -> None:
     roles = np.where(np.array(tiny.roles) == TEST, VALIDATION, tiny.roles).astype(np.uint8)
     message = refused(DataError, tiny_config(), dataclasses.replace(tiny, roles=roles))
-    assert message.startswith("tiny has no test images;")
+    assert message.startswith("dataset.name tiny: it has no test images;")
 
 
 def complaint(config: Config, data: Prepared) -> str:
@@ -836,7 +836,8 @@ def test_llal_beside_logistic_heads_is_refused(tiny: Prepared) -> None:
     logistic = {"classifier": {"name": "logistic"}}
     message = refused(ConfigError, tiny_config(strategies=["llal"], **logistic), tiny)
     assert message == (
-        "strategies llal: a logistic head has no layers to tap; leave llal out or choose mnistnet or resnet18"
+        "strategies llal: a logistic head has no layers to tap; leave llal out, or choose mnistnet or "
+        "resnet18 as classifier.name"
     )
     check(tiny_config(strategies=["llal"]), tiny)
     check(tiny_config(**logistic), tiny)

@@ -62,19 +62,21 @@ def read_file(content: bytes) -> Values:
     """
     if len(content) > FILE_BYTES:
         raise ConfigError(
-            f"the file has over {FILE_BYTES:,} bytes; a settings file has a few thousand"
+            f"the file has over {FILE_BYTES:,} bytes", hint="a settings file has a few thousand"
         )
     try:
         given = json.loads(content.decode("utf-8-sig"))
         json.dumps(given, ensure_ascii=False).encode()  # half a surrogate pair ends here
     except (ValueError, RecursionError):
-        raise ConfigError("the file is not JSON; download the settings here to see one") from None
+        raise ConfigError(
+            "the file is not JSON", hint="download the settings here to see one"
+        ) from None
     if not isinstance(given, dict):
         raise ConfigError(
-            "the file holds no group of settings; download the settings here to see one"
+            "the file holds no group of settings", hint="download the settings here to see one"
         )
     if _deeper(given, _DEPTH):
-        raise ConfigError(f"the file is nested over {_DEPTH} deep; settings are not")
+        raise ConfigError(f"the file is nested over {_DEPTH} deep", hint="settings are not")
     if found := settings.problems(given):
         more = f"; and {count(len(found) - _TOLD, 'more', 'more')}" if len(found) > _TOLD else ""
         raise ConfigError("; ".join(found[:_TOLD]) + more)

@@ -29,7 +29,9 @@ def keep_upload(sent: BinaryIO, name: str, root: Path) -> Path:
             while block := sent.read(1 << 20):
                 size += len(block)
                 if size > LIMIT_MB << 20:
-                    raise DataError(f"the file is larger than {LIMIT_MB} MB; type its path instead")
+                    raise DataError(
+                        f"the file is larger than {LIMIT_MB} MB", hint="type its path instead"
+                    )
                 sha.update(block)
                 file.write(block)
             file.flush()
@@ -39,8 +41,8 @@ def keep_upload(sent: BinaryIO, name: str, root: Path) -> Path:
         beside.replace(target)
         files.sync_folder(target.parent)
     except OSError as error:
-        told = files.explain(error, "send the file again")
-        raise StoreError(f"the file could not be kept: {told}") from error
+        told = files.reason(error, "send the file again")
+        raise StoreError(f"the file could not be kept: {told.problem}", hint=told.hint) from error
     finally:
         beside.unlink(missing_ok=True)
     return target

@@ -128,7 +128,9 @@ def _planned(folder: str) -> list[tuple[Cell, Config]]:
     """Return what `planned` gives."""
     found = _at(folder)
     if not isinstance(found.config.get("study"), str):
-        raise StoreError(f"study {found.id}: its record names no study; delete it")
+        raise StoreError(
+            "its record names no study", field="study", value=found.id, hint="delete it"
+        )
     return studies.planned(found)
 
 
