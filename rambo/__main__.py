@@ -59,6 +59,7 @@ _FIELDS = {  # command-line option -> dotted path in the config
 }
 _SHOW_FORMAT = 1  # of the JSON of `show`; docs/run-format.md says what it promises
 _STUDY_TRIALS = 5  # Choice: the fewest that can be evidence
+_COMPLAINTS = 8  # that are printed
 _SETTINGS_BYTES = 64_000  # of JSON on standard input; a whole config has two thousand
 _SWITCHES = {
     "no_bilevel": "rambo.utility_model.bilevel.enabled",
@@ -142,8 +143,8 @@ def _parser() -> argparse.ArgumentParser:
             metavar="FILE.py",
             help="a file with strategies of your own; may be given again",
         )
-    for sub in (run, studying, resume, show, listing, devices):
-        sub.add_argument("--json", action="store_true", help="print JSON")
+    for sub in (run, studying, resume, show, listing, devices, prepare, plan):
+        sub.add_argument("--json", action="store_true", help="print JSON, errors too")
     work = commands.add_parser("work", help="work on a run directory, as the app's worker does")
     work.add_argument("folder", metavar="RUN_DIR")
     return parser
@@ -422,6 +423,9 @@ def _prepare(arguments: argparse.Namespace) -> int:
         name = f"collection:{result.collection.slug}"
     data = catalog.prepare(name, root, emit=progress.LogLines())
     print(f"{data.name}: {len(data.labels)} images, {data.num_classes} classes", file=sys.stderr)
+    if arguments.json:
+        facts = {"name": data.name, "fingerprint": data.fingerprint}
+        print(json.dumps(facts | {"images": len(data.labels), "classes": data.num_classes}))
     return 0
 
 
@@ -620,16 +624,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except RamboError as error:
-        print(f"rambo: {error}", file=sys.stderr)
+        _complain(error, arguments)
         wrong_input = not isinstance(error, DivergedError | StoreError)
         return 2 if wrong_input or isinstance(error, RunNotFoundError | RunLockedError) else 1
     except Exception as error:
-        log = _log_trace()
-        print(
-            f"rambo: unforeseen {type(error).__name__}: {configs.shorten(error, 200)}; {log}",
-            file=sys.stderr,
-        )
+        words = f"unforeseen {type(error).__name__}: {configs.shorten(error, 200)}"
+        _complain(RamboError(words, hint=_log_trace()), arguments)
         return 1
+
+
+def _complain(error: RamboError, arguments: argparse.Namespace) -> None:
+    """Print an error, a line for each thing that is wrong; with `--json` it is JSON on standard output too."""
+    for part in error.parts[:_COMPLAINTS]:
+        print(f"rambo: {part}", file=sys.stderr)
+    if len(error.parts) > _COMPLAINTS:
+        print(f"rambo: and {len(error.parts) - _COMPLAINTS} more", file=sys.stderr)
+    if getattr(arguments, "json", False):
+        print(json.dumps({"error": error.to_json()}))
 
 
 def _log_trace() -> str:

@@ -27,9 +27,9 @@ KEYS = {
 }
 
 
-def plan(given: str | bytes, home: Path) -> subprocess.CompletedProcess[bytes]:
+def plan(given: str | bytes, home: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-m", "rambo", "plan"],
+        [sys.executable, "-m", "rambo", "plan", *options],
         input=given.encode() if isinstance(given, str) else given,
         capture_output=True,
         cwd=ROOT,
@@ -83,3 +83,15 @@ def test_what_is_wrong_is_one_line_and_exit_2(
     lines = done.stderr.decode().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith(f"rambo: {words}")
+
+
+def test_an_error_is_json_where_json_is_asked_for(tmp_path: Path) -> None:
+    done = plan('{"k": 1, "budget": 0}', tmp_path / "runs", "--json")
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert error["kind"] == "ConfigError"
+    assert [(part["field"], part["value"], part["limit"]) for part in error["parts"]] == [
+        ("k", 1, 2),
+        ("budget", 0, 1),
+    ]
+    assert done.stderr.decode().splitlines() == [f"rambo: {p['text']}" for p in error["parts"]]

@@ -18,10 +18,10 @@ from typing import Any
 
 import filelock
 
-from rambo import places
+from rambo import errors, places
 from rambo.config import Config, describe, shorten
 from rambo.datasets.prepared import Prepared
-from rambo.errors import RunLockedError, StoreError
+from rambo.errors import RamboError, RunLockedError, StoreError
 from rambo.runs import line
 from rambo.runs.run import LAUNCH_SECONDS
 from rambo.runs.workspace import Run, Workspace, create_run
@@ -232,11 +232,17 @@ def spawn(arguments: list[str], given: str = "") -> subprocess.Popen[str]:
     return process
 
 
-def last_words(complaint: str, limit: int) -> str:
-    """Return why a process of `spawn` failed: the last line of its standard error, without the program's name."""
-    lines = [line for line in complaint.splitlines() if line.strip()]
-    last = lines[-1].removeprefix("rambo: ") if lines else "it ended without a word"
-    return shorten(without_folders(last), limit)
+def failure(out: str) -> RamboError:
+    """Return why a process of `spawn` failed, from what it printed: with `--json` an error is JSON."""
+    try:
+        return errors.from_json(json.loads(out)["error"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return RamboError("it ended without a word", hint="look at the terminal of the app")
+
+
+def worded(error: RamboError, limit: int) -> str:
+    """Return an error as one line for a page."""
+    return shorten(without_folders(str(error)), limit)
 
 
 def _without_traces(lines: Iterable[str], *, inside: bool) -> Iterator[str]:

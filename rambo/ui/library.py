@@ -87,7 +87,7 @@ class Preparations:
         """Start preparing unless that is going on or has failed."""
         with self._guard:
             if name not in self._processes and name not in self._failed:
-                process = jobs.spawn(["prepare", name])
+                process = jobs.spawn(["prepare", "--json", "--", name])
                 self._processes[name] = process
                 threading.Thread(target=self._wait, args=(name, process), daemon=True).start()
 
@@ -106,12 +106,12 @@ class Preparations:
             self._failed.pop(name, None)
 
     def _wait(self, name: str, process: subprocess.Popen[str]) -> None:
-        """Wait for the end and keep the last line of the complaint."""
-        _, complaint = process.communicate()
+        """Wait for the end and keep why it failed, where it did."""
+        out, _ = process.communicate()
         with self._guard:
             self._processes.pop(name, None)
             if process.returncode != 0:
-                self._failed[name] = jobs.last_words(complaint, 500)
+                self._failed[name] = jobs.worded(jobs.failure(out), 500)
 
 
 @st.cache_resource(show_spinner=False)

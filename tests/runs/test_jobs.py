@@ -15,7 +15,7 @@ import pytest
 from tiny import merged, tiny_config, write_tiny
 
 from rambo.config import Config, describe
-from rambo.errors import RunLockedError, RunNotFoundError, StoreError
+from rambo.errors import DataError, RunLockedError, RunNotFoundError, StoreError
 from rambo.runs import jobs, line
 from rambo.runs.run import LAUNCH_SECONDS
 from rambo.runs.workspace import Run, Workspace, create_run
@@ -299,9 +299,20 @@ def test_no_trace_and_no_folder_of_this_machine_is_in_the_log_tail(
     assert jobs.log_tail(run) == shown
 
 
-def test_the_last_words_of_a_process_are_one_line() -> None:
-    assert jobs.last_words("a\nrambo: no such file\n \n", 100) == "no such file"
-    assert jobs.last_words("", 100) == "it ended without a word"
+def test_the_error_of_another_process_comes_back_whole() -> None:
+    process = jobs.spawn(["prepare", "--json", "--", "/opt/there/nothing.npz"])
+    out, _ = process.communicate()
+    error = jobs.failure(out)
+    assert type(error) is DataError
+    assert (error.field, error.value) == ("dataset", Path("/opt/there/nothing.npz"))
+    assert jobs.worded(error, 500).startswith("dataset nothing.npz: no such file here or below")
+    assert "/opt" not in jobs.worded(error, 500)
+    assert len(jobs.worded(error, 30)) == 30
+
+
+@pytest.mark.parametrize("out", ["", "{", "[]", "3", '{"error": 3}', '{"error": {"kind": "x"}}'])
+def test_a_process_that_says_nothing_of_use_has_a_word_too(out: str) -> None:
+    assert str(jobs.failure(out)).startswith("it ended without a word; ")
 
 
 def test_the_devices_are_told_by_another_process() -> None:

@@ -572,7 +572,7 @@ class Spawner:
         monkeypatch.setattr(planner.jobs, "spawn", self)
 
     def __call__(self, arguments: list[str], given: str = "") -> Process:
-        assert arguments == ["plan"]
+        assert arguments == ["plan", "--json"]
         self.asked.append(json.loads(given))
         self.started.append(Process(**self.said))
         return self.started[-1]
@@ -643,11 +643,19 @@ def test_a_newer_question_ends_the_older_one(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ({"error": "rambo: k 1: use at least 2\n", "code": 2}, "k 1: use at least 2"),
+        (
+            {
+                "out": json.dumps(
+                    {"error": ConfigError("is too small", field="k", value=1).to_json()}
+                )
+            }
+            | {"code": 2},
+            "k 1 is too small",
+        ),
         ({"out": "{", "error": "", "code": 0}, "without a word"),
         ({"out": "[]"}, "without a word"),
         ({"out": '{"seconds": 3}'}, "without a word"),
-        ({"out": json.dumps(PLAN), "code": 1, "error": "boom"}, "boom"),
+        ({"out": json.dumps(PLAN), "code": 1, "error": "boom"}, "without a word"),
     ],
 )
 def test_a_failed_plan_is_a_word_and_not_asked_again(

@@ -61,7 +61,7 @@ class Asked:
         """Start it."""
         self.question, self._since = question, now
         self._answer: Answer | None = None
-        self._process = jobs.spawn(["plan"], question.text)
+        self._process = jobs.spawn(["plan", "--json"], question.text)
         threading.Thread(target=self._wait, daemon=True).start()
 
     def answer(self, now: float) -> Answer | None:
@@ -78,11 +78,11 @@ class Asked:
 
     def _wait(self) -> None:
         """Wait for the end of the process, so that it leaves nothing behind."""
-        out, complaint = self._process.communicate()
+        out, _ = self._process.communicate()
         try:
             self._answer = Answer(_read(self._process, out), "", time.monotonic())
         except ValueError:
-            self._answer = Answer(None, jobs.last_words(complaint, 300), time.monotonic())
+            self._answer = Answer(None, jobs.worded(jobs.failure(out), 300), time.monotonic())
 
 
 def _read(process: subprocess.Popen[str], out: str) -> dict[str, Any]:
