@@ -14,7 +14,8 @@ from rambo.config import Config
 from rambo.datasets import catalog
 from rambo.datasets.prepared import Prepared
 from rambo.method.pools import Problem
-from rambo.method.utility_samples import UtilitySamples, draw_pairs, smallest_size
+from rambo.method.sizes import smallest_size
+from rambo.method.utility_samples import UtilitySamples, draw_pairs
 from rambo.seeding import Streams
 from rambo.worker import trial
 

@@ -16,8 +16,9 @@ from benchmarks.measure import Goal, Measure, ratio
 from benchmarks.report import show
 from benchmarks.timing import CPU, WALL, interleaved, scaled
 from rambo.method.sinkhorn import SharedTransport, shared_kernel_transport
+from rambo.method.sizes import smallest_size
 from rambo.method.transport import exact_transport
-from rambo.method.utility_samples import draw_pairs, smallest_size
+from rambo.method.utility_samples import draw_pairs
 from rambo.offline import labeled_ground_cost
 from rambo.seeding import Streams
 from rambo.worker import trial

@@ -9,12 +9,14 @@ forever, so u_hat learns to predict utilities, and above all which of two sets i
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from rambo.config import Config
+from rambo.estimate.work import pool_sizes
 from rambo.events import LabeledPoolGrew, stage
 from rambo.method.acquisition import GreedyStep, filter_for, margins, random_chunks, rank_by
 from rambo.method.pools import Problem, Selection, union, without
@@ -228,9 +230,9 @@ def split_initial(
     Choice: where b does not divide k - k_1, the last slice is smaller.
     """
     order = labeled[torch.randperm(len(labeled), generator=generator)]
-    rest = order[config.initial_size :]
-    slices = list(rest.split(config.acquisition.batch_size)) if len(rest) else []
-    return order[: config.initial_size], slices
+    first, *larger = pool_sizes(config)
+    slices = [order[a:b] for a, b in itertools.pairwise([first, *larger])]
+    return order[:first], slices
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

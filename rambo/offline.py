@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rambo.config import UtilityModelConfig
+from rambo.estimate.work import held_out_pairs, repeated_pairs
 from rambo.events import NoiseCeilingMeasured, Noticed, stage
 from rambo.method import losses
 from rambo.method.pools import Problem
@@ -64,7 +65,7 @@ def warm_start(call: Call) -> Offline:
     ceiling = losses.agreement(first[len(pairs) - len(second) :], second)
     emit(NoiseCeilingMeasured(pairs=len(second), agreement=ceiling))
     emit(samples.event("offline"))
-    fitted, held_out = hold_out(samples, held_out_pairs(call))
+    fitted, held_out = hold_out(samples, held_out_pairs(call.config))
     model = fit_utility_model(
         create_utility_model(problem, settings, call.streams),
         problem,
@@ -86,14 +87,8 @@ def offline_units(call: Call) -> tuple[tuple[Pair, ...], list[FitUnit], list[Fit
     subsets = [subset for pair in pairs for subset in pair]
     ensemble = call.ensemble.proxy() if offline.proxy else call.ensemble
     units = [ensemble.fit_unit(subset, "offline", i) for i, subset in enumerate(subsets)]
-    repeated = range(2 * (len(pairs) - min(offline.ceiling_pairs, len(pairs))), len(subsets))
+    repeated = range(len(subsets) - 2 * repeated_pairs(call.config), len(subsets))
     return pairs, units, [ensemble.fit_unit(subsets[i], "repeat", i) for i in repeated]
-
-
-def held_out_pairs(call: Call) -> int:
-    """Return how many of the offline pairs no fit sees: the configured share, and two are always fitted."""
-    offline = call.config.rambo.offline
-    return min(round(offline.held_out * offline.pairs), offline.pairs - 2)
 
 
 def hold_out(samples: UtilitySamples, count: int) -> tuple[UtilitySamples, UtilitySamples]:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from rambo import lineup
 from rambo.config import Config
-from rambo.estimate.costs import Costs, dulo_pairs
+from rambo.estimate.costs import Costs
+from rambo.estimate.work import further_pairs
 
 
 def sentence(config: Config, costs: Costs) -> str:
@@ -27,7 +28,7 @@ def _learning(config: Config, trial: Mapping[str, int]) -> list[str]:
     model, sizes = config.rambo.utility_model, f"from {config.initial_size:,} to {config.k:,}"
     aim = "which of two sets is better" if model.loss == "rank" else "how good a set is"
     again = f"; {trial['repeat']:,} of these are trained twice, to see how much is chance"
-    offline = trial["offline"] - 2 * dulo_pairs(config)
+    offline = trial["offline"] - _further(config)
     parts = [
         f"RAMBO will train {_count(offline, 'classifier')} on random parts of them to learn "
         f"{aim}{again if trial['repeat'] else ''}.",
@@ -61,7 +62,7 @@ def _choosing(config: Config, costs: Costs) -> list[str]:
 
 def _rivals(config: Config, trial: Mapping[str, int]) -> list[str]:
     """Return what else is trained for those who need more than f on S_0."""
-    parts, further = [], 2 * dulo_pairs(config)
+    parts, further = [], _further(config)
     if "rambo-plus" in config.strategies:
         parts.append(
             "RAMBO+ learns from the same trainings."
@@ -147,3 +148,8 @@ def _count(number: int, noun: str) -> str:
 def _listed(names: Sequence[str]) -> str:
     """Return `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _further(config: Config) -> int:
+    """Return how many trainings DULO has beside those that RAMBO has too."""
+    return 2 * further_pairs(config) if "dulo" in config.strategies else 0

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from rambo import lineup
 from rambo.config import Config
 from rambo.estimate import costs
-from rambo.estimate.costs import DataSizes, Rate
+from rambo.estimate.costs import Rate
+from rambo.estimate.work import DataSizes, mean_size
 
 Where = tuple[int | None, str | None]  # trial and strategy; None for what they share
 
@@ -77,7 +78,7 @@ def plan(config: Config, sizes: DataSizes, jobs: int) -> Plan:
         strategies=tuple(config.strategies),
         pieces=pieces,
         fits=per_trial["offline"] + per_trial["repeat"],
-        mean_size=costs.mean_size(config.k, sizes.classes),
+        mean_size=mean_size(config.k, sizes.classes),
         largest_size=max(config.k - 1, 1),
         iterations=ours.slices,
         epochs=config.rambo.utility_model.epochs,

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rambo.events import UtilitySamplesAdded
 from rambo.method.pools import Problem, membership_matrix
+from rambo.method.sizes import smallest_size
 from rambo.seeding import Streams
 
 Pair = tuple[Tensor, Tensor]
@@ -78,14 +79,6 @@ def split_by_size(samples: UtilitySamples) -> tuple[UtilitySamples, UtilitySampl
     order = samples.sizes.argsort(stable=True)
     half = len(samples) // 2
     return samples.take(order[:half]), samples.take(order[half:])
-
-
-def smallest_size(pool_size: int, num_classes: int) -> int:
-    """Return the smallest subset drawn from a pool.
-
-    Choice: max(2c, 10), and half the pool where the pool is smaller than twice that.
-    """
-    return max(1, min(max(2 * num_classes, 10), pool_size // 2))
 
 
 def random_pairs(problem: Problem, pool: Tensor, count: int, streams: Streams) -> tuple[Pair, ...]:

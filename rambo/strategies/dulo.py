@@ -5,6 +5,7 @@ import math
 
 import torch
 
+from rambo.estimate.work import further_pairs, held_out_pairs
 from rambo.events import stage
 from rambo.method.acquisition import GreedyStep, margins, random_chunks
 from rambo.method.pools import Selection, union, without
@@ -17,7 +18,7 @@ from rambo.method.utility_model import (
     predict_unions,
 )
 from rambo.method.utility_samples import Pair, UtilitySamples, random_pairs
-from rambo.offline import accuracies, held_out_pairs, hold_out, offline_units
+from rambo.offline import accuracies, hold_out, offline_units
 from rambo.seeding import Streams
 from rambo.training.call import Call
 from rambo.training.units import FitUnit
@@ -92,8 +93,7 @@ def true_utilities(call: Call) -> UtilitySamples:
 def further_units(call: Call) -> tuple[tuple[Pair, ...], list[FitUnit]]:
     """Return the pairs that RAMBO does not have, and the trainings that give their true utilities."""
     offline, problem = call.config.rambo.offline, call.problem
-    count = (call.config.rivals.dulo.sample_factor - 1) * offline.pairs
-    pairs = random_pairs(problem, problem.labeled, count, call.streams)
+    pairs = random_pairs(problem, problem.labeled, further_pairs(call.config), call.streams)
     subsets = [subset for pair in pairs for subset in pair]
     ensemble, first = call.ensemble.proxy() if offline.proxy else call.ensemble, 2 * offline.pairs
     units = [ensemble.fit_unit(subset, "offline", first + i) for i, subset in enumerate(subsets)]
@@ -107,7 +107,7 @@ def learn(call: Call, samples: UtilitySamples) -> tuple[UtilityModel, dict[str, 
     bilevel rounds are what differs.
     """
     problem, emit = call.problem, call.emit
-    fitted, held_out = hold_out(samples, held_out_pairs(call))
+    fitted, held_out = hold_out(samples, held_out_pairs(call.config))
     settings = call.config.rambo.utility_model.model_copy(
         update={"loss": "regression", "transport": False}
     )

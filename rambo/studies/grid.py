@@ -13,8 +13,7 @@ from rambo import config as configs
 from rambo import lineup
 from rambo.config import Config
 from rambo.errors import ConfigError
-from rambo.estimate import costs
-from rambo.estimate.costs import DataSizes, Trainings
+from rambo.estimate.work import NONE, ROLES, DataSizes, Trainings, trial_units
 from rambo.studies import paper
 from rambo.studies.paper import Reported
 
@@ -103,32 +102,15 @@ def count(planned: Sequence[tuple[Cell, Config]], sizes: DataSizes) -> dict[str,
 
     Choice: an upper bound, as equal choices of two cells are evaluated once.
     """
-    total = dict.fromkeys(costs.ROLES, costs.NONE)
-    seen: set[tuple[str, str]] = set()
+    total = dict.fromkeys((*ROLES, "transport"), NONE)
+    trained: set[tuple[int, str]] = set()
     for _, config in planned:
-        shared = _shared(config)
-        for role, trainings in costs.count(config, sizes).trainings.items():
-            key = (role, shared[role])
-            if key not in seen:
-                seen.add(key)
-                total[role] += trainings
-    return total
-
-
-def _shared(config: Config) -> dict[str, str]:
-    """Return, for each role, what decides which trainings they are: cells that agree on it share them."""
-    data, f = config.dataset.model_dump_json(), config.classifier.model_dump_json()
-    same = f"{data}{f}{config.k}{config.seed}{config.trials}"
-    subsets = f"{same}{config.rambo.offline.model_dump_json()}"
-    pools = f"{same}{config.initial_size}{config.acquisition.batch_size}"
-    learns = str(lineup.learners(config.strategies))
-    return {
-        "offline": subsets + learns,
-        "repeat": subsets + learns,
-        "labeled": pools + learns,
-        "llal": f"{same}{config.rivals.llal.model_dump_json()}",
-        "evaluation": config.model_dump_json(),
-    }
+        seeds = range(config.seed, config.seed + config.trials)
+        for units in trial_units(config, sizes):
+            fresh = [seed for seed in seeds if (seed, units.content) not in trained]
+            trained |= {(seed, units.content) for seed in fresh}
+            total[units.role] += units.trainings.times(len(fresh))
+    return {role: total[role] for role in ROLES}
 
 
 # The grids.

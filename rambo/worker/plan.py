@@ -21,7 +21,8 @@ from rambo.datasets import catalog
 from rambo.datasets.features import finished_features
 from rambo.datasets.prepared import Prepared
 from rambo.estimate import costs, outline
-from rambo.estimate.costs import Costs, DataSizes, Rate, Trainings
+from rambo.estimate.costs import Costs, Rate
+from rambo.estimate.work import DataSizes, Trainings
 from rambo.events import Emit, ignore
 from rambo.method.pools import Problem, membership_matrix, union
 from rambo.method.utility_model import create_utility_model

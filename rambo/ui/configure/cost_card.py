@@ -12,7 +12,8 @@ import streamlit as st
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
 from rambo.estimate import costs, outline
-from rambo.estimate.costs import Costs, DataSizes
+from rambo.estimate.costs import Costs
+from rambo.estimate.work import DataSizes
 from rambo.ui import controls, frame, readers, state
 from rambo.ui.configure import forms
 from rambo.ui.configure.planner import Answer, Planner, Rates, too_many

@@ -8,7 +8,8 @@ from rambo import config as configs
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
 from rambo.estimate import costs
-from rambo.estimate.costs import Costs, DataSizes
+from rambo.estimate.costs import Costs
+from rambo.estimate.work import DataSizes
 from rambo.runs import jobs
 from rambo.runs.workspace import Run
 from rambo.studies import study

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from rambo.config import Config
 from rambo.estimate import costs
-from rambo.estimate.costs import Costs, DataSizes
+from rambo.estimate.costs import Costs
+from rambo.estimate.work import DataSizes
 from rambo.studies import grid
 from rambo.studies.grid import Cell
 from rambo.ui.text import count, duration

@@ -9,7 +9,7 @@ import streamlit as st
 
 from rambo import config as configs
 from rambo.errors import RamboError
-from rambo.estimate.costs import DataSizes
+from rambo.estimate.work import DataSizes
 from rambo.estimate.workload import Where, plan
 from rambo.events import Noticed
 from rambo.runs.record import Entry
