@@ -10,6 +10,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from rambo.estimate.work import held_out_pairs
 from rambo.events import RankingAudited, stage
 from rambo.method import losses
 from rambo.method.acquisition import (
@@ -24,7 +25,7 @@ from rambo.method.acquisition import (
 from rambo.method.pools import Selection, union, without
 from rambo.method.ridge import RidgeView, fit_weights, in_units_of_pairs, ridge_view
 from rambo.method.utility_samples import UtilitySamples
-from rambo.offline import accuracies, held_out_pairs, hold_out, offline_units
+from rambo.offline import accuracies, hold_out, offline_units
 from rambo.seeding import Streams
 from rambo.training.call import Call
 from rambo.training.ensemble import Predictions
@@ -134,7 +135,7 @@ def learn(call: Call, view: RidgeView) -> tuple[RidgeView, Tensor, dict[str, flo
     """Return the view in units of the pairs, the weights of its statistics, and how they rank held-out pairs."""
     if not call.config.plus.weigh:
         return view, view.certain, {}
-    fitted, held_out = hold_out(true_pairs(call), held_out_pairs(call))
+    fitted, held_out = hold_out(true_pairs(call), held_out_pairs(call.config))
     view = in_units_of_pairs(view, fitted.pairs)
     weights = fit_weights(
         view.statistics(fitted.subsets).view(len(fitted), 2, -1), fitted.utilities
