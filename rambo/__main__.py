@@ -268,7 +268,7 @@ def _study(arguments: argparse.Namespace) -> int:
             print(f"{name:<17} {kind.title} ({kind.source})")
         for told in study.workspace_of(workspaces.Workspace.from_environment()).runs():
             seen = told.describe()
-            print(f"{told.id}  {seen['status']:<11}  {seen['dataset']}  {seen['message']}".rstrip())
+            print(f"{told.id}  {seen.status:<11}  {seen.dataset}  {seen.message}".rstrip())
         return 0
     settings = {"trials": _STUDY_TRIALS} | settings_from(arguments)
     grid.plan_cells(arguments.study, settings)
@@ -319,12 +319,13 @@ def _work_on(run: workspaces.Run, listener: Emit) -> str:
 
 def _print_summary(run: workspaces.Run, as_json: bool) -> None:
     """Print the results of a run or a study."""
-    kind = study.is_study(run)
-    shown = study.table(run) if kind else workspaces.summary(run)
-    if as_json:
-        print(json.dumps({"format": _SHOW_FORMAT, **shown}))
+    if study.is_study(run):
+        table = study.table(run)
+        shown, text = table, study.to_markdown(table)
     else:
-        print(study.to_markdown(shown) if kind else report.table(shown))
+        summary = workspaces.summary(run)
+        shown, text = summary.public(), report.table(summary)
+    print(json.dumps({"format": _SHOW_FORMAT, **shown}) if as_json else text)
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -339,15 +340,13 @@ def _list(arguments: argparse.Namespace) -> int:
     """Print all runs, newest first."""
     runs = [run.describe() for run in workspaces.Workspace.from_environment().runs()]
     if arguments.json:
-        print(json.dumps(runs))
+        print(json.dumps([dataclasses.asdict(run) for run in runs]))
     elif not runs:
         print("no runs yet; `python -m rambo run --preset demo` makes the first")
     else:
         for run in runs:
-            budgets = f"k {run['k']}, B {run['budget']}"
-            print(
-                f"{run['run']}  {run['status']:<11}  {run['dataset']}  {budgets}  {run['message']}".rstrip()
-            )
+            budgets = f"k {run.k}, B {run.budget}"
+            print(f"{run.run}  {run.status:<11}  {run.dataset}  {budgets}  {run.message}".rstrip())
     return 0
 
 

@@ -89,7 +89,7 @@ def _start_once(
 
 def _live_studies(workspace: Workspace) -> list[Run]:
     """Return the studies that are worked on; they stand in no line, but there are only a few."""
-    return [run for run in workspace.runs() if run.describe()["status"] in LIVE]
+    return [run for run in workspace.runs() if run.describe().status in LIVE]
 
 
 def live_runs(workspace: Workspace) -> list[Run]:
@@ -100,7 +100,7 @@ def live_runs(workspace: Workspace) -> list[Run]:
     waiting = {run_id for ids in line.standing(workspace.root).values() for run_id in ids}
     runs = [Run(workspace.root / run_id) for run_id in workspace.ids()]
     near = [run for run in runs if run.id in waiting or _touched(run) < 2 * LAUNCH_SECONDS]
-    return [run for run in near if run.describe()["status"] in LIVE]
+    return [run for run in near if run.describe().status in LIVE]
 
 
 def _touched(run: Run) -> float:
@@ -138,7 +138,7 @@ def stop(run: Run) -> None:
     Returns at once; a thread of this process sees to it that the worker obeys.
     """
     run.request_stop()
-    launched = run.worker["launched"]
+    launched = run.worker.launched
     threading.Thread(target=_see_to_it, args=(run, launched), daemon=True).start()
 
 
@@ -275,7 +275,7 @@ def _see_to_it(run: Run, launched: float | None) -> None:
             _signal(run, signal.SIGKILL)
             _ends(run, launched, 1.0)
     with suppress(StoreError):
-        obeyed = run.status in ("done", "failed", "stopped") or run.worker["launched"] != launched
+        obeyed = run.status in ("done", "failed", "stopped") or run.worker.launched != launched
         if not obeyed and not run.locked():
             run.set_status("stopped", "stopped on request; resume it to go on")
 
@@ -286,7 +286,7 @@ def _ends(run: Run, launched: float | None, seconds: float) -> bool:
     while time.monotonic() < limit:
         with suppress(StoreError):
             # A worker that was launched just now may not hold the run yet.
-            if run.worker["launched"] != launched or not (run.locked() or run.status in LIVE):
+            if run.worker.launched != launched or not (run.locked() or run.status in LIVE):
                 return True
         time.sleep(0.1)
     return False
@@ -295,7 +295,7 @@ def _ends(run: Run, launched: float | None, seconds: float) -> bool:
 def _signal(run: Run, number: signal.Signals) -> None:
     """Send a signal to the process that holds the run, and to its group where it leads one."""
     with suppress(StoreError, OSError):
-        pid = run.worker["pid"]
+        pid = run.worker.pid
         if pid is None or not run.locked():  # the lock proves that the process lives
             return
         if os.getpgid(pid) == pid:

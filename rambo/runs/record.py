@@ -7,11 +7,36 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rambo import events as event_kinds
 from rambo.events import Event
 from rambo.storage import database
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a run's record says of the run itself.
+
+    Attributes:
+        config: nested JSON types.
+        environment: nested JSON types.
+        created: ISO 8601 in UTC.
+        status: as it was written last.
+        message: why.
+        attempt: number of the newest attempt; 0 before the first.
+        pid: process of the newest attempt.
+        launched: when a page started that process, seconds since 1970.
+    """
+
+    config: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    created: str
+    status: str
+    message: str
+    attempt: int
+    pid: int | None = None
+    launched: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,13 +171,14 @@ def read_fact(db: sqlite3.Connection, name: str) -> Any:
     return database.decode(*row, name)
 
 
-def read_facts(db: sqlite3.Connection) -> dict[str, Any]:
+def read_facts(db: sqlite3.Connection) -> Facts:
     """Return all facts."""
     rows = db.execute("SELECT name, value, crc FROM facts").fetchall()
     facts = {name: database.decode(value, crc, name) for name, value, crc in rows}
     if missing := [name for name in _FACTS if name not in facts]:
         raise ValueError(f"no {missing[0]}")
-    return facts
+    names = [field.name for field in dataclasses.fields(Facts)]
+    return Facts(**{name: facts[name] for name in names if name in facts})
 
 
 def read_events(db: sqlite3.Connection, since: int) -> list[Entry]:
@@ -183,19 +209,23 @@ def newest_attempts(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.attempt == newest[entry.place]]
 
 
-def read_results(db: sqlite3.Connection) -> list[dict[str, Any]]:
-    """Return all results, in no order."""
+class Row(NamedTuple):
+    """A row of the table of results: a strategy's result in a run, a cell's run in a study."""
+
+    trial: int
+    strategy: str
+    state: str
+    fields: dict[str, Any]  # JSON's edge: `results.restore` makes a `Result` of them
+
+
+def read_results(db: sqlite3.Connection) -> list[Row]:
+    """Return all rows, in no order."""
     _, least = read_fact(db, "tally")
     rows = db.execute("SELECT trial, strategy, state, data, crc FROM results").fetchall()
     if len(rows) < least:
         raise ValueError("a result is missing")
     return [
-        {
-            "trial": trial,
-            "strategy": strategy,
-            "state": state,
-            "data": database.decode(data, crc, trial, strategy, state),
-        }
+        Row(trial, strategy, state, database.decode(data, crc, trial, strategy, state))
         for trial, strategy, state, data, crc in rows
     ]
 

@@ -7,34 +7,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rambo import lineup
+from rambo.runs.results import Ranking, Result, Summary, by_strategy
 
 FEWEST = 5  # trials that can be evidence
 _METRICS = ("validation_accuracy", "test_accuracy")
 
 
-def table(summary: Mapping[str, Any]) -> str:
-    """Return the results of a run as lines of text.
-
-    Args:
-        summary: as `rambo.runs.workspace.summary` gives it.
-    """
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for result in summary["results"]:
-        groups.setdefault(result["strategy"], []).append(result)
+def table(summary: Summary) -> str:
+    """Return the results of a run as lines of text."""
+    groups = by_strategy(summary.results)
     header = f"{'strategy':<16} {'validation %':>15} {'test %':>15} {'trials':>7} {'trained':>8} {'cached':>7}"
-    lines = [f"run {summary['run']} on {summary['dataset']}", header]
-    for name, results in groups.items():
-        cells = " ".join(f"{percent([r[metric] for r in results]):>15}" for metric in _METRICS)
-        done = sum(r["test_accuracy"] is not None for r in results)
-        trained, cached = (
-            sum(r[key] for r in results) for key in ("trainings", "cached_trainings")
-        )
+    lines = [f"run {summary.run} on {summary.dataset}", header]
+    for name, own in groups.items():
+        cells = " ".join(f"{percent([getattr(r, m) for r in own]):>15}" for m in _METRICS)
+        done = sum(r.test_accuracy is not None for r in own)
+        trained, cached = sum(r.trainings for r in own), sum(r.cached_trainings for r in own)
         lines.append(f"{name:<16} {cells} {done:>7} {trained:>8} {cached:>7}")
-    lines += ranking_lines(summary["ranking"])
-    lines += [f"{name}: {words}" for name, words in told_figures(summary["results"]).items()]
+    lines += ranking_lines(summary.ranking)
+    lines += [f"{name}: {words}" for name, words in figure_words(summary.results).items()]
     if comparison := compare(groups.get("rambo", []), groups.get("filter-only", [])):
         lines.append(comparison)
-    if words := proxy_words(summary["config"]):
+    if words := proxy_words(summary.config):
         lines.append(words)
     return "\n".join(lines)
 
@@ -53,27 +46,28 @@ def proxy_words(config: Mapping[str, Any]) -> str | None:
     return None
 
 
-def told_figures(results: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def figure_words(results: Sequence[Result]) -> dict[str, str]:
     """Return in words what strategies report of their choices beside the accuracy: means over the trials.
 
     Words that differ between trials are left out.
     """
-    values: dict[str, dict[str, list[Any]]] = {}
-    for result in results:
-        for name, value in result.get("figures", {}).items():
-            values.setdefault(result["strategy"], {}).setdefault(name, []).append(value)
-    told = {}
-    for strategy, figures in values.items():
+    lines = {}
+    for strategy, own in by_strategy(results).items():
+        values: dict[str, list[float | int | str]] = {}
+        for result in own:
+            for name, value in result.figures.items():
+                values.setdefault(name, []).append(value)
         parts = []
-        for name, found in figures.items():
-            if not any(isinstance(value, str) for value in found):
-                mean = statistics.fmean(found)
+        for name, figures in values.items():
+            numbers = [value for value in figures if not isinstance(value, str)]
+            if len(numbers) == len(figures):
+                mean = statistics.fmean(numbers)
                 parts.append(f"{name} {mean:,.0f}" if abs(mean) >= 100 else f"{name} {mean:.3g}")
-            elif len(set(found)) == 1:
-                parts.append(f"{name} {found[0]}")
+            elif len(set(figures)) == 1:
+                parts.append(f"{name} {figures[0]}")
         if parts:
-            told[strategy] = "; ".join(parts)
-    return told
+            lines[strategy] = "; ".join(parts)
+    return lines
 
 
 def percent(values: Sequence[float | None]) -> str:
@@ -90,21 +84,19 @@ def standard_error(values: Sequence[float]) -> float:
     return statistics.stdev(values) / math.sqrt(len(values))
 
 
-def ranking_lines(ranking: Mapping[str, Any]) -> list[str]:
+def ranking_lines(ranking: Ranking) -> list[str]:
     """Return what is known of u_hat's ranking, beside the noise ceiling."""
-    held_out, ceiling, tau = (
-        ranking.get(key) for key in ("held_out", "noise_ceiling", "kendall_tau")
-    )
+    held_out, ceiling, tau = ranking.held_out, ranking.noise_ceiling, ranking.kendall_tau
     lines = []
-    if held_out is not None and ranking.get("held_out_pairs"):
+    if held_out is not None and ranking.held_out_pairs:
         tail = "" if tau is None else f" (Kendall tau {tau:.2f} over their sets)"
-        pairs = ranking["held_out_pairs"]
+        pairs = ranking.held_out_pairs
         lines.append(
             f"u_hat orders {100 * held_out:.0f} % of {pairs} held-out pairs as their true utilities do{tail}"
         )
     if ceiling is not None:
         lines.append(
-            f"two independent trainings agree on {100 * ceiling:.0f} % of {ranking['ceiling_pairs']} pairs "
+            f"two independent trainings agree on {100 * ceiling:.0f} % of {ranking.ceiling_pairs} pairs "
             "(noise ceiling)"
         )
     return lines
@@ -161,13 +153,13 @@ def difference(gaps: Sequence[float]) -> Difference | None:
 
 
 def paired(
-    ours: Sequence[Mapping[str, Any]],
-    theirs: Sequence[Mapping[str, Any]],
+    ours: Sequence[Result],
+    theirs: Sequence[Result],
     metric: str = "test_accuracy",
 ) -> list[float]:
     """Return the gaps in points between results of the same seed, where both were evaluated."""
-    other = {result["seed"]: result[metric] for result in theirs}
-    pairs = [(result[metric], other.get(result["seed"])) for result in ours]
+    other = {result.seed: getattr(result, metric) for result in theirs}
+    pairs = [(getattr(result, metric), other.get(result.seed)) for result in ours]
     return [100 * (a - b) for a, b in pairs if a is not None and b is not None]
 
 
@@ -179,7 +171,7 @@ VERDICTS = {
 }
 
 
-def compare(ours: Sequence[Mapping[str, Any]], control: Sequence[Mapping[str, Any]]) -> str | None:
+def compare(ours: Sequence[Result], control: Sequence[Result]) -> str | None:
     """Return the verdict on u_hat: paired test accuracy of rambo less the filter-only control."""
     found = difference(paired(ours, control))
     if found is None:

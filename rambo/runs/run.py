@@ -8,6 +8,7 @@
 One worker writes a run; anyone reads it at any time, also while it is written and after a kill -9.
 """
 
+import dataclasses
 import os
 import sqlite3
 import threading
@@ -21,9 +22,10 @@ import filelock
 
 from rambo.errors import RunLockedError, StoreError
 from rambo.events import Event
-from rambo.runs import record
+from rambo.runs import record, results
 from rambo.runs.artifacts import RunFolder
-from rambo.runs.record import Entry
+from rambo.runs.record import Entry, Facts
+from rambo.runs.results import Result
 from rambo.storage import database, files
 
 STATUSES = ("queued", "running", "done", "failed", "stopped")
@@ -32,6 +34,41 @@ BALLAST_BYTES = 2**20
 LAUNCH_SECONDS = 60  # what a new process may take to import torch on a busy laptop
 
 _LOCK_SECONDS = 0.1  # a viewer that looks at the lock is in the way for microseconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Worker:
+    """The process that works on a run: its number, and when a page launched it; None where unknown."""
+
+    pid: int | None
+    launched: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What a list of runs shows of one; of a damaged run most is None.
+
+    Attributes:
+        run: its id.
+        status: one of `STATUSES`, `interrupted` or `unreadable`.
+        dataset: its name.
+        created: ISO 8601 in UTC.
+        k: labels held.
+        budget: labels bought.
+        strategies: names.
+        trials: how many.
+        message: why it has this status, or an empty text.
+    """
+
+    run: str
+    status: str
+    dataset: str | None
+    created: str
+    k: int | None
+    budget: int | None
+    strategies: list[str]
+    trials: int | None
+    message: str
 
 
 class Run(RunFolder):
@@ -54,12 +91,12 @@ class Run(RunFolder):
     @property
     def config(self) -> dict[str, Any]:
         """The config as nested JSON types."""
-        return dict(self._facts()["config"])
+        return dict(self._facts().config)
 
     @property
     def environment(self) -> dict[str, Any]:
         """What `Workspace.create` was told of versions, device and class names."""
-        return dict(self._facts()["environment"])
+        return dict(self._facts().environment)
 
     @property
     def status(self) -> str:
@@ -67,44 +104,45 @@ class Run(RunFolder):
         return self._derived(self._facts())
 
     @property
-    def worker(self) -> dict[str, Any]:
-        """`pid` of the newest attempt's process and the time a page `launched` it; None where unknown."""
+    def worker(self) -> Worker:
+        """The process of the newest attempt."""
         facts = self._facts()
-        return {"pid": facts.get("pid"), "launched": facts.get("launched")}
+        return Worker(facts.pid, facts.launched)
 
     def created(self) -> str:
         """Return when the run was made, ISO 8601 in UTC; a damaged one: when its folder changed."""
         try:
-            return str(self._facts()["created"])
+            return self._facts().created
         except StoreError:
             try:
                 return record.stamp(self.folder.stat().st_mtime)
             except OSError:
                 return record.stamp(0.0)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Description:
         """Return what a list of runs shows; a damaged run is `unreadable`, with the reason.
 
         Never raises, so one bad folder cannot hide the others.
         """
-        facts: dict[str, Any] = {"config": {}}
+        config: Mapping[str, Any] = {}
         try:
             facts = self._facts()
-            status, message = self._derived(facts), facts["message"]
+            config, created = facts.config, facts.created
+            status, message = self._derived(facts), facts.message
         except StoreError as error:
             status, message = "unreadable", error.words({"run": None})
-        config = facts["config"]
-        return {
-            "run": self.id,
-            "status": status,
-            "dataset": record.dataset_name(config) or None,
-            "created": facts["created"] if "created" in facts else self.created(),
-            "k": config.get("k"),
-            "budget": config.get("budget"),
-            "strategies": list(config.get("strategies") or ()),
-            "trials": config.get("trials"),
-            "message": message,
-        }
+            created = self.created()
+        return Description(
+            run=self.id,
+            status=status,
+            dataset=record.dataset_name(config) or None,
+            created=created,
+            k=config.get("k"),
+            budget=config.get("budget"),
+            strategies=list(config.get("strategies") or ()),
+            trials=config.get("trials"),
+            message=message,
+        )
 
     def events(self, since: int = 0) -> list[Entry]:
         """Return the events after number `since`, in order."""
@@ -118,16 +156,22 @@ class Run(RunFolder):
         """
         return record.newest_attempts(self.events())
 
-    def results(self) -> list[dict[str, Any]]:
-        """Return dicts of `trial`, `strategy`, `state` and `data`.
-
-        They stand by trial, and then in the config's order of strategies.
-        """
+    def results(self) -> list[Result]:
+        """Return what came of each trial, and in it of each strategy in the config's order."""
         with self._reading() as db:
-            order = list(record.read_fact(db, "config").get("strategies", ()))
+            config = record.read_fact(db, "config")
             rows = record.read_results(db)
-        order += sorted({row["strategy"] for row in rows}.difference(order))
-        return sorted(rows, key=lambda row: (row["trial"], order.index(row["strategy"])))
+        order = list(config.get("strategies", ()))
+        order += sorted({row.strategy for row in rows}.difference(order))
+        rows.sort(key=lambda row: (row.trial, order.index(row.strategy)))
+        seed = config.get("seed", 0)
+        return [results.restore(row.trial, row.strategy, row.fields, seed) for row in rows]
+
+    def cells(self) -> dict[str, str]:
+        """Return the run ids of a study's cells that were begun, by label."""
+        with self._reading() as db:
+            rows = sorted(record.read_results(db), key=lambda row: (row.trial, row.strategy))
+        return {row.strategy: str(row.fields.get("run")) for row in rows}
 
     def stop_requested(self) -> bool:
         """Return whether a person asked for a stop; cheap while this object holds the lock."""
@@ -205,10 +249,16 @@ class Run(RunFolder):
             if self._pending:
                 self._commit()
 
-    def save_result(self, trial: int, strategy: str, state: str, data: Mapping[str, Any]) -> None:
+    def save_result(self, result: Result) -> None:
         """Keep the result of one strategy on one trial, and every event before it, as one."""
+        key = result.trial, result.strategy, result.state
         with self.naming("keeping a result"):
-            self._commit(record.put_result(trial, strategy, state, data))
+            self._commit(record.put_result(*key, result.record()))
+
+    def save_cell(self, place: int, label: str, run_id: str) -> None:
+        """Keep the run of a study's cell, which stands at `place` among the cells."""
+        with self.naming("keeping a result"):
+            self._commit(record.put_result(place, label, "begun", {"run": run_id}))
 
     def set_status(self, status: str, message: str = "") -> None:
         """Write the status and every event before it; on a full disk the ballast makes room."""
@@ -314,29 +364,29 @@ class Run(RunFolder):
         with suppress(StoreError):
             self.flush()
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> Facts:
         """Return all facts."""
         with self._reading() as db:
             return record.read_facts(db)
 
-    def _derived(self, facts: dict[str, Any]) -> str:
+    def _derived(self, facts: Facts) -> str:
         """Return the status; `interrupted` for one that should have a worker and has none."""
         if not _lost(facts) or self.locked():
-            return str(facts["status"])
+            return facts.status
         # The worker may have ended between the two looks: what it wrote last is what counts.
         facts = self._facts()
-        return "interrupted" if _lost(facts) and not self.locked() else str(facts["status"])
+        return "interrupted" if _lost(facts) and not self.locked() else facts.status
 
 
-def _lost(facts: dict[str, Any]) -> bool:
+def _lost(facts: Facts) -> bool:
     """Return whether a run without a worker in this state has lost it.
 
     A queued run may wait for its first worker for ever, or for a launched one for `LAUNCH_SECONDS`.
     """
-    if facts["status"] == "queued" and facts.get("launched") is not None:
-        waited = facts.get("pid") is not None  # it was in line already
-        return waited or abs(time.time() - facts["launched"]) > LAUNCH_SECONDS
-    return bool(facts["status"] == "running")
+    if facts.status == "queued" and facts.launched is not None:
+        waited = facts.pid is not None  # it was in line already
+        return waited or abs(time.time() - facts.launched) > LAUNCH_SECONDS
+    return facts.status == "running"
 
 
 def write_first(folder: Path, config: dict[str, Any], environment: dict[str, Any]) -> None:

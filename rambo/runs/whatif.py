@@ -124,12 +124,10 @@ def load(run: Run, trial: int) -> UHat:
     Raises:
         StoreError: RAMBO has not chosen yet in this trial, or an artifact is damaged.
     """
-    kept = [
-        result["data"]
-        for result in run.results()
-        if (result["trial"], result["strategy"]) == (trial, "rambo")
+    own = [
+        result for result in run.results() if (result.trial, result.strategy) == (trial, "rambo")
     ]
-    if not kept:
+    if not own:
         raise StoreError(
             f"rambo has chosen nothing in trial {trial}",
             field="run",
@@ -142,8 +140,8 @@ def load(run: Run, trial: int) -> UHat:
         indices=indices[order],
         elements=pools["elements"][order].astype(np.float64),
         labeled=indices[: run.config["k"]],
-        chosen=_as_indices(kept[0]["selected"]),
-        steps=_as_indices(kept[0]["steps"]),
+        chosen=_as_indices(own[0].selected),
+        steps=_as_indices(own[0].steps),
         state=run.load_arrays(f"trial-{trial}/rambo/u_hat"),
     )
 

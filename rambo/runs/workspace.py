@@ -11,7 +11,6 @@ import re
 import secrets
 import shutil
 import sqlite3
-import statistics
 import time
 import unicodedata
 from collections.abc import Iterable
@@ -26,6 +25,7 @@ from rambo.datasets import foreign
 from rambo.datasets.prepared import Prepared
 from rambo.errors import RunLockedError, RunNotFoundError, StoreError
 from rambo.runs.record import dataset_name
+from rambo.runs.results import Summary, mean_ranking
 from rambo.runs.run import STATUSES, Run, write_first
 from rambo.storage import files
 from rambo.storage.memo import Memo
@@ -34,8 +34,6 @@ __all__ = ["STATUSES", "Run", "Workspace", "create_run", "environment", "summary
 
 _RUN_ID = re.compile(r"[a-z0-9-]{1,64}")
 _STAMPED = re.compile(r"[a-z0-9-]+-\d{8}-\d{6}-[0-9a-f]{4}")
-_MEASURES = ("inner", "outer", "kendall_tau", "noise_ceiling", "held_out")
-_COUNTS = ("held_out_pairs", "ceiling_pairs")
 
 
 class Workspace:
@@ -192,46 +190,11 @@ def environment(data: Prepared, device: str, strategies: Iterable[str] = ()) -> 
     }
 
 
-def summary(run: Run) -> dict[str, Any]:
-    """Return the object that `show --json` prints.
-
-    Results stand by trial and in the config's order of strategies; accuracies are None until the
-    labels are revealed. Ranking figures are means over `rambo`'s trials, counts of pairs are sums.
-    """
-    config, rows = run.config, run.results()
-    rankings = [row["data"].get("ranking") or {} for row in rows if row["strategy"] == "rambo"]
-    return {
-        "run": run.id,
-        "dataset": dataset_name(config),
-        "config": config,
-        "status": run.status,
-        "results": [_result(row, config) for row in rows],
-        "ranking": {name: _mean([ranking.get(name) for ranking in rankings]) for name in _MEASURES}
-        | {name: sum(ranking.get(name) or 0 for ranking in rankings) for name in _COUNTS},
-    }
-
-
-def _result(row: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
-    """Return one result in the public form."""
-    data = row["data"]
-    return {
-        "strategy": row["strategy"],
-        "seed": data.get("seed", config.get("seed", 0) + row["trial"]),
-        "selected": data.get("selected", []),
-        "steps": data.get("steps", []),
-        "validation_accuracy": data.get("validation_accuracy"),
-        "test_accuracy": data.get("test_accuracy"),
-        "seconds": data.get("seconds", {}),
-        "trainings": data.get("trainings", 0),
-        "cached_trainings": data.get("cached_trainings", 0),
-        "figures": data.get("figures", {}),
-    }
-
-
-def _mean(figures: list[float | None]) -> float | None:
-    """Return the mean of the figures there are."""
-    known = [figure for figure in figures if figure is not None]
-    return statistics.fmean(known) if known else None
+def summary(run: Run) -> Summary:
+    """Return what a run has to say."""
+    config, results = run.config, run.results()
+    own = [result for result in results if result.strategy == "rambo"]
+    return Summary(run.id, dataset_name(config), config, run.status, results, mean_ranking(own))
 
 
 def _slug(name: str) -> str:

@@ -4,6 +4,7 @@ A study lies in `studies/` of the workspace as a run does, so it is started, sto
 are the names of its cells' runs, which are ordinary runs.
 """
 
+import contextlib
 import csv
 import io
 import re
@@ -19,6 +20,7 @@ from rambo.errors import RamboError, RunNotFoundError
 from rambo.events import UtilitySamplesAdded
 from rambo.runs import report
 from rambo.runs.report import Difference
+from rambo.runs.results import Result, Summary, by_strategy
 from rambo.runs.workspace import Run, Workspace, environment, summary
 from rambo.studies import grid, paper
 from rambo.studies.grid import STUDIES, Cell
@@ -75,11 +77,9 @@ def runs(study: Run) -> dict[str, Run]:
     """Return the runs of the cells that were begun, by label; those deleted since are left out."""
     workspace = Workspace(study.folder.parent.parent)
     found = {}
-    for row in study.results():
-        try:
-            found[row["strategy"]] = workspace.find(row["data"]["run"])
-        except RunNotFoundError:
-            continue
+    for label, run_id in study.cells().items():
+        with contextlib.suppress(RunNotFoundError):
+            found[label] = workspace.find(run_id)
     return found
 
 
@@ -95,7 +95,7 @@ def find(name: str, workspace: Workspace) -> Run:
         return workspace.find(name)
 
 
-def table(study: Run, read: Callable[[Run], Mapping[str, Any]] = summary) -> Table:
+def table(study: Run, read: Callable[[Run], Summary] = summary) -> Table:
     """Return a study as JSON types: its cells, a row for each cell and strategy, and verdicts in words.
 
     Accuracies are fractions; a row's `reported` is the paper's figure in percent. Cells without results have no rows.
@@ -107,25 +107,25 @@ def table(study: Run, read: Callable[[Run], Mapping[str, Any]] = summary) -> Tab
     name = study.config["study"]
     kind, dataset = STUDIES[name], study.config["dataset"]["name"]
     begun, cells, rows = runs(study), [], []
-    results: dict[str, list[Mapping[str, Any]]] = {}
+    results: dict[str, list[Result]] = {}
     for cell, config in planned(study):
         run = begun.get(cell.label)
         told = read(run) if run else None
-        results[cell.label] = told["results"] if told else []
-        done = sum(result["test_accuracy"] is not None for result in results[cell.label])
+        results[cell.label] = told.results if told else []
+        done = sum(result.test_accuracy is not None for result in results[cell.label])
         cells.append(
             {
                 "label": cell.label,
                 "place": dict(cell.place),
                 "run": run.id if run else None,
-                "status": told["status"] if told else "waiting",
+                "status": told.status if told else "waiting",
                 "done": done,
                 "wanted": config.trials * (len(config.strategies) + bool(config.oracle_draws)),
             }
         )
         rows += [
             _row(cell, strategy, own, kind.reported(dataset, config, strategy))
-            for strategy, own in _by_strategy(results[cell.label])
+            for strategy, own in by_strategy(results[cell.label]).items()
         ]
     return {
         "study": study.id,
@@ -143,40 +143,28 @@ def table(study: Run, read: Callable[[Run], Mapping[str, Any]] = summary) -> Tab
     }
 
 
-def _by_strategy(
-    results: Iterable[Mapping[str, Any]],
-) -> list[tuple[str, list[Mapping[str, Any]]]]:
-    """Return the results of each strategy, in the order of their first ones."""
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for result in results:
-        groups.setdefault(result["strategy"], []).append(result)
-    return list(groups.items())
-
-
-def _row(
-    cell: Cell, strategy: str, own: Sequence[Mapping[str, Any]], reported: Reported | None
-) -> Table:
+def _row(cell: Cell, strategy: str, own: Sequence[Result], reported: Reported | None) -> Table:
     """Return one line of the table."""
-    stages = {name for result in own for name in result["seconds"]}
+    stages = {name for result in own for name in result.seconds}
     seconds = {
-        name: statistics.fmean(result["seconds"].get(name, 0.0) for result in own)
+        name: statistics.fmean(result.seconds.get(name, 0.0) for result in own)
         for name in sorted(stages)
     }
-    reports = [result.get("figures", {}) for result in own]
-    wasted = [figures["labels wasted"] for figures in reports if "labels wasted" in figures]
+    counts = [result.figures.get("labels wasted") for result in own]
+    wasted = [count for count in counts if isinstance(count, int | float)]
     measured = {}
     for metric, short in (("test_accuracy", "test"), ("validation_accuracy", "validation")):
-        values = [result[metric] for result in own if result[metric] is not None]
+        values = [value for result in own if (value := getattr(result, metric)) is not None]
         measured[short] = statistics.fmean(values) if values else None
         measured[f"{short}_error"] = report.standard_error(values) if len(values) > 1 else None
     return {
         "cell": cell.label,
         **cell.place,
         "strategy": strategy,
-        "trials": sum(result["test_accuracy"] is not None for result in own),
+        "trials": sum(result.test_accuracy is not None for result in own),
         **measured,
-        "trainings": sum(result["trainings"] for result in own),
-        "cached_trainings": sum(result["cached_trainings"] for result in own),
+        "trainings": sum(result.trainings for result in own),
+        "cached_trainings": sum(result.cached_trainings for result in own),
         "wasted": statistics.fmean(wasted) if wasted else None,
         "seconds": seconds,
         "reported": reported and reported.mean,
@@ -193,7 +181,7 @@ _FINDINGS = {
 }
 
 
-def verdicts(name: str, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Table]:
+def verdicts(name: str, results: Mapping[str, Sequence[Result]]) -> list[Table]:
     """Return the paired differences that answer a study's question, each with a sentence.
 
     Args:
@@ -248,8 +236,8 @@ def _said(other: str) -> str:
 def _verdict(
     title: str,
     subject: str,
-    ours: Sequence[Mapping[str, Any]],
-    theirs: Sequence[Mapping[str, Any]],
+    ours: Sequence[Result],
+    theirs: Sequence[Result],
 ) -> Table | None:
     """Return one paired difference with its sentence, or None where no pair was evaluated."""
     return _worded(title, subject, report.difference(report.paired(ours, theirs)))
@@ -274,7 +262,7 @@ def _worded(title: str, subject: str, found: Difference | None) -> Table | None:
     }
 
 
-def _main_effect(part: str, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table | None:
+def _main_effect(part: str, results: Mapping[str, Sequence[Result]]) -> Table | None:
     """Return the mean of a part's four cells less that of the other four, over the trials that have all eight."""
     on: dict[int, list[float]] = {}
     off: dict[int, list[float]] = {}
@@ -282,8 +270,8 @@ def _main_effect(part: str, results: Mapping[str, Sequence[Mapping[str, Any]]]) 
         if label != "controls":
             side = on if part in label.split(" + ") else off
             for result in _of(own, "rambo"):
-                if result["test_accuracy"] is not None:
-                    side.setdefault(result["seed"], []).append(result["test_accuracy"])
+                if result.test_accuracy is not None:
+                    side.setdefault(result.seed, []).append(result.test_accuracy)
     gaps = [
         100 * (statistics.fmean(on[seed]) - statistics.fmean(off[seed]))
         for seed in on
@@ -292,16 +280,16 @@ def _main_effect(part: str, results: Mapping[str, Sequence[Mapping[str, Any]]]) 
     return _worded(f"{part} on minus off, four cells each", part, report.difference(gaps))
 
 
-def _of(results: Iterable[Mapping[str, Any]], strategy: str) -> list[Mapping[str, Any]]:
+def _of(results: Iterable[Result], strategy: str) -> list[Result]:
     """Return the results of one strategy."""
-    return [result for result in results if result["strategy"] == strategy]
+    return [result for result in results if result.strategy == strategy]
 
 
-def _distinct(results: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _distinct(results: Iterable[Result]) -> list[Result]:
     """Return the first result of each strategy and seed."""
-    first: dict[tuple[str, int], Mapping[str, Any]] = {}
+    first: dict[tuple[str, int], Result] = {}
     for result in results:
-        first.setdefault((result["strategy"], result["seed"]), result)
+        first.setdefault((result.strategy, result.seed), result)
     return list(first.values())
 
 

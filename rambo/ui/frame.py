@@ -15,6 +15,7 @@ import streamlit as st
 from rambo.config import shorten
 from rambo.errors import RamboError, RunNotFoundError
 from rambo.runs import jobs, line
+from rambo.runs.run import Description
 from rambo.runs.workspace import Run
 from rambo.ui import readers, state, theme
 from rambo.ui.text import count, literal, moment
@@ -112,8 +113,8 @@ def _chosen(pick: bool) -> tuple[Run | None, str]:
     newest = readers.runs() if pick else []
     if not newest:
         return None, ""
-    st.query_params["run"] = newest[0]["run"]  # a link copied from here names it
-    return state.find_run(newest[0]["run"]), ""
+    st.query_params["run"] = newest[0].run  # a link copied from here names it
+    return state.find_run(newest[0].run), ""
 
 
 def _sidebar(run: Run | None) -> None:
@@ -122,7 +123,7 @@ def _sidebar(run: Run | None) -> None:
     st.caption("Which images are worth a label?")
     for target in state.PAGES:
         state.link(target, run.id if run else None)
-    names = {record["run"]: _short_name(record) for record in readers.runs()[:_PICKED]}
+    names = {record.run: _short_name(record) for record in readers.runs()[:_PICKED]}
     known = list(names)
     if run is not None and run.id not in known:
         known.append(run.id)
@@ -143,13 +144,13 @@ def _sidebar(run: Run | None) -> None:
     _device_line(run.id if run else None)
 
 
-def _short_name(record: readers.Record) -> str:
+def _short_name(record: Description) -> str:
     """Return what tells runs apart within the width of the sidebar: when, the end of the id, the dataset."""
     when, dataset = (
-        moment(record["created"], year=False),
-        shorten(record["dataset"] or "unreadable", 40),
+        moment(record.created, year=False),
+        shorten(record.dataset or "unreadable", 40),
     )
-    return f"{when} · {record['run'][-4:]} · {dataset.rpartition('/')[2]}"
+    return f"{when} · {record.run[-4:]} · {dataset.rpartition('/')[2]}"
 
 
 def _pick(key: str) -> None:

@@ -5,10 +5,10 @@ import re
 import streamlit as st
 
 from rambo.runs import jobs, line
+from rambo.runs.run import Description
 from rambo.runs.workspace import Run
 from rambo.ui import controls, frame, readers, state, theme
 from rambo.ui.compare import rivals
-from rambo.ui.readers import Record
 from rambo.ui.text import count, literal, moment
 
 _PAGE = 10  # runs on one page of the list
@@ -42,7 +42,7 @@ def show_runs() -> None:
     records = readers.runs()
     st.subheader("Runs")
     _show_live(_standing(records))
-    ended = [record for record in records if record["status"] not in jobs.LIVE]
+    ended = [record for record in records if record.status not in jobs.LIVE]
     if not records:
         st.info(
             "No runs yet. Start the demo above, or set up a run of your own.",
@@ -66,44 +66,44 @@ def _show_live(shown: tuple[tuple[str, str], ...]) -> None:
         records = readers.runs()
         if _standing(records) != shown:
             st.rerun()
-        live = [record for record in records if record["status"] in jobs.LIVE]
+        live = [record for record in records if record.status in jobs.LIVE]
         lines = line.standing(state.workspace().root) if live else {}
         ahead = {run: place for ids in lines.values() for place, run in enumerate(ids)}
         # The one that works first, then the line in its order.
-        live.sort(key=lambda record: (record["status"] == "queued", ahead.get(record["run"], 1e9)))
+        live.sort(key=lambda record: (record.status == "queued", ahead.get(record.run, 1e9)))
         for record in live[:_PAGE]:
-            _live_row(record, ahead.get(record["run"]))
+            _live_row(record, ahead.get(record.run))
         if len(live) > _PAGE:
             st.caption(f"and {count(len(live) - _PAGE, 'more run')} in line")
 
 
-def _standing(records: list[Record]) -> tuple[tuple[str, str], ...]:
+def _standing(records: list[Description]) -> tuple[tuple[str, str], ...]:
     """Return which runs there are and in which state: the page is drawn again only when this changes."""
-    return tuple((record["run"], record["status"]) for record in records)
+    return tuple((record.run, record.status) for record in records)
 
 
-def _live_row(record: Record, ahead: int | None) -> None:
+def _live_row(record: Description, ahead: int | None) -> None:
     """Draw one run that works or waits."""
-    run = Run(state.workspace().root / record["run"])
-    with st.container(border=True, key=f"live-{record['run']}"):
+    run = Run(state.workspace().root / record.run)
+    with st.container(border=True, key=f"live-{record.run}"):
         what, doing, links = st.columns(_WIDTHS, vertical_alignment="center")
         with what, st.container(gap=None):
             _name(run, record)
         with doing:
-            if record["status"] == "queued":
+            if record.status == "queued":
                 st.caption(_place(record, ahead))
             else:
                 _progress(run)
         with links, st.container(horizontal=True, vertical_alignment="center"):
             _open_link(record)
-            controls.run_controls(run, key=f"live-{record['run']}")
+            controls.run_controls(run, key=f"live-{record.run}")
 
 
-def _place(record: Record, ahead: int | None) -> str:
+def _place(record: Description, ahead: int | None) -> str:
     """Return where a queued run stands."""
     if ahead:
         return f"Place {ahead + 1:,} in line: {count(ahead, 'run')} ahead"
-    return literal(record["message"], 120) or "Starting"
+    return literal(record.message, 120) or "Starting"
 
 
 def _progress(run: Run) -> None:
@@ -115,7 +115,7 @@ def _progress(run: Run) -> None:
         st.progress(now.share, text=now.words())
 
 
-def _show_ended(records: list[Record]) -> None:
+def _show_ended(records: list[Description]) -> None:
     """List the runs that are not at work, ten to a page, with a search when there are many."""
     if len(records) > _PAGE:
         typed = st.text_input(
@@ -142,23 +142,23 @@ def _show_ended(records: list[Record]) -> None:
             st.caption(f"{count(len(records), 'run')}, the newest first")
 
 
-def _matching(records: list[Record], typed: str) -> list[Record]:
+def _matching(records: list[Description], typed: str) -> list[Description]:
     """Return the records that have every typed word in their name, dataset, state or strategies."""
     wanted = typed.casefold().split()
     return [record for record in records if all(word in _searched(record) for word in wanted)]
 
 
-def _searched(record: Record) -> str:
+def _searched(record: Description) -> str:
     """Return the text of a record in which words are looked for."""
-    strategies = [theme.strategy_word(name) for name in record["strategies"]]
-    parts = [record["run"], _dataset(record), theme.STATES[record["status"]][0], *strategies]
+    strategies = [theme.strategy_word(name) for name in record.strategies]
+    parts = [record.run, _dataset(record), theme.STATES[record.status][0], *strategies]
     return " ".join(map(str, parts)).casefold()
 
 
-def _ended_row(record: Record) -> None:
+def _ended_row(record: Description) -> None:
     """Draw one run that is not at work."""
-    run = Run(state.workspace().root / record["run"])
-    with st.container(border=True, key=f"row-{record['run']}"):
+    run = Run(state.workspace().root / record.run)
+    with st.container(border=True, key=f"row-{record.run}"):
         what, came, links = st.columns(_WIDTHS, vertical_alignment="center")
         with what, st.container(gap=None):
             _name(run, record)
@@ -166,40 +166,40 @@ def _ended_row(record: Record) -> None:
             _outcome(run, record)
         with links, st.container(horizontal=True, vertical_alignment="center"):
             _open_link(record)
-            controls.resume_button(run, record["status"], key=f"row-{record['run']}")
-            with st.popover("More", type="tertiary", key=f"more-{record['run']}"):
-                controls.delete_button(run, key=f"row-{record['run']}")
+            controls.resume_button(run, record.status, key=f"row-{record.run}")
+            with st.popover("More", type="tertiary", key=f"more-{record.run}"):
+                controls.delete_button(run, key=f"row-{record.run}")
 
 
-def _name(run: Run, record: Record) -> None:
+def _name(run: Run, record: Description) -> None:
     """Draw what a run is about, and its state."""
-    readable = record["k"] is not None
-    title = f"**{literal(_dataset(record), 60) if readable else literal(record['run'])}**"
-    about = moment(record["created"])
+    readable = record.k is not None
+    title = f"**{literal(_dataset(record), 60) if readable else literal(record.run)}**"
+    about = moment(record.created)
     if readable:
-        trials = record["trials"] or 1
-        title += f" &nbsp; k = {record['k']:,}, B = {record['budget']:,}"
+        trials = record.trials or 1
+        title += f" &nbsp; k = {record.k:,}, B = {record.budget:,}"
         title += f", {trials:,} trials" if trials > 1 else ""
-        names = [literal(theme.strategy_word(name)) for name in record["strategies"]]
+        names = [literal(theme.strategy_word(name)) for name in record.strategies]
         seed = readers.config(run).get("seed", 0)  # tells runs of the same settings apart
-        about += f" · seed {seed:,} · {', '.join(names)}  \n{literal(record['run'])}"
+        about += f" · seed {seed:,} · {', '.join(names)}  \n{literal(record.run)}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(title, width="content")
-        frame.badge(record["status"])
+        frame.badge(record.status)
     st.caption(about)
 
 
-def _dataset(record: Record) -> str:
+def _dataset(record: Description) -> str:
     """Return what to call the dataset; of a path only the last part, the rest is private."""
-    return re.split(r"[/\\]", (record["dataset"] or "").rstrip("/\\"))[-1]
+    return re.split(r"[/\\]", (record.dataset or "").rstrip("/\\"))[-1]
 
 
-def _outcome(run: Run, record: Record) -> None:
+def _outcome(run: Run, record: Description) -> None:
     """Draw what came of a run: the test accuracy, or why there is none."""
-    if record["status"] != "done":
-        st.caption(literal(record["message"], 160) or "Resume it to go on.")
+    if record.status != "done":
+        st.caption(literal(record.message, 160) or "Resume it to go on.")
         return
-    found = rivals.accuracies(readers.summary(run)["results"], "test_accuracy")
+    found = rivals.accuracies(readers.summary(run).results, "test_accuracy")
     named = [(literal(theme.strategy_word(name)), accuracy) for name, accuracy in found.items()]
     for name, accuracy in named[:1]:
         told = count(accuracy.trials, "trial")
@@ -208,11 +208,11 @@ def _outcome(run: Run, record: Record) -> None:
         st.caption(rest)
 
 
-def _open_link(record: Record) -> None:
+def _open_link(record: Description) -> None:
     """Draw the link to the page that fits the state; an unreadable run has none."""
-    if record["status"] in _NEXT:
-        page, label = _NEXT[record["status"]]
-        state.link(page, record["run"], label)
+    if record.status in _NEXT:
+        page, label = _NEXT[record.status]
+        state.link(page, record.run, label)
 
 
 # The picture, drawn with plain boxes: it takes its colours from the theme, and a screen reader its words.

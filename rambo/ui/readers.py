@@ -21,6 +21,8 @@ from rambo.events import StageAdvanced, StageStarted
 from rambo.runs import jobs, record
 from rambo.runs import workspace as workspaces
 from rambo.runs.record import Entry
+from rambo.runs.results import Summary
+from rambo.runs.run import Description
 from rambo.runs.workspace import Run
 from rambo.ui import state, theme
 from rambo.ui.text import literal
@@ -101,7 +103,7 @@ def progress(run: Run) -> Progress | None:
     return None
 
 
-def runs() -> list[Record]:
+def runs() -> list[Description]:
     """Return `Run.describe` of all runs, the newest first; what has not changed is not read again."""
     return _listing(str(state.workspace().root)).describe()
 
@@ -112,32 +114,32 @@ class Listing:
     def __init__(self) -> None:
         """Know nothing yet."""
         self._guard = threading.Lock()
-        self._known: dict[str, tuple[Stamp, Record]] = {}
+        self._known: dict[str, tuple[Stamp, Description]] = {}
 
-    def describe(self) -> list[Record]:
+    def describe(self) -> list[Description]:
         """Return all runs, the newest first; only those that may have changed are read."""
         workspace = state.workspace()
         with self._guard:
-            known: dict[str, tuple[Stamp, Record]] = {}
+            known: dict[str, tuple[Stamp, Description]] = {}
             for name in workspace.ids():
                 run = Run(workspace.root / name)
                 now = _record_stamp(run)
                 before = self._known.get(name)
-                if before is None or before[0] != now or before[1]["status"] not in _ENDED:
+                if before is None or before[0] != now or before[1].status not in _ENDED:
                     before = now, run.describe()
                 known[name] = before
             self._known = known
             found = [facts for _, facts in known.values()]
-        return sorted(found, key=lambda run: (run["created"], run["run"]), reverse=True)
+        return sorted(found, key=lambda run: (run.created, run.run), reverse=True)
 
 
 def status(run: Run) -> tuple[str, str]:
     """Return the status and its message as they are now; a damaged run is `unreadable`."""
     facts = run.describe()
-    return facts["status"], facts["message"]
+    return facts.status, facts.message
 
 
-def summary(run: Run) -> Record:
+def summary(run: Run) -> Summary:
     """Return the object of `show --json`; read again only when the record has changed."""
     return _summary(str(run.folder), _record_stamp(run), run.status)
 
@@ -246,7 +248,7 @@ def _listing(root: str) -> Listing:
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _summary(folder: str, stamp: Stamp, status: str) -> Record:
+def _summary(folder: str, stamp: Stamp, status: str) -> Summary:
     """Return what `summary` gives; the arguments are the key of the cache."""
     return workspaces.summary(run_in(folder))
 

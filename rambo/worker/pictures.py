@@ -19,6 +19,7 @@ from rambo.events import Emit
 from rambo.method.pools import Problem
 from rambo.method.transport import gaussian_label_distances
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
+from rambo.runs.results import Result
 from rambo.training.ensemble import Ensemble, Predictions
 from rambo.training.units import Outcome
 
@@ -45,7 +46,7 @@ class Shelf(Protocol):
 def draw(
     shelf: Shelf,
     trial: int,
-    records: Mapping[str, Mapping[str, Any]],
+    results: Mapping[str, Result],
     *,
     ensemble: Ensemble,
     weights: TransportConfig,
@@ -59,12 +60,12 @@ def draw(
     Args:
         shelf: where the arrays go.
         trial: number of the trial, from 0.
-        records: what is kept so far by strategy; `selected` are the `B` indices it chose.
+        results: what is kept so far, by strategy.
         ensemble: of the trial.
         weights: of the OTDD ground cost.
         emit: hears of a training that nobody asked for before; None to wait for it.
     """
-    names = ["atlas", *(f"{strategy}/served" for strategy in records)]
+    names = ["atlas", *(f"{strategy}/served" for strategy in results)]
     missing = [name for name in names if not shelf.has_arrays(trial, name)]
     predictions = _find(ensemble) if missing else None
     if predictions is None and missing and emit is not None:
@@ -75,7 +76,7 @@ def draw(
         if name == "atlas":
             arrays = atlas(ensemble.problem, predictions)
         else:
-            picked = torch.tensor(records[name.removesuffix("/served")]["selected"])
+            picked = torch.tensor(results[name.removesuffix("/served")].selected)
             arrays = served(ensemble.problem, predictions, picked, weights)
         shelf.keep_arrays(trial, name, arrays)
 

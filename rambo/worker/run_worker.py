@@ -27,6 +27,7 @@ from rambo.errors import ConfigError, DataError, RamboError, RunCancelled
 from rambo.events import Emit, Event, Noticed, StageFinished, StageStarted, ignore
 from rambo.method.pools import Selection
 from rambo.runs.line import wait_in_line
+from rambo.runs.results import Result
 from rambo.runs.workspace import Run, Workspace, create_run
 from rambo.training import backends
 from rambo.training.gpu.batched import exactly
@@ -235,28 +236,25 @@ class _RunKeeper:
 
         return emit
 
-    def find(self, trial: int, strategy: str) -> dict[str, Any] | None:
-        """Return the record kept for one strategy of one trial."""
+    def find(self, trial: int, strategy: str) -> Result | None:
+        """Return the result kept for one strategy of one trial."""
         for result in self.run.results():
-            if (result["trial"], result["strategy"]) == (trial, strategy):
-                data: dict[str, Any] = result["data"]
-                return data
+            if (result.trial, result.strategy) == (trial, strategy):
+                return result
         return None
 
-    def keep_selection(
-        self, trial: int, strategy: str, record: dict[str, Any], selection: Selection
-    ) -> None:
-        """Write the evidence as artifacts, then the record."""
-        place = f"trial-{trial}/{strategy}"
+    def keep_selection(self, result: Result, selection: Selection) -> None:
+        """Write the evidence as artifacts, then the result."""
+        place = f"trial-{result.trial}/{result.strategy}"
         for name, tensors in selection.arrays.items():
             arrays = {key: tensor.numpy() for key, tensor in tensors.items()}
             self.run.save_arrays(f"{place}/{name}", arrays)
         self.run.save_table(f"{place}/selection", _table(selection))
-        self.run.save_result(trial, strategy, "selected", record)
+        self.run.save_result(result)
 
-    def keep_result(self, trial: int, strategy: str, record: dict[str, Any]) -> None:
-        """Write the evaluated record."""
-        self.run.save_result(trial, strategy, "evaluated", record)
+    def keep_result(self, result: Result) -> None:
+        """Write the evaluated result."""
+        self.run.save_result(result)
 
     def has_arrays(self, trial: int, name: str) -> bool:
         """Return whether a trial's artifact is there."""

@@ -1,5 +1,6 @@
 """The process that works through a study, cell by cell: each an ordinary run, made when its turn comes."""
 
+import contextlib
 import dataclasses
 
 from rambo import plugins
@@ -80,19 +81,16 @@ def _run_of(
     place: int, cell: Cell, config: Config, told: Run, workspace: Workspace, passing: "_Passing"
 ) -> Run:
     """Return the run of a cell, made now where there is none or where it was deleted."""
-    for row in told.results():
-        if row["strategy"] == cell.label:
-            try:
-                return workspace.find(row["data"]["run"])
-            except RunNotFoundError:
-                break
+    if (begun := told.cells().get(cell.label)) is not None:
+        with contextlib.suppress(RunNotFoundError):
+            return workspace.find(begun)
     data = catalog.prepare(config.dataset.name, workspace.root, emit=passing)
     if data.fingerprint != told.environment["dataset"]["fingerprint"]:
         raise DataError(
             f"{data.name} has changed since this study was made", hint="start a new study"
         )
     run = run_worker.start(config, workspace, passing)
-    told.save_result(place, cell.label, "begun", {"run": run.id})
+    told.save_cell(place, cell.label, run.id)
     return run
 
 

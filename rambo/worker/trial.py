@@ -7,7 +7,8 @@ pairs. Labels are revealed after the choice; the test set is read here and nowhe
 import dataclasses
 import functools
 from collections import Counter
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ from rambo.events import (
     stage,
 )
 from rambo.method.pools import UNLABELED, Problem, Selection, union, without
+from rambo.runs.results import Result, ranking_of
 from rambo.seeding import Streams
 from rambo.training.backends import Backend
 from rambo.training.call import Call
@@ -37,7 +39,6 @@ from rambo.training.units import FitUnit
 from rambo.worker.gating import gate_pool
 from rambo.worker.pictures import Shelf, draw
 
-Record = dict[str, Any]
 BEST_OF_RANDOM = lineup.ORACLE.name  # an oracle's choice, beside the strategies
 
 
@@ -47,15 +48,13 @@ class Keeper(Shelf, Protocol):
     def listener(self, trial: int, strategy: str | None) -> Emit:
         """Return the listener for the events of one strategy, or of the trial."""
 
-    def find(self, trial: int, strategy: str) -> Record | None:
+    def find(self, trial: int, strategy: str) -> Result | None:
         """Return what is kept, or None."""
 
-    def keep_selection(
-        self, trial: int, strategy: str, record: Record, selection: Selection
-    ) -> None:
+    def keep_selection(self, result: Result, selection: Selection) -> None:
         """Keep a choice and its evidence."""
 
-    def keep_result(self, trial: int, strategy: str, record: Record) -> None:
+    def keep_result(self, result: Result) -> None:
         """Keep the evaluated result."""
 
 
@@ -229,18 +228,18 @@ def run_trial(
         backend=backend,
         compute=config.compute,
     )
-    records: dict[str, Record] = {}
+    results: dict[str, Result] = {}
     weights = config.rambo.utility_model.ground_cost
-    picture = functools.partial(draw, keeper, number, records, ensemble=ensemble, weights=weights)
+    picture = functools.partial(draw, keeper, number, results, ensemble=ensemble, weights=weights)
     pool = functools.cache(lambda: _gate(trial, number, config, keeper))
     for name in config.strategies:
-        record = keeper.find(number, name)
-        if record is None:
-            record = _select(name, trial, pool(), number, config, ensemble, keeper)
-        records[name] = record
+        result = keeper.find(number, name)
+        if result is None:
+            result = _select(name, trial, pool(), number, config, ensemble, keeper)
+        results[name] = result
         picture(emit=None)
     picture(emit=keeper.listener(number, None))
-    pending = {n: record for n, record in records.items() if record.get("test_accuracy") is None}
+    pending = [result for result in results.values() if result.test_accuracy is None]
     if pending:
         _evaluate(pending, trial, number, ensemble, keeper)
     if config.oracle_draws and keeper.find(number, BEST_OF_RANDOM) is None:
@@ -269,20 +268,19 @@ def _best_of_random(
         outcomes = ensemble.run(units, emit, advance)
     best = max(range(len(sets)), key=lambda i: outcomes[i].record["accuracies"]["validation"])
     accuracies = outcomes[best].record["accuracies"]
-    record: Record = {
-        "strategy": BEST_OF_RANDOM,
-        "seed": trial.seed,
-        "selected": sets[best].tolist(),
-        "steps": [0] * config.budget,
-        "validation_accuracy": accuracies["validation"],
-        "test_accuracy": accuracies["test"],
-        "seconds": {},
-        "trainings": sum(not outcome.cached for outcome in outcomes),
-        "cached_trainings": sum(outcome.cached for outcome in outcomes),
-        "ranking": {},
-        "figures": {"random sets": config.oracle_draws},
-    }
-    keeper.keep_result(number, BEST_OF_RANDOM, record)
+    result = Result(
+        trial=number,
+        strategy=BEST_OF_RANDOM,
+        seed=trial.seed,
+        selected=sets[best].tolist(),
+        steps=[0] * config.budget,
+        validation_accuracy=accuracies["validation"],
+        test_accuracy=accuracies["test"],
+        trainings=sum(not outcome.cached for outcome in outcomes),
+        cached_trainings=sum(outcome.cached for outcome in outcomes),
+        figures={"random sets": config.oracle_draws},
+    )
+    keeper.keep_result(result)
 
 
 @dataclasses.dataclass
@@ -322,8 +320,8 @@ def _select(
     config: Config,
     ensemble: Ensemble,
     keeper: Keeper,
-) -> Record:
-    """Let one strategy spend the budget, keep its choice, and return the record."""
+) -> Result:
+    """Let one strategy spend the budget, keep its choice, and return the result."""
     problem, gate_figures = pool
     tally = _Tally(keeper.listener(number, name))
     call = Call(
@@ -336,24 +334,21 @@ def _select(
     )
     selection = strategies.find(name)(call)
     _check(name, selection, call)
-    record: Record = {
-        "strategy": name,
-        "seed": trial.seed,
-        "selected": selection.indices.tolist(),
-        "steps": selection.steps.tolist(),
-        "validation_accuracy": None,
-        "test_accuracy": None,
-        "seconds": tally.seconds,
-        "trainings": tally.trained[False],
-        "cached_trainings": tally.trained[True],
-        "ranking": dict(selection.ranking),
-        "figures": dict(selection.figures)
-        | gate_figures
-        | _wasted(trial, selection.indices, config),
-    }
-    keeper.keep_selection(number, name, record, selection)
+    result = Result(
+        trial=number,
+        strategy=name,
+        seed=trial.seed,
+        selected=selection.indices.tolist(),
+        steps=selection.steps.tolist(),
+        seconds=tally.seconds,
+        trainings=tally.trained[False],
+        cached_trainings=tally.trained[True],
+        ranking=ranking_of(selection.ranking),
+        figures=dict(selection.figures) | gate_figures | _wasted(trial, selection.indices, config),
+    )
+    keeper.keep_selection(result, selection)
     tally(StrategySelected(name, config.budget, sum(tally.seconds.values())))
-    return record
+    return result
 
 
 def _check(name: str, selection: Selection, call: Call) -> None:
@@ -391,27 +386,28 @@ def _wasted(trial: Trial, chosen: Tensor, config: Config) -> dict[str, int]:
 
 
 def _evaluate(
-    pending: dict[str, Record], trial: Trial, number: int, ensemble: Ensemble, keeper: Keeper
+    pending: Sequence[Result], trial: Trial, number: int, ensemble: Ensemble, keeper: Keeper
 ) -> None:
     """Reveal the chosen labels, train a fresh f on every S_1 at once, and keep the results."""
     test = trial.test, trial.oracle[trial.test]
     units: list[FitUnit] = []
-    for index, record in enumerate(pending.values()):
-        grown, labels = trial.grow(torch.tensor(record["selected"]))
+    for index, result in enumerate(pending):
+        grown, labels = trial.grow(torch.tensor(result.selected))
         units.append(ensemble.fit_unit(grown, "evaluation", index, labels=labels, test=test))
     emit = keeper.listener(number, None)
     with stage("evaluation", len(units), emit) as advance:
         outcomes = ensemble.run(units, emit, advance)
-    for (name, record), outcome in zip(pending.items(), outcomes, strict=True):
-        accuracies = outcome.record["accuracies"]
-        count = "cached_trainings" if outcome.cached else "trainings"
-        finished = record | {
-            "validation_accuracy": accuracies["validation"],
-            "test_accuracy": accuracies["test"],
-            "seconds": record["seconds"] | {"evaluation": round(outcome.record["seconds"], 3)},
-            count: record[count] + 1,
-        }
-        keeper.keep_result(number, name, finished)
-        keeper.listener(number, name)(
-            StrategyEvaluated(name, accuracies["validation"], accuracies["test"])
+    for result, outcome in zip(pending, outcomes, strict=True):
+        accuracies, seconds = outcome.record["accuracies"], outcome.record["seconds"]
+        evaluated = dataclasses.replace(
+            result,
+            validation_accuracy=accuracies["validation"],
+            test_accuracy=accuracies["test"],
+            seconds={**result.seconds, "evaluation": round(seconds, 3)},
+            trainings=result.trainings + (not outcome.cached),
+            cached_trainings=result.cached_trainings + outcome.cached,
+        )
+        keeper.keep_result(evaluated)
+        keeper.listener(number, result.strategy)(
+            StrategyEvaluated(result.strategy, accuracies["validation"], accuracies["test"])
         )

@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Any:
 
 def kill(run: Run) -> None:
     """End the worker of a run as a crash would."""
-    pid = run.worker["pid"]
+    pid = run.worker.pid
     if pid is not None and run.locked():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

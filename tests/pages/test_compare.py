@@ -40,7 +40,7 @@ def test_a_finished_run_shows_every_accuracy_with_its_error(done: Run) -> None:
     app = open_page(PAGE, done.id)
     assert_calm(app)
     table = app.dataframe[0].value
-    expected = rivals.accuracy_table(summary(done)["results"])
+    expected = rivals.accuracy_table(summary(done).results)
     assert table.to_dict() == expected.to_dict()
     assert table["trials"].tolist() == [2, 2, 2, 2]
     assert all("±" in cell for cell in table["test accuracy"])
@@ -52,9 +52,9 @@ def test_the_overlap_is_that_of_the_recorded_choices(done: Run) -> None:
     app = open_page(PAGE, done.id)
     table = app.dataframe[1].value
     chosen = {
-        result["strategy"]: set(result["selected"])
-        for result in summary(done)["results"]
-        if result["seed"] == 0
+        result.strategy: set(result.selected)
+        for result in summary(done).results
+        if result.seed == 0
     }
     a, b = chosen["rambo"], chosen["random"]
     assert table.loc["RAMBO", "Random"] == pytest.approx(len(a & b) / len(a | b))
@@ -64,9 +64,7 @@ def test_the_overlap_is_that_of_the_recorded_choices(done: Run) -> None:
 def test_the_galleries_divide_the_two_choices(done: Run) -> None:
     app = open_page(PAGE, done.id)
     chosen = {
-        result["strategy"]: result["selected"]
-        for result in summary(done)["results"]
-        if result["seed"] == 0
+        result.strategy: result.selected for result in summary(done).results if result.seed == 0
     }
     both = set(chosen["rambo"]) & set(chosen["filter-only"])
     shown = words(app)
@@ -85,9 +83,9 @@ def test_another_pair_and_another_trial_can_be_picked(done: Run) -> None:
     assert_calm(app)
     table = app.dataframe[1].value
     chosen = {
-        result["strategy"]: set(result["selected"])
-        for result in summary(done)["results"]
-        if result["seed"] == 1
+        result.strategy: set(result.selected)
+        for result in summary(done).results
+        if result.seed == 1
     }
     a, b = chosen["rambo"], chosen["margin"]
     assert table.loc["RAMBO", "Margin"] == pytest.approx(len(a & b) / len(a | b))

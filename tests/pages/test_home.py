@@ -149,8 +149,8 @@ def test_every_state_is_told_in_words_and_none_hides_another(home: Path) -> None
 def test_a_finished_run_shows_its_test_accuracy_and_leads_to_its_choice(done: Run) -> None:
     app = open_page("app.py")
     assert_calm(app)
-    found = [r["test_accuracy"] for r in workspace.summary(done)["results"]
-             if r["strategy"] == "rambo"]  # fmt: skip
+    found = [r.test_accuracy for r in workspace.summary(done).results
+             if r.strategy == "rambo"]  # fmt: skip
     assert len(found) == 2
     shown = rows(app)
     assert f"**{100 * sum(found) / 2:.1f} ± " in shown

@@ -30,7 +30,7 @@ def make_study(root: Path, name: str = "noisy-oracle", cells: int = 0, **changes
     made = study.create(name, settings, data, Workspace(root), "cpu")
     for place, (cell, config) in enumerate(study.planned(made)[:cells]):
         run = run_worker.create_run(config, data, Workspace(root), "cpu")
-        made.save_result(place, cell.label, "begun", {"run": run.id})
+        made.save_cell(place, cell.label, run.id)
         assert run_worker.work(run) == "done"
     return made
 

@@ -22,6 +22,7 @@ from streamlit.testing.v1 import AppTest
 from rambo.events import Noticed
 from rambo.runs import jobs, line
 from rambo.runs.record import Entry
+from rambo.runs.results import Ranking, Result, Summary
 from rambo.runs.workspace import Run
 from rambo.ui import takeaway
 from rambo.ui.train import live, outcome, stepper
@@ -380,23 +381,22 @@ def test_nothing_in_a_figure_can_end_the_script_of_the_download() -> None:
     assert "<i>" not in body
 
 
-SUMMARY: dict[str, Any] = {
-    "config": {
-        "strategies": ["rambo", "filter-only", "margin", "random"],
-        "budget": 200,
-        "trials": 1,
-        "acquisition": {"batch_size": 20},
-    },
+CONFIG = {
+    "strategies": ["rambo", "filter-only", "margin", "random"],
+    "budget": 200,
+    "trials": 1,
+    "acquisition": {"batch_size": 20},
 }
+SUMMARY = Summary("run-1", "tiny", CONFIG, "done", [], Ranking())
 
 
-def results(**accuracies: list[float]) -> dict[str, Any]:
+def results(**accuracies: list[float]) -> Summary:
     rows = [
-        {"strategy": name.replace("_", "-"), "seed": seed, "test_accuracy": value}
+        Result(trial=seed, strategy=name.replace("_", "-"), seed=seed, test_accuracy=value)
         for name, values in accuracies.items()
         for seed, value in enumerate(values)
     ]
-    return SUMMARY | {"results": rows}
+    return dataclasses.replace(SUMMARY, results=rows)
 
 
 def test_the_verdict_says_when_rambo_lost() -> None:
@@ -422,7 +422,7 @@ def test_without_a_rival_there_is_no_verdict() -> None:
     assert outcome.verdict(results(rambo=[0.8])) == []
     assert outcome.verdict(results(margin=[0.8], random=[0.7])) == []
     assert outcome.chosen(SUMMARY, 7800) == "RAMBO chose 200 of 7,800 images in 10 steps."
-    both = SUMMARY | {"config": SUMMARY["config"] | {"strategies": ["margin", "random"]}}
+    both = dataclasses.replace(SUMMARY, config=CONFIG | {"strategies": ["margin", "random"]})
     assert outcome.chosen(both, 76) == "Each strategy chose 200 of 76 images."
     assert outcome.chosen(SUMMARY, None) == "RAMBO chose 200 images in 10 steps."
 

@@ -63,8 +63,8 @@ def test_a_run_is_worked_on_by_a_process_of_its_own(root: Path) -> None:
     run = begin(root, QUICK)
     until(lambda: run.status == "done")
     until(lambda: not run.locked())
-    assert {row["strategy"] for row in run.results()} == {"margin", "random"}
-    assert run.worker["pid"] != os.getpid()
+    assert {row.strategy for row in run.results()} == {"margin", "random"}
+    assert run.worker.pid != os.getpid()
     log = "\n".join(jobs.log_tail(run))
     assert "margin chose 12 images" in log
     assert "Traceback" not in log
@@ -92,7 +92,7 @@ def test_the_worker_leads_a_group_and_outlives_its_starter(root: Path) -> None:
     assert starter.stdout is not None
     run = Workspace(root).find(starter.stdout.readline().strip())
     running(run)
-    pid = run.worker["pid"]
+    pid = run.worker.pid
     assert os.getpgid(pid) == pid != os.getpgid(starter.pid)
     assert os.getpriority(os.PRIO_PROCESS, pid) == jobs.POLITENESS
     os.killpg(starter.pid, signal.SIGINT)
@@ -130,14 +130,14 @@ def test_a_worker_that_does_not_listen_is_killed(
     monkeypatch.setattr(jobs, "STOP_SECONDS", 0.3)
     monkeypatch.setattr(jobs, "TERM_SECONDS", 0.3)
     run = running(begin(root, LONG))
-    os.kill(run.worker["pid"], signal.SIGSTOP)  # deaf to everything but SIGKILL
+    os.kill(run.worker.pid, signal.SIGSTOP)  # deaf to everything but SIGKILL
     jobs.stop(run)
     until(lambda: run.status == "stopped" and not run.locked(), seconds=10)
 
 
 def test_a_killed_worker_is_seen_and_its_run_can_be_resumed(root: Path) -> None:
     run = running(begin(root, LONG))
-    os.killpg(run.worker["pid"], signal.SIGKILL)
+    os.killpg(run.worker.pid, signal.SIGKILL)
     until(lambda: run.status == "interrupted", seconds=5)
     jobs.resume(run)
     running(run)
@@ -148,8 +148,8 @@ def test_a_worker_killed_in_line_is_seen_too(root: Path) -> None:
     second = begin(root, LONG, seed=1)
     until(lambda: jobs.place_in_line(second) == ("cpu", 1))
     assert second.status == "queued"
-    assert "1 ahead" in second.describe()["message"]
-    os.kill(second.worker["pid"], signal.SIGKILL)
+    assert "1 ahead" in second.describe().message
+    os.kill(second.worker.pid, signal.SIGKILL)
     until(lambda: second.status == "interrupted", seconds=5)
     assert jobs.place_in_line(second) is None
 
@@ -211,10 +211,10 @@ def test_launching_twice_is_launching_once(root: Path) -> None:
     run = begin(root, LONG)
     jobs.launch(run)
     running(run)
-    pid = run.worker["pid"]
+    pid = run.worker.pid
     jobs.launch(run)
     time.sleep(0.5)
-    assert run.worker["pid"] == pid
+    assert run.worker.pid == pid
     with pytest.raises(RunLockedError):
         jobs.resume(run)
 
@@ -333,7 +333,7 @@ def test_a_stop_leaves_a_later_worker_alone(root: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(jobs, "STOP_SECONDS", 0.5)
     monkeypatch.setattr(jobs, "TERM_SECONDS", 0.5)
     run = running(begin(root, LONG))
-    before = run.worker["launched"]
+    before = run.worker.launched
     run.request_stop()
     until(lambda: run.status == "stopped" and not run.locked(), seconds=15)
     jobs.resume(run)

@@ -66,9 +66,9 @@ def test_a_finished_run_exports_the_same_bytes(old: Workspace, tmp_path: Path, k
 
 def test_a_stopped_run_resumes_to_the_same_choice(old: Workspace) -> None:
     run = of_status(old, "stopped")
-    assert [row["strategy"] for row in run.results()] == ["rambo"]
+    assert [row.strategy for row in run.results()] == ["rambo"]
     assert run_worker.work(run) == "done"
-    resumed, finished = summary(run), summary(the_other(old, run))
+    resumed, finished = summary(run).public(), summary(the_other(old, run)).public()
     assert without_times(resumed) == without_times(finished)
 
 

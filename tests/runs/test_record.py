@@ -12,6 +12,7 @@ from store_helpers import CLASSES, CONFIG, advance, everything, refusal
 from rambo import events
 from rambo.errors import StoreError
 from rambo.runs import record
+from rambo.runs.results import Result
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 
@@ -45,7 +46,7 @@ def test_no_flipped_bit_or_cut_is_taken_for_a_record(run: Run) -> None:
     for step in range(60):
         run.append(events.Noticed(f"{step}" * step), trial=0, strategy="rambo")
     for trial, strategy in [(0, "rambo"), (0, "margin"), (1, "rambo")]:
-        run.save_result(trial, strategy, "selected", {"selected": list(range(50))})
+        run.save_result(Result(trial=trial, strategy=strategy, seed=0, selected=list(range(50))))
     sound = everything(run)
     assert None not in sound.values()
     path = run.folder / "run.sqlite"
@@ -60,7 +61,7 @@ def test_no_flipped_bit_or_cut_is_taken_for_a_record(run: Run) -> None:
         for name, answer in answers.items():
             assert answer is None or answer == sound[name], name
         refused += None in answers.values()
-        assert run.describe()["status"] in ("queued", "unreadable")
+        assert run.describe().status in ("queued", "unreadable")
         with suppress(StoreError), run.lock():  # nor does a writer stumble
             run.begin_attempt()
             run.append(advance(1), trial=0, strategy="rambo")

@@ -1,5 +1,6 @@
 """The table for people: standard errors, the verdict on u_hat, the noise ceiling beside every ranking figure."""
 
+import dataclasses
 import math
 import statistics
 from typing import Any
@@ -11,34 +12,33 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rambo.runs import report
+from rambo.runs.results import Ranking, Result, Summary
 
 
 def result(
-    strategy: str, seed: int, test: float | None, validation: float | None = None
-) -> dict[str, Any]:
-    return {
-        "strategy": strategy,
-        "seed": seed,
-        "validation_accuracy": validation,
-        "test_accuracy": test,
-        "trainings": 3,
-        "cached_trainings": 2,
-    }
+    strategy: str, seed: int, test: float | None, validation: float | None = None, **more: Any
+) -> Result:
+    return Result(
+        trial=seed,
+        strategy=strategy,
+        seed=seed,
+        validation_accuracy=validation,
+        test_accuracy=test,
+        trainings=3,
+        cached_trainings=2,
+        **more,
+    )
 
 
-def results(strategy: str, accuracies: list[float | None]) -> list[dict[str, Any]]:
+def results(strategy: str, accuracies: list[float | None]) -> list[Result]:
     """Return one result a trial, seeds from 0."""
     return [result(strategy, seed, test, test) for seed, test in enumerate(accuracies)]
 
 
-def summary(rows: list[dict[str, Any]], ranking: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {
-        "run": "mini-1",
-        "dataset": "fashion-mnist-mini",
-        "config": {},
-        "results": rows,
-        "ranking": ranking or {},
-    }
+def summary(
+    rows: list[Result], ranking: Ranking | None = None, config: dict[str, Any] | None = None
+) -> Summary:
+    return Summary("mini-1", "fashion-mnist-mini", config or {}, "done", rows, ranking or Ranking())
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,9 @@ def test_a_run_without_results_is_a_header() -> None:
     assert len(report.table(summary([])).splitlines()) == 2
 
 
-RANKING = {
-    "held_out": 0.625,
-    "held_out_pairs": 8,
-    "kendall_tau": 0.31,
-    "noise_ceiling": 0.8,
-    "ceiling_pairs": 40,
-}
+RANKING = Ranking(
+    held_out=0.625, held_out_pairs=8, kendall_tau=0.31, noise_ceiling=0.8, ceiling_pairs=40
+)
 
 
 def test_ranking_accuracy_stands_beside_the_noise_ceiling() -> None:
@@ -106,26 +102,30 @@ def test_ranking_accuracy_stands_beside_the_noise_ceiling() -> None:
         "u_hat orders 62 % of 8 held-out pairs as their true utilities do (Kendall tau 0.31 over their sets)",
         "two independent trainings agree on 80 % of 40 pairs (noise ceiling)",
     ]
-    without_tau = report.ranking_lines(RANKING | {"kendall_tau": None})
+    without_tau = report.ranking_lines(dataclasses.replace(RANKING, kendall_tau=None))
     assert without_tau[0].endswith("as their true utilities do")
-    only_ceiling = report.ranking_lines(RANKING | {"held_out": None})
+    only_ceiling = report.ranking_lines(dataclasses.replace(RANKING, held_out=None))
     assert only_ceiling == lines[1:]
-    assert report.ranking_lines(RANKING | {"noise_ceiling": None}) == lines[:1]
-    assert report.ranking_lines({}) == []
+    assert report.ranking_lines(dataclasses.replace(RANKING, noise_ceiling=None)) == lines[:1]
+    assert report.ranking_lines(Ranking()) == []
 
 
 def test_the_noise_ceiling_is_shown_without_held_out_pairs_too() -> None:
     """SPEC: always show the noise ceiling; it was measured whether or not pairs were held out."""
-    lines = report.ranking_lines(RANKING | {"held_out": None, "held_out_pairs": 0})
+    lines = report.ranking_lines(dataclasses.replace(RANKING, held_out=None, held_out_pairs=0))
     assert lines == ["two independent trainings agree on 80 % of 40 pairs (noise ceiling)"]
 
 
 def test_figures_are_means_over_the_trials_and_words_that_agree() -> None:
     rows = results("dulo", [0.8, 0.9]) + results("llal", [0.7]) + results("typiclust", [0.7, 0.6])
-    rows[0]["figures"] = {"utility samples fitted": 1200, "Kendall tau": 0.25, "space": "pixels"}
-    rows[1]["figures"] = {"utility samples fitted": 1300, "Kendall tau": 0.5, "space": "pixels"}
-    rows[3]["figures"], rows[4]["figures"] = {"space": "features"}, {"space": "embedding"}
-    told = report.told_figures(rows)
+    figures: dict[int, dict[str, float | int | str]] = {
+        0: {"utility samples fitted": 1200, "Kendall tau": 0.25, "space": "pixels"},
+        1: {"utility samples fitted": 1300, "Kendall tau": 0.5, "space": "pixels"},
+        3: {"space": "features"},
+        4: {"space": "embedding"},
+    }
+    rows = [dataclasses.replace(row, figures=figures.get(n, {})) for n, row in enumerate(rows)]
+    told = report.figure_words(rows)
     assert told == {"dulo": "utility samples fitted 1,250; Kendall tau 0.375; space pixels"}
     lines = report.table(summary(rows)).splitlines()
     assert lines[-1] == f"dulo: {told['dulo']}"
@@ -148,7 +148,7 @@ def test_figures_are_means_over_the_trials_and_words_that_agree() -> None:
 def test_a_stand_in_is_named_under_the_table(config: dict[str, Any], words: str | None) -> None:
     told = report.proxy_words(config)
     assert (told is None) == (words is None)
-    last = report.table(summary(results("margin", [0.5])) | {"config": config}).splitlines()[-1]
+    last = report.table(summary(results("margin", [0.5]), config=config)).splitlines()[-1]
     assert last.startswith(words or "margin")
 
 

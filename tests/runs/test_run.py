@@ -21,6 +21,7 @@ from store_helpers import CLASSES, CONFIG, advance, child, names, refusal, unwri
 from rambo import events
 from rambo.errors import RunLockedError, StoreError
 from rambo.runs import run as run_module
+from rambo.runs.results import Result
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 from rambo.storage import database
@@ -38,6 +39,10 @@ def open_run() -> Iterator[Run]:
     root.chmod(0o755)
     yield Workspace(root / "runs").create(CONFIG, {})
     shutil.rmtree(root)
+
+
+def result(trial: int = 0, strategy: str = "r", *, seed: int = 0, **fields: Any) -> Result:
+    return Result(trial=trial, strategy=strategy, seed=seed, **fields)
 
 
 EVENTS = [
@@ -85,7 +90,7 @@ def test_a_number_that_is_not_finite_is_refused_with_kind_and_field(run: Run, ba
         told = refusal(lambda event=event: run.append(event, trial=0, strategy="rambo"))
         assert words in told
         assert "only finite numbers" in told
-    told = refusal(lambda: run.save_result(0, "rambo", "selected", {"seconds": {"all": bad}}))
+    told = refusal(lambda: run.save_result(result(0, "rambo", seconds={"all": bad})))
     assert "result of rambo, trial 0: field seconds.all is" in told
     run.flush()
     assert run.events() == []
@@ -94,12 +99,12 @@ def test_a_number_that_is_not_finite_is_refused_with_kind_and_field(run: Run, ba
 
 def test_what_is_no_json_is_refused(run: Run) -> None:
     workspace = Workspace(run.folder.parent)
-    told = refusal(lambda: run.save_result(0, "r", "selected", {"a": [1, np.float32(2)]}))
-    assert "field a[1] is a float32; only JSON types" in told
+    told = refusal(lambda: run.save_result(result(figures={"a": [1, np.float32(2)]})))
+    assert "field figures.a[1] is a float32; only JSON types" in told
     loop: list[Any] = []
     loop.append(loop)
-    refusal(lambda: run.save_result(0, "r", "selected", {"a": loop}))
-    refusal(lambda: run.save_result(0, "r", "selected", {(1, 2): 3}))  # type: ignore[dict-item]
+    refusal(lambda: run.save_result(result(figures={"a": loop})))
+    refusal(lambda: run.save_result(result(figures={(1, 2): 3})))
     assert "config: field k is nan" in refusal(lambda: workspace.create({"k": math.nan}, {}))
     assert "environment: field x is a Path" in refusal(
         lambda: workspace.create({}, {"x": Path("/tmp")})
@@ -172,23 +177,23 @@ def test_the_newest_attempt_of_each_strategy_counts(run: Run) -> None:
 
 def test_results_are_replaced_and_come_in_the_order_of_the_config(run: Run) -> None:
     for trial, strategy in [(1, "margin"), (0, "margin"), (1, "rambo"), (0, "rambo")]:
-        run.save_result(trial, strategy, "selected", {"seed": 5 + trial})
-    run.save_result(0, "rambo", "evaluated", {"seed": 5, "test_accuracy": 0.75})
+        run.save_result(result(trial, strategy, seed=5 + trial))
+    run.save_result(result(0, "rambo", seed=5, test_accuracy=0.75))
     results = run.results()
-    assert [(result["trial"], result["strategy"], result["state"]) for result in results] == [
+    assert [(row.trial, row.strategy, row.state) for row in results] == [
         (0, "rambo", "evaluated"),
         (0, "margin", "selected"),
         (1, "rambo", "selected"),
         (1, "margin", "selected"),
     ]
-    assert results[0]["data"] == {"seed": 5, "test_accuracy": 0.75}
+    assert results[0] == result(0, "rambo", seed=5, test_accuracy=0.75)
 
 
 def test_a_result_carries_the_events_before_it_to_disk(run: Run) -> None:
     with run.lock():
         for step in range(5):
             run.append(advance(step), trial=0, strategy="rambo")
-        run.save_result(0, "rambo", "selected", {})
+        run.save_result(result(0, "rambo"))
         assert len(Run(run.folder).events()) == 5
 
 
@@ -200,12 +205,12 @@ def test_status_is_interrupted_when_it_says_running_without_a_worker(run: Run) -
     with run.lock():
         assert viewer.status == "queued"
         run.set_status("running")
-        assert (viewer.status, viewer.describe()["status"], viewer.locked()) == (
+        assert (viewer.status, viewer.describe().status, viewer.locked()) == (
             "running",
             "running",
             True,
         )
-    assert (viewer.status, viewer.describe()["status"], viewer.locked()) == (
+    assert (viewer.status, viewer.describe().status, viewer.locked()) == (
         "interrupted",
         "interrupted",
         False,
@@ -213,7 +218,7 @@ def test_status_is_interrupted_when_it_says_running_without_a_worker(run: Run) -
     for status in ("done", "failed", "stopped", "queued"):
         run.set_status(status, f"because {status}")
         assert viewer.status == status
-        assert viewer.describe()["message"] == f"because {status}"
+        assert viewer.describe().message == f"because {status}"
     assert "choose one of: queued, running" in refusal(lambda: run.set_status("Done\n"))
 
 
@@ -250,10 +255,10 @@ def test_the_lock_of_a_finished_run_is_not_looked_at(run: Run, monkeypatch) -> N
 def test_a_launched_run_is_lost_when_its_worker_does_not_come(run: Run, monkeypatch) -> None:
     assert run.status == "queued"  # nobody launched it: it may wait for ever
     run.set_launched()
-    launched = run.worker["launched"]
+    launched = run.worker.launched
     for late, status in [(0, "queued"), (59, "queued"), (61, "interrupted"), (-61, "interrupted")]:
         monkeypatch.setattr(run_module.time, "time", lambda late=late: launched + late)
-        assert (run.status, run.describe()["status"]) == (status, status), late
+        assert (run.status, run.describe().status) == (status, status), late
         with run.lock():
             assert Run(run.folder).status == "queued"  # it came late, and is there
 
@@ -358,7 +363,7 @@ with run.lock():
         for part in range(3):
             run.append(StageAdvanced("x" * (step % 700), step, part), trial=attempt, strategy="rambo")
         if step % 4 == 3:
-            run.save_result(attempt, "rambo", "selected", {"step": step})
+            run.save_result(result(attempt, "rambo", trainings=step))
         run.flush()
         os.write(1, b"%d %d\\n" % (attempt, step))
 """
@@ -378,7 +383,7 @@ def test_kill_9_loses_no_flushed_event(run: Run) -> None:
         assert int(whole[-1][0]) == attempt
         if attempt % 3 == 0:  # what a power cut takes: the file is no part of the record
             Path(f"{run.folder}/run.sqlite-shm").unlink()
-        assert run.describe()["status"] == "interrupted"
+        assert run.describe().status == "interrupted"
         told = run.events()
         assert [event.seq for event in told] == list(range(1, len(told) + 1))
         mine = [event for event in told if event.attempt == attempt]
@@ -386,7 +391,7 @@ def test_kill_9_loses_no_flushed_event(run: Run) -> None:
         for place, event in enumerate(mine):
             assert (event.event.step, event.event.total) == divmod(place, 3)
             assert event.event.stage == "x" * (event.event.step % 700)
-        saved = {result["trial"]: result["data"]["step"] for result in run.results()}
+        saved = {row.trial: row.trainings for row in run.results()}
         for earlier, step in flushed.items():
             assert saved.get(earlier, -1) >= (step + 1) // 4 * 4 - 1
     assert len({event.attempt for event in run.events()}) == 10
@@ -435,7 +440,7 @@ def test_a_wal_without_its_writer_is_read_in_a_folder_where_nothing_can_be_writt
     before = {path.name: path.read_bytes() for path in open_run.folder.iterdir() if path.is_file()}
     with unwritable(open_run.folder):
         assert [event.event.step for event in open_run.events()] == list(range(20))
-        assert open_run.describe()["status"] == "queued"
+        assert open_run.describe().status == "queued"
         told = refusal(open_run.request_stop)
         assert "read-only" in told or "denied" in told
         assert f"`python -m rambo resume {open_run.id}`" in told
@@ -454,7 +459,7 @@ def test_a_finished_run_is_read_in_a_folder_where_nothing_can_be_written(open_ru
     open_run.append(advance(1), trial=0, strategy="rambo")
     open_run.set_status("done")
     with unwritable(open_run.folder):
-        assert open_run.describe()["status"] == "done"
+        assert open_run.describe().status == "done"
         assert len(open_run.events()) == 1
         assert not open_run.locked()
 
@@ -506,13 +511,13 @@ def test_the_ballast_makes_room_for_the_failed_status(run: Run, monkeypatch) -> 
     with monkeypatch.context() as patched:
         limit_pages(patched, lambda: 1 if ballast.exists() else None)
         assert "the disk is full" in refusal(
-            lambda: run.save_result(0, "r", "s", {"x": "y" * 9000})
+            lambda: run.save_result(result(figures={"x": "y" * 9000}))
         )
         assert ballast.exists()
         run.append(events.Noticed("small"), trial=None, strategy=None)
         run.set_status("failed", "the disk is full " * 1000)
     assert not ballast.exists()
-    assert run.describe()["message"].startswith("the disk is full")
+    assert run.describe().message.startswith("the disk is full")
     assert run.status == "failed"
     assert [event.event.message for event in run.events()] == ["small"]
     assert run.begin_attempt() == 1
@@ -548,6 +553,6 @@ def test_a_deleted_run_is_not_made_again(run: Run) -> None:
     ]
     for action in actions:
         assert "missing" in refusal(action)
-    assert run.describe()["status"] == "unreadable"
+    assert run.describe().status == "unreadable"
     assert not run.locked()
     assert not run.folder.exists()

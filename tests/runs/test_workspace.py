@@ -1,5 +1,6 @@
 """The workspace: making, finding, listing and summing up runs."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -18,6 +19,7 @@ import pytest
 from store_helpers import CLASSES, CONFIG, child, names, refusal
 
 from rambo.errors import RunNotFoundError
+from rambo.runs.results import restore
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace, summary
 
@@ -39,7 +41,7 @@ def test_a_new_run_holds_what_it_was_given(workspace: Workspace) -> None:
     assert found.config == CONFIG
     assert found.environment == {"classes": CLASSES, "torch": "2.13"}
     assert (found.status, found.events(), found.results()) == ("queued", [], [])
-    assert found.describe() == {
+    assert dataclasses.asdict(found.describe()) == {
         "run": made.id,
         "status": "queued",
         "dataset": "fashion-mnist-mini",
@@ -223,9 +225,9 @@ def test_damaged_and_foreign_folders_are_listed_with_their_reason(
         db.commit()
         db.close()
     reasons = {
-        found.id.split("-2026")[0]: found.describe()["message"]
+        found.id.split("-2026")[0]: found.describe().message
         for found in workspace.runs()
-        if found.describe()["status"] == "unreadable"
+        if found.describe().status == "unreadable"
     }
     assert len(reasons) == 10
     assert "format 7" in reasons.pop("newer")
@@ -234,9 +236,9 @@ def test_damaged_and_foreign_folders_are_listed_with_their_reason(
     for reason in reasons.values():
         expected = "the record is damaged; restore the folder from a copy or delete it"
         assert reason == f"reading its record: {expected}"
-    assert run.describe()["status"] == "queued"
+    assert run.describe().status == "queued"
     bad = workspace.find("newer-20260101-000000-abcd")
-    assert set(bad.describe()) == set(run.describe())
+    assert type(bad.describe()) is type(run.describe())
     for action in (bad.request_stop, bad.begin_attempt, bad.events, bad.results):
         assert "format 7" in refusal(action)
 
@@ -261,8 +263,8 @@ def data(strategy: str, seed: int, **more: Any) -> dict[str, Any]:
 
 
 def test_the_summary_is_exactly_the_public_object(run: Run) -> None:
-    assert summary(run)["results"] == []
-    assert set(summary(run)["ranking"].values()) == {None, 0}
+    assert summary(run).results == []
+    assert set(dataclasses.asdict(summary(run).ranking).values()) == {None, 0}
     first = {
         "inner": 0.5,
         "outer": 0.75,
@@ -273,11 +275,11 @@ def test_the_summary_is_exactly_the_public_object(run: Run) -> None:
         "ceiling_pairs": 4,
     }
     second = {**first, "inner": 1.0, "noise_ceiling": 0.875, "held_out": None, "ceiling_pairs": 3}
-    run.save_result(0, "rambo", "evaluated", data("rambo", 5, ranking=first))
-    run.save_result(0, "margin", "evaluated", data("margin", 5, ranking={}))
-    run.save_result(1, "rambo", "evaluated", data("rambo", 6, ranking=second))
+    run.save_result(restore(0, "rambo", data("rambo", 5, ranking=first)))
+    run.save_result(restore(0, "margin", data("margin", 5, ranking={})))
+    run.save_result(restore(1, "rambo", data("rambo", 6, ranking=second)))
     unfinished = {"strategy": "margin", "seed": 6, "selected": [8], "steps": [0], "seconds": {}}
-    run.save_result(1, "margin", "selected", unfinished)
+    run.save_result(restore(1, "margin", unfinished))
     run.set_status("done")
     expected = {
         "run": run.id,
@@ -311,8 +313,8 @@ def test_the_summary_is_exactly_the_public_object(run: Run) -> None:
             "ceiling_pairs": 7,
         },
     }
-    assert summary(run) == expected
-    assert json.dumps(summary(run)) == json.dumps(expected)  # the order of the keys too
+    assert summary(run).public() == expected
+    assert json.dumps(summary(run).public()) == json.dumps(expected)  # the order of the keys too
 
 
 def test_the_store_needs_neither_torch_nor_streamlit_nor_pandas() -> None:

@@ -15,6 +15,7 @@ from rambo import config as configs
 from rambo.datasets.prepared import Prepared
 from rambo.errors import BudgetError, ConfigError, RunNotFoundError
 from rambo.events import UtilitySamplesAdded
+from rambo.runs.results import restore
 from rambo.runs.workspace import Run, Workspace, environment
 from rambo.studies import study
 
@@ -57,10 +58,9 @@ def fill(told: Run, label: str, accuracies: Accuracies, data: Prepared, **more: 
                 "trainings": 3,
                 "cached_trainings": 1,
             }
-            state = "selected" if test is None else "evaluated"
-            run.save_result(trial, strategy, state, record | more)
+            run.save_result(restore(trial, strategy, record | more))
     run.set_status("done")
-    told.save_result(place, label, "begun", {"run": run.id})
+    told.save_cell(place, label, run.id)
     return run
 
 

@@ -134,9 +134,7 @@ def test_a_whole_run_on_a_cluster_that_is_there_is_that_of_one_process(
         config = tiny_config(strategies=["rambo", "badge"], compute=compute, trials=1)
         run = create_run(config, write_tiny(home), Workspace(home), "cpu")
         assert run_worker.work(run) == "done"
-        found[name] = [
-            (r["strategy"], r["selected"], r["test_accuracy"]) for r in summary(run)["results"]
-        ]
+        found[name] = [(r.strategy, r.selected, r.test_accuracy) for r in summary(run).results]
     assert [row[0] for row in found["loky"]] == ["rambo", "badge"]
     assert found["dask"] == found["loky"]
 

@@ -6,17 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rambo.runs.results import Result, restore
 from rambo.ui.compare import rivals
 
 
-def result(strategy: str, test: float | None, validation: float | None = 0.5) -> dict[str, Any]:
-    return {
-        "strategy": strategy,
-        "test_accuracy": test,
-        "validation_accuracy": validation,
-        "trainings": 3,
-        "cached_trainings": 2,
-    }
+def result(
+    strategy: str, test: float | None, validation: float | None = 0.5, **more: Any
+) -> Result:
+    fields = {"test_accuracy": test, "validation_accuracy": validation, **more}
+    return restore(0, strategy, {"trainings": 3, "cached_trainings": 2, **fields})
 
 
 RESULTS = [

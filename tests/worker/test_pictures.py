@@ -18,6 +18,7 @@ from rambo.events import ClassifierTrained, Event, StageStarted
 from rambo.method.pools import Problem
 from rambo.offline import labeled_ground_cost
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
+from rambo.runs.results import Result
 from rambo.storage import files
 from rambo.training.ensemble import Ensemble, Predictions
 from rambo.worker import pictures
@@ -255,11 +256,15 @@ class Shelf:
         self.kept[trial, name] = dict(arrays)
 
 
+def result(strategy: str, chosen: torch.Tensor) -> Result:
+    return Result(trial=2, strategy=strategy, seed=0, selected=chosen.tolist())
+
+
 def test_nothing_is_drawn_before_f_is_there_unless_it_may_be_trained(problem: Problem) -> None:
     shelf, memo, heard = Shelf(), MemoryMemo(), list[Event]()
     config = tiny_config(classifier={"max_epochs": 1})
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=memo)
-    chosen: dict[str, Any] = {"random": {"selected": problem.unlabeled[:6].tolist()}}
+    chosen = {"random": result("random", problem.unlabeled[:6])}
 
     def draw(emit: Any) -> None:
         pictures.draw(shelf, 2, chosen, ensemble=ensemble, weights=WEIGHTS, emit=emit)
@@ -274,7 +279,7 @@ def test_nothing_is_drawn_before_f_is_there_unless_it_may_be_trained(problem: Pr
     del heard[:], memo.asked[:]
     draw(heard.append)
     assert (heard, memo.asked) == ([], [])  # nothing is missing: nothing is asked
-    chosen["margin"] = {"selected": problem.unlabeled[9:12].tolist()}
+    chosen["margin"] = result("margin", problem.unlabeled[9:12])
     draw(None)
     assert shelf.log == ["atlas", "random/served", "margin/served"]
     assert shelf.kept[2, "margin/served"]["chosen"].tolist() == problem.unlabeled[9:12].tolist()

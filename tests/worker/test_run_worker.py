@@ -76,8 +76,8 @@ def results(run: Run, *, counts: bool = False) -> list[dict[str, Any]]:
     """Return the results less their seconds, and less what depends on what was found."""
     left_out = {"seconds"} if counts else {"seconds", "trainings", "cached_trainings"}
     return [
-        {name: value for name, value in result.items() if name not in left_out}
-        for result in summary(run)["results"]
+        {name: value for name, value in result.public().items() if name not in left_out}
+        for result in summary(run).results
     ]
 
 
@@ -110,7 +110,7 @@ def check_same(run: Run, reference: Run) -> None:
     """Hold a finished run to the uninterrupted one, byte for byte."""
     assert run.status == "done"
     assert results(run) == results(reference)
-    assert summary(run)["ranking"] == summary(reference)["ranking"]
+    assert summary(run).ranking == summary(reference).ranking
     assert artifacts(run) == artifacts(reference)
     assert kept_fits(run) == kept_fits(reference)
 
@@ -129,20 +129,20 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_a_run_works_until_it_is_done(reference: Run) -> None:
     assert reference.status == "done"
-    told = summary(reference)["results"]
-    assert [(r["strategy"], r["seed"]) for r in told] == [
+    told = summary(reference).results
+    assert [(r.strategy, r.seed) for r in told] == [
         ("rambo", 0),
         ("margin", 0),
         ("rambo", 1),
         ("margin", 1),
     ]
     for result in told:
-        assert len(set(result["selected"])) == len(result["steps"]) == 10
-        assert 0 <= result["validation_accuracy"] <= 1
-        assert 0 <= result["test_accuracy"] <= 1
-    assert trained(reference) == sum(result["trainings"] for result in told) == kept_fits(reference)
+        assert len(set(result.selected)) == len(result.steps) == 10
+        assert 0 <= result.validation_accuracy <= 1
+        assert 0 <= result.test_accuracy <= 1
+    assert trained(reference) == sum(result.trainings for result in told) == kept_fits(reference)
     assert not (reference.folder.parent / "errors.log").exists()
-    assert {state["state"] for state in reference.results()} == {"evaluated"}
+    assert {state.state for state in reference.results()} == {"evaluated"}
 
 
 def test_the_evidence_of_every_trial_is_kept(reference: Run) -> None:
@@ -157,12 +157,12 @@ def test_the_evidence_of_every_trial_is_kept(reference: Run) -> None:
         )
     }
     for result in reference.results():
-        place = f"trial-{result['trial']}/{result['strategy']}"
+        place = f"trial-{result.trial}/{result.strategy}"
         table = reference.load_table(f"{place}/selection")
-        assert table["dataset_index"].tolist() == result["data"]["selected"]
-        assert table["step"].tolist() == result["data"]["steps"]
+        assert table["dataset_index"].tolist() == result.selected
+        assert table["step"].tolist() == result.steps
         assert table["order"].tolist() == list(range(1, 11))
-        assert table["predicted_utility"].notna().all() == (result["strategy"] == "rambo")
+        assert table["predicted_utility"].notna().all() == (result.strategy == "rambo")
 
 
 def test_events_carry_their_trial_and_strategy(reference: Run) -> None:
@@ -213,10 +213,10 @@ def test_a_second_run_finds_every_training_of_the_first(tmp_path: Path) -> None:
     assert trained(first) == before > 0
     assert trained(second) == 0
     assert kept_fits(second) == before
-    one, two = (summary(run)["results"] for run in (first, second))
+    one, two = (summary(run).results for run in (first, second))
     for a, b in zip(one, two, strict=True):
-        assert b["trainings"] == 0
-        assert b["cached_trainings"] == a["trainings"] + a["cached_trainings"]
+        assert b.trainings == 0
+        assert b.cached_trainings == a.trainings + a.cached_trainings
     check_same(second, first)
     assert first.status == "done"
 
@@ -258,12 +258,12 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     assert run_worker.work(run, listen) == "stopped"
     assert len(heard) == point  # at the next safe point, which is this one
     assert run.status == "stopped"
-    assert "resume" in run.describe()["message"]
+    assert "resume" in run.describe().message
     kept = kept_fits(run)
     assert run_worker.work(run) == "done"  # the request is forgotten
     assert trained(run, attempt=2) == kept_fits(reference) - kept
     check_same(run, reference)
-    assert run.describe()["message"] == ""
+    assert run.describe().message == ""
 
 
 def test_an_interrupt_at_any_event_stops_the_run(reference: Run, tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ POINTS: dict[str, Callable[[Run], bool]] = {
         for event in run.events()
     ),
     "acquisition": lambda run: len(run.results()) >= 1,
-    "second trial": lambda run: [r["state"] for r in run.results()][:2] == ["evaluated"] * 2,
+    "second trial": lambda run: [r.state for r in run.results()][:2] == ["evaluated"] * 2,
 }
 
 
@@ -484,7 +484,7 @@ def failed(run: Run, kind: type[Exception]) -> str:
         run_worker.work(run)
     assert run.status == "failed"
     assert not run.locked()
-    message: str = run.describe()["message"]
+    message: str = run.describe().message
     assert message
     assert message.isprintable()
     assert str(run.folder.parent) not in message

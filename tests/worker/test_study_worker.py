@@ -41,8 +41,8 @@ def results(told: Run) -> dict[str, list[dict[str, Any]]]:
     varying = ("seconds", "trainings", "cached_trainings")
     return {
         label: [
-            {name: value for name, value in result.items() if name not in varying}
-            for result in summary(run)["results"]
+            {name: value for name, value in result.public().items() if name not in varying}
+            for result in summary(run).results
         ]
         for label, run in study.runs(told).items()
     }
@@ -112,7 +112,7 @@ def test_a_stopped_study_goes_on_to_the_same_results(
     assert study_worker.work(told, listen) == "stopped"
     assert len(heard) <= point + 1, "at the next safe point"
     assert told.status == "stopped"
-    assert "resume" in told.describe()["message"]
+    assert "resume" in told.describe().message
     before = statuses(told)
     assert "waiting" in before.values()
     assert all(status in ("done", "stopped", "waiting", "queued") for status in before.values())
@@ -158,7 +158,7 @@ def test_a_cell_that_fails_leaves_the_others_done(
         fail_at(14, patch)
         assert study_worker.work(told, heard.append) == "failed"
     assert told.status == "failed"
-    assert told.describe()["message"] == (
+    assert told.describe().message == (
         "1 cell failed; the first, B = 14: the classifier's loss is not finite"
     )
     assert statuses(told) == dict.fromkeys(LABELS, "done") | {"B = 14": "failed"}
@@ -166,7 +166,7 @@ def test_a_cell_that_fails_leaves_the_others_done(
     assert "B = 14 failed: the classifier's loss is not finite" in notices
     assert study_worker.work(told) == "done"  # that cell is tried again
     assert results(told) == results(whole[0])
-    assert told.describe()["message"] == ""
+    assert told.describe().message == ""
 
 
 def test_a_cell_that_cannot_be_begun_leaves_the_others_done(
@@ -178,7 +178,7 @@ def test_a_cell_that_cannot_be_begun_leaves_the_others_done(
     data = catalog.prepare(str(tiny_archive), tmp_path)
     told = study.workspace_of(Workspace(tmp_path)).create(config, environment(data, "cpu"))
     assert study_worker.work(told) == "failed"
-    message = told.describe()["message"]
+    message = told.describe().message
     assert message.startswith(
         "1 cell failed; the first, B = 80: budget 80 exceeds the 76 unlabeled"
     )
@@ -229,7 +229,7 @@ def test_an_unforeseen_error_is_told_and_the_study_can_be_resumed(
         with pytest.raises(ZeroDivisionError):
             study_worker.work(told)
     assert told.status == "failed"
-    assert "unforeseen ZeroDivisionError" in told.describe()["message"]
+    assert "unforeseen ZeroDivisionError" in told.describe().message
     assert not told.locked()
 
 

@@ -26,6 +26,7 @@ from rambo.events import (
     StrategySelected,
 )
 from rambo.method.pools import UNLABELED, Selection
+from rambo.runs.results import Result
 from rambo.strategies import STRATEGIES
 from rambo.training.ensemble import Ensemble
 from rambo.training.units import FitUnit
@@ -445,19 +446,17 @@ class Desk:
 
         return listen
 
-    def find(self, trial: int, strategy: str) -> dict[str, Any] | None:
+    def find(self, trial: int, strategy: str) -> Result | None:
         return self.records.get((trial, strategy))
 
-    def keep_selection(
-        self, trial: int, strategy: str, record: dict[str, Any], selection: Selection
-    ) -> None:
-        self.log.append(("chosen", strategy))
-        self.records[trial, strategy] = record
-        self.selections[trial, strategy] = selection
+    def keep_selection(self, result: Result, selection: Selection) -> None:
+        self.log.append(("chosen", result.strategy))
+        self.records[result.trial, result.strategy] = result
+        self.selections[result.trial, result.strategy] = selection
 
-    def keep_result(self, trial: int, strategy: str, record: dict[str, Any]) -> None:
-        self.log.append(("evaluated", strategy))
-        self.records[trial, strategy] = record
+    def keep_result(self, result: Result) -> None:
+        self.log.append(("evaluated", result.strategy))
+        self.records[result.trial, result.strategy] = result
 
     def has_arrays(self, trial: int, name: str) -> bool:
         return (trial, name) in self.arrays
@@ -532,24 +531,24 @@ def test_a_result_holds_what_show_prints(
     desk = done[0]
     for name in NAMES:
         record, selection = desk.records[0, name], desk.selections[0, name]
-        assert record["strategy"] == name
-        assert record["seed"] == trial.seed
-        assert record["selected"] == selection.indices.tolist()
-        assert record["steps"] == selection.steps.tolist()
+        assert record.strategy == name
+        assert record.seed == trial.seed
+        assert record.selected == selection.indices.tolist()
+        assert record.steps == selection.steps.tolist()
         for measure in ("validation_accuracy", "test_accuracy"):
-            assert 0 <= record[measure] <= 1
-        assert record["seconds"]["evaluation"] > 0
-        assert ("offline" in record["seconds"]) is (name == "rambo")
-        assert bool(record["ranking"]) is (name == "rambo")
+            assert 0 <= getattr(record, measure) <= 1
+        assert record.seconds["evaluation"] > 0
+        assert ("offline" in record.seconds) is (name == "rambo")
+        assert bool(record.ranking) is (name == "rambo")
         own = [e for _, strategy, e in desk.events if strategy == name]
         (selected,) = [e for e in own if isinstance(e, StrategySelected)]
         (evaluated,) = [e for e in own if isinstance(e, StrategyEvaluated)]
         assert (selected.strategy, selected.budget) == (name, 12)
         assert evaluated == StrategyEvaluated(
-            name, record["validation_accuracy"], record["test_accuracy"]
+            name, record.validation_accuracy, record.test_accuracy
         )
         stages = {e.stage: round(e.seconds, 3) for e in own if isinstance(e, StageFinished)}
-        assert record["seconds"] == stages | {"evaluation": record["seconds"]["evaluation"]}
+        assert record.seconds == stages | {"evaluation": record.seconds["evaluation"]}
 
 
 def test_trainings_are_counted_as_they_were_told(
@@ -557,13 +556,13 @@ def test_trainings_are_counted_as_they_were_told(
 ) -> None:
     desk, _, units = done
     told = [e.cached for _, _, e in desk.events if isinstance(e, ClassifierTrained)]
-    assert sum(record["trainings"] for record in desk.records.values()) == told.count(False)
+    assert sum(record.trainings for record in desk.records.values()) == told.count(False)
     assert sum(r["cached_trainings"] for r in desk.records.values()) == told.count(True)
     assert len(told) == len(units)
     # rambo: 4 offline, 2 repeats, S_0..S_3; then f on S_0 is found again; one evaluation each
     expected = {"rambo": (11, 0), "filter-only": (1, 1), "margin": (1, 1), "random": (1, 0)}
     assert {
-        name: (desk.records[0, name]["trainings"], desk.records[0, name]["cached_trainings"])
+        name: (desk.records[0, name].trainings, desk.records[0, name].cached_trainings)
         for name in NAMES
     } == expected
 
@@ -587,7 +586,7 @@ def test_the_evaluation_trains_on_s_1_with_revealed_labels_and_on_nothing_else(
     desk, _, units = done
     evaluations = [unit for unit in units if unit.role == "evaluation"]
     for name, unit in zip(NAMES, evaluations, strict=True):
-        chosen = desk.records[0, name]["selected"]
+        chosen = desk.records[0, name].selected
         grown = sorted(trial.problem.labeled.tolist() + chosen)
         assert unit.subset.tolist() == grown
         assert unit.labels.tolist() == tiny.labels[grown].tolist()
@@ -624,8 +623,8 @@ def test_an_oracle_with_other_answers_changes_accuracies_but_no_choice(
     other = work(dataclasses.replace(trial, oracle=oracle), Desk(), memo)
     for name in NAMES:
         one, two = desk.records[0, name], other.records[0, name]
-        assert one["selected"] == two["selected"]
-        assert one["test_accuracy"] != two["test_accuracy"]
+        assert one.selected == two.selected
+        assert one.test_accuracy != two.test_accuracy
 
 
 def test_reveal_shows_the_chosen_labels_only(trial: Trial) -> None:
@@ -688,7 +687,7 @@ def test_drawing_changes_no_record_whatever_the_order_of_the_strategies(trial: T
         ("drawn", "margin/served"),
     ]
     counts = {
-        name: (desk.records[0, name]["trainings"], desk.records[0, name]["cached_trainings"])
+        name: (desk.records[0, name].trainings, desk.records[0, name].cached_trainings)
         for name in ("random", "margin")
     }
     assert counts == {"random": (1, 0), "margin": (2, 0)}
@@ -699,14 +698,14 @@ def test_where_only_random_runs_f_is_trained_for_the_atlas_and_told_as_the_trial
 ) -> None:
     desk = work(trial, Desk(), MemoryMemo(), strategies=["random"])
     record = desk.records[0, "random"]
-    assert (record["trainings"], record["cached_trainings"]) == (1, 0)
+    assert (record.trainings, record.cached_trainings) == (1, 0)
     told = [
         (strategy, event.role)
         for _, strategy, event in desk.events
         if isinstance(event, ClassifierTrained)
     ]
     assert told == [(None, "labeled"), (None, "evaluation")]
-    assert "classifier" not in record["seconds"]
+    assert "classifier" not in record.seconds
     for name in ("atlas", "random/served"):
         assert desk.bytes()[0, name] == done[0].bytes()[0, name]
 
@@ -737,7 +736,7 @@ def test_the_atlas_shows_what_f_said_to_the_strategies(
     rows = np.searchsorted(arrays["indices"], pools["indices"].numpy())
     np.testing.assert_array_equal(arrays["embeddings"][rows], pools["embeddings"].numpy())
     for name in NAMES:
-        chosen = desk.records[0, name]["selected"]
+        chosen = desk.records[0, name].selected
         assert desk.arrays[0, f"{name}/served"]["chosen"].tolist() == chosen
 
 
@@ -774,13 +773,13 @@ def test_the_oracle_keeps_the_best_of_its_random_sets_by_validation(
         assert unit.seed == units[0].seed, "compared in pairs"
     record = oracle_of(desk)
     best = max((1, 2, 3), key=lambda place: told[place])
-    assert set(record["selected"]) == drawn[best]
-    assert record["validation_accuracy"] == told[best] == max(told[i] for i in (1, 2, 3))
-    assert 0 <= record["test_accuracy"] <= 1
-    assert (record["strategy"], record["seed"]) == (BEST_OF_RANDOM, 0)
-    assert record["steps"] == [0] * 12
-    assert record["figures"] == {"random sets": 3}
-    assert (record["trainings"], record["cached_trainings"]) == (3, 0)
+    assert set(record.selected) == drawn[best]
+    assert record.validation_accuracy == told[best] == max(told[i] for i in (1, 2, 3))
+    assert 0 <= record.test_accuracy <= 1
+    assert (record.strategy, record.seed) == (BEST_OF_RANDOM, 0)
+    assert record.steps == [0] * 12
+    assert record.figures == {"random sets": 3}
+    assert (record.trainings, record.cached_trainings) == (3, 0)
     assert set(record) == set(desk.records[0, "random"])
 
 
@@ -804,8 +803,8 @@ def test_more_draws_begin_with_the_same_ones(trial: Trial) -> None:
     fewer = work(trial, Desk(), memo, strategies=["random"], oracle_draws=2)
     more = work(trial, Desk(), memo, strategies=["random"], oracle_draws=3)
     record = oracle_of(more)
-    assert (record["trainings"], record["cached_trainings"]) == (1, 2)
-    assert record["validation_accuracy"] >= oracle_of(fewer)["validation_accuracy"]
+    assert (record.trainings, record.cached_trainings) == (1, 2)
+    assert record.validation_accuracy >= oracle_of(fewer).validation_accuracy
 
 
 @pytest.mark.parametrize("draw", [1, 2])
@@ -814,7 +813,7 @@ def test_a_stopped_oracle_goes_on_to_the_same_record(trial: Trial, draw: int) ->
     desk, memo, seen = Desk(), MemoryMemo(), list[Event]()
 
     def stop(event: Event) -> bool:
-        if desk.records.get((0, "random"), {}).get("test_accuracy") is not None:
+        if (0, "random") in desk.records and desk.records[0, "random"].state == "evaluated":
             seen.append(event)
         trained = [e for e in seen if isinstance(e, ClassifierTrained)]
         return len(trained) == draw

@@ -12,6 +12,7 @@ from rambo import lineup
 from rambo.runs import atlas as atlases
 from rambo.runs import report
 from rambo.runs.atlas import UNLABELED_POOL, Indices
+from rambo.runs.results import Result
 from rambo.runs.workspace import Run
 from rambo.ui import controls, frame, maps, readers, state, theme
 from rambo.ui.batch import batch_data
@@ -40,7 +41,7 @@ _COLUMNS = {
 
 def show(run: Run) -> None:
     """Draw the page for a run."""
-    results = readers.summary(run)["results"]
+    results = readers.summary(run).results
     _offer_controls(run)
     if not results:
         st.info(
@@ -87,10 +88,10 @@ def _start_with_rivals(run: Run) -> None:
     state.go("pages/train.py", controls.start(config, readers.dataset(run)).id)
 
 
-def _show_accuracies(run: Run, results: Sequence[readers.Record]) -> None:
+def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
     """Draw the accuracies and the verdict."""
     st.subheader("Accuracy after buying the labels")
-    if all(result["test_accuracy"] is None for result in results):
+    if all(result.test_accuracy is None for result in results):
         st.info("The labels are not revealed yet: accuracies come with the last stage.")
         return
     left, right = _wide("accuracy").columns([3, 2], gap="large")
@@ -113,13 +114,13 @@ def _show_accuracies(run: Run, results: Sequence[readers.Record]) -> None:
             st.caption(f":material/info: {proxy[0].upper()}{proxy[1:]}.")
     table = rivals.accuracy_table(results)
     st.dataframe(table, hide_index=True, width="stretch", height="content", column_config=_COLUMNS)
-    if told := report.told_figures(results):
+    if told := report.figure_words(results):
         with st.expander("What the strategies say of their choices"):
             for name, words in told.items():
                 st.markdown(f"**{literal(theme.strategy_word(name))}**: {literal(words, 400)}")
 
 
-def _verdict(results: Sequence[readers.Record]) -> str:
+def _verdict(results: Sequence[Result]) -> str:
     """Return what the figures say of u_hat, in words, also where they say nothing or the wrong thing."""
     said = rivals.verdict(results)
     if said is None:

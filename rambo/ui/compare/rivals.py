@@ -1,6 +1,6 @@
 """Strategies side by side: accuracies with their standard errors, overlaps, and who owns which image. Pure functions.
 
-accuracies(readers.summary(run)["results"], "test_accuracy")     # strategy -> Accuracy
+accuracies(readers.summary(run).results, "test_accuracy")     # strategy -> Accuracy
 jaccard({"rambo": ids, "margin": ids})                           # a square table
 """
 
@@ -15,6 +15,7 @@ import pandas as pd
 from rambo import lineup
 from rambo.runs import report
 from rambo.runs.atlas import Indices
+from rambo.runs.results import Result
 from rambo.ui import theme
 from rambo.ui.components import PreparedFigure, prepare_figure
 from rambo.ui.text import percent
@@ -54,28 +55,28 @@ class Accuracy:
         return f"{100 * self.mean:.1f} ± {100 * self.error:.1f} %"
 
 
-def accuracies(results: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Accuracy]:
+def accuracies(results: Sequence[Result], metric: str) -> dict[str, Accuracy]:
     """Return the accuracies of each strategy that has results, in their order.
 
     Args:
-        results: as `store.summary` lists them.
+        results: of a summary.
         metric: `test_accuracy` or `validation_accuracy`.
     """
     values: dict[str, list[float]] = {}
     for result in results:
-        known = values.setdefault(result["strategy"], [])
-        if result[metric] is not None:
-            known.append(result[metric])
+        known = values.setdefault(result.strategy, [])
+        if (value := getattr(result, metric)) is not None:
+            known.append(value)
     return {name: Accuracy(tuple(found)) for name, found in values.items()}
 
 
-def evaluated(results: Sequence[Mapping[str, Any]]) -> dict[str, Accuracy]:
+def evaluated(results: Sequence[Result]) -> dict[str, Accuracy]:
     """Return the test accuracies of each strategy that has any, in their order."""
     found = accuracies(results, "test_accuracy")
     return {name: accuracy for name, accuracy in found.items() if accuracy.values}
 
 
-def verdict(results: Sequence[Mapping[str, Any]]) -> str | None:
+def verdict(results: Sequence[Result]) -> str | None:
     """Return what the paired figures say of u_hat, as `report.compare` words it, or None where nothing is paired."""
     said = report.compare(_of(results, "rambo"), _of(results, "filter-only"))
     return said and said.replace("+-", "±")
@@ -86,7 +87,7 @@ def missing_controls(strategies: Sequence[str]) -> list[str]:
     return [name for name in lineup.CONTROLS if name not in strategies]
 
 
-def accuracy_table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def accuracy_table(results: Sequence[Result]) -> pd.DataFrame:
     """Return one row a strategy: its name, both accuracies in words, trials, trainings done and found."""
     test, validation = (accuracies(results, metric) for metric in _METRICS)
     rows = []
@@ -98,14 +99,14 @@ def accuracy_table(results: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
                 "test accuracy": test[name].words(),
                 "validation accuracy": validation[name].words(),
                 "trials": test[name].trials,
-                "trained": sum(result["trainings"] for result in own),
-                "reused": sum(result["cached_trainings"] for result in own),
+                "trained": sum(result.trainings for result in own),
+                "reused": sum(result.cached_trainings for result in own),
             }
         )
     return pd.DataFrame(rows)
 
 
-def accuracy_figure(results: Sequence[Mapping[str, Any]]) -> PreparedFigure:
+def accuracy_figure(results: Sequence[Result]) -> PreparedFigure:
     """Return test accuracies as points with bars of one standard error, every trial as a small ring."""
     found = evaluated(results)
     names = list(found)[::-1]  # the first strategy on top
@@ -168,6 +169,6 @@ def owners(first: Indices, second: Indices) -> Owners:
     return Owners(first[~shared], second[~np.isin(second, first)], first[shared])
 
 
-def _of(results: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:
+def _of(results: Sequence[Result], name: str) -> list[Result]:
     """Return the results of one strategy."""
-    return [result for result in results if result["strategy"] == name]
+    return [result for result in results if result.strategy == name]

@@ -1,5 +1,6 @@
 """Read the studies of the workspace: what has not changed is not read again, whoever looks."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import streamlit as st
 
 from rambo.config import Config, shorten
 from rambo.errors import RamboError, RunNotFoundError, StoreError
+from rambo.runs.results import Ranking, Summary
+from rambo.runs.run import Description
 from rambo.runs.workspace import Run, Workspace
 from rambo.studies import study as studies
 from rambo.studies.grid import Cell
@@ -33,18 +36,35 @@ def find(name: str) -> Run:
         raise RunNotFoundError(f"There is no such study: {shorten(name)}.") from None
 
 
-def listing() -> list[Record]:
-    """Return `Run.describe` of all studies with `name`, cells `done` and `cells`, the newest first."""
-    statuses = {record["run"]: record["status"] for record in readers.runs()}
+@dataclasses.dataclass(frozen=True)
+class Listed:
+    """One study in a list of them.
+
+    Attributes:
+        run: what a list of runs would show.
+        name: of the question; empty where it cannot be read.
+        done: how many cells are done.
+        cells: how many there are; None where that is not known here.
+    """
+
+    run: Description
+    name: str
+    done: int
+    cells: int | None
+
+
+def listing() -> list[Listed]:
+    """Return all studies, the newest first."""
+    statuses = {run.run: run.status for run in readers.runs()}
     found = []
-    for run in workspace().runs():
-        record = run.describe()
-        readable = record["status"] != "unreadable"
-        begun = cell_runs(run).values() if readable else ()
-        done = sum(statuses.get(run_id) == "done" for run_id in begun)
-        name = str(config(run).get("study", "")) if readable else ""
-        cells = _cells(str(run.folder)) if readable else None
-        found.append(record | {"name": name, "done": done, "cells": cells})
+    for study in workspace().runs():
+        described = study.describe()
+        if described.status == "unreadable":
+            found.append(Listed(described, "", 0, None))
+            continue
+        done = sum(statuses.get(run_id) == "done" for run_id in cell_runs(study).values())
+        name = str(config(study).get("study", ""))
+        found.append(Listed(described, name, done, _cells(str(study.folder))))
     return found
 
 
@@ -84,7 +104,7 @@ def mean_utilities(study: Run) -> Record:
 
 def _state(study: Run) -> tuple[object, ...]:
     """Return what changes when the study, one of its runs, or the state of either does."""
-    statuses = {record["run"]: record["status"] for record in readers.runs()}
+    statuses = {run.run: run.status for run in readers.runs()}
     root = state.workspace().root
     runs = tuple(
         (run_id, statuses.get(run_id), _stamp(Run(root / run_id)))
@@ -120,7 +140,7 @@ def _config(folder: str) -> Record:
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _begun(folder: str, stamp: readers.Stamp) -> dict[str, str]:
     """Return what `cell_runs` gives; the arguments are the key of the cache."""
-    return {row["strategy"]: str(row["data"].get("run")) for row in _at(folder).results()}
+    return _at(folder).cells()
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
@@ -141,12 +161,12 @@ def _table(folder: str, known: tuple[object, ...]) -> Record:
     return studies.table(_at(folder), _summary)
 
 
-def _summary(run: Run) -> Record:
+def _summary(run: Run) -> Summary:
     """Return the summary of a cell; a damaged one has no results and hides no other."""
     try:
         return readers.summary(run)
     except StoreError:
-        return {"status": "unreadable", "results": []}
+        return Summary(run.id, "", {}, "unreadable", [], Ranking())
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)

@@ -9,6 +9,7 @@ from rambo.ui import frame, readers, state
 from rambo.ui.configure import dataset_line, draft
 from rambo.ui.readers import Record
 from rambo.ui.studies import cost_card, form, records, results, setup, watch
+from rambo.ui.studies.records import Listed
 from rambo.ui.studies.results import dataset_word
 from rambo.ui.text import count, literal, moment
 
@@ -67,38 +68,37 @@ def _show_new(run: Run | None) -> None:
         _show_earlier(earlier, run)
 
 
-def _show_earlier(earlier: list[Record], run: Run | None) -> None:
+def _show_earlier(earlier: list[Listed], run: Run | None) -> None:
     """List the studies there are, the newest first."""
     st.subheader("Studies so far")
     pages = -(-len(earlier) // _LISTED)
     if "studies-page" in st.session_state:  # fewer pages than before: the last one there is
         st.session_state["studies-page"] = min(st.session_state["studies-page"], pages)
     first = (st.session_state.get("studies-page", 1) - 1) * _LISTED
-    for record in earlier[first : first + _LISTED]:
+    for listed in earlier[first : first + _LISTED]:
         with frame.guard():
-            _row(record, run)
+            _row(listed, run)
     if pages > 1:
         st.pagination(pages, key="studies-page")
 
 
-def _row(record: Record, run: Run | None) -> None:
+def _row(listed: Listed, run: Run | None) -> None:
     """Draw one earlier study."""
-    with st.container(border=True, key=f"study-row-{record['run']}"):
+    study = listed.run
+    with st.container(border=True, key=f"study-row-{study.run}"):
         what, badge, far, link = st.columns(_WIDTHS, vertical_alignment="center")
         with what, st.container(gap=None):
-            kind = STUDIES.get(record["name"])
-            title = kind.title if kind else record["name"] or record["run"]
-            st.markdown(
-                f"**{literal(title)}** · {literal(dataset_word(record['dataset'] or '-'), 60)}"
-            )
+            kind = STUDIES.get(listed.name)
+            title = kind.title if kind else listed.name or study.run
+            st.markdown(f"**{literal(title)}** · {literal(dataset_word(study.dataset or '-'), 60)}")
             source = f"{literal(kind.source)} · " if kind else ""
-            st.caption(f"{source}{moment(record['created'])} · {literal(record['run'])}")
+            st.caption(f"{source}{moment(study.created)} · {literal(study.run)}")
         with badge:
-            frame.badge(record["status"])
-        if record["cells"]:
-            far.caption(f"{record['done']:,} of {count(record['cells'], 'cell')}")
+            frame.badge(study.status)
+        if listed.cells:
+            far.caption(f"{listed.done:,} of {count(listed.cells, 'cell')}")
         with link:
-            _link(run, "Open", study=record["run"])
+            _link(run, "Open", study=study.run)
 
 
 def _show_study(study: Run, run: Run | None) -> None:

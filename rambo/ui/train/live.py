@@ -8,6 +8,7 @@ import streamlit as st
 
 from rambo.errors import RamboError
 from rambo.runs import jobs, line
+from rambo.runs.run import Worker
 from rambo.runs.workspace import Run
 from rambo.ui import controls, frame, readers, state, takeaway
 from rambo.ui.compare import rivals
@@ -112,7 +113,7 @@ def _show_outcome(run: Run, known: Feed) -> None:
     """Say what was chosen, how good it was, and where to look next."""
     summary = readers.summary(run)
     st.success(outcome.chosen(summary, known.unlabeled), icon=":material/check_circle:")
-    found = rivals.evaluated(summary["results"])
+    found = rivals.evaluated(summary.results)
     if found:
         st.caption("Test accuracy of a fresh classifier on the labels at hand and those chosen by:")
     for column, (name, text, told) in zip(
@@ -144,7 +145,7 @@ def _waiting(run: Run) -> str:
 
 def _is_new(run: Run, status: str) -> bool:
     """Return whether a queued run was never given to a worker."""
-    return status == "queued" and run.worker == {"pid": None, "launched": None} and not run.locked()
+    return status == "queued" and run.worker == Worker(None, None) and not run.locked()
 
 
 def _stopping(run: Run) -> bool:

@@ -2,8 +2,8 @@
 
 import statistics
 from collections.abc import Mapping
-from typing import Any
 
+from rambo.runs.results import Summary
 from rambo.ui.compare import rivals
 from rambo.ui.text import count
 from rambo.ui.theme import strategy_word
@@ -11,9 +11,9 @@ from rambo.ui.theme import strategy_word
 _ENOUGH_TRIALS = 5  # as `report.compare`
 
 
-def chosen(summary: Mapping[str, Any], unlabeled: int | None) -> str:
+def chosen(summary: Summary, unlabeled: int | None) -> str:
     """Return how many images were chosen of how many, by whom."""
-    config = summary["config"]
+    config = summary.config
     names = config["strategies"]
     budget, batch = config["budget"], config["acquisition"]["batch_size"]
     pool = f" of {unlabeled:,}" if unlabeled else ""
@@ -25,9 +25,9 @@ def chosen(summary: Mapping[str, Any], unlabeled: int | None) -> str:
     return f"{who} chose {budget:,}{pool} images{trials}."
 
 
-def verdict(summary: Mapping[str, Any]) -> list[str]:
+def verdict(summary: Summary) -> list[str]:
     """Return honest sentences: who was ahead, whether that means anything, and what u_hat added."""
-    found = rivals.evaluated(summary["results"])
+    found = rivals.evaluated(summary.results)
     if "rambo" not in found or len(found) < 2:
         return []
     means = {name: statistics.fmean(accuracy.values) for name, accuracy in found.items()}
@@ -48,7 +48,7 @@ def verdict(summary: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"{count(trials, 'trial')} cannot tell such differences from chance; run five or more to know."
         )
-    if said := rivals.verdict(summary["results"]):
+    if said := rivals.verdict(summary.results):
         told_of = "What u_hat itself added, RAMBO minus Filter only"
         lines.append(said.replace("rambo minus filter-only", told_of) + ".")
     return lines

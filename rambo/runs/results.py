@@ -1,0 +1,160 @@
+"""What came of a run: the record that a trial fills, the run directory keeps, and pages and exports read. No torch."""
+
+import dataclasses
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """How well u_hat ranks sets; None where there was nothing to rank.
+
+    Attributes:
+        noise_ceiling: share of pairs on which two independent trainings agree.
+        ceiling_pairs: over how many pairs.
+        inner: share of short pairs in true order.
+        outer: share of long pairs in true order.
+        held_out: share of held-out pairs, which no fit has seen.
+        kendall_tau: over the held-out sets.
+        held_out_pairs: how many pairs those are.
+    """
+
+    noise_ceiling: float | None = None
+    ceiling_pairs: int | None = None
+    inner: float | None = None
+    outer: float | None = None
+    held_out: float | None = None
+    kendall_tau: float | None = None
+    held_out_pairs: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one strategy chose in one trial, and how good that was.
+
+    Attributes:
+        trial: from 0.
+        strategy: its name.
+        seed: of the trial.
+        selected: dataset indices in the order of choice.
+        steps: the greedy step of each, from 0.
+        validation_accuracy: of a fresh f on S_1, in [0, 1]; None until the labels are revealed.
+        test_accuracy: the same on the test images.
+        seconds: by stage.
+        trainings: classifiers trained.
+        cached_trainings: classifiers that were trained before.
+        ranking: of u_hat; None for a strategy without one.
+        figures: what else the strategy reports, by a name a person can read.
+    """
+
+    trial: int
+    strategy: str
+    seed: int
+    selected: list[int] = dataclasses.field(default_factory=list)
+    steps: list[int] = dataclasses.field(default_factory=list)
+    validation_accuracy: float | None = None
+    test_accuracy: float | None = None
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    trainings: int = 0
+    cached_trainings: int = 0
+    ranking: Ranking | None = None
+    figures: Mapping[str, float | int | str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        """`evaluated`, or `selected` until the labels are revealed."""
+        return "selected" if self.test_accuracy is None else "evaluated"
+
+    def record(self) -> dict[str, Any]:  # JSON's edge: `restore` is the way back
+        """Return the fields as the run directory keeps them; the trial is a column of its own."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        del fields["trial"]
+        return fields | {"ranking": dataclasses.asdict(self.ranking) if self.ranking else {}}
+
+    def public(self) -> dict[str, Any]:  # JSON's edge: `show --json`
+        """Return the fields as `show --json` prints them."""
+        fields = self.record()
+        del fields["ranking"]
+        return fields
+
+
+def restore(trial: int, strategy: str, fields: Mapping[str, Any], first_seed: int = 0) -> Result:
+    """Return the result that was kept with `fields`; what this version lacks is dropped.
+
+    Args:
+        trial: from 0.
+        strategy: its name.
+        fields: as `Result.record` gives them, or as an older version did.
+        first_seed: of trial 0, for records that do not tell their own.
+    """
+    names = {field.name for field in dataclasses.fields(Result)}
+    own = {name: value for name, value in fields.items() if name in names}
+    head = {"seed": first_seed + trial} | own | {"trial": trial, "strategy": strategy}
+    return Result(**head | {"ranking": ranking_of(fields.get("ranking") or {})})
+
+
+def ranking_of(figures: Mapping[str, Any]) -> Ranking | None:
+    """Return figures by name as a ranking, None where there are none; names that it lacks are dropped."""
+    names = {field.name for field in dataclasses.fields(Ranking)}
+    own = {name: figure for name, figure in figures.items() if name in names}
+    return Ranking(**own) if own else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a run has to say: `show --json` prints it.
+
+    Attributes:
+        run: its id.
+        dataset: name.
+        config: nested JSON types.
+        status: of the run.
+        results: by trial, and then in the config's order of strategies.
+        ranking: means over `rambo`'s trials; counts of pairs are sums.
+    """
+
+    run: str
+    dataset: str
+    config: Mapping[str, Any]
+    status: str
+    results: list[Result]
+    ranking: Ranking
+
+    def public(self) -> dict[str, Any]:  # JSON's edge: `show --json`
+        """Return the object that `show --json` prints."""
+        ranking = {name: getattr(self.ranking, name) for name in _SHOWN}
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return fields | {
+            "results": [result.public() for result in self.results],
+            "ranking": ranking,
+        }
+
+
+_MEANS = ("inner", "outer", "kendall_tau", "noise_ceiling", "held_out")
+_SHOWN = (*_MEANS, "held_out_pairs", "ceiling_pairs")  # in the order in which they are printed
+
+
+def mean_ranking(results: Iterable[Result]) -> Ranking:
+    """Return the ranking figures of several trials: means, and sums of the pairs."""
+    rankings = [result.ranking for result in results if result.ranking is not None]
+    means: Any = {name: _mean([getattr(ranking, name) for ranking in rankings]) for name in _MEANS}
+    return Ranking(
+        **means,
+        held_out_pairs=sum(ranking.held_out_pairs or 0 for ranking in rankings),
+        ceiling_pairs=sum(ranking.ceiling_pairs or 0 for ranking in rankings),
+    )
+
+
+def by_strategy(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Return the results of each strategy, in the order of their first ones."""
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.strategy, []).append(result)
+    return groups
+
+
+def _mean(figures: list[float | None]) -> float | None:
+    """Return the mean of the figures there are."""
+    numbers = [figure for figure in figures if figure is not None]
+    return statistics.fmean(numbers) if numbers else None
