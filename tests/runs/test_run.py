@@ -354,6 +354,7 @@ WRITER = """
 import os, sys, itertools
 from pathlib import Path
 from rambo.events import StageAdvanced
+from rambo.runs.results import Result
 from rambo.runs.run import Run
 run = Run(Path(sys.argv[1]))
 with run.lock():
@@ -363,7 +364,7 @@ with run.lock():
         for part in range(3):
             run.append(StageAdvanced("x" * (step % 700), step, part), trial=attempt, strategy="rambo")
         if step % 4 == 3:
-            run.save_result(result(attempt, "rambo", trainings=step))
+            run.save_result(Result(trial=attempt, strategy="rambo", seed=0, trainings=step))
         run.flush()
         os.write(1, b"%d %d\\n" % (attempt, step))
 """

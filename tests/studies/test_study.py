@@ -15,7 +15,7 @@ from rambo import config as configs
 from rambo.datasets.prepared import Prepared
 from rambo.errors import BudgetError, ConfigError, RunNotFoundError
 from rambo.events import UtilitySamplesAdded
-from rambo.runs.results import restore
+from rambo.runs.results import Ranking, Summary, restore
 from rambo.runs.workspace import Run, Workspace, environment
 from rambo.studies import study
 
@@ -188,7 +188,7 @@ def test_a_cell_whose_run_was_deleted_waits_again(data: Prepared, workspace: Wor
 def test_the_reader_of_summaries_can_be_another(data: Prepared, workspace: Workspace) -> None:
     told = make("noisy-oracle", data, workspace)
     fill(told, "clean", {"random": [0.5]}, data)
-    shown = study.table(told, lambda run: {"results": [], "status": f"read {run.id[:4]}"})
+    shown = study.table(told, lambda run: Summary(run.id, "", {}, f"read {run.id[:4]}", [], Ranking()))
     assert [cell["status"] for cell in shown["cells"]] == ["read tiny", "waiting"]
 
 
