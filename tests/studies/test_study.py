@@ -188,7 +188,9 @@ def test_a_cell_whose_run_was_deleted_waits_again(data: Prepared, workspace: Wor
 def test_the_reader_of_summaries_can_be_another(data: Prepared, workspace: Workspace) -> None:
     told = make("noisy-oracle", data, workspace)
     fill(told, "clean", {"random": [0.5]}, data)
-    shown = study.table(told, lambda run: Summary(run.id, "", {}, f"read {run.id[:4]}", [], Ranking()))
+    shown = study.table(
+        told, lambda run: Summary(run.id, "", {}, f"read {run.id[:4]}", [], Ranking())
+    )
     assert [cell["status"] for cell in shown["cells"]] == ["read tiny", "waiting"]
 
 
