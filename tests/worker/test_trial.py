@@ -830,7 +830,7 @@ def test_a_stopped_oracle_goes_on_to_the_same_record(trial: Trial, draw: int) ->
     desk.stop = lambda _: False
     work(trial, desk, memo, strategies=["random"], oracle_draws=3)
     assert desk.comparable() == whole.comparable()
-    assert oracle_of(desk)["cached_trainings"] == draw
+    assert oracle_of(desk).cached_trainings == draw
     before = len(desk.events)
     work(trial, desk, memo, strategies=["random"], oracle_draws=3)
     assert len(desk.events) == before, "what is kept is not done again"
