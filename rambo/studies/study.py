@@ -211,7 +211,7 @@ def verdicts(name: str, results: Mapping[str, Sequence[Result]]) -> list[Table]:
     return [verdict for verdict in found if verdict is not None]
 
 
-def _gate_verdicts(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Table | None]:
+def _gate_verdicts(results: Mapping[str, Sequence[Result]]) -> list[Table | None]:
     """Return what the gate adds to each strategy at each share of foreign images, and RAMBO+ against its rivals."""
     found = []
     for label, own in results.items():
