@@ -219,7 +219,7 @@ def _gate_verdicts(results: Mapping[str, Sequence[Result]]) -> list[Table | None
         if gate != "gate":
             continue
         without = results.get(f"{share}, no gate", ())
-        for strategy in dict.fromkeys(result["strategy"] for result in own):
+        for strategy in dict.fromkeys(result.strategy for result in own):
             title = f"{strategy} with the gate minus without ({share})"
             found.append(_verdict(title, "the gate", _of(own, strategy), _of(without, strategy)))
             if strategy != "rambo-plus":
