@@ -148,7 +148,7 @@ def test_a_resumed_run_says_which_file_is_missing(finished: Run, tmp_path: Path)
     elsewhere.write_text(ZIGZAG)
     with plugins.using([elsewhere]):
         assert run_worker.work(run) == "done"
-    assert summary(run)["results"][0]["selected"] == summary(finished).results[0]["selected"]
+    assert summary(run).results[0].selected == summary(finished).results[0].selected
 
 
 def test_compare_says_that_a_new_run_goes_without_it_where_its_file_is_absent(
