@@ -182,4 +182,9 @@ def _fit(picture: Image.Image, frame: Frame) -> Image.Image:
     filter_ = Image.Resampling.LANCZOS
     if frame.fit == "crop":
         return ImageOps.fit(picture, size, filter_)
-    return ImageOps.pad(picture, size, filter_, color=_GREY)
+    scale = min(frame.width / picture.width, frame.height / picture.height)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    ground = Image.new("RGB", size, _GREY)
+    place = ((frame.width - width) // 2, (frame.height - height) // 2)
+    ground.paste(picture.resize((width, height), filter_), place)
+    return ground

@@ -163,7 +163,7 @@ def _frame(sources: Sequence[Source], told: ImportOptions) -> Frame:
                 sizes.append((payload.shape[1], payload.shape[0]))
             elif isinstance(payload, bytes) and (size := header_size(payload, told.limits)):
                 sizes.append(size)
-    if len(set(sizes)) == 1 and min(sizes[0]) >= SMALLEST and max(sizes[0]) <= LARGEST:
+    if len(set(sizes)) == 1 and min(sizes[0]) >= SMALLEST // 2 and max(sizes[0]) <= LARGEST:
         return Frame(sizes[0][1], sizes[0][0], told.fit)
     usual = int(np.median([max(size) for size in sizes])) if sizes else LARGEST
     side = min(LARGEST, max(SMALLEST, usual))

@@ -32,7 +32,9 @@ def origin_of(name: str, workspace: Path) -> str | None:
         return None
     try:
         collection = collections.find(workspace, named[0])
-        return origin(collection, named[1] or collection.latest(), collection.frame)
+        version = collection.latest() if named[1] is None else named[1]
+        known = {held.number for held in collection.versions()}
+        return origin(collection, version, collection.frame) if version in known else None
     except (DataError, StoreError):
         return None
 

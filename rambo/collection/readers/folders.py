@@ -226,7 +226,10 @@ def _source(
             "WebP, BMP, TIFF or GIF files"
         )
     placements, remarks = layout.place([entry.parts for entry in walk.entries], place.stem)
-    inner = _own_table(walk, what)
+    column = group_by if group_by != "folder" else None
+    inner = _own_table(walk, what, column if labels is None else None)
+    if column is not None and inner is None and labels is None:
+        raise no_column(what, column)
     merged = [table for table in (inner, labels) if table is not None]
     said = [tables.Matches(table, [entry.parts for entry in walk.entries]) for table in merged]
     items: list[Item] = []
@@ -277,12 +280,20 @@ def matches_all(said: Sequence[tables.Matches], row: int, item: Item) -> Iterato
             )
 
 
-def _own_table(walk: _Walk, what: str) -> Table | None:
+def no_column(what: str, column: str) -> DataError:
+    """Return the refusal of a group column where there is no table."""
+    return DataError(
+        f"{what}: there is no table with a column {display(column)}; give one with file names and that "
+        "column by --labels, or say folder to group by folder"
+    )
+
+
+def _own_table(walk: _Walk, what: str, group_column: str | None) -> Table | None:
     """Return the tables that lie beside the images as one, their file names from the top."""
     found = []
     for folder, data in walk.tables:
         try:
-            table = tables.parse(data, f"{'/'.join((*folder, 'metadata'))}")
+            table = tables.parse(data, f"{'/'.join((*folder, 'metadata'))}", group_column)
         except RefusedError as error:
             raise DataError(f"{what}: the table in {'/'.join(folder) or 'it'}: {error}") from error
         found.append(table.below("/".join(folder)))

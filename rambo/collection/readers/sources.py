@@ -100,6 +100,8 @@ def _read(path: Path, limits: Limits, labels: Path | None, group_by: str | None)
     if path.is_dir():
         return _read_folder(path, limits, table, group_by)
     if suffix == ".npz":
+        if column is not None and table is None:
+            raise folders.no_column(f"file {display(path.name)}", column)
         return _read_npz(path, limits, table)
     if suffix == ".parquet":
         from rambo.collection.readers import parquet  # arrow: only where it is needed
