@@ -15,6 +15,7 @@ from rambo.algorithm import split_initial
 from rambo.config import Config
 from rambo.events import Emit, ignore
 from rambo.method.acquisition import (
+    GreedyStep,
     confidences,
     entropies,
     filter_for,
@@ -297,3 +298,19 @@ def test_the_initial_split_is_random_and_follows_its_generator() -> None:
     assert splits[0] == splits[1]
     assert splits[0] != splits[2]
     assert splits[0] != list(range(15))
+
+
+def test_many_equal_scores_stay_in_the_order_of_the_dataset() -> None:
+    """So many that a sort which is not stable would mix them."""
+    scores = (torch.arange(1000) % 3).float()
+    expected = [index for level in range(3) for index in range(1000) if index % 3 == level]
+    assert rank_by(torch.arange(1000).flip(0), scores).tolist() == expected
+
+
+def test_of_many_equal_candidates_the_first_are_shown() -> None:
+    batches = torch.arange(2000).view(1000, 2)
+    step = GreedyStep(batches, (torch.arange(1000) % 3).float())
+    event = step.event(0, 1, torch.zeros(2000))
+    assert event.candidates == [[2 * row, 2 * row + 1] for row in range(2, 26, 3)]
+    assert event.chosen == [4, 5]
+    assert event.runner_up == event.utility == 2.0
