@@ -143,7 +143,7 @@ def test_a_resumed_run_says_which_file_is_missing(finished: Run, tmp_path: Path)
     with pytest.raises(ConfigError, match=r"zigzag: it came from gone\.py, which is gone; put it"):
         run_worker.work(run)
     assert (run.status, run.results()) == ("failed", [])
-    assert "--plugin FILE.py" in run.describe()["message"]
+    assert "--plugin FILE.py" in run.describe().message
     elsewhere = tmp_path / "elsewhere.py"
     elsewhere.write_text(ZIGZAG)
     with plugins.using([elsewhere]):
@@ -180,7 +180,7 @@ def test_a_choice_that_breaks_the_contract_fails_the_run_in_a_line(
         run = make_queued(tmp_path / "runs", strategies=["zigzag"])
         with pytest.raises(ConfigError, match="strategies zigzag: "):
             run_worker.work(run)
-    assert words in run.describe()["message"]
+    assert words in run.describe().message
 
 
 def test_a_study_with_it_opens_whether_its_file_is_there_or_not(
