@@ -87,6 +87,13 @@ class Prepared:
         """The number of classes `c`."""
         return len(self.classes)
 
+    def class_of(self, index: int) -> str:
+        """Return the name of an image's class, `none of these` for a foreign image, `unknown` where nobody knows."""
+        label = int(self.labels[index])
+        if label == UNLABELED:
+            return "none of these" if self.roles[index] == FOREIGN else "unknown"
+        return self.classes[label]
+
     @property
     def partly_labeled(self) -> bool:
         """Whether there are images whose label nobody knows, so that no oracle can answer."""

@@ -64,8 +64,8 @@ def rows(
     ]
     if not truth:
         return chosen
-    labels = open_dataset(run).labels
-    return [row | {"true_label": classes[int(labels[row["dataset_index"]])]} for row in chosen]
+    data = open_dataset(run)
+    return [row | {"true_label": data.class_of(row["dataset_index"])} for row in chosen]
 
 
 def class_names(run: Run) -> list[str]:

@@ -117,7 +117,7 @@ class Batch:
         """
         if self.data is None:
             return None
-        return [self.class_name(int(self.data.labels[index])) for index in indices]
+        return [self.data.class_of(int(index)) for index in indices]
 
 
 def trials(run: Run) -> list[int]:

@@ -37,7 +37,7 @@ def show_gallery(data: Prepared, ids: Sequence[int], *, key: str, known: bool) -
     """
     words = {index: f"image {index}" for index in ids}
     if known:
-        words = {i: f"{told}\n{data.classes[int(data.labels[i])]}" for i, told in words.items()}
+        words = {i: f"{told}\n{data.class_of(i)}" for i, told in words.items()}
     result = gallery(
         pictures.sheet(data, ids),
         ids,
@@ -60,7 +60,7 @@ def _enlarged(data: Prepared, index: int, known: bool) -> None:
     factor = max(1, 392 // max(height, width))
     large = picture.resize((width * factor, height * factor), Image.Resampling.NEAREST)
     st.image(large, alt=f"Image {index} of {shorten(data.name)}, {factor} times its size")
-    label = literal(data.classes[int(data.labels[index])])
+    label = literal(data.class_of(index))
     st.markdown(f"**{label}**" if known else "Its label is not bought, so it is not shown.")
     scale = f", shown {factor} times as large" if factor > 1 else ""
     st.caption(f"Image {index:,} of the dataset · {height} x {width} pixels{scale}")

@@ -1,0 +1,138 @@
+"""How often true pairs are put in order: by a second training, by RAMBO+'s statistics, and by the paper's warm u_hat.
+
+    python -m benchmarks.ranking [DATASET ...] [--seeds 0 1 ..] [--pairs 60] [--without-network]
+
+Needs RAMBO_DATA for all datasets but the shipped one. Trains two classifiers for each set of each pair into the memory
+below RAMBO_HOME, so it goes on where it was stopped, and a run of the same seed and number of pairs finds them again.
+"""
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rambo import config as configs
+from rambo import presets
+from rambo.datasets import catalog
+from rambo.events import ignore
+from rambo.method import losses
+from rambo.method.pools import Problem
+from rambo.method.ridge import STATISTICS, fit_weights, in_units_of_pairs, ridge_view
+from rambo.method.utility_model import create_utility_model, fit_utility_model, predict_subsets
+from rambo.method.utility_samples import Pair, UtilitySamples, random_pairs
+from rambo.runs.workspace import Workspace
+from rambo.seeding import Streams
+from rambo.training.ensemble import Ensemble
+from rambo.worker import trial as trials
+
+PARTS = 5  # every pair is judged by what learned from the other four parts
+Row = dict[str, float | int | str]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a table of the datasets and seeds that were asked for, with means."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ranking")
+    parser.add_argument("datasets", nargs="*", default=["fashion-mnist-mini"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument(
+        "--without-network", action="store_true", help="leave the paper's u_hat out"
+    )
+    given = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    rows = []
+    for dataset in given.datasets:
+        for seed in given.seeds:
+            rows.append(measure(dataset, seed, given.pairs, network=not given.without_network))
+            print(rows[-1], flush=True)
+        own = [row for row in rows if row["dataset"] == dataset]
+        for name in [name for name, value in own[0].items() if isinstance(value, float)]:
+            values = [float(row[name]) for row in own]
+            error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
+            spread = "" if error is None else f" +- {100 * error:.1f}"
+            print(
+                f"{dataset}: {name} {100 * statistics.fmean(values):.1f}{spread} % of {len(values)} seeds"
+            )
+
+
+def measure(dataset: str, seed: int, count: int, *, network: bool) -> Row:
+    """Return the share of pairs in true order, against each of two trainings and their mean of both shares."""
+    workspace = Workspace.from_environment()
+    settings = presets.quick(dataset)
+    settings["rambo"]["offline"]["pairs"] = count
+    config = configs.build({**settings, "seed": seed})
+    trial = trials.split(config, catalog.prepare(dataset, workspace.root), 0, None)
+    problem = trial.problem
+    ensemble = Ensemble(problem, config.classifier, seed=trial.seed, memo=workspace.memo())
+    streams = Streams(trial.seed).child("rambo").child("offline")
+    pairs = random_pairs(problem, problem.labeled, count, streams)
+    subsets = [subset for pair in pairs for subset in pair]
+    units = [
+        ensemble.fit_unit(subset, role, i)
+        for i, subset in enumerate(subsets)
+        for role in ("offline", "repeat")
+    ]
+    outcomes = ensemble.run(units, ignore, lambda: None)
+    accuracies = [outcome.record["accuracies"]["validation"] for outcome in outcomes]
+    utilities = torch.tensor(accuracies, dtype=torch.float64).view(count, 2, 2)  # set, training
+    row: Row = {"dataset": dataset, "seed": seed, "pairs": count}
+    agreed = losses.agreement(utilities[:, :, 0], utilities[:, :, 1])
+    row["two trainings"] = float("nan") if agreed is None else agreed
+    view = in_units_of_pairs(ridge_view(problem), pairs)
+    told = view.statistics(subsets).view(count, 2, -1)
+    for place, name in enumerate(STATISTICS):
+        row[name] = _share(told[:, :, place], utilities)
+    row["learned weights"] = _share(_weighed(told, utilities), utilities)
+    if network:
+        row["paper's u_hat, warm"] = _share(_asked(problem, config, pairs, utilities), utilities)
+    return row
+
+
+def _share(scores: Tensor, utilities: Tensor) -> float:
+    """Return the share of pairs that scores `p x 2` put in the order of one training, mean of both."""
+    shares = [losses.ranking_accuracy(scores, utilities[:, :, i]) for i in range(2)]
+    return statistics.fmean(share for share in shares if share is not None)
+
+
+def _parts(count: int) -> list[tuple[Tensor, Tensor]]:
+    """Return for each part the pairs to learn from and those to judge."""
+    order = torch.arange(count)
+    return [(order[order % PARTS != part], order[order % PARTS == part]) for part in range(PARTS)]
+
+
+def _weighed(told: Tensor, utilities: Tensor) -> Tensor:
+    """Return scores by weights that were learned on the first trainings of other pairs."""
+    scores = torch.zeros(len(told), 2)
+    for others, part in _parts(len(told)):
+        scores[part] = told[part] @ fit_weights(told[others], utilities[others, :, 0])
+    return scores
+
+
+def _asked(
+    problem: Problem, config: configs.Config, pairs: tuple[Pair, ...], utilities: Tensor
+) -> Tensor:
+    """Return scores by a u_hat that was warm-started on the first trainings of other pairs, OT off."""
+    settings: Any = config.rambo.utility_model.model_copy(update={"transport": False})
+    nothing = torch.ones(len(pairs), 2, dtype=torch.float64)
+    samples = UtilitySamples(pairs, utilities[:, :, 0], nothing)
+    scores = torch.zeros(len(pairs), 2)
+    for number, (others, part) in enumerate(_parts(len(pairs))):
+        streams = Streams(config.seed).child(f"part-{number}")
+        model = fit_utility_model(
+            create_utility_model(problem, settings, streams),
+            problem,
+            samples.take(others),
+            streams,
+            bilevel_training=False,
+            phase="offline",
+        )
+        asked = samples.take(part).subsets
+        scores[part] = predict_subsets(model, problem, asked).utility.view(-1, 2)
+    return scores
+
+
+if __name__ == "__main__":
+    main()
