@@ -1,0 +1,124 @@
+"""Dirty pools at one share of foreign images: what is wasted, and what the gate and RAMBO+ make of it.
+
+    python -m benchmarks.dirty_pool [--seeds 0 1 ..] [--foreign 0.4] [--gate classifier] [--set PATH=VALUE ..]
+
+Needs RAMBO_DATA with FashionMNIST and MNIST. The pool is 6,000 images: 7,200 of FashionMNIST's training images less
+1,000 for S_val and 200 for S_0, digits in the places of a share of the rest; the test set is all 10,000. Each seed is
+a study `dirty-pool` of one trial below RAMBO_HOME, begun or gone on with, so all that was trained before is found.
+"""
+
+import argparse
+import itertools
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rambo import __main__ as command
+from rambo.datasets import catalog
+from rambo.datasets.prepared import TEST
+from rambo.runs import report
+from rambo.runs.workspace import Workspace, summary
+from rambo.studies import study
+
+STRATEGIES = ("margin", "badge", "rambo-plus", "filter-only", "random")
+_TRAINING = 7_200
+Result = Mapping[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Work through the seeds, and print means, standard errors and paired differences."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.dirty_pool")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--foreign", type=float, default=0.4)
+    parser.add_argument("--gate", choices=("classifier", "transport"), default="classifier")
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE")
+    parser.add_argument("--only-show", action="store_true", help="print what there is")
+    given = parser.parse_args(arguments)
+    workspace = Workspace.from_environment()
+    archive = clothes(workspace.root)
+    settings = {
+        "dataset.corruption.foreign": given.foreign,
+        "dataset.corruption.foreign_source": "mnist",
+        "acquisition.gate.by": given.gate,
+        **dict(pair.split("=", 1) for pair in given.set),
+    }
+    for seed in () if given.only_show else given.seeds:
+        asked = ["--dataset", str(archive), "--seed", str(seed), "--trials", "1", "--jobs", "1"]
+        for path, value in settings.items():
+            asked += ["--set", f"{path}={value}"]
+        command.main(["study", "dirty-pool", *asked, "--strategy", *STRATEGIES])
+    print(table(results(workspace, archive, given.foreign, given.gate)))
+
+
+def clothes(root: Path) -> Path:
+    """Return the archive of FashionMNIST's first 7,200 training images in a fixed random order, and its test set."""
+    path = root.absolute() / "clothes.npz"
+    if not path.exists():
+        data = catalog.prepare("fashion-mnist", root)
+        training = np.flatnonzero(data.roles != TEST)
+        some = np.sort(np.random.default_rng(0).permutation(len(training))[:_TRAINING])
+        parts = {"train": training[some], "test": np.flatnonzero(data.roles == TEST)}
+        arrays = {f"{name}_images": data.images[rows, 0] for name, rows in parts.items()}
+        arrays |= {f"{name}_labels": data.labels[rows] for name, rows in parts.items()}
+        np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+def results(
+    workspace: Workspace, archive: Path, foreign: float, gate: str
+) -> dict[tuple[str, str], dict[int, Result]]:
+    """Return the evaluated results of all studies of the archive, by gate and strategy, then by seed."""
+    fingerprint = catalog.prepare(str(archive), workspace.root).fingerprint
+    found: dict[tuple[str, str], dict[int, Result]] = {}
+    for told in study.workspace_of(workspace).runs():
+        same = told.environment["dataset"]["fingerprint"] == fingerprint
+        if told.config.get("study") != "dirty-pool" or not same:
+            continue
+        for label, run in study.runs(told).items():
+            config = run.config
+            same = config["dataset"]["corruption"]["foreign"] == foreign
+            if not same or config["acquisition"]["gate"]["by"] not in ("off", gate):
+                continue
+            word = "no gate" if label.endswith("no gate") else "gate"
+            for result in summary(run)["results"]:
+                if result["test_accuracy"] is not None:
+                    found.setdefault((word, result["strategy"]), {})[result["seed"]] = result
+    return found
+
+
+def table(found: Mapping[tuple[str, str], Mapping[int, Result]]) -> str:
+    """Return means and paired differences as Markdown."""
+    lines = ["| | labels wasted | test % | trials |", "| --- | --- | --- | --- |"]
+    for (word, strategy), by_seed in sorted(found.items()):
+        wasted = [
+            str(by_seed[seed]["figures"].get("labels wasted", "-")) for seed in sorted(by_seed)
+        ]
+        tests = [by_seed[seed]["test_accuracy"] for seed in sorted(by_seed)]
+        lines.append(
+            f"| {strategy}, {word} | {', '.join(wasted)} | {_spread(tests)} | {len(tests)} |"
+        )
+    lines += ["", "| paired difference | test points | trials |", "| --- | --- | --- |"]
+    for first, second in itertools.combinations(sorted(found), 2):
+        seeds = sorted(set(found[first]) & set(found[second]))
+        gaps = [
+            100 * (found[first][s]["test_accuracy"] - found[second][s]["test_accuracy"])
+            for s in seeds
+        ]
+        if gaps:
+            names = f"{first[1]}, {first[0]} - {second[1]}, {second[0]}"
+            lines.append(f"| {names} | {_spread(gaps, 1)} | {len(gaps)} |")
+    return "\n".join(lines)
+
+
+def _spread(values: Iterable[float], scale: float = 100) -> str:
+    """Return mean and standard error."""
+    scaled = [scale * value for value in values]
+    error = f" +- {report.standard_error(scaled):.1f}" if len(scaled) > 1 else ""
+    return f"{statistics.fmean(scaled):.1f}{error}"
+
+
+if __name__ == "__main__":
+    main()
