@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from rambo import export
 from rambo.datasets import prepared
 from rambo.runs import whatif
+from rambo.runs.atlas import UNLABELED_POOL
 from rambo.runs.workspace import Run, Workspace
 from rambo.ui import pictures, takeaway
 from rambo.ui.batch import batch_data, batch_table, exports, images_view, map_view, what_if
@@ -523,3 +524,25 @@ def test_class_names_are_shown_as_they_are(tmp_path: Path, monkeypatch: pytest.M
     assert "://" not in shown
     for name in ("Steps", "What if", "Balance", "Export"):
         view_of(app, name)
+
+
+def test_the_gate_shows_what_it_left_out_and_how_to_keep_it(copied: Run) -> None:
+    atlas = batch_of(copied).atlas
+    assert atlas is not None
+    pool = atlas.members(UNLABELED_POOL)[:4]
+    copied.save_arrays(
+        "trial-0/gate",
+        {
+            "indices": pool,
+            "likeness": np.array([0.5, 0.02, 0.9, 0.01]),
+            "left_out": np.array([False, True, False, True]),
+            "kept_anyway": np.zeros(4, bool),
+            "foreign_share": np.array([0.4]),
+        },
+    )
+    app = view_of(open_page(PAGE, run=copied.id), "Gate")
+    assert "left **2** of 4 unlabeled images out" in words(app)
+    assert thumbnails(app) == [int(pool[3]), int(pool[1])]
+    app.session_state[f"gate-{copied.id}-0"] = {"selected": [int(pool[1])]}
+    app.run()
+    assert f"acquisition.gate.keep = [{int(pool[1])}]" in [block.value for block in app.code]

@@ -13,7 +13,15 @@ from rambo.runs import jobs
 from rambo.runs.atlas import UNLABELED_POOL
 from rambo.runs.workspace import Run
 from rambo.ui import frame, maps, readers, state, theme
-from rambo.ui.batch import batch_data, exports, images_view, map_view, steps_view, what_if_view
+from rambo.ui.batch import (
+    batch_data,
+    exports,
+    gate_view,
+    images_view,
+    map_view,
+    steps_view,
+    what_if_view,
+)
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import PreparedFigure, plot
 from rambo.ui.text import count, literal, percent
@@ -21,7 +29,7 @@ from rambo.ui.theme import strategy_word
 
 T = TypeVar("T")
 
-_TABS = ("Images", "Steps", "What if", "Balance", "Export")
+_TABS = ("Images", "Steps", "What if", "Balance", "Gate", "Export")
 _OF_RAMBO = ("Steps", "What if")  # other strategies have neither candidates nor u_hat
 
 
@@ -133,6 +141,8 @@ def show_sentence(batch: Batch, oracle: bool) -> None:
 def show_tabs(batch: Batch, oracle: bool) -> None:
     """Draw the open tab; the others cost nothing."""
     names = [name for name in _TABS if batch.strategy == "rambo" or name not in _OF_RAMBO]
+    if not gate_view.is_there(batch):
+        names.remove("Gate")
     tabs = st.tabs(names, key="view", on_change="rerun", bind="query-params")
     for name, tab in zip(names, tabs, strict=True):
         if not tab.open:
@@ -146,6 +156,8 @@ def show_tabs(batch: Batch, oracle: bool) -> None:
                 what_if_view.show(batch, oracle)
             elif name == "Balance":
                 show_balance(batch)
+            elif name == "Gate":
+                gate_view.show(batch)
             else:
                 show_export(batch, oracle)
 

@@ -1,0 +1,80 @@
+"""The tab Gate of the page Batch: what no strategy was allowed to choose, why, and how to overrule it."""
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from rambo.ui import pictures, readers
+from rambo.ui.batch.batch_data import Batch
+from rambo.ui.components import gallery
+from rambo.ui.text import count, percent
+
+_SHOWN = 500
+
+
+def is_there(batch: Batch) -> bool:
+    """Return whether a gate decided in this trial."""
+    return batch.run.has_artifact(_place(batch))
+
+
+def show(batch: Batch) -> None:
+    """Draw what the gate left out, most unlike first."""
+    told = readers.arrays(batch.run, _place(batch))
+    ids, likeness = told["indices"], told["likeness"]
+    out = order_out(likeness, told["left_out"])
+    st.markdown(sentence(len(ids), len(out), int(told["kept_anyway"].sum())))
+    if not len(out):
+        return
+    shown = [int(index) for index in ids[out[:_SHOWN]]]
+    words = {
+        int(ids[place]): f"image {ids[place]}\n{reason(float(likeness[place]))}"
+        for place in out[:_SHOWN]
+    }
+    result = gallery(
+        pictures.sheet(batch.data, shown),
+        shown,
+        key=f"gate-{batch.run.id}-{batch.trial}",
+        size=48,
+        captions=words,
+        max_height=420,
+        label="Images left out",
+    )
+    if len(out) > len(shown):
+        st.caption(f"The {len(shown):,} least alike of {len(out):,} are shown.")
+    if result.selected:
+        st.caption("To let these be chosen all the same, start a run with this setting:")
+        st.code(f"acquisition.gate.keep = {sorted(result.selected)}", language=None)
+    else:
+        st.caption("Select images that do belong: the setting that keeps them appears here.")
+
+
+def sentence(whole: int, left_out: int, kept: int) -> str:
+    """Return what the gate decided, in words."""
+    if not left_out:
+        return f"The gate kept all **{count(whole, 'unlabeled image')}**: none looks unlike S_0 and S_val."
+    anyway = (
+        f" {count(kept, 'image')} it would have left out stayed, as the settings ask."
+        if kept
+        else ""
+    )
+    return (
+        f"The gate left **{left_out:,}** of {whole:,} unlabeled images out, before any strategy chose: "
+        f"they look unlike S_0 and S_val.{anyway}"
+    )
+
+
+def reason(likeness: float) -> str:
+    """Return why an image was left out."""
+    return f"only {percent(likeness)} of S_0 and S_val look as unlike the others as this"
+
+
+def order_out(likeness: NDArray[np.float64], left_out: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the places of what was left out, most unlike first."""
+    places = np.flatnonzero(left_out)
+    ordered: NDArray[np.int64] = places[np.argsort(likeness[places], kind="stable")]
+    return ordered
+
+
+def _place(batch: Batch) -> str:
+    """Return the name of the trial's artifact."""
+    return f"trial-{batch.trial}/gate"
