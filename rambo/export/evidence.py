@@ -65,7 +65,12 @@ def rows(
     if not truth:
         return chosen
     data = open_dataset(run)
-    return [row | {"true_label": data.class_of(row["dataset_index"])} for row in chosen]
+
+    def truth_of(index: int) -> str:
+        label = int(data.labels[index])
+        return classes[label] if label >= 0 else data.class_of(index)  # names are cleaned
+
+    return [row | {"true_label": truth_of(row["dataset_index"])} for row in chosen]
 
 
 def class_names(run: Run) -> list[str]:
