@@ -195,7 +195,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     for name in _FIELDS:
         if name == "strategy":
             parser.add_argument(
-                "--strategy", nargs="+", metavar="NAME", help="strategies to compare, or all"
+                "--strategy",
+                nargs="+",
+                action="extend",
+                metavar="NAME",
+                help="strategies to compare, or all",
             )
         else:
             parser.add_argument(f"--{name.replace('_', '-')}", help=_HELP[name])

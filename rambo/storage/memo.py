@@ -149,7 +149,11 @@ class Memo:
             try:
                 return self._once(action)
             except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
+                if not (_is_damage(error) or self._has_damaged_header()):
+                    raise
+                self._set_aside()
+            except files.RefusedError:
+                if not self._has_damaged_header():
                     raise
                 self._set_aside()
             return self._once(action)
@@ -214,10 +218,31 @@ class Memo:
     def _is_sound(self) -> bool:
         """Return whether the file that lies there now can be used."""
         try:
+            if self._has_damaged_header():
+                return False
             self._on_connection(_check)
         except (sqlite3.Error, FileNotFoundError):
             return False
         return True
+
+    def _has_damaged_header(self) -> bool:
+        """Return whether the header of the file cannot be right, although SQLite takes it at its word.
+
+        A flipped bit there reads as a read-only file, or as a newer format. A newer one has other tables than ours, so
+        with ours it is the number that is damaged.
+        """
+        try:
+            header = self._path.read_bytes()[:100]
+            if len(header) < 100 or not {header[18], header[19]} <= {1, 2}:
+                return True
+            with closing(
+                sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)
+            ) as db:
+                (version,) = db.execute("PRAGMA user_version").fetchone()
+                (sql,) = db.execute("SELECT group_concat(sql, ';') FROM sqlite_master").fetchone()
+        except (OSError, sqlite3.Error):
+            return False  # the first complaint says what is wrong
+        return version != _VERSION and (sql or "").strip() == _SCHEMA.strip()
 
     def _arrays_file(self, key: str) -> Path:
         """Return where the arrays of `key` lie."""

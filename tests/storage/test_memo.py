@@ -204,11 +204,40 @@ def test_a_newer_file_is_refused_by_number_and_left_alone(memo: Memo, tmp_path: 
     path = tmp_path / "ru ns?#" / "utilities.sqlite"
     db = sqlite3.connect(path)
     db.execute("PRAGMA user_version=9")
+    db.execute("CREATE TABLE newer (key TEXT)")
     db.close()
     before = path.read_bytes()
     assert "format 9" in refusal(lambda: memo.get(key(1)))
     assert "format 9" in refusal(lambda: memo.put(key(1), {}))
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("place", [18, 19, 60, 61, 62, 63])  # read-only, and the format's number
+def test_a_flipped_bit_in_the_header_that_sqlite_believes_is_put_aside(
+    place: int, memo: Memo, tmp_path: Path
+) -> None:
+    root = tmp_path / "ru ns?#"
+    memo.put(key(1), {"accuracy": 0.5})
+    path = root / "utilities.sqlite"
+    data = path.read_bytes()
+    for bit in range(8):
+        for file in root.glob("utilities.sqlite?*"):
+            file.unlink()
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << bit
+        path.write_bytes(damaged)
+        memo.notices.clear()
+        match = memo.get(key(1))
+        memo.put(key(2), {"accuracy": 0.25})
+        assert memo.get(key(2)) == ({"accuracy": 0.25}, {})
+        aside = [f for f in root.glob("*.damaged-*") if not f.name.endswith(("-wal", "-shm"))]
+        assert match in (None, ({"accuracy": 0.5}, {}))
+        assert len(memo.notices) == len(aside) <= 1
+        if aside:
+            assert aside[0].name in memo.notices[0]
+            assert aside[0].stat().st_size == len(data)
+        else:
+            assert match is not None
 
 
 def test_no_flipped_bit_or_cut_gives_another_number(memo: Memo, tmp_path: Path) -> None:
