@@ -977,3 +977,9 @@ def test_a_study_with_a_failed_cell_prints_the_rest_and_exits_1(
     told = json.loads(failed.out)
     assert told["status"] == "failed"
     assert [cell["status"] for cell in told["cells"]] == ["done", "failed"]
+
+
+def test_a_strategy_option_given_twice_means_both() -> None:
+    words = ["run", "--strategy", "margin", "random", "--strategy", "coreset"]
+    arguments = command_line._parser().parse_args(words)
+    assert command_line.settings_from(arguments)["strategies"] == ["margin", "random", "coreset"]
