@@ -17,11 +17,45 @@ from rambo.errors import RamboError, RunNotFoundError
 from rambo.runs import jobs, line
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
-from rambo.ui import readers, state, theme
+from rambo.ui import readers, state, terms, theme
 from rambo.ui.text import count, literal, moment
 
 _ICON = str(Path(__file__).with_name("icon.png"))
 _PICKED = 200  # runs the picker offers
+_POOLS = ("S_0", "U_0", "S_val", "k", "B")
+_SYMBOLS = {  # script -> what stands at its foot
+    "app.py": (*_POOLS, "f", "u_hat"),
+    "pages/data.py": _POOLS,
+    "pages/configure.py": (
+        *_POOLS,
+        "b",
+        "M",
+        "k_1",
+        "n",
+        "tau_1",
+        "tau_2",
+        "f",
+        "u_hat",
+        "lambda_OT",
+        "lambda",
+    ),
+    "pages/train.py": (
+        *_POOLS,
+        "f",
+        "u",
+        "u_hat",
+        "acc_i",
+        "L_Rank",
+        "L_OT",
+        "lambda_OT",
+        "lambda",
+        "tau_1",
+        "tau_2",
+    ),
+    "pages/batch.py": (*_POOLS, "b", "M", "margin", "u_hat", "f", "OT"),
+    "pages/compare.py": (*_POOLS, "b", "M", "u_hat", "f", "lambda_OT"),
+    "pages/studies.py": (*_POOLS, "u_hat", "f", "lambda_OT"),
+}
 
 
 @contextlib.contextmanager
@@ -51,6 +85,7 @@ def page(script: str, *, pick: bool = True) -> Iterator[Run | None]:
         st.stop()
     with guard():
         yield run
+        _words(script, run)
 
 
 @contextlib.contextmanager
@@ -78,13 +113,21 @@ def calmly() -> Iterator[None]:
         st.toast(literal(error, 300), icon=":material/error:")
 
 
+def _words(script: str, run: Run | None) -> None:
+    """Draw the symbols of a page at its foot: each explains itself, and all of them stand on Learn."""
+    if script in _SYMBOLS:
+        with st.container(horizontal=True, vertical_alignment="center", key="words-of-page"):
+            terms.strip(*_SYMBOLS[script])
+            state.link("pages/learn.py", run.id if run else None, "All terms", step="terms")
+
+
 def header(run: Run) -> None:
     """Draw the name of the run and what it is about."""
     config = readers.config(run)
-    st.caption(
-        f"Run {literal(run.id)} · {literal(readers.environment(run)['dataset']['name'])} · "
-        f"k = {config['k']}, B = {config['budget']}, b = {config['acquisition']['batch_size']}, "
-        f"seed {config['seed']}"
+    terms.caption(
+        f"Run {run.id} · {shorten(readers.environment(run)['dataset']['name'])} · "
+        f"{{k}} = {config['k']}, {{B}} = {config['budget']}, "
+        f"{{b}} = {config['acquisition']['batch_size']}, seed {config['seed']}"
     )
 
 

@@ -9,7 +9,18 @@ from page_helpers import assert_calm, open_page, words
 from streamlit.testing.v1 import AppTest
 
 from rambo.method.transport import exact_transport
-from rambo.ui.learn import beat, bilevel, steps, tables, transport
+from rambo.ui.learn import (
+    beat,
+    bilevel,
+    filters,
+    interpolation,
+    ranknet,
+    rounds,
+    steps,
+    tables,
+    transport,
+    which,
+)
 
 LEARN = "pages/learn.py"
 
@@ -170,3 +181,68 @@ def test_the_hypergradient_and_its_check_stand_side_by_side(home: Path) -> None:
     assert (
         metric(app, "Loss on long pairs") == f"{bilevel.evaluate(bilevel.task(0), there).outer:.3f}"
     )
+
+
+def test_guessing_shows_both_trainings_and_counts(home: Path) -> None:
+    app = open_page(LEARN, step="which", pair="7")
+    assert_calm(app)
+    assert "Guess first" in words(app)
+    utilities = which.shipped().utilities[6]
+    app.button(key="learn-guess-A").click().run()
+    shown = words(app)
+    for value in utilities.flatten():
+        assert f"{100 * value:.1f} %" in shown
+    gaps = which.shipped().utilities[:, 0] - which.shipped().utilities[:, 1]
+    agree = ranknet.agreement(gaps[:, 0], gaps[:, 1])
+    assert f"Two trainings agree in {100 * agree:.0f} %" in shown
+    assert "no ceiling" in shown
+    right = utilities[0, 0] > utilities[1, 0]
+    assert ("you 100 %" if right else "you 0 %") in shown
+    assert app.button(key="learn-guess-B").disabled
+    app.button(key="learn-pair-next").click().run()
+    assert "Guess first" in words(app)
+    assert app.slider(key="pair").value == 8
+
+
+def test_the_gap_moves_the_loss(home: Path) -> None:
+    app = open_page(LEARN, step="ranknet", gap="-2.0", truth="1.0")
+    now = ranknet.rank_pair(-2.0, 1.0)
+    assert metric(app, "Loss") == f"{now.loss:.3f}"
+    assert metric(app, "Gradient") == f"{now.gradient:+.3f}"
+    app.slider(key="gap").set_value(2.0).run()
+    assert metric(app, "Loss") == f"{ranknet.rank_pair(2.0, 1.0).loss:.3f}"
+
+
+def test_a_set_has_its_interpolated_and_its_true_utility(home: Path) -> None:
+    app = open_page(LEARN, step="interpolation", set="3")
+    sets = interpolation.shipped()
+    alpha, value = interpolation.interpolate(sets.distances[2], sets.accuracies)
+    assert metric(app, "alpha") == f"{alpha:.3f}"
+    assert metric(app, "Interpolated utility") == f"{100 * value:.1f} %"
+    assert metric(app, "True utility") == f"{100 * sets.utilities[2].mean():.1f} %"
+    app.toggle(key="own").set_value(True).run()
+    app.slider(key="near").set_value(0.0).run()
+    assert metric(app, "alpha") == "1.000"
+    assert metric(app, "Interpolated utility") == f"{100 * sets.accuracies[0]:.1f} %"
+
+
+def test_m_changes_the_chosen_images(home: Path) -> None:
+    app = open_page(LEARN, step="filter")
+    app.select_slider(key="M").set_value(filters.sizes()[0]).run()
+    assert metric(app, "As margin chooses") == "200 of 200"
+    app.select_slider(key="M").set_value(filters.sizes()[-1]).run()
+    row = filters.shipped()[filters.sizes()[-1]]
+    assert metric(app, "Test accuracy") == f"{100 * np.mean(row['test_accuracies']):.1f} %"
+    shared = set(row["chosen"]) & set(filters.shipped()[filters.sizes()[0]]["chosen"])
+    assert metric(app, "As margin chooses") == f"{len(shared)} of 200"
+
+
+def test_the_rounds_say_what_asking_once_costs(home: Path) -> None:
+    app = open_page(LEARN, step="rounds", rounds="10", strategy="entropy")
+    table = rounds.accuracies("entropy")
+    at = tables.table("rounds")["rounds"].index(10)
+    mean, _ = rounds.mean_and_error(table[:, at])
+    gain, error = rounds.mean_and_error(table[:, at] - table[:, 0])
+    assert metric(app, "Test accuracy").startswith(f"{100 * mean:.1f} ±")
+    assert metric(app, "Against one round") == f"{100 * gain:+.1f} ± {100 * error:.1f}"
+    assert metric(app, "Labels a round") == "20"

@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 LOW, HIGH = -8.0, 4.0  # of log lambda
 STEP = 0.5  # learning rate of the walk, ten times RAMBO's: thirty steps cross the picture
 _DECAYS, _TINY = (0.9, 0.999), 1e-8  # of Adam
+_ARROW = 1.5  # of log lambda, the length of an arrow
 _PAIRS, _WIDTH, _REAL = 20, 12, 3
 
 
@@ -167,6 +168,12 @@ def show() -> None:
         )
 
 
+def downhill(now: Point) -> tuple[float, float]:
+    """Return the end of the hypergradient's arrow: along the tangent of the outer loss, downwards."""
+    run = -math.copysign(_ARROW, now.hypergradient)
+    return now.log_lambda + run, now.outer + now.hypergradient * run
+
+
 def figure(work: Task, places: list[float], ahead: float) -> Figure:
     """Return both losses over log lambda, the walk, and the next step as an arrow."""
     grid = np.linspace(LOW, HIGH, 121)
@@ -212,13 +219,12 @@ def figure(work: Task, places: list[float], ahead: float) -> Figure:
         ],
         "layout": {
             "xaxis": parts.axis("log lambda", range=[LOW - 0.3, HIGH + 0.3]),
-            "yaxis": parts.axis("mean squared error", range=[0, 1.08 * top]),
+            "yaxis": parts.axis("mean squared error", range=[-0.1 * top, 1.08 * top]),
             "annotations": [
+                parts.arrow((now.log_lambda, now.outer), downhill(now), theme.ORANGE),
                 parts.arrow(
-                    (now.log_lambda, now.outer), (ahead, evaluate(work, ahead).outer), theme.ORANGE
-                )
-            ]
-            if abs(ahead - now.log_lambda) > 0.02
-            else [],
+                    (now.log_lambda, -0.04 * top), (ahead, -0.04 * top), "var(--st-text-color)"
+                ),
+            ],
         },
     }

@@ -146,7 +146,7 @@ def show() -> None:
         )
         st.markdown(
             f"Of these {len(truth)} pairs, Equation 4 names the truly better set in **{percent(share, 0)}**; a coin "
-            "in 50 %. Measured on many pairs, it is about a coin too (52 %)."
+            "would in 50 %."
         )
 
 

@@ -1,6 +1,15 @@
 """The steps of Learn in their order."""
 
-from rambo.ui.learn import beat, bilevel, transport
+from rambo.ui.learn import (
+    beat,
+    bilevel,
+    filters,
+    interpolation,
+    ranknet,
+    rounds,
+    transport,
+    which,
+)
 from rambo.ui.learn.parts import Step
 
 STEPS = (
@@ -16,6 +25,29 @@ STEPS = (
         ("S_0", "U_0", "B", "f", "u"),
         beat.show,
         ("pick",),
+    ),
+    Step(
+        "which",
+        "Which set teaches more?",
+        "Two sets of the same size. Which one trains the better classifier? Guess; both were really trained, twice.",
+        "Even training the same two sets again changes the answer now and then, so nobody can be right always, and "
+        "u_hat is not far from a coin.",
+        "Section 4.1c; Algorithm 1, line 3",
+        "rambo/offline.py: warm_start",
+        ("xi", "u", "u_hat", "f"),
+        which.show,
+    ),
+    Step(
+        "ranknet",
+        "RankNet",
+        "u_hat gives each set a score; only the difference counts. Move the gap and see how sure it is, what it pays, "
+        "and which way it learns.",
+        "Moving the true utilities changes nothing until their order turns; a wrong order costs the more the surer "
+        "u_hat was.",
+        "Definition 2",
+        "rambo/method/losses.py: ranking_loss",
+        ("u_hat", "u", "P_12", "L_Rank"),
+        ranknet.show,
     ),
     Step(
         "transport",
@@ -41,5 +73,40 @@ STEPS = (
         "rambo/method/bilevel.py: unrolled_hypergradient, neumann_hypergradient",
         ("lambda", "u_hat"),
         bilevel.show,
+    ),
+    Step(
+        "interpolation",
+        "Interpolated utilities",
+        "Training f for every set is dear. Equation 4 guesses instead: a set near S_i gets nearly its accuracy, a set "
+        "near S_i+1 that of S_i+1.",
+        "Every guess lies between the two accuracies, whatever the size of the set, while true utilities of small sets "
+        "lie far below: the line does not know how many images a set has.",
+        "Definition 5, Equation 4; Algorithm 3",
+        "rambo/method/utility_samples.py: interpolate_utilities",
+        ("alpha", "acc_i", "phi", "xi"),
+        interpolation.show,
+    ),
+    Step(
+        "filter",
+        "From margin to u_hat",
+        "M decides who chooses. With M = b the margin takes the images f is least sure of; with the whole pool u_hat "
+        "alone decides. Move M and see the 200 chosen images change.",
+        "The margins grow at once when M grows; the accuracy hardly moves, which says how little of the choice matters "
+        "here beside the noise of one training.",
+        "Algorithm 2",
+        "rambo/algorithm.py: greedy_margin, spend",
+        ("M", "b", "B", "margin", "u_hat"),
+        filters.show,
+    ),
+    Step(
+        "rounds",
+        "One round against many",
+        "RAMBO asks once for all B labels. Others ask for a few, learn, and ask again. What does asking once cost?",
+        "A strategy that trusts one weak f for the whole budget may fall behind random images; a few rounds repair "
+        "most of it.",
+        "Sections 1 and 3",
+        "rambo/method/acquisition.py: margins, entropies, spread_gradients",
+        ("B", "f", "margin"),
+        rounds.show,
     ),
 )

@@ -3,7 +3,6 @@
 import streamlit as st
 
 from rambo.ui import state
-from rambo.ui.learn import steps
 from rambo.ui.terms import TERMS
 
 
@@ -29,6 +28,6 @@ def show() -> None:
             st.markdown(term.meaning.replace("_", "\\_"))
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.caption(f"Paper: {term.paper}")
-                if term.step in {step.name for step in steps.STEPS}:
+                if term.step:
                     run = st.query_params.get("run")
                     state.link("pages/learn.py", run, "Touch it", step=term.step)

@@ -1,0 +1,95 @@
+"""Learn in a real browser: a move changes numbers and address, and the link opens the very setting elsewhere."""
+
+import time
+
+import pytest
+
+from rambo.method.transport import exact_transport
+from rambo.ui.learn import bilevel, transport
+
+from .conftest import ROOT, reaches, running, settled
+
+APP = ROOT / "app.py"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory):
+    """A server on an empty workspace."""
+    with running(APP, tmp_path_factory.mktemp("learn") / "home") as url:
+        yield url
+
+
+def number(page, label: str) -> str:
+    return (
+        page.locator("[data-testid=stMetric]", has_text=label)
+        .last.locator("[data-testid=stMetricValue]")
+        .inner_text()
+    )
+
+
+def test_a_moved_slider_stands_in_the_link_and_opens_elsewhere(new_page, address) -> None:
+    page = new_page()
+    page.goto(f"{address}/learn?step=bilevel")
+    settled(page)
+    slider = page.get_by_role("slider", name="log lambda")
+    for _ in range(10):
+        slider.press("ArrowRight")
+    wanted = f"{bilevel.evaluate(bilevel.task(0), -5.0).hypergradient:+.4f}"
+    reaches(lambda: number(page, "Hypergradient"), wanted)
+    reaches(lambda: "lambda=-5" in page.url, True)
+    other = new_page()
+    other.goto(page.url)
+    settled(other)
+    reaches(lambda: number(other, "Hypergradient"), wanted)
+    assert other.off_origin == []
+    assert other.console_errors == page.console_errors
+
+
+def test_a_swapped_image_moves_the_distance_to_that_of_pot(new_page, address) -> None:
+    page = new_page()
+    page.goto(f"{address}/learn?step=transport")
+    settled(page)
+    rows = list(transport.START)
+
+    def said() -> str:
+        return number(page, "OT(S, S_val)")
+
+    reaches(said, f"{exact_transport(transport.ground_cost(1.0)[rows]):.2f}")
+    cells = page.get_by_role("group", name="Images that may be in S").get_by_role("button")
+    cells.nth(rows[-1]).click()
+    cells.nth(3).click()
+    rows = sorted([*rows[:-1], 3])
+    reaches(said, f"{exact_transport(transport.ground_cost(1.0)[rows]):.2f}")
+    reaches(lambda: f"s={'.'.join(map(str, rows))}" in page.url, True)
+    other = new_page()
+    other.goto(page.url)
+    settled(other)
+    reaches(lambda: number(other, "OT(S, S_val)"), said())
+
+
+def test_a_symbol_explains_itself_on_hover_and_on_tap(new_page, address) -> None:
+    page = new_page(viewport={"width": 390, "height": 844}, has_touch=True)
+    page.goto(f"{address}/learn?step=transport")
+    settled(page)
+    symbol = page.locator(".rambo-term", has_text="val").first
+    tip = symbol.locator(".rambo-tip")
+    assert not tip.is_visible()
+    symbol.tap()
+    reaches(tip.is_visible, True)
+    box = tip.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390
+    assert "validation set" in tip.inner_text()
+
+
+def test_keys_turn_the_page(new_page, address) -> None:
+    page = new_page()
+    page.goto(f"{address}/learn")
+    settled(page)
+    page.keyboard.press("Control+ArrowRight")
+    reaches(lambda: "step=which" in page.url, True)
+    start = time.monotonic()
+    page.keyboard.press("Control+ArrowLeft")
+    reaches(lambda: "step=" in page.url, False)
+    assert time.monotonic() - start < 60
