@@ -90,7 +90,6 @@ TERMS: Mapping[str, Term] = dict(
             "the batch size",
             "How many images a greedy step takes. B / b steps spend the budget.",
             "Section 4, Algorithm 2",
-            "filter",
         ),
         _term(
             "M",
@@ -98,7 +97,6 @@ TERMS: Mapping[str, Term] = dict(
             "Each greedy step looks only at the M images with the smallest margins. M = b is margin sampling, M = "
             "the whole pool is u_hat alone.",
             "Algorithm 2, line 3",
-            "filter",
         ),
         _term(
             "n",
@@ -175,7 +173,6 @@ TERMS: Mapping[str, Term] = dict(
             "The chance f gives the likeliest class less that of the second. Small means f hesitates. It is a score "
             "of one image, not a utility.",
             "Algorithm 2, B.1",
-            "filter",
         ),
         _term(
             "P_12",

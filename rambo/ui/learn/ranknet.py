@@ -104,8 +104,9 @@ def show() -> None:
         share = agreement(first, second)
         st.markdown(
             f"The same {len(first)} pairs, trained twice. The second training moved the gap by "
-            f"**{np.abs(first - second).mean() * 100:.1f} points** on average, and yet it named the same "
-            f"better set in **{percent(share, 0)}** of the pairs: the order survives what the number does not."
+            f"**{np.abs(first - second).mean() * 100:.1f} points** on average, and the gap itself is "
+            f"{np.abs(first).mean() * 100:.1f}: the number hardly repeats. The better set was the same in "
+            f"**{percent(share, 0)}** of the pairs, and that is all a rank asks for."
         )
         plot(
             jitter(first, second, sizes),

@@ -3,7 +3,6 @@
 from rambo.ui.learn import (
     beat,
     bilevel,
-    filters,
     interpolation,
     ranknet,
     rounds,
@@ -87,23 +86,11 @@ STEPS = (
         interpolation.show,
     ),
     Step(
-        "filter",
-        "From margin to u_hat",
-        "M decides who chooses. With M = b the margin takes the images f is least sure of; with the whole pool u_hat "
-        "alone decides. Move M and see the 200 chosen images change.",
-        "The margins grow at once when M grows; the accuracy hardly moves, which says how little of the choice matters "
-        "here beside the noise of one training.",
-        "Algorithm 2",
-        "rambo/algorithm.py: greedy_margin, spend",
-        ("M", "b", "B", "margin", "u_hat"),
-        filters.show,
-    ),
-    Step(
         "rounds",
         "One round against many",
         "RAMBO asks once for all B labels. Others ask for a few, learn, and ask again. What does asking once cost?",
-        "A strategy that trusts one weak f for the whole budget may fall behind random images; a few rounds repair "
-        "most of it.",
+        "Margin trusts the first weak f with the whole budget and falls behind random images; in a few rounds the "
+        "same budget is well spent.",
         "Sections 1 and 3",
         "rambo/method/acquisition.py: margins, entropies, spread_gradients",
         ("B", "f", "margin"),
