@@ -84,7 +84,7 @@ def test_it_chose_what_its_ten_lines_say(finished: Run) -> None:
     result = summary(finished).results[0]
     assert (result.strategy, len(result.selected)) == ("zigzag", 12)
     assert result.selected == sorted(result.selected)
-    assert 0 < result["test_accuracy"] <= 1
+    assert 0 < result.test_accuracy <= 1
 
 
 @pytest.mark.parametrize("page", PAGES)
