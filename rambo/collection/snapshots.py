@@ -113,27 +113,33 @@ def resolve(entries: Iterable[LabelEntry]) -> tuple[dict[int, str | None], tuple
     Args:
         entries: oldest first.
     """
-    newest: dict[int, tuple[int, set[str | None]]] = {}
+    entries = list(entries)
+    newest = newest_answers(entries)
     contested: dict[int, set[str | None]] = {}
     for entry in entries:
-        if entry.answer != "label":
-            continue
-        if entry.standing == "contested":
+        if entry.answer == "label" and entry.standing == "contested":
             contested.setdefault(entry.image, set()).add(entry.label)
-            continue
-        version, labels = newest.get(entry.image, (0, set()))
-        newest[entry.image] = (
-            (version, labels | {entry.label})
-            if version == entry.version
-            else (entry.version, {entry.label})
-        )
     answers = {
-        image: next(iter(labels)) if len(labels) == 1 else None
-        for image, (_, labels) in newest.items()
+        image: next(iter(labels)) if len(labels) == 1 else None for image, labels in newest.items()
     }
-    torn = {image for image, (_, labels) in newest.items() if len(labels) > 1}
+    torn = {image for image, labels in newest.items() if len(labels) > 1}
     torn |= {image for image, labels in contested.items() if labels - {answers.get(image)}}
     return answers, tuple(sorted(torn))
+
+
+def newest_answers(entries: Iterable[LabelEntry]) -> dict[int, set[str | None]]:
+    """Return what the newest version that spoke of an image says of it, for each image.
+
+    Args:
+        entries: oldest first; those that are contested or give no class do not count.
+    """
+    newest: dict[int, tuple[int, set[str | None]]] = {}
+    for entry in entries:
+        if entry.answer == "label" and entry.standing == "taken":
+            version, labels = newest.get(entry.image, (0, set()))
+            same = version == entry.version
+            newest[entry.image] = (entry.version, labels | {entry.label} if same else {entry.label})
+    return {image: labels for image, (_, labels) in newest.items()}
 
 
 def _files(

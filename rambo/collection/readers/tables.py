@@ -43,6 +43,8 @@ _LABEL = (
 _SPLIT = ("split", "subset", "partition", "set", "role")
 _ANNOTATOR = ("annotator", "labeler", "labeller", "user", "worker", "completed_by")
 _INDEX = ("dataset_index", "index", "row")
+_HASH = ("image_hash", "content_hash", "sha256", "hash")
+_RUN = ("run_id",)
 _UNKNOWN = {
     "",
     "nan",
@@ -73,6 +75,8 @@ class Row:
         group: the value of the group column, or None.
         annotator: who answered, or empty.
         answer: what was said.
+        digest: SHA-256 of the image's file, or empty.
+        run: the run that asked, as our exports write it, or empty.
     """
 
     file: str | None
@@ -83,6 +87,8 @@ class Row:
     group: str | None = None
     annotator: str = ""
     answer: Answer = "label"
+    digest: str = ""
+    run: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,6 +214,12 @@ def _csv(text: str) -> list[dict[str, Any]]:
     if not rows:
         raise RefusedError("it is empty; give a header and one row an image")
     header = [cell.strip() for cell in rows[0]]
+    if len(rows) > 2 and len(rows[-1]) < len(header) and not text.endswith(("\n", "\r")):
+        raise RefusedError(
+            f"its last row ({display(delimiter.join(rows[-1]))[:60]}) stops in the middle; save it again"
+        )
+    if text.count('"') % 2 and rows[-1] and "\n" in rows[-1][-1]:
+        raise RefusedError("a quote is opened and never closed; save it again")
     if len(header) <= 2 and header[0].lower().endswith(SUFFIXES):
         header = ["file", "label"][: len(header)]
         rows.insert(0, header)
@@ -230,9 +242,10 @@ def _table(records: list[dict[str, Any]], name: str, group_column: str | None) -
     file, index = _column(columns, _FILE), _column(columns, _INDEX)
     label, split = _column(columns, _LABEL), _column(columns, _SPLIT)
     annotator = _column(columns, _ANNOTATOR)
+    digest, run = _column(columns, _HASH), _column(columns, _RUN)
     if label == file:
         label = None
-    if file is None and index is None:
+    if file is None and index is None and digest is None:
         raise RefusedError(
             f"no column names the image; the columns are {listing([display(c) for c in columns], 8)}: rename "
             "the one with the file names to file, and the one with the classes to label"
@@ -256,9 +269,12 @@ def _table(records: list[dict[str, Any]], name: str, group_column: str | None) -
                 role=None if role == "train" else role,
                 group=group or None,
                 annotator=display(_text(record, annotator))[:80] if annotator else "",
+                digest=_text(record, digest).lower(),
+                run=_text(record, run),
             )
         )
-    used = [column for column in (file or index, label, split, annotator, group_column) if column]
+    naming = (file or index, digest, run)
+    used = [column for column in (*naming, label, split, annotator, group_column) if column]
     unused = [display(column) for column in columns if column not in used]
     remarks = [f"{name}: {', '.join(map(display, used))} are used"]
     if unused:
@@ -304,6 +320,7 @@ def _label_studio(tasks: Sequence[Mapping[str, Any]], name: str) -> Table:
         index = index if isinstance(index, int) else None
         role = split_of(_text(task["data"], "split"))
         role = None if role == "train" else role
+        digest, run = (_text(task["data"], _column(list(task["data"]), c)) for c in (_HASH, _RUN))
         answers = []
         found = task.get("annotations", task.get("completions", []))
         truths = [note for note in found if isinstance(note, dict) and note.get("ground_truth")]
@@ -325,7 +342,7 @@ def _label_studio(tasks: Sequence[Mapping[str, Any]], name: str) -> Table:
         if not answers:
             empty += 1
             answers.append(Row(file, index, None, where, role))
-        rows += answers
+        rows += [dataclasses.replace(row, digest=digest.lower(), run=run) for row in answers]
     remarks = [f"{name}: Label Studio's export of {len(tasks):,} tasks"]
     for count, words in (
         (skipped, "annotations were skipped"),
