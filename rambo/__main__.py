@@ -132,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     held.add_argument("collection", metavar="NAME", nargs="?")
     held.add_argument("--version", metavar="N", help="of that collection; default: the newest")
     held.add_argument("--json", action="store_true", help="print JSON")
+    _add_label(commands.add_parser("label", help="bring labels back into a collection"))
     plan = commands.add_parser(
         "plan", help="print what a run would take; its settings as JSON on standard input"
     )
@@ -187,6 +188,39 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         "--max-gb", metavar="N", help="gigabytes that an archive may unpack to (default 2)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_label(parser: argparse.ArgumentParser) -> None:
+    """Give `label` its options."""
+    parser.add_argument("collection", metavar="COLLECTION")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        help="answers: a CSV, JSON lines, or Label Studio's JSON export",
+    )
+    parser.add_argument("--run", metavar="RUN", help="the run whose batch was labeled")
+    parser.add_argument("--strategy", help="whose batch of that run; default: the first")
+    parser.add_argument("--seed", help="of the trial; default: the first")
+    parser.add_argument(
+        "--accept-new-classes",
+        action="store_true",
+        help="take answers of classes that the collection does not know",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="let answers replace labels that disagree"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would change, and change nothing"
+    )
+    parser.add_argument(
+        "--undo",
+        nargs="?",
+        const="newest",
+        metavar="VERSION",
+        help="take the labels of a version back (default: the newest that brought some)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, errors too")
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -523,6 +557,58 @@ def _collections(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _label(arguments: argparse.Namespace) -> int:
+    """Bring labels back into a collection, or take the last ones back."""
+    from rambo import collection as own
+    from rambo.collection import intake
+    from rambo.collection.readers import sources
+    from rambo.export import returns
+
+    workspace = workspaces.Workspace.from_environment()
+    chosen = own.find(workspace.root, arguments.collection.removeprefix(own.PREFIX))
+    if arguments.undo is not None:
+        version = None if arguments.undo == "newest" else int(_number(arguments.undo, "undo"))
+        made = intake.undo(chosen, version)
+        if arguments.json:
+            print(json.dumps({"version": made}))
+        print(f"collection:{chosen.slug} is version {made}: labels taken back", file=sys.stderr)
+        return 0
+    if arguments.file is None:
+        raise ConfigError("no file of answers", field="file", hint="give a file, or --undo")
+    table = sources.read_table(Path(arguments.file))
+    asking = returns.asking_run(table, workspace)
+    run = asking if arguments.run is None else workspace.find(arguments.run)
+    seed = None if arguments.seed is None else int(_number(arguments.seed, "seed"))
+    request = None
+    if run is not None:
+        request = returns.request_of(run, chosen, arguments.strategy, seed)
+    shown = intake.preview(
+        chosen,
+        table,
+        request=request,
+        accept_new_classes=arguments.accept_new_classes,
+        overwrite=arguments.overwrite,
+    )
+    made_ = None if arguments.dry_run else intake.take(chosen, shown)
+    if arguments.json:
+        facts = dataclasses.asdict(shown) | {"sentence": shown.sentence(), "stored": made_}
+        print(json.dumps(facts))
+        return 0
+    print(shown.sentence())
+    print("\n".join(f"  {line}" for line in shown.details()))
+    if arguments.dry_run:
+        words = "nothing was changed"
+    elif made_ is None:
+        words = f"nothing to add; collection:{chosen.slug} stays version {shown.version}"
+    else:
+        words = (
+            f"collection:{chosen.slug} is version {made_}; "
+            f"`python -m rambo label {chosen.slug} --undo` takes these labels back"
+        )
+    print(words, file=sys.stderr)
+    return 0
+
+
 def _plan(arguments: argparse.Namespace) -> int:
     """Print what a run of the settings on standard input would take."""
     config = configs.build(_read_settings(sys.stdin.buffer.read(_SETTINGS_BYTES + 1)))
@@ -570,6 +656,7 @@ _COMMANDS = {
     "prepare": _prepare,
     "import": _import,
     "collections": _collections,
+    "label": _label,
     "plan": _plan,
 }
 

@@ -139,14 +139,14 @@ class Preview:
                 if self.overwritten
                 else f"answers against a label that is there: {told}; the label stays unless you overwrite it"
             )
-        for names, words in (
+        for which, words in (
             (self.torn, "answers that disagree with each other, so nobody knows the label yet"),
             (self.foreign, "no such image in this collection"),
             (self.ambiguous, "several images have this name; write their folders too"),
             (self.missing, "no answer yet; a later file may bring it"),
         ):
-            if names:
-                lines.append(f"{words}: {listing(names)}")
+            if which:
+                lines.append(f"{words}: {listing(which)}")
         return lines
 
 
@@ -248,9 +248,7 @@ def undo(collection: Collection, version: int | None = None) -> int:
     gone = {v.undoes for v in held if v.kind == "undo"}
     labels = [v.number for v in held if v.kind == "labels" and v.number not in gone]
     if version is None and not labels:
-        raise DataError(
-            "no labels to take back", field="collection", value=collection.slug
-        )
+        raise DataError("no labels to take back", field="collection", value=collection.slug)
     if version is not None and version not in labels:
         there = ", ".join(map(str, labels)) or "none"
         raise DataError(
@@ -403,9 +401,7 @@ def _speaks_of_exports(table: Table, request: Request) -> bool:
     asked = set(request.numbers)
     indices = [_index(row) for row in table.rows if row.file is not None]
     return bool(indices) and all(
-        index is not None
-        and index < len(request.by_index)
-        and request.by_index[index] in asked
+        index is not None and index < len(request.by_index) and request.by_index[index] in asked
         for index in indices
     )
 

@@ -1,12 +1,17 @@
 """What the tests of collections share: pictures that differ clearly, folders of them, and imports."""
 
+import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
+from rambo import config
 from rambo.collection.importing import ImportOptions, import_images
 from rambo.collection.records import ROLE_NAMES
+from rambo.datasets import catalog
+from rambo.runs.workspace import Workspace, environment
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -53,3 +58,19 @@ def label_of(snapshot, file):
 
 def topics(result, topic):
     return [line for line in result.health if line.topic == topic]
+
+
+def chosen_run(workspace, collection, batch):
+    """Return a run whose strategy `random` chose these rows of a collection's newest version."""
+    root = Path(workspace)
+    data = catalog.prepare(f"collection:{collection.slug}", root)
+    given = {"dataset": {"name": f"collection:{data.collection}"}, "strategies": ["random"]}
+    facts = environment(data, "cpu", ["random"])
+    run = Workspace(root).create(config.describe(config.build(given)), facts)
+    count = len(batch)
+    frame = {"order": range(1, count + 1), "step": [0] * count, "dataset_index": list(batch)}
+    frame |= {"margin": [0.5] * count, "predicted_class": [0] * count}
+    table = pd.DataFrame(frame | {"predicted_utility": [math.nan] * count})
+    run.save_table("trial-0/random/selection", table)
+    run.set_status("done")
+    return run
