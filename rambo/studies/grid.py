@@ -136,6 +136,7 @@ def _pretraining_sizes(config: Config) -> list[Cell]:
     ]
 
 
+_FOREIGN = (0.0, 0.2, 0.4, 0.6)
 PARTS = ("bilevel", "OT", "RankNet")
 
 
@@ -188,22 +189,27 @@ def _imbalance(config: Config) -> list[Cell]:
 
 
 def _dirty_pools(config: Config) -> list[Cell]:
-    """Return pools with foreign images, without the gate and with it.
+    """Return pools with foreign images, and a clean one with rare classes, without the gate and with it.
 
-    Choice: four shares, or the one that the settings ask for.
+    Choice: four shares of foreign images, or the one that the settings ask for. Rare classes try the gate: a pool
+    whose classes are not S_val's looks unlike it, and every image still belongs.
     """
-    asked = config.dataset.corruption.foreign
-    gate = config.acquisition.gate.by
-    cells = []
-    for share in (asked,) if asked else (0.0, 0.2, 0.4, 0.6):
-        for by in ("off", "classifier" if gate == "off" else gate):
-            label = f"{100 * share:g} % foreign, {'no gate' if by == 'off' else 'gate'}"
-            changes = {
-                "dataset": {"corruption": {"foreign": share}},
-                "acquisition": {"gate": {"by": by}},
-            }
-            cells.append(Cell(label, {"foreign": share, "gate": by}, changes))
-    return cells
+    asked, by = config.dataset.corruption.foreign, config.acquisition.gate.by
+    pools = {f"{100 * s:g} % foreign": {"foreign": s} for s in ((asked,) if asked else _FOREIGN)}
+    if not asked:
+        pools["rare classes"] = {"imbalance": "glister"}
+    return [
+        Cell(
+            f"{pool}, {'gate' if looks else 'no gate'}",
+            {"pool": pool, "gate": "on" if looks else "off"},
+            {
+                "dataset": {"corruption": corrupted},
+                "acquisition": {"gate": {"by": looks or "off"}},
+            },
+        )
+        for pool, corrupted in pools.items()
+        for looks in ("", "classifier" if by == "off" else by)
+    ]
 
 
 def _validation_sizes(config: Config) -> list[Cell]:
@@ -346,7 +352,7 @@ STUDIES: Mapping[str, Study] = {
             "Pools with images that do not belong",
             "not in the paper",
             "How many labels are wasted on foreign images, and does it help to look only where S_val looks?",
-            "foreign",
+            "",
             _dirty_pools,
         ),
         Study(

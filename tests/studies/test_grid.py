@@ -209,7 +209,9 @@ def test_llal_counts_once_for_all_budgets() -> None:
 def test_dirty_pools_are_seen_with_and_without_the_gate() -> None:
     cells = planned("dirty-pool")
     seen = [(c.dataset.corruption.foreign, c.acquisition.gate.by) for _, c in cells]
-    assert seen == list(itertools.product((0.0, 0.2, 0.4, 0.6), ("off", "classifier")))
+    pools = [*itertools.product((0.0, 0.2, 0.4, 0.6), ("off", "classifier"))]
+    assert seen == [*pools, (0.0, "off"), (0.0, "classifier")]
+    assert [c.dataset.corruption.imbalance for _, c in cells] == ["none"] * 8 + ["glister"] * 2
     changes = {
         "dataset": {"corruption": {"foreign": 0.3}},
         "acquisition": {"gate": {"by": "transport"}},
