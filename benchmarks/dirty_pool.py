@@ -12,7 +12,6 @@ import itertools
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,12 +19,12 @@ from rambo import __main__ as command
 from rambo.datasets import catalog
 from rambo.datasets.prepared import TEST
 from rambo.runs import report
+from rambo.runs.results import Result
 from rambo.runs.workspace import Workspace, summary
 from rambo.studies import study
 
 STRATEGIES = ("margin", "badge", "rambo-plus", "filter-only", "random")
 _TRAINING = 7_200
-Result = Mapping[str, Any]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -83,9 +82,9 @@ def results(
             if not same or config["acquisition"]["gate"]["by"] not in ("off", gate):
                 continue
             word = "no gate" if label.endswith("no gate") else "gate"
-            for result in summary(run)["results"]:
-                if result["test_accuracy"] is not None:
-                    found.setdefault((word, result["strategy"]), {})[result["seed"]] = result
+            for result in summary(run).results:
+                if result.test_accuracy is not None:
+                    found.setdefault((word, result.strategy), {})[result.seed] = result
     return found
 
 
@@ -93,10 +92,8 @@ def table(found: Mapping[tuple[str, str], Mapping[int, Result]]) -> str:
     """Return means and paired differences as Markdown."""
     lines = ["| | labels wasted | test % | trials |", "| --- | --- | --- | --- |"]
     for (word, strategy), by_seed in sorted(found.items()):
-        wasted = [
-            str(by_seed[seed]["figures"].get("labels wasted", "-")) for seed in sorted(by_seed)
-        ]
-        tests = [by_seed[seed]["test_accuracy"] for seed in sorted(by_seed)]
+        wasted = [str(by_seed[seed].figures.get("labels wasted", "-")) for seed in sorted(by_seed)]
+        tests = [by_seed[seed].test_accuracy for seed in sorted(by_seed)]
         lines.append(
             f"| {strategy}, {word} | {', '.join(wasted)} | {_spread(tests)} | {len(tests)} |"
         )
@@ -104,8 +101,7 @@ def table(found: Mapping[tuple[str, str], Mapping[int, Result]]) -> str:
     for first, second in itertools.combinations(sorted(found), 2):
         seeds = sorted(set(found[first]) & set(found[second]))
         gaps = [
-            100 * (found[first][s]["test_accuracy"] - found[second][s]["test_accuracy"])
-            for s in seeds
+            100 * (found[first][s].test_accuracy - found[second][s].test_accuracy) for s in seeds
         ]
         if gaps:
             names = f"{first[1]}, {first[0]} - {second[1]}, {second[0]}"

@@ -307,7 +307,8 @@ def _gate(
     if settings.by == "off":
         return trial.problem, {}
     gated = gate_pool(trial.problem, config.budget, settings, Streams(trial.seed).child("gate"))
-    keeper.keep_arrays(number, "gate", gated.arrays)
+    if not keeper.has_arrays(number, "gate"):  # a resumed trial decides the same again
+        keeper.keep_arrays(number, "gate", gated.arrays)
     keeper.listener(number, None)(Noticed(gated.sentence))
     return gated.problem, {"left out by the gate": int(gated.left_out.sum())}
 

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_config, write_tiny
+from test_trial import Desk
+from tiny import MemoryMemo, tiny_config, write_tiny
 
 from rambo.config import GateConfig
 from rambo.datasets import foreign
+from rambo.events import Noticed
 from rambo.method.pools import UNLABELED
 from rambo.seeding import Streams
 from rambo.worker import trial as trials
@@ -94,3 +96,26 @@ def test_more_foreign_images_take_the_places_of_the_same_own_ones() -> None:
     assert set(more[more < 200].tolist()) < set(some[some < 200].tolist())
     few = trials._mix_in_foreign(unlabeled, strangers[:20], 0.5, Streams(3))
     assert (len(few), int((few >= 200).sum())) == (40, 20)  # the share holds, the pool shrinks
+
+
+def test_one_gate_decides_for_every_strategy_of_a_trial_and_a_resumed_one(
+    dirty: trials.Trial,
+) -> None:
+    changes = {
+        "strategies": ["margin", "random"],
+        "dataset": {"corruption": {"foreign": 0.5}},
+        "acquisition": {"gate": {"by": "classifier", "axes": 8, "folds": 2}},
+    }
+    desk, memo = Desk(), MemoryMemo()
+    once = tiny_config(**(changes | {"strategies": ["margin"]}))
+    for config in (once, tiny_config(**changes)):
+        trials.run_trial(dirty, 0, config, keeper=desk, memo=memo, device="cpu", jobs=1)
+    kept = desk.arrays[0, "gate"]
+    out = set(kept["indices"][kept["left_out"]].tolist())
+    assert out
+    for name in ("margin", "random"):
+        assert not out & set(desk.selections[0, name].indices.tolist())
+        assert desk.records[0, name].figures["left out by the gate"] == len(out)
+        assert "labels wasted" in desk.records[0, name].figures
+    told = [event.message for _, _, event in desk.events if isinstance(event, Noticed)]
+    assert sum("the gate leaves out" in message for message in told) == 2
