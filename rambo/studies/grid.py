@@ -195,7 +195,9 @@ def _dirty_pools(config: Config) -> list[Cell]:
     whose classes are not S_val's looks unlike it, and every image still belongs.
     """
     asked, by = config.dataset.corruption.foreign, config.acquisition.gate.by
-    pools = {f"{100 * s:g} % foreign": {"foreign": s} for s in ((asked,) if asked else _FOREIGN)}
+    pools: dict[str, Settings] = {
+        f"{100 * s:g} % foreign": {"foreign": s} for s in ((asked,) if asked else _FOREIGN)
+    }
     if not asked:
         pools["rare classes"] = {"imbalance": "glister"}
     return [
