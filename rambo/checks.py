@@ -1,24 +1,54 @@
 """What must hold before a run is made: the config fits its dataset. Imports no torch, so pages can ask too."""
 
+import numpy as np
+
 from rambo import lineup
-from rambo.config import ClassifierConfig, Config
-from rambo.datasets import corruption
-from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
+from rambo.config import ClassifierConfig, Config, CorruptionConfig, describe, restore
+from rambo.datasets import corruption, repeats
+from rambo.datasets.prepared import LABELED, POOL, TEST, VALIDATION, Prepared
 from rambo.errors import BudgetError, ConfigError, DataError
 
 _RESNET_SIDE = 16  # below, batch norm after three halvings meets single pixels
 _GREY = (1, 28, 28)
 
 
+def fit(config: Config, data: Prepared) -> Config:
+    """Return the config as a run on this dataset keeps it.
+
+    Choice: of a partly labeled dataset all labeled images are S_0, so k is how many there are, and a k_1 beyond that
+    becomes automatic. Any other dataset leaves the config as it is.
+    """
+    if not data.partly_labeled:
+        return config
+    settings = describe(config)
+    settings["k"] = max(2, int((data.roles == LABELED).sum()))  # fewer are refused by `check`
+    if (config.rambo.initial_size or 0) > settings["k"]:
+        settings["rambo"]["initial_size"] = None
+    return restore(settings)
+
+
+def fitted_words(config: Config, data: Prepared) -> str:
+    """Return in words what `fit` changes; empty where it changes nothing."""
+    fitted = fit(config, data)
+    if fitted == config:
+        return ""
+    words = f"k is {fitted.k:,}: {data.name} has that many labeled images to learn from"
+    if fitted.rambo.initial_size != config.rambo.initial_size:
+        words += f"; so the pretraining starts from {fitted.initial_size:,} labels"
+    return words
+
+
 def check(config: Config, data: Prepared) -> None:
     """Refuse a config that does not fit the dataset, before anything is written.
 
     Raises:
-        ConfigError: k is below the number of classes or beyond the pool, the validation set leaves too little, the
-            oracle is to err about a class there is not, or a strategy cannot work with the classifier.
-        BudgetError: the budget exceeds what k leaves unlabeled.
-        DataError: a class has no image in the pool, there is no test set, or f cannot read the images.
+        ConfigError: k is beyond the pool, the validation set leaves too little, the oracle is to err about a class
+            there is not or where nobody knows the labels, or a strategy cannot work with the classifier or without
+            S_val.
+        BudgetError: the budget exceeds what there is to choose from.
+        DataError: there is no test set, there are no labels to learn from, or f cannot read the images.
     """
+    config = fit(config, data)
     tapping = [name for name in config.strategies if lineup.of(name).needs_network]
     if config.classifier.name == "logistic" and tapping:
         raise ConfigError(
@@ -30,6 +60,10 @@ def check(config: Config, data: Prepared) -> None:
         )
     channels, height, width = data.images.shape[1:]
     resolve_classifier(config.classifier, (channels, height, width))
+    if data.partly_labeled:
+        _check_partly_labeled(config, data)
+        _check_sizes(config, data)
+        return
     classes = data.num_classes
     pool = int((data.roles == POOL).sum())
     if not (data.roles == VALIDATION).any():
@@ -44,15 +78,6 @@ def check(config: Config, data: Prepared) -> None:
             )
     _check_noisy_classes(config, data)
     _check_sizes(config, data)
-    present = set(data.labels[data.roles == POOL].tolist())
-    for label, name in enumerate(data.classes):
-        if label not in present:
-            raise DataError(
-                f"its class {name!r} has no image in the pool",
-                field="dataset.name",
-                value=config.dataset.name,
-                hint="remove the class",
-            )
     if not (data.roles == TEST).any():
         raise DataError(
             "it has no test images",
@@ -62,22 +87,72 @@ def check(config: Config, data: Prepared) -> None:
         )
 
 
+def check_judged(config: Config, data: Prepared) -> None:
+    """Refuse a dataset on which nobody can tell how good a batch was.
+
+    Raises:
+        DataError: labels are missing.
+    """
+    if data.partly_labeled:
+        raise DataError(
+            f"{data.name} has images whose label nobody knows, and a study compares accuracies",
+            field="dataset.name",
+            value=config.dataset.name,
+            hint=f"name rehearsal:{config.dataset.name}, which plays on its labeled images alone",
+        )
+
+
+def _check_partly_labeled(config: Config, data: Prepared) -> None:
+    """Refuse what cannot be done with a dataset whose labels nobody knows."""
+    labeled = int((data.roles == LABELED).sum())
+    if labeled < 2:
+        raise DataError(
+            f"{data.name} has {labeled} labeled image{'' if labeled == 1 else 's'} to learn from",
+            field="dataset.name",
+            value=config.dataset.name,
+            limit=2,
+            hint="label at least 2 images, better a few of every class",
+        )
+    if not (data.roles == VALIDATION).any():
+        for name in config.strategies:
+            if lineup.of(name).reads_validation:
+                raise ConfigError(
+                    f"{data.name} has no validation images, and this strategy needs some",
+                    field="strategies",
+                    value=name,
+                    hint=f"leave {name} out, or label more images, so that a share of them can be set aside",
+                )
+    if config.oracle_draws:
+        raise ConfigError(
+            f"nobody knows the labels of {data.name}, so no oracle can answer",
+            field="oracle_draws",
+            value=config.oracle_draws,
+            limit=0,
+            hint="use 0, or rehearse on the labeled images first",
+        )
+    wrong, none = (
+        describe(config)["dataset"]["corruption"],
+        CorruptionConfig().model_dump(mode="json"),
+    )
+    for field, value in wrong.items():
+        if value != none[field] and field != "foreign_source":
+            raise ConfigError(
+                f"nobody knows the labels of {data.name}, so nothing can be made wrong with them",
+                field=f"dataset.corruption.{field}",
+                value=value,
+                limit=none[field],
+                hint=f"use {none[field] or 'none'}",
+            )
+
+
 def _check_sizes(config: Config, data: Prepared) -> None:
     """Refuse a k or a budget that the pool is too small for."""
-    classes, pool = data.num_classes, corruption.pool_size(config.dataset, data)
+    pool = corruption.pool_size(config.dataset, data)
     imbalance, thinned = config.dataset.corruption.imbalance, ""
     others: tuple[str, ...] = ("dataset.validation_size",)
     if imbalance != "none":
         thinned = f" under {{dataset.corruption.imbalance}} {imbalance}"
         others += ("dataset.corruption.imbalance",)
-    if config.k < classes:
-        raise ConfigError(
-            f"is below the {classes} classes of {data.name}",
-            field="k",
-            value=config.k,
-            limit=classes,
-            hint=f"use at least {classes}, so that every class has a labeled image",
-        )
     if config.k >= pool:
         raise ConfigError(
             f"leaves nothing to choose from: the pool of {data.name} has {pool} images{thinned}",
@@ -97,6 +172,28 @@ def _check_sizes(config: Config, data: Prepared) -> None:
             hint=f"lower it to at most {pool - config.k}",
             others=("k", *others),
         )
+    most = _most_to_choose(config, data)
+    if most is not None and config.budget > most:
+        raise repeats.too_few(config.budget, most, data.name, config.acquisition)
+
+
+def _most_to_choose(config: Config, data: Prepared) -> int | None:
+    """Return how many images can be chosen at most where repeats are left out, or None where nothing is.
+
+    Where S_0 is drawn by each trial nobody knows it here; the worker asks again.
+    """
+    if not repeats.limits(config.acquisition, data):
+        return None
+    roles = (VALIDATION, TEST, LABELED)
+    return len(
+        repeats.restrict(
+            np.flatnonzero(data.roles == POOL),
+            np.flatnonzero(np.isin(data.roles, roles)),
+            data,
+            config.acquisition,
+            seed=0,
+        ).kept
+    )
 
 
 def _check_noisy_classes(config: Config, data: Prepared) -> None:

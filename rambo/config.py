@@ -158,10 +158,14 @@ class GateConfig(Node):
 
 
 class AcquisitionConfig(Node):
-    """The gate, the margin filter and its batches (Algorithm 2)."""
+    """What may be chosen at all, the gate, the margin filter and its batches (Algorithm 2)."""
 
     batch_size: Count = 50  # b, B.7
     filter_size: Count | None = None  # M; Choice: 10 b where it is not given
+    per_cluster: Count | None = (
+        1  # Choice: of near duplicates one label is enough; those with a label count; none: no limit
+    )
+    per_group: Count | None = None  # of a patient, a video; Choice: no limit, as a group may differ
     gate: GateConfig = GateConfig()
 
     @property

@@ -100,13 +100,14 @@ class ClassifierTrained(Event):
     """A classifier was trained on a subset (or found in the shared cache).
 
     `role` is `offline` for the true utility of a utility sample, `repeat` for its second training (noise ceiling),
-    `labeled` for f on a labeled pool S_i, `evaluation` for f on S_1, `llal` for f beside its loss module.
+    `labeled` for f on a labeled pool S_i, `evaluation` for f on S_1, `llal` for f beside its loss module. Without
+    validation images `accuracy` is None.
     """
 
     role: str
     index: int
     size: int
-    accuracy: float
+    accuracy: float | None
     epochs: int
     seconds: float
     cached: bool

@@ -1,6 +1,6 @@
 """A tiny dataset of real prepared form, a config that trains on it in seconds, a memo in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from rambo import config as configs
 from rambo.config import Config
 from rambo.datasets import prepared
-from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
+from rambo.datasets.prepared import LABELED, POOL, TEST, VALIDATION, Prepared
 
 TINY = {
     "dataset": {"name": "tiny"},
@@ -62,6 +62,49 @@ def write_tiny(workspace: Path, *, channels: int = 1, size: int = 28) -> Prepare
         source="made by the tests",
         licence="none needed",
         origin=f"tests:tiny:{channels}x{size}",
+    )
+
+
+def partly(
+    workspace: Path,
+    tiny: Prepared,
+    *,
+    labeled: Sequence[int],
+    validation: Sequence[int] = (),
+    test: Sequence[int] = (),
+    pool: int = 60,
+    **changes: Any,
+) -> Prepared:
+    """Write the tiny images as a person has them: a few with a label, and the first of the others without.
+
+    Args:
+        workspace: where to.
+        tiny: the dataset whose images and true labels they are.
+        labeled: indices of S_0.
+        validation: indices of S_val.
+        test: indices of the test set.
+        pool: how many are in U_0; all further images are left out.
+        changes: other fields, such as `clusters`.
+    """
+    known = [*labeled, *validation, *test]
+    rest = [index for index in range(len(tiny.labels)) if index not in set(known)]
+    rows = np.array(known + rest[:pool])
+    labels = np.array(tiny.labels)[rows]
+    labels[len(known) :] = prepared.UNLABELED
+    counts = len(labeled), len(validation), len(test), len(rows) - len(known)
+    return prepared.write(
+        workspace,
+        name="pets",
+        images=np.array(tiny.images)[rows],
+        labels=labels,
+        roles=np.repeat([LABELED, VALIDATION, TEST, POOL], counts).astype(np.uint8),
+        classes=tiny.classes,
+        mean=tiny.mean,
+        std=tiny.std,
+        source="made by the tests",
+        licence="none needed",
+        origin="tests:pets",
+        **changes,
     )
 
 

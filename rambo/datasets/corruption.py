@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rambo.config import DatasetConfig
-from rambo.datasets.prepared import POOL, VALIDATION, Labels, Prepared
+from rambo.datasets.prepared import LABELED, POOL, VALIDATION, Labels, Prepared
 
 Indices = npt.NDArray[np.int64]
 Imbalance = Literal["none", "paper", "glister"]
@@ -95,6 +95,8 @@ def pool_size(settings: DatasetConfig, data: Prepared) -> int:
         settings: validation size and imbalance; they fit the dataset.
         data: the prepared dataset.
     """
+    if data.partly_labeled:
+        return int(np.isin(data.roles, (POOL, LABELED)).sum())
     counts = np.bincount(data.labels[data.roles == POOL], minlength=data.num_classes)
     if not (data.roles == VALIDATION).any():
         counts = counts - quota(counts, settings.validation_size)

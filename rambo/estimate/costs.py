@@ -36,6 +36,7 @@ class Costs:
     """What a run will take, over all its trials unless it says otherwise.
 
     Attributes:
+        waits: the run ends when the batches are chosen, because nobody knows their labels yet.
         labels_held: k.
         labels_bought: B.
         validation: images of S_val, whose labels are held too.
@@ -63,6 +64,7 @@ class Costs:
     trials: int
     strategies: int
     trainings: Mapping[str, Trainings]
+    waits: bool = False
     draws: int = 0
     heads: tuple[str, ...] = ()
     slices: int = 0
@@ -111,7 +113,7 @@ def head_seconds(config: Config) -> float:
 def count(config: Config, sizes: DataSizes | None = None) -> Costs:
     """Return what a run of `config` will take."""
     sizes = sizes or DataSizes()
-    validation, trials = sizes.validation or config.dataset.validation_size, config.trials
+    validation, trials = sizes.checked(config), config.trials
     trainings = dict.fromkeys((*ROLES, "transport"), NONE)
     for units in trial_units(config, sizes):
         trainings[units.role] += units.trainings.times(trials)
@@ -128,6 +130,7 @@ def count(config: Config, sizes: DataSizes | None = None) -> Costs:
         trials=trials,
         strategies=len(config.strategies),
         trainings=trainings,
+        waits=sizes.labeled is not None,
         draws=config.oracle_draws,
         heads=head_roles(config),
         slices=slices,
@@ -208,7 +211,7 @@ def stage_seconds(costs: Costs, rate: Rate, jobs: int) -> dict[str, float]:
         "acquisition": work["llal"] + rate.seconds_per_pass * costs.acquisition_passes,
         "evaluation": work["evaluation"] * rounds / (costs.strategies + costs.draws),
     }
-    if jobs > 1:
+    if jobs > 1 and (number or not costs.waits):
         first = "offline" if number else "evaluation"
         stages[first] += _WORKERS_SECONDS
     return stages

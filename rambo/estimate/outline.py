@@ -7,18 +7,31 @@ from rambo.config import Config
 from rambo.estimate.costs import Costs
 from rambo.estimate.work import further_pairs
 
+_WAITS = (
+    "Then the run ends: the batch is chosen and waits for its labels. No accuracy is measured, because nobody knows "
+    "them yet."
+)
+
 
 def sentence(config: Config, costs: Costs) -> str:
     """Return what a run will do in a few plain sentences, from the labels it holds to the test."""
     trial = costs.per_trial
-    parts = [f"You hold {_count(config.k, 'label')}, and {costs.validation:,} more to check with."]
+    more = (
+        f"and {costs.validation:,} more to check with"
+        if costs.validation
+        else "and none to check with"
+    )
+    parts = [f"You hold {_count(config.k, 'label')}, {more}."]
     if "rambo" in config.strategies:
         parts += _learning(config, trial)
     else:
         parts.append("One classifier is trained on them.")
     parts += [*_choosing(config, costs), *_rivals(config, trial), *_corruption(config)]
-    parts += [_testing(config), *_oracle(config), *_stand_in(config)]
-    if costs.trials > 1:
+    parts += [*([_WAITS] if costs.waits else [_testing(config)]), *_oracle(config)]
+    parts += _stand_in(config)
+    if costs.trials > 1 and costs.waits:
+        parts.append(f"All of this is done {costs.trials:,} times, each time with another seed.")
+    elif costs.trials > 1:
         parts.append(f"All of this is done {costs.trials:,} times, each time with other labels.")
     return " ".join(parts)
 

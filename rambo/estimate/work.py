@@ -12,7 +12,7 @@ import numpy as np
 from rambo import lineup
 from rambo.config import Config
 from rambo.datasets import corruption
-from rambo.datasets.prepared import TEST, VALIDATION, Prepared
+from rambo.datasets.prepared import LABELED, TEST, VALIDATION, Prepared
 from rambo.method.sizes import smallest_size
 
 ROLES = ("offline", "repeat", "labeled", "llal", "evaluation")  # of classifiers
@@ -30,19 +30,28 @@ class DataSizes:
         pool: images of S_0 and U_0 together, under imbalance at least, or None.
         validation: images of S_val, or None for the config's number.
         test: images of the test set.
+        labeled: k where the dataset decides it, as a partly labeled one does; else None, for the config's.
     """
 
     classes: int = 10
     pool: int | None = None
     validation: int | None = None
     test: int = 0
+    labeled: int | None = None
 
     @classmethod
     def of(cls, config: Config, data: Prepared) -> "DataSizes":
         """Return the sizes of a prepared dataset under a config that fits it."""
         validation, test = (int(np.sum(data.roles == role)) for role in (VALIDATION, TEST))
         pool = corruption.pool_size(config.dataset, data)
+        if data.partly_labeled:
+            labeled = int(np.sum(data.roles == LABELED))
+            return cls(data.num_classes, pool, validation, test, labeled)
         return cls(data.num_classes, pool, validation or config.dataset.validation_size, test)
+
+    def checked(self, config: Config) -> int:
+        """Return how many images S_val has."""
+        return config.dataset.validation_size if self.validation is None else self.validation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +149,7 @@ def head_roles(config: Config) -> tuple[str, ...]:
 
 def strategy_units(name: str, config: Config, sizes: DataSizes) -> Iterator[Units]:
     """Yield what one strategy runs in a trial until its budget is spent, if nothing was trained before."""
-    strategy, validation = lineup.of(name), sizes.validation or config.dataset.validation_size
+    strategy, validation = lineup.of(name), sizes.checked(config)
     same = f"{config.dataset.model_dump_json()}{config.classifier.model_dump_json()}{config.k}"
     pairs, each = config.rambo.offline.pairs, mean_size(config.k, sizes.classes)
     drawn = f"{same}{pairs}{config.rambo.offline.proxy}"
@@ -182,9 +191,12 @@ def strategy_units(name: str, config: Config, sizes: DataSizes) -> Iterator[Unit
 def evaluation_units(config: Config, sizes: DataSizes) -> Iterator[Units]:
     """Yield the trainings on S_1 by which the choices of a trial are judged, and those of an oracle's draws.
 
-    Choice: the choices of two strategies or configs count as different ones; where they are not, one is found.
+    Choice: the choices of two strategies or configs count as different ones; where they are not, one is found. Where
+    nobody knows the labels nothing is judged.
     """
-    asked = (sizes.validation or config.dataset.validation_size) + sizes.test
+    if sizes.labeled is not None:
+        return
+    asked = sizes.checked(config) + sizes.test
     whole = Trainings(1, config.k + config.budget, asked)
     content = config.model_dump_json()
     for name in config.strategies:

@@ -148,7 +148,7 @@ class Workspace:
 
 
 def create_run(config: Config, data: Prepared, workspace: Workspace, device: str) -> Run:
-    """Return a new queued run.
+    """Return a new queued run; on a partly labeled dataset its k is the number of labeled images.
 
     Args:
         config: what to do.
@@ -162,6 +162,7 @@ def create_run(config: Config, data: Prepared, workspace: Workspace, device: str
         StoreError: the workspace cannot be written.
     """
     checks.check(config, data)
+    config = checks.fit(config, data)
     checks.wants_features(config, data)
     mixed = foreign.with_foreign(data, config.dataset.corruption, workspace.root)
     return workspace.create(describe(config), environment(mixed, device, config.strategies))

@@ -58,6 +58,7 @@ def create(
     for cell, config in grid.plan_cells(name, settings):
         try:
             checks.check(config, data)
+            checks.check_judged(config, data)
             checks.wants_features(config, data)
         except RamboError as error:
             raise error.within(f"study {name}, {cell.label}") from None

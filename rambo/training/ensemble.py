@@ -50,12 +50,12 @@ class Predictions:
     Attributes:
         probabilities: `N x c`.
         embeddings: `N x e`, the penultimate layer.
-        accuracy: f's validation accuracy.
+        accuracy: f's validation accuracy; None without S_val.
     """
 
     probabilities: Tensor
     embeddings: Tensor
-    accuracy: float
+    accuracy: float | None
 
 
 class Ensemble:
@@ -119,6 +119,8 @@ class Ensemble:
         problem, subset = self.problem, subset.sort().values
         known = problem.labels if labels is None else labels
         measured = {"validation": (problem.validation, problem.labels[problem.validation])}
+        if not len(problem.validation):  # too few labels to set any aside: nothing is measured
+            measured = {}
         if test is not None:
             measured["test"] = test
         pools = torch.cat([problem.labeled, problem.unlabeled, problem.validation])
@@ -232,7 +234,7 @@ class Ensemble:
             full[rows] = values
             return full
 
-        accuracy = outcome.record["accuracies"]["validation"]
+        accuracy = outcome.record["accuracies"].get("validation")
         return Predictions(scatter("probabilities"), scatter("embeddings"), accuracy)
 
     def predict_pools(self, emit: Emit) -> Predictions:

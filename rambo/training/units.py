@@ -214,7 +214,7 @@ class FitUnit:
                 role=self.role,
                 index=self.index,
                 size=len(self.subset),
-                accuracy=outcome.record["accuracies"]["validation"],
+                accuracy=outcome.record["accuracies"].get("validation"),
                 epochs=outcome.record["epochs"],
                 seconds=outcome.record["seconds"],
                 cached=outcome.cached,

@@ -66,6 +66,8 @@ def draw(
         emit: hears of a training that nobody asked for before; None to wait for it.
     """
     names = ["atlas", *(f"{strategy}/served" for strategy in results)]
+    if not len(ensemble.problem.validation):  # there is nothing to serve
+        names = names[:1]
     missing = [name for name in names if not shelf.has_arrays(trial, name)]
     predictions = _find(ensemble) if missing else None
     if predictions is None and missing and emit is not None:

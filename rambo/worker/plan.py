@@ -73,6 +73,7 @@ def plan(
     """
     data = catalog.prepare(config.dataset.name, workspace.root, emit=listener)
     checks.check(config, data)
+    config = checks.fit(config, data)
     checks.wants_features(config, data)
     memo, jobs = workspace.memo(), _jobs(config, device)
     features_file = _features_file(config, data, device)

@@ -17,10 +17,10 @@ import pandas as pd
 import torch
 from joblib.externals.loky import get_reusable_executor
 
-from rambo import plugins, strategies
+from rambo import checks, plugins, strategies
 from rambo.checks import check, wants_features
 from rambo.config import Config, check_offered, restore
-from rambo.datasets import catalog, foreign, prepared
+from rambo.datasets import foreign, prepared, repeats
 from rambo.datasets.features import frozen_features
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, DataError, RamboError, RunCancelled
@@ -33,6 +33,7 @@ from rambo.training import backends
 from rambo.training.gpu.batched import exactly
 from rambo.worker import trial as trials
 
+WAITING = "batch chosen, waiting for labels"  # what a run says that ends without an oracle
 _DURABLE = (
     StageStarted,
     StageFinished,
@@ -47,8 +48,15 @@ def start(config: Config, workspace: Workspace, listener: Emit = ignore) -> Run:
         RamboError: the config does not fit, the data cannot be had, or the workspace cannot be written.
     """
     device = resolve_device(config.compute.device)
-    data = catalog.prepare(config.dataset.name, workspace.root, emit=listener)
-    return create_run(config, data, workspace, name_device(device))
+    data = foreign.prepare(config.dataset, workspace.root, emit=listener)
+    checks.check(config, data)
+    fitted = checks.fit(config, data)
+    if words := checks.fitted_words(config, data):
+        listener(Noticed(words))
+    if repeats.limits(fitted.acquisition, data):
+        for number in range(fitted.trials):  # what repeats S_0 is known only once S_0 is drawn
+            trials.split(fitted, data, number, None)
+    return create_run(fitted, data, workspace, name_device(device))
 
 
 def name_device(device: str) -> str:
@@ -127,8 +135,14 @@ def work(run: Run, listener: Emit = ignore) -> str:
                 "failed", f"an unforeseen {type(error).__name__}; the log has the details"
             )
             raise
-        run.set_status("done")
+        run.set_status("done", WAITING if waits_for_labels(run) else "")
         return "done"
+
+
+def waits_for_labels(run: Run) -> bool:
+    """Return whether a run has chosen for a person to label: nobody knows the labels."""
+    results = run.results()
+    return bool(results) and all(result.test_accuracy is None for result in results)
 
 
 class _Waiting:

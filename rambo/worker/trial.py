@@ -16,8 +16,9 @@ from torch import Tensor
 from rambo import lineup, strategies
 from rambo.checks import reads_features
 from rambo.config import Config, CorruptionConfig
-from rambo.datasets import corruption
-from rambo.datasets.prepared import FOREIGN, POOL, TEST, VALIDATION, Prepared
+from rambo.datasets import corruption, repeats
+from rambo.datasets.prepared import FOREIGN, LABELED, POOL, TEST, VALIDATION, Prepared
+from rambo.datasets.repeats import Restriction
 from rambo.errors import ConfigError
 from rambo.events import (
     ClassifierTrained,
@@ -30,6 +31,7 @@ from rambo.events import (
     stage,
 )
 from rambo.method.pools import UNLABELED, Problem, Selection, union, without
+from rambo.runs.left_out import LEFT_OUT, left_out_arrays
 from rambo.runs.results import Result, ranking_of
 from rambo.seeding import Streams
 from rambo.training.backends import Backend
@@ -65,17 +67,29 @@ class Trial:
     Attributes:
         problem: S_0, U_0 and S_val.
         oracle: `N` class ids as the oracle tells them: where it errs, wrong for some of S_0 and U_0, never elsewhere.
+            None where nobody knows the labels of U_0: a batch is chosen, and waits for its labels.
         test: indices of the held-out test set.
         seed: of this trial.
+        restriction: which of U_0 may be chosen, so that no picture is paid for twice; None where all may.
     """
 
     problem: Problem
-    oracle: Tensor
+    oracle: Tensor | None
     test: Tensor
     seed: int
+    restriction: Restriction | None = None
+
+    @property
+    def offer(self) -> Problem:
+        """The problem as strategies see it: U_0 without what repeats another image."""
+        if self.restriction is None:
+            return self.problem
+        kept = torch.from_numpy(self.restriction.kept)
+        return dataclasses.replace(self.problem, unlabeled=kept)
 
     def reveal(self, selection: Selection) -> Tensor:
-        """Return the labels `N` after the oracle was asked for the chosen images."""
+        """Return the labels `N` after the oracle, which there must be, was asked for the chosen images."""
+        assert self.oracle is not None
         labels = self.problem.labels.clone()
         labels[selection.indices] = self.oracle[selection.indices]
         return labels
@@ -91,10 +105,11 @@ def split(
 ) -> Trial:
     """Return trial number `trial` of a checked config.
 
-    Choice: S_0 holds one random image of every class, and the rest of k uniformly at random, so no class is without
-    a label; a validation set that the dataset does not fix is drawn in proportion to the classes, anew each trial.
-    What is wrong with the data comes afterwards: imbalance thins the pool of which S_0 and U_0 are made, and noise
-    changes what the oracle says of it.
+    Choice: S_0 holds one random image of every class that the pool has, and the rest of k uniformly at random, so no
+    class is without a label; a k below the number of classes is drawn uniformly. A validation set that the dataset
+    does not fix is drawn in proportion to the classes, anew each trial. What is wrong with the data comes afterwards:
+    imbalance thins the pool of which S_0 and U_0 are made, and noise changes what the oracle says of it. Of a partly
+    labeled dataset S_0 is all that is labeled and U_0 all that is not, in every trial.
 
     Args:
         config: k, validation size, corruption and seed.
@@ -102,25 +117,31 @@ def split(
         trial: from 0; its seed is `config.seed + trial`.
         features: `N x d` frozen features, or None.
         features_file: where they lie.
+
+    Raises:
+        BudgetError: too few unlabeled images show something new.
     """
     seed = config.seed + trial
     streams = Streams(seed).child("split")
-    oracle = torch.from_numpy(data.labels).long()
+    truth = torch.from_numpy(data.labels).long()
     roles = torch.from_numpy(data.roles)
     pool = (roles == POOL).nonzero()[:, 0]
     validation = (roles == VALIDATION).nonzero()[:, 0]
-    if not len(validation):
-        size = config.dataset.validation_size
-        validation = draw_stratified(pool, oracle, size, streams.torch("validation"))
-        pool = without(pool, validation)
+    oracle: Tensor | None = None
     corrupted = config.dataset.corruption
-    pool, oracle = _corrupt(pool, oracle, corrupted, data.num_classes, streams)
-    order = pool[torch.randperm(len(pool), generator=streams.torch("labeled"))]
-    first = torch.stack([order[oracle[order] == c][0] for c in range(data.num_classes)])
-    labeled = union(first, without(order, first)[: config.k - len(first)])
-    labels = torch.full_like(oracle, UNLABELED)
+    if data.partly_labeled:
+        labeled = (roles == LABELED).nonzero()[:, 0]
+    else:
+        if not len(validation):
+            size = config.dataset.validation_size
+            validation = draw_stratified(pool, truth, size, streams.torch("validation"))
+            pool = without(pool, validation)
+        pool, truth = _corrupt(pool, truth, corrupted, data.num_classes, streams)
+        labeled = _draw_labeled(pool, truth, config.k, data.num_classes, streams.torch("labeled"))
+        oracle = truth
+    labels = torch.full_like(truth, UNLABELED)
     known = union(labeled, validation)
-    labels[known] = oracle[known]
+    labels[known] = truth[known]
     problem = Problem(
         images=torch.from_numpy(data.images),
         labels=labels,
@@ -138,7 +159,41 @@ def split(
         features_file=features_file,
         reads_features=reads_features(config, data),
     )
-    return Trial(problem, oracle, (roles == TEST).nonzero()[:, 0], seed)
+    test = (roles == TEST).nonzero()[:, 0]
+    restriction = _restrict(problem, test, config, data, seed)
+    return Trial(problem, oracle, test, seed, restriction)
+
+
+def _restrict(
+    problem: Problem, test: Tensor, config: Config, data: Prepared, seed: int
+) -> Restriction | None:
+    """Return which of U_0 may be chosen, or None where nothing limits it."""
+    if not repeats.limits(config.acquisition, data):
+        return None
+    known = torch.cat([problem.labeled, problem.validation, test])
+    restriction = repeats.restrict(
+        problem.unlabeled.numpy(),
+        known.numpy(),
+        data,
+        config.acquisition,
+        seed=Streams(seed).take("repeats"),
+    )
+    if config.budget > len(restriction.kept):
+        most = len(restriction.kept)
+        raise repeats.too_few(config.budget, most, data.name, config.acquisition)
+    return restriction if len(restriction.left_out) else None
+
+
+def _draw_labeled(
+    pool: Tensor, labels: Tensor, size: int, num_classes: int, generator: torch.Generator
+) -> Tensor:
+    """Return S_0: an image of every class that the pool has, where `size` allows, and the rest uniformly."""
+    order = pool[torch.randperm(len(pool), generator=generator)]
+    members = [order[labels[order] == c] for c in range(num_classes)]
+    first = torch.cat([own[:1] for own in members])
+    if len(first) > size:
+        return order[:size]
+    return union(first, without(order, first)[: size - len(first)])
 
 
 def draw_stratified(pool: Tensor, labels: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -231,7 +286,7 @@ def run_trial(
     results: dict[str, Result] = {}
     weights = config.rambo.utility_model.ground_cost
     picture = functools.partial(draw, keeper, number, results, ensemble=ensemble, weights=weights)
-    pool = functools.cache(lambda: _gate(trial, number, config, keeper))
+    pool = functools.cache(lambda: _offer(trial, number, config, keeper))
     for name in config.strategies:
         result = keeper.find(number, name)
         if result is None:
@@ -240,6 +295,8 @@ def run_trial(
         picture(emit=None)
     picture(emit=keeper.listener(number, None))
     pending = [result for result in results.values() if result.test_accuracy is None]
+    if trial.oracle is None:
+        return
     if pending:
         _evaluate(pending, trial, number, ensemble, keeper)
     if config.oracle_draws and keeper.find(number, BEST_OF_RANDOM) is None:
@@ -253,7 +310,8 @@ def _best_of_random(
 
     Not a strategy: it reads labels that nobody has bought yet.
     """
-    streams, pool = Streams(trial.seed).child(BEST_OF_RANDOM), trial.problem.unlabeled
+    assert trial.oracle is not None
+    streams, pool = Streams(trial.seed).child(BEST_OF_RANDOM), trial.offer.unlabeled
     test = trial.test, trial.oracle[trial.test]
     sets = [
         pool[torch.randperm(len(pool), generator=streams.torch(f"draw-{i}"))[: config.budget]]
@@ -299,14 +357,20 @@ class _Tally:
         self.emit(event)
 
 
-def _gate(
+def _offer(
     trial: Trial, number: int, config: Config, keeper: Keeper
 ) -> tuple[Problem, dict[str, int]]:
-    """Return the problem every strategy sees, and what the gate has to report; all of U_0 where it is off."""
+    """Return the problem every strategy sees, and what the gate has to report.
+
+    What repeats another image is left out first; the gate, where it is on, looks at the rest of U_0.
+    """
+    if trial.restriction is not None and not keeper.has_arrays(number, LEFT_OUT):
+        keeper.keep_arrays(number, LEFT_OUT, left_out_arrays(trial.restriction))
+        keeper.listener(number, None)(Noticed(trial.restriction.sentence))
     settings = config.acquisition.gate
     if settings.by == "off":
-        return trial.problem, {}
-    gated = gate_pool(trial.problem, config.budget, settings, Streams(trial.seed).child("gate"))
+        return trial.offer, {}
+    gated = gate_pool(trial.offer, config.budget, settings, Streams(trial.seed).child("gate"))
     if not keeper.has_arrays(number, "gate"):  # a resumed trial decides the same again
         keeper.keep_arrays(number, "gate", gated.arrays)
     keeper.listener(number, None)(Noticed(gated.sentence))
@@ -381,7 +445,7 @@ def _check(name: str, selection: Selection, call: Call) -> None:
 
 def _wasted(trial: Trial, chosen: Tensor, config: Config) -> dict[str, int]:
     """Return how many of the bought labels say "none of these", where that can be."""
-    if not config.dataset.corruption.foreign:
+    if trial.oracle is None or not config.dataset.corruption.foreign:
         return {}
     return {"labels wasted": int((trial.oracle[chosen] == UNLABELED).sum())}
 
@@ -390,6 +454,7 @@ def _evaluate(
     pending: Sequence[Result], trial: Trial, number: int, ensemble: Ensemble, keeper: Keeper
 ) -> None:
     """Reveal the chosen labels, train a fresh f on every S_1 at once, and keep the results."""
+    assert trial.oracle is not None
     test = trial.test, trial.oracle[trial.test]
     units: list[FitUnit] = []
     for index, result in enumerate(pending):

@@ -99,6 +99,8 @@ def test_limits_are_read_from_the_config(path: str, limits: str) -> None:
 def test_types_and_choices_are_read_from_the_config() -> None:
     known = fields.facts()
     assert {path for path in known if fields.is_optional(path)} == {
+        "acquisition.per_cluster",
+        "acquisition.per_group",
         "acquisition.filter_size",
         "rambo.initial_size",
         "rivals.glister.learning_rate",
@@ -157,7 +159,6 @@ INVALID = [
     ({"compute.device": "cuda"}, "compute.device", "this machine has no cuda; use cpu or auto"),
     ({"dataset.name": ""}, "dataset.name", "at least 1"),
     # what only the dataset tells
-    ({"k": 3, "rambo.initial_size": 2}, "k", "use at least 4"),
     ({"k": 100}, "k", "use at most 99"),
     ({"dataset.corruption.label_noise": 0.95}, "dataset.corruption.label_noise", "use at most 0.9"),
     ({"dataset.corruption.noisy_classes": [1, -1]}, "dataset.corruption.noisy_classes", "at least 0"),
@@ -188,9 +189,9 @@ def test_what_is_wrong_is_said_at_its_field(
 def test_everything_wrong_is_said_at_once(images: Prepared) -> None:
     values = tiny_values(
         **{
-            "k": 3,
+            "k": 100,
             "acquisition.filter_size": 2,
-            "rambo.initial_size": 9,
+            "rambo.initial_size": 109,
             "compute.device": "mps",
         }
     )

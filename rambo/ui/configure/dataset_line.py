@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
+from rambo.datasets.prepared import LABELED, POOL, TEST, VALIDATION, Prepared
 from rambo.errors import RamboError
 from rambo.ui import frame, library
 from rambo.ui.text import count, literal
@@ -83,6 +83,9 @@ def _facts(data: Prepared) -> str:
     pool, own, test = (int((data.roles == role).sum()) for role in (POOL, VALIDATION, TEST))
     colour = "grey" if channels == 1 else "colour"
     held = f"{pool:,} to train on" + (f", {own:,} to check with" if own else "")
+    if data.partly_labeled:
+        labeled = int((data.roles == LABELED).sum())
+        held = f"{labeled:,} labeled to learn from, {own:,} to check with, {pool:,} to choose from"
     names = ", ".join(literal(name, 30) for name in data.classes[:_SHOWN_CLASSES])
     more = (
         f" and {len(data.classes) - _SHOWN_CLASSES:,} more"

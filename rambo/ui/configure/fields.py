@@ -64,6 +64,7 @@ _TRANSPORT, _OFFLINE, _FIT = (
     "How it is trained",
 )
 _GATE = "Images that do not belong"
+_REPEATS = "What a batch may hold"
 _LEARNING, _SPATIAL = "What the rivals that learn need", "What the rivals that measure need"
 _M, _B = "rambo.utility_model", "rambo.utility_model.bilevel"
 _C, _R = "dataset.corruption", "rivals"
@@ -125,6 +126,12 @@ TABLE: tuple[Field, ...] = (
     Field("rambo.offline.pairs", "Offline pairs",
           "Pairs of sets that are trained for their true utility before anything else: two classifiers each, "
           "most of the work.", BUDGETS),
+    Field("acquisition.per_cluster", "Labels a picture",
+          "Of images that show the same, nearly, so many get a label at most; those that have one count. Left empty: "
+          "no limit.", BUDGETS, section=_REPEATS),
+    Field("acquisition.per_group", "Images a group",
+          "Of a group (a patient, a video) so many images can be chosen at most. Left empty: no limit.",
+          BUDGETS, section=_REPEATS),
     Field("rambo.offline.held_out", "Held-out share",
           "The share of the offline pairs that u_hat never learns from. They tell how well it ranks.",
           BUDGETS, section=_OFFLINE, step=0.05),

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from rambo import checks, lineup, presets
 from rambo import config as configs
 from rambo.config import Config, CorruptionConfig
@@ -95,6 +97,8 @@ def check(values: Values, data: Prepared | None, devices: Mapping[str, str] | No
     complaints: dict[str, str] = {}
     for error in errors:
         complaints.setdefault(_place(error), _words(error))
+    if config is not None and data is not None and not complaints:
+        config = checks.fit(config, data)  # as the run will keep it
     return Checked(None if complaints else config, complaints)
 
 
@@ -231,6 +235,10 @@ def _filter_note(config: Config, data: Prepared | None, m: int, b: int) -> str:
 def _data_notes(config: Config, data: Prepared) -> dict[str, str]:
     """Return what the dataset decides."""
     said = {}
+    if data.partly_labeled:
+        said["k"] = f"Fixed: {config.k:,} images of this dataset have a label to learn from."
+    if config.acquisition.per_cluster is not None and data.clusters is not None:
+        said["acquisition.per_cluster"] = _repeats_note(data)
     if own := _own(data):
         said["dataset.validation_size"] = f"Fixed: the dataset brings {own:,} of its own."
     if config.budget == _pool(config, data) - config.k:
@@ -244,6 +252,12 @@ def _data_notes(config: Config, data: Prepared) -> dict[str, str]:
         left = f"{_pool(config, data):,} images or more are left to hold or to choose from."
         said["dataset.corruption.imbalance"] = f"{_rare_words(config.dataset.corruption)} {left}"
     return said
+
+
+def _repeats_note(data: Prepared) -> str:
+    """Return how many images repeat another one."""
+    repeats = len(data.labels) - len(np.unique(np.asarray(data.clusters)))
+    return f"{repeats:,} of {len(data.labels):,} images repeat another one, or nearly."
 
 
 def _corruption_notes(settings: CorruptionConfig, data: Prepared | None) -> dict[str, str]:
@@ -295,6 +309,9 @@ def idle(values: Values, data: Prepared | None) -> set[str]:
     chosen = [lineup.of(name) for name in strategies]
     unused = {
         "acquisition.filter_size": not any(strategy.filters for strategy in chosen),
+        "acquisition.per_cluster": data is not None and data.clusters is None,
+        "acquisition.per_group": data is not None and data.groups is None,
+        "k": data is not None and data.partly_labeled,
         "compute.address": values.get("compute.backend") == "loky",
         "compute.precision": values.get("compute.device") in ("cpu", "mps"),
         "acquisition.gate.axes": values.get("acquisition.gate.by") == "off",
@@ -304,7 +321,7 @@ def idle(values: Values, data: Prepared | None) -> set[str]:
         "dataset.corruption.foreign_source": not values.get("dataset.corruption.foreign"),
         "dataset.corruption.noisy_classes": not values.get("dataset.corruption.label_noise"),
         "dataset.feature_weights": values.get("dataset.features") == "efficientnet-lite0",
-        "dataset.validation_size": data is not None and _own(data) > 0,
+        "dataset.validation_size": data is not None and (_own(data) > 0 or data.partly_labeled),
         "rivals.space": not any(strategy.measures_distances for strategy in chosen),
         "rivals.probcover.purity": values.get("rivals.probcover.radius") is not None,
     }

@@ -127,6 +127,7 @@ def check(
             label = cell.label
             if data is not None:
                 checks.check(config, data)
+                checks.check_judged(config, data)
                 checks.wants_features(config, data)
     except RamboError as error:
         return Checked(complaints={"study": f"{label}: {error}"})

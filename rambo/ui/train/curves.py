@@ -167,7 +167,7 @@ def samples(kinds: Kinds) -> Figure | None:
         ("trained again", "repeat", PURPLE, "x-thin-open"),
     ):
         mine = [fit for fit in fits if fit.role == role]
-        sizes, values = [fit.size for fit in mine], [fit.accuracy for fit in mine]
+        sizes, values = [fit.size for fit in mine], [fit.accuracy or 0.0 for fit in mine]
         if mine:
             series.append((name, sizes, values, colour, symbol, 8))
     if not series:

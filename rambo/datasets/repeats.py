@@ -1,0 +1,148 @@
+"""Nobody pays twice for one picture: which unlabeled images may be chosen at all, by one rule for every strategy.
+
+Of a cluster of near duplicates and of a group (a patient, a video) only so many images may carry a label. Torch-free,
+so that pages can ask before a run is made.
+"""
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from rambo.config import AcquisitionConfig
+from rambo.datasets.prepared import Prepared
+from rambo.errors import BudgetError
+
+Indices = npt.NDArray[np.int64]
+
+KNOWN, ALIKE, GROUP = 1, 2, 3  # why an image is left out
+REASONS = {
+    KNOWN: "repeats an image that has a label",
+    ALIKE: "repeats another unlabeled image, which stays",
+    GROUP: "belongs to a group of which enough images stay",
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Restriction:
+    """What is left of U_0, and what is not.
+
+    Attributes:
+        kept: dataset indices that may be chosen, in the order of U_0.
+        left_out: dataset indices that may not.
+        reasons: why, for each of these: `KNOWN`, `ALIKE` or `GROUP`.
+        likes: the image that each of these repeats; -1 where the reason is `GROUP`.
+    """
+
+    kept: Indices
+    left_out: Indices
+    reasons: npt.NDArray[np.uint8]
+    likes: Indices
+
+    @property
+    def sentence(self) -> str:
+        """What happened, in words."""
+        return words(np.bincount(self.reasons, minlength=4).tolist(), len(self.kept))
+
+
+def words(counts: list[int], kept: int) -> str:
+    """Return what was left out, and why, in one sentence without a full stop.
+
+    Args:
+        counts: of each reason, by its number.
+        kept: images that may be chosen.
+    """
+    parts = [
+        f"{counts[KNOWN]:,} repeat{'s' if counts[KNOWN] == 1 else ''} an image with a label"
+        if counts[KNOWN]
+        else "",
+        f"{counts[ALIKE]:,} repeat{'s' if counts[ALIKE] == 1 else ''} another one"
+        if counts[ALIKE]
+        else "",
+        f"{counts[GROUP]:,} belong{'s' if counts[GROUP] == 1 else ''} to a group that has its share"
+        if counts[GROUP]
+        else "",
+    ]
+    out = sum(counts)
+    whole = f"{out:,} of {out + kept:,} unlabeled images are left out, so that no picture is paid for twice"
+    return f"{whole}: {', '.join(filter(None, parts))}"
+
+
+def limits(settings: AcquisitionConfig, data: Prepared) -> bool:
+    """Return whether the settings limit anything in this dataset."""
+    return (settings.per_cluster is not None and data.clusters is not None) or (
+        settings.per_group is not None and data.groups is not None
+    )
+
+
+def restrict(
+    unlabeled: Indices, known: Indices, data: Prepared, settings: AcquisitionConfig, *, seed: int
+) -> Restriction:
+    """Return which images of U_0 may be chosen.
+
+    Choice: of a cluster at most n images carry a label in the end, those counted that have one already: in S_0, S_val
+    or the test set. Of a group at most n unlabeled images stay, whatever of it has a label, because images of one
+    patient differ. Which ones stay is drawn at random, first by clusters, then by groups.
+
+    Args:
+        unlabeled: U_0, `m` dataset indices.
+        known: images with a label.
+        data: whose clusters and groups count.
+        settings: how many of each.
+        seed: decides which stay.
+    """
+    order = np.random.default_rng(seed).permutation(unlabeled)
+    none = np.zeros(0, np.int64)
+    out, reasons, likes = [none], [none], [none]
+    if settings.per_cluster is not None and data.clusters is not None:
+        clusters = np.asarray(data.clusters)
+        held = np.bincount(clusters[known], minlength=int(clusters.max()) + 1)
+        fits = _rank(clusters[order]) + held[clusters[order]] < settings.per_cluster
+        gone, order = order[~fits], order[fits]
+        first = np.full(len(held), -1)
+        first[clusters[order[::-1]]] = order[::-1]
+        labeled = np.full(len(held), -1)
+        labeled[clusters[known[::-1]]] = known[::-1]
+        repeats_known = labeled[clusters[gone]] >= 0
+        out.append(gone)
+        reasons.append(np.where(repeats_known, KNOWN, ALIKE))
+        likes.append(np.where(repeats_known, labeled[clusters[gone]], first[clusters[gone]]))
+    if settings.per_group is not None and data.groups is not None:
+        groups = np.asarray(data.groups)[order]
+        fits = (groups < 0) | (_rank(groups) < settings.per_group)
+        gone, order = order[~fits], order[fits]
+        out.append(gone)
+        reasons.append(np.full(len(gone), GROUP))
+        likes.append(np.full(len(gone), -1))
+    left_out = np.concatenate(out)
+    place = left_out.argsort()
+    return Restriction(
+        kept=unlabeled[~np.isin(unlabeled, left_out)],
+        left_out=left_out[place],
+        reasons=np.concatenate(reasons)[place].astype(np.uint8),
+        likes=np.concatenate(likes)[place],
+    )
+
+
+def too_few(budget: int, most: int, name: str, settings: AcquisitionConfig) -> BudgetError:
+    """Return what to say of a budget beyond what may be chosen."""
+    paths = {"per_cluster": settings.per_cluster, "per_group": settings.per_group}
+    set_ = [f"acquisition.{path}" for path, value in paths.items() if value is not None]
+    return BudgetError(
+        f"exceeds the {most:,} unlabeled images of {name} that show something new; the others repeat one with a "
+        "label, or each other",
+        field="budget",
+        value=budget,
+        limit=most,
+        hint=(f"lower it to at most {most:,}, or " if most else "") + f"raise {{{set_[0]}}}",
+        others=tuple(set_),
+    )
+
+
+def _rank(values: Indices) -> Indices:
+    """Return for each entry how many equal ones stand before it."""
+    order = values.argsort(kind="stable")
+    ordered = values[order]
+    rank = np.empty(len(values), np.int64)
+    rank[order] = np.arange(len(values)) - np.searchsorted(ordered, ordered)
+    return rank

@@ -1,0 +1,68 @@
+"""What no strategy of a trial could choose, because it repeats another image: an artifact of the trial."""
+
+import dataclasses
+
+import numpy as np
+
+from rambo.datasets import repeats
+from rambo.datasets.repeats import Restriction
+from rambo.errors import StoreError
+from rambo.runs.run import Run
+
+LEFT_OUT = "left-out"  # trial-<t>/left-out
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LeftOut:
+    """The images that were left out of U_0 in a trial.
+
+    Attributes:
+        indices: dataset indices, sorted.
+        reasons: keys of `repeats.REASONS`, one for each.
+        likes: the image that each of these repeats; -1 for none.
+        kept: how many unlabeled images could be chosen.
+    """
+
+    indices: np.ndarray
+    reasons: np.ndarray
+    likes: np.ndarray
+    kept: int
+
+    @property
+    def sentence(self) -> str:
+        """What was left out, and why, without a full stop."""
+        return repeats.words(np.bincount(self.reasons, minlength=4).tolist(), self.kept)
+
+    def spared(self, chosen: np.ndarray) -> list[int]:
+        """Return for each chosen image how many left-out ones repeat it: labels that one label saves."""
+        counts = dict(zip(*np.unique(self.likes, return_counts=True), strict=True))
+        return [int(counts.get(index, 0)) for index in chosen.tolist()]
+
+
+def left_out_arrays(restriction: Restriction) -> dict[str, np.ndarray]:
+    """Return the artifact of a restriction."""
+    return {
+        "indices": restriction.left_out,
+        "reasons": restriction.reasons,
+        "likes": restriction.likes,
+        "kept": np.array([len(restriction.kept)]),
+    }
+
+
+def load(run: Run, trial: int) -> LeftOut | None:
+    """Return what was left out in a trial, or None where nothing was.
+
+    Raises:
+        StoreError: the artifact is damaged.
+    """
+    name = f"trial-{trial}/{LEFT_OUT}"
+    if not run.has_artifact(name):
+        return None
+    arrays = run.load_arrays(name)
+    try:
+        parts = arrays["indices"], arrays["reasons"].astype(np.int64), arrays["likes"]
+        return LeftOut(*parts, int(arrays["kept"][0]))
+    except (KeyError, IndexError, ValueError) as error:
+        raise StoreError(
+            f"run {run.id}: artifact {name} is damaged; resume the run to make it again"
+        ) from error
