@@ -1,7 +1,7 @@
 """The frozen config tree: each node checks itself, the root checks what spans nodes; afterwards it is trusted.
 
 Defaults are the paper's where it states one (section in the comment); `Choice:` marks the rest. What depends on the
-dataset (k against the number of classes, the budget against the pool) is checked by `rambo.checks.check`.
+dataset (k and the budget against the pool) is checked by `rambo.checks.check`.
 """
 
 import math
