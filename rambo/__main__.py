@@ -110,6 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     studying.add_argument("study", metavar="NAME", nargs="?", help="none: list the studies")
     for sub in (run, studying):
         _add_settings(sub)
+    rehearse = commands.add_parser(
+        "rehearse", help="see on your own labeled images which strategy wins, before you pay"
+    )
+    rehearse.add_argument("dataset", metavar="DATASET", help="such as collection:my-photos")
+    _add_settings(rehearse, without=("dataset", "k"))
     resume = commands.add_parser("resume", help="go on with a stopped, failed or interrupted run")
     show = commands.add_parser("show", help="print the results of a run")
     export_ = commands.add_parser("export", help="write the chosen images of a run")
@@ -136,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     plan = commands.add_parser(
         "plan", help="print what a run would take; its settings as JSON on standard input"
     )
-    for sub in (app, run, studying, resume, plan):
+    for sub in (app, run, rehearse, studying, resume, plan):
         sub.add_argument(
             "--plugin",
             action="append",
@@ -144,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
             metavar="FILE.py",
             help="a file with strategies of your own; may be given again",
         )
-    for sub in (run, studying, resume, show, listing, devices, prepare, plan):
+    for sub in (run, rehearse, studying, resume, show, listing, devices, prepare, plan):
         sub.add_argument("--json", action="store_true", help="print JSON, errors too")
     work = commands.add_parser("work", help="work on a run directory, as the app's worker does")
     work.add_argument("folder", metavar="RUN_DIR")
@@ -223,10 +228,10 @@ def _add_label(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, errors too")
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """Give a command the options that make a config."""
+def _add_settings(parser: argparse.ArgumentParser, without: Sequence[str] = ()) -> None:
+    """Give a command the options that make a config, but for those it has another way to know."""
     parser.add_argument("--preset", default="quick", help="demo, quick (default) or paper")
-    for name in _FIELDS:
+    for name in [name for name in _FIELDS if name not in without]:
         if name == "strategy":
             parser.add_argument(
                 "--strategy",
@@ -256,13 +261,13 @@ def settings_from(arguments: argparse.Namespace) -> dict[str, Any]:
             "unknown", field="preset", value=arguments.preset, hint=f"choose one of: {names}"
         )
     settings = presets.PRESETS[arguments.preset](arguments.dataset)
-    if arguments.k is not None:
+    if getattr(arguments, "k", None) is not None:
         settings["rambo"].pop("initial_size", None)  # it belongs to the preset's k
     if arguments.strategy is not None:
         arguments.strategy = grid.strategies(arguments.strategy)
         configs.check_names(arguments.strategy)
     for name, path in _FIELDS.items():
-        if (value := getattr(arguments, name)) is not None:
+        if (value := getattr(arguments, name, None)) is not None:
             configs.assign(settings, path, value)
     for name, path in _SWITCHES.items():
         if getattr(arguments, name):
@@ -297,6 +302,22 @@ def _run(arguments: argparse.Namespace) -> int:
 
     run = run_worker.start(config, workspace, progress.ProgressBars())
     return _work(run, arguments.json)
+
+
+def _rehearse(arguments: argparse.Namespace) -> int:
+    """Play the budget inside the labeled part of a dataset, and say which strategy won."""
+    real = configs.build({"trials": report.FEWEST} | settings_from(arguments))
+    workspace = workspaces.Workspace.from_environment()
+    from rambo.datasets import catalog, rehearsal
+    from rambo.worker import progress, run_worker
+
+    bars = progress.ProgressBars()
+    name = real.dataset.name.removeprefix(rehearsal.PREFIX)
+    real = real.model_copy(update={"dataset": real.dataset.model_copy(update={"name": name})})
+    data = catalog.prepare(name, workspace.root, emit=bars)
+    config = rehearsal.scaled(real, data, rehearsal.derive(data, workspace.root, name))
+    print(rehearsal.words(real, config, data), file=sys.stderr)
+    return _work(run_worker.start(config, workspace, bars), arguments.json)
 
 
 def _study(arguments: argparse.Namespace) -> int:
@@ -646,6 +667,7 @@ def _read_settings(given: bytes) -> dict[str, Any]:
 _COMMANDS = {
     "app": _app,
     "run": _run,
+    "rehearse": _rehearse,
     "study": _study,
     "resume": _resume,
     "list": _list,

@@ -14,7 +14,7 @@ import numpy as np
 from rambo import places
 from rambo.collection import collection as own
 from rambo.config import shorten
-from rambo.datasets import collections, idx, prepared, vision_sets
+from rambo.datasets import collections, idx, prepared, rehearsal, vision_sets
 from rambo.datasets.archive import RECIPE as ARCHIVE_RECIPE
 from rambo.datasets.archive import prepare_archive
 from rambo.datasets.disk import file_hash, is_file, refusing
@@ -64,6 +64,10 @@ def origin_of(
 
     Reads a whole `.npz` file, which is known by its content. Collections lie in the workspace.
     """
+    if name.startswith(rehearsal.PREFIX):
+        inner = origin_of(name.removeprefix(rehearsal.PREFIX), data_root, workspace=workspace)
+        folder = None if inner is None or workspace is None else prepared.find(workspace, inner)
+        return None if folder is None else rehearsal.origin_of(folder.name)
     if name.startswith(own.PREFIX):
         return None if workspace is None else collections.origin_of(name, workspace)
     root = default_root() if data_root is None else data_root
@@ -80,8 +84,8 @@ def prepare(
 
     Args:
         name: a key of `CATALOG`, a collection such as `collection:pets` or `collection:pets@3` (at
-            version 3), or the path of an `.npz` file, relative to the working folder or
-            to the data root, with `images` and `labels`, or with `train_images`, `train_labels`,
+            version 3), `rehearsal:` and one of the others, or the path of an `.npz` file, relative to the
+            working folder or to the data root, with `images` and `labels`, or with `train_images`, `train_labels`,
             `test_images` and `test_labels`.
         workspace: folder of all runs.
         data_root: where official files are looked for and downloaded to; see `default_root`.
@@ -93,6 +97,10 @@ def prepare(
     """
     root = default_root() if data_root is None else data_root
     make: Callable[[Path, str], Prepared]
+    if name.startswith(rehearsal.PREFIX):
+        inner = name.removeprefix(rehearsal.PREFIX)
+        data = prepare(inner, workspace, data_root=data_root, emit=emit)
+        return rehearsal.derive(data, workspace, inner)
     if name.startswith(own.PREFIX):
         return _prepare_collection(name, workspace, emit)
     if name in CATALOG:
@@ -122,6 +130,14 @@ def pinned(name: str, workspace: Path) -> str:
     if named is None or named[1] is not None:
         return name
     return f"{name}@{own.find(workspace, named[0]).latest()}"
+
+
+def versioned(name: str, data: Prepared) -> str:
+    """Return the name with the version of the collection that `data` was made of, which may have grown since."""
+    if not data.collection:
+        return name
+    before = rehearsal.PREFIX if name.startswith(rehearsal.PREFIX) else ""
+    return f"{before}{own.PREFIX}{data.collection}"
 
 
 def _prepare_collection(name: str, workspace: Path, emit: Emit) -> Prepared:

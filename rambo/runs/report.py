@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rambo import lineup
+from rambo.datasets import rehearsal
 from rambo.runs.results import Ranking, Result, Summary, by_strategy
 
 FEWEST = 5  # trials that can be evidence
@@ -27,6 +28,10 @@ def table(summary: Summary) -> str:
     lines += [f"{name}: {words}" for name, words in figure_words(summary.results).items()]
     if comparison := compare(groups.get("rambo", []), groups.get("filter-only", [])):
         lines.append(comparison)
+    if summary.dataset.startswith(rehearsal.PREFIX) and (
+        verdict := rehearsal_verdict(summary.results)
+    ):
+        lines.append(verdict)
     if words := proxy_words(summary.config):
         lines.append(words)
     return "\n".join(lines)
@@ -138,8 +143,13 @@ class Difference:
         return f"{error} over {self.trials} paired trials"
 
 
-def difference(gaps: Sequence[float]) -> Difference | None:
-    """Return what paired gaps in points say; None of none."""
+def difference(gaps: Sequence[float], among: int = 1) -> Difference | None:
+    """Return what paired gaps in points say; None of none.
+
+    Args:
+        gaps: one a trial.
+        among: how many differences were looked at before this one was picked (Bonferroni).
+    """
     if not gaps:
         return None
     mean = statistics.fmean(gaps)
@@ -148,7 +158,7 @@ def difference(gaps: Sequence[float]) -> Difference | None:
     from scipy.special import stdtrit  # half a second, which a list of runs does not need
 
     error = standard_error(gaps)
-    reach = float(stdtrit(len(gaps) - 1, 0.975)) * error
+    reach = float(stdtrit(len(gaps) - 1, 1 - 0.025 / among)) * error
     return Difference(mean, error, mean - reach, mean + reach, len(gaps))
 
 
@@ -161,6 +171,47 @@ def paired(
     other = {result.seed: getattr(result, metric) for result in theirs}
     pairs = [(getattr(result, metric), other.get(result.seed)) for result in ours]
     return [100 * (a - b) for a, b in pairs if a is not None and b is not None]
+
+
+def rehearsal_verdict(results: Sequence[Result], test_images: int | None = None) -> str | None:
+    """Return in a sentence which strategy won on a person's own images; None before anything is evaluated.
+
+    Choice: the best mean test accuracy against that of random choice, or of the next best where random is the best or
+    was not asked. The interval allows for the best having been picked among all (Bonferroni).
+
+    Args:
+        results: of the run.
+        test_images: how many images judged; few are mentioned.
+    """
+    groups = {
+        name: own
+        for name, own in by_strategy(results).items()
+        if name != lineup.ORACLE.name and all(result.test_accuracy is not None for result in own)
+    }
+    if not groups:
+        return None
+    means = {
+        name: statistics.fmean(result.test_accuracy or 0.0 for result in own)
+        for name, own in groups.items()
+    }
+    order = sorted(means, key=lambda name: -means[name])
+    best, words = order[0], lineup.of(order[0]).phrase
+    few = (
+        f" Only {test_images} images judged, so look twice."
+        if test_images and test_images < 100
+        else ""
+    )
+    if len(order) == 1:
+        return f"On your own images, {words} came to {100 * means[best]:.1f} % of test accuracy; nothing else ran.{few}"
+    rival = "random" if "random" in order[1:] else order[1]
+    found = difference(paired(groups[best], groups[rival]), among=len(order) - 1)
+    if found is None:
+        return None
+    gap = f"{found.words()} against {lineup.of(rival).phrase}"
+    if found.finding == "more":
+        return f"On your own images, {words} won: {gap}.{few}"
+    why = "too few trials to say" if found.finding == "too few" else "this may be chance"
+    return f"On your own images, no strategy is clearly ahead; {words} did best with {gap}: {why}.{few}"
 
 
 VERDICTS = {

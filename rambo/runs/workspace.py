@@ -21,7 +21,7 @@ import joblib
 
 from rambo import __version__, checks, lineup
 from rambo.config import Config, describe
-from rambo.datasets import foreign
+from rambo.datasets import catalog, foreign
 from rambo.datasets.prepared import Prepared
 from rambo.errors import RunLockedError, RunNotFoundError, StoreError
 from rambo.runs.record import dataset_name
@@ -162,7 +162,9 @@ def create_run(config: Config, data: Prepared, workspace: Workspace, device: str
         StoreError: the workspace cannot be written.
     """
     checks.check(config, data)
-    config = checks.fit(config, data)
+    name = catalog.versioned(config.dataset.name, data)
+    named = config.dataset.model_copy(update={"name": name})
+    config = checks.fit(config.model_copy(update={"dataset": named}), data)
     checks.wants_features(config, data)
     mixed = foreign.with_foreign(data, config.dataset.corruption, workspace.root)
     return workspace.create(describe(config), environment(mixed, device, config.strategies))

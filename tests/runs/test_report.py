@@ -303,3 +303,55 @@ def test_the_table_ends_in_the_verdict_where_the_control_was_run() -> None:
     rows = results("rambo", [0.8, 0.9]) + results("filter-only", [0.7, 0.9])
     assert report.table(summary(rows)).splitlines()[-1].startswith("rambo minus filter-only: +5.0")
     assert "minus" not in report.table(summary(results("rambo", [0.8, 0.9])))
+
+
+def judged(strategy: str, *accuracies: float | None) -> list[Result]:
+    """Return results of one strategy, one a trial."""
+    return [
+        Result(trial=i, strategy=strategy, seed=i, test_accuracy=accuracy)
+        for i, accuracy in enumerate(accuracies)
+    ]
+
+
+def test_a_rehearsal_names_its_winner_only_with_evidence() -> None:
+    clear = [
+        *judged("margin", 0.8, 0.81, 0.79, 0.8, 0.82),
+        *judged("random", 0.7, 0.7, 0.7, 0.7, 0.7),
+    ]
+    assert report.rehearsal_verdict(clear) == (
+        "On your own images, margin sampling won: +10.4 +- 0.5 points of test accuracy over 5 paired trials "
+        "against random choice."
+    )
+    noisy = [
+        *judged("margin", 0.9, 0.6, 0.8, 0.7, 0.75),
+        *judged("random", 0.7, 0.7, 0.7, 0.7, 0.7),
+    ]
+    words = report.rehearsal_verdict(noisy, test_images=12)
+    assert words is not None
+    assert words.startswith(
+        "On your own images, no strategy is clearly ahead; margin sampling did best"
+    )
+    assert "this may be chance. Only 12 images judged" in words
+    short = [*judged("margin", 0.8, 0.8), *judged("random", 0.7, 0.71)]
+    assert "too few trials to say" in str(report.rehearsal_verdict(short))
+
+
+def test_a_rehearsal_where_random_is_best_says_so_and_an_unfinished_one_nothing() -> None:
+    results = [
+        *judged("margin", 0.6, 0.61, 0.59, 0.6, 0.6),
+        *judged("random", 0.7, 0.7, 0.71, 0.7, 0.7),
+        *judged("badge", 0.65, 0.65, 0.65, 0.65, 0.66),
+    ]
+    words = str(report.rehearsal_verdict(results))
+    assert words.startswith("On your own images, random choice won")
+    assert words.endswith("against BADGE.")
+    assert report.rehearsal_verdict(judged("margin", None, None)) is None
+
+
+def test_a_winner_picked_among_many_needs_more_evidence() -> None:
+    gaps = [1.0, 2.0, 3.0, 0.5, 4.0]
+    alone, among = report.difference(gaps), report.difference(gaps, among=12)
+    assert alone is not None
+    assert among is not None
+    assert (alone.finding, among.finding) == ("more", "nothing")
+    assert alone.mean == among.mean

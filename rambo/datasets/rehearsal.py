@@ -1,0 +1,162 @@
+"""A rehearsal: the same game inside the labeled part of a person's images, with those labels hidden.
+
+What a person labeled becomes the pool, S_val stays, and the test set is theirs or a share held out. So an ordinary run
+with an oracle shows on their own images which strategy wins, before anything is paid.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from rambo.collection import splits
+from rambo.config import Config, describe, restore, shorten
+from rambo.datasets import prepared
+from rambo.datasets.prepared import LABELED, POOL, TEST, UNLABELED, VALIDATION, Names, Prepared
+from rambo.errors import DataError
+
+PREFIX = "rehearsal:"  # of a dataset's name: `rehearsal:collection:pets@3`
+WORDS = "rehearsal of "  # what a page says of it
+_RECIPE = 1  # part of every origin: raise it when other images are taken
+_HELD_OUT = 0.3  # Choice: of the labels, for the test where a person has no test set
+_FEWEST = 6  # pictures to play with
+
+
+def origin_of(fingerprint: str) -> str:
+    """Return the key by which `prepared.find` knows the rehearsal of a dataset."""
+    return f"rehearsal/{_RECIPE}/{fingerprint}"
+
+
+def derive(data: Prepared, workspace: Path, name: str) -> Prepared:
+    """Return the labeled part of a partly labeled dataset as a fully labeled one.
+
+    Choice: without a test set, 30 % of the labels are held out for it, class by class, groups and near duplicates
+    whole; without S_val, a fifth of the rest is. Images without a label are left out.
+
+    Args:
+        data: some of its labels are unknown.
+        workspace: folder of all runs.
+        name: of the dataset, for what is said of it.
+
+    Raises:
+        DataError: every label is known, or too few are.
+        StoreError: the workspace cannot be written.
+    """
+    if not data.partly_labeled:
+        raise DataError(
+            f"every label of {data.name} is known, so there is nothing to rehearse",
+            field="dataset.name",
+            value=shorten(name),
+            hint="run it: each run is one",
+        )
+    origin = origin_of(data.fingerprint)
+    folder = prepared.find(workspace, origin)
+    if folder is not None:
+        return prepared.open_prepared(folder)
+    rows = np.flatnonzero(np.asarray(data.labels) != UNLABELED)
+    roles = np.asarray(data.roles)[rows]
+    labels = np.asarray(data.labels)[rows]
+    clusters, groups = (
+        None if part is None else np.asarray(part)[rows] for part in (data.clusters, data.groups)
+    )
+    units = _units(clusters, groups, len(rows))
+    for role, share in ((TEST, _HELD_OUT), (VALIDATION, splits.DEFAULT_SHARE)):
+        if not (roles == role).any():
+            nobody = np.zeros(len(rows), dtype=bool)
+            roles[splits.choose(labels, roles == LABELED, nobody, units, share)] = role
+    roles[roles == LABELED] = POOL
+    if not (roles == TEST).any() or pictures(roles, clusters) < _FEWEST:
+        raise DataError(
+            f"{data.name} has {int((data.roles == LABELED).sum())} labels to play with, too few for a rehearsal",
+            field="dataset.name",
+            value=shorten(name),
+            hint="label at least 12 images, with 2 or more of a class",
+        )
+    return prepared.write(
+        workspace,
+        name=f"{WORDS}{data.name}",
+        images=np.asarray(data.images)[rows],
+        labels=labels,
+        roles=roles,
+        classes=data.classes,
+        mean=data.mean,
+        std=data.std,
+        source=data.source,
+        licence=data.licence,
+        origin=origin,
+        groups=groups,
+        clusters=clusters,
+        names=_names(data, rows),
+        collection=data.collection,
+    )
+
+
+def scaled(config: Config, data: Prepared, rehearsal: Prepared) -> Config:
+    """Return the config of a rehearsal: the same game, as much smaller as the labels are fewer.
+
+    Choice: k to B stand as in the real run, and two images are there for every label to buy, so that there is a
+    choice; steps shrink with the budget, at most ten offline pairs a label are trained, and M and k_1 are automatic.
+
+    Args:
+        config: of the real run; its k does not matter.
+        data: the partly labeled dataset.
+        rehearsal: what `derive` gave.
+    """
+    held = int((data.roles == LABELED).sum())
+    room = pictures(np.asarray(rehearsal.roles), rehearsal.clusters)
+    parts = held + 2 * config.budget
+    k = min(max(2, round(room * held / parts)), room - 2)
+    budget = max(1, min(round(room * config.budget / parts), (room - k) // 2, config.budget))
+    settings = describe(config)
+    settings["k"], settings["budget"] = k, budget
+    batch = config.acquisition.batch_size * budget / config.budget
+    settings["acquisition"] |= {
+        "batch_size": max(1, min(round(batch), budget)),
+        "filter_size": None,
+    }
+    settings["rambo"]["initial_size"] = None
+    settings["rambo"]["offline"]["pairs"] = max(2, min(config.rambo.offline.pairs, 10 * k))
+    settings["dataset"]["name"] = f"{PREFIX}{config.dataset.name}"
+    return restore(settings)
+
+
+def pictures(roles: np.ndarray, clusters: np.ndarray | None) -> int:
+    """Return how many different pictures the pool has that are not in S_val or the test set too."""
+    pool = roles == POOL
+    if clusters is None:
+        return int(pool.sum())
+    return len(np.setdiff1d(clusters[pool], clusters[~pool]))
+
+
+def _units(clusters: np.ndarray | None, groups: np.ndarray | None, count: int) -> list[str]:
+    """Return what moves as one: a group, near duplicates, else a single image."""
+    units = [
+        f"row {row}" if clusters is None else f"cluster {clusters[row]}" for row in range(count)
+    ]
+    if groups is None:
+        return units
+    return [
+        f"group {group}" if group >= 0 else unit for group, unit in zip(groups, units, strict=True)
+    ]
+
+
+def _names(data: Prepared, rows: np.ndarray) -> Names | None:
+    """Return what the images are called."""
+    names = data.names()
+    if names is None:
+        return None
+    return Names(
+        files=tuple(names.files[row] for row in rows) if names.files else (),
+        ids=tuple(names.ids[row] for row in rows) if names.ids else (),
+        numbers=tuple(names.numbers[row] for row in rows) if names.numbers else (),
+        groups=names.groups,
+    )
+
+
+def words(real: Config, config: Config, data: Prepared) -> str:
+    """Return what is played, in a sentence or two: the sizes beside those of the real run."""
+    held = int((data.roles == LABELED).sum())
+    times = f"{config.trials} times, each time with others" if config.trials > 1 else "once"
+    return (
+        f"Rehearsal: {config.k:,} of your labels are taken as held and {config.budget:,} are bought from the rest, "
+        f"in place of {held:,} and {real.budget:,}; this is done {times}. No label is spent."
+    )
