@@ -2,9 +2,9 @@
 
 import streamlit as st
 
+from rambo.text import literal
 from rambo.ui import frame, readers
 from rambo.ui.configure import cost_card, dataset_line, draft, fields, fill, forms, settings
-from rambo.ui.text import literal
 
 # The card stays in sight beside a long form; only fields that may be left empty offer to be emptied.
 _STYLE = """

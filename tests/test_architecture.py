@@ -18,7 +18,7 @@ CODE = ROOT / "rambo"
 # for a module, or for a folder, whose modules may import each other as long as nothing runs in a circle.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "seeding", "places", "plugins"),
-    ("lineup", "storage"),
+    ("lineup", "storage", "text"),
     ("config",),
     ("collection",),
     ("presets", "datasets"),
@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("estimate", "training"),
     ("runs", "offline"),
     ("algorithm",),
-    ("studies", "export", "strategies"),
+    ("studies", "export", "strategies", "figures"),
     ("worker",),
     ("__main__", "ui"),
 )
@@ -188,7 +188,7 @@ for name in sys.argv[1:]:
 def test_what_the_web_process_imports_brings_no_torch() -> None:
     names = "lineup config events export runs.report runs.workspace runs.jobs runs.line runs.whatif runs.atlas checks"
     names += " estimate.costs estimate.outline studies.grid studies.study presets"
-    names += " datasets.catalog datasets.prepared datasets.vision_sets"
+    names += " datasets.catalog datasets.prepared datasets.vision_sets figures.charts figures.maps figures.rivals"
     light = ["rambo", *(f"rambo.{name}" for name in names.split())]
     done = subprocess.run(
         [sys.executable, "-c", _LIGHT, *light],

@@ -9,8 +9,8 @@ from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, RamboError
 from rambo.runs import jobs
 from rambo.runs.workspace import Run
+from rambo.text import literal
 from rambo.ui import frame, library, readers, state
-from rambo.ui.text import literal
 
 RESUMABLE = ("stopped", "failed", "interrupted")
 

@@ -14,11 +14,12 @@ import streamlit as st
 
 from rambo.config import shorten
 from rambo.errors import RamboError, RunNotFoundError
+from rambo.figures import theme
 from rambo.runs import jobs, line
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
-from rambo.ui import readers, state, terms, theme
-from rambo.ui.text import count, literal, moment
+from rambo.text import count, literal, moment
+from rambo.ui import readers, state, terms
 
 _ICON = str(Path(__file__).with_name("icon.png"))
 _PICKED = 200  # runs the picker offers

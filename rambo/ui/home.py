@@ -4,12 +4,12 @@ import re
 
 import streamlit as st
 
+from rambo.figures import rivals, theme
 from rambo.runs import jobs, line
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
-from rambo.ui import controls, frame, readers, state, theme
-from rambo.ui.compare import rivals
-from rambo.ui.text import count, literal, moment
+from rambo.text import count, literal, moment
+from rambo.ui import controls, frame, readers, state
 
 _PAGE = 10  # runs on one page of the list
 _WIDTHS = [5.2, 2.9, 2.9]  # of a row: what it is about, how it goes, what to do

@@ -18,14 +18,15 @@ from rambo.datasets import prepared
 from rambo.datasets.prepared import Prepared
 from rambo.errors import StoreError
 from rambo.events import StageAdvanced, StageStarted
+from rambo.figures import theme
 from rambo.runs import jobs, record
 from rambo.runs import workspace as workspaces
 from rambo.runs.record import Entry
 from rambo.runs.results import Summary
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
-from rambo.ui import state, theme
-from rambo.ui.text import literal
+from rambo.text import literal
+from rambo.ui import state
 
 Record = dict[str, Any]
 Stamp = tuple[int, ...]

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from rambo.ui import theme
+from rambo.figures import theme
 from rambo.ui.components import PreparedFigure, plotly_js
 
 Section = tuple[str, str, PreparedFigure]  # title, caption, figure

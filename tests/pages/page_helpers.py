@@ -92,7 +92,7 @@ def words(app: AppTest) -> str:
 
 
 def unescaped(text: str) -> str:
-    """Return text without the backslashes and joiners of `rambo.ui.text.literal`."""
+    """Return text without the backslashes and joiners of `rambo.text.literal`."""
     return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text).replace("\u2060", "")
 
 

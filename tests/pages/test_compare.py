@@ -16,9 +16,9 @@ from page_helpers import (
 )
 
 from rambo.config import describe
+from rambo.figures import rivals
 from rambo.runs import jobs
 from rambo.runs.workspace import Run, Workspace, summary
-from rambo.ui.compare import rivals
 
 PAGE = "pages/compare.py"
 

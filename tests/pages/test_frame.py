@@ -16,8 +16,8 @@ from page_helpers import (
 )
 
 from rambo.runs.workspace import Run
+from rambo.text import literal
 from rambo.ui import state
-from rambo.ui.text import literal
 
 PAGES = list(state.PAGES)
 RUN_PAGES = ["pages/train.py", "pages/batch.py", "pages/compare.py"]

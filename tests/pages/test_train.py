@@ -20,13 +20,13 @@ from page_helpers import (
 from streamlit.testing.v1 import AppTest
 
 from rambo.events import Noticed
+from rambo.figures.charts import CHARTS
 from rambo.runs import jobs, line
 from rambo.runs.record import Entry
 from rambo.runs.results import Ranking, Result, Summary
 from rambo.runs.workspace import Run
 from rambo.ui import takeaway
 from rambo.ui.train import live, outcome, stepper
-from rambo.ui.train.charts import CHARTS
 from rambo.ui.train.feed import feed
 from rambo.ui.train.stages import Cell
 

@@ -8,11 +8,14 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from rambo import lineup
+from rambo.figures import maps, theme
+from rambo.figures.theme import strategy_word
 from rambo.runs import atlas as atlases
 from rambo.runs import jobs
 from rambo.runs.atlas import UNLABELED_POOL
 from rambo.runs.workspace import Run
-from rambo.ui import frame, maps, readers, state, theme
+from rambo.text import count, literal, percent
+from rambo.ui import frame, readers, state
 from rambo.ui.batch import (
     batch_data,
     exports,
@@ -24,8 +27,6 @@ from rambo.ui.batch import (
 )
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import PreparedFigure, plot
-from rambo.ui.text import count, literal, percent
-from rambo.ui.theme import strategy_word
 
 T = TypeVar("T")
 

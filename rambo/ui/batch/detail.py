@@ -6,13 +6,14 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from rambo.figures import maps
 from rambo.runs import atlas as atlases
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
-from rambo.ui import frame, maps, pictures
+from rambo.text import count, literal, percent
+from rambo.ui import frame, pictures
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import plot
-from rambo.ui.text import count, literal, percent
 
 LARGE, SMALL = 280, 84  # pixels of the longer side on the page
 _NEAREST = 5

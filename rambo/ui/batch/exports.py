@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from rambo import export
+from rambo.text import count, literal
 from rambo.ui import takeaway
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import PreparedFigure
-from rambo.ui.text import count, literal
 
 
 @dataclasses.dataclass(frozen=True)

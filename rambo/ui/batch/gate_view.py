@@ -4,10 +4,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from rambo.text import count, percent
 from rambo.ui import pictures, readers
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import gallery
-from rambo.ui.text import count, percent
 
 _SHOWN = 500
 

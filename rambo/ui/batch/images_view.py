@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 
 from rambo.runs.atlas import Indices
+from rambo.text import count
 from rambo.ui import frame
 from rambo.ui.batch import batch_data, batch_table, detail
 from rambo.ui.batch.batch_data import Batch
@@ -21,7 +22,6 @@ from rambo.ui.batch.map_view import (
     version,
 )
 from rambo.ui.components import gallery
-from rambo.ui.text import count
 
 SORTS = ("order of choice", "margin", "class guess", "step")
 _PAGE = 500  # images of a page of the gallery or the table

@@ -5,12 +5,12 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import streamlit as st
 
+from rambo.figures import maps
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
-from rambo.ui import maps
+from rambo.text import count
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import gallery, plot
-from rambo.ui.text import count
 
 _OTHERS = 60  # images inside the lasso that were not chosen
 

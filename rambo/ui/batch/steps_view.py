@@ -5,11 +5,12 @@ from typing import Any
 import streamlit as st
 
 from rambo.events import BatchChosen
-from rambo.ui import frame, maps
+from rambo.figures import maps
+from rambo.text import count
+from rambo.ui import frame
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import plot, rows
-from rambo.ui.text import count
 
 _SHOWN = 40  # images of a candidate
 

@@ -9,10 +9,10 @@ from rambo import config as configs
 from rambo.events import BatchChosen
 from rambo.runs.atlas import Atlas, Indices
 from rambo.runs.whatif import UHat
+from rambo.text import count
 from rambo.ui import readers
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
-from rambo.ui.text import count
 
 Members = tuple[int, ...]
 

@@ -6,13 +6,14 @@ import numpy as np
 import streamlit as st
 
 from rambo.events import BatchChosen
+from rambo.figures import maps
 from rambo.runs.whatif import UHat
-from rambo.ui import frame, maps
+from rambo.text import count
+from rambo.ui import frame
 from rambo.ui.batch import batch_data, detail, map_view, steps_view
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.batch.what_if import Desk, Edit, key_of, swap, utility_of, verdict
 from rambo.ui.components import gallery, plot
-from rambo.ui.text import count
 
 SOURCES = ("next by margin", "the map", "another candidate")
 _OFFERED = 60  # images one can pick from

@@ -9,17 +9,17 @@ from streamlit.delta_generator import DeltaGenerator
 
 from rambo import config as configs
 from rambo import lineup
+from rambo.figures import maps, rivals, theme
 from rambo.runs import atlas as atlases
 from rambo.runs import report
 from rambo.runs.atlas import UNLABELED_POOL, Indices
 from rambo.runs.results import Result
 from rambo.runs.workspace import Run
-from rambo.ui import controls, frame, maps, readers, state, theme
+from rambo.text import count, literal, percent
+from rambo.ui import controls, frame, readers, state
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
-from rambo.ui.compare import rivals
 from rambo.ui.components import PreparedFigure, gallery, plot
-from rambo.ui.text import count, literal, percent
 
 _SHOWN = 600  # thumbnails of one gallery
 _BOTH = "#b8860b"

@@ -1,8 +1,9 @@
 """Two small browser components: a chart that is never remounted and a gallery of thumbnails."""
 
+from rambo.figures.prepared import PreparedFigure, prepare_figure
+from rambo.figures.sprites import Sprites, make_sprites
 from rambo.ui.components.gallery import GalleryResult, gallery, rows, strip
-from rambo.ui.components.plot import PreparedFigure, plot, plotly_js, prepare_figure
-from rambo.ui.components.sprites import Sprites, make_sprites
+from rambo.ui.components.plot import plot, plotly_js
 
 __all__ = [
     "GalleryResult",

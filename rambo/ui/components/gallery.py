@@ -12,8 +12,8 @@ from typing import Any
 import streamlit as st
 
 from rambo.errors import DataError
+from rambo.figures.sprites import Sprites
 from rambo.ui.components import media, state
-from rambo.ui.components.sprites import Sprites
 
 _HERE = Path(__file__).parent
 

@@ -14,10 +14,10 @@ from rambo.datasets.prepared import Prepared
 from rambo.estimate import costs, outline
 from rambo.estimate.costs import Costs
 from rambo.estimate.work import DataSizes
+from rambo.text import count, duration, literal
 from rambo.ui import controls, frame, readers, state
 from rambo.ui.configure import forms
 from rambo.ui.configure.planner import Answer, Planner, Rates, too_many
-from rambo.ui.text import count, duration, literal
 
 _PLANNER = "configure-planner"
 _ROLES = {

@@ -6,8 +6,8 @@ import streamlit as st
 
 from rambo.datasets.prepared import LABELED, POOL, TEST, VALIDATION, Prepared
 from rambo.errors import RamboError
+from rambo.text import count, literal
 from rambo.ui import frame, library
-from rambo.ui.text import count, literal
 
 _SHOWN_CLASSES = 10
 

@@ -8,10 +8,10 @@ from rambo import presets
 from rambo.config import Config
 from rambo.errors import RamboError
 from rambo.runs.workspace import Run
+from rambo.text import count, literal
 from rambo.ui.configure import draft as drafts
 from rambo.ui.configure import fields, forms, settings_file
 from rambo.ui.configure.draft import Draft
-from rambo.ui.text import count, literal
 
 _PRESET, _UPLOAD, _TOLD = "configure-preset", "configure-upload", "configure-told"
 _LISTED = 6  # changes that are named

@@ -10,11 +10,12 @@ import streamlit as st
 from rambo import lineup
 from rambo.config import Config, shorten
 from rambo.datasets.prepared import Prepared
-from rambo.ui import library, readers, theme
+from rambo.figures import theme
+from rambo.text import literal
+from rambo.ui import library, readers
 from rambo.ui.configure import fields, settings
 from rambo.ui.configure.draft import Draft, key_of
 from rambo.ui.configure.fields import Facts, Field
-from rambo.ui.text import literal
 
 Width = Literal["stretch", "content"]
 

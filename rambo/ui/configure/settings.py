@@ -16,8 +16,8 @@ from rambo.config import Config, CorruptionConfig
 from rambo.datasets import corruption
 from rambo.datasets.prepared import VALIDATION, Prepared
 from rambo.errors import ConfigError, RamboError
+from rambo.text import count, literal, percent
 from rambo.ui.configure import fields
-from rambo.ui.text import count, literal, percent
 
 Values = dict[str, Any]
 

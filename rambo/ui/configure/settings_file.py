@@ -8,9 +8,9 @@ from rambo import config as configs
 from rambo import presets
 from rambo.config import Config
 from rambo.errors import ConfigError
+from rambo.text import count
 from rambo.ui.configure import settings
 from rambo.ui.configure.settings import Values
-from rambo.ui.text import count
 
 FILE_BYTES = 64_000
 _DEPTH = 6  # the tree itself is four deep

@@ -5,11 +5,12 @@ import streamlit as st
 
 from rambo.config import shorten
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
+from rambo.figures import theme
 from rambo.runs.workspace import Run
-from rambo.ui import frame, pictures, theme
+from rambo.text import count, for_plot, literal
+from rambo.ui import frame, pictures
 from rambo.ui.components import PreparedFigure, plot, prepare_figure, rows
 from rambo.ui.data import address, choice, errors, pools, samples
-from rambo.ui.text import count, for_plot, literal
 
 _BY_CLASS, _IN_CLASS = 10, 96  # images shown of each class, and of a single one
 _CLASSES, _BARS = 15, 30  # classes shown at once

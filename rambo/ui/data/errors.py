@@ -9,12 +9,13 @@ from rambo.config import shorten
 from rambo.datasets import corruption
 from rambo.datasets.corruption import Imbalance, Indices
 from rambo.datasets.prepared import POOL, Labels, Prepared
+from rambo.figures import theme
 from rambo.runs.workspace import Run
-from rambo.ui import frame, pictures, readers, state, theme
+from rambo.text import count, for_plot
+from rambo.ui import frame, pictures, readers, state
 from rambo.ui.components import PreparedFigure, plot, prepare_figure, rows
 from rambo.ui.configure import draft, fields, settings
 from rambo.ui.data import address
-from rambo.ui.text import count, for_plot
 
 _SHOWN, _BARS = 12, 30  # images read wrong, and classes
 _MOST = 0.5  # of the labels, on the slider

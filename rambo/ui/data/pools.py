@@ -10,10 +10,10 @@ from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.errors import RamboError, StoreError
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
 from rambo.runs.workspace import Run
+from rambo.text import literal
 from rambo.ui import readers
 from rambo.ui.configure.settings import wrong_words
 from rambo.ui.data import address, reach, samples
-from rambo.ui.text import literal
 
 _SHOWN = 240  # images of a pool
 _POOLS = {  # name in the address -> value of `Atlas.pool`, heading, meaning

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from rambo.datasets.disk import map_array
 from rambo.datasets.prepared import Prepared
+from rambo.figures import theme
 from rambo.method.sinkhorn import SharedTransport, shared_kernel_transport
 from rambo.runs.atlas import Indices
 from rambo.runs.workspace import Run
-from rambo.ui import frame, readers, theme
+from rambo.text import count
+from rambo.ui import frame, readers
 from rambo.ui.components import PreparedFigure, plot, prepare_figure
 from rambo.ui.data import address
-from rambo.ui.text import count
 
 _SUBSETS, _SMALLEST = 64, 10  # one block of the shared kernel, the whole of S_0 among them
 _MOST = 1000  # images of S_0, and of the validation set: 64 subsets of them take half a second

@@ -9,9 +9,9 @@ from PIL import Image
 from rambo.config import shorten
 from rambo.datasets.prepared import POOL, Prepared
 from rambo.runs.atlas import Indices
+from rambo.text import literal
 from rambo.ui import pictures
 from rambo.ui.components import gallery
-from rambo.ui.text import literal
 
 
 def drawn(candidates: Indices, size: int, seed: int, part: int) -> list[int]:

@@ -7,9 +7,9 @@ import streamlit as st
 from rambo.datasets import catalog
 from rambo.datasets.prepared import Prepared
 from rambo.runs.workspace import Run
+from rambo.text import literal
 from rambo.ui import frame, library, readers
 from rambo.ui.data import choice
-from rambo.ui.text import literal
 
 _MEGABYTES = {"mnist": 12, "fashion-mnist": 31, "cifar10": 170, "svhn": 246}  # to download
 

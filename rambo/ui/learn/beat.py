@@ -9,10 +9,10 @@ import streamlit as st
 from rambo import lineup
 from rambo.config import shorten
 from rambo.datasets.prepared import TEST
+from rambo.text import for_plot, literal, percent
 from rambo.ui.components import gallery, plot
 from rambo.ui.learn import heads, parts, tables
 from rambo.ui.learn.parts import Figure
-from rambo.ui.text import for_plot, literal, percent
 
 BUDGET = 20
 YOU = "you"

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from rambo.ui import theme
+from rambo.figures import theme
 from rambo.ui.components import plot
 from rambo.ui.learn import parts
 from rambo.ui.learn.parts import Figure

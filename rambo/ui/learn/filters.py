@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from rambo.ui import theme
+from rambo.figures import theme
+from rambo.text import percent
 from rambo.ui.components import gallery, plot
 from rambo.ui.learn import parts, tables
 from rambo.ui.learn.parts import Figure
-from rambo.ui.text import percent
 
 _START = 200
 

@@ -7,12 +7,12 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from rambo.ui import theme
+from rambo.figures import theme
+from rambo.text import percent
 from rambo.ui.components import gallery, plot
 from rambo.ui.learn import parts, tables
 from rambo.ui.learn.parts import Figure
 from rambo.ui.learn.which import right_share
-from rambo.ui.text import percent
 
 Array = NDArray[np.float64]
 

@@ -7,11 +7,11 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from rambo.ui import theme
+from rambo.figures import theme
+from rambo.text import percent
 from rambo.ui.components import plot
 from rambo.ui.learn import parts, tables
 from rambo.ui.learn.parts import Figure
-from rambo.ui.text import percent
 
 
 @dataclasses.dataclass(frozen=True)

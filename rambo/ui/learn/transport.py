@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rambo.errors import DataError
-from rambo.ui import theme
+from rambo.figures import theme
 from rambo.ui.components import gallery, plot
 from rambo.ui.learn import parts, tables
 from rambo.ui.learn.parts import Figure

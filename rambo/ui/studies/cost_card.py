@@ -13,11 +13,11 @@ from rambo.estimate.work import DataSizes
 from rambo.runs import jobs
 from rambo.runs.workspace import Run
 from rambo.studies import study
+from rambo.text import count, duration, literal
 from rambo.ui import controls, frame, state
 from rambo.ui.configure import cost_card as configure_card
 from rambo.ui.studies import costing, records
 from rambo.ui.studies.setup import Checked, Choices
-from rambo.ui.text import count, duration, literal
 
 
 def show(now: Choices, checked: Checked, data: Prepared | None, run: Run | None) -> None:

@@ -9,7 +9,7 @@ from rambo.estimate.costs import Costs
 from rambo.estimate.work import DataSizes
 from rambo.studies import grid
 from rambo.studies.grid import Cell
-from rambo.ui.text import count, duration
+from rambo.text import count, duration
 
 _SUMMED = (
     "trials",

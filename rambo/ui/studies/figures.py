@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rambo import lineup
-from rambo.ui import theme
+from rambo.figures import theme
+from rambo.text import for_plot
 from rambo.ui.components import PreparedFigure, prepare_figure
 from rambo.ui.studies import tables
-from rambo.ui.text import for_plot
 
 Told = Mapping[str, Any]  # as `study.table` gives it
 Trace = dict[str, Any]

@@ -6,14 +6,15 @@ import streamlit as st
 
 from rambo import lineup
 from rambo.errors import ConfigError
+from rambo.figures import theme
 from rambo.runs.report import FEWEST
 from rambo.studies.grid import STUDIES
-from rambo.ui import library, theme
+from rambo.text import literal
+from rambo.ui import library
 from rambo.ui.configure import dataset_line, draft, fields
 from rambo.ui.configure.dataset_line import Opened
 from rambo.ui.studies import setup
 from rambo.ui.studies.setup import Checked, Choices
-from rambo.ui.text import literal
 
 _KEPT = "studies-choices"
 _FIRST_SOURCE = "quick"

@@ -6,11 +6,11 @@ import streamlit as st
 
 from rambo.runs.workspace import Run
 from rambo.studies import study as studies
+from rambo.text import count, literal
 from rambo.ui import takeaway
 from rambo.ui.components import plot
 from rambo.ui.readers import Record
 from rambo.ui.studies import figures, records, tables
-from rambo.ui.text import count, literal
 
 _FIRST = 5  # verdicts in sight; the rest is folded away
 _WHOLE, _HEIGHT = 20, 600  # rows of a table without a scroll bar, and pixels of a longer one

@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from rambo import lineup
+from rambo.figures import theme
 from rambo.runs import report
 from rambo.studies import paper
-from rambo.ui import theme
-from rambo.ui.text import duration, percent
+from rambo.text import duration, percent
 
 Told = Mapping[str, Any]  # as `study.table` gives it
 METRICS = {"test": "Test accuracy", "validation": "Validation accuracy"}

@@ -5,13 +5,13 @@ import streamlit as st
 from rambo.errors import RunNotFoundError
 from rambo.runs.workspace import Run
 from rambo.studies.grid import STUDIES
+from rambo.text import count, literal, moment
 from rambo.ui import frame, readers, state
 from rambo.ui.configure import dataset_line, draft
 from rambo.ui.readers import Record
 from rambo.ui.studies import cost_card, form, records, results, setup, watch
 from rambo.ui.studies.records import Listed
 from rambo.ui.studies.results import dataset_word
-from rambo.ui.text import count, literal, moment
 
 _PAGE = "pages/studies.py"
 _LISTED = 10  # earlier studies in sight

@@ -3,12 +3,13 @@
 import streamlit as st
 
 from rambo.errors import RamboError
+from rambo.figures import theme
 from rambo.runs import jobs
 from rambo.runs.workspace import Run
-from rambo.ui import controls, frame, readers, state, theme
+from rambo.text import count, literal
+from rambo.ui import controls, frame, readers, state
 from rambo.ui.readers import Record
 from rambo.ui.studies import records
-from rambo.ui.text import count, literal
 
 _WIDTHS = [4, 2.6, 2, 3.6]  # of a cell's row: what, state, trials, links
 _TICK = 2.0  # seconds between two looks

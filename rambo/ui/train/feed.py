@@ -12,15 +12,15 @@ from rambo.errors import RamboError
 from rambo.estimate.work import DataSizes
 from rambo.estimate.workload import Where, plan
 from rambo.events import Noticed
+from rambo.figures.charts import Chart
+from rambo.figures.curves import Kinds, spans_widely
+from rambo.figures.strokes import Figure
 from rambo.runs.record import Entry
 from rambo.runs.workspace import Run
 from rambo.ui import readers
 from rambo.ui.components import PreparedFigure, prepare_figure
-from rambo.ui.train.charts import Chart
-from rambo.ui.train.curves import Kinds, spans_widely
 from rambo.ui.train.sentences import doing
 from rambo.ui.train.stages import Cell, Tracker
-from rambo.ui.train.strokes import Figure
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,15 +7,15 @@ from typing import Any
 import streamlit as st
 
 from rambo.errors import RamboError
+from rambo.figures import curves, rivals
+from rambo.figures.charts import CHARTS, Chart
 from rambo.runs import jobs, line
 from rambo.runs.run import Worker
 from rambo.runs.workspace import Run
+from rambo.text import count, literal, percent
 from rambo.ui import controls, frame, readers, state, takeaway
-from rambo.ui.compare import rivals
 from rambo.ui.components import plot
-from rambo.ui.text import count, literal, percent
-from rambo.ui.train import curves, outcome, stepper
-from rambo.ui.train.charts import CHARTS, Chart
+from rambo.ui.train import outcome, stepper
 from rambo.ui.train.feed import Feed, View, feed
 from rambo.ui.train.sentences import ago, left
 

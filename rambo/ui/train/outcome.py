@@ -3,10 +3,10 @@
 import statistics
 from collections.abc import Mapping
 
+from rambo.figures import rivals
+from rambo.figures.theme import strategy_word
 from rambo.runs.results import Summary
-from rambo.ui.compare import rivals
-from rambo.ui.text import count
-from rambo.ui.theme import strategy_word
+from rambo.text import count
 
 _ENOUGH_TRIALS = 5  # as `report.compare`
 

@@ -1,8 +1,8 @@
 """What a run does, said in one sentence for people who have not read the paper."""
 
 from rambo.estimate.workload import Plan
-from rambo.ui.text import count
-from rambo.ui.theme import strategy_word
+from rambo.figures.theme import strategy_word
+from rambo.text import count
 from rambo.ui.train.stages import Place, Tracker
 
 READY = "Getting ready: the worker reads the images and starts its processes."

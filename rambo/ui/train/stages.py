@@ -15,9 +15,9 @@ from rambo.events import (
     StrategySelected,
     UtilityModelEpoch,
 )
+from rambo.figures.theme import STAGES
 from rambo.runs.record import Entry
-from rambo.ui.text import duration, percent
-from rambo.ui.theme import STAGES
+from rambo.text import duration, percent
 
 _MEASURED_EVENTS, _MEASURED_SHARE = 4, 0.02  # of uncached work, before a time is named
 # Seconds between two events; beyond it ten times the longest gap so far is no work: the machine slept.

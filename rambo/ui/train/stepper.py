@@ -4,10 +4,10 @@ import html
 from collections.abc import Iterator, Mapping
 
 from rambo import lineup
+from rambo.figures.rivals import Accuracy
+from rambo.figures.theme import GREEN, STAGE_WORDS, STAGES, strategy_word
 from rambo.runs import report
-from rambo.ui.compare.rivals import Accuracy
-from rambo.ui.text import count
-from rambo.ui.theme import GREEN, STAGE_WORDS, STAGES, strategy_word
+from rambo.text import count
 from rambo.ui.train.stages import Cell
 
 _SIGNS = {

@@ -6,8 +6,8 @@ import time
 import numpy as np
 import streamlit as st
 
+from rambo.text import for_plot
 from rambo.ui.components import gallery, make_sprites, plot, prepare_figure
-from rambo.ui.text import for_plot
 
 N = int(os.environ.get("POINTS", "8000"))
 

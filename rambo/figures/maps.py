@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rambo.figures import theme
+from rambo.figures.prepared import PreparedFigure, prepare_figure
 from rambo.runs import atlas as atlases
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL, Atlas, Indices
-from rambo.ui import theme
-from rambo.ui.components import PreparedFigure, prepare_figure
-from rambo.ui.text import count, for_plot
+from rambo.text import count, for_plot
 
 LIMIT = 10_000  # points; beyond that a lasso takes seconds
 

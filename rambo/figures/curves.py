@@ -23,9 +23,9 @@ from rambo.events import (
     UtilityModelEpoch,
     UtilitySamplesAdded,
 )
-from rambo.ui.text import for_plot, percent
-from rambo.ui.theme import BLUE, GREEN, GREY, ORANGE, PURPLE
-from rambo.ui.train.strokes import Figure, axes, figure, line, points, thin, word
+from rambo.figures.strokes import Figure, axes, figure, line, points, thin, word
+from rambo.figures.theme import BLUE, GREEN, GREY, ORANGE, PURPLE
+from rambo.text import for_plot, percent
 
 E = TypeVar("E", bound=Event)
 

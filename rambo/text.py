@@ -1,10 +1,10 @@
-"""Words on a page: text of users and files shown as it is, and numbers in the form people read."""
+"""Words for people: text of users and files shown as it is, and numbers in the form people read."""
 
 import html
 import re
 from datetime import datetime
 
-from rambo.config import shorten
+from rambo.errors import shorten
 
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")  # every ASCII sign that Markdown may read
 _JOINER = "\u2060"  # invisible; keeps an address from becoming a link

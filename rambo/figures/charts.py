@@ -16,9 +16,9 @@ from rambo.events import (
     UtilityModelEpoch,
     UtilitySamplesAdded,
 )
-from rambo.ui.train import curves
-from rambo.ui.train.curves import Kinds
-from rambo.ui.train.strokes import Figure
+from rambo.figures import curves
+from rambo.figures.curves import Kinds
+from rambo.figures.strokes import Figure
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,11 +20,11 @@ from rambo.events import (
     UtilityModelEpoch,
     UtilitySamplesAdded,
 )
+from rambo.figures import curves
+from rambo.figures.charts import CHARTS
+from rambo.figures.curves import Kinds
+from rambo.figures.strokes import POINTS, thin
 from rambo.ui.components.plot import prepare_figure
-from rambo.ui.train import curves
-from rambo.ui.train.charts import CHARTS
-from rambo.ui.train.curves import Kinds
-from rambo.ui.train.strokes import POINTS, thin
 
 Record = dict[str, Any]
 

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from rambo import lineup
+from rambo.figures import theme
+from rambo.figures.prepared import PreparedFigure, prepare_figure
 from rambo.runs import report
 from rambo.runs.atlas import Indices
 from rambo.runs.results import Result
-from rambo.ui import theme
-from rambo.ui.components import PreparedFigure, prepare_figure
-from rambo.ui.text import percent
+from rambo.text import percent
 
 _METRICS = {"test_accuracy": "test", "validation_accuracy": "validation"}
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from rambo.errors import DataError
-from rambo.ui.components import media
+from rambo.figures.prepared import digest_of
 
 LARGEST_TILE = 96  # pixels; a larger image is scaled down
 PHOTO_TILE = 64  # from this size on, JPEG: a sheet of PNG photos would weigh ten times as much
@@ -87,7 +87,7 @@ def make_sprites(images: np.ndarray, ids: Sequence[int]) -> Sprites:
         picture.save(buffer, "PNG", compress_level=3)
     data = buffer.getvalue()
     mime = "image/jpeg" if photo else "image/png"
-    return Sprites(data, mime, media.digest_of(data), ids, width, height, columns)
+    return Sprites(data, mime, digest_of(data), ids, width, height, columns)
 
 
 def _fit(images: np.ndarray) -> np.ndarray:

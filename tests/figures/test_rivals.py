@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rambo.figures import rivals
 from rambo.runs.results import Result, restore
-from rambo.ui.compare import rivals
 
 
 def result(

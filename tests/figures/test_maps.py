@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rambo.figures import maps, theme
 from rambo.runs.atlas import Atlas
-from rambo.ui import maps, theme
 
 CLASSES = ["<b>shirt</b>", "two", "![x](http://evil.example)"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rambo.ui import text
+from rambo import text
 
 
 @pytest.mark.parametrize(
