@@ -66,7 +66,7 @@ _SWITCHES = {
     "no_ot": "rambo.utility_model.transport",
 }
 _HELP = {
-    "dataset": "a catalog name, or the path of an .npz file with images and labels",
+    "dataset": "a catalog name, collection:NAME (import makes one), or the path of an .npz file",
     "k": "k: labels in the pool S_0 at the start",
     "budget": "B: labels to buy, all in one round",
     "batch_size": "b: images a greedy step takes",

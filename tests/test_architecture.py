@@ -189,6 +189,7 @@ def test_what_the_web_process_imports_brings_no_torch() -> None:
     names = "lineup config events export runs.report runs.workspace runs.jobs runs.line runs.whatif runs.atlas checks"
     names += " estimate.costs estimate.outline studies.grid studies.study presets"
     names += " datasets.catalog datasets.prepared datasets.vision_sets figures.charts figures.maps figures.rivals"
+    names += " datasets.collections collection.collection collection.health collection.importing"
     light = ["rambo", *(f"rambo.{name}" for name in names.split())]
     done = subprocess.run(
         [sys.executable, "-c", _LIGHT, *light],
