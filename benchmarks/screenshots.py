@@ -29,7 +29,7 @@ from rambo.worker import run_worker
 PROJECT = Path(__file__).resolve().parents[1]
 TARGET = Path(__file__).with_name("screenshots")
 PAGES = {"home": 900, "data": 900, "configure": 1000, "train": 1250, "batch": 1150, "compare": 1150}
-PAGES |= {"studies": 1250}
+PAGES |= {"studies": 1250, "learn": 1250}
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 COLOURS = 160  # a palette keeps a picture below 200 kB
 

@@ -135,7 +135,7 @@ def show() -> None:
         )
         seed = st.slider("Other pairs", 0, 9, 0, key="pairs", bind="query-params")
         work = task(seed)
-        *places, ahead = walk(work, log_lambda, steps + 1)
+        places = walk(work, log_lambda, steps)
         now = evaluate(work, places[-1])
         nudge = 1e-5
         finite = (
@@ -161,7 +161,7 @@ def show() -> None:
         )
     with right:
         plot(
-            figure(work, places, ahead),
+            figure(seed, places),
             key="learn-bilevel",
             height=430,
             alt="Loss on short and on long pairs over log lambda, with the arrow against the hypergradient.",
@@ -174,10 +174,20 @@ def downhill(now: Point) -> tuple[float, float]:
     return now.log_lambda + run, now.outer + now.hypergradient * run
 
 
-def figure(work: Task, places: list[float], ahead: float) -> Figure:
-    """Return both losses over log lambda, the walk, and the next step as an arrow."""
-    grid = np.linspace(LOW, HIGH, 121)
-    curve = [evaluate(work, x) for x in grid]
+def _grid() -> Array:
+    """Return the places of the curves."""
+    return np.linspace(LOW, HIGH, 121)
+
+
+@cache
+def _curve(seed: int) -> list[Point]:
+    """Return both losses at every place: the same for every move."""
+    return [evaluate(task(seed), float(place)) for place in _grid()]
+
+
+def figure(seed: int, places: list[float]) -> Figure:
+    """Return both losses over log lambda, the walk, and the arrow against the hypergradient."""
+    work, grid, curve = task(seed), _grid(), _curve(seed)
     trail = [evaluate(work, x) for x in places]
     now = trail[-1]
     top = max(p.outer for p in curve)
@@ -219,12 +229,9 @@ def figure(work: Task, places: list[float], ahead: float) -> Figure:
         ],
         "layout": {
             "xaxis": parts.axis("log lambda", range=[LOW - 0.3, HIGH + 0.3]),
-            "yaxis": parts.axis("mean squared error", range=[-0.1 * top, 1.08 * top]),
+            "yaxis": parts.axis("mean squared error", range=[0, 1.08 * top]),
             "annotations": [
                 parts.arrow((now.log_lambda, now.outer), downhill(now), theme.ORANGE),
-                parts.arrow(
-                    (now.log_lambda, -0.04 * top), (ahead, -0.04 * top), "var(--st-text-color)"
-                ),
             ],
         },
     }

@@ -10,6 +10,7 @@ from rambo.config import LogisticConfig
 Array = NDArray[np.float64]
 
 _SMALLEST = 1e-12
+_RANK = 1e-10  # of the largest eigenvalue; below it there is no direction
 SETTINGS = LogisticConfig()
 
 
@@ -24,7 +25,7 @@ class Heads:
         """Return the class each head sees in `a x d` features, `s x a`."""
         sets, width, classes = self.weights.shape
         together = self.weights.transpose(1, 0, 2).reshape(width, -1).astype(np.float32)
-        logits = (features @ together).reshape(-1, sets, classes) + self.biases
+        logits = np.einsum("ad,dw->aw", features, together).reshape(-1, sets, classes) + self.biases
         guesses: NDArray[np.int64] = logits.argmax(2).T
         return guesses
 
@@ -50,7 +51,11 @@ def fit_heads(
     center = wide.mean(0)
     spread = np.maximum(wide.std(0), 1e-6) * wide.shape[1] ** 0.5
     scaled = np.concatenate([(wide - center) / spread, np.ones((len(wide), 1))], 1)
-    left, lengths, right = np.linalg.svd(scaled, full_matrices=False)
+    # The pool's own axes, from its small Gram matrix. Plain loops of numpy: threads of an algebra library wait for
+    # each other on a machine that trains, a second where this takes some milliseconds.
+    squares, left = np.linalg.eigh(np.einsum("id,jd->ij", scaled, scaled))
+    kept = squares > _RANK * squares.max()
+    lengths, left = np.sqrt(squares[kept]), left[:, kept]
     axes = left * lengths
     step = 1 / np.maximum(0.5 * lengths**2 + settings.l2, _SMALLEST)
     sets, count = members.shape
@@ -67,6 +72,7 @@ def fit_heads(
         grown = (1 + (1 + 4 * inertia**2) ** 0.5) / 2
         ahead, now = following + (inertia - 1) / grown * (following - now), following
         inertia = grown
-    whole = (right.T @ now).reshape(-1, sets, num_classes).transpose(1, 0, 2)
+    whole = np.einsum("kd,kw->dw", scaled, (left / lengths) @ now)
+    whole = whole.reshape(-1, sets, num_classes).transpose(1, 0, 2)
     weights = whole[:, :-1] / spread[:, None]
     return Heads(weights, whole[:, -1] - (center[:, None] * weights).sum(1))

@@ -232,8 +232,8 @@ def figure(members: list[int], plan: Array, as_map: bool) -> Figure:
             }
         )
     legend = [
-        parts.line([], [], "same class", color=theme.BLUE, width=3),
-        parts.line([], [], "another class", color=theme.ORANGE, width=3, dash="dash"),
+        parts.line([np.nan], [np.nan], "same class", color=theme.BLUE, width=3),
+        parts.line([np.nan], [np.nan], "another class", color=theme.ORANGE, width=3, dash="dash"),
     ]
     both = [
         parts.points(
