@@ -39,8 +39,8 @@ with frame.page("pages/configure.py", pick=False) as run:
         st.warning(literal(complaint, 200), icon=":material/link_off:")
     name = now.values["dataset.name"]
     opened = dataset_line.open_data(name)
-    found = readers.devices()
-    checked = settings.check(now.values, opened.data, found["names"] if found else None)
+    devices = readers.devices()
+    checked = settings.check(now.values, opened.data, devices.names if devices else None)
     if opened.complaint:
         checked.complaints["dataset.name"] = opened.complaint
     form, card = st.columns([5, 3], gap="medium")

@@ -457,12 +457,12 @@ def _devices(arguments: argparse.Namespace) -> int:
     """Print the devices of this machine."""
     from rambo.worker import run_worker
 
-    found = run_worker.devices()
+    devices = run_worker.devices()
     if arguments.json:
-        print(json.dumps(found))
+        print(json.dumps(dataclasses.asdict(devices)))
     else:
-        for kind, name in found["names"].items():
-            print(f"{kind:<5} {name}{'  (auto)' if kind == found['auto'] else ''}")
+        for kind, name in devices.names.items():
+            print(f"{kind:<5} {name}{'  (auto)' if kind == devices.auto else ''}")
     return 0
 
 
@@ -637,7 +637,8 @@ def _plan(arguments: argparse.Namespace) -> int:
     from rambo.worker import plan, progress, run_worker
 
     device = run_worker.resolve_device(config.compute.device)
-    print(json.dumps(plan.plan(config, workspace, progress.LogLines(), device=device)))
+    forecast = plan.plan(config, workspace, progress.LogLines(), device=device)
+    print(json.dumps(forecast.public()))
     return 0
 
 

@@ -4,6 +4,7 @@ A worker is `python -m rambo work RUN_DIR` in a process group of its own. Pages 
 here; the run directory, and who holds which lock, is all they know of a worker.
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -188,8 +189,23 @@ def place_in_line(run: Run) -> tuple[str, int] | None:
     return None
 
 
-def probe_devices(timeout: float = 60) -> dict[str, Any]:
-    """Return what another process finds: `auto` (device kind), `names` by kind, `cores`.
+@dataclasses.dataclass(frozen=True)
+class Devices:
+    """What of a machine can train.
+
+    Attributes:
+        auto: the kind of device that `auto` stands for.
+        names: what people call each device, by its kind.
+        cores: of the CPU.
+    """
+
+    auto: str
+    names: Mapping[str, str]
+    cores: int
+
+
+def probe_devices(timeout: float = 60) -> Devices:
+    """Return the devices that another process sees.
 
     It imports torch, which takes seconds and memory that a web server should not spend.
 
@@ -201,12 +217,11 @@ def probe_devices(timeout: float = 60) -> dict[str, Any]:
         done = subprocess.run(
             command, capture_output=True, timeout=timeout, env=_environment(), check=True
         )
-        found: dict[str, Any] = json.loads(done.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return Devices(**json.loads(done.stdout))
+    except (OSError, ValueError, TypeError, subprocess.SubprocessError) as error:
         raise StoreError(
             "the devices of this machine cannot be told", hint="try `python -m rambo devices`"
         ) from error
-    return found
 
 
 def spawn(arguments: list[str], given: str = "") -> subprocess.Popen[str]:

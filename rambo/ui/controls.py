@@ -35,15 +35,15 @@ def device_name(config: Config) -> str:
         ConfigError: this machine has none of its kind.
     """
     # A server asks once, when it starts; a click that is faster waits, or the record would name the wrong device.
-    found = readers.devices(wait=10)
-    kind = config.compute.device
+    devices = readers.devices(wait=10)
+    kind: str = config.compute.device
     if kind == "auto":
-        kind = found["auto"] if found else "cpu"
-    elif found and kind not in found["names"]:
+        kind = devices.auto if devices else "cpu"
+    elif devices and kind not in devices.names:
         raise ConfigError(
             "this machine has none", field="compute.device", value=kind, hint="use cpu or auto"
         )
-    return str(found["names"][kind]) if found and kind != "cpu" else kind
+    return devices.names[kind] if devices and kind != "cpu" else kind
 
 
 def start_demo() -> Run:

@@ -210,10 +210,10 @@ def _device_line(run_id: str | None) -> None:
     with guard():
         if run_id is not None:
             badge(readers.status(state.find_run(run_id))[0])
-        found = readers.devices()
-        names = found["names"] if found else {}
+        devices = readers.devices()
+        names = devices.names if devices else {}
         lines = line.standing(state.workspace().root)
-        for device in dict.fromkeys([*lines, *([found["auto"]] if found else ["cpu"])]):
+        for device in dict.fromkeys([*lines, *([devices.auto] if devices else ["cpu"])]):
             name = literal(names.get(device, device.upper()))
             busy = lines.get(device, [])
             if not busy:

@@ -21,6 +21,7 @@ from rambo.events import StageAdvanced, StageStarted
 from rambo.figures import theme
 from rambo.runs import jobs, record
 from rambo.runs import workspace as workspaces
+from rambo.runs.jobs import Devices
 from rambo.runs.record import Entry
 from rambo.runs.results import Summary
 from rambo.runs.run import Description
@@ -198,25 +199,25 @@ def dataset_stamp(fingerprint: str) -> Stamp:
     return stamp(folder / "meta.json", *(folder / f"{name}.npy" for name in prepared.ARRAYS))
 
 
-def devices(wait: float = 0.0) -> Record | None:
+def devices(wait: float = 0.0) -> Devices | None:
     """Return what `jobs.probe_devices` finds, or None while another process still looks.
 
     Args:
         wait: seconds to wait for the answer.
     """
-    return _devices().found(wait)
+    return _probe().answer(wait)
 
 
-class Devices:
+class Probe:
     """Asks once for the devices, in a thread, so that no page waits for torch."""
 
     def __init__(self) -> None:
         """Begin to ask."""
-        self._answer: Record = {}
+        self._answer: Devices | None = None
         self._answered = threading.Event()
         threading.Thread(target=self._ask, daemon=True).start()
 
-    def found(self, wait: float) -> Record | None:
+    def answer(self, wait: float) -> Devices | None:
         """Return the answer, or None if there is none within `wait` seconds."""
         return self._answer if self._answered.wait(wait) else None
 
@@ -226,14 +227,14 @@ class Devices:
             self._answer = jobs.probe_devices()
         except StoreError:
             cores = os.cpu_count() or 1
-            self._answer = {"auto": "cpu", "names": {"cpu": f"CPU, {cores} cores"}, "cores": cores}
+            self._answer = Devices("cpu", {"cpu": f"CPU, {cores} cores"}, cores)
         self._answered.set()
 
 
 @st.cache_resource(show_spinner=False)
-def _devices() -> Devices:
+def _probe() -> Probe:
     """Return the one of this server."""
-    return Devices()
+    return Probe()
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)

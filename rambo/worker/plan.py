@@ -22,6 +22,7 @@ from rambo.datasets.features import finished_features
 from rambo.datasets.prepared import Prepared
 from rambo.estimate import costs, outline
 from rambo.estimate.costs import Costs, Rate
+from rambo.estimate.forecast import Forecast
 from rambo.estimate.work import DataSizes, Trainings
 from rambo.events import Emit, ignore
 from rambo.method.pools import Problem, membership_matrix, union
@@ -54,8 +55,8 @@ TrainingUnit = FitUnit | LossUnit
 
 def plan(
     config: Config, workspace: Workspace, listener: Emit = ignore, *, device: str = "cpu"
-) -> dict[str, Any]:
-    """Return what a run of `config` would take now, as JSON types.
+) -> Forecast:
+    """Return what a run of `config` would take now.
 
     `trainings` counts all classifiers, `known` those whose content is fixed before the start (all but the
     evaluations, and but logistic heads whose frozen features are not there yet), `cached` those of them that were
@@ -87,23 +88,23 @@ def plan(
     if checks.wants_features(config, data) and not features_file and device == "cpu":
         pixels = config.dataset.feature_resolution**2
         stages = {"features": _FEATURE_SECONDS * pixels * len(data.images)} | stages
-    return {
-        "labels_held": whole.labels_held,
-        "labels_bought": whole.labels_bought,
-        "validation": whole.validation,
-        "unlabeled": whole.unlabeled,
-        "trials": whole.trials,
-        "trainings": whole.total,
-        "per_trial": whole.per_trial,
-        "known": len(units),
-        "cached": len(cached),
-        "seconds": sum(stages.values()),
-        "stages": stages,
-        "rate": dataclasses.asdict(rate),
-        "device": device,
-        "jobs": jobs,
-        "sentence": outline.sentence(config, whole),
-    }
+    return Forecast(
+        labels_held=whole.labels_held,
+        labels_bought=whole.labels_bought,
+        validation=whole.validation,
+        unlabeled=whole.unlabeled,
+        trials=whole.trials,
+        trainings=whole.total,
+        per_trial=whole.per_trial,
+        known=len(units),
+        cached=len(cached),
+        seconds=sum(stages.values()),
+        stages=stages,
+        rate=rate,
+        device=device,
+        jobs=jobs,
+        sentence=outline.sentence(config, whole),
+    )
 
 
 def _features_file(config: Config, data: Prepared, device: str) -> str:

@@ -9,7 +9,6 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
@@ -26,6 +25,7 @@ from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, DataError, RamboError, RunCancelled
 from rambo.events import Emit, Event, Noticed, StageFinished, StageStarted, ignore
 from rambo.method.pools import Selection
+from rambo.runs.jobs import Devices
 from rambo.runs.line import wait_in_line
 from rambo.runs.results import Result
 from rambo.runs.workspace import Run, Workspace, create_run
@@ -64,15 +64,15 @@ def name_device(device: str) -> str:
     return torch.cuda.get_device_name() if device == "cuda" else device
 
 
-def devices() -> dict[str, Any]:
-    """Return `auto` (the device kind it stands for), `names` by kind, and the number of `cores`."""
+def devices() -> Devices:
+    """Return the devices of this machine."""
     cores = joblib.cpu_count()
     names = {"cpu": f"CPU, {cores} core{'s' if cores > 1 else ''}"}
     if torch.cuda.is_available():
         names["cuda"] = torch.cuda.get_device_name()
     if torch.backends.mps.is_available():
         names["mps"] = "Apple GPU"
-    return {"auto": resolve_device("auto"), "names": names, "cores": cores}
+    return Devices(resolve_device("auto"), names, cores)
 
 
 def resolve_device(name: str) -> str:

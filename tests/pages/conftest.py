@@ -14,7 +14,7 @@ from rambo.runs.workspace import Run
 @pytest.fixture(autouse=True)
 def _known_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer for the process that imports torch to look for devices: it would be started by every test."""
-    found = {"auto": "cpu", "names": {"cpu": "CPU, 2 cores"}, "cores": 2}
+    found = jobs.Devices("cpu", {"cpu": "CPU, 2 cores"}, 2)
     monkeypatch.setattr(jobs, "probe_devices", lambda timeout=60: found)
 
 

@@ -102,9 +102,7 @@ def test_true_labels_stay_behind_the_switch(done: Run) -> None:
 def test_a_run_without_rivals_offers_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     launched: list[str] = []
     monkeypatch.setattr(jobs, "launch", lambda run: launched.append(run.id))
-    monkeypatch.setattr(
-        jobs, "probe_devices", lambda: {"auto": "cpu", "names": {"cpu": "CPU"}, "cores": 1}
-    )
+    monkeypatch.setattr(jobs, "probe_devices", lambda: jobs.Devices("cpu", {"cpu": "CPU"}, 1))
     run = make_queued(home, strategies=["rambo"])
     app = open_page(PAGE, run.id)
     assert_calm(app)

@@ -16,6 +16,7 @@ from rambo import __main__ as command_line
 from rambo import config as configs
 from rambo import lineup, presets
 from rambo.errors import StoreError
+from rambo.estimate import forecast
 from rambo.runs import jobs
 from rambo.runs.workspace import Run, Workspace
 from rambo.ui import library
@@ -45,7 +46,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     runs: list[Run] = []
     monkeypatch.setattr(jobs, "launch", runs.append)
     monkeypatch.setattr(jobs, "spawn", lambda arguments, given="": Silent())
-    found = {"auto": "cpu", "names": {"cpu": "CPU, 2 cores"}, "cores": 2}
+    found = jobs.Devices("cpu", {"cpu": "CPU, 2 cores"}, 2)
     monkeypatch.setattr(jobs, "probe_devices", lambda timeout=60: found)
     return runs
 
@@ -508,6 +509,8 @@ PLAN = {
     "trainings": 38, "known": 34, "cached": 34, "seconds": 200.0, "stages": {"offline": 190.0},
     "rate": {"seconds_per_image": 0.01, "source": "measured on 38 trainings here", "seconds_per_pass": 1e-4},
     "device": "cpu", "jobs": 2,
+    "labels_held": 24, "labels_bought": 12, "validation": 40, "unlabeled": 76, "trials": 1, "per_trial": {},
+    "sentence": "You hold 24 labels.",
 }  # fmt: skip
 
 
@@ -531,7 +534,7 @@ def test_the_counts_are_there_at_once_and_the_plan_refines_them(home: Path) -> N
         "To train": "38",
         "Time": "…",
     }
-    answered(app, planner.Answer(PLAN, at=time.monotonic()))
+    answered(app, planner.Answer(forecast.restore(PLAN), at=time.monotonic()))
     assert metrics(app)["To train"] == "4"
     assert metrics(app)["Time"] == "3 min"
     assert "34 are trained already" in told(app)

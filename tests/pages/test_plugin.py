@@ -121,9 +121,9 @@ def test_it_is_planned(
     config = page_config(strategies=["zigzag", "random"])
     monkeypatch.setattr(plan.catalog, "prepare", lambda *args, **options: tiny)
     told = plan.plan(config, Workspace(finished.folder.parent))
-    assert told["per_trial"]["evaluation"] == 2
-    assert told["sentence"].startswith("You hold 24 labels")
-    assert "Zigzag chooses 12 of the" in told["sentence"]
+    assert told.per_trial["evaluation"] == 2
+    assert told.sentence.startswith("You hold 24 labels")
+    assert "Zigzag chooses 12 of the" in told.sentence
 
 
 def test_it_is_exported(finished: Run, tmp_path: Path) -> None:

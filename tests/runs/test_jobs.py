@@ -317,9 +317,9 @@ def test_a_process_that_says_nothing_of_use_has_a_word_too(out: str) -> None:
 
 def test_the_devices_are_told_by_another_process() -> None:
     found = jobs.probe_devices()
-    assert found["auto"] in found["names"]
-    assert "cpu" in found["names"]
-    assert found["cores"] >= 1
+    assert found.auto in found.names
+    assert "cpu" in found.names
+    assert found.cores >= 1
 
 
 def test_a_probe_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,9 @@ def test_a_click_before_the_devices_are_known_waits_for_them(
     monkeypatch.setattr(jobs, "launch", lambda run: None)
     known = threading.Event()
 
-    def probe(timeout: float = 60) -> dict[str, object]:
+    def probe(timeout: float = 60) -> jobs.Devices:
         known.wait(30)
-        return {"auto": "cuda", "names": {"cpu": "CPU", "cuda": "A card"}, "cores": 2}
+        return jobs.Devices("cuda", {"cpu": "CPU", "cuda": "A card"}, 2)
 
     monkeypatch.setattr(jobs, "probe_devices", probe)
     st.cache_resource.clear()

@@ -20,7 +20,7 @@ from rambo import lineup, presets
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError
-from rambo.estimate import costs
+from rambo.estimate import costs, forecast
 from rambo.ui.configure import fields, forms, planner, settings, settings_file
 from rambo.ui.configure.planner import Answer, Planner
 
@@ -558,6 +558,8 @@ PLAN = {
     "trainings": 30, "known": 20, "cached": 7, "seconds": 42.0, "stages": {"offline": 40.0},
     "rate": {"seconds_per_image": 0.01, "source": "calibrated", "seconds_per_pass": 1e-4},
     "device": "cpu", "jobs": 2,
+    "labels_held": 24, "labels_bought": 12, "validation": 40, "unlabeled": 76, "trials": 1, "per_trial": {},
+    "sentence": "You hold 24 labels.",
 }  # fmt: skip
 
 
@@ -597,7 +599,7 @@ def test_the_planner_waits_asks_once_and_remembers(monkeypatch: pytest.MonkeyPat
     assert spawned.asked == [configs.describe(config)]
     answer = asked.want(config, 2.0)
     assert answer is not None
-    assert answer.plan == PLAN
+    assert answer.plan == forecast.restore(PLAN)
     assert asked.tick(3.0)
     assert len(spawned.asked) == 1
     assert asked.rate(config_of(k=30)) == (costs.Rate(0.01, "calibrated", 1e-4), 2)

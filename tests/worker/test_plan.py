@@ -16,8 +16,9 @@ from rambo.config import Config
 from rambo.datasets import catalog
 from rambo.datasets.prepared import Prepared
 from rambo.errors import BudgetError, ConfigError, DataError
-from rambo.estimate import costs
+from rambo.estimate import costs, forecast
 from rambo.estimate.costs import DataSizes, Trainings
+from rambo.estimate.forecast import Forecast
 from rambo.events import ClassifierTrained, Event
 from rambo.runs.workspace import Workspace
 from rambo.strategies.llal import LossUnit
@@ -62,8 +63,8 @@ class Ran:
 
     config: Config
     workspace: Workspace
-    before: dict[str, Any]
-    after: dict[str, Any]
+    before: Forecast
+    after: Forecast
     events: list[Event]
 
     @property
@@ -129,12 +130,12 @@ CASES: dict[str, dict[str, Any]] = {
 def check_counts(ran: Ran) -> None:
     """Hold the plan to the trainings of its run."""
     told = Counter(event.role for event in ran.trained)
-    expected = {role: ran.config.trials * n for role, n in ran.before["per_trial"].items() if n}
+    expected = {role: ran.config.trials * n for role, n in ran.before.per_trial.items() if n}
     assert told == expected
-    assert ran.before["trainings"] == len(ran.trained) == len(ran.kept)
+    assert ran.before.trainings == len(ran.trained) == len(ran.kept)
     unknown = ran.config.trials * (len(ran.config.strategies) + ran.config.oracle_draws)
-    assert ran.before["known"] == ran.after["known"] == len(ran.trained) - unknown
-    assert (ran.before["cached"], ran.after["cached"]) == (0, ran.before["known"])
+    assert ran.before.known == ran.after.known == len(ran.trained) - unknown
+    assert (ran.before.cached, ran.after.cached) == (0, ran.before.known)
 
 
 def check_units(ran: Ran) -> None:
@@ -218,15 +219,15 @@ def test_heads_are_known_once_their_features_are_there(
     ran = run_planned(config_for(tiny_archive, **HEADS[name]), tmp_path)
     before, after, trials = ran.before, ran.after, ran.config.trials
     proxy = name == "a proxy"
-    assert before["known"] == (1 if proxy else 0)  # f on S_0 is a network beside a proxy
-    assert before["cached"] == 0
-    assert before["stages"]["features"] == pytest.approx(3e-3 * (16 / 64) ** 2 * 200)
-    assert "features" not in after["stages"]
+    assert before.known == (1 if proxy else 0)  # f on S_0 is a network beside a proxy
+    assert before.cached == 0
+    assert before.stages["features"] == pytest.approx(3e-3 * (16 / 64) ** 2 * 200)
+    assert "features" not in after.stages
     told = Counter(event.role for event in ran.trained)
-    assert told == {role: trials * n for role, n in before["per_trial"].items() if n}
+    assert told == {role: trials * n for role, n in before.per_trial.items() if n}
     unknown = trials * len(ran.config.strategies)
-    assert after["known"] == after["cached"] == before["trainings"] - unknown
-    assert after["stages"]["offline"] < before["stages"]["offline"]
+    assert after.known == after.cached == before.trainings - unknown
+    assert after.stages["offline"] < before.stages["offline"]
     data = opened(ran.config, ran.workspace)
     file = planning._features_file(ran.config, data, "cpu")
     units = fixed_units(ran.config, data, ran.workspace.memo(), "cpu", file)
@@ -244,12 +245,12 @@ def test_a_plan_of_heads_trains_nothing_and_names_a_constant(
 
     monkeypatch.setattr(planning, "calibrate", refuse)
     told = plan(config_for(tiny_archive, **HEADS["heads"]), Workspace(tmp_path))
-    assert told["rate"]["source"] == "of a logistic head, as measured elsewhere"
-    assert told["rate"]["seconds_per_image"] == told["rate"]["seconds_per_head_image"]
-    assert told["rate"]["seconds_per_image"] == pytest.approx(6e-5)
-    assert told["rate"]["seconds_per_pass"] > 0
-    assert told["seconds"] == pytest.approx(sum(told["stages"].values()))
-    assert told == json.loads(json.dumps(told, allow_nan=False))
+    assert told.rate.source == "of a logistic head, as measured elsewhere"
+    assert told.rate.seconds_per_image == told.rate.seconds_per_head_image
+    assert told.rate.seconds_per_image == pytest.approx(6e-5)
+    assert told.rate.seconds_per_pass > 0
+    assert told.seconds == pytest.approx(sum(told.stages.values()))
+    assert told == forecast.restore(json.loads(json.dumps(told.public(), allow_nan=False)))
     assert [path.name for path in tmp_path.iterdir()] == ["datasets"]
     (folder,) = (tmp_path / "datasets").iterdir()
     assert not list(folder.glob("features*"))
@@ -308,34 +309,32 @@ def test_what_the_evaluations_are_asked_is_counted(ran: Ran) -> None:
 
 
 def test_a_second_run_has_less_to_do(ran: Ran) -> None:
-    assert ran.after["rate"]["source"].startswith("measured on ")
+    assert ran.after.rate.source.startswith("measured on ")
     data = opened(ran.config, ran.workspace)
     whole = costs.count(ran.config, DataSizes.of(ran.config, data))
-    rate, jobs = costs.Rate(**ran.after["rate"]), ran.after["jobs"]
+    rate, jobs = ran.after.rate, ran.after.jobs
     full = costs.stage_seconds(whole, rate, jobs)
     for stage in ("offline", "pretraining"):
-        assert 0 < ran.after["stages"][stage] < full[stage]
+        assert 0 < ran.after.stages[stage] < full[stage]
     for stage in ("acquisition", "evaluation"):
-        assert ran.after["stages"][stage] == pytest.approx(full[stage])
-    assert ran.after["seconds"] == pytest.approx(sum(ran.after["stages"].values()))
+        assert ran.after.stages[stage] == pytest.approx(full[stage])
+    assert ran.after.seconds == pytest.approx(sum(ran.after.stages.values()))
 
 
 def test_other_trials_are_not_taken_for_kept(ran: Ran, tiny_archive: Path) -> None:
-    one = ran.before["known"] // 2
-    assert (
-        plan(config_for(tiny_archive, seed=1), ran.workspace)["cached"] == one
-    )  # trial 1 of before
-    assert plan(config_for(tiny_archive, trials=5), ran.workspace)["cached"] == 2 * one
-    assert plan(config_for(tiny_archive, seed=2), ran.workspace)["cached"] == 0
+    one = ran.before.known // 2
+    assert plan(config_for(tiny_archive, seed=1), ran.workspace).cached == one  # trial 1 of before
+    assert plan(config_for(tiny_archive, trials=5), ran.workspace).cached == 2 * one
+    assert plan(config_for(tiny_archive, seed=2), ran.workspace).cached == 0
     for changes in ({"k": 25}, {"classifier": {"max_epochs": 2}}):
-        assert plan(config_for(tiny_archive, **changes), ran.workspace)["cached"] == 0
+        assert plan(config_for(tiny_archive, **changes), ran.workspace).cached == 0
 
 
 def test_more_pairs_keep_the_labeled_pools_only_where_the_draw_is_another(
     ran: Ran, tiny_archive: Path
 ) -> None:
     more = plan(config_for(tiny_archive, trials=1, rambo={"offline": {"pairs": 6}}), ran.workspace)
-    assert more["per_trial"]["labeled"] <= more["cached"] < more["known"]
+    assert more.per_trial["labeled"] <= more.cached < more.known
 
 
 def test_a_stopped_run_is_counted_to_where_it_came(ran: Ran) -> None:
@@ -348,8 +347,8 @@ def test_a_stopped_run_is_counted_to_where_it_came(ran: Ran) -> None:
         db.commit()
     try:
         now = plan(ran.config, ran.workspace)
-        assert now["cached"] == now["known"] - len(gone)
-        assert now["stages"]["offline"] > ran.after["stages"]["offline"]
+        assert now.cached == now.known - len(gone)
+        assert now.stages["offline"] > ran.after.stages["offline"]
     finally:
         for key, record, arrays in rows:
             memo.put(key, record, arrays)
@@ -358,11 +357,11 @@ def test_a_stopped_run_is_counted_to_where_it_came(ran: Ran) -> None:
 def test_a_plan_leaves_nothing_but_the_dataset(tiny_archive: Path, tmp_path: Path) -> None:
     told = plan(config_for(tiny_archive), Workspace(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["datasets"]
-    assert told["rate"]["source"] == "calibrated"
-    assert told == json.loads(json.dumps(told, allow_nan=False))
-    assert set(told) == KEYS
-    assert (told["labels_held"], told["labels_bought"], told["unlabeled"]) == (24, 12, 76)
-    assert told["sentence"].startswith("You hold 24 labels, and 60 more")
+    assert told.rate.source == "calibrated"
+    assert told == forecast.restore(json.loads(json.dumps(told.public(), allow_nan=False)))
+    assert set(told.public()) == KEYS
+    assert (told.labels_held, told.labels_bought, told.unlabeled) == (24, 12, 76)
+    assert told.sentence.startswith("You hold 24 labels, and 60 more")
 
 
 def test_a_plan_refuses_what_the_run_would_refuse(tiny_archive: Path, tmp_path: Path) -> None:

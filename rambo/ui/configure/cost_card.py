@@ -72,7 +72,7 @@ def _numbers(config: Config, counted: Costs) -> None:
         if answer is None and not too_many(counted) and asked.tick(now):
             st.rerun()
         plan = answer.plan if answer else None
-        missing = counted.total - (int(plan["cached"]) if plan else 0)
+        missing = counted.total - (plan.cached if plan else 0)
         seconds, source = _time(config, counted, answer)
         grid = st.grid(2, min_column_width=95)
         grid.metric("Labels held", f"{counted.labels_held:,}", help="k: known from the start.")
@@ -91,10 +91,10 @@ def _time(config: Config, counted: Costs, answer: Answer | None) -> tuple[str, s
     """Return the expected time and where it comes from, in words."""
     if answer is not None and answer.plan is not None:
         plan = answer.plan
-        at_once = f", {plan['jobs']} at once" if plan["jobs"] > 1 else ""
-        source = literal(plan["rate"]["source"])
-        where = f"On {_device(plan['device'])}{at_once}"
-        return duration(plan["seconds"]), f"{_stages(plan['stages'])}{where}; rate {source}."
+        at_once = f", {plan.jobs} at once" if plan.jobs > 1 else ""
+        source = literal(plan.rate.source)
+        where = f"On {_device(plan.device)}{at_once}"
+        return duration(plan.seconds), f"{_stages(plan.stages)}{where}; rate {source}."
     known = planner().rate(config)
     if known is not None:
         rate, jobs = known
@@ -115,7 +115,7 @@ def _time(config: Config, counted: Costs, answer: Answer | None) -> tuple[str, s
 def _kept(counted: Costs, answer: Answer | None) -> str:
     """Return how many of the trainings are there already."""
     if answer is not None and answer.plan is not None:
-        kept = int(answer.plan["cached"])
+        kept = answer.plan.cached
         if kept:
             return f"Of {count(counted.total, 'classifier')}, **{kept:,} are trained already** and are used again."
         return "None of them is trained already."
@@ -140,8 +140,8 @@ def _roles(counted: Costs) -> str:
 
 def _device(kind: str) -> str:
     """Return what people call a device."""
-    found = readers.devices()
-    return literal(found["names"].get(kind, kind) if found else kind.upper())
+    devices = readers.devices()
+    return literal(devices.names.get(kind, kind) if devices else kind.upper())
 
 
 def _count(config: Config, data: Prepared) -> Costs:

@@ -38,15 +38,15 @@ class Look:
     @classmethod
     def of(cls, draft: Draft, checked: settings.Checked, data: Prepared | None) -> "Look":
         """Return how the fields look for a draft that was checked."""
-        config, found = checked.config, readers.devices()
+        config, devices = checked.config, readers.devices()
         return cls(
             draft,
             checked.complaints,
             settings.notes(config, data) if config else {},
-            _automatic(config, found["cores"] if found else None),
+            _automatic(config, devices.cores if devices else None),
             settings.idle(draft.values, data),
             set(draft.changed),
-            found["names"] if found else {},
+            devices.names if devices else {},
             data.classes if data else (),
         )
 

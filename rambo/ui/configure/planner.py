@@ -13,19 +13,18 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rambo.config import Config, describe, shorten
 from rambo.errors import RamboError
-from rambo.estimate import costs
+from rambo.estimate import costs, forecast
 from rambo.estimate.costs import Costs
+from rambo.estimate.forecast import Forecast
 from rambo.runs import jobs
 from rambo.storage import files
 
 PATIENCE = 0.6  # seconds without a change before a process is worth starting
 LIMIT = 120.0  # seconds a plan may take
 FRESH = 300.0  # seconds an answer counts: runs go on training meanwhile
-_KEYS = {"trainings", "known", "cached", "seconds", "stages", "rate", "device", "jobs"}
 _KEPT = 100  # rates in a file
 MOST = 20_000  # trainings to look up; beyond, arithmetic has to do
 
@@ -34,7 +33,7 @@ MOST = 20_000  # trainings to look up; beyond, arithmetic has to do
 class Answer:
     """What the process said: the plan, or a complaint."""
 
-    plan: dict[str, Any] | None
+    plan: Forecast | None
     complaint: str = ""
     at: float = 0.0
 
@@ -85,16 +84,15 @@ class Asked:
             self._answer = Answer(None, jobs.worded(jobs.failure(out), 300), time.monotonic())
 
 
-def _read(process: subprocess.Popen[str], out: str) -> dict[str, Any]:
+def _read(process: subprocess.Popen[str], out: str) -> Forecast:
     """Return what a process printed.
 
     Raises:
         ValueError: it failed, or this is no plan.
     """
-    plan = json.loads(out)
-    if process.returncode != 0 or not isinstance(plan, dict) or not plan.keys() >= _KEYS:
-        raise ValueError("no plan")
-    return plan
+    if process.returncode != 0:
+        raise ValueError("it failed")
+    return forecast.restore(json.loads(out))
 
 
 @dataclass
@@ -152,8 +150,7 @@ class Planner:
         """Keep an answer, and its rate for all configs that go as fast."""
         self.answers[question.digest] = answer
         if answer.plan is not None:
-            rate = costs.Rate(**answer.plan["rate"])
-            self.rates.keep(question.pace, rate, answer.plan["jobs"])
+            self.rates.keep(question.pace, answer.plan.rate, answer.plan.jobs)
 
 
 class Rates:

@@ -51,8 +51,8 @@ def _show_new(run: Run | None) -> None:
         )
     now = form.choices()
     opened = dataset_line.open_data(now.dataset)
-    found = readers.devices()
-    names = found["names"] if found else None
+    devices = readers.devices()
+    names = devices.names if devices else None
     checked = setup.check(now, draft.current().values, opened.data, names)
     if opened.complaint:
         checked.complaints["dataset.name"] = opened.complaint
