@@ -90,6 +90,7 @@ TERMS: Mapping[str, Term] = dict(
             "the batch size",
             "How many images a greedy step takes. B / b steps spend the budget.",
             "Section 4, Algorithm 2",
+            "filter",
         ),
         _term(
             "M",
@@ -97,6 +98,7 @@ TERMS: Mapping[str, Term] = dict(
             "Each greedy step looks only at the M images with the smallest margins. M = b is margin sampling, M = "
             "the whole pool is u_hat alone.",
             "Algorithm 2, line 3",
+            "filter",
         ),
         _term(
             "n",
@@ -173,6 +175,7 @@ TERMS: Mapping[str, Term] = dict(
             "The chance f gives the likeliest class less that of the second. Small means f hesitates. It is a score "
             "of one image, not a utility.",
             "Algorithm 2, B.1",
+            "filter",
         ),
         _term(
             "P_12",
@@ -289,8 +292,8 @@ def _style() -> None:
 
 _LOOK = """
 <style>
-.rambo-terms { font-size: 0.875rem; margin: 0; line-height: 1.9; opacity: 0.85; }
-.rambo-terms .lead { opacity: 0.8; }
+.rambo-terms { font-size: 0.875rem; margin: 0; line-height: 1.9; }
+.rambo-terms .lead { opacity: 0.75; }
 .rambo-term { position: relative; border-bottom: 1px dotted currentColor; cursor: help; outline-offset: 2px;
   margin: 0 0.15rem; white-space: nowrap; }
 .rambo-term sub { font-size: 0.7em; }
@@ -299,6 +302,11 @@ _LOOK = """
   line-height: 1.4; font-size: 0.85rem; background: #16203a; color: #ffffff; box-shadow: 0 2px 10px #0006; }
 .rambo-tip b { display: block; } .rambo-tip i { opacity: 0.75; }
 .rambo-term:hover > .rambo-tip, .rambo-term:focus > .rambo-tip { display: block; }
-[data-testid="stHtml"]:has(.rambo-term:hover), [data-testid="stHtml"]:has(.rambo-term:focus) { overflow: visible; }
+@media (max-width: 760px) {
+  .rambo-tip { position: fixed; left: 1rem; right: 1rem; bottom: 1rem; width: auto; max-width: none; }
+}
+[data-testid="stHtml"]:has(.rambo-term:hover), [data-testid="stHtml"]:has(.rambo-term:focus) {
+  overflow: visible; position: relative; z-index: 1000;
+}
 </style>
 """

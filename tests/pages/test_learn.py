@@ -12,6 +12,7 @@ from rambo.method.transport import exact_transport
 from rambo.ui.learn import (
     beat,
     bilevel,
+    filters,
     interpolation,
     ranknet,
     rounds,
@@ -223,6 +224,17 @@ def test_a_set_has_its_interpolated_and_its_true_utility(home: Path) -> None:
     app.slider(key="near").set_value(0.0).run()
     assert metric(app, "alpha") == "1.000"
     assert metric(app, "Interpolated utility") == f"{100 * sets.accuracies[0]:.1f} %"
+
+
+def test_m_changes_the_chosen_images(home: Path) -> None:
+    app = open_page(LEARN, step="filter")
+    app.select_slider(key="M").set_value(filters.sizes()[0]).run()
+    assert metric(app, "As margin chooses") == "200 of 200"
+    app.select_slider(key="M").set_value(filters.sizes()[-1]).run()
+    row = filters.shipped()[filters.sizes()[-1]]
+    assert metric(app, "Test accuracy") == f"{100 * np.mean(row['test_accuracies']):.1f} %"
+    shared = set(row["chosen"]) & set(filters.shipped()[filters.sizes()[0]]["chosen"])
+    assert metric(app, "As margin chooses") == f"{len(shared)} of 200"
 
 
 def test_the_rounds_say_what_asking_once_costs(home: Path) -> None:

@@ -8,9 +8,9 @@ from rambo.config import LogisticConfig
 from rambo.datasets.prepared import POOL, TEST
 from rambo.method.utility_samples import interpolate_utilities
 from rambo.training import heads as core
-from rambo.ui.learn import beat, heads, interpolation, ranknet, rounds, tables, which
+from rambo.ui.learn import beat, filters, heads, interpolation, ranknet, rounds, tables, which
 
-NAMES = ("boards", "transport", "rounds", "pairs", "interpolation")
+NAMES = ("boards", "transport", "rounds", "pairs", "interpolation", "filters")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -120,6 +120,16 @@ def test_equation_4_of_two_zeros_is_halfway() -> None:
     assert value == pytest.approx(0.7)
 
 
+def test_every_filter_spends_the_budget_and_the_smallest_is_margin_sampling() -> None:
+    known = tables.table("filters")
+    for size, row in filters.shipped().items():
+        assert len(set(row["chosen"])) == len(row["margins"]) == known["budget"]
+        assert size >= known["batch_size"]
+    margin = filters.shipped()[known["batch_size"]]["margins"]
+    assert margin == sorted(margin)
+    assert max(margin) <= np.mean(filters.shipped()[max(filters.sizes())]["margins"])
+
+
 def test_the_rounds_are_there_for_every_seed() -> None:
     known = tables.table("rounds")
     for name in rounds.CHOOSERS:
@@ -148,3 +158,12 @@ def test_what_the_page_says_of_the_pairs_is_so() -> None:
     assert share is not None
     assert abs(share - 0.5) < 0.1
     assert 0.6 < ranknet.agreement(gaps[:, 0], gaps[:, 1]) < 0.9
+
+
+def test_what_the_page_says_of_the_filter_is_so() -> None:
+    """The margins grow with M at once; the accuracy hardly moves."""
+    rows = [filters.shipped()[size] for size in filters.sizes()]
+    mean_margins = [np.mean(row["margins"]) for row in rows]
+    assert mean_margins == sorted(mean_margins)
+    means = [np.mean(row["test_accuracies"]) for row in rows]
+    assert max(means) - min(means) < 0.03

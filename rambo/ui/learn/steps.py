@@ -3,6 +3,7 @@
 from rambo.ui.learn import (
     beat,
     bilevel,
+    filters,
     interpolation,
     ranknet,
     rounds,
@@ -84,6 +85,18 @@ STEPS = (
         "rambo/method/utility_samples.py: interpolate_utilities",
         ("alpha", "acc_i", "phi", "xi"),
         interpolation.show,
+    ),
+    Step(
+        "filter",
+        "From margin to u_hat",
+        "M decides who chooses. With M = b the margin takes the images f is least sure of; with the whole pool u_hat "
+        "alone decides. Move M and see the 200 chosen images change.",
+        "The margins grow at once when M grows; the accuracy hardly moves, which says how little of the choice matters "
+        "here beside the noise of one training.",
+        "Algorithm 2",
+        "rambo/algorithm.py: greedy_margin, spend",
+        ("M", "b", "B", "margin", "u_hat"),
+        filters.show,
     ),
     Step(
         "rounds",
