@@ -41,7 +41,7 @@ def with_foreign(
     data_root: Path | None = None,
     emit: Emit = ignore,
 ) -> Prepared:
-    """Return the dataset with foreign images beside it, or as it is where none are asked for.
+    """Return the dataset with foreign images beside it, or as it is where none are asked for or they are there.
 
     Choice: as many as the pool has images, or all there are, whatever the share; so runs that differ in their share
     have one dataset in common.
@@ -56,7 +56,7 @@ def with_foreign(
     Raises:
         DataError: the foreign dataset cannot be had, or it is this very one.
     """
-    if not corruption.foreign:
+    if not corruption.foreign or (data.roles == FOREIGN).any():
         return data
     source = corruption.foreign_source or default_source(data.name)
     origin = f"foreign/{_RECIPE}/{data.fingerprint}/{source}"

@@ -17,7 +17,7 @@ import torch
 from rambo import checks, lineup
 from rambo.algorithm import pool_unit, split_initial
 from rambo.config import Config
-from rambo.datasets import catalog
+from rambo.datasets import foreign
 from rambo.datasets.features import finished_features
 from rambo.datasets.prepared import Prepared
 from rambo.estimate import costs, outline
@@ -66,13 +66,13 @@ def plan(
     Args:
         config: of the run.
         workspace: whose shared results are looked at, and where the dataset is prepared if it is not.
-        listener: hears what `catalog.prepare` has to say.
+        listener: hears what `foreign.prepare` has to say.
         device: resolved torch device, of the classifiers.
 
     Raises:
         RamboError: the config does not fit its dataset, or the data cannot be had.
     """
-    data = catalog.prepare(config.dataset.name, workspace.root, emit=listener)
+    data = foreign.prepare(config.dataset, workspace.root, emit=listener)
     checks.check(config, data)
     config = checks.fit(config, data)
     checks.wants_features(config, data)

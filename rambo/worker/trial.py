@@ -242,6 +242,7 @@ def _mix_in_foreign(unlabeled: Tensor, foreign: Tensor, share: float, streams: S
     """
     if not share:
         return unlabeled
+    assert len(foreign), "prepared without foreign images; `foreign.prepare` mixes them in"
     wanted = min(round(share * len(unlabeled)), len(foreign))
     own = round(wanted * (1 - share) / share)
     order = torch.randperm(len(unlabeled), generator=streams.torch("own"))

@@ -41,6 +41,7 @@ def test_foreign_images_follow_the_own_ones_resized_and_without_a_class(
     assert mixed.classes == data.classes
     assert (mixed.class_of(1), mixed.class_of(250)) == ("upper right", "none of these")
     assert not mixed.partly_labeled
+    assert foreign.with_foreign(mixed, settings, tmp_path) is mixed
 
 
 def test_every_share_has_one_dataset_in_common(tmp_path: Path, source: str) -> None:

@@ -13,7 +13,7 @@ from tiny import TINY, merged, write_tiny
 
 from rambo import config as configs
 from rambo.config import Config
-from rambo.datasets import catalog
+from rambo.datasets import foreign
 from rambo.datasets.prepared import Prepared
 from rambo.errors import BudgetError, ConfigError, DataError
 from rambo.estimate import costs, forecast
@@ -54,7 +54,7 @@ def config_for(tiny_archive: Path, **changes: Any) -> Config:
 
 
 def opened(config: Config, workspace: Workspace) -> Prepared:
-    return catalog.prepare(config.dataset.name, workspace.root)
+    return foreign.prepare(config.dataset, workspace.root)
 
 
 @dataclasses.dataclass
@@ -118,6 +118,15 @@ CASES: dict[str, dict[str, Any]] = {
         "strategies": ["dulo", "rambo"],
         "trials": 1,
         "rivals": {"dulo": {"sample_factor": 2}},
+    },
+    "rambo-plus alone": {"strategies": ["rambo-plus"], "trials": 1},
+    "rambo-plus beside rambo": {"strategies": ["rambo-plus", "rambo"], "trials": 1},
+    "foreign images behind a gate": {
+        "strategies": ["margin"],
+        "dataset": {
+            "corruption": {"foreign": 0.3, "foreign_source": "fashion-mnist-mini"},
+        },
+        "acquisition": {"gate": {"by": "transport"}},
     },
     "llal": {"strategies": ["llal", "margin"], "trials": 1},
     "an oracle's draws": {"strategies": ["random"], "oracle_draws": 3},
