@@ -98,7 +98,12 @@ def table(found: Mapping[tuple[str, str], Mapping[int, Result]]) -> str:
             f"| {strategy}, {word} | {', '.join(wasted)} | {_spread(tests)} | {len(tests)} |"
         )
     lines += ["", "| paired difference | test points | trials |", "| --- | --- | --- |"]
-    for first, second in itertools.combinations(sorted(found), 2):
+    ours = ("gate", "rambo-plus")
+    asked = [pair for pair in itertools.permutations(sorted(found), 2) if pair[0] == ours]
+    asked += [(("gate", name), ("no gate", name)) for name in STRATEGIES if name != ours[1]]
+    for first, second in asked:
+        if not {first, second} <= set(found):
+            continue
         seeds = sorted(set(found[first]) & set(found[second]))
         gaps = [
             100 * (found[first][s].test_accuracy - found[second][s].test_accuracy) for s in seeds
