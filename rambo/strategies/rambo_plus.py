@@ -68,6 +68,7 @@ def rambo_plus(call: Call) -> Selection:
         },
         arrays={
             "ridge": {
+                "validation": problem.validation,
                 "margins_before": view.margins(problem.labeled),
                 "margins_after": view.margins(labeled),
             }

@@ -92,3 +92,12 @@ def test_it_tells_how_it_ranks_the_held_out_pairs(problem: Problem, kept: Memory
     figures = plus(problem, kept).figures
     assert figures["true pairs fitted"] == 3
     assert figures["held-out pairs"] == 2
+
+
+def test_it_keeps_what_its_choice_does_to_every_validation_image(
+    problem: Problem, kept: MemoryMemo
+) -> None:
+    told = plus(problem, kept).arrays["ridge"]
+    assert told["validation"].tolist() == problem.validation.tolist()
+    assert len(told["margins_before"]) == len(told["margins_after"]) == len(problem.validation)
+    assert (told["margins_before"] != told["margins_after"]).any()

@@ -381,6 +381,18 @@ def test_what_is_wrong_with_the_data_is_said_in_words(images: Prepared) -> None:
     )
 
 
+def test_notes_say_what_a_gate_is_for_and_what_it_lets_pass(images: Prepared) -> None:
+    def note(**changes: Any) -> dict[str, str]:
+        config = settings.check(tiny_values(**changes), images, None).config
+        assert config is not None
+        return settings.notes(config, images)
+
+    assert "label wasted" in note()["acquisition.gate.by"]
+    on = {"acquisition.gate.by": "transport", "acquisition.gate.keep": [3, 5]}
+    assert "acquisition.gate.by" not in note(**on)
+    assert note(**on)["acquisition.gate.keep"].startswith("2 images can be chosen")
+
+
 def test_hostile_class_names_stay_text_in_notes(images: Prepared) -> None:
     hostile = dataclasses.replace(images, classes=("![](http://evil/x.png)", "b", "c", "d"))
     values = tiny_values(

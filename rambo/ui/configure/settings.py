@@ -199,6 +199,13 @@ def notes(config: Config, data: Prepared | None) -> dict[str, str]:
             "A stand-in for the networks of the paper: fast, and not what its numbers were made with."
         )
     said |= _corruption_notes(config.dataset.corruption, data)
+    if config.acquisition.gate.by == "off":
+        said["acquisition.gate.by"] = (
+            "Off: if the pool may hold images of another kind, switch it on; each one bought is a label wasted."
+        )
+    elif config.acquisition.gate.keep:
+        kept = count(len(config.acquisition.gate.keep), "image")
+        said["acquisition.gate.keep"] = f"{kept} can be chosen whatever the gate says."
     if model.transport and model.ot_weight == 0:
         said["rambo.utility_model.ot_weight"] = "0: the OT distance is shown but teaches nothing."
     if data is not None:
