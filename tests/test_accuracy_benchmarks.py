@@ -1,0 +1,38 @@
+"""The benchmarks that measure accuracy: parts that never see what they judge, and a table that pairs by seed."""
+
+import torch
+
+from benchmarks import dirty_pool, ranking
+from rambo.runs.results import Result
+
+
+def test_every_pair_is_judged_once_by_what_has_not_seen_it() -> None:
+    parts = ranking._parts(12)
+    assert torch.cat([judged for _, judged in parts]).sort().values.tolist() == list(range(12))
+    for others, judged in parts:
+        assert not set(others.tolist()) & set(judged.tolist())
+        assert len(others) + len(judged) == 12
+
+
+def test_a_share_is_the_mean_over_both_trainings() -> None:
+    utilities = torch.tensor([[[0.9, 0.8], [0.8, 0.9]], [[0.7, 0.7], [0.6, 0.6]]])
+    scores = torch.tensor([[2.0, 1.0], [1.0, 0.0]])
+    assert (
+        ranking._share(scores, utilities) == 0.75
+    )  # both right by the first training, one by the second
+
+
+def result(strategy: str, seed: int, test: float, wasted: int) -> Result:
+    return Result(
+        trial=0, strategy=strategy, seed=seed, test_accuracy=test, figures={"labels wasted": wasted}
+    )
+
+
+def test_differences_pair_the_same_seeds() -> None:
+    found = {
+        ("gate", "margin"): {0: result("margin", 0, 0.82, 0), 1: result("margin", 1, 0.83, 2)},
+        ("no gate", "margin"): {1: result("margin", 1, 0.80, 260), 2: result("margin", 2, 0.1, 0)},
+    }
+    lines = dirty_pool.table(found).splitlines()
+    assert "| margin, gate | 0, 2 | 82.5 +- 0.5 | 2 |" in lines
+    assert lines[-1] == "| margin, gate - margin, no gate | 3.0 | 1 |"
