@@ -33,7 +33,7 @@ from rambo.errors import (
     StoreError,
 )
 from rambo.events import Emit
-from rambo.runs import report
+from rambo.runs import models, report
 from rambo.runs import workspace as workspaces
 from rambo.studies import grid, study
 
@@ -137,6 +137,11 @@ def _parser() -> argparse.ArgumentParser:
     held.add_argument("collection", metavar="NAME", nargs="?")
     held.add_argument("--version", metavar="N", help="of that collection; default: the newest")
     held.add_argument("--json", action="store_true", help="print JSON")
+    _add_train(
+        commands.add_parser(
+            "train", help="train the final classifier on all labels of a collection"
+        )
+    )
     _add_label(commands.add_parser("label", help="bring labels back into a collection"))
     plan = commands.add_parser(
         "plan", help="print what a run would take; its settings as JSON on standard input"
@@ -193,6 +198,22 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         "--max-gb", metavar="N", help="gigabytes that an archive may unpack to (default 2)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    """Give `train` its options."""
+    parser.add_argument("collection", metavar="COLLECTION", help="its name, or NAME@VERSION")
+    parser.add_argument(
+        "--classifier",
+        default="auto",
+        help="auto, logistic (on frozen features), mnistnet or resnet18",
+    )
+    parser.add_argument("--device", default="auto", help=_HELP["device"])
+    parser.add_argument("--seed", default="0", help="of the weights and the order")
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="where to put model.zip and predictions.csv"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, errors too")
 
 
 def _add_label(parser: argparse.ArgumentParser) -> None:
@@ -343,7 +364,7 @@ def _study(arguments: argparse.Namespace) -> int:
 
 def _resume(arguments: argparse.Namespace) -> int:
     """Go on with a run."""
-    run = study.find(arguments.run, workspaces.Workspace.from_environment())
+    run = _find(arguments.run)
     if run.locked():
         raise RunLockedError(
             "is already being worked on", field="run", value=run.id, hint="wait for it or stop it"
@@ -351,11 +372,20 @@ def _resume(arguments: argparse.Namespace) -> int:
     return _work(run, arguments.json)
 
 
+def _find(name: str) -> workspaces.Run:
+    """Return the model, the study, or else the run, of that name."""
+    workspace = workspaces.Workspace.from_environment()
+    try:
+        return models.workspace_of(workspace).find(name)
+    except RunNotFoundError:
+        return study.find(name, workspace)
+
+
 def _work(run: workspaces.Run, as_json: bool) -> int:
     """Work on a run or a study in this process and print its results."""
     from rambo.worker import progress
 
-    kind = "study" if study.is_study(run) else "run"
+    kind = "model" if models.is_model(run) else "study" if study.is_study(run) else "run"
     print(f"{kind} {run.id}", file=sys.stderr)
     bars = progress.ProgressBars()
     try:
@@ -370,14 +400,21 @@ def _work(run: workspaces.Run, as_json: bool) -> int:
 
 
 def _work_on(run: workspaces.Run, listener: Emit) -> str:
-    """Work on a run or a study, and return how it ended."""
+    """Work on a run, a study or a model, and return how it ended."""
+    if models.is_model(run):
+        from rambo.worker import model_worker
+
+        return model_worker.work(run, listener)
     from rambo.worker import run_worker, study_worker
 
     return (study_worker if study.is_study(run) else run_worker).work(run, listener)
 
 
 def _print_summary(run: workspaces.Run, as_json: bool) -> None:
-    """Print the results of a run or a study."""
+    """Print the results of a run, a study or a model."""
+    if models.is_model(run):
+        _print_model(run, as_json)
+        return
     if study.is_study(run):
         table = study.table(run)
         shown, text = table, study.to_markdown(table)
@@ -387,11 +424,21 @@ def _print_summary(run: workspaces.Run, as_json: bool) -> None:
     print(json.dumps({"format": _SHOW_FORMAT, **shown}) if as_json else text)
 
 
+def _print_model(run: workspaces.Run, as_json: bool) -> None:
+    """Print how good a model is."""
+    told = models.load_report(run)
+    if as_json:
+        shown = None if told is None else told.model_dump() | {"sentence": told.sentence()}
+        print(json.dumps({"format": _SHOW_FORMAT, "model": run.id, "report": shown}))
+    elif told is None:
+        print(f"{run.id} is {run.status}")
+    else:
+        print("\n".join([told.words, told.sentence(), *told.table()]))
+
+
 def _show(arguments: argparse.Namespace) -> int:
     """Print the results of a run or a study."""
-    _print_summary(
-        study.find(arguments.run, workspaces.Workspace.from_environment()), arguments.json
-    )
+    _print_summary(_find(arguments.run), arguments.json)
     return 0
 
 
@@ -578,6 +625,40 @@ def _collections(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _train(arguments: argparse.Namespace) -> int:
+    """Train the final classifier, print how good it is, and hand it over."""
+    from rambo import collection as own
+    from rambo.datasets import catalog
+    from rambo.worker import progress, run_worker
+
+    workspace = workspaces.Workspace.from_environment()
+    name = f"{own.PREFIX}{arguments.collection.removeprefix(own.PREFIX)}"
+    if own.parse(name) is None:
+        hint = "write the name of a collection, such as pets or pets@3"
+        raise ConfigError(field="collection", value=arguments.collection, hint=hint)
+    out = None if arguments.out is None else Path(arguments.out)
+    if out is not None and not out.is_dir():
+        raise ConfigError("no such folder", field="--out", value=out, hint="make it first")
+    device = run_worker.resolve_device(arguments.device)
+    bars = progress.ProgressBars()
+    data = catalog.prepare(name, workspace.root, emit=bars)
+    bars.close()
+    settings = models.settings(
+        data,
+        classifier=arguments.classifier,
+        seed=int(_number(arguments.seed, "seed")),
+        device=arguments.device,
+    )
+    run = models.create(settings, data, workspace, run_worker.name_device(device))
+    code = _work(run, arguments.json)
+    if code == 0 and out is not None:
+        export.put(out / "model.zip", models.load_zip(run))
+        table = run.load_table(models.PREDICTIONS)
+        export.put(out / "predictions.csv", table.to_csv(index=False).encode("utf-8"))
+        print(f"wrote model.zip and predictions.csv to {out}", file=sys.stderr)
+    return code
+
+
 def _label(arguments: argparse.Namespace) -> int:
     """Bring labels back into a collection, or take the last ones back."""
     from rambo import collection as own
@@ -680,6 +761,7 @@ _COMMANDS = {
     "import": _import,
     "collections": _collections,
     "label": _label,
+    "train": _train,
     "plan": _plan,
 }
 

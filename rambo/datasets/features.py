@@ -97,6 +97,26 @@ def frozen_features(
     return features, source.name
 
 
+def frozen_backbone(config: DatasetConfig, *, data_root: Path | None) -> tuple[Backbone, str]:
+    """Return the network that `frozen_features` uses, with its name.
+
+    Raises:
+        DataError: as `frozen_features`.
+    """
+    root = default_root() if data_root is None else data_root
+    source = _find(config, root) or _download(root)
+    with source.suited(), pinned(0):
+        return _BUILDERS[source.name](_read_weights(source)), source.name
+
+
+def has_backbone(config: DatasetConfig, *, data_root: Path | None) -> bool:
+    """Return whether frozen features can be had without a download."""
+    try:
+        return _find(config, default_root() if data_root is None else data_root) is not None
+    except DataError:
+        return False
+
+
 def finished_features(
     prepared: Prepared, config: DatasetConfig, *, data_root: Path | None, device: str = "cpu"
 ) -> Path | None:

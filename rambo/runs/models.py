@@ -1,0 +1,234 @@
+"""Final models in the workspace: made, found and read. Imports no torch.
+
+A model lies in `models/` of the workspace as a run does, so it is started, watched, stopped and resumed like one. Its
+folder also holds `report.json` and, among the artifacts, the predictions for every image and `model.zip`.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from rambo.collection import collection as collections
+from rambo.config import ClassifierConfig, shorten
+from rambo.datasets.prepared import Prepared
+from rambo.errors import ConfigError, StoreError
+from rambo.runs.run import Run
+from rambo.runs.workspace import Workspace, environment
+from rambo.storage import files
+
+FOLDER = "models"
+CLASSIFIERS = ("auto", "logistic", "mnistnet", "resnet18")
+PREDICTIONS = "predictions"
+_REPORT, _ZIP = "report.json", "model.zip"
+
+
+class _Record(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
+
+
+class Score(_Record):
+    """An accuracy with what it was counted on; `standard_error` is that of a share of `count`."""
+
+    correct: int
+    count: int
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers in [0, 1]."""
+        return self.correct / self.count
+
+    @property
+    def standard_error(self) -> float:
+        """The standard error of `accuracy`."""
+        return math.sqrt(self.accuracy * (1 - self.accuracy) / self.count)
+
+
+class ClassReport(_Record):
+    """How one class fares among the judged images; None where nothing can be said.
+
+    Attributes:
+        name: of the class.
+        labeled: images that taught it.
+        judged: images of it that were judged.
+        precision: of the images that f gives to it, the share that is of it.
+        recall: of its images, the share that f gives to it.
+    """
+
+    name: str
+    labeled: int
+    judged: int
+    precision: float | None
+    recall: float | None
+
+
+class Mistake(_Record):
+    """An image that f was wrong about; `row` is its place in the dataset."""
+
+    row: int
+    file: str
+    label: str
+    guess: str
+    probability: float
+
+
+class Report(_Record):
+    """What the final training gave.
+
+    Attributes:
+        classifier: `logistic`, `mnistnet` or `resnet18`.
+        words: what was trained, and why that, in words.
+        dataset: the collection and version.
+        labeled: images that taught.
+        validation: on S_val; None where there is none.
+        test: on the test set; None where there is none.
+        judged: `test` or `validation`: on which the classes, the confusion and the mistakes are counted.
+        classes: one entry a class.
+        confusion: row true class, column guess.
+        mistakes: the most confident first.
+        notices: what a person should know.
+    """
+
+    classifier: str
+    words: str
+    dataset: str
+    labeled: int
+    validation: Score | None = None
+    test: Score | None = None
+    judged: str = ""
+    classes: tuple[ClassReport, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """Return the accuracies with counts and standard errors on one line."""
+        parts = [f"{self.labeled:,} labels"]
+        for name, score in (("validation", self.validation), ("test", self.test)):
+            if score is not None:
+                parts.append(
+                    f"{name} accuracy {score.accuracy:.1%} ({score.correct:,} of {score.count:,}, "
+                    f"standard error {100 * score.standard_error:.1f} points)"
+                )
+        if self.validation is None and self.test is None:
+            parts.append("no labeled image was kept aside, so nobody knows how good it is")
+        return "; ".join(parts)
+
+    def table(self) -> list[str]:
+        """Return a line for each class."""
+        lines = []
+        for held in self.classes:
+            shares = [
+                f"{word} {share:.1%}" if share is not None else f"{word} unknown"
+                for word, share in (("precision", held.precision), ("recall", held.recall))
+            ]
+            lines.append(f"  {held.name}: {held.labeled:,} labels, {', '.join(shares)}")
+        return lines
+
+
+def workspace_of(workspace: Workspace) -> Workspace:
+    """Return where the models of a workspace lie."""
+    return Workspace(workspace.root / FOLDER)
+
+
+def is_model(run: Run) -> bool:
+    """Return whether this is a final model and not an ordinary run."""
+    return "model" in run.config
+
+
+def settings(
+    data: Prepared, *, classifier: str = "auto", seed: int = 0, device: str = "auto"
+) -> dict[str, Any]:
+    """Return the config of a final model, as its record keeps it.
+
+    Raises:
+        ConfigError: there is no such classifier.
+    """
+    if classifier not in CLASSIFIERS:
+        raise ConfigError(
+            "unknown",
+            field="classifier",
+            value=classifier,
+            hint=f"choose one of: {', '.join(CLASSIFIERS)}",
+        )
+    slug, _, version = data.collection.partition("@")
+    return {
+        "model": {"collection": slug, "version": int(version)},
+        "dataset": {"name": f"{collections.PREFIX}{data.collection}"},
+        "classifier": ClassifierConfig(name=classifier).model_dump(),
+        "compute": {"device": device},
+        "seed": seed,
+        "k": int(((data.roles != 0) & (data.labels >= 0)).sum()),
+        "strategies": [],
+        "trials": 1,
+    }
+
+
+def create(config: dict[str, Any], data: Prepared, workspace: Workspace, device: str) -> Run:
+    """Return a new queued model.
+
+    Args:
+        config: of `settings`.
+        data: the collection's version, prepared.
+        workspace: of all runs.
+        device: what to call it on a page.
+
+    Raises:
+        StoreError: the workspace cannot be written.
+    """
+    return workspace_of(workspace).create(config, environment(data, device))
+
+
+def of_collection(workspace: Workspace, slug: str) -> list[Run]:
+    """Return the models of a collection, the newest first; a damaged one is left out."""
+    found = []
+    for run in workspace_of(workspace).runs():
+        try:
+            if run.config.get("model", {}).get("collection") == slug:
+                found.append(run)
+        except StoreError:
+            continue
+    return found
+
+
+def save_report(run: Run, report: Report) -> None:
+    """Write what the training gave."""
+    with run.naming("report"):
+        files.write_bytes(run.folder / _REPORT, report.model_dump_json().encode())
+
+
+def load_report(run: Run) -> Report | None:
+    """Return what the training gave, or None while it has not come to its end.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    try:
+        with run.naming("report"):
+            return Report.model_validate_json((run.folder / _REPORT).read_bytes())
+    except StoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
+def zip_path(run: Run) -> Path:
+    """Return where the zip with the model lies, or will lie."""
+    return run.folder / "artifacts" / _ZIP
+
+
+def save_zip(run: Run, data: bytes) -> None:
+    """Write the zip with the model."""
+    with run.naming("model.zip"):
+        files.write_bytes(zip_path(run), data)
+
+
+def load_zip(run: Run) -> bytes:
+    """Return the zip with the model.
+
+    Raises:
+        StoreError: it is not there.
+    """
+    with run.naming(shorten("model.zip")):
+        return zip_path(run).read_bytes()

@@ -1,0 +1,356 @@
+"""The process that trains a final model: on every label but those kept aside, measured on these, packed to be used.
+
+What is finished is kept: frozen features beside the dataset, the weights and the predictions in the model's folder.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from rambo import __version__, checks
+from rambo.collection import find
+from rambo.collection.looks import SUFFIXES
+from rambo.config import ClassifierConfig, DatasetConfig
+from rambo.datasets import catalog, prepared
+from rambo.datasets.features import frozen_backbone, frozen_features, has_backbone
+from rambo.datasets.prepared import LABELED, TEST, VALIDATION, Prepared
+from rambo.errors import DataError, RamboError, RunCancelled
+from rambo.events import Emit, Event, Noticed, StageAdvanced, ignore, stage
+from rambo.method.networks import CLASSIFIERS, Classifier
+from rambo.method.pools import normalise
+from rambo.runs import models
+from rambo.runs.line import wait_in_line
+from rambo.runs.models import ClassReport, Mistake, Report, Score
+from rambo.runs.workspace import Run, Workspace
+from rambo.seeding import Streams
+from rambo.training.classifier import create_classifier, cross_entropy, train_classifier
+from rambo.training.gpu.batched import exactly
+from rambo.training.heads import fit_heads
+from rambo.worker import run_worker
+from rambo.worker.final_network import FinalNetwork, bundle, on_features, on_pixels
+
+_MISTAKES = 48  # that a report keeps
+_CHUNK = 256  # pictures a forward pass
+_WEIGHTS = "weights"
+_COLUMNS = 50  # classes up to which every probability has a column
+
+
+def work(run: Run, listener: Emit = ignore) -> str:
+    """Train a final model until it is done, stopped or failed, and return that status; see `run_worker.work`.
+
+    Raises:
+        RunLockedError: another worker is at it.
+        RamboError: what went wrong; the status says it too.
+    """
+    with run.lock():
+        if run.status == "done":
+            return "done"
+        run.clear_stop()
+        root = run.folder.parent.parent
+        try:
+            device = run_worker.resolve_device(run.config["compute"]["device"])
+            with wait_in_line(root, device, run.id, lambda ahead: None):
+                run.begin_attempt()
+                run.set_status("running")
+                with run_worker.single_threaded(), exactly("float32"):
+                    _Training(run, listener, Workspace(root), device).work()
+        except (RunCancelled, KeyboardInterrupt):
+            run.set_status("stopped", "stopped on request; resume it to go on")
+            return "stopped"
+        except RamboError as error:
+            run.set_status("failed", str(error))
+            raise
+        except Exception as error:
+            words = f"an unforeseen {type(error).__name__}; the log has the details"
+            run.set_status("failed", words)
+            raise
+        run.set_status("done")
+        return "done"
+
+
+class _Training:
+    """One final training, step by step."""
+
+    def __init__(self, run: Run, listener: Emit, workspace: Workspace, device: str) -> None:
+        """Use a run that this process holds."""
+        self.run, self.listener, self.workspace, self.device = run, listener, workspace, device
+        self.config, self.notices = run.config, list[str]()
+        self.dataset = DatasetConfig(name=self.config["dataset"]["name"])
+
+    def emit(self, event: Event) -> None:
+        """Record an event, pass it on, and stop where that was asked for."""
+        self.run.append(event, trial=None, strategy=None)
+        if not isinstance(event, StageAdvanced):
+            self.run.flush()
+        self.listener(event)
+        if isinstance(event, Noticed):
+            self.notices.append(event.message)
+        if self.run.stop_requested():
+            raise RunCancelled
+
+    def work(self) -> None:
+        """Train, measure, predict and pack."""
+        data = self._open()
+        taught = np.flatnonzero((data.roles == LABELED) & (data.labels >= 0))
+        present = set(data.labels[taught].tolist())
+        if len(present) < 2:
+            raise DataError(
+                f"{len(taught)} labels of {len(present)} class{'es' if len(present) != 1 else ''}",
+                field="dataset",
+                value=self.dataset.name,
+                hint="label images of at least two classes first",
+            )
+        missing = [name for place, name in enumerate(data.classes) if place not in present]
+        if missing:
+            names = ", ".join(missing[:5])
+            self.emit(
+                Noticed(f"no label teaches {names}: the model never answers with confidence there")
+            )
+        config, words = self._choose(data)
+        if config.name == "logistic":
+            network, probabilities = self._on_features(data, taught, config)
+        else:
+            network, probabilities = self._on_pixels(data, taught, config)
+        report = self._report(data, taught, probabilities, config.name, words)
+        self.run.save_table(models.PREDICTIONS, _predictions(data, probabilities))
+        with stage("packing", 1, self.emit) as advance:
+            shape = tuple(data.images.shape[1:])
+            about = self._about(data, report)
+            models.save_zip(self.run, bundle(network.cpu(), shape, about))  # type: ignore[arg-type]
+            advance()
+        models.save_report(self.run, report)
+
+    def _open(self) -> Prepared:
+        """Return the version that the model was made for, prepared again where it is gone."""
+        fingerprint = self.run.environment["dataset"]["fingerprint"]
+        with contextlib.suppress(DataError):
+            folder = self.workspace.root / "datasets" / fingerprint
+            return prepared.open_prepared(folder, verify=True)
+        return catalog.prepare(self.dataset.name, self.workspace.root, emit=self.emit)
+
+    def _choose(self, data: Prepared) -> tuple[ClassifierConfig, str]:
+        """Return what to train, and why in words.
+
+        Choice: `auto` takes MnistNet for 28 x 28 grey images, else a logistic head on frozen features where
+        their weights are on this machine: with few labels it is better than a network trained from nothing.
+        """
+        config = ClassifierConfig(**self.config["classifier"])
+        shape = data.images.shape[1:]
+        if config.name == "auto" and shape != (1, 28, 28):
+            if has_backbone(self.dataset, data_root=None):
+                config = config.model_copy(update={"name": "logistic"})
+            else:
+                self.emit(
+                    Noticed(
+                        "no weights of a frozen network are here, so ResNet-18 is trained from nothing"
+                    )
+                )
+        if config.name != "logistic":
+            config = checks.resolve_classifier(config, (shape[0], shape[1], shape[2]))
+        words = {
+            "logistic": "a logistic head on frozen features of a network trained on ImageNet; the network itself "
+            "is not fine-tuned",
+            "mnistnet": "MnistNet, trained from nothing on your labels",
+            "resnet18": "ResNet-18, trained from nothing on your labels",
+        }[config.name]
+        return config, words
+
+    def _on_features(
+        self, data: Prepared, taught: np.ndarray, config: ClassifierConfig
+    ) -> tuple[FinalNetwork, np.ndarray]:
+        """Return a head on frozen features, and what it says of every image."""
+        values, name = frozen_features(
+            data, self.dataset, data_root=None, device=self.device, emit=self.emit
+        )
+        features, rows = torch.from_numpy(values), torch.from_numpy(taught)
+        backbone, _ = frozen_backbone(self.dataset, data_root=None)
+        with stage("training", 1, self.emit) as advance:
+            heads = fit_heads(
+                features[rows],
+                torch.from_numpy(data.labels)[rows],
+                torch.ones(1, len(rows), dtype=torch.bool),
+                num_classes=data.num_classes,
+                l2=config.logistic.l2,
+                iterations=config.logistic.iterations,
+            )
+            advance()
+        self.emit(Noticed(f"frozen features of {name}, {backbone.width} numbers an image"))
+        network = on_features(
+            backbone, heads.weights[0], heads.biases[0], self.dataset.feature_resolution
+        )
+        return network, heads.logits(features)[0].softmax(1).numpy()
+
+    def _on_pixels(
+        self, data: Prepared, taught: np.ndarray, config: ClassifierConfig
+    ) -> tuple[FinalNetwork, np.ndarray]:
+        """Return a network trained on the labeled images, and what it says of every image."""
+        model = self._kept(data, config) or self._fit(data, taught, config)
+        network = on_pixels(model, torch.tensor(data.mean), torch.tensor(data.std)).to(self.device)
+        said = []
+        count = -(-len(data.images) // _CHUNK)
+        with stage("predicting", count, self.emit) as advance, torch.inference_mode():
+            for start in range(0, len(data.images), _CHUNK):
+                chunk = torch.from_numpy(data.images[start : start + _CHUNK]).to(self.device)
+                said.append(network(chunk).cpu())
+                advance()
+        return network, torch.cat(said).numpy()
+
+    def _fit(self, data: Prepared, taught: np.ndarray, config: ClassifierConfig) -> Classifier:
+        """Train the network; each epoch is a step, and its weights are kept."""
+        pictures = torch.from_numpy(data.images[taught])
+        images = normalise(pictures, data.mean, data.std).to(self.device)
+        labels = torch.from_numpy(data.labels[taught]).to(self.device)
+        streams = Streams(int(self.config["seed"]))
+        model = create_classifier(images, config, data.num_classes, streams)
+        done = 0
+
+        def objective(f: Classifier, minibatch: Tensor, target: Tensor, epoch: int) -> Any:
+            nonlocal done
+            while done < epoch - 1:
+                done += 1
+                advance()
+            return cross_entropy(f, minibatch, target, epoch)
+
+        with stage("training", config.max_epochs, self.emit) as advance:
+            train_classifier(model, images, labels, config, streams, objective=objective)
+        state = {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
+        self.run.save_arrays(_WEIGHTS, state)
+        return model
+
+    def _kept(self, data: Prepared, config: ClassifierConfig) -> Classifier | None:
+        """Return the network that an earlier attempt trained, or None."""
+        if not self.run.has_artifact(_WEIGHTS):
+            return None
+        model: nn.Module = CLASSIFIERS[config.name](data.images.shape[1], data.num_classes)
+        state = self.run.load_arrays(_WEIGHTS)
+        model.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()})
+        return model.to(self.device).eval()  # type: ignore[return-value]
+
+    def _report(
+        self, data: Prepared, taught: np.ndarray, probabilities: np.ndarray, name: str, words: str
+    ) -> Report:
+        """Return how good it is."""
+        guesses = probabilities.argmax(1)
+        parts = {
+            part: np.flatnonzero((data.roles == role) & (data.labels >= 0))
+            for part, role in (("validation", VALIDATION), ("test", TEST))
+        }
+        scores = {
+            part: Score(correct=int((guesses[rows] == data.labels[rows]).sum()), count=len(rows))
+            for part, rows in parts.items()
+            if len(rows)
+        }
+        judged = "test" if "test" in scores else "validation" if scores else ""
+        rows = parts.get(judged, np.array([], dtype=np.int64))
+        size = data.num_classes
+        confusion = np.zeros((size, size), dtype=np.int64)
+        np.add.at(confusion, (data.labels[rows], guesses[rows]), 1)
+        wrong = rows[guesses[rows] != data.labels[rows]]
+        sure = wrong[np.argsort(-probabilities[wrong, guesses[wrong]], kind="stable")][:_MISTAKES]
+        names = data.names()
+        files = names.files if names is not None else ()
+        return Report(
+            classifier=name,
+            words=words,
+            dataset=data.collection,
+            labeled=len(taught),
+            validation=scores.get("validation"),
+            test=scores.get("test"),
+            judged=judged,
+            classes=tuple(
+                ClassReport(
+                    name=data.classes[c],
+                    labeled=int((data.labels[taught] == c).sum()),
+                    judged=int(confusion[c].sum()),
+                    precision=_share(confusion[c, c], confusion[:, c].sum()),
+                    recall=_share(confusion[c, c], confusion[c].sum()),
+                )
+                for c in range(size)
+            ),
+            confusion=tuple(tuple(map(int, row)) for row in confusion),
+            mistakes=tuple(
+                Mistake(
+                    row=int(row),
+                    file=files[row] if files else f"{row:06d}.png",
+                    label=data.classes[data.labels[row]],
+                    guess=data.classes[guesses[row]],
+                    probability=float(probabilities[row, guesses[row]]),
+                )
+                for row in sure.tolist()
+            ),
+            notices=tuple(dict.fromkeys(self.notices)),
+        )
+
+    def _about(self, data: Prepared, report: Report) -> Mapping[str, Any]:
+        """Return what `model.json` says: classes, preprocessing and where the model comes from."""
+        collection = find(self.workspace.root, self.config["model"]["collection"])
+        channels, height, width = data.images.shape[1:]
+        scores = {
+            name: {
+                "accuracy": score.accuracy,
+                "standard_error": score.standard_error,
+                "images": score.count,
+            }
+            for name, score in (("validation", report.validation), ("test", report.test))
+            if score is not None
+        }
+        return {
+            "format": 1,
+            "classes": list(data.classes),
+            "suffixes": list(SUFFIXES),
+            "preprocessing": {
+                "width": width,
+                "height": height,
+                "fit": collection.frame.fit,
+                "channels": channels,
+                "bytes": "0..255, channels first; scaling and softmax are inside the network",
+                "words": collection.frame.sentence(),
+            },
+            "classifier": {"name": report.classifier, "words": report.words},
+            "accuracy": scores,
+            "provenance": {
+                "model": self.run.id,
+                "created": self.run.created(),
+                "collection": data.collection,
+                "fingerprint": data.fingerprint,
+                "labels": report.labeled,
+                "seed": self.config["seed"],
+                "rambo": __version__,
+                "torch": torch.__version__,
+            },
+        }
+
+
+def _share(part: int, whole: int) -> float | None:
+    """Return a share, or None of nothing."""
+    return float(part / whole) if whole else None
+
+
+def _predictions(data: Prepared, probabilities: np.ndarray) -> pd.DataFrame:
+    """Return what f says of every image, one row each in the order of the dataset."""
+    names = data.names()
+    guesses = probabilities.argmax(1)
+    ordered = np.sort(probabilities, axis=1)
+    roles = {LABELED: "labeled", VALIDATION: "validation", TEST: "test"}
+    frame = {
+        "dataset_index": np.arange(len(guesses)),
+        "file": list(names.files)
+        if names is not None
+        else [f"{i:06d}.png" for i in range(len(guesses))],
+        "role": [roles.get(int(role), "unlabeled") for role in data.roles],
+        "label": [data.classes[label] if label >= 0 else None for label in data.labels],
+        "predicted_label": [data.classes[guess] for guess in guesses],
+        "probability": ordered[:, -1].astype(float),
+        "margin": (ordered[:, -1] - ordered[:, -2]).astype(float),
+    }
+    if data.num_classes <= _COLUMNS:
+        frame |= {
+            f"p_{name}": probabilities[:, place].astype(float)
+            for place, name in enumerate(data.classes)
+        }
+    return pd.DataFrame(frame)
