@@ -66,7 +66,7 @@ def plan(config: Config, sizes: DataSizes, jobs: int) -> Plan:
         "acquisition": max(seconds["acquisition"], _BRIEF),
     }
     judged = costs.stage_seconds(whole, _GUESS, jobs)["evaluation"] / whole.trials
-    shared = {"evaluation": max(judged, _BRIEF)}
+    shared = {} if whole.waits else {"evaluation": max(judged, _BRIEF)}
     pieces: dict[Where, dict[str, float]] = {}
     for trial in range(config.trials):
         parts = _parts(config.strategies, learning, trained / (ours.slices + 1))

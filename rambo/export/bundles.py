@@ -14,6 +14,7 @@ from rambo.export import readme
 from rambo.export.evidence import Row, class_names, open_dataset
 from rambo.export.packing import to_npy, to_png
 from rambo.export.text import to_csv, to_json, to_jsonl
+from rambo.runs import left_out
 from rambo.runs.record import dataset_name
 from rambo.runs.workspace import Run
 
@@ -49,7 +50,7 @@ def archive(batch: Batch) -> Files:
         "manifest.jsonl": to_jsonl(batch.rows),
         "run.json": to_json(describe(batch)),
         "dataset_index.npy": to_npy([row["dataset_index"] for row in batch.rows]),
-        "README.txt": readme.ARCHIVE.encode(),
+        "README.txt": (readme.ARCHIVE + _left_out_words(batch)).encode(),
     }
     tool = {f"label-studio/{name}": data for name, data in _label_studio_files(batch).items()}
     return tables | tool | _images(batch, "images")
@@ -95,6 +96,7 @@ def describe(batch: Batch) -> dict[str, Any]:
     config, environment = run.config, run.environment
     dataset = environment.get("dataset") or {}
     kept = {name: environment[name] for name in _ENVIRONMENT if name in environment}
+    left = left_out.load(run, first["seed"] - config["seed"])
     about = {name: dataset[name] for name in _DATASET if name in dataset}
     named = {"name": last_part(dataset_name(config))}  # it may be the path of a user's file
     return {
@@ -103,9 +105,16 @@ def describe(batch: Batch) -> dict[str, Any]:
         "strategy": first["strategy"],
         "seed": first["seed"],
         "images": len(batch.rows),
+        "left_out": None if left is None else left.sentence,
         "config": config | {"dataset": (config.get("dataset") or {}) | named},
         "environment": kept | {"dataset": about, "classes": class_names(run)},
     }
+
+
+def _left_out_words(batch: Batch) -> str:
+    """Return what the README says of images that were left out, or an empty text."""
+    said = describe(batch)["left_out"]
+    return f"\n{said[0].upper()}{said[1:]}.\n" if said else ""
 
 
 def choices(names: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from rambo.datasets import prepared
 from rambo.datasets.prepared import TEST, Prepared
 from rambo.errors import ConfigError, DataError, StoreError
 from rambo.runs import atlas as atlases
+from rambo.runs import left_out
 from rambo.runs.workspace import Run
 
 COLUMNS = (
@@ -35,6 +36,8 @@ def rows(
 ) -> list[Row]:
     """Return one dict of `COLUMNS` for each chosen image, in the order of choice.
 
+    Where images were left out because they repeat others there is a column `repeats` too: how many repeat this one.
+
     `order` counts from 1, `step` and `pool_position` from 0. What neither the strategy nor the
     trial's atlas says is None.
 
@@ -45,7 +48,7 @@ def rows(
         truth: add a column `true_label`, the class name that the dataset holds.
 
     Raises:
-        ConfigError: the run has no such strategy or seed.
+        ConfigError: the run has no such strategy or seed, or nobody knows the true labels.
         StoreError: nothing is chosen yet, the run is damaged, or the dataset is gone and its
             labels are asked for.
     """
@@ -58,13 +61,25 @@ def rows(
     seen = _seen(run, trial, [int(row[2]) for row in table])
     classes = class_names(run)
     head = {"run_id": run.id, "strategy": strategy, "seed": seed}
+    left = left_out.load(run, trial)
+    indices = np.array([int(row[2]) for row in table], np.int64)
     chosen: list[Row] = [
         head | _evidence(order, row, known, classes)
         for order, (row, known) in enumerate(zip(table, seen, strict=True), 1)
     ]
+    if left is not None:
+        counts = zip(chosen, left.spared(indices), strict=True)
+        chosen = [row | {"repeats": times} for row, times in counts]
     if not truth:
         return chosen
     data = open_dataset(run)
+    if data.partly_labeled:
+        raise ConfigError(
+            "nobody knows the labels of these images yet",
+            field="truth",
+            value=True,
+            hint="export without the column of true labels",
+        )
 
     def truth_of(index: int) -> str:
         label = int(data.labels[index])

@@ -14,6 +14,8 @@ Columns of the manifest, in the order of choice:
   predicted_class         number of the class that the classifier guesses, from 0
   predicted_label         name of that class
   predicted_utility       what the utility model gives the batch of that step; only a ranking
+  repeats                 only where images were left out: how many unlabeled ones show nearly the
+                          same, so that this label may serve them too
   true_label              only where it was asked for: the class name that the dataset holds
 
 What is not known is empty in CSV and null in JSON. In CSV an apostrophe stands before text that a

@@ -5,9 +5,10 @@ import streamlit as st
 from rambo import config as configs
 from rambo import presets
 from rambo.config import Config
+from rambo.datasets import rehearsal
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, RamboError
-from rambo.runs import jobs
+from rambo.runs import jobs, report
 from rambo.runs.workspace import Run
 from rambo.text import literal
 from rambo.ui import frame, library, readers, state
@@ -26,6 +27,17 @@ def start(config: Config, data: Prepared) -> Run:
     if not new:
         st.toast("These settings are being worked on already: here is that run.")
     return run
+
+
+def rehearse(config: Config, data: Prepared) -> Run:
+    """Return a run that plays the same budget inside the labeled part, with as many trials as evidence needs.
+
+    Raises:
+        RamboError: too few labels, or nothing can be written.
+    """
+    played = rehearsal.derive(data, state.workspace().root, config.dataset.name)
+    real = config.model_copy(update={"trials": max(config.trials, report.FEWEST)})
+    return start(rehearsal.scaled(real, data, played), played)
 
 
 def device_name(config: Config) -> str:

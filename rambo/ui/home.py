@@ -199,6 +199,11 @@ def _outcome(run: Run, record: Description) -> None:
     if record.status != "done":
         st.caption(literal(record.message, 160) or "Resume it to go on.")
         return
+    if readers.waits(run):
+        st.markdown("**Batch chosen**, waiting for labels")
+        return
+    if said := readers.rehearsal_verdict(run):
+        st.caption(literal(said, 300))
     found = rivals.accuracies(readers.summary(run).results, "test_accuracy")
     named = [(literal(theme.strategy_word(name)), accuracy) for name, accuracy in found.items()]
     for name, accuracy in named[:1]:

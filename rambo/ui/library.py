@@ -11,9 +11,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from rambo.datasets import catalog, prepared
+from rambo.collection import collection as own
+from rambo.datasets import catalog, prepared, rehearsal
 from rambo.datasets.prepared import Prepared
-from rambo.errors import DataError
+from rambo.errors import DataError, RamboError
 from rambo.runs import jobs
 from rambo.ui import readers, state
 
@@ -29,8 +30,17 @@ class Standing:
 
 
 def names() -> list[str]:
-    """Return the names in the catalog, the shipped one first."""
-    return sorted(catalog.CATALOG, key=lambda name: (name != SHIPPED, name))
+    """Return the names in the catalog, the shipped one first, and then a person's collections."""
+    return [
+        *sorted(catalog.CATALOG, key=lambda name: (name != SHIPPED, name)),
+        *(f"{own.PREFIX}{slug}" for slug in own.slugs(state.workspace().root)),
+    ]
+
+
+def is_own(name: str) -> bool:
+    """Return whether a name is that of a collection in the workspace, or of a rehearsal on one."""
+    named = own.parse(name.removeprefix(rehearsal.PREFIX))
+    return named is not None and named[0] in own.slugs(state.workspace().root)
 
 
 def open_named(name: str) -> Prepared | None:
@@ -123,15 +133,24 @@ def _preparations() -> Preparations:
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _fingerprint(root: str, name: str, changed: int) -> str | None:
     """Return the fingerprint under which a dataset is prepared, or None."""
-    origin = catalog.origin_of(name)
+    origin = catalog.origin_of(name, workspace=Path(root))
     folder = prepared.find(Path(root), origin) if origin else None
     return folder.name if folder else None
 
 
 def _changed(name: str) -> int:
-    """Return when the file of that name changed; 0 for catalog names and files that are not there."""
+    """Return when the file of that name changed; 0 for catalog names and files that are not there.
+
+    Of a collection it is the newest version.
+    """
+    name = name.removeprefix(rehearsal.PREFIX)
     if name in catalog.CATALOG:
         return 0
+    if (named := own.parse(name)) is not None:
+        try:
+            return own.find(state.workspace().root, named[0]).latest()
+        except RamboError:
+            return 0
     for candidate in (Path(name), catalog.default_root() / name):
         try:
             return candidate.stat().st_mtime_ns

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from rambo.datasets import prepared
-from rambo.datasets.prepared import Prepared
-from rambo.errors import StoreError
+from rambo.datasets import prepared, rehearsal
+from rambo.datasets.prepared import TEST, Prepared
+from rambo.errors import RamboError, StoreError
 from rambo.events import StageAdvanced, StageStarted
 from rambo.figures import theme
-from rambo.runs import jobs, record
+from rambo.runs import jobs, record, report
 from rambo.runs import workspace as workspaces
 from rambo.runs.jobs import Devices
 from rambo.runs.record import Entry
@@ -173,6 +173,27 @@ def selection(run: Run, trial: int, strategy: str) -> pd.DataFrame:
     """
     name = f"trial-{trial}/{strategy}/selection"
     return _table(str(run.folder), name, stamp(run.folder / "artifacts" / f"{name}.parquet"))
+
+
+def waits(run: Run) -> bool:
+    """Return whether a finished run waits for a person to label its batch: nobody knows the labels."""
+    results = summary(run).results
+    return (
+        bool(results)
+        and status(run)[0] == "done"
+        and all(result.test_accuracy is None for result in results)
+    )
+
+
+def rehearsal_verdict(run: Run) -> str | None:
+    """Return which strategy won on a person's own images, or None where this is no finished rehearsal."""
+    if not str(config(run)["dataset"]["name"]).startswith(rehearsal.PREFIX):
+        return None
+    try:
+        judges: int | None = int((dataset(run).roles == TEST).sum())
+    except RamboError:
+        judges = None
+    return report.rehearsal_verdict(summary(run).results, judges)
 
 
 def dataset(run: Run) -> Prepared:

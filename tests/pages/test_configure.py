@@ -7,14 +7,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from page_helpers import assert_calm, make_queued, open_page, unescaped, words
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 from tiny import merged
 
 from rambo import __main__ as command_line
 from rambo import config as configs
 from rambo import lineup, presets
+from rambo.collection.importing import ImportOptions, import_images
+from rambo.datasets import catalog
+from rambo.datasets.prepared import Prepared
 from rambo.errors import StoreError
 from rambo.estimate import forecast
 from rambo.runs import jobs
@@ -556,3 +561,60 @@ def test_a_huge_run_is_not_looked_up(home: Path) -> None:
     app = change(opened(), "rambo.offline.pairs", 100_000)
     assert "are not looked up" in told(app)
     assert metrics(app)["To train"] == "200,018"
+
+
+def test_partly_labeled_images_are_rehearsed_with_one_button(
+    home: Path, launched: list[Run], tiny: Prepared, tmp_path: Path
+) -> None:
+    labels = np.array(tiny.labels)
+    labels[60:] = -1  # a fifth of 60 validates
+    path = tmp_path / "pets.npz"
+    np.savez(path, images=np.array(tiny.images)[:, 0], labels=labels)
+    catalog.prepare(str(path), home)
+    app = opened(dataset=str(path))
+    assert number(app, "k").disabled
+    change(app, "budget", 20)
+    change(app, "acquisition.batch_size", 10)
+    assert "48 labeled to learn from, 12 to check with, 140 to choose from" in told(app)
+    assert "waits for its labels" in told(app)
+    app.button(key="configure-rehearse").click().run()
+    (run,) = launched
+    config = run.config
+    assert config["dataset"]["name"] == f"rehearsal:{path}"
+    assert (config["trials"], config["budget"]) == (
+        5,
+        7,
+    )  # 34 to play with: 19 are held, half of the rest is bought
+    start_button(opened(dataset=str(path)))
+
+
+def test_the_k_of_partly_labeled_images_is_what_there_is(
+    home: Path, launched: list[Run], tiny: Prepared, tmp_path: Path
+) -> None:
+    labels = np.array(tiny.labels)
+    labels[60:] = -1
+    path = tmp_path / "pets.npz"
+    np.savez(path, images=np.array(tiny.images)[:, 0], labels=labels)
+    catalog.prepare(str(path), home)
+    app = opened(dataset=str(path))
+    change(app, "budget", 20)
+    start_button(app).click().run()
+    (run,) = launched
+    assert run.config["k"] == 48
+    assert run.config["rambo"]["initial_size"] is None
+
+
+def test_a_collection_stands_in_the_list_of_datasets(home: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "pets"
+    rng = np.random.default_rng(0)
+    for place in range(30):
+        folder = photos / (["cat", "dog"][place % 2] if place < 12 else "unlabeled")
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = rng.integers(0, 256, (28, 28), dtype=np.uint8)
+        Image.fromarray(picture).save(folder / f"{place}.png")
+    import_images(home, photos, ImportOptions(jobs=1))
+    catalog.prepare("collection:pets", home)
+    app = opened(dataset="collection:pets")
+    box = app.selectbox(key=key_of("dataset.name"))
+    assert "collection:pets" in box.options
+    assert "18 to choose from" in told(app)

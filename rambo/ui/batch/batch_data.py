@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from rambo.datasets.prepared import Prepared
 from rambo.events import BatchChosen
 from rambo.runs import atlas as atlases
-from rambo.runs import whatif
+from rambo.runs import left_out, whatif
 from rambo.runs.atlas import UNLABELED_POOL, Atlas, Indices
+from rambo.runs.left_out import LeftOut
 from rambo.runs.record import Entry
 from rambo.runs.whatif import UHat
 from rambo.runs.workspace import Run
@@ -172,6 +173,26 @@ def u_hat(batch: Batch) -> UHat | None:
     return _u_hat(batch.stamp, batch_parts.stamp_of(batch.run, names), _batch=batch)
 
 
+def left_out_of(batch: Batch) -> LeftOut | None:
+    """Return what no strategy of the trial could choose, because it repeats another image; None where nothing was.
+
+    Raises:
+        StoreError: the artifact is damaged.
+    """
+    return left_out.load(batch.run, batch.trial)
+
+
+def offered(batch: Batch, atlas: Atlas) -> Indices:
+    """Return the images of U_0 that a strategy could choose: no repeats of others, and none behind the gate."""
+    pool: Indices = atlas.members(UNLABELED_POOL)
+    if (left := left_out_of(batch)) is not None:
+        pool = np.setdiff1d(pool, left.indices)
+    if batch.run.has_artifact(f"trial-{batch.trial}/gate"):
+        gate = readers.arrays(batch.run, f"trial-{batch.trial}/gate")
+        pool = np.setdiff1d(pool, gate["indices"][gate["left_out"]])
+    return pool
+
+
 def sheet(batch: Batch, ids: Sequence[int] | None = None) -> Sprites:
     """Return thumbnails of any images of the dataset, by default of the batch in the order of choice.
 
@@ -190,9 +211,15 @@ def pool_margins(atlas: Atlas) -> NDArray[np.float32]:
     return np.sort(margins_of(atlas)[atlas.pool == UNLABELED_POOL])
 
 
-def ranked_pool(atlas: Atlas, without: Indices) -> Indices:
-    """Return U_0 without some images, the smallest margins first, equal ones by dataset index."""
-    pool = np.setdiff1d(atlas.members(UNLABELED_POOL), without)
+def ranked_pool(atlas: Atlas, without: Indices, among: Indices | None = None) -> Indices:
+    """Return U_0 without some images, the smallest margins first, equal ones by dataset index.
+
+    Args:
+        atlas: of the trial.
+        without: images to leave out.
+        among: images of U_0 to look at; all where not given.
+    """
+    pool = np.setdiff1d(atlas.members(UNLABELED_POOL) if among is None else among, without)
     margins = margins_of(atlas)[atlas.rows(pool)]
     ordered: Indices = pool[margins.argsort(kind="stable")]
     return ordered

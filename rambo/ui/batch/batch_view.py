@@ -101,7 +101,10 @@ def _to_address(name: str, run: Run) -> dict[str, Any]:
 
 
 def pick_oracle(batch: Batch) -> bool:
-    """Return whether true labels may be shown; off unless a person asks."""
+    """Return whether true labels may be shown; off unless a person asks, and where nobody knows them."""
+    if batch.data is not None and batch.data.partly_labeled:
+        st.caption(":material/new_label: Waiting for labels: nobody knows them yet.")
+        return False
     return st.toggle(
         "Show the oracle's answers",
         key="oracle",
@@ -125,6 +128,8 @@ def show_sentence(batch: Batch, oracle: bool) -> None:
             f"; their median margin is {np.median(known):.3f}, in the pool {np.median(pool):.3f}"
         )
     st.markdown(told + ".")
+    if left := batch_data.left_out_of(batch):
+        st.caption(f":material/content_copy: {left.sentence[0].upper()}{left.sentence[1:]}.")
     labels = batch.labels(batch.indices) if oracle else None
     if labels is not None:
         right = np.mean(

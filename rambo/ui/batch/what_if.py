@@ -1,6 +1,7 @@
 """The logic of the what-if: a batch under a person's hands, with undo, and where other images come from."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -91,7 +92,7 @@ class Desk:
     def available(self) -> Indices:
         """Return U_j without the person's batch, the smallest margins first."""
         taken = np.concatenate([self._before, np.array(self.edit.members, np.int64)])
-        return batch_data.ranked_pool(self.atlas, taken)
+        return batch_data.ranked_pool(self.atlas, taken, self._offered)
 
     def random_candidate(self) -> Edit:
         """Return the edit after another random candidate was taken, drawn as the acquisition draws them."""
@@ -99,9 +100,15 @@ class Desk:
         acquisition = configs.restore(readers.config(self.batch.run)).acquisition
         # A last, smaller batch keeps the ratio M / b, as in the acquisition.
         few = -(-acquisition.filtered * size // acquisition.batch_size)
-        ranked, draw = batch_data.ranked_pool(self.atlas, self._before), self.edit.draws + 1
+        ranked = batch_data.ranked_pool(self.atlas, self._before, self._offered)
+        draw = self.edit.draws + 1
         seed = self.decision.step * 1000 + draw
         return self.edit.to(random_candidate(ranked, size, few, seed), draw)
+
+    @functools.cached_property
+    def _offered(self) -> Indices:
+        """What could be chosen at all."""
+        return batch_data.offered(self.batch, self.atlas)
 
     @property
     def _before(self) -> Indices:

@@ -91,6 +91,15 @@ def _start_with_rivals(run: Run) -> None:
 def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
     """Draw the accuracies and the verdict."""
     st.subheader("Accuracy after buying the labels")
+    if readers.waits(run):
+        st.info(
+            "Waiting for labels: nobody knows those of the chosen images yet, so no accuracy can be compared. What "
+            "the strategies chose stands below. A rehearsal on your labeled images tells which of them wins there.",
+            icon=":material/new_label:",
+        )
+        return
+    if said := readers.rehearsal_verdict(run):
+        st.info(literal(said, 500), icon=":material/theater_comedy:")
     if all(result.test_accuracy is None for result in results):
         st.info("The labels are not revealed yet: accuracies come with the last stage.")
         return

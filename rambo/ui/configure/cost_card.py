@@ -166,7 +166,16 @@ def _start(config: Config | None, data: Prepared | None, complaints: Mapping[str
     if config is None or data is None:
         number = len(complaints)
         st.caption(f"Start waits: {count(number, 'thing', 'things')} to put right, named above.")
-    elif pressed:
-        run = controls.start(config, data)
+        return
+    rehearsed = data.partly_labeled and st.button(
+        "Rehearse on my labels first",
+        icon=":material/theater_comedy:",
+        key="configure-rehearse",
+        width="stretch",
+        help="Plays the same budget, made smaller, inside the images you labeled, with their labels hidden: so you "
+        "see on your own images which strategy wins, before you pay.",
+    )
+    if pressed or rehearsed:
+        run = controls.rehearse(config, data) if rehearsed else controls.start(config, data)
         planner().forget()
         state.go("pages/train.py", run.id)

@@ -35,7 +35,10 @@ class Opened:
 
 def open_data(name: object) -> Opened:
     """Return the dataset of that name; the shipped one is prepared on the way, others only when asked for."""
-    if not isinstance(name, str) or not (name in library.names() or name.lower().endswith(".npz")):
+    known = isinstance(name, str) and (
+        name in library.names() or name.lower().endswith(".npz") or library.is_own(name)
+    )
+    if not isinstance(name, str) or not known:
         return Opened(None, "unknown", "choose one of the list, or type the path of an .npz file")
     try:
         data = library.ensure(name) if name == library.SHIPPED else library.open_named(name)

@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from rambo.config import shorten
-from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
+from rambo.datasets.prepared import LABELED, POOL, TEST, VALIDATION, Prepared
 from rambo.figures import theme
 from rambo.runs.workspace import Run
 from rambo.text import count, for_plot, literal
@@ -14,7 +14,12 @@ from rambo.ui.data import address, choice, errors, pools, samples
 
 _BY_CLASS, _IN_CLASS = 10, 96  # images shown of each class, and of a single one
 _CLASSES, _BARS = 15, 30  # classes shown at once
-_ROLES = ((POOL, "to choose from"), (VALIDATION, "validation"), (TEST, "test"))
+_ROLES = (
+    (LABELED, "labeled"),
+    (POOL, "to choose from"),
+    (VALIDATION, "validation"),
+    (TEST, "test"),
+)
 
 
 def show_dataset(data: Prepared, name: str, run: Run | None) -> None:
@@ -31,6 +36,8 @@ def show_dataset(data: Prepared, name: str, run: Run | None) -> None:
         _show_counts(data)
     with right, frame.guard():
         pools.show_cut(data, run if name == choice.RUN else None)
+    if data.partly_labeled:
+        return
     with frame.guard():
         errors.show_errors(data, choice.known_as(name, run), run if name == choice.RUN else None)
 
@@ -83,6 +90,11 @@ def _show_images(data: Prepared) -> None:
         ids = samples.of_class(data, label, _IN_CLASS, seed)
         st.caption("Double click an image, or press Enter on it, to see it large.")
         samples.show_gallery(data, ids, key="data-class", known=True)
+    if data.partly_labeled:
+        st.caption(
+            "Images that you labeled, and those that validate; the class of all others is not known yet."
+        )
+        return
     st.caption(
         "These classes come with the dataset. RAMBO does not know them: it reads a label only when it is bought."
     )
@@ -112,10 +124,11 @@ def _pick_class(key: str) -> None:
 def _count_figure(fingerprint: str, _data: Prepared) -> tuple[PreparedFigure, int]:
     """Return bars of the images in each class by role, and how many classes they show; built once."""
     shown = min(_BARS, _data.num_classes)
-    colours = {POOL: theme.BLUE, VALIDATION: theme.PURPLE, TEST: theme.GREY}
+    colours = {LABELED: theme.GREEN, POOL: theme.BLUE, VALIDATION: theme.PURPLE, TEST: theme.GREY}
     bars = []
     for role, word in _ROLES:
-        counts = np.bincount(_data.labels[_data.roles == role], minlength=_data.num_classes)[:shown]
+        labels = _data.labels[(_data.roles == role) & (_data.labels >= 0)]
+        counts = np.bincount(labels, minlength=_data.num_classes)[:shown]
         if counts.any():
             bar = {"type": "bar", "orientation": "h", "name": word, "x": counts}
             bar |= {"y": np.arange(shown), "marker": {"color": colours[role]}}

@@ -6,6 +6,7 @@ import streamlit as st
 from rambo import checks
 from rambo import config as configs
 from rambo.datasets import corruption
+from rambo.datasets.prepared import LABELED as LABELED_IMAGES
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.errors import RamboError, StoreError
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
@@ -38,6 +39,9 @@ _POOLS = {  # name in the address -> value of `Atlas.pool`, heading, meaning
 def show_cut(data: Prepared, run: Run | None) -> None:
     """Draw how many images each pool gets for a k and a size of the validation set."""
     st.subheader("How it is cut")
+    if data.partly_labeled:
+        _show_own_cut(data)
+        return
     given = readers.config(run) if run else configs.describe(configs.build({}))
     fixed, pool, test = (int(np.sum(data.roles == role)) for role in (VALIDATION, POOL, TEST))
     key, size = f"{data.fingerprint}-{run.id if run else ''}", fixed
@@ -70,6 +74,22 @@ def show_cut(data: Prepared, run: Run | None) -> None:
         st.caption(
             "Some classes of this run are rare: the unlabeled images are this many, or more."
         )
+
+
+def _show_own_cut(data: Prepared) -> None:
+    """Draw how a dataset with unknown labels is cut: by what is known of each image."""
+    parts = (
+        ("Labeled S_0", LABELED_IMAGES),
+        ("Unlabeled U_0", POOL),
+        ("Validation", VALIDATION),
+        ("Test", TEST),
+    )
+    for column, (word, role) in zip([*st.columns(2), *st.columns(2)], parts, strict=True):
+        column.metric(word, f"{int(np.sum(data.roles == role)):,}")
+    st.caption(
+        "All labeled images are S_0, so k is how many there are. Nobody knows the labels of the others: a run chooses "
+        "a batch of them and waits."
+    )
 
 
 def show_pools(data: Prepared, run: Run) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 from PIL import Image
 
 from rambo.config import shorten
-from rambo.datasets.prepared import POOL, Prepared
+from rambo.datasets.prepared import LABELED, POOL, Prepared
 from rambo.runs.atlas import Indices
 from rambo.text import literal
 from rambo.ui import pictures
@@ -21,8 +21,8 @@ def drawn(candidates: Indices, size: int, seed: int, part: int) -> list[int]:
 
 
 def of_class(data: Prepared, label: int, size: int, seed: int) -> list[int]:
-    """Return up to `size` images of one class that a run may choose, in random order."""
-    mine = np.flatnonzero((data.roles == POOL) & (data.labels == label))
+    """Return up to `size` images of one class that a run may choose or begins with, in random order."""
+    mine = np.flatnonzero(np.isin(data.roles, (POOL, LABELED)) & (data.labels == label))
     return drawn(mine, size, seed, label)
 
 

@@ -23,7 +23,8 @@ def load_dataset(name: str, run: Run | None) -> Prepared | None:
         return readers.dataset(run)
     if name == library.SHIPPED:
         return library.ensure(name)
-    if name not in catalog.CATALOG and not choice.is_archive(name):
+    own = library.is_own(name)
+    if name not in catalog.CATALOG and not own and not choice.is_archive(name):
         st.warning(
             f"There is no .npz file {literal(name, 200)} on this machine. "
             "Check the path, or send the file from your computer.",

@@ -85,6 +85,12 @@ def _show_state(run: Run, status: str, message: str, view: View, known: Feed) ->
             st.progress(view.progress, f"{percent(view.progress, 0)} was done")
 
 
+_WAITS = (
+    "**Batch chosen, waiting for labels.** Nobody knows the labels of these images yet, so no accuracy is measured. "
+    "Take the batch from the page Batch, have it labeled, and bring the labels back."
+)
+
+
 def _show_progress(run: Run, view: View) -> None:
     """Say what a working run does and how long it still takes."""
     stopping = _stopping(run)
@@ -114,6 +120,10 @@ def _show_outcome(run: Run, known: Feed) -> None:
     summary = readers.summary(run)
     st.success(outcome.chosen(summary, known.unlabeled), icon=":material/check_circle:")
     found = rivals.evaluated(summary.results)
+    if readers.waits(run):
+        st.info(_WAITS, icon=":material/new_label:")
+    if said := readers.rehearsal_verdict(run):
+        st.markdown(f"**{literal(said, 500)}**")
     if found:
         st.caption("Test accuracy of a fresh classifier on the labels at hand and those chosen by:")
     for column, (name, text, told) in zip(

@@ -175,6 +175,8 @@ class Tracker:
         """Return what the stepper says of the evaluation of one strategy."""
         if (trial, name) in self.accuracies:
             return Cell("done", f"test {percent(self.accuracies[trial, name])}")
+        if "evaluation" not in self.plan.pieces[trial, None]:
+            return Cell("none", "waits for labels")
         place = self.places.get((trial, None))
         if place is None or place.stage != "evaluation":
             return Cell("waiting", "waiting")
