@@ -336,8 +336,9 @@ def _rehearse(arguments: argparse.Namespace) -> int:
     name = real.dataset.name.removeprefix(rehearsal.PREFIX)
     real = real.model_copy(update={"dataset": real.dataset.model_copy(update={"name": name})})
     data = catalog.prepare(name, workspace.root, emit=bars)
-    config = rehearsal.scaled(real, data, rehearsal.derive(data, workspace.root, name))
-    print(rehearsal.words(real, config, data), file=sys.stderr)
+    played = rehearsal.derive(data, workspace.root, name)
+    config = rehearsal.scaled(real, data, played)
+    print(rehearsal.words(real, config, data, played), file=sys.stderr)
     return _work(run_worker.start(config, workspace, bars), arguments.json)
 
 

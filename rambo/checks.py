@@ -3,6 +3,7 @@
 import numpy as np
 
 from rambo import lineup
+from rambo.collection.splits import most_pairs
 from rambo.config import ClassifierConfig, Config, CorruptionConfig, describe, restore
 from rambo.datasets import corruption, repeats
 from rambo.datasets.prepared import LABELED, POOL, TEST, VALIDATION, Prepared
@@ -16,7 +17,8 @@ def fit(config: Config, data: Prepared) -> Config:
     """Return the config as a run on this dataset keeps it.
 
     Choice: of a partly labeled dataset all labeled images are S_0, so k is how many there are, and a k_1 beyond that
-    becomes automatic. Any other dataset leaves the config as it is.
+    becomes automatic; of few labels few different subsets can be drawn, so fewer offline pairs are. Any other dataset
+    leaves the config as it is.
     """
     if not data.partly_labeled:
         return config
@@ -24,6 +26,8 @@ def fit(config: Config, data: Prepared) -> Config:
     settings["k"] = max(2, int((data.roles == LABELED).sum()))  # fewer are refused by `check`
     if (config.rambo.initial_size or 0) > settings["k"]:
         settings["rambo"]["initial_size"] = None
+    offline = settings["rambo"]["offline"]
+    offline["pairs"] = min(offline["pairs"], most_pairs(settings["k"]) or offline["pairs"])
     return restore(settings)
 
 
@@ -35,6 +39,8 @@ def fitted_words(config: Config, data: Prepared) -> str:
     words = f"k is {fitted.k:,}: {data.name} has that many labeled images to learn from"
     if fitted.rambo.initial_size != config.rambo.initial_size:
         words += f"; so the pretraining starts from {fitted.initial_size:,} labels"
+    if fitted.rambo.offline.pairs != config.rambo.offline.pairs:
+        words += f"; of so few {fitted.rambo.offline.pairs:,} offline pairs are enough"
     return words
 
 

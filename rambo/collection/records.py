@@ -186,13 +186,11 @@ class SplitAdvice:
 
     Attributes:
         validation: images that would measure every utility.
-        folds: 0 where a validation set stands on its own; else the number of folds to rotate instead.
         offline_pairs: at most so many different pairs of subsets are worth training; None for no limit.
         sentences: what cannot work and what is done instead, in words.
     """
 
     validation: int
-    folds: int
     offline_pairs: int | None
     sentences: tuple[str, ...]
 

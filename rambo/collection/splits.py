@@ -24,7 +24,6 @@ SHARE_REASON = (
     "a fifth of the labels leaves four fifths to learn from"
 )
 _STEADY = 30  # validation images below which one of them moves an accuracy by over 3 points
-_FOLDS = 5
 
 
 def check_share(share: float) -> None:
@@ -133,34 +132,40 @@ def _shuffled(unit: str) -> str:
     return hashlib.sha256(f"validation {unit}".encode("utf-8", "replace")).hexdigest()
 
 
+def most_pairs(labeled: int) -> int | None:
+    """Return how many offline pairs so few labeled images are worth, or None where there are enough.
+
+    Choice: below 50 labels ten a label, and below 12 as many as there are halves: further pairs repeat each other.
+    """
+    if labeled >= 50:
+        return None
+    return max(2, math.comb(labeled, max(1, labeled // 2)) if labeled < 12 else 10 * labeled)
+
+
 def advise(now: Snapshot) -> SplitAdvice:
     """Return what the labels at hand allow, and what is done instead where they are few."""
     labeled, validation = len(now.rows(LABELED)), len(now.rows(VALIDATION))
     known = labeled + validation
     classes = len(now.classes)
     sentences = []
-    folds, pairs = 0, None
+    pairs = most_pairs(labeled) if known else None
     if known == 0:
         sentences.append(
-            "No image has a label, so no classifier can be trained: the first batch is chosen by the "
-            "look of the images alone (TypiClust, ProbCover, ActiveFT or random). RAMBO needs labels."
+            "No image has a label, so no classifier can be trained: label at least two first, better a few of every "
+            "class."
         )
-    elif validation < min(_STEADY, known):
-        folds = min(_FOLDS, known // 2) if known >= 4 else 0
-        if folds >= 2:
-            sentences.append(
-                f"A validation set of {validation} images cannot rank sets: one image is worth "
-                f"{100 / max(1, validation):.0f} points of accuracy. Instead the {known} labeled images "
-                f"take turns in {folds} folds, each validating what the others teach."
-            )
-        else:
-            folds = 0
-            sentences.append(
-                f"{known} labels are too few to validate anything; only strategies that need no "
-                "validation set can work."
-            )
-    if known and labeled < 50:
-        pairs = max(2, math.comb(labeled, max(1, labeled // 2)) if labeled < 12 else 10 * labeled)
+    elif validation == 0:
+        sentences.append(
+            f"{known} labels are too few to set some aside for validation; only strategies that need no validation "
+            "set can work, and no accuracy is measured."
+        )
+    elif validation < _STEADY:
+        sentences.append(
+            f"A validation set of {validation} images can hardly rank sets: one image is worth "
+            f"{100 / validation:.0f} points of accuracy. Strategies that need none of it (margin, BADGE, TypiClust) "
+            "stand on firmer ground; a rehearsal on your labels shows which works."
+        )
+    if pairs is not None and labeled:
         sentences.append(
             f"Of {labeled} labeled images few subsets are really different, so at most {pairs:,} offline "
             "pairs are trained."
@@ -172,4 +177,4 @@ def advise(now: Snapshot) -> SplitAdvice:
             f"{len(absent)} of {classes} classes have no label yet ({', '.join(absent[:3])}"
             f"{', ...' if len(absent) > 3 else ''}): the classifier cannot name them until one is bought."
         )
-    return SplitAdvice(validation, folds, pairs, tuple(sentences))
+    return SplitAdvice(validation, pairs, tuple(sentences))

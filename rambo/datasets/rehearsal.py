@@ -94,7 +94,7 @@ def scaled(config: Config, data: Prepared, rehearsal: Prepared) -> Config:
     """Return the config of a rehearsal: the same game, as much smaller as the labels are fewer.
 
     Choice: k to B stand as in the real run, and two images are there for every label to buy, so that there is a
-    choice; steps shrink with the budget, at most ten offline pairs a label are trained, and M and k_1 are automatic.
+    choice; steps shrink with the budget, fewer offline pairs are trained where labels are few; M and k_1 are automatic.
 
     Args:
         config: of the real run; its k does not matter.
@@ -114,7 +114,8 @@ def scaled(config: Config, data: Prepared, rehearsal: Prepared) -> Config:
         "filter_size": None,
     }
     settings["rambo"]["initial_size"] = None
-    settings["rambo"]["offline"]["pairs"] = max(2, min(config.rambo.offline.pairs, 10 * k))
+    offline = settings["rambo"]["offline"]
+    offline["pairs"] = min(offline["pairs"], splits.most_pairs(k) or offline["pairs"])
     settings["dataset"]["name"] = f"{PREFIX}{config.dataset.name}"
     return restore(settings)
 
@@ -152,11 +153,13 @@ def _names(data: Prepared, rows: np.ndarray) -> Names | None:
     )
 
 
-def words(real: Config, config: Config, data: Prepared) -> str:
+def words(real: Config, config: Config, data: Prepared, played: Prepared) -> str:
     """Return what is played, in a sentence or two: the sizes beside those of the real run."""
     held = int((data.roles == LABELED).sum())
+    judges = int((played.roles == TEST).sum())
     times = f"{config.trials} times, each time with others" if config.trials > 1 else "once"
     return (
         f"Rehearsal: {config.k:,} of your labels are taken as held and {config.budget:,} are bought from the rest, "
-        f"in place of {held:,} and {real.budget:,}; this is done {times}. No label is spent."
+        f"in place of {held:,} and {real.budget:,}; this is done {times}, and "
+        f"{judges:,} images judge. No label is spent."
     )

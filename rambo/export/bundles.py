@@ -99,13 +99,13 @@ def describe(batch: Batch) -> dict[str, Any]:
     left = left_out.load(run, first["seed"] - config["seed"])
     about = {name: dataset[name] for name in _DATASET if name in dataset}
     named = {"name": last_part(dataset_name(config))}  # it may be the path of a user's file
-    return {
+    said = {} if left is None else {"left_out": left.sentence}
+    return said | {
         "run_id": run.id,
         "created": run.created(),
         "strategy": first["strategy"],
         "seed": first["seed"],
         "images": len(batch.rows),
-        "left_out": None if left is None else left.sentence,
         "config": config | {"dataset": (config.get("dataset") or {}) | named},
         "environment": kept | {"dataset": about, "classes": class_names(run)},
     }
@@ -113,7 +113,7 @@ def describe(batch: Batch) -> dict[str, Any]:
 
 def _left_out_words(batch: Batch) -> str:
     """Return what the README says of images that were left out, or an empty text."""
-    said = describe(batch)["left_out"]
+    said = describe(batch).get("left_out")
     return f"\n{said[0].upper()}{said[1:]}.\n" if said else ""
 
 

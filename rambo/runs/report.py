@@ -32,6 +32,11 @@ def table(summary: Summary) -> str:
         verdict := rehearsal_verdict(summary.results)
     ):
         lines.append(verdict)
+    if summary.waits:
+        lines.append(
+            f"batch chosen, waiting for labels: `python -m rambo export {summary.run} --format zip --out FILE` "
+            "hands it over"
+        )
     if words := proxy_words(summary.config):
         lines.append(words)
     return "\n".join(lines)

@@ -121,6 +121,12 @@ class Summary:
     results: list[Result]
     ranking: Ranking
 
+    @property
+    def waits(self) -> bool:
+        """Whether the run is over and its batches wait for labels, because nobody knows them."""
+        judged = any(result.test_accuracy is not None for result in self.results)
+        return self.status == "done" and bool(self.results) and not judged
+
     def public(self) -> dict[str, Any]:  # JSON's edge: `show --json`
         """Return the object that `show --json` prints."""
         ranking = {name: getattr(self.ranking, name) for name in _SHOWN}

@@ -177,12 +177,7 @@ def selection(run: Run, trial: int, strategy: str) -> pd.DataFrame:
 
 def waits(run: Run) -> bool:
     """Return whether a finished run waits for a person to label its batch: nobody knows the labels."""
-    results = summary(run).results
-    return (
-        bool(results)
-        and status(run)[0] == "done"
-        and all(result.test_accuracy is None for result in results)
-    )
+    return summary(run).waits
 
 
 def rehearsal_verdict(run: Run) -> str | None:

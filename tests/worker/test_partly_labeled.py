@@ -16,7 +16,7 @@ from rambo.errors import BudgetError, ConfigError, DataError
 from rambo.estimate import costs, outline
 from rambo.estimate.costs import DataSizes
 from rambo.events import Event, Noticed, StageStarted
-from rambo.runs import left_out
+from rambo.runs import left_out, report
 from rambo.runs.workspace import Run, Workspace, create_run, summary
 from rambo.worker import run_worker, trial
 
@@ -54,6 +54,21 @@ def test_k_is_what_there_is(waiting: tuple[Run, list[Event]]) -> None:
     assert run.config["rambo"]["initial_size"] is None, "50 would be beyond it"
 
 
+def test_of_few_labels_few_offline_pairs_are_drawn_and_it_is_said(
+    tiny: Prepared, tmp_path: Path
+) -> None:
+    data = partly(tmp_path, tiny, labeled=range(20), validation=range(20, 32))
+    asked = config(k=200, rambo={"initial_size": 50, "offline": {"pairs": 500}})
+    assert checks.fit(asked, data).rambo.offline.pairs == 200
+    assert checks.fitted_words(asked, data) == (
+        "k is 20: pets has that many labeled images to learn from; so the pretraining starts from 5 labels; "
+        "of so few 200 offline pairs are enough"
+    )
+    assert checks.fit(config(), data).rambo.offline.pairs == 2
+    assert checks.fit(asked, tiny) is asked
+    assert checks.fitted_words(asked, tiny) == ""
+
+
 def test_a_run_without_an_oracle_ends_with_chosen_batches(
     waiting: tuple[Run, list[Event]],
 ) -> None:
@@ -63,6 +78,9 @@ def test_a_run_without_an_oracle_ends_with_chosen_batches(
     assert "acquisition" in stages
     assert "evaluation" not in stages
     results = summary(run).results
+    assert f"batch chosen, waiting for labels: `python -m rambo export {run.id}" in report.table(
+        summary(run)
+    )
     assert len(results) == 3
     for result in results:
         assert len(set(result.selected)) == 6
