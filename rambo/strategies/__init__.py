@@ -42,10 +42,10 @@ class Strategy(Protocol):
 
 STRATEGIES: dict[str, Strategy] = {
     "rambo": rambo,
-    "rambo-plus": rambo_plus,
     "filter-only": filter_only,
     "margin": margin,
     "random": random,
+    "rambo-plus": rambo_plus,
     "entropy": entropy,
     "least-confidence": least_confidence,
     "badge": badge,
