@@ -73,7 +73,7 @@ def results(
     fingerprint = catalog.prepare(str(archive), workspace.root).fingerprint
     found: dict[tuple[str, str], dict[int, Result]] = {}
     for told in study.workspace_of(workspace).runs():
-        same = told.environment["dataset"]["fingerprint"] == fingerprint
+        same = told.environment.dataset.fingerprint == fingerprint
         if told.config.get("study") != "dirty-pool" or not same:
             continue
         for label, run in study.runs(told).items():

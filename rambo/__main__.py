@@ -270,7 +270,7 @@ def _add_settings(parser: argparse.ArgumentParser, without: Sequence[str] = ()) 
     )
 
 
-def settings_from(arguments: argparse.Namespace) -> dict[str, Any]:
+def settings_from(arguments: argparse.Namespace) -> configs.Settings:
     """Return the nested settings of a `run` call: preset, then options, then `--set`.
 
     Raises:
@@ -724,7 +724,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read_settings(given: bytes) -> dict[str, Any]:
+def _read_settings(given: bytes) -> configs.Settings:
     """Return nested settings from their JSON.
 
     Raises:

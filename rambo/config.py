@@ -16,6 +16,10 @@ from rambo import lineup
 from rambo.errors import ConfigError
 from rambo.errors import shorten as shorten
 
+Settings = dict[
+    str, Any
+]  # a config as nested JSON types, whole or in part, before `build` checks it
+
 _EXACT_LABELED = 5000  # labeled images whose OT is solved exactly unless asked otherwise
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -513,7 +517,7 @@ def check_offered(settings: Mapping[str, Any]) -> None:
         )
 
 
-def assign(settings: dict[str, Any], path: str, value: Any) -> None:
+def assign(settings: Settings, path: str, value: Any) -> None:
     """Set the field at the dotted `path` of nested `settings` to `value`, in place.
 
     Raises:
@@ -590,7 +594,7 @@ def _explain(part: Any) -> ConfigError:
     )
 
 
-def describe(config: Config) -> dict[str, Any]:
+def describe(config: Config) -> Settings:
     """Return the config as nested JSON types, every default written out."""
     return config.model_dump(mode="json")
 

@@ -3,8 +3,7 @@
 A preset is nested settings, not a config, so that what a person types wins over it field by field.
 """
 
-from typing import Any
-
+from rambo.config import Settings
 from rambo.errors import ConfigError
 
 # Section 5.1 and B.7. k, B, k_1, b, n per dataset family; 500 offline pairs, 20 epochs and 10 trials for all.
@@ -19,7 +18,7 @@ _PAPER = {
 }
 
 
-def demo(dataset: str | None = None) -> dict[str, Any]:
+def demo(dataset: str | None = None) -> Settings:
     """Return settings that choose 200 images within about two minutes on two CPU cores."""
     return {
         "dataset": {"name": dataset or "fashion-mnist-mini"},
@@ -35,7 +34,7 @@ def demo(dataset: str | None = None) -> dict[str, Any]:
     }
 
 
-def quick(dataset: str | None = None) -> dict[str, Any]:
+def quick(dataset: str | None = None) -> Settings:
     """Return the paper's sizes with 60 offline pairs instead of 500: minutes instead of an hour a trial."""
     return {
         "dataset": {"name": dataset or "fashion-mnist-mini"},
@@ -46,7 +45,7 @@ def quick(dataset: str | None = None) -> dict[str, Any]:
     }
 
 
-def paper(dataset: str | None = None) -> dict[str, Any]:
+def paper(dataset: str | None = None) -> Settings:
     """Return the constants of the paper's runs for `dataset` (Section 5.1, B.7).
 
     Raises:

@@ -12,6 +12,7 @@ from docs import refresh
 from rambo import __version__
 from rambo.__main__ import main
 from rambo.runs import record
+from rambo.runs.environment import Environment
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
@@ -54,7 +55,7 @@ def test_every_field_that_show_prints_is_explained(shown: dict[str, object]) -> 
 
 def test_every_column_and_fact_of_the_record_is_explained(tmp_path: Path) -> None:
     assert f"**format {record.VERSION}** (`PRAGMA user_version`" in FORMAT
-    record.create(tmp_path / "run.sqlite", {}, {})
+    record.create(tmp_path / "run.sqlite", {}, Environment())
     with sqlite3.connect(tmp_path / "run.sqlite") as db:
         tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE sql > ''")]
         names = {name for (name,) in db.execute("SELECT name FROM facts")}

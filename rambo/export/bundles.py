@@ -93,8 +93,8 @@ def distil(batch: Batch) -> Files:
 def describe(batch: Batch) -> dict[str, Any]:
     """Return what made the choice, without host, user or path: settings, versions, dataset."""
     run, first = batch.run, batch.rows[0]
-    config, environment = run.config, run.environment
-    dataset = environment.get("dataset") or {}
+    config, environment = run.config, run.environment.record()
+    dataset = environment["dataset"]
     kept = {name: environment[name] for name in _ENVIRONMENT if name in environment}
     left = left_out.load(run, first["seed"] - config["seed"])
     about = {name: dataset[name] for name in _DATASET if name in dataset}

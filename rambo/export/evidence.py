@@ -90,7 +90,7 @@ def rows(
 
 def class_names(run: Run) -> list[str]:
     """Return the class names of the run's dataset; label `i` is the i-th."""
-    return [str(name) for name in run.environment.get("classes") or ()]
+    return list(run.environment.classes)
 
 
 def open_dataset(run: Run) -> Prepared:
@@ -99,7 +99,7 @@ def open_dataset(run: Run) -> Prepared:
     Raises:
         StoreError: it is missing or damaged.
     """
-    fingerprint = str((run.environment.get("dataset") or {}).get("fingerprint", ""))
+    fingerprint = run.environment.dataset.fingerprint
     try:
         if not fingerprint.isalnum():  # it becomes part of a path
             raise DataError("the run does not say which dataset it is of")

@@ -15,12 +15,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
 
 import filelock
 
 from rambo import errors, places
-from rambo.config import Config, describe, shorten
+from rambo.config import Config, Settings, describe, shorten
 from rambo.datasets.prepared import Prepared
 from rambo.errors import RamboError, RunLockedError, StoreError
 from rambo.runs import line
@@ -56,7 +55,7 @@ def start(config: Config, data: Prepared, workspace: Workspace, device: str) -> 
 
 
 def start_study(
-    wanted: dict[str, Any], workspace: Workspace, make: Callable[[], Run]
+    wanted: Settings, workspace: Workspace, make: Callable[[], Run]
 ) -> tuple[Run, bool]:
     """Return a study that is being worked on, and whether it is a new one; two clicks start one, as in `start`.
 
@@ -72,7 +71,7 @@ def start_study(
 
 
 def _start_once(
-    wanted: dict[str, Any],
+    wanted: Settings,
     workspace: Workspace,
     live: Callable[[Workspace], list[Run]],
     make: Callable[[], Run],

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rambo import events as event_kinds
+from rambo.config import Settings
 from rambo.events import Event
+from rambo.runs import environment as environments
+from rambo.runs.environment import Environment
 from rambo.storage import database
 
 
@@ -20,7 +23,7 @@ class Facts:
 
     Attributes:
         config: nested JSON types.
-        environment: nested JSON types.
+        environment: what else the run depends on.
         created: ISO 8601 in UTC.
         status: as it was written last.
         message: why.
@@ -30,7 +33,7 @@ class Facts:
     """
 
     config: Mapping[str, Any]
-    environment: Mapping[str, Any]
+    environment: Environment
     created: str
     status: str
     message: str
@@ -90,7 +93,7 @@ _PUT_EVENT = (
 )
 
 
-def create(path: Path, config: dict[str, Any], environment: dict[str, Any]) -> None:
+def create(path: Path, config: Settings, environment: Environment) -> None:
     """Make the record of a queued run at `path`.
 
     Raises:
@@ -100,7 +103,7 @@ def create(path: Path, config: dict[str, Any], environment: dict[str, Any]) -> N
     """
     facts = {
         "config": config,
-        "environment": environment,
+        "environment": environment.record(),
         "created": stamp(time.time()),
         "status": "queued",
         "message": "",
@@ -178,7 +181,8 @@ def read_facts(db: sqlite3.Connection) -> Facts:
     if missing := [name for name in _FACTS if name not in facts]:
         raise ValueError(f"no {missing[0]}")
     names = [field.name for field in dataclasses.fields(Facts)]
-    return Facts(**{name: facts[name] for name in names if name in facts})
+    own = {name: facts[name] for name in names if name in facts}
+    return Facts(**own | {"environment": environments.restore(facts["environment"])})
 
 
 def read_events(db: sqlite3.Connection, since: int) -> list[Entry]:

@@ -20,10 +20,12 @@ from typing import Any
 
 import filelock
 
+from rambo.config import Settings
 from rambo.errors import RunLockedError, StoreError
 from rambo.events import Event
 from rambo.runs import record, results
 from rambo.runs.artifacts import RunFolder
+from rambo.runs.environment import Environment
 from rambo.runs.record import Entry, Facts
 from rambo.runs.results import Result
 from rambo.storage import database, files
@@ -89,14 +91,14 @@ class Run(RunFolder):
     # What a viewer asks.
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Settings:
         """The config as nested JSON types."""
         return dict(self._facts().config)
 
     @property
-    def environment(self) -> dict[str, Any]:
-        """What `Workspace.create` was told of versions, device and class names."""
-        return dict(self._facts().environment)
+    def environment(self) -> Environment:
+        """What it depends on beside its config: versions, device, dataset, class names."""
+        return self._facts().environment
 
     @property
     def status(self) -> str:
@@ -389,7 +391,7 @@ def _lost(facts: Facts) -> bool:
     return facts.status == "running"
 
 
-def write_first(folder: Path, config: dict[str, Any], environment: dict[str, Any]) -> None:
+def write_first(folder: Path, config: Settings, environment: Environment) -> None:
     """Fill the empty `folder` of a new run; raises as `rambo.runs.record.create` does."""
     record.create(folder / "run.sqlite", config, environment)
     files.write_bytes(folder / "ballast", os.urandom(BALLAST_BYTES))

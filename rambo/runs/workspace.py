@@ -15,15 +15,15 @@ import time
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import joblib
 
 from rambo import __version__, checks, lineup
-from rambo.config import Config, describe
+from rambo.config import Config, Settings, describe
 from rambo.datasets import catalog, foreign
 from rambo.datasets.prepared import Prepared
 from rambo.errors import RunLockedError, RunNotFoundError, StoreError
+from rambo.runs.environment import Environment, Source
 from rambo.runs.record import dataset_name
 from rambo.runs.results import Summary, mean_ranking
 from rambo.runs.run import STATUSES, Run, write_first
@@ -48,12 +48,12 @@ class Workspace:
         """Return the workspace named by RAMBO_HOME, else `runs` in the current folder."""
         return cls(Path(os.environ.get("RAMBO_HOME") or "runs"))
 
-    def create(self, config: dict[str, Any], environment: dict[str, Any]) -> Run:
+    def create(self, config: Settings, environment: Environment) -> Run:
         """Return a new queued run.
 
         Args:
             config: nested JSON types, as `rambo.config.describe` gives them.
-            environment: nested JSON types; `classes` lists the class names.
+            environment: what else it depends on.
 
         Raises:
             StoreError: a value is not JSON or not finite, or the disk refuses.
@@ -170,27 +170,23 @@ def create_run(config: Config, data: Prepared, workspace: Workspace, device: str
     return workspace.create(describe(config), environment(mixed, device, config.strategies))
 
 
-def environment(data: Prepared, device: str, strategies: Iterable[str] = ()) -> dict[str, object]:
-    """Return what a run depends on beside its config: versions, device, classes; no host or user.
+def environment(data: Prepared, device: str, strategies: Iterable[str] = ()) -> Environment:
+    """Return what a run on this machine depends on beside its config.
 
     The only paths are those of files that bring strategies, so that a worker finds them again; no export has them.
     """
     files = [str(path.absolute()) for path in lineup.files_of(strategies)]
-    return ({"plugins": files} if files else {}) | {
-        "rambo": __version__,
-        "python": platform.python_version(),
-        "torch": importlib.metadata.version("torch"),
-        "device": device,
-        "cores": joblib.cpu_count(),
-        "threads": 1,
-        "dataset": {
-            "name": data.name,
-            "fingerprint": data.fingerprint,
-            "source": data.source,
-            "licence": data.licence,
-        },
-        "classes": list(data.classes),
-    }
+    return Environment(
+        plugins=tuple(files),
+        rambo=__version__,
+        python=platform.python_version(),
+        torch=importlib.metadata.version("torch"),
+        device=device,
+        cores=joblib.cpu_count(),
+        threads=1,
+        dataset=Source(data.name, data.fingerprint, data.source, data.licence),
+        classes=tuple(data.classes),
+    )
 
 
 def summary(run: Run) -> Summary:

@@ -11,13 +11,12 @@ from typing import Any
 
 from rambo import config as configs
 from rambo import lineup
-from rambo.config import Config
+from rambo.config import Config, Settings
 from rambo.errors import ConfigError
 from rambo.estimate.work import NONE, ROLES, DataSizes, Trainings, trial_units
 from rambo.studies import paper
 from rambo.studies.paper import Reported
 
-Settings = dict[str, Any]
 Place = Mapping[str, float | int | str]  # column -> value: where a cell stands in the grid
 
 

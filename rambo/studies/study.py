@@ -41,7 +41,7 @@ def is_study(run: Run) -> bool:
 
 
 def create(
-    name: str, settings: grid.Settings, data: Prepared, workspace: Workspace, device: str
+    name: str, settings: configs.Settings, data: Prepared, workspace: Workspace, device: str
 ) -> Run:
     """Return a new queued study.
 

@@ -126,7 +126,7 @@ def header(run: Run) -> None:
     """Draw the name of the run and what it is about."""
     config = readers.config(run)
     terms.caption(
-        f"Run {run.id} · {shorten(readers.environment(run)['dataset']['name'])} · "
+        f"Run {run.id} · {shorten(readers.environment(run).dataset.name)} · "
         f"{{k}} = {config['k']}, {{B}} = {config['budget']}, "
         f"{{b}} = {config['acquisition']['batch_size']}, seed {config['seed']}"
     )

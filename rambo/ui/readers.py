@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from rambo.config import Settings
 from rambo.datasets import prepared, rehearsal
 from rambo.datasets.prepared import TEST, Prepared
 from rambo.errors import RamboError, StoreError
@@ -21,6 +22,7 @@ from rambo.events import StageAdvanced, StageStarted
 from rambo.figures import theme
 from rambo.runs import jobs, record, report
 from rambo.runs import workspace as workspaces
+from rambo.runs.environment import Environment
 from rambo.runs.jobs import Devices
 from rambo.runs.record import Entry
 from rambo.runs.results import Summary
@@ -146,12 +148,12 @@ def summary(run: Run) -> Summary:
     return _summary(str(run.folder), _record_stamp(run), run.status)
 
 
-def config(run: Run) -> Record:
+def config(run: Run) -> Settings:
     """Return the config of a run as nested JSON types."""
     return _facts(str(run.folder))[0]
 
 
-def environment(run: Run) -> Record:
+def environment(run: Run) -> Environment:
     """Return the environment of a run: classes, dataset, device."""
     return _facts(str(run.folder))[1]
 
@@ -197,7 +199,7 @@ def dataset(run: Run) -> Prepared:
     Raises:
         DataError: its folder is gone or damaged.
     """
-    return open_dataset(environment(run)["dataset"]["fingerprint"])
+    return open_dataset(environment(run).dataset.fingerprint)
 
 
 def open_dataset(fingerprint: str) -> Prepared:
@@ -272,7 +274,7 @@ def _summary(folder: str, stamp: Stamp, status: str) -> Summary:
 
 
 @st.cache_resource(show_spinner=False, max_entries=256)
-def _facts(folder: str) -> tuple[Record, Record]:
+def _facts(folder: str) -> tuple[Settings, Environment]:
     """Return config and environment, which never change."""
     run = run_in(folder)
     return run.config, run.environment

@@ -109,7 +109,7 @@ def work(run: Run, listener: Emit = ignore) -> str:
             return "done"
         run.clear_stop()
         try:
-            files = run.environment.get("plugins", ())
+            files = run.environment.plugins
             held.enter_context(plugins.using(files))
             check_offered(run.config)
             config = restore(run.config)
@@ -221,7 +221,7 @@ def _open_data(run: Run, config: Config, workspace: Workspace, emit: Emit) -> Pr
     Raises:
         DataError: what the name stands for now is something else.
     """
-    fingerprint = run.environment["dataset"]["fingerprint"]
+    fingerprint = run.environment.dataset.fingerprint
     with contextlib.suppress(DataError):
         return prepared.open_prepared(workspace.root / "datasets" / fingerprint, verify=True)
     data = foreign.prepare(config.dataset, workspace.root, emit=emit)

@@ -28,7 +28,7 @@ def work(told: Run, listener: Emit = ignore) -> str:
         RunLockedError: another worker holds the study.
         RamboError: what went wrong; the status says it too.
     """
-    with told.lock(), plugins.using(told.environment.get("plugins", ())):
+    with told.lock(), plugins.using(told.environment.plugins):
         if told.status == "done":
             return "done"
         told.clear_stop()
@@ -85,7 +85,7 @@ def _run_of(
         with contextlib.suppress(RunNotFoundError):
             return workspace.find(begun)
     data = catalog.prepare(config.dataset.name, workspace.root, emit=passing)
-    if data.fingerprint != told.environment["dataset"]["fingerprint"]:
+    if data.fingerprint != told.environment.dataset.fingerprint:
         raise DataError(
             f"{data.name} has changed since this study was made", hint="start a new study"
         )

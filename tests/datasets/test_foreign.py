@@ -72,6 +72,6 @@ def test_what_is_foreign_where_nothing_is_said() -> None:
 def test_a_run_is_made_for_the_dataset_with_its_foreign_images(tmp_path: Path, source: str) -> None:
     data, workspace = write_tiny(tmp_path), Workspace(tmp_path)
     changes = {"corruption": {"foreign": 0.4, "foreign_source": source}}
-    mixed = create_run(tiny_config(dataset=changes), data, workspace, "cpu").environment["dataset"]
-    clean = create_run(tiny_config(), data, workspace, "cpu").environment["dataset"]
+    mixed = create_run(tiny_config(dataset=changes), data, workspace, "cpu").environment.dataset
+    clean = create_run(tiny_config(), data, workspace, "cpu").environment.dataset
     assert clean["fingerprint"] == data.fingerprint != mixed["fingerprint"]

@@ -17,6 +17,7 @@ from store_helpers import CONFIG, names, refusal
 
 from rambo import export
 from rambo.errors import ConfigError
+from rambo.runs.environment import Environment
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 
@@ -45,7 +46,7 @@ HARMLESS = [
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Workspace(tmp_path / "runs").create(CONFIG, {"classes": ["shoe", "=1+1", "bag"]})
+    return Workspace(tmp_path / "runs").create(CONFIG, Environment(classes=("shoe", "=1+1", "bag")))
 
 
 def choose(run: Run, trial: int = 0, strategy: str = "rambo", utility: float = 0.75) -> None:
@@ -173,7 +174,7 @@ def test_no_cell_of_a_csv_is_a_formula_and_every_cell_reads_back() -> None:
 
 def test_hostile_class_names_are_exact_in_json_and_guarded_in_csv(tmp_path: Path) -> None:
     classes = ["=1+1", "\udcff\u2028\0\n", "-1"]
-    run = Workspace(tmp_path / "runs").create(CONFIG, {"classes": classes})
+    run = Workspace(tmp_path / "runs").create(CONFIG, Environment(classes=tuple(classes)))
     choose(run)
     order = [classes[0], classes[1], classes[2]]
     for form in ("json", "jsonl"):
@@ -190,7 +191,7 @@ def test_hostile_class_names_are_exact_in_json_and_guarded_in_csv(tmp_path: Path
 def test_an_export_tells_nothing_private(tmp_path: Path) -> None:
     config = {**CONFIG, "dataset": {"name": str(tmp_path / "private" / "photos")}}
     run = Workspace(tmp_path / "runs").create(
-        config, {"classes": ["a", "b", "c"], "x": str(Path.cwd())}
+        config, Environment(classes=("a", "b", "c"), plugins=(str(Path.cwd()),))
     )
     choose(run)
     for form in ("csv", "jsonl", "json"):

@@ -28,6 +28,7 @@ from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.errors import ConfigError
 from rambo.export.bundles import choices
 from rambo.method import acquisition
+from rambo.runs.environment import Environment, Source
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 
@@ -78,8 +79,13 @@ def write_dataset(workspace: Path, channels: int = 1) -> Prepared:
 def new_run(home: Path, channels: int = 1, name: str = "photos", **environment: Any) -> Run:
     """Make a run of a dataset on which `rambo` chose with evidence and `margin` without."""
     data = write_dataset(home, channels)
-    about = {"name": data.name, "fingerprint": data.fingerprint, "source": data.source}
-    told = {"rambo": "0.1.0", "torch": "2", "dataset": about, "classes": CLASSES, **environment}
+    told = Environment(
+        rambo="0.1.0",
+        torch="2",
+        dataset=Source(data.name, data.fingerprint, data.source),
+        classes=tuple(CLASSES),
+        **environment,
+    )
     run = Workspace(home).create({**CONFIG, "dataset": {"name": name, "features": "auto"}}, told)
     frame = pd.DataFrame(
         {"order": range(1, 7), "step": [0, 0, 0, 1, 1, 1], "dataset_index": CHOSEN}
@@ -329,7 +335,9 @@ def test_the_manifest_is_the_rows(run: Run) -> None:
 
 
 def test_run_json_tells_what_made_the_choice(tmp_path: Path) -> None:
-    run = new_run(tmp_path / "runs", name="/home/alice/my photos.npz", x="private", cores=2)
+    run = new_run(
+        tmp_path / "runs", name="/home/alice/my photos.npz", plugins=("private",), cores=2
+    )
     told = json.loads(unpack(run, "zip", strategy="margin")["run.json"])
     assert list(told) == [
         "run_id", "created", "strategy", "seed", "images", "config", "environment",
@@ -337,7 +345,7 @@ def test_run_json_tells_what_made_the_choice(tmp_path: Path) -> None:
     assert told["config"] == CONFIG | {"dataset": {"name": "my photos.npz", "features": "auto"}}
     assert (told["run_id"], told["created"]) == (run.id, run.created())
     assert (told["strategy"], told["seed"], told["images"]) == ("margin", 5, 6)
-    about = run.environment["dataset"]
+    about = run.environment.record()["dataset"]
     assert told["environment"] == {
         "rambo": "0.1.0", "torch": "2", "cores": 2, "dataset": about, "classes": CLASSES,
     }  # fmt: skip

@@ -266,7 +266,7 @@ def test_a_run_that_has_not_begun_says_when_its_pools_show(home: Path) -> None:
 
 def test_a_run_whose_images_are_gone_says_so_and_another_set_can_be_chosen(home: Path) -> None:
     run = make_queued(home)
-    data = readers.open_dataset(run.environment["dataset"]["fingerprint"])
+    data = readers.open_dataset(run.environment.dataset.fingerprint)
     (data.folder / "images.npy").unlink()  # this server still holds it open
     app = open_page(PAGE, run.id)
     assert_calm(app)

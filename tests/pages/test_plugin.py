@@ -191,7 +191,7 @@ def test_a_study_with_it_opens_whether_its_file_is_there_or_not(
     with plugins.using([file]):
         settings = describe(page_config(strategies=["zigzag", "random"]))
         made = study.create("noisy-oracle", settings, write_tiny(root), Workspace(root), "cpu")
-    assert made.environment["plugins"] == [str(file)]
+    assert made.environment.plugins == (str(file),)
     assert_calm(open_page("pages/studies.py", study=made.id))
     with plugins.using([file]):
         assert_calm(open_page("pages/studies.py", study=made.id))

@@ -13,6 +13,7 @@ import pytest
 from store_helpers import CLASSES, CONFIG, names, refusal
 
 from rambo.errors import StoreError
+from rambo.runs.environment import Environment
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 from rambo.storage import files
@@ -20,7 +21,7 @@ from rambo.storage import files
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Workspace(tmp_path / "ru ns?#%41").create(CONFIG, {"classes": CLASSES})
+    return Workspace(tmp_path / "ru ns?#%41").create(CONFIG, Environment(classes=tuple(CLASSES)))
 
 
 def test_arrays_and_tables_come_back(run: Run) -> None:

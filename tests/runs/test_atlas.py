@@ -23,6 +23,7 @@ from rambo.runs.atlas import (
     nearest,
     rows_of,
 )
+from rambo.runs.environment import Environment
 from rambo.runs.workspace import Workspace
 
 
@@ -131,7 +132,7 @@ def test_class_shares_and_members_by_hand(atlas: Atlas) -> None:
 
 
 def test_an_atlas_is_loaded_as_it_was_kept(atlas: Atlas, tmp_path: Path) -> None:
-    run = Workspace(tmp_path).create(describe(tiny_config()), {"classes": []})
+    run = Workspace(tmp_path).create(describe(tiny_config()), Environment())
     with pytest.raises(StoreError, match="trial-3/atlas"):
         load_atlas(run, 3)
     kept = {field.name: getattr(atlas, field.name) for field in dataclasses.fields(Atlas)}

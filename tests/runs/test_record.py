@@ -12,6 +12,7 @@ from store_helpers import CLASSES, CONFIG, advance, everything, refusal
 from rambo import events
 from rambo.errors import StoreError
 from rambo.runs import record
+from rambo.runs.environment import Environment
 from rambo.runs.results import Result
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
@@ -19,7 +20,7 @@ from rambo.runs.workspace import Workspace
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Workspace(tmp_path / "ru ns?#%41").create(CONFIG, {"classes": CLASSES})
+    return Workspace(tmp_path / "ru ns?#%41").create(CONFIG, Environment(classes=tuple(CLASSES)))
 
 
 def flipped(data: bytes, place: int, bit: int) -> bytes:

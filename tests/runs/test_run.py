@@ -21,6 +21,7 @@ from store_helpers import CLASSES, CONFIG, advance, child, names, refusal, unwri
 from rambo import events
 from rambo.errors import RunLockedError, StoreError
 from rambo.runs import run as run_module
+from rambo.runs.environment import Environment
 from rambo.runs.results import Result
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
@@ -29,7 +30,7 @@ from rambo.storage import database
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Workspace(tmp_path / "ru ns?#%41").create(CONFIG, {"classes": CLASSES})
+    return Workspace(tmp_path / "ru ns?#%41").create(CONFIG, Environment(classes=tuple(CLASSES)))
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def open_run() -> Iterator[Run]:
     """A run outside of pytest's own folders, which are private to root."""
     root = Path(tempfile.mkdtemp(prefix="rambo-test-"))
     root.chmod(0o755)
-    yield Workspace(root / "runs").create(CONFIG, {})
+    yield Workspace(root / "runs").create(CONFIG, Environment())
     shutil.rmtree(root)
 
 
@@ -105,9 +106,11 @@ def test_what_is_no_json_is_refused(run: Run) -> None:
     loop.append(loop)
     refusal(lambda: run.save_result(result(figures={"a": loop})))
     refusal(lambda: run.save_result(result(figures={(1, 2): 3})))
-    assert "config: field k is nan" in refusal(lambda: workspace.create({"k": math.nan}, {}))
-    assert "environment: field x is a Path" in refusal(
-        lambda: workspace.create({}, {"x": Path("/tmp")})
+    assert "config: field k is nan" in refusal(
+        lambda: workspace.create({"k": math.nan}, Environment())
+    )
+    assert "environment: field device is a Path" in refusal(
+        lambda: workspace.create({}, Environment(device=Path("/tmp")))  # type: ignore[arg-type]
     ).replace("PosixPath", "Path")
     assert names(workspace.root) == [run.id]
 
@@ -448,7 +451,7 @@ def test_a_wal_without_its_writer_is_read_in_a_folder_where_nothing_can_be_writt
         open_run._due = 0.0
         refusal(lambda: open_run.append(advance(20), trial=0, strategy="rambo"))
         refusal(lambda: open_run.save_arrays("a", {"w": np.ones(1)}))
-        told = refusal(lambda: Workspace(open_run.folder).create({}, {}))
+        told = refusal(lambda: Workspace(open_run.folder).create({}, Environment()))
         assert "denied" in told
     after = {path.name: path.read_bytes() for path in open_run.folder.iterdir() if path.is_file()}
     assert before == after

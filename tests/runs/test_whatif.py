@@ -19,6 +19,7 @@ from rambo.events import ignore
 from rambo.method.networks import ConvElements, FeatureElements, SetNetwork
 from rambo.method.utility_model import Elements, UtilityModel, predict_unions
 from rambo.runs import whatif
+from rambo.runs.environment import Environment, Source
 from rambo.runs.workspace import Run, Workspace
 from rambo.storage.memo import Memo
 from rambo.worker import trial as trials
@@ -164,7 +165,9 @@ def run_rambo(root: Path, *, features: torch.Tensor | None = None, **changes: An
         },
     }
     config, data = tiny_config(**merged(settings, changes)), write_tiny(root)
-    environment = {"dataset": {"fingerprint": data.fingerprint}, "classes": list(data.classes)}
+    environment = Environment(
+        dataset=Source(fingerprint=data.fingerprint), classes=tuple(data.classes)
+    )
     run = Workspace(root).create(describe(config), environment)
     with run.lock():
         run.begin_attempt()
@@ -217,7 +220,7 @@ def test_every_candidate_of_a_run_has_the_utility_that_was_recorded(
 
 
 def test_a_run_that_has_not_chosen_yet_says_so(tmp_path: Path) -> None:
-    run = Workspace(tmp_path).create(describe(tiny_config()), {"classes": []})
+    run = Workspace(tmp_path).create(describe(tiny_config()), Environment())
     with pytest.raises(StoreError, match="rambo has chosen nothing in trial 0") as caught:
         whatif.load(run, 0)
     assert str(caught.value).isprintable()

@@ -19,6 +19,8 @@ import pytest
 from store_helpers import CLASSES, CONFIG, child, names, refusal
 
 from rambo.errors import RunNotFoundError
+from rambo.runs import environment as environments
+from rambo.runs.environment import Environment, Source
 from rambo.runs.results import restore
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace, summary
@@ -31,15 +33,15 @@ def workspace(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def run(workspace: Workspace) -> Run:
-    return workspace.create(CONFIG, {"classes": CLASSES})
+    return workspace.create(CONFIG, Environment(classes=tuple(CLASSES)))
 
 
 def test_a_new_run_holds_what_it_was_given(workspace: Workspace) -> None:
-    made = workspace.create(CONFIG, {"classes": CLASSES, "torch": "2.13"})
+    made = workspace.create(CONFIG, Environment(classes=tuple(CLASSES), torch="2.13"))
     assert re.fullmatch(r"fashion-mnist-mini-\d{8}-\d{6}-[0-9a-f]{4}", made.id)
     found = workspace.find(made.id)
     assert found.config == CONFIG
-    assert found.environment == {"classes": CLASSES, "torch": "2.13"}
+    assert found.environment == Environment(classes=tuple(CLASSES), torch="2.13")
     assert (found.status, found.events(), found.results()) == ("queued", [], [])
     assert dataclasses.asdict(found.describe()) == {
         "run": made.id,
@@ -72,7 +74,7 @@ def test_a_new_run_holds_what_it_was_given(workspace: Workspace) -> None:
     ],
 )
 def test_a_run_id_is_readable_and_tells_nothing_private(workspace, name: str, slug: str) -> None:
-    made = workspace.create({"dataset": {"name": name}}, {})
+    made = workspace.create({"dataset": {"name": name}}, Environment())
     assert re.fullmatch(re.escape(slug) + r"-\d{8}-\d{6}-[0-9a-f]{4}", made.id)
     assert re.fullmatch(r"[a-z0-9-]{1,64}", made.id)
     assert workspace.find(made.id).config == {"dataset": {"name": name}}
@@ -91,24 +93,26 @@ def test_the_environment_names_the_workspace(tmp_path: Path, monkeypatch) -> Non
 
 def test_twenty_creates_at_once_give_twenty_runs(workspace: Workspace) -> None:
     with ThreadPoolExecutor(20) as pool:
-        made = list(pool.map(lambda place: workspace.create(CONFIG, {"place": place}), range(20)))
+        made = list(
+            pool.map(lambda place: workspace.create(CONFIG, Environment(cores=place)), range(20))
+        )
     assert len({run.id for run in made}) == 20
     assert {run.id for run in workspace.runs()} == {run.id for run in made}
-    assert sorted(run.environment["place"] for run in workspace.runs()) == list(range(20))
+    assert sorted(run.environment.cores or 0 for run in workspace.runs()) == list(range(20))
 
 
 def test_a_name_that_is_taken_is_drawn_again(workspace: Workspace, monkeypatch) -> None:
     monkeypatch.setattr(time, "strftime", lambda form: "20260101-000000")
     draws, token = iter(["aaaa", "aaaa", "aaaa", "bbbb"]), secrets.token_hex
     monkeypatch.setattr(secrets, "token_hex", lambda n: next(draws) if n == 2 else token(n))
-    first = workspace.create(CONFIG, {"place": 1})
-    second = workspace.create(CONFIG, {"place": 2})
+    first = workspace.create(CONFIG, Environment(cores=1))
+    second = workspace.create(CONFIG, Environment(cores=2))
     assert (first.id[-4:], second.id[-4:]) == ("aaaa", "bbbb")
-    assert (first.environment, second.environment) == ({"place": 1}, {"place": 2})
+    assert (first.environment, second.environment) == (Environment(cores=1), Environment(cores=2))
 
 
 def test_runs_come_newest_first_by_the_stored_time(workspace: Workspace) -> None:
-    made = [workspace.create(CONFIG, {}) for _ in range(5)]
+    made = [workspace.create(CONFIG, Environment()) for _ in range(5)]
     os.utime(made[0].folder)  # looked at last, made first
     assert [run.id for run in workspace.runs()] == [run.id for run in reversed(made)]
 
@@ -185,7 +189,7 @@ def test_a_run_that_cannot_be_made_leaves_nothing(workspace, run, monkeypatch, n
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", refuse)
-        told = refusal(lambda: workspace.create(CONFIG, {}))
+        told = refusal(lambda: workspace.create(CONFIG, Environment()))
     assert told.startswith("a new run could not be made: ")
     assert names(workspace.root) == [run.id]
 
@@ -193,7 +197,7 @@ def test_a_run_that_cannot_be_made_leaves_nothing(workspace, run, monkeypatch, n
 def test_a_workspace_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("x")
     workspace = Workspace(tmp_path / "runs")
-    refusal(lambda: workspace.create(CONFIG, {}))
+    refusal(lambda: workspace.create(CONFIG, Environment()))
     refusal(workspace.runs)
     refusal(lambda: workspace.find("a"))
 
@@ -321,3 +325,25 @@ def test_the_store_needs_neither_torch_nor_streamlit_nor_pandas() -> None:
     code = "import sys, rambo.export, rambo.runs.workspace\n"
     code += "print({*sys.modules} & {'torch', 'streamlit', 'plotly', 'pandas'})"
     assert child(code).communicate()[0].strip() == b"set()"
+
+
+def test_an_environment_is_itself_again_and_an_older_one_says_less() -> None:
+    whole = Environment(
+        plugins=("zigzag.py",),
+        rambo="0.2.0",
+        python="3.12.1",
+        torch="2.13",
+        device="cpu",
+        cores=2,
+        threads=1,
+        dataset=Source("toys", "ab12", "the tests", ""),
+        classes=("shoe", "bag"),
+    )
+    assert environments.restore(whole.record()) == whole
+    assert list(whole.record()) == [
+        "plugins", "rambo", "python", "torch", "device", "cores", "threads", "dataset", "classes",
+    ]  # fmt: skip
+    assert whole.record()["dataset"]["licence"] == ""
+    assert "plugins" not in Environment(rambo="0.1.0").record()
+    older = environments.restore({"classes": ["shoe"], "host": "private"})
+    assert older == Environment(classes=("shoe",))

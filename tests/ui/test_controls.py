@@ -28,8 +28,7 @@ def test_a_click_before_the_devices_are_known_waits_for_them(
     threading.Timer(0.3, known.set).start()
     data = write_tiny(tmp_path)
     assert (
-        controls.start(tiny_config(compute={"device": "auto"}), data).environment["device"]
-        == "A card"
+        controls.start(tiny_config(compute={"device": "auto"}), data).environment.device == "A card"
     )
     with pytest.raises(ConfigError, match=r"compute\.device mps"):
         controls.start(tiny_config(compute={"device": "mps"}), data)

@@ -564,7 +564,7 @@ def test_any_failure_is_told_in_one_line_without_a_path(
 
 def test_a_run_whose_dataset_is_gone_or_another_fails_and_says_so(tmp_path: Path) -> None:
     run = queue(tmp_path, config(strategies=["random"], trials=1))
-    folder = tmp_path / "datasets" / run.environment["dataset"]["fingerprint"]
+    folder = tmp_path / "datasets" / run.environment.dataset.fingerprint
     labels = (folder / "labels.npy").read_bytes()
     (folder / "labels.npy").write_bytes(labels[:-1] + b"\1")
     assert "tiny" in failed(run, DataError)  # damaged, and `tiny` is in no catalog to make it again
@@ -576,7 +576,7 @@ def test_a_dataset_that_changed_since_the_start_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = queue(tmp_path)
-    fingerprint = run.environment["dataset"]["fingerprint"]
+    fingerprint = run.environment.dataset.fingerprint
     (tmp_path / "datasets" / fingerprint).rename(tmp_path / "elsewhere")
     other = write_tiny(tmp_path / "other", size=14)
     monkeypatch.setattr(catalog, "prepare", lambda *arguments, **named: other)
@@ -594,10 +594,10 @@ def test_start_makes_a_queued_run_of_a_config_that_fits(
     assert run.status == "queued"
     assert run.config == describe(config())
     environment = run.environment
-    assert environment["dataset"]["fingerprint"] == tiny.fingerprint
-    assert environment["classes"] == list(tiny.classes)
-    assert environment["threads"] == 1
-    text = json.dumps(environment)
+    assert environment.dataset.fingerprint == tiny.fingerprint
+    assert environment.classes == tuple(tiny.classes)
+    assert environment.threads == 1
+    text = json.dumps(environment.record())
     for private in (str(tmp_path), str(tiny.folder), os.uname().nodename, str(Path.home())):
         assert private not in text
 

@@ -282,7 +282,7 @@ def _load(stamp: Hashable, *, _run: Run, _trial: int, _strategy: str, _picks: li
         trial=_trial,
         strategy=_strategy,
         seed=seed,
-        classes=tuple(str(name) for name in readers.environment(_run).get("classes") or ()),
+        classes=readers.environment(_run).classes,
         indices=np.array([row["dataset_index"] for row in rows], np.int64),
         steps=np.array([row["step"] for row in rows], np.int64),
         margins=batch_parts.column(rows, "margin", np.nan),

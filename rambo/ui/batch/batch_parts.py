@@ -91,8 +91,8 @@ def read_data(run: Run, troubles: list[str]) -> Prepared | None:
 
 def stamp_of(run: Run, artifacts: Sequence[str]) -> Stamp:
     """Return numbers that change when an artifact or the dataset of a run does."""
-    dataset = readers.environment(run).get("dataset") or {}
+    fingerprint = readers.environment(run).dataset.fingerprint
     kept = [run.folder / "artifacts" / name for name in artifacts]
     ends = ("safetensors", "parquet")
     paths = [path.with_name(f"{path.name}.{end}") for path in kept for end in ends]
-    return readers.dataset_stamp(str(dataset.get("fingerprint", ""))) + readers.stamp(*paths)
+    return readers.dataset_stamp(fingerprint) + readers.stamp(*paths)

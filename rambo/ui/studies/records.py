@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from rambo.config import Config, shorten
+from rambo.config import Config, Settings, shorten
 from rambo.errors import RamboError, RunNotFoundError, StoreError
 from rambo.runs.results import Ranking, Summary
 from rambo.runs.run import Description
@@ -68,7 +68,7 @@ def listing() -> list[Listed]:
     return found
 
 
-def config(study: Run) -> Record:
+def config(study: Run) -> Settings:
     """Return the config of a study, which never changes."""
     return _config(str(study.folder))
 
@@ -132,7 +132,7 @@ def _cells(folder: str) -> int | None:
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _config(folder: str) -> Record:
+def _config(folder: str) -> Settings:
     """Return what `config` gives."""
     return _at(folder).config
 

@@ -68,7 +68,7 @@ class Feed:
         self._parts: dict[Where, _Part] = {}
         self._seq = 0
         config = configs.restore(readers.config(run))
-        on_cpu = readers.environment(run).get("device", "cpu") == "cpu"
+        on_cpu = readers.environment(run).device in (None, "cpu")
         jobs = config.compute.jobs or os.cpu_count() or 1
         sizes = _sizes(run, config)
         self.unlabeled = sizes.pool - config.k if sizes.pool else None
@@ -176,4 +176,4 @@ def _sizes(run: Run, config: configs.Config) -> DataSizes:
     try:
         return DataSizes.of(config, readers.dataset(run))
     except RamboError:
-        return DataSizes(classes=len(readers.environment(run).get("classes") or [0] * 10))
+        return DataSizes(classes=len(readers.environment(run).classes) or 10)

@@ -146,7 +146,7 @@ def _waiting(run: Run) -> str:
             told = f"**In line for the {literal(device.upper())}: {count(ahead, 'run')} ahead.**"
             return f"{told} {literal(ids[0])} is being worked on."
     # A worker draws its ticket once its libraries are loaded; until then others may stand where it will.
-    device = readers.environment(run).get("device", "cpu")
+    device = readers.environment(run).device or "cpu"
     ids = lines.get(device, [])
     if ids and run.id not in ids:
         return f"**In line:** {literal(ids[0])} is being worked on."
