@@ -50,7 +50,7 @@ class Environment:
 
 def restore(fields: Mapping[str, Any]) -> Environment:
     """Return the environment that was kept with `fields`; what this version lacks is dropped."""
-    dataset = Source(**_own(Source, fields.get("dataset") or {}))
+    dataset = Source(**_present(_own(Source, fields.get("dataset") or {})))
     lists = {name: tuple(map(str, fields.get(name) or ())) for name in ("plugins", "classes")}
     return Environment(**_own(Environment, fields) | lists | {"dataset": dataset})
 

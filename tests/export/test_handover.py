@@ -79,13 +79,9 @@ def write_dataset(workspace: Path, channels: int = 1) -> Prepared:
 def new_run(home: Path, channels: int = 1, name: str = "photos", **environment: Any) -> Run:
     """Make a run of a dataset on which `rambo` chose with evidence and `margin` without."""
     data = write_dataset(home, channels)
-    told = Environment(
-        rambo="0.1.0",
-        torch="2",
-        dataset=Source(data.name, data.fingerprint, data.source),
-        classes=tuple(CLASSES),
-        **environment,
-    )
+    about = Source(data.name, data.fingerprint, data.source)
+    facts = {"rambo": "0.1.0", "torch": "2", "dataset": about, "classes": tuple(CLASSES)}
+    told = Environment(**facts | environment)
     run = Workspace(home).create({**CONFIG, "dataset": {"name": name, "features": "auto"}}, told)
     frame = pd.DataFrame(
         {"order": range(1, 7), "step": [0, 0, 0, 1, 1, 1], "dataset_index": CHOSEN}
@@ -201,9 +197,9 @@ def test_without_its_images_a_run_still_gives_rows(run: Run, tmp_path: Path) -> 
     refusal(lambda: export.rows(run, truth=True))
 
 
-@pytest.mark.parametrize("fingerprint", ["", "../datasets", "..", None])
-def test_a_run_that_names_no_dataset_is_refused(tmp_path: Path, fingerprint: str | None) -> None:
-    run = new_run(tmp_path / "runs", dataset={"fingerprint": fingerprint})
+@pytest.mark.parametrize("fingerprint", ["", "../datasets", ".."])
+def test_a_run_that_names_no_dataset_is_refused(tmp_path: Path, fingerprint: str) -> None:
+    run = new_run(tmp_path / "runs", dataset=Source(fingerprint=fingerprint))
     assert "images are missing" in refusal(lambda: export.build(run, "zip"))
 
 
@@ -276,7 +272,7 @@ def test_the_same_run_gives_the_same_bytes(run: Run, monkeypatch) -> None:
 @pytest.mark.parametrize("format", export.FORMATS)
 @pytest.mark.parametrize("name", ["/home/alice-canary/secret/me.npz", "C:\\alice-canary\\me.npz"])
 def test_nothing_private_is_in_any_byte(tmp_path: Path, format: str, name: str) -> None:
-    run = new_run(tmp_path / "runs", name=name, host="canary-host", cwd=str(Path.cwd()))
+    run = new_run(tmp_path / "runs", name=name, plugins=("canary-host", str(Path.cwd())))
     save_atlas(run)
     made = export.build(run, format)
     parts = [made.data, made.name.encode()]
