@@ -74,4 +74,4 @@ def test_a_run_is_made_for_the_dataset_with_its_foreign_images(tmp_path: Path, s
     changes = {"corruption": {"foreign": 0.4, "foreign_source": source}}
     mixed = create_run(tiny_config(dataset=changes), data, workspace, "cpu").environment.dataset
     clean = create_run(tiny_config(), data, workspace, "cpu").environment.dataset
-    assert clean["fingerprint"] == data.fingerprint != mixed["fingerprint"]
+    assert clean.fingerprint == data.fingerprint != mixed.fingerprint
