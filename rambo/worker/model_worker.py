@@ -127,7 +127,7 @@ class _Training:
 
     def _open(self) -> Prepared:
         """Return the version that the model was made for, prepared again where it is gone."""
-        fingerprint = self.run.environment["dataset"]["fingerprint"]
+        fingerprint = self.run.environment.dataset.fingerprint
         with contextlib.suppress(DataError):
             folder = self.workspace.root / "datasets" / fingerprint
             return prepared.open_prepared(folder, verify=True)
