@@ -1,11 +1,13 @@
 """Learn in a real browser: a move changes numbers and address, and the link opens the very setting elsewhere."""
 
+import contextlib
+
 import pytest
 
 from rambo.method.transport import exact_transport
 from rambo.ui.learn import bilevel, transport
 
-from .conftest import ROOT, reaches, running, settled
+from .conftest import ROOT, reaches, running, settled, until
 
 APP = ROOT / "app.py"
 
@@ -85,9 +87,15 @@ def test_keys_turn_the_page(new_page, address) -> None:
     page = new_page()
     page.goto(f"{address}/learn")
     settled(page)
-    page.get_by_role("button", name="Next").wait_for()  # it listens to the keys
-    page.keyboard.press("Control+ArrowRight")
-    reaches(lambda: "step=which" in page.url, True)
+    page.get_by_role("button", name="Next").wait_for()
+
+    def turned(keys: str, wanted: bool) -> bool:
+        """Press, and say whether the step came; a page that does not listen yet is asked again."""
+        page.keyboard.press(keys)
+        with contextlib.suppress(AssertionError):
+            reaches(lambda: "step=which" in page.url, wanted, 15)
+        return ("step=which" in page.url) == wanted
+
+    until(lambda: turned("Control+ArrowRight", True), "the next step")
     page.get_by_role("button", name="Set A teaches more").wait_for()
-    page.keyboard.press("Control+ArrowLeft")
-    reaches(lambda: "step=" in page.url, False)
+    until(lambda: turned("Control+ArrowLeft", False), "the step before")
