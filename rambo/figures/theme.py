@@ -26,6 +26,7 @@ STATES = {
 STAGES = ("offline", "pretraining", "acquisition", "evaluation")
 STAGE_WORDS = {
     "classifier": "f on the labeled pool",
+    "gate": "Gate: what may be chosen",
     "offline": "Offline: true utilities",
     "pretraining": "Pretraining: u_hat learns",
     "acquisition": "Acquisition: batches are chosen",

@@ -371,10 +371,13 @@ def _offer(
     settings = config.acquisition.gate
     if settings.by == "off":
         return trial.offer, {}
-    gated = gate_pool(trial.offer, config.budget, settings, Streams(trial.seed).child("gate"))
+    emit, streams = keeper.listener(number, None), Streams(trial.seed).child("gate")
+    with stage("gate", 1, emit) as advance:
+        gated = gate_pool(trial.problem, config.budget, settings, streams)
+        advance()
     if not keeper.has_arrays(number, "gate"):  # a resumed trial decides the same again
         keeper.keep_arrays(number, "gate", gated.arrays)
-    keeper.listener(number, None)(Noticed(gated.sentence))
+    emit(Noticed(gated.sentence))
     return gated.problem, {"left out by the gate": int(gated.left_out.sum())}
 
 

@@ -10,7 +10,7 @@ from tiny import MemoryMemo, tiny_config, write_tiny
 
 from rambo.config import GateConfig
 from rambo.datasets import foreign
-from rambo.events import Noticed
+from rambo.events import Noticed, StageStarted
 from rambo.method.pools import UNLABELED
 from rambo.seeding import Streams
 from rambo.worker import trial as trials
@@ -119,3 +119,5 @@ def test_one_gate_decides_for_every_strategy_of_a_trial_and_a_resumed_one(
         assert "labels wasted" in desk.records[0, name].figures
     told = [event.message for _, _, event in desk.events if isinstance(event, Noticed)]
     assert sum("the gate leaves out" in message for message in told) == 2
+    stages = [event.stage for _, _, event in desk.events if isinstance(event, StageStarted)]
+    assert stages[0] == "gate"  # a minute on a large pool: a person sees what is going on
