@@ -373,7 +373,7 @@ def _offer(
         return trial.offer, {}
     emit, streams = keeper.listener(number, None), Streams(trial.seed).child("gate")
     with stage("gate", 1, emit) as advance:
-        gated = gate_pool(trial.problem, config.budget, settings, streams)
+        gated = gate_pool(trial.offer, config.budget, settings, streams)
         advance()
     if not keeper.has_arrays(number, "gate"):  # a resumed trial decides the same again
         keeper.keep_arrays(number, "gate", gated.arrays)
