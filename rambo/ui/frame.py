@@ -54,6 +54,7 @@ _SYMBOLS = {  # script -> what stands at its foot
         "tau_2",
     ),
     "pages/batch.py": (*_POOLS, "b", "M", "margin", "u_hat", "f", "OT"),
+    "pages/label.py": ("U_0", "S_val", "B", "f"),
     "pages/compare.py": (*_POOLS, "b", "M", "u_hat", "f", "lambda_OT"),
     "pages/studies.py": (*_POOLS, "u_hat", "f", "lambda_OT"),
 }

@@ -18,6 +18,11 @@ PAGES = {  # script -> (menu label, icon, what one does there)
     "pages/configure.py": ("Configure", ":material/tune:", "Choose data and budgets, see the cost"),
     "pages/train.py": ("Train", ":material/monitoring:", "Watch the utility model learn"),
     "pages/batch.py": ("Batch", ":material/grid_view:", "Inspect and export what was chosen"),
+    "pages/label.py": (
+        "Label",
+        ":material/new_label:",
+        "Give the chosen images their labels, train the final model",
+    ),
     "pages/compare.py": ("Compare", ":material/compare:", "RAMBO beside its rivals"),
     "pages/studies.py": ("Studies", ":material/science:", "The paper's tables and figures, here"),
     "pages/learn.py": ("Learn", ":material/school:", "The method step by step, each step to touch"),

@@ -1,4 +1,4 @@
-"""Two small browser components: a chart that is never remounted and a gallery of thumbnails."""
+"""Three browser components: a chart that is never remounted, a gallery of thumbnails, and labels by keyboard."""
 
 from rambo.figures.prepared import PreparedFigure, prepare_figure
 from rambo.figures.sprites import Sprites, make_sprites

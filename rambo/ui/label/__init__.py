@@ -1,0 +1,1 @@
+"""The page Label: answers by keyboard or from a file, the final model, and the next round."""

@@ -1,0 +1,167 @@
+"""The final model: train it in the background, read how good it is, take it home."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from rambo.collection import PREFIX
+from rambo.datasets import catalog
+from rambo.errors import RamboError
+from rambo.runs import jobs, models
+from rambo.runs.models import Report
+from rambo.runs.workspace import Run
+from rambo.text import count, literal, percent
+from rambo.ui import controls, frame, pictures, readers, state
+from rambo.ui.components import gallery
+from rambo.ui.label.round_data import Round
+
+_SHOWN = 24
+
+
+@st.fragment(run_every=2)
+def show(held: Round) -> None:
+    """Draw the newest model of the collection, and the button that trains one."""
+    with frame.guard():
+        found = models.of_collection(state.workspace(), held.collection.slug)
+        live = found[0] if found and found[0].status in jobs.LIVE else None
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button(
+                "Train the final model",
+                type="primary",
+                icon=":material/model_training:",
+                disabled=live is not None,
+                on_click=_start,
+                args=(held,),
+                key="model-train",
+                help="On all labels but those kept aside to measure it. It goes on when the browser is closed.",
+            )
+            if live is not None:
+                controls.run_buttons(live, key=f"model-{live.id}")
+        if live is not None:
+            _progress(live)
+        for run in found:
+            report = models.load_report(run)
+            if report is not None:
+                _report(held, run, report)
+                break
+            if run is not live:
+                status, message = run.status, run.describe().message
+                st.warning(literal(f"{run.id} is {status}: {message}", 400))
+                controls.run_buttons(run, key=f"model-{run.id}")
+                break
+        if not found:
+            st.caption(
+                "The labels were bought for a classifier: this trains it, says honestly how good it is, and gives "
+                f"you the file. On the command line: `python -m rambo train {held.collection.slug} --out FOLDER`."
+            )
+
+
+def _start(held: Round) -> None:
+    """Start the training on the newest version."""
+    with frame.calmly():
+        workspace = state.workspace()
+        data = catalog.prepare(f"{PREFIX}{held.collection.slug}", workspace.root)
+        devices = readers.devices(wait=5)
+        name = devices.names.get(devices.auto, "cpu") if devices else "cpu"
+        run = models.create(models.settings(data), data, workspace, name)
+        jobs.launch(run)
+
+
+def _progress(run: Run) -> None:
+    """Draw how far it is."""
+    told = readers.progress(run)
+    if told is None:
+        st.progress(0.0, text="The training starts.")
+    else:
+        st.progress(told.share, text=told.words())
+
+
+def _report(held: Round, run: Run, report: Report) -> None:
+    """Draw how good a model is, and what can be taken home."""
+    st.markdown(f"**{literal(report.dataset)}**: {literal(report.words, 300)}.")
+    with st.container(horizontal=True):
+        st.metric("Labels that taught it", f"{report.labeled:,}")
+        for name, score in (
+            ("Validation accuracy", report.validation),
+            ("Test accuracy", report.test),
+        ):
+            if score is not None:
+                st.metric(
+                    name,
+                    percent(score.accuracy),
+                    f"± {100 * score.standard_error:.1f} points, {score.correct:,} of {score.count:,}",
+                    delta_color="off",
+                )
+    if not report.judged:
+        st.info("No labeled image was kept aside, so nobody knows how good it is.")
+    for notice in report.notices:
+        st.caption(literal(notice, 300))
+    with st.container(horizontal=True):
+        st.download_button(
+            "Model (zip)",
+            data=lambda: models.load_zip(run),
+            file_name=f"{run.id}-model.zip",
+            mime="application/zip",
+            type="primary",
+            on_click="ignore",
+            key="model-zip",
+            help="model.safetensors, model.json, and a script that classifies a folder of images.",
+        )
+        st.download_button(
+            "Predictions for every image (csv)",
+            data=lambda: run.load_table(models.PREDICTIONS).to_csv(index=False).encode(),
+            file_name=f"{run.id}-predictions.csv",
+            mime="text/csv",
+            on_click="ignore",
+            key="model-csv",
+        )
+    if not report.judged:
+        return
+    left, right = st.columns(2)
+    with left:
+        st.markdown(f"**Each class**, on the {report.judged} images")
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "class": [c.name for c in report.classes],
+                    "labels": [c.labeled for c in report.classes],
+                    "judged": [c.judged for c in report.classes],
+                    "precision": [percent(c.precision) for c in report.classes],
+                    "recall": [percent(c.recall) for c in report.classes],
+                }
+            ),
+            hide_index=True,
+        )
+    with right:
+        st.markdown("**Confusion**: a row is the true class, a column what f says")
+        names = [c.name for c in report.classes]
+        st.dataframe(pd.DataFrame(report.confusion, index=names, columns=names))
+    _mistakes(run, report)
+
+
+def _mistakes(run: Run, report: Report) -> None:
+    """Draw what f was most sure of and wrong about."""
+    worst = report.mistakes[:_SHOWN]
+    if not worst:
+        st.success("No mistake on the images that were kept aside.", icon=":material/verified:")
+        return
+    st.markdown(
+        f"**The most confident mistakes** ({count(len(report.mistakes), 'listed', 'listed')})"
+    )
+    try:
+        data = readers.dataset(run)
+    except RamboError:
+        data = None
+    rows = [one.row for one in worst]
+    gallery(
+        pictures.sheet(data, np.array(rows)),
+        rows,
+        key="model-mistakes",
+        readonly=True,
+        size=96,
+        captions={
+            one.row: f"{one.file}: {one.label}, f says {one.guess} ({percent(one.probability, 0)})"
+            for one in worst
+        },
+        label="Most confident mistakes",
+    )

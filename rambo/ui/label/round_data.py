@@ -1,0 +1,100 @@
+"""What the page Label works on: a run, the collection it chose from, and what it asked to be labeled."""
+
+import dataclasses
+import io
+
+import numpy as np
+import streamlit as st
+from PIL import Image, ImageOps
+
+from rambo.collection import Collection, Snapshot, find
+from rambo.collection.intake import Request
+from rambo.errors import DataError, StoreError
+from rambo.export import evidence, returns
+from rambo.runs.workspace import Run
+from rambo.ui import readers, state
+from rambo.ui.components import media
+from rambo.ui.components.labeler import Picture
+
+_SIDE = 640  # pixels of a picture that is labeled
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Round:
+    """One batch that waits for labels.
+
+    Attributes:
+        run: that chose it.
+        collection: whose images.
+        strategy: that chose.
+        request: the images, in order.
+        guesses: what f says of each; empty texts where it says nothing.
+    """
+
+    run: Run
+    collection: Collection
+    strategy: str
+    request: Request
+    guesses: tuple[str, ...]
+
+
+def load(run: Run) -> Round | None:
+    """Return what a run asked to be labeled, or None: it chose from a dataset that knows all labels.
+
+    Raises:
+        StoreError: it has chosen nothing yet, or its images are gone.
+    """
+    if not str(readers.config(run)["dataset"]["name"]).startswith("collection:"):
+        return None
+    seen = returns.collection_of(run)
+    if seen is None:
+        return None
+    collection = find(state.workspace().root, seen[0])
+    names: list[str] = readers.config(run)["strategies"]
+    typed = st.query_params.get("strategy")
+    strategy = next((name for name in names if name == typed), names[0])
+    request, guesses = _request(str(run.folder), strategy, _collection=collection)
+    return Round(run, collection, strategy, request, guesses)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _request(
+    folder: str, strategy: str, *, _collection: Collection
+) -> tuple[Request, tuple[str, ...]]:
+    """Return what was asked, and f's guesses in the same order."""
+    run = readers.run_in(folder)
+    request = returns.request_of(run, _collection, strategy)
+    rows = evidence.rows(run, strategy)
+    return request, tuple(row["predicted_label"] or "" for row in rows)
+
+
+def snapshot(collection: Collection) -> Snapshot:
+    """Return the newest snapshot; read once a version."""
+    return _snapshot(str(collection.folder), collection.latest())
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _snapshot(folder: str, version: int) -> Snapshot:
+    """Return the snapshot of a version."""
+    name = folder.replace("\\", "/").rpartition("/")[2]
+    return find(state.workspace().root, name).snapshot(version)
+
+
+@st.cache_resource(show_spinner=False, max_entries=1000)
+def picture(folder: str, number: int) -> Picture:
+    """Return an image of a collection at a size to look at: of its original, else of the working size."""
+    name = folder.replace("\\", "/").rpartition("/")[2]
+    collection = find(state.workspace().root, name)
+    try:
+        with Image.open(io.BytesIO(collection.original(number)[1])) as image:
+            image.draft("RGB", (_SIDE, _SIDE))
+            shown = ImageOps.exif_transpose(image).convert("RGB")
+        shown.thumbnail((_SIDE, _SIDE))
+    except (DataError, StoreError, OSError, ValueError, Image.DecompressionBombError):
+        (pixels,) = collection.pictures([number])
+        shown = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    buffer = io.BytesIO()
+    small = max(shown.size) < 100
+    shown.save(buffer, "PNG" if small else "JPEG", **({} if small else {"quality": 88}))
+    data = buffer.getvalue()
+    return Picture(data, "image/png" if small else "image/jpeg", media.digest_of(data))
