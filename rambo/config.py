@@ -16,9 +16,8 @@ from rambo import lineup
 from rambo.errors import ConfigError
 from rambo.errors import shorten as shorten
 
-Settings = dict[
-    str, Any
-]  # a config as nested JSON types, whole or in part, before `build` checks it
+# a config as nested JSON types, whole or in part, before `build` checks it
+Settings = dict[str, Any]
 
 _EXACT_LABELED = 5000  # labeled images whose OT is solved exactly unless asked otherwise
 
@@ -50,27 +49,23 @@ class Node(pydantic.BaseModel):
 class LogisticConfig(Node):
     """Logistic heads on frozen features, in place of a network: the labelled proxy for machines without a GPU."""
 
-    l2: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = (
-        0.2  # Choice: beside the sum of the losses; features of an image have length 1
-    )
+    # Choice: beside the sum of the losses; features of an image have length 1
+    l2: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 0.2
     iterations: Annotated[int, Field(ge=1, le=10_000)] = 100  # Choice: full-batch steps
 
 
 class ClassifierConfig(Node):
     """How the classifier f is trained (Section 5.1)."""
 
-    name: Literal["auto", "mnistnet", "resnet18", "logistic"] = (
-        "auto"  # auto: mnistnet for 28 x 28 grey images, else resnet18
-    )
+    # auto: mnistnet for 28 x 28 grey images, else resnet18
+    name: Literal["auto", "mnistnet", "resnet18", "logistic"] = "auto"
     learning_rate: Rate = 1e-3  # Section 5.1
-    minibatch_size: Annotated[int, Field(ge=2, le=4096)] = (
-        20  # Choice: the DISTIL notebooks' usual value
-    )
+    # Choice: the DISTIL notebooks' usual value
+    minibatch_size: Annotated[int, Field(ge=2, le=4096)] = 20
     train_accuracy: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.99  # Section 5.1
     max_epochs: Annotated[int, Field(ge=1, le=1000)] = 100  # Section 5.1
-    accuracy_mode: Literal["eval", "train"] = (
-        "eval"  # Choice: whole subset after each epoch, in eval mode
-    )
+    # Choice: whole subset after each epoch, in eval mode
+    accuracy_mode: Literal["eval", "train"] = "eval"
     logistic: LogisticConfig = LogisticConfig()
 
 
@@ -79,12 +74,10 @@ class TransportConfig(Node):
 
     feature_weight: Weight = 1.0  # Choice: OTDD's lambda_x
     label_weight: Weight = 1.0  # Choice: OTDD's lambda_y
-    label_dimensions: Annotated[int, Field(ge=1, le=512)] = (
-        50  # Choice: PCA before the class Gaussians
-    )
-    solver: Literal["auto", "exact", "shared-kernel"] = (
-        "auto"  # Choice: exact up to 5,000 labeled images, above them all sets by one shared kernel
-    )
+    # Choice: PCA before the class Gaussians
+    label_dimensions: Annotated[int, Field(ge=1, le=512)] = 50
+    # Choice: exact up to 5,000 labeled images, above them all sets by one shared kernel
+    solver: Literal["auto", "exact", "shared-kernel"] = "auto"
 
     def exact_for(self, labeled: int) -> bool:
         """Return whether OT is solved exactly for a labeled pool of this size."""
@@ -109,12 +102,10 @@ class BilevelConfig(Node):
 class UtilityModelConfig(Node):
     """The set network u_hat and its loss (Appendix A, Definitions 2-4)."""
 
-    extractor: Literal["auto", "conv", "features"] = (
-        "auto"  # auto: conv (A.1) for 28 x 28 grey images
-    )
-    pooling: Literal["mean", "attention"] = (
-        "mean"  # A.3: average pooling; attention is the Set Transformer
-    )
+    # auto: conv (A.1) for 28 x 28 grey images
+    extractor: Literal["auto", "conv", "features"] = "auto"
+    # A.3: average pooling; attention is the Set Transformer
+    pooling: Literal["mean", "attention"] = "mean"
     loss: Literal["rank", "regression"] = "rank"
     transport: bool = True  # the OT head and its loss
     ot_weight: Weight = 1.0  # lambda_OT, B.5
@@ -124,9 +115,8 @@ class UtilityModelConfig(Node):
     learning_rate: Rate = 1e-3  # Choice: pyDVL's default
     minibatch_pairs: Annotated[int, Field(ge=1, le=4096)] = 16  # Choice
     weight_decay: Weight = 1e-4  # Choice: ordinary training only; bilevel learns its own
-    dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = (
-        0.1  # Choice: 0.25 drowns the small differences between sets
-    )
+    # Choice: 0.25 drowns the small differences between sets
+    dropout: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.1
     bilevel: BilevelConfig = BilevelConfig()
     ground_cost: TransportConfig = TransportConfig()
 
@@ -137,28 +127,23 @@ class OfflineConfig(Node):
     pairs: Annotated[int, Field(ge=2, le=100_000)] = 500  # B.7
     held_out: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = 0.2
     # Choice: this share of the pairs is never fitted; it audits u_hat against true utilities.
-    ceiling_pairs: Annotated[int, Field(ge=0, le=40)] = (
-        40  # pairs trained once more for the noise ceiling
-    )
+    # pairs trained once more for the noise ceiling
+    ceiling_pairs: Annotated[int, Field(ge=0, le=40)] = 40
     proxy: bool = False  # Choice: true takes utilities from logistic heads on frozen features
 
 
 class GateConfig(Node):
     """Look only where S_val looks: unlabeled images unlike it are left out before any strategy chooses."""
 
-    by: Literal["off", "classifier", "transport"] = (
-        "off"  # Choice: the paper has none; a boosted classifier, or the mass that unbalanced OT moves
-    )
-    wrong: Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False)] = (
-        0.2  # Choice: share of the images left out that may belong after all; a clean pool is kept whole
-    )
+    # Choice: the paper has none; a boosted classifier, or the mass that unbalanced OT moves
+    by: Literal["off", "classifier", "transport"] = "off"
+    # Choice: share of the images left out that may belong after all; a clean pool is kept whole
+    wrong: Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False)] = 0.2
     axes: Annotated[int, Field(ge=2, le=512)] = 40  # Choice: principal axes that describe an image
-    folds: Annotated[int, Field(ge=2, le=20)] = (
-        5  # Choice: an image is judged by who has not seen it
-    )
-    keep: tuple[
-        Annotated[int, Field(ge=0)], ...
-    ] = ()  # dataset indices that stay, whatever it says
+    # Choice: an image is judged by who has not seen it
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    # dataset indices that stay, whatever it says
+    keep: tuple[Annotated[int, Field(ge=0)], ...] = ()
 
 
 class AcquisitionConfig(Node):
@@ -166,9 +151,8 @@ class AcquisitionConfig(Node):
 
     batch_size: Count = 50  # b, B.7
     filter_size: Count | None = None  # M; Choice: 10 b where it is not given
-    per_cluster: Count | None = (
-        1  # Choice: of near duplicates one label is enough; those with a label count; none: no limit
-    )
+    # Choice: of near duplicates one label is enough; those with a label count; none: no limit
+    per_cluster: Count | None = 1
     per_group: Count | None = None  # of a patient, a video; Choice: no limit, as a group may differ
     gate: GateConfig = GateConfig()
 
@@ -197,9 +181,8 @@ class AcquisitionConfig(Node):
 class RamboConfig(Node):
     """What only RAMBO needs: pretraining sizes and the utility model."""
 
-    initial_size: Annotated[int, Field(ge=2, le=1_000_000)] | None = (
-        None  # k_1; Choice: k // 4, the paper's 50 of 200
-    )
+    # k_1; Choice: k // 4, the paper's 50 of 200
+    initial_size: Annotated[int, Field(ge=2, le=1_000_000)] | None = None
     pairs_per_iteration: Annotated[int, Field(ge=2, le=10_000)] = 50  # n, B.7
     utility_model: UtilityModelConfig = UtilityModelConfig()
     offline: OfflineConfig = OfflineConfig()
@@ -208,15 +191,12 @@ class RamboConfig(Node):
 class PlusConfig(Node):
     """What RAMBO+ does otherwise; each field is one axis of its ablation."""
 
-    weigh: bool = (
-        True  # weights of the statistics learned on RAMBO's true pairs; false: certainty alone
-    )
-    candidates: Literal["spread", "random"] = (
-        "spread"  # batches that differ by k-means++ in the filter, or Algorithm 2's random chunks
-    )
-    pick: Literal["highest", "random", "lowest"] = (
-        "highest"  # the last two are controls: the same candidates without the ranking, and against it
-    )
+    # weights of the statistics learned on RAMBO's true pairs; false: certainty alone
+    weigh: bool = True
+    # batches that differ by k-means++ in the filter, or Algorithm 2's random chunks
+    candidates: Literal["spread", "random"] = "spread"
+    # the last two are controls: the same candidates without the ranking, and against it
+    pick: Literal["highest", "random", "lowest"] = "highest"
 
 
 class GlisterConfig(Node):
@@ -231,20 +211,17 @@ class LlalConfig(Node):
     weight: Weight = 1.0  # lambda of the original
     margin: Rate = 1.0  # xi of the original
     width: Annotated[int, Field(ge=1, le=4096)] = 128  # units a tap, of the original
-    detached_from: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = (
-        0.6  # share of the epochs; 120 of 200 in the original
-    )
+    # share of the epochs; 120 of 200 in the original
+    detached_from: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.6
 
 
 class DuloConfig(Node):
     """Data utility learning by regression (Wang et al. 2023)."""
 
-    sample_factor: Annotated[int, Field(ge=1, le=20)] = (
-        1  # Choice: as many utility samples as RAMBO; B.3 speaks of thousands
-    )
-    epsilon: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = (
-        0.01  # Choice: CORDS' constant of stochastic greedy
-    )
+    # Choice: as many utility samples as RAMBO; B.3 speaks of thousands
+    sample_factor: Annotated[int, Field(ge=1, le=20)] = 1
+    # Choice: CORDS' constant of stochastic greedy
+    epsilon: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.01
 
 
 class TypiclustConfig(Node):
@@ -274,9 +251,8 @@ class ActiveftConfig(Node):
 class RivalsConfig(Node):
     """What the rivals need beside problem, budget and f."""
 
-    space: Literal["auto", "features", "embedding"] = (
-        "auto"  # of TypiClust, ProbCover, ActiveFT; auto: frozen features where u_hat reads them
-    )
+    # of TypiClust, ProbCover, ActiveFT; auto: frozen features where u_hat reads them
+    space: Literal["auto", "features", "embedding"] = "auto"
     glister: GlisterConfig = GlisterConfig()
     llal: LlalConfig = LlalConfig()
     dulo: DuloConfig = DuloConfig()
@@ -288,19 +264,15 @@ class RivalsConfig(Node):
 class CorruptionConfig(Node):
     """What is wrong with the data: an oracle that errs, classes that are rare (Sections 5.4, B.2, B.3)."""
 
-    label_noise: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = (
-        0.0  # share of S_0 and U_0 whose label reads another class; S_val and test stay clean
-    )
+    # share of S_0 and U_0 whose label reads another class; S_val and test stay clean
+    label_noise: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = 0.0
     noisy_classes: tuple[Annotated[int, Field(ge=0, le=9999)], ...] = ()  # Choice: empty is all
-    imbalance: Literal["none", "paper", "glister"] = (
-        "none"  # 3 of 10 classes keep 80 % (the paper's words) or 10 % (GLISTER's code) of S_0 and U_0
-    )
-    foreign: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = (
-        0.0  # share of U_0 that belongs to no class; the oracle answers "none of these", and the label is spent
-    )
-    foreign_source: Annotated[str, Field(min_length=1, max_length=1000)] | None = (
-        None  # the dataset they come from; Choice: digits among clothes, else clothes, which are shipped
-    )
+    # 3 of 10 classes keep 80 % (the paper's words) or 10 % (GLISTER's code) of S_0 and U_0
+    imbalance: Literal["none", "paper", "glister"] = "none"
+    # share of U_0 that belongs to no class; the oracle answers "none of these", and the label is spent
+    foreign: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = 0.0
+    # the dataset they come from; Choice: digits among clothes, else clothes, which are shipped
+    foreign_source: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
 
 
 class DatasetConfig(Node):
@@ -308,15 +280,12 @@ class DatasetConfig(Node):
 
     name: Annotated[str, Field(min_length=1, max_length=1000)] = "fashion-mnist-mini"
     validation_size: Annotated[int, Field(ge=2, le=100_000)] = 1000  # Section 5.1
-    features: Literal["auto", "resnet18", "efficientnet-lite0"] = (
-        "auto"  # frozen extractor for images not 28 x 28 grey
-    )
-    feature_resolution: Annotated[int, Field(ge=16, le=512)] = (
-        64  # Choice: side the images are resized to for it
-    )
-    feature_weights: Annotated[str, Field(min_length=1, max_length=1000)] | None = (
-        None  # a file of torchvision's ResNet-18 weights
-    )
+    # frozen extractor for images not 28 x 28 grey
+    features: Literal["auto", "resnet18", "efficientnet-lite0"] = "auto"
+    # Choice: side the images are resized to for it
+    feature_resolution: Annotated[int, Field(ge=16, le=512)] = 64
+    # a file of torchvision's ResNet-18 weights
+    feature_weights: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     corruption: CorruptionConfig = CorruptionConfig()
 
     @pydantic.model_validator(mode="after")
@@ -339,16 +308,13 @@ class ComputeConfig(Node):
     """Where the work is done; never part of the result on a CPU."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    jobs: Annotated[int, Field(ge=1, le=1024)] | None = (
-        None  # worker processes on a CPU; one per core where not given
-    )
+    # worker processes on a CPU; one per core where not given
+    jobs: Annotated[int, Field(ge=1, le=1024)] | None = None
     backend: Literal["loky", "dask"] = "loky"  # joblib's; dask reaches a cluster
-    address: Annotated[str, Field(min_length=1, max_length=300)] | None = (
-        None  # of the cluster's scheduler; one on this machine where not given
-    )
-    slots: Annotated[int, Field(ge=1, le=4096)] | None = (
-        None  # classifiers side by side; a GPU: 256 MnistNets, 64 ResNets; a CPU: one after the other
-    )
+    # of the cluster's scheduler; one on this machine where not given
+    address: Annotated[str, Field(min_length=1, max_length=300)] | None = None
+    # classifiers side by side; a GPU: 256 MnistNets, 64 ResNets; a CPU: one after the other
+    slots: Annotated[int, Field(ge=1, le=4096)] | None = None
     precision: Literal["float32", "tf32"] = "float32"  # of the trainings on a GPU
 
     @pydantic.model_validator(mode="before")
@@ -374,9 +340,8 @@ class Config(Node):
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0  # trial t runs with seed + t
     trials: Annotated[int, Field(ge=1, le=1000)] = 1
-    oracle_draws: Annotated[int, Field(ge=0, le=1000)] = (
-        0  # random sets of B whose best an oracle picks, to show what there is to gain
-    )
+    # random sets of B whose best an oracle picks, to show what there is to gain
+    oracle_draws: Annotated[int, Field(ge=0, le=1000)] = 0
     classifier: ClassifierConfig = ClassifierConfig()
     acquisition: AcquisitionConfig = AcquisitionConfig()
     rambo: RamboConfig = RamboConfig()

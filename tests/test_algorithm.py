@@ -122,9 +122,8 @@ class Spy:
 
 
 def test_events_follow_the_order_of_algorithm_1(told: Told) -> None:
-    fits = Counter(
-        (event.role, event.index) for event in told.of(ClassifierTrained)
-    )  # their order is a matter of speed
+    # Their order is a matter of speed.
+    fits = Counter((event.role, event.index) for event in told.of(ClassifierTrained))
     assert fits == {
         **{("offline", index): 1 for index in range(10)},
         **{("repeat", index): 1 for index in range(6, 10)},

@@ -30,9 +30,8 @@ from rambo.datasets.disk import map_array, refusing_prepared, sweep, unwritable,
 from rambo.errors import DataError, StoreError
 from rambo.storage import files
 
-FOREIGN = (
-    4  # a role beside those of a collection: in no pool until a trial draws it, and of no class
-)
+# a role beside those of a collection: in no pool until a trial draws it, and of no class
+FOREIGN = 4
 UNLABELED = -1  # in `labels`: nobody knows, or there is none to know; never a class
 ARRAYS = ("images", "labels", "roles")
 OPTIONAL = ("groups", "clusters")  # arrays that a dataset may have beside them

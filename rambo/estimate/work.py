@@ -16,9 +16,8 @@ from rambo.datasets.prepared import LABELED, TEST, VALIDATION, Prepared
 from rambo.method.sizes import smallest_size
 
 ROLES = ("offline", "repeat", "labeled", "llal", "evaluation")  # of classifiers
-_EVALUATED = (
-    1 / 50
-)  # Choice: an image asked about, in images trained on; stands for fixed costs too
+# Choice: an image asked about, in images trained on; stands for fixed costs too
+_EVALUATED = 1 / 50
 
 
 @dataclasses.dataclass(frozen=True)

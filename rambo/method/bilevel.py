@@ -161,9 +161,8 @@ def conjugate_gradient_hypergradient(
         curved = torch.autograd.grad(slope, weights, direction, retain_graph=True)
         curved = tuple(c + damping * d for c, d in zip(curved, direction, strict=True))
         curvature = _dot(direction, curved)
-        if (
-            float(curvature) <= 0
-        ):  # not positive definite here: what is found so far is the best step
+        # Not positive definite in this direction: no step along it helps, so the solution so far is the answer.
+        if float(curvature) <= 0:
             break
         step = energy / curvature
         solution = tuple(s + step * d for s, d in zip(solution, direction, strict=True))

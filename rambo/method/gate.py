@@ -20,14 +20,11 @@ Points = NDArray[np.float32]
 Values = NDArray[np.float64]
 Look = Literal["classifier", "transport"]
 
-_TRAINED = (
-    10_000  # pool images a fold's classifier learns from, at most; all others are only asked about
-)
+# pool images a fold's classifier learns from, at most; all others are only asked about
+_TRAINED = 10_000
 _NEIGHBOURS = 5
-_ROUNDS, _LEAVES = (
-    60,
-    15,
-)  # of boosting: enough to tell digits from clothes, and half the time of the default
+# of boosting: enough to tell digits from clothes, and half the time of the default
+_ROUNDS, _LEAVES = 60, 15
 _TARGETS = 2_000  # images of a pool that are moved at once
 _SMOOTHING = 0.3  # entropy of the plan, in units of the typical distance between neighbours
 _PRICE = 1.0  # what leaving an image unmoved costs, in the same units

@@ -30,9 +30,8 @@ def ranking_loss(scores: Tensor, utilities: Tensor) -> Tensor:
     """
     _check(scores, utilities)
     gap = utilities[:, 0] - utilities[:, 1]
-    target = (
-        torch.sign(gap) + 1
-    ) / 2 + 0 * gap  # the sign of a NaN is 0; the product keeps it a NaN
+    # the sign of a NaN is 0; the product keeps it a NaN
+    target = (torch.sign(gap) + 1) / 2 + 0 * gap
     return F.binary_cross_entropy_with_logits(scores[:, 0] - scores[:, 1], target.to(scores.dtype))
 
 

@@ -15,9 +15,8 @@ from rambo.method.pools import UNLABELED, Problem
 
 AXES = 50  # Choice: principal axes of S_0 and S_val
 RIDGE = 0.1  # Choice: beside kernel values of 1; the best of 0.1 and 1 on true pairs
-STEEPNESS = (
-    5.0  # Choice: of tanh, which counts an image as right or wrong but for the doubtful ones
-)
+# Choice: of tanh, which counts an image as right or wrong but for the doubtful ones
+STEEPNESS = 5.0
 _PRIOR, _NEWTON_STEPS = 4.0, 20
 STATISTICS = ("certainty", "accuracy", "coverage")
 

@@ -178,10 +178,8 @@ class Memo:
 
     def _begin(self) -> None:
         """Put an empty database in place, in one step."""
-        for suffix in (
-            "-wal",
-            "-shm",
-        ):  # of a file that is gone: SQLite would replay it into the new one
+        # Of a file that is gone: SQLite would replay them into the new one.
+        for suffix in ("-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
         beside = self._path.with_name(f".{secrets.token_hex(8)}.part")
         try:
@@ -194,19 +192,15 @@ class Memo:
 
     def _set_aside(self) -> None:
         """Move a damaged file away and begin a new one, unless another process just did."""
-        with files.gate(
-            self._gate, exclusive=True
-        ):  # nobody has it open: moving it would be unsafe
+        # Exclusive, so that nobody has the file open: moving it then would be unsafe.
+        with files.gate(self._gate, exclusive=True):
             if self._is_sound():
                 return
             aside = f"{self._path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
             while self._path.with_name(aside).exists():
                 aside += "x"
-            for suffix in (
-                "-wal",
-                "-shm",
-                "",
-            ):  # the file itself last: killed before that, we come here again
+            # The file itself last: a process killed before that comes here again.
+            for suffix in ("-wal", "-shm", ""):
                 part = self._path.with_name(self._path.name + suffix)
                 if part.exists():
                     part.replace(self._path.with_name(aside + suffix))

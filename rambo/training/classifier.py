@@ -155,9 +155,8 @@ def _train_epoch(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        worst = torch.maximum(
-            worst, loss.detach()
-        )  # a NaN stays; one device read an epoch, not a step
+        # a NaN stays; one device read an epoch, not a step
+        worst = torch.maximum(worst, loss.detach())
         said.append(logits.detach())
     return torch.cat(said), math.isfinite(float(worst))
 

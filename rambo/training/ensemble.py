@@ -207,9 +207,8 @@ class Ensemble:
             units[place].announce(outcome, emit)
             done()
 
-        missing: dict[
-            str, list[int]
-        ] = {}  # equal units, as of two strategies with one choice, run once
+        # equal units, as of two strategies with one choice, run once
+        missing: dict[str, list[int]] = {}
         for place, unit in enumerate(units):
             if (kept := self.memo.get(unit.key)) is not None:
                 finish(place, Outcome(*kept, cached=True))

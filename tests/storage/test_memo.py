@@ -126,9 +126,8 @@ def test_four_processes_write_at_once(memo: Memo, tmp_path: Path) -> None:
     for number in range(40):
         record, arrays = memo.get(key(number))
         assert record["by"] in range(4)
-        assert all(
-            array == [record["by"]] for array in arrays.values()
-        )  # row and file of one writer
+        # Row and file are of one writer.
+        assert all(array == [record["by"]] for array in arrays.values())
     db = sqlite3.connect(root / "utilities.sqlite")
     assert db.execute("SELECT count(*) FROM utilities").fetchone() == (40,)
     db.close()

@@ -26,9 +26,8 @@ from rambo.training.ensemble import Ensemble, Predictions
 from rambo.training.units import FitUnit, Outcome, Unit
 from rambo.worker import trial
 
-module_of_dulo = importlib.import_module(
-    "rambo.strategies.dulo"
-)  # the package's name is the function
+# The package's attribute of this name is the function.
+module_of_dulo = importlib.import_module("rambo.strategies.dulo")
 QUICK: dict[str, Any] = {
     "classifier": {"max_epochs": 1},
     "rambo": {"pairs_per_iteration": 2, "utility_model": {"epochs": 1}},

@@ -25,9 +25,8 @@ from rambo.training.ensemble import Ensemble
 from rambo.training.units import Outcome
 from rambo.worker import trial
 
-module_of_llal = importlib.import_module(
-    "rambo.strategies.llal"
-)  # the package's name is the function
+# The package's attribute of this name is the function.
+module_of_llal = importlib.import_module("rambo.strategies.llal")
 SETTINGS = LlalConfig()
 QUICK = tiny_config(classifier={"max_epochs": 1})
 

@@ -78,9 +78,8 @@ def test_the_largest_group_comes_first_and_that_of_the_labels_never(
     }
     first = problem.unlabeled.sort().values
     at_one = first[angles[first].round() == 1]
-    assert int(selection.indices[0]) == int(
-        at_one[0]
-    )  # all 36 cover the same: the first of the dataset
+    # All 36 cover the same, so the first of the dataset is chosen.
+    assert int(selection.indices[0]) == int(at_one[0])
     assert selection.evidence["predicted_class"].tolist() == (selection.indices % 4).tolist()
     assert selection.steps.tolist() == [0, 0, 0]
 

@@ -355,9 +355,8 @@ class _Group:
         for dropout, keep in zip(self.dropouts, self.keeps, strict=True):
             dropout.keep = keep[at].transpose(0, 1).flatten(1)  # b x M*d
         with exactly(self.batching.precision):
-            logits = self.network(self._images(rows)).unflatten(
-                1, (len(self.slot), -1)
-            )  # b x M x c
+            # b x M x c
+            logits = self.network(self._images(rows)).unflatten(1, (len(self.slot), -1))
             each = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
             losses = (each.view_as(counts) * counts).sum(0) / counts.sum(0).clamp(min=1)
             self.network.zero_grad(set_to_none=False)  # the slices look at these very gradients
