@@ -4,4 +4,5 @@ from rambo.ui import frame, home
 
 with frame.page("app.py", pick=False):
     home.show_welcome()
+    home.show_collections()
     home.show_runs()

@@ -1,19 +1,26 @@
-"""Data: look at the images, and at the pools a run cuts them into."""
+"""Data: look at the images, bring your own, and look at the pools a run cuts them into."""
 
 import streamlit as st
 
+from rambo.collection import collection as collected
 from rambo.ui import frame
-from rambo.ui.data import browse, choice, standing
+from rambo.ui.data import browse, choice, collection_view, standing, ways_in
 
 with frame.page("pages/data.py", pick=False) as run:
     st.title("Data")
     bar = st.container(horizontal=True, vertical_alignment="bottom")
     with bar:
         name = choice.pick_dataset(run)
-    if name == choice.OWN:
-        name = choice.pick_file()
-    data = standing.load_dataset(name, run)
-    if data is not None:
-        with bar:
-            choice.use_button(name, run)
-        browse.show_dataset(data, name, run)
+    own = collected.parse(name)
+    if name == choice.NEW:
+        ways_in.show_welcome()
+    elif own is not None:
+        collection_view.show_collection(own[0])
+    else:
+        if name == choice.OWN:
+            name = choice.pick_file()
+        data = standing.load_dataset(name, run)
+        if data is not None:
+            with bar:
+                choice.use_button(name, run)
+            browse.show_dataset(data, name, run)

@@ -79,6 +79,14 @@ class Collection:
         """Return all versions, the oldest first; none before the first import is whole."""
         return self._read(snapshots.versions_of)
 
+    def live_versions(self) -> frozenset[int]:
+        """Return the numbers of the versions that count: the others were taken back."""
+        versions = self.versions()
+        if not versions:
+            return frozenset()
+        newest = versions[-1].number
+        return frozenset(self._read(lambda db: snapshots.live_changes(db, newest)).values())
+
     def card(self) -> CollectionCard:
         """Return what a list shows, without reading every row; a damaged collection says so."""
         try:
@@ -191,8 +199,7 @@ class Collection:
         known = {held.number: held for held in self.versions()}
         if version not in known:
             raise DataError(f"collection {self.slug}: no version {version} to undo")
-        live = self._read(lambda db: snapshots.live_changes(db, max(known)))
-        if version not in live.values():
+        if version not in self.live_versions():
             raise DataError(f"collection {self.slug}: version {version} is undone already")
         note = f"undoes version {version}: {known[version].note}"
         return self.change("undo", note, lambda draft: None, undoes=version)

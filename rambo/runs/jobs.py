@@ -123,7 +123,7 @@ def launch(run: Run) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=_environment(),
+            env=environment(),
             start_new_session=True,
         )
     with suppress(OSError):
@@ -214,7 +214,7 @@ def probe_devices(timeout: float = 60) -> Devices:
     command = [sys.executable, "-m", "rambo", "devices", "--json"]
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=timeout, env=_environment(), check=True
+            command, capture_output=True, timeout=timeout, env=environment(), check=True
         )
         return Devices(**json.loads(done.stdout))
     except (OSError, ValueError, TypeError, subprocess.SubprocessError) as error:
@@ -236,7 +236,7 @@ def spawn(arguments: list[str], given: str = "") -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=_environment(),
+        env=environment(),
     )
     assert process.stdin is not None
     with suppress(BrokenPipeError):
@@ -274,7 +274,7 @@ def _without_traces(lines: Iterable[str], *, inside: bool) -> Iterator[str]:
             yield told
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Return the environment of a worker: this one, and a checkout on the module path."""
     checkout = "" if places.installed() else str(places.IMPORT_FOLDER)
     paths = [checkout, os.environ.get("PYTHONPATH", "")]

@@ -9,7 +9,7 @@ from rambo.runs import jobs, line
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, moment
-from rambo.ui import controls, frame, readers, state
+from rambo.ui import collections, controls, frame, readers, state
 
 _PAGE = 10  # runs on one page of the list
 _WIDTHS = [5.2, 2.9, 2.9]  # of a row: what it is about, how it goes, what to do
@@ -35,6 +35,37 @@ def show_welcome() -> None:
         st.caption(
             "Chooses 200 of 7,800 pictures of clothes. Takes about two minutes on a laptop, no internet needed."
         )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Use my images", icon=":material/add_photo_alternate:"):
+            state.go("pages/data.py", dataset=":new")
+        st.caption("A folder of pictures, a few of them labeled. They stay on this machine.")
+
+
+def show_collections() -> None:
+    """List a person's collections, if there are any, with the way to each."""
+    waiting = collections.waiting()
+    cards = collections.cards()
+    if not cards and not waiting:
+        return
+    st.subheader("My images")
+    for slug, name in waiting.items():
+        _collection_row(slug, name, "its import has made nothing yet")
+    for card in cards[:_PAGE]:
+        held = f"{count(card.images, 'image')}, version {card.version}: " if card.version else ""
+        _collection_row(card.slug, card.name, f"{held}{card.note}")
+    if len(cards) > _PAGE:
+        st.caption(f"and {count(len(cards) - _PAGE, 'more collection')} on the page Data")
+
+
+def _collection_row(slug: str, name: str, about: str) -> None:
+    """Draw one collection."""
+    with st.container(border=True, key=f"collection-{slug}"):
+        what, links = st.columns([8, 3], vertical_alignment="center")
+        with what, st.container(gap=None):
+            st.markdown(f"**{literal(name, 60)}**")
+            st.caption(literal(about, 160))
+        with links:
+            state.link("pages/data.py", None, "Open", collection=slug)
 
 
 def show_runs() -> None:

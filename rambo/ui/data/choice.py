@@ -1,31 +1,58 @@
-"""Which dataset a person looks at: that of the run, one of the catalog, or a file of their own."""
+"""What a person looks at: the dataset of the run, one of the catalog, their own images, or a labeled file."""
 
 from pathlib import Path
 
 import streamlit as st
 
+from rambo.collection import collection as collected
+from rambo.config import shorten
 from rambo.datasets import catalog
 from rambo.runs.workspace import Run
-from rambo.ui import frame, library, readers, state
+from rambo.ui import collections, frame, library, readers, state
 from rambo.ui.data import address, upload
 
-RUN, OWN = ":run", ":own"  # choices beside the names of the catalog
+RUN, OWN, NEW = ":run", ":own", ":new"  # choices beside the names of the catalog
+_SHOWN = 60  # characters of a collection's name
 
 
 def pick_dataset(run: Run | None) -> str:
-    """Return what the person wants to look at: `:run`, a name of the catalog, or `:own`."""
+    """Return what the person wants to look at: `:run`, a name of the catalog or of a collection, `:new` or `:own`."""
     words = {RUN: f"Images of run {run.id}"} if run else {}
-    words |= {name: name for name in library.names()} | {OWN: "My own images (.npz file)"}
-    asked = st.query_params.get("dataset") or next(iter(words))
+    words |= {name: name for name in library.names() if collected.parse(name) is None}
+    words |= {f"{collected.PREFIX}{slug}": name for slug, name in _collections().items()}
+    words |= {NEW: "Use my images: folder, zip, table …", OWN: "A labeled .npz file, to compare strategies"}
+    asked = _asked() or next(iter(words))
+    if collected.parse(asked) is not None and asked not in words:
+        words[asked] = shorten(asked.removeprefix(collected.PREFIX), _SHOWN)  # there is none: said below
+    key = "data-choice"
+    wanted = asked if asked in words else OWN
+    if st.session_state.get(key) not in words or st.session_state.get("data-asked") != wanted:
+        st.session_state[key] = wanted  # an import, or a link, may have changed the address
+    st.session_state["data-asked"] = wanted
     return st.selectbox(
-        "Dataset",
+        "Images",
         list(words),
-        index=list(words).index(asked if asked in words else OWN),
         format_func=words.__getitem__,
-        key="data-choice",
+        key=key,
         on_change=_remember_choice,
         width=420,
     )
+
+
+def _collections() -> dict[str, str]:
+    """Return the collections by slug, and those whose first import is at work."""
+    names = collections.names() | collections.waiting()
+    called = list(names.values())
+    return {
+        slug: shorten(name, _SHOWN) + (f" ({slug})" if called.count(name) > 1 else "")
+        for slug, name in names.items()
+    }
+
+
+def _asked() -> str | None:
+    """Return what the address asks for; `collection=SLUG` stands for the dataset of that name."""
+    slug = st.query_params.get("collection")
+    return f"{collected.PREFIX}{slug}" if slug else st.query_params.get("dataset")
 
 
 def pick_file() -> str:
@@ -68,13 +95,19 @@ def is_archive(path: str | Path) -> bool:
 
 def _remember_choice() -> None:
     """Put the choice into the address; filters of the dataset before belong to that one."""
-    address.forget("label", "other", "pool")
-    st.query_params["dataset"] = st.session_state["data-choice"]
+    address.forget("label", "other", "pool", "dataset", "collection")
+    chosen = st.session_state["data-choice"]
+    named = collected.parse(chosen)
+    if named is None:
+        st.query_params["dataset"] = chosen
+    else:
+        st.query_params["collection"] = named[0]
+    st.session_state["data-asked"] = chosen
 
 
 def _remember_path() -> None:
     """Put the path into the address."""
-    address.forget("label", "other")
+    address.forget("label", "other", "collection")
     st.query_params["dataset"] = st.session_state["data-path"].strip() or OWN
 
 

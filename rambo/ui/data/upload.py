@@ -1,23 +1,40 @@
 """Files that people send: kept whole below their own hash, or not at all."""
 
+import dataclasses
 import hashlib
 import os
 import re
 import secrets
+import tempfile
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from rambo.collection.looks import SUFFIXES
 from rambo.errors import DataError, StoreError
 from rambo.storage import files
 
 LIMIT_MB = 200
+OWN_MB = 1000  # a zip of one's own photos
+TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
+ARCHIVES = (".zip", ".npz", ".parquet")
 
 
-def keep_upload(sent: BinaryIO, name: str, root: Path) -> Path:
+def keep_upload(
+    sent: BinaryIO, name: str, root: Path, *, suffix: str = ".npz", limit_mb: int = LIMIT_MB
+) -> Path:
     """Return `<root>/uploads/<sha256>/<name>.npz` with the bytes of `sent`, whole or not there at all.
 
+    Args:
+        sent: what a person sent.
+        name: what they call it.
+        root: the workspace.
+        suffix: of the file that is kept.
+        limit_mb: megabytes it may have.
+
     Raises:
-        DataError: more than 200 MB.
+        DataError: it has more.
         StoreError: the disk refuses.
     """
     plain = re.sub(r"[^a-z0-9]+", "-", Path(name).stem.lower()).strip("-")[:40] or "images"
@@ -28,15 +45,15 @@ def keep_upload(sent: BinaryIO, name: str, root: Path) -> Path:
         with beside.open("xb") as file:
             while block := sent.read(1 << 20):
                 size += len(block)
-                if size > LIMIT_MB << 20:
+                if size > limit_mb << 20:
                     raise DataError(
-                        f"the file is larger than {LIMIT_MB} MB", hint="type its path instead"
+                        f"the file is larger than {limit_mb} MB", hint="type its path instead"
                     )
                 sha.update(block)
                 file.write(block)
             file.flush()
             os.fsync(file.fileno())
-        target = root / "uploads" / sha.hexdigest() / f"{plain}.npz"
+        target = root / "uploads" / sha.hexdigest() / f"{plain}{suffix}"
         files.make_folder(target.parent)
         beside.replace(target)
         files.sync_folder(target.parent)
@@ -46,3 +63,84 @@ def keep_upload(sent: BinaryIO, name: str, root: Path) -> Path:
     finally:
         beside.unlink(missing_ok=True)
     return target
+
+
+@dataclasses.dataclass(frozen=True)
+class Sent:
+    """What a person sent, kept on this machine.
+
+    Attributes:
+        sources: archives and tables with pictures in them; loose images as one zip.
+        labels: a table that says what they show; empty for none.
+    """
+
+    sources: tuple[str, ...]
+    labels: str
+
+
+def keep_all(sent: Sequence[Any], root: Path) -> Sent:
+    """Return where the files of one collection are kept.
+
+    Choice: a table beside images or archives is their labels; alone it holds the pictures itself.
+
+    Args:
+        sent: as Streamlit's uploader gives them, each with a `name`.
+        root: the workspace.
+
+    Raises:
+        DataError: a kind that is not read, two tables of labels, or too large.
+        StoreError: the disk refuses.
+    """
+    kinds: dict[str, list[Any]] = {"table": [], "archive": [], "image": []}
+    for file in sent:
+        kinds[_kind(file.name)].append(file)
+    tables = [_keep(file, root) for file in kinds["table"]]
+    sources = [_keep(file, root) for file in kinds["archive"]]
+    if kinds["image"]:
+        sources.append(_as_zip(kinds["image"], root))
+    if not sources:
+        return Sent(tuple(tables), "")
+    if len(tables) > 1:
+        raise DataError(
+            f"{len(tables)} tables of labels",
+            field="file",
+            value=kinds["table"][1].name,
+            hint="send one table; further ones can be added once the images are in",
+        )
+    return Sent(tuple(sources), tables[0] if tables else "")
+
+
+def _kind(name: str) -> str:
+    """Return what a file is, by the end of its name.
+
+    Raises:
+        DataError: a kind that is not read.
+    """
+    suffix = Path(name).suffix.lower()
+    for kind, suffixes in (("table", TABLES), ("archive", ARCHIVES), ("image", SUFFIXES)):
+        if suffix in suffixes:
+            return kind
+    raise DataError(
+        "of a kind that is not read",
+        field="file",
+        value=name,
+        hint="send images, a zip of them, .npz, .parquet, or a table as .csv or .jsonl",
+    )
+
+
+def _keep(file: Any, root: Path) -> str:
+    """Return where one file is kept."""
+    suffix = Path(file.name).suffix.lower()
+    return str(keep_upload(file, file.name, root, suffix=suffix, limit_mb=OWN_MB).absolute())
+
+
+def _as_zip(images: Sequence[Any], root: Path) -> str:
+    """Return where one zip of the images is kept: the same images make the same bytes."""
+    with tempfile.TemporaryFile() as packed:
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as bundle:
+            for file in sorted(images, key=lambda image: str(image.name)):
+                entry = zipfile.ZipInfo(str(file.name).replace("\\", "/"))  # a time that never changes
+                bundle.writestr(entry, file.getvalue())
+        packed.seek(0)
+        kept = keep_upload(packed, "images", root, suffix=".zip", limit_mb=OWN_MB)  # type: ignore[arg-type]
+    return str(kept.absolute())
