@@ -11,11 +11,10 @@ with frame.page("pages/data.py", pick=False) as run:
     bar = st.container(horizontal=True, vertical_alignment="bottom")
     with bar:
         name = choice.pick_dataset(run)
-    own = collected.parse(name)
     if name == choice.NEW:
         ways_in.show_welcome()
-    elif own is not None:
-        collection_view.show_collection(own[0])
+    elif name.startswith(collected.PREFIX):
+        collection_view.show_collection(name.removeprefix(collected.PREFIX).partition("@")[0])
     else:
         if name == choice.OWN:
             name = choice.pick_file()

@@ -119,9 +119,7 @@ def begin(workspace: Path, request: Request) -> None:
     threading.Thread(target=process.wait, daemon=True).start()
 
 
-def _launch(
-    workspace: Path, request: Request, folder: Path, lock: int
-) -> subprocess.Popen[bytes]:
+def _launch(workspace: Path, request: Request, folder: Path, lock: int) -> subprocess.Popen[bytes]:
     """Return the process; it inherits the lock, so the kernel opens it when the process ends."""
     command = [sys.executable, "-m", "rambo", *request.arguments()]
     with (folder / _ANSWER).open("wb") as answer, (folder / _LOG).open("wb") as log:

@@ -20,10 +20,15 @@ def pick_dataset(run: Run | None) -> str:
     words = {RUN: f"Images of run {run.id}"} if run else {}
     words |= {name: name for name in library.names() if collected.parse(name) is None}
     words |= {f"{collected.PREFIX}{slug}": name for slug, name in _collections().items()}
-    words |= {NEW: "Use my images: folder, zip, table …", OWN: "A labeled .npz file, to compare strategies"}
+    words |= {
+        NEW: "Use my images: folder, zip, table …",
+        OWN: "A labeled .npz file, to compare strategies",
+    }
     asked = _asked() or next(iter(words))
-    if collected.parse(asked) is not None and asked not in words:
-        words[asked] = shorten(asked.removeprefix(collected.PREFIX), _SHOWN)  # there is none: said below
+    if asked.startswith(collected.PREFIX) and asked not in words:
+        words[asked] = shorten(
+            asked.removeprefix(collected.PREFIX), _SHOWN
+        )  # there is none: said below
     key = "data-choice"
     wanted = asked if asked in words else OWN
     if st.session_state.get(key) not in words or st.session_state.get("data-asked") != wanted:

@@ -1,6 +1,7 @@
 """The page of one collection: what it holds, whether it is healthy, its images, how it is split, its versions."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -138,7 +139,7 @@ def _show_classes(opened: Opened) -> None:
     if not now.classes:
         st.caption("No image has a label, so no class is known.")
         return
-    table = {"class": list(now.classes)}
+    table: dict[str, Any] = {"class": list(now.classes)}
     for role, word in _ROLES[:3]:
         labels = now.labels[(now.roles == role) & (now.labels != UNKNOWN)]
         table[word.lower()] = np.bincount(labels, minlength=len(now.classes))
@@ -170,8 +171,8 @@ def _show_split(opened: Opened) -> None:
         key=key,
     )
     st.caption(
-        f"{SHARE_REASON[0].upper()}{SHARE_REASON[1:]}. Now {len(now.rows(VALIDATION)):,} of {labels:,} labels validate, "
-        "class by class; images of one group, and near duplicates, stay together."
+        f"{SHARE_REASON[0].upper()}{SHARE_REASON[1:]}. Now {len(now.rows(VALIDATION)):,} of {labels:,} labels "
+        "validate, class by class; images of one group, and near duplicates, stay together."
     )
     st.button(
         "Draw them anew",
@@ -200,7 +201,9 @@ def _show_versions(opened: Opened) -> None:
     versions = sorted(opened.versions, key=lambda held: held.number, reverse=True)
     for version in versions[:_VERSIONS]:
         live = version.number in opened.live
-        with st.container(horizontal=True, vertical_alignment="center", key=f"version-{version.number}"):
+        with st.container(
+            horizontal=True, vertical_alignment="center", key=f"version-{version.number}"
+        ):
             words = f"{_ICONS.get(version.kind, '')} **{version.number}** &nbsp; {literal(version.note, 160)}"
             st.markdown(words if live else f"~~{words}~~ &nbsp; taken back", width="stretch")
             st.caption(_when(version.time), width="content")
@@ -254,5 +257,3 @@ def _confirm(collection: Collection) -> None:
             state.go("pages/data.py", dataset=":new")
         if st.button("Keep it", key="collection-delete-kept"):
             st.rerun()
-
-

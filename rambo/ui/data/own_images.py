@@ -39,8 +39,8 @@ def show_images(opened: Opened) -> None:
     part = rows[first : first + _PAGE]
     told = f"{first + 1:,} to {first + len(part):,} of " if pages > 1 else ""
     st.caption(
-        f"{told}{count(len(rows), 'image')}, in the order of their files. Double click one, or press Enter on it, to see "
-        "its original."
+        f"{told}{count(len(rows), 'image')}, in the order of their files. Double click one, or press Enter on it, to "
+        "see its original."
     )
     show_gallery(opened, part.tolist(), key=f"own-images-{now.slug}", opens="own")
 
@@ -120,7 +120,7 @@ def show_gallery(
         key=key,
         multi=False,
         size=64,
-        captions={row: _caption(now, row) + f"\n{added[row]}" * (row in added) for row in rows},
+        captions={row: f"{_caption(now, row)}\n{added.get(row, '')}".strip() for row in rows},
         max_height=420,
         label="Images",
     )
@@ -153,6 +153,8 @@ def _enlarged(opened: Opened, row: int, more: str) -> None:
     for entry in [entry for entry in now.entries if entry.image == number][-5:]:
         said = entry.answer if entry.label is None else entry.label
         by = f", {literal(entry.annotator, 40)}" if entry.annotator else ""
-        st.caption(f"version {entry.version}: {literal(said)} from {literal(entry.origin, 100)}{by}")
+        st.caption(
+            f"version {entry.version}: {literal(said)} from {literal(entry.origin, 100)}{by}"
+        )
     if more:
         st.caption(literal(more, 300))

@@ -12,8 +12,8 @@ from rambo.ui.collections import Opened
 
 _FEWEST = 12  # labels, two of a class: below that a rehearsal is refused
 _HELP = (
-    "Plays the same budget, made smaller, inside the images you labeled, with their labels hidden: so you see on your own "
-    "images which strategy wins, before you pay. Uses the quick settings; Configure offers the same with yours."
+    "Plays the same budget, made smaller, inside the images you labeled, with their labels hidden: so you see on your "
+    "own images which strategy wins, before you pay. Uses the quick settings; Configure offers the same with yours."
 )
 
 
@@ -27,7 +27,9 @@ def show_button(opened: Opened) -> None:
         icon=":material/theater_comedy:",
         key="collection-rehearse",
         disabled=not enough,
-        help=_HELP if enough else f"Needs {_FEWEST} labels or more of two classes, and images without one.",
+        help=_HELP
+        if enough
+        else f"Needs {_FEWEST} labels or more of two classes, and images without one.",
     ):
         st.session_state[_key(opened)] = True
 

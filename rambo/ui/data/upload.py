@@ -22,7 +22,7 @@ ARCHIVES = (".zip", ".npz", ".parquet")
 
 
 def keep_upload(
-    sent: BinaryIO, name: str, root: Path, *, suffix: str = ".npz", limit_mb: int = LIMIT_MB
+    sent: BinaryIO, name: str, root: Path, *, suffix: str = ".npz", limit_mb: int | None = None
 ) -> Path:
     """Return `<root>/uploads/<sha256>/<name>.npz` with the bytes of `sent`, whole or not there at all.
 
@@ -31,12 +31,13 @@ def keep_upload(
         name: what they call it.
         root: the workspace.
         suffix: of the file that is kept.
-        limit_mb: megabytes it may have.
+        limit_mb: megabytes it may have; 200 by default.
 
     Raises:
         DataError: it has more.
         StoreError: the disk refuses.
     """
+    most = LIMIT_MB if limit_mb is None else limit_mb
     plain = re.sub(r"[^a-z0-9]+", "-", Path(name).stem.lower()).strip("-")[:40] or "images"
     beside = root / "uploads" / f".{secrets.token_hex(8)}.part"
     try:
@@ -45,9 +46,9 @@ def keep_upload(
         with beside.open("xb") as file:
             while block := sent.read(1 << 20):
                 size += len(block)
-                if size > limit_mb << 20:
+                if size > most << 20:
                     raise DataError(
-                        f"the file is larger than {limit_mb} MB", hint="type its path instead"
+                        f"the file is larger than {most} MB", hint="type its path instead"
                     )
                 sha.update(block)
                 file.write(block)
@@ -139,8 +140,10 @@ def _as_zip(images: Sequence[Any], root: Path) -> str:
     with tempfile.TemporaryFile() as packed:
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as bundle:
             for file in sorted(images, key=lambda image: str(image.name)):
-                entry = zipfile.ZipInfo(str(file.name).replace("\\", "/"))  # a time that never changes
+                entry = zipfile.ZipInfo(
+                    str(file.name).replace("\\", "/")
+                )  # a time that never changes
                 bundle.writestr(entry, file.getvalue())
         packed.seek(0)
-        kept = keep_upload(packed, "images", root, suffix=".zip", limit_mb=OWN_MB)  # type: ignore[arg-type]
+        kept = keep_upload(packed, "images", root, suffix=".zip", limit_mb=OWN_MB)
     return str(kept.absolute())

@@ -27,8 +27,8 @@ _DOUBLES = (".jpeg", ".jpe", ".jfif", ".dib", ".tiff")  # other names of a kind
 _SHAPES = """
 | what you have | how it is read |
 | --- | --- |
-| a folder or a zip | each sub-folder is a class; loose images, and a folder `unlabeled`, have no label yet |
-| a table (`.csv`, `.jsonl`, Label Studio's `.json`) | a column with the file name and one with the label; rows may be missing |
+| a folder or a zip | each sub-folder is a class; loose ones, and a folder `unlabeled`, have none yet |
+| a table: `.csv`, `.jsonl`, Label Studio's `.json` | a column with the file and one with the label; rows may lack it |
 | `.npz` | `images`, and `labels` if there are any (-1: nobody knows) |
 | `.parquet` | Hugging Face's image datasets |
 """
@@ -49,15 +49,20 @@ class _Form:
 
 def local_paths_allowed() -> bool:
     """Return whether a page may name folders of this machine: RAMBO_LOCAL_PATHS=0 forbids it on a shared server."""
-    return os.environ.get("RAMBO_LOCAL_PATHS", "1").strip().lower() not in ("0", "false", "no", "off")
+    return os.environ.get("RAMBO_LOCAL_PATHS", "1").strip().lower() not in (
+        "0",
+        "false",
+        "no",
+        "off",
+    )
 
 
 def show_welcome() -> None:
     """Say what happens with a person's own images, and draw the form that starts it."""
     st.subheader("Use my images")
     st.markdown(
-        "Name a folder of pictures, of which a few have a label. RAMBO reads them, says whether anything is wrong with them, "
-        "and then chooses which of the others are worth a label. Nothing leaves this machine."
+        "Name a folder of pictures, of which a few have a label. RAMBO reads them, says whether anything is wrong "
+        "with them, and then chooses which of the others are worth a label. Nothing leaves this machine."
     )
     show_form()
 
@@ -170,8 +175,8 @@ def _options(form: _Form, folder: bool) -> None:
         value=before.group if before else "",
         key=form.state("group"),
         placeholder="nothing",
-        help="A column of the table, such as `patient` or `video`, or the word `folder`. Images of one group stay on one "
-        "side of a split, and a batch holds only so many of a group as you allow.",
+        help="A column of the table, such as `patient` or `video`, or the word `folder`. Images of one group stay "
+        "on one side of a split, and a batch holds only so many of a group as you allow.",
     )
     if form.grows is not None:
         return
