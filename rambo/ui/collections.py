@@ -86,8 +86,11 @@ def label(dataset: str) -> str:
     named = own.parse(dataset)
     if named is None or named[0] not in own.slugs(state.workspace().root):
         return dataset
-    version = "" if named[1] is None else f", version {named[1]}"
-    return f"{names()[named[0]]} (my images{version})"
+    called = names()
+    twice = list(called.values()).count(called[named[0]]) > 1
+    told = [f"my images {named[0]}" if twice else "my images"]
+    told += [] if named[1] is None else [f"version {named[1]}"]
+    return f"{called[named[0]]} ({', '.join(told)})"
 
 
 def cards() -> list[CollectionCard]:

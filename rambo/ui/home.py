@@ -205,7 +205,7 @@ def _ended_row(record: Description) -> None:
 def _name(run: Run, record: Description) -> None:
     """Draw what a run is about, and its state."""
     readable = record.k is not None
-    title = f"**{literal(_dataset(record), 60) if readable else literal(record.run)}**"
+    title = f"**{literal(collections.label(_dataset(record)), 60) if readable else literal(record.run)}**"
     about = moment(record.created)
     if readable:
         trials = record.trials or 1

@@ -12,7 +12,7 @@ from rambo.config import Config, shorten
 from rambo.datasets.prepared import Prepared
 from rambo.figures import theme
 from rambo.text import literal
-from rambo.ui import library, readers
+from rambo.ui import collections, library, readers
 from rambo.ui.configure import fields, settings
 from rambo.ui.configure.draft import Draft, key_of
 from rambo.ui.configure.fields import Facts, Field
@@ -184,7 +184,12 @@ def _widget(entry: Field, facts: Facts, look: Look, shared: dict[str, Any]) -> N
     elif facts.kind == "string":
         now, options = look.draft.values[entry.path], library.names()
         more = [now] if now and now not in options else []
-        st.selectbox(options=options + more, accept_new_options=True, **shared)
+        st.selectbox(
+            options=options + more,
+            format_func=collections.label,
+            accept_new_options=True,
+            **shared,
+        )
     else:
         # Limits are checked by the config and told in our words: a widget that refuses a number by itself goes on
         # showing it while the run would take the one before.

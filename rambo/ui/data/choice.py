@@ -35,7 +35,7 @@ def pick_dataset(run: Run | None) -> str:
         st.session_state[key] = wanted  # an import, or a link, may have changed the address
     st.session_state["data-asked"] = wanted
     return st.selectbox(
-        "Images",
+        "Dataset",
         list(words),
         format_func=words.__getitem__,
         key=key,

@@ -10,7 +10,7 @@ from rambo.figures import theme
 from rambo.runs.report import FEWEST
 from rambo.studies.grid import STUDIES
 from rambo.text import literal
-from rambo.ui import library
+from rambo.ui import collections, library
 from rambo.ui.configure import dataset_line, draft, fields
 from rambo.ui.configure.dataset_line import Opened
 from rambo.ui.studies import setup
@@ -102,6 +102,7 @@ def _dataset(now: Choices) -> None:
     st.selectbox(
         "Dataset",
         options + more,
+        format_func=collections.label,
         accept_new_options=True,
         on_change=_fill_for_dataset,
         help=fields.FIELDS["dataset.name"].help,
