@@ -426,3 +426,37 @@ def test_no_two_test_files_share_a_name() -> None:
     assert len(TESTS) > 60
     names = [path.name for path in TESTS]
     assert sorted(name for name in set(names) if names.count(name) > 1) == []
+
+
+OF_A_RUN = re.compile(
+    r"run\.sqlite|worker\.(lock|log)|^(ballast|artifacts)$|^trial-\d|/(selection|served|atlas|pools|u_hat|gate)$"
+)
+
+
+def texts(path: Path) -> Iterator[ast.Constant]:
+    """Return the texts of a module that are no docstrings, those inside f-strings too."""
+    docstrings = {
+        id(node.value)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree(path)):
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+            continue
+        if id(node) not in docstrings:
+            yield node
+
+
+def test_where_the_things_of_a_run_lie_is_said_in_one_module() -> None:
+    home = CODE / "runs" / "paths.py"
+    assert {"run.sqlite", "worker.lock", "trial-"} <= {
+        match for node in texts(home) if (match := str(node.value).strip("/"))
+    }
+    wrong = [
+        f"{where(path, node)} {node.value!r}"
+        for path in FILES
+        if path != home
+        for node in texts(path)
+        if OF_A_RUN.search(str(node.value))
+    ]
+    assert wrong == []

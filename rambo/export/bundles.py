@@ -39,6 +39,11 @@ class Batch:
     rows: list[Row]
     image_url: str
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the manifest says how many images repeat each."""
+        return any("repeats" in row for row in self.rows)
+
 
 Files = dict[str, bytes]
 
@@ -50,7 +55,7 @@ def archive(batch: Batch) -> Files:
         "manifest.jsonl": to_jsonl(batch.rows),
         "run.json": to_json(describe(batch)),
         "dataset_index.npy": to_npy([row["dataset_index"] for row in batch.rows]),
-        "README.txt": (readme.ARCHIVE + _left_out_words(batch)).encode(),
+        "README.txt": (readme.archive(repeats=batch.repeats) + _left_out_words(batch)).encode(),
     }
     tool = {f"label-studio/{name}": data for name, data in _label_studio_files(batch).items()}
     return tables | tool | _images(batch, "images")
@@ -68,7 +73,7 @@ def fiftyone(batch: Batch) -> Files:
     return {
         "labels.json": to_json(labels),
         "manifest.jsonl": to_jsonl(batch.rows),
-        "README.txt": readme.FIFTYONE.encode(),
+        "README.txt": readme.fiftyone(repeats=batch.repeats).encode(),
     } | _images(batch, "data")
 
 

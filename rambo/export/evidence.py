@@ -9,7 +9,7 @@ from rambo.datasets import prepared
 from rambo.datasets.prepared import TEST, Prepared
 from rambo.errors import ConfigError, DataError, StoreError
 from rambo.runs import atlas as atlases
-from rambo.runs import left_out
+from rambo.runs import left_out, paths
 from rambo.runs.workspace import Run
 
 COLUMNS = (
@@ -112,7 +112,7 @@ def open_dataset(run: Run) -> Prepared:
 
 def _selection(run: Run, trial: int, strategy: str, seed: int) -> list[list[Any]]:
     """Return the values of `_EVIDENCE` for each chosen image, in the order of choice."""
-    name = f"trial-{trial}/{strategy}/selection"
+    name = paths.of_choice(trial, strategy, paths.SELECTION)
     if not run.has_artifact(name):
         told = f"strategy {strategy}, seed {seed}, has chosen nothing yet"
         raise StoreError(
@@ -135,7 +135,7 @@ def _selection(run: Run, trial: int, strategy: str, seed: int) -> list[list[Any]
 
 def _seen(run: Run, trial: int, chosen: Sequence[int]) -> list[Row]:
     """Return `pool_position`, `margin` and `predicted_class` of chosen images by the atlas."""
-    if not run.has_artifact(f"trial-{trial}/atlas"):
+    if not run.has_artifact(paths.of_trial(trial, paths.ATLAS)):
         return [{} for _ in chosen]
     atlas = atlases.load_atlas(run, trial)
     places = {index: place for place, index in enumerate(atlas.indices.tolist())}

@@ -14,15 +14,21 @@ Columns of the manifest, in the order of choice:
   predicted_class         number of the class that the classifier guesses, from 0
   predicted_label         name of that class
   predicted_utility       what the utility model gives the batch of that step; only a ranking
-  repeats                 only where images were left out: how many unlabeled ones show nearly the
-                          same, so that this label may serve them too
+"""
+
+_REPEATS = """\
+  repeats                 how many unlabeled images show nearly the same, so that this label may
+                          serve them too
+"""
+
+_LAST = """\
   true_label              only where it was asked for: the class name that the dataset holds
 
 What is not known is empty in CSV and null in JSON. In CSV an apostrophe stands before text that a
 spreadsheet would run as a formula; JSON has all text as it is.
 """
 
-ARCHIVE = f"""\
+_ARCHIVE = """\
 Images chosen for labeling in one round by RAMBO.
 
   images/                       the images, lossless PNG
@@ -31,9 +37,9 @@ Images chosen for labeling in one round by RAMBO.
   dataset_index.npy             int64 rows in the dataset, in the order of choice
   label-studio/                 tasks and labeling interface for Label Studio, with a README
 
-{_COLUMNS}"""
+"""
 
-FIFTYONE = f"""\
+_FIFTYONE = """\
 Images chosen for labeling in one round by RAMBO, for FiftyOne. In this folder:
 
 import json
@@ -45,7 +51,7 @@ dataset = fo.Dataset.from_dir(
     dataset_dir=".", dataset_type=fo.types.FiftyOneImageClassificationDataset
 )
 rows = map(json.loads, Path("manifest.jsonl").read_text().splitlines())
-by_file = {{row["file"]: row for row in rows}}
+by_file = {row["file"]: row for row in rows}
 for sample in dataset.iter_samples(autosave=True):
     for field, value in by_file[Path(sample.filepath).name].items():
         if value is not None:
@@ -54,7 +60,7 @@ session = fo.launch_app(dataset)
 
 The labels in labels.json are null: nobody has given them yet.
 
-{_COLUMNS}"""
+"""
 
 DISTIL = """\
 Images chosen for labeling in one round by RAMBO, as DISTIL's strategies return them.
@@ -104,3 +110,22 @@ def label_studio(local: bool) -> str:
     if local:
         return _LABEL_STUDIO.format(serving=_SERVING, storage=_STORAGE, last=3)
     return _LABEL_STUDIO.format(serving=_OWN, storage="", last=2)
+
+
+def archive(*, repeats: bool) -> str:
+    """Return what stands in an archive.
+
+    Args:
+        repeats: whether the manifest has that column.
+    """
+    return _ARCHIVE + _columns(repeats)
+
+
+def fiftyone(*, repeats: bool) -> str:
+    """Return how FiftyOne opens the folder; `repeats` as in `archive`."""
+    return _FIFTYONE + _columns(repeats)
+
+
+def _columns(repeats: bool) -> str:
+    """Return what the columns of the manifest mean."""
+    return _COLUMNS + (_REPEATS if repeats else "") + _LAST

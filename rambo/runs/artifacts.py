@@ -15,6 +15,7 @@ import numpy as np
 
 from rambo.config import shorten
 from rambo.errors import StoreError
+from rambo.runs import paths
 from rambo.storage import files
 
 _NAME = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
@@ -78,9 +79,7 @@ class RunFolder:
     def has_artifact(self, name: str) -> bool:
         """Return whether arrays or a table were saved under `name`."""
         with self.naming(f"artifact {shorten(name)}"):
-            return any(
-                self._artifact(name, suffix).is_file() for suffix in ("safetensors", "parquet")
-            )
+            return any(self._artifact(name, suffix).is_file() for suffix in paths.ENDINGS)
 
     @contextmanager
     def naming(self, doing: str) -> Iterator[None]:
@@ -106,4 +105,4 @@ class RunFolder:
         """Return the path of an artifact, which is always below the run."""
         if not _NAME.fullmatch(name):
             raise files.RefusedError("the name may hold a-z, 0-9, _, - and / between parts only")
-        return self.folder / "artifacts" / f"{name}.{suffix}"
+        return paths.artifact(self.folder, name, suffix)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rambo.errors import DataError
+from rambo.runs import paths
 from rambo.runs.run import Run
 
 LABELED, UNLABELED_POOL, VALIDATION_POOL = 0, 1, 2  # values of `Atlas.pool`: S_0, U_0, S_val
@@ -64,7 +65,7 @@ def load_atlas(run: Run, trial: int) -> Atlas:
     Raises:
         StoreError: it is not there yet, or it is damaged.
     """
-    arrays = run.load_arrays(f"trial-{trial}/atlas")
+    arrays = run.load_arrays(paths.of_trial(trial, paths.ATLAS))
     return Atlas(**{field.name: arrays[field.name] for field in dataclasses.fields(Atlas)})
 
 

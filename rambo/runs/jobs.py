@@ -22,7 +22,7 @@ from rambo import errors, places
 from rambo.config import Config, Settings, describe, shorten
 from rambo.datasets.prepared import Prepared
 from rambo.errors import RamboError, RunLockedError, StoreError
-from rambo.runs import line
+from rambo.runs import line, paths
 from rambo.runs.run import LAUNCH_SECONDS
 from rambo.runs.workspace import Run, Workspace, create_run
 from rambo.storage import files
@@ -31,7 +31,6 @@ STOP_SECONDS = 4.0  # for the end of the unit in flight; then SIGTERM
 TERM_SECONDS = 3.0  # for SIGTERM; then SIGKILL
 POLITENESS = 5  # niceness of a worker: the pages in front of a person come first
 LIVE = ("queued", "running")  # states of a run that is worked on or waits for it
-LOG = "worker.log"
 _LOG_BYTES = 16_000
 _TRACE = re.compile(r"\(most recent call (last|first)\):$")
 _QUOTED_FOLDERS = re.compile(r"(?<=[\"'])/[^\"'\n]*/(?=[^\"'\n]*[\"'])")
@@ -106,7 +105,7 @@ def live_runs(workspace: Workspace) -> list[Run]:
 def _touched(run: Run) -> float:
     """Return the seconds since a run's record changed; 0 where that cannot be told."""
     try:
-        changed = max(path.stat().st_mtime for path in run.folder.glob("run.sqlite*"))
+        changed = max(path.stat().st_mtime for path in run.folder.glob(f"{paths.RECORD}*"))
     except (OSError, ValueError):
         return 0.0
     return time.time() - changed
@@ -117,7 +116,7 @@ def launch(run: Run) -> None:
     if run.locked():
         return
     run.set_launched()
-    with (run.folder / LOG).open("ab") as log:
+    with paths.log(run.folder).open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "rambo", "work", str(run.folder)],
             stdin=subprocess.DEVNULL,
@@ -164,7 +163,7 @@ def log_tail(run: Run, lines: int = 30) -> list[str]:
     Python's traces are left out, and of an absolute path only its last part is left.
     """
     try:
-        with (run.folder / LOG).open("rb") as log:
+        with paths.log(run.folder).open("rb") as log:
             skipped = max(0, log.seek(0, os.SEEK_END) - _LOG_BYTES)
             log.seek(skipped)
             text = log.read().decode("utf-8", "replace")
@@ -277,8 +276,8 @@ def _without_traces(lines: Iterable[str], *, inside: bool) -> Iterator[str]:
 def environment() -> dict[str, str]:
     """Return the environment of a worker: this one, and a checkout on the module path."""
     checkout = "" if places.installed() else str(places.IMPORT_FOLDER)
-    paths = [checkout, os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    folders = [checkout, os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders))}
 
 
 def _see_to_it(run: Run, launched: float | None) -> None:

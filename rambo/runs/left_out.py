@@ -7,9 +7,8 @@ import numpy as np
 from rambo.datasets import repeats
 from rambo.datasets.repeats import Restriction
 from rambo.errors import StoreError
+from rambo.runs import paths
 from rambo.runs.run import Run
-
-LEFT_OUT = "left-out"  # trial-<t>/left-out
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,7 +54,7 @@ def load(run: Run, trial: int) -> LeftOut | None:
     Raises:
         StoreError: the artifact is damaged.
     """
-    name = f"trial-{trial}/{LEFT_OUT}"
+    name = paths.of_trial(trial, paths.LEFT_OUT)
     if not run.has_artifact(name):
         return None
     arrays = run.load_arrays(name)

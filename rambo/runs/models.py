@@ -14,6 +14,7 @@ from rambo.collection import collection as collections
 from rambo.config import ClassifierConfig, shorten
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, StoreError
+from rambo.runs import paths
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace, environment
 from rambo.storage import files
@@ -215,7 +216,7 @@ def load_report(run: Run) -> Report | None:
 
 def zip_path(run: Run) -> Path:
     """Return where the zip with the model lies, or will lie."""
-    return run.folder / "artifacts" / _ZIP
+    return paths.artifacts(run.folder) / _ZIP
 
 
 def save_zip(run: Run, data: bytes) -> None:

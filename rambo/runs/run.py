@@ -23,7 +23,7 @@ import filelock
 from rambo.config import Settings
 from rambo.errors import RunLockedError, StoreError
 from rambo.events import Event
-from rambo.runs import record, results
+from rambo.runs import paths, record, results
 from rambo.runs.artifacts import RunFolder
 from rambo.runs.environment import Environment
 from rambo.runs.record import Entry, Facts
@@ -79,8 +79,8 @@ class Run(RunFolder):
     def __init__(self, folder: Path) -> None:
         """Use the run in `folder`; nothing is opened yet."""
         super().__init__(folder)
-        self._record = self.folder / "run.sqlite"
-        self._ballast = self.folder / "ballast"
+        self._record = paths.record(self.folder)
+        self._ballast = paths.ballast(self.folder)
         self._guard = threading.RLock()  # the timer below commits from its own thread
         self._kept: sqlite3.Connection | None = None  # open while this object holds the lock
         self._attempt: int | None = None
@@ -183,7 +183,7 @@ class Run(RunFolder):
     def locked(self) -> bool:
         """Return whether a worker holds the run; takes nothing and waits for nothing."""
         with self.naming("looking at its lock"):
-            return files.is_held(self.folder / "worker.lock")
+            return files.is_held(paths.lock(self.folder))
 
     # What the worker does; `set_status` and `request_stop` are for others too.
 
@@ -194,7 +194,7 @@ class Run(RunFolder):
         Raises:
             RunLockedError: another worker holds it.
         """
-        lock = filelock.FileLock(self.folder / "worker.lock")
+        lock = filelock.FileLock(paths.lock(self.folder))
         with self.naming("taking its lock"):
             self._record.stat()  # a folder that is gone is not made again
             try:
@@ -218,7 +218,7 @@ class Run(RunFolder):
             with self._connection() as db:
                 record.check(db)
                 attempt = int(record.read_fact(db, "attempt")) + 1
-            files.sweep(self.folder / "artifacts")
+            files.sweep(paths.artifacts(self.folder))
             if not self._ballast.exists():  # given up when the disk was full
                 files.write_bytes(self._ballast, os.urandom(BALLAST_BYTES))
             self._commit(record.put_fact("attempt", attempt), record.put_fact("pid", os.getpid()))
@@ -393,5 +393,5 @@ def _lost(facts: Facts) -> bool:
 
 def write_first(folder: Path, config: Settings, environment: Environment) -> None:
     """Fill the empty `folder` of a new run; raises as `rambo.runs.record.create` does."""
-    record.create(folder / "run.sqlite", config, environment)
-    files.write_bytes(folder / "ballast", os.urandom(BALLAST_BYTES))
+    record.create(paths.record(folder), config, environment)
+    files.write_bytes(paths.ballast(folder), os.urandom(BALLAST_BYTES))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rambo.errors import DataError, StoreError
+from rambo.runs import paths
 from rambo.runs.atlas import rows_of
 from rambo.runs.run import Run
 
@@ -134,7 +135,7 @@ def load(run: Run, trial: int) -> UHat:
             value=run.id,
             hint="wait for it or resume the run",
         )
-    pools = run.load_arrays(f"trial-{trial}/rambo/pools")
+    pools = run.load_arrays(paths.of_choice(trial, "rambo", paths.POOLS))
     indices, order = pools["indices"], pools["indices"].argsort()  # S_0, then U_0
     return UHat(
         indices=indices[order],
@@ -142,7 +143,7 @@ def load(run: Run, trial: int) -> UHat:
         labeled=indices[: run.config["k"]],
         chosen=_as_indices(own[0].selected),
         steps=_as_indices(own[0].steps),
-        state=run.load_arrays(f"trial-{trial}/rambo/u_hat"),
+        state=run.load_arrays(paths.of_choice(trial, "rambo", paths.U_HAT)),
     )
 
 

@@ -23,6 +23,7 @@ from rambo.config import Config, Settings, describe
 from rambo.datasets import catalog, foreign
 from rambo.datasets.prepared import Prepared
 from rambo.errors import RunLockedError, RunNotFoundError, StoreError
+from rambo.runs import paths
 from rambo.runs.environment import Environment, Source
 from rambo.runs.record import dataset_name
 from rambo.runs.results import Summary, mean_ranking
@@ -91,7 +92,7 @@ class Workspace:
             name
             for name in folders
             if _RUN_ID.fullmatch(name)
-            and (_STAMPED.fullmatch(name) or os.path.lexists(self.root / name / "run.sqlite"))
+            and (_STAMPED.fullmatch(name) or os.path.lexists(paths.record(self.root / name)))
         ]
 
     def find(self, run_id: str) -> Run:

@@ -20,7 +20,7 @@ from rambo.datasets.prepared import TEST, Prepared
 from rambo.errors import RamboError, StoreError
 from rambo.events import StageAdvanced, StageStarted
 from rambo.figures import theme
-from rambo.runs import jobs, record, report
+from rambo.runs import jobs, paths, record, report
 from rambo.runs import workspace as workspaces
 from rambo.runs.environment import Environment
 from rambo.runs.jobs import Devices
@@ -34,13 +34,12 @@ from rambo.ui import state
 Record = dict[str, Any]
 Stamp = tuple[int, ...]
 _ENDED = ("done", "failed", "stopped", "interrupted")
-_RECORD = ("run.sqlite", "run.sqlite-wal")
 
 
-def stamp(*paths: Path) -> Stamp:
+def stamp(*files: Path) -> Stamp:
     """Return numbers, two a file, that change when one of the files does; zeros for a missing one."""
     numbers: list[int] = []
-    for path in paths:
+    for path in files:
         try:
             facts = path.stat()
             numbers += [facts.st_mtime_ns, facts.st_size]
@@ -164,7 +163,7 @@ def arrays(run: Run, name: str) -> dict[str, np.ndarray]:
     Raises:
         StoreError: it is not there yet, or damaged.
     """
-    return _arrays(str(run.folder), name, stamp(run.folder / "artifacts" / f"{name}.safetensors"))
+    return _arrays(str(run.folder), name, stamp(paths.artifact(run.folder, name, "safetensors")))
 
 
 def selection(run: Run, trial: int, strategy: str) -> pd.DataFrame:
@@ -173,8 +172,8 @@ def selection(run: Run, trial: int, strategy: str) -> pd.DataFrame:
     Raises:
         StoreError: nothing is chosen yet, or it is damaged.
     """
-    name = f"trial-{trial}/{strategy}/selection"
-    return _table(str(run.folder), name, stamp(run.folder / "artifacts" / f"{name}.parquet"))
+    name = paths.of_choice(trial, strategy, paths.SELECTION)
+    return _table(str(run.folder), name, stamp(paths.artifact(run.folder, name, "parquet")))
 
 
 def waits(run: Run) -> bool:
@@ -305,4 +304,4 @@ def _dataset_folder(fingerprint: str) -> Path:
 
 def _record_stamp(run: Run) -> Stamp:
     """Return numbers that change when the record of a run does."""
-    return stamp(*(run.folder / name for name in _RECORD))
+    return stamp(*paths.record_files(run.folder))

@@ -18,6 +18,7 @@ from rambo.config import TransportConfig
 from rambo.events import Emit
 from rambo.method.pools import Problem
 from rambo.method.transport import gaussian_label_distances
+from rambo.runs import paths
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
 from rambo.runs.results import Result
 from rambo.training.ensemble import Ensemble, Predictions
@@ -65,7 +66,7 @@ def draw(
         weights: of the OTDD ground cost.
         emit: hears of a training that nobody asked for before; None to wait for it.
     """
-    names = ["atlas", *(f"{strategy}/served" for strategy in results)]
+    names = [paths.ATLAS, *(f"{strategy}/{paths.SERVED}" for strategy in results)]
     if not len(ensemble.problem.validation):  # there is nothing to serve
         names = names[:1]
     missing = [name for name in names if not shelf.has_arrays(trial, name)]
@@ -75,10 +76,10 @@ def draw(
     if predictions is None:
         return
     for name in missing:
-        if name == "atlas":
+        if name == paths.ATLAS:
             arrays = atlas(ensemble.problem, predictions)
         else:
-            picked = torch.tensor(results[name.removesuffix("/served")].selected)
+            picked = torch.tensor(results[name.removesuffix(f"/{paths.SERVED}")].selected)
             arrays = served(ensemble.problem, predictions, picked, weights)
         shelf.keep_arrays(trial, name, arrays)
 

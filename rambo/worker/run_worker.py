@@ -25,6 +25,7 @@ from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, DataError, RamboError, RunCancelled
 from rambo.events import Emit, Event, Noticed, StageFinished, StageStarted, ignore
 from rambo.method.pools import Selection
+from rambo.runs import paths
 from rambo.runs.jobs import Devices
 from rambo.runs.line import wait_in_line
 from rambo.runs.results import Result
@@ -259,11 +260,14 @@ class _RunKeeper:
 
     def keep_selection(self, result: Result, selection: Selection) -> None:
         """Write the evidence as artifacts, then the result."""
-        place = f"trial-{result.trial}/{result.strategy}"
+
+        def place(name: str) -> str:
+            return paths.of_choice(result.trial, result.strategy, name)
+
         for name, tensors in selection.arrays.items():
             arrays = {key: tensor.numpy() for key, tensor in tensors.items()}
-            self.run.save_arrays(f"{place}/{name}", arrays)
-        self.run.save_table(f"{place}/selection", _table(selection))
+            self.run.save_arrays(place(name), arrays)
+        self.run.save_table(place(paths.SELECTION), _table(selection))
         self.run.save_result(result)
 
     def keep_result(self, result: Result) -> None:
@@ -272,11 +276,11 @@ class _RunKeeper:
 
     def has_arrays(self, trial: int, name: str) -> bool:
         """Return whether a trial's artifact is there."""
-        return self.run.has_artifact(f"trial-{trial}/{name}")
+        return self.run.has_artifact(paths.of_trial(trial, name))
 
     def keep_arrays(self, trial: int, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Write a trial's artifact."""
-        self.run.save_arrays(f"trial-{trial}/{name}", arrays)
+        self.run.save_arrays(paths.of_trial(trial, name), arrays)
 
 
 def _table(selection: Selection) -> pd.DataFrame:

@@ -31,7 +31,8 @@ from rambo.events import (
     stage,
 )
 from rambo.method.pools import UNLABELED, Problem, Selection, union, without
-from rambo.runs.left_out import LEFT_OUT, left_out_arrays
+from rambo.runs import paths
+from rambo.runs.left_out import left_out_arrays
 from rambo.runs.results import Result, ranking_of
 from rambo.seeding import Streams
 from rambo.training.backends import Backend
@@ -365,8 +366,8 @@ def _offer(
 
     What repeats another image is left out first; the gate, where it is on, looks at the rest of U_0.
     """
-    if trial.restriction is not None and not keeper.has_arrays(number, LEFT_OUT):
-        keeper.keep_arrays(number, LEFT_OUT, left_out_arrays(trial.restriction))
+    if trial.restriction is not None and not keeper.has_arrays(number, paths.LEFT_OUT):
+        keeper.keep_arrays(number, paths.LEFT_OUT, left_out_arrays(trial.restriction))
         keeper.listener(number, None)(Noticed(trial.restriction.sentence))
     settings = config.acquisition.gate
     if settings.by == "off":
@@ -375,8 +376,8 @@ def _offer(
     with stage("gate", 1, emit) as advance:
         gated = gate_pool(trial.offer, config.budget, settings, streams)
         advance()
-    if not keeper.has_arrays(number, "gate"):  # a resumed trial decides the same again
-        keeper.keep_arrays(number, "gate", gated.arrays)
+    if not keeper.has_arrays(number, paths.GATE):  # a resumed trial decides the same again
+        keeper.keep_arrays(number, paths.GATE, gated.arrays)
     emit(Noticed(gated.sentence))
     return gated.problem, {"left out by the gate": int(gated.left_out.sum())}
 

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from tiny import write_tiny
 
 from rambo.config import describe
-from rambo.runs import jobs
+from rambo.runs import jobs, paths
 from rambo.runs.workspace import Run, Workspace
 from rambo.studies import study
 from rambo.studies.grid import STUDIES
@@ -228,7 +228,7 @@ def test_stop_and_resume_do_what_they_say(
 
 def test_a_failed_study_shows_why_and_its_log(home: Path) -> None:
     made = make_study(home)
-    (made.folder / jobs.LOG).write_text("clean failed: the loss is not finite\n")
+    paths.log(made.folder).write_text("clean failed: the loss is not finite\n")
     made.set_status("failed", "1 cells failed; the first, clean: the file /srv/me/x.npz is gone")
     app = open_study(made)
     assert_calm(app)

@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 
 from rambo.events import Noticed
 from rambo.figures.charts import CHARTS
-from rambo.runs import jobs, line
+from rambo.runs import jobs, line, paths
 from rambo.runs.record import Entry
 from rambo.runs.results import Ranking, Result, Summary
 from rambo.runs.workspace import Run
@@ -235,7 +235,7 @@ def test_a_run_that_did_not_end_well_says_so_and_offers_resume(
     make: Any, told: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make(home)
-    (run.folder / jobs.LOG).write_text("12:00:00 offline: 50 steps\n**not bold** <b>x</b>\n")
+    paths.log(run.folder).write_text("12:00:00 offline: 50 steps\n**not bold** <b>x</b>\n")
     resumed: list[Run] = []
     monkeypatch.setattr(jobs, "resume", resumed.append)
     app = open_page(PAGE, run.id)

@@ -16,7 +16,7 @@ from tiny import merged, tiny_config, write_tiny
 
 from rambo.config import Config, describe
 from rambo.errors import DataError, RunLockedError, RunNotFoundError, StoreError
-from rambo.runs import jobs, line
+from rambo.runs import jobs, line, paths
 from rambo.runs.run import LAUNCH_SECONDS
 from rambo.runs.workspace import Run, Workspace, create_run
 from rambo.studies import study
@@ -261,7 +261,7 @@ def test_a_queued_run_that_was_launched_long_ago_has_lost_its_worker(
 def test_the_log_tail_of_a_run_without_one_is_empty(root: Path) -> None:
     run = create_run(config(QUICK), write_tiny(root), Workspace(root), "cpu")
     assert jobs.log_tail(run) == []
-    (run.folder / jobs.LOG).write_bytes(b"x" * 50_000 + b"\nlast \xff line\n")
+    paths.log(run.folder).write_bytes(b"x" * 50_000 + b"\nlast \xff line\n")
     assert jobs.log_tail(run, 1) == ["last \ufffd line"]
 
 
@@ -295,7 +295,7 @@ def test_no_trace_and_no_folder_of_this_machine_is_in_the_log_tail(
     root: Path, log: str, shown: list[str]
 ) -> None:
     run = create_run(config(QUICK), write_tiny(root), Workspace(root), "cpu")
-    (run.folder / jobs.LOG).write_text(log)
+    paths.log(run.folder).write_text(log)
     assert jobs.log_tail(run) == shown
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rambo.datasets.prepared import Prepared
 from rambo.events import BatchChosen
 from rambo.runs import atlas as atlases
-from rambo.runs import left_out, whatif
+from rambo.runs import left_out, paths, whatif
 from rambo.runs.atlas import UNLABELED_POOL, Atlas, Indices
 from rambo.runs.left_out import LeftOut
 from rambo.runs.record import Entry
@@ -151,7 +151,8 @@ def load(run: Run, trial: int, strategy: str) -> Batch | None:
     ]
     if not complete and not picks:
         return None
-    artifacts = [name, f"trial-{trial}/atlas", f"trial-{trial}/{strategy}/served"]
+    artifacts = [name, paths.of_trial(trial, paths.ATLAS)]
+    artifacts.append(paths.of_choice(trial, strategy, paths.SERVED))
     stamp = (
         *(str(run.folder), run.created(), trial, strategy),
         *(batch_parts.stamp_of(run, artifacts), complete, picks[-1].seq if picks else 0),
@@ -165,7 +166,10 @@ def u_hat(batch: Batch) -> UHat | None:
     Raises:
         StoreError: an artifact is damaged.
     """
-    names = [f"trial-{batch.trial}/rambo/{part}" for part in ("pools", "u_hat", "selection")]
+    names = [
+        paths.of_choice(batch.trial, "rambo", part)
+        for part in (paths.POOLS, paths.U_HAT, paths.SELECTION)
+    ]
     if batch.strategy != "rambo" or not batch.complete:
         return None
     if not all(batch.run.has_artifact(name) for name in names):
@@ -187,8 +191,8 @@ def offered(batch: Batch, atlas: Atlas) -> Indices:
     pool: Indices = atlas.members(UNLABELED_POOL)
     if (left := left_out_of(batch)) is not None:
         pool = np.setdiff1d(pool, left.indices)
-    if batch.run.has_artifact(f"trial-{batch.trial}/gate"):
-        gate = readers.arrays(batch.run, f"trial-{batch.trial}/gate")
+    if batch.run.has_artifact(paths.of_trial(batch.trial, paths.GATE)):
+        gate = readers.arrays(batch.run, paths.of_trial(batch.trial, paths.GATE))
         pool = np.setdiff1d(pool, gate["indices"][gate["left_out"]])
     return pool
 
@@ -259,7 +263,7 @@ def _seen(batch: Batch, ids: Sequence[int]) -> dict[int, tuple[int, float]]:
 
 def _selection(trial: int, strategy: str) -> str:
     """Return the name of the artifact that holds a choice."""
-    return f"trial-{trial}/{strategy}/selection"
+    return paths.of_choice(trial, strategy, paths.SELECTION)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)

@@ -11,6 +11,7 @@ from rambo.datasets.prepared import Prepared
 from rambo.errors import DataError, StoreError
 from rambo.events import BatchChosen
 from rambo.runs import atlas as atlases
+from rambo.runs import paths
 from rambo.runs.atlas import Atlas
 from rambo.runs.workspace import Run
 from rambo.ui import readers
@@ -50,7 +51,7 @@ def column(rows: Sequence[Record], name: str, unknown: float) -> NDArray[np.floa
 
 def read_atlas(run: Run, trial: int, troubles: list[str]) -> Atlas | None:
     """Return the atlas of a trial, or None with the reason."""
-    name = f"trial-{trial}/atlas"
+    name = paths.of_trial(trial, paths.ATLAS)
     again = f"`python -m rambo resume {run.id}` makes it again."
     if not run.has_artifact(name):
         troubles.append(f"This trial has no map of the images (an older run); {again}")
@@ -66,7 +67,7 @@ def read_atlas(run: Run, trial: int, troubles: list[str]) -> Atlas | None:
 
 def read_served(run: Run, trial: int, strategy: str, count: int) -> dict[str, np.ndarray] | None:
     """Return whom the chosen images serve, or None; the detail view then says so."""
-    name = f"trial-{trial}/{strategy}/served"
+    name = paths.of_choice(trial, strategy, paths.SERVED)
     if not run.has_artifact(name):
         return None
     try:
@@ -92,7 +93,5 @@ def read_data(run: Run, troubles: list[str]) -> Prepared | None:
 def stamp_of(run: Run, artifacts: Sequence[str]) -> Stamp:
     """Return numbers that change when an artifact or the dataset of a run does."""
     fingerprint = readers.environment(run).dataset.fingerprint
-    kept = [run.folder / "artifacts" / name for name in artifacts]
-    ends = ("safetensors", "parquet")
-    paths = [path.with_name(f"{path.name}.{end}") for path in kept for end in ends]
-    return readers.dataset_stamp(fingerprint) + readers.stamp(*paths)
+    files = [paths.artifact(run.folder, name, end) for name in artifacts for end in paths.ENDINGS]
+    return readers.dataset_stamp(fingerprint) + readers.stamp(*files)

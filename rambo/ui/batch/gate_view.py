@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from rambo.runs import paths
 from rambo.text import count, percent
 from rambo.ui import pictures, readers
 from rambo.ui.batch.batch_data import Batch
@@ -77,4 +78,4 @@ def order_out(likeness: NDArray[np.float64], left_out: NDArray[np.bool_]) -> NDA
 
 def _place(batch: Batch) -> str:
     """Return the name of the trial's artifact."""
-    return f"trial-{batch.trial}/gate"
+    return paths.of_trial(batch.trial, paths.GATE)

@@ -9,6 +9,7 @@ from rambo.datasets import corruption
 from rambo.datasets.prepared import LABELED as LABELED_IMAGES
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.errors import RamboError, StoreError
+from rambo.runs import paths
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
 from rambo.runs.workspace import Run
 from rambo.text import literal
@@ -96,7 +97,7 @@ def show_pools(data: Prepared, run: Run) -> None:
     """Draw the pools a run works with, as its first trial drew them."""
     st.subheader("The pools of this run")
     try:
-        atlas = readers.arrays(run, "trial-0/atlas")
+        atlas = readers.arrays(run, paths.of_trial(0, paths.ATLAS))
     except StoreError:
         st.info(
             "The pools show here once the run has trained its first classifier on them.",

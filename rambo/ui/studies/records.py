@@ -8,6 +8,7 @@ import streamlit as st
 
 from rambo.config import Config, Settings, shorten
 from rambo.errors import RamboError, RunNotFoundError, StoreError
+from rambo.runs import paths
 from rambo.runs.results import Ranking, Summary
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run, Workspace
@@ -15,8 +16,6 @@ from rambo.studies import study as studies
 from rambo.studies.grid import Cell
 from rambo.ui import readers, state
 from rambo.ui.readers import Record
-
-_RECORD = ("run.sqlite", "run.sqlite-wal")
 
 
 def workspace() -> Workspace:
@@ -115,7 +114,7 @@ def _state(study: Run) -> tuple[object, ...]:
 
 def _stamp(run: Run) -> readers.Stamp:
     """Return numbers that change when a record does."""
-    return readers.stamp(*(run.folder / name for name in _RECORD))
+    return readers.stamp(*paths.record_files(run.folder))
 
 
 def _at(folder: str) -> Run:
