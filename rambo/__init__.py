@@ -2,7 +2,29 @@
 
 Read `rambo.algorithm` first: one function per algorithm box of the paper. Data flows one way:
 dataset -> pools -> utility samples -> utility model -> acquisition -> reveal and evaluate -> run directory -> pages.
-Importing this package imports neither torch nor streamlit.
+Importing this package imports neither torch nor streamlit: `rambo.choose` and the others come from `rambo.api`, which
+is loaded when one of them is asked for.
 """
 
 __version__ = "0.2.0"
+
+_DOOR = ("choose", "compare", "open", "rehearse", "strategy")
+_BESIDE = {"Selection": "rambo.method.pools", "Config": "rambo.config"}
+
+
+def __getattr__(name: str) -> object:
+    """Return what the Python door offers, loading it now."""
+    import importlib
+
+    if name == "runs":  # a package that may be called: it lists the runs
+        return importlib.import_module("rambo.runs")
+    if name in _DOOR:
+        return getattr(importlib.import_module("rambo.api"), name)
+    if name in _BESIDE:
+        return getattr(importlib.import_module(_BESIDE[name]), name)
+    raise AttributeError(f"module 'rambo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the names of the door too, for those who press Tab."""
+    return sorted({*globals(), *_DOOR, *_BESIDE, "runs"})

@@ -4,8 +4,9 @@ Defaults are the paper's where it states one (section in the comment); `Choice:`
 dataset (k and the budget against the pool) is checked by `rambo.checks.check`.
 """
 
+import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -365,6 +366,14 @@ class Config(Node):
         """tau_2 = ceil(B / b); the last batch may be smaller."""
         return math.ceil(self.budget / self.acquisition.batch_size)
 
+    def _repr_html_(self) -> str:
+        """Return a table of every setting, for a notebook."""
+        rows = "".join(
+            f"<tr><td>{path}</td><td>{html.escape(shorten(value, 200))}</td></tr>"
+            for path, value in flatten(describe(self))
+        )
+        return f"<table><thead><tr><th>setting</th><th>value</th></tr></thead><tbody>{rows}</tbody></table>"
+
     @pydantic.model_validator(mode="after")
     def _parts_agree(self) -> "Config":
         """Refuse settings that contradict each other across nodes."""
@@ -562,6 +571,15 @@ def _explain(part: Any) -> ConfigError:
 def describe(config: Config) -> Settings:
     """Return the config as nested JSON types, every default written out."""
     return config.model_dump(mode="json")
+
+
+def flatten(settings: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each field of nested settings, with its dotted path."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -115,6 +115,10 @@ class RamboError(Exception):
         """Return the error as one line, with the paths of the settings."""
         return self.words()
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows in place of a trace: one line for each thing that is wrong."""
+        return [str(part) for part in self.parts]
+
     def to_json(self) -> dict[str, Any]:
         """Return the error as JSON types, for another process."""
         record: dict[str, Any] = {"kind": type(self).__name__, "text": str(self)}
@@ -158,6 +162,14 @@ class RunNotFoundError(StoreError):
 
 class RunLockedError(StoreError):
     """Another worker holds the run."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Raised in a notebook when its kernel was interrupted; whatever was finished is kept."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return the one line that a notebook shows."""
+        return [str(self)]
 
 
 class RunCancelled(Exception):  # noqa: N818 - not an error: a person asked for it

@@ -20,10 +20,12 @@ def test_the_snippet_runs_as_printed(
 ) -> None:
     _, snippet = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAMBO_HOME", raising=False)
     exec(compile(snippet, "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["margin", "random"]
-    assert all(0.2 < float(line.split()[1]) < 1 for line in lines)
+    assert 0.2 < float(lines[0].split()[-1]) < 1
+    assert [line.split()[1] for line in lines[2:4]] == ["Margin", "Random"]
+    assert lines[-1].startswith("Margin cannot be told apart yet from Random: ")
 
 
 def test_the_strategy_of_ones_own_chooses_as_its_help_says(

@@ -44,28 +44,45 @@ def prepare_archive(path: Path, workspace: Path, origin: str) -> Prepared:
         StoreError: the workspace cannot be written.
     """
     with refusing("file", path, "save it again with numpy.savez"):
-        arrays = read_arrays(path, limits_from_environment(Limits()))
-        images = _checked_images(arrays)
-        labels = arrays.labels
-        _check_labels(arrays)
-        groups = _groups(arrays)
-        roles = _roles(arrays, labels, groups)
-        mean, std = _statistics(images, roles)
-        clusters = _clusters(images)
+        return keep(
+            read_arrays(path, limits_from_environment(Limits())),
+            workspace,
+            name=shorten(path.stem, 80),
+            source="an .npz file of your own",
+            licence="not stated in the file",
+            origin=origin,
+        )
+
+
+def keep(
+    arrays: Arrays, workspace: Path, *, name: str, source: str, licence: str, origin: str
+) -> Prepared:
+    """Return arrays as a dataset, stored below `workspace`, split as `prepare_archive` says.
+
+    Raises:
+        RefusedError: they are no dataset.
+        StoreError: the workspace cannot be written.
+    """
+    images = _checked_images(arrays)
+    labels = arrays.labels
+    _check_labels(arrays)
+    groups = _groups(arrays)
+    roles = _roles(arrays, labels, groups)
+    mean, std = _statistics(images, roles)
     return prepared.write(
         workspace,
-        name=shorten(path.stem, 80),
+        name=name,
         images=images,
         labels=labels,
         roles=roles,
         classes=arrays.classes,
         mean=mean,
         std=std,
-        source="an .npz file of your own",
-        licence="not stated in the file",
+        source=source,
+        licence=licence,
         origin=origin,
         groups=groups,
-        clusters=clusters,
+        clusters=_clusters(images),
         names=_names(arrays),
     )
 

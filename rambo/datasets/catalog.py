@@ -14,7 +14,7 @@ import numpy as np
 from rambo import places
 from rambo.collection import collection as own
 from rambo.config import shorten
-from rambo.datasets import collections, idx, prepared, rehearsal, vision_sets
+from rambo.datasets import collections, idx, in_memory, prepared, rehearsal, vision_sets
 from rambo.datasets.archive import RECIPE as ARCHIVE_RECIPE
 from rambo.datasets.archive import prepare_archive
 from rambo.datasets.disk import file_hash, is_file, refusing
@@ -70,6 +70,8 @@ def origin_of(
         return None if folder is None else rehearsal.origin_of(folder.name)
     if name.startswith(own.PREFIX):
         return None if workspace is None else collections.origin_of(name, workspace)
+    if name.startswith(in_memory.PREFIX):
+        return in_memory.origin_of(name)
     root = default_root() if data_root is None else data_root
     try:
         return f"{name}/{RECIPE}" if name in CATALOG else _archive_origin(_locate(name, root))
@@ -84,9 +86,9 @@ def prepare(
 
     Args:
         name: a key of `CATALOG`, a collection such as `collection:pets` or `collection:pets@3` (at
-            version 3), `rehearsal:` and one of the others, or the path of an `.npz` file, relative to the
-            working folder or to the data root, with `images` and `labels`, or with `train_images`, `train_labels`,
-            `test_images` and `test_labels`.
+            version 3), `rehearsal:` and one of the others, `arrays:` and what Python gave, or the path of
+            an `.npz` file, relative to the working folder or to the data root, with `images` and `labels`,
+            or with `train_images`, `train_labels`, `test_images` and `test_labels`.
         workspace: folder of all runs.
         data_root: where official files are looked for and downloaded to; see `default_root`.
         emit: told when a damaged copy is made again, and of classes nobody can choose.
@@ -103,6 +105,10 @@ def prepare(
         return rehearsal.derive(data, workspace, inner)
     if name.startswith(own.PREFIX):
         return _prepare_collection(name, workspace, emit)
+    if name.startswith(in_memory.PREFIX):
+        return _reuse(name, workspace, in_memory.origin_of(name) or "", emit) or in_memory.gone(
+            name
+        )
     if name in CATALOG:
         origin = f"{name}/{RECIPE}"
         make = functools.partial(_prepare_named, name, root)

@@ -50,12 +50,13 @@ class Sprites:
         return max(1, math.ceil(len(self.ids) / self.columns))
 
 
-def make_sprites(images: np.ndarray, ids: Sequence[int]) -> Sprites:
+def make_sprites(images: np.ndarray, ids: Sequence[int], columns: int | None = None) -> Sprites:
     """Return the sheet of `images`; the same images in the same order give the same bytes.
 
     Args:
         images: `n x C x H x W` uint8, C = 1 or 3; sides above 96 pixels are scaled down.
         ids: `n` distinct dataset indices, one per image.
+        columns: tiles in a row; about as many as rows where not given.
 
     Raises:
         DataError: wrong shape or type, repeated ids, or too many tiles for one picture.
@@ -70,7 +71,7 @@ def make_sprites(images: np.ndarray, ids: Sequence[int]) -> Sprites:
         raise DataError(f"{len(images)} images need as many distinct ids, got {len(set(ids))}")
     tiles = _fit(images)
     n, height, width, channels = tiles.shape
-    columns = max(1, math.ceil(math.sqrt(n)))
+    columns = max(1, math.ceil(math.sqrt(n))) if columns is None else columns
     rows = max(1, math.ceil(n / columns))
     if max(columns * width, rows * height) > LARGEST_SHEET:
         raise DataError(f"{n} thumbnails of {width} x {height} do not fit one picture; show fewer")

@@ -1,0 +1,355 @@
+"""The Python door: choose images, compare strategies, rehearse on one's own labels, open what was done before.
+
+Everything here is also `rambo.choose`, `rambo.compare`, ...: the package loads this module when one of them is asked
+for, and torch when something is trained.
+"""
+
+import functools
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rambo.config import Config
+from rambo.datasets.prepared import LABELED, POOL, Prepared
+from rambo.errors import ConfigError, DataError
+from rambo.notebook import settings as typed
+from rambo.notebook.choice import Choice
+from rambo.notebook.comparison import Comparison
+from rambo.notebook.record import RunList, StoredRun
+from rambo.runs.workspace import Workspace
+
+__all__ = ["choose", "compare", "open", "rehearse", "runs", "strategy"]
+
+Folder = str | os.PathLike[str]
+_RIVALS = ("rambo", "filter-only", "margin", "random")
+_TRIALS = 5  # the fewest that can be evidence
+
+
+def choose(
+    images: Any,
+    labels: Any = None,
+    budget: int | None = None,
+    strategy: Any = "rambo",
+    *,
+    known: Any = None,
+    validation: tuple[Any, Any] | None = None,
+    test: tuple[Any, Any] | None = None,
+    classes: Sequence[str] | None = None,
+    name: str = "images",
+    preset: str | None = None,
+    workspace: Folder | None = None,
+    progress: bool = True,
+    fresh: bool = False,
+    **settings: Any,
+) -> Choice:
+    """Return the images that a strategy would have labeled for a budget; the run is kept like any other.
+
+    Where the same was asked before, that run is gone on with, or its choice returned.
+
+    >>> chosen = choose(images, labels, budget=4, strategy="margin", progress=False, **quickly)
+    >>> chosen.indices.shape, chosen.images().shape
+    ((4,), (4, 28, 28))
+    >>> bool((labels[chosen.indices] == -1).all())
+    True
+    >>> list(chosen.table().columns[:3])
+    ['order', 'step', 'dataset_index']
+
+    Args:
+        images: `N x H x W`, `N x H x W x C` or `N x C x H x W`, numpy or a tensor, bytes or floats in [0, 1]; or the
+            name of a dataset (`fashion-mnist-mini`), of a collection (`collection:pets`), a folder, zip or `.npz` file.
+        labels: of arrays: `N` numbers or texts, and -1, None, NaN or a mask where nobody knows. Where all are known
+            the run plays: it hides them, buys `budget` of them, and says how good that was.
+        budget: how many labels to buy: 500, or what the preset says.
+        strategy: a name, or a function under `@rambo.strategy`.
+        known: `N` bool beside `labels`: False hides a label.
+        validation: images and labels of S_val; a share of the labels where not given.
+        test: images and labels that judge the choice.
+        classes: names of the classes 0, 1, ...
+        name: what to call the arrays.
+        preset: `demo`, `quick` or `paper`.
+        workspace: folder of all runs; RAMBO_HOME or `runs` where not given.
+        progress: draw a progress bar.
+        fresh: start anew even if the same was done before.
+        settings: any other field of the config: `k=50`, `seed=1`, `rambo__offline__pairs=20`.
+
+    Raises:
+        RamboError: an argument is wrong; the error names it and the way out.
+        Interrupted: the kernel was interrupted; the same call goes on.
+    """
+    names = typed.names_of(strategy)
+    if len(names) != 1:
+        raise ConfigError(
+            "more than one", field="strategy", value=names, hint="give one, or use rambo.compare"
+        )
+    arrays = (labels, known, validation, test, classes, name)
+    run = _run(images, arrays, budget, names, preset, workspace, progress, fresh, settings)
+    return Choice(run)
+
+
+def compare(
+    images: Any,
+    labels: Any = None,
+    budget: int | None = None,
+    strategies: Any = _RIVALS,
+    trials: int = _TRIALS,
+    *,
+    validation: tuple[Any, Any] | None = None,
+    test: tuple[Any, Any] | None = None,
+    classes: Sequence[str] | None = None,
+    name: str = "images",
+    preset: str | None = None,
+    workspace: Folder | None = None,
+    progress: bool = True,
+    fresh: bool = False,
+    **settings: Any,
+) -> Comparison:
+    """Return several strategies on the same labels and seeds, with the paired verdict.
+
+    >>> both = compare(images, truth, 4, ["margin", "random"], trials=2, progress=False, **quickly)
+    >>> both.table()["strategy"].tolist()
+    ['Margin', 'Random']
+    >>> both.verdict.startswith("Margin cannot be told apart yet from Random:")
+    True
+
+    Args:
+        images: as in `choose`; every label has to be known.
+        labels: as in `choose`.
+        budget: as in `choose`.
+        strategies: names or functions, the first one compared with each other.
+        trials: how many times, each with another S_0; fewer than five are no evidence.
+        validation: as in `choose`.
+        test: as in `choose`.
+        classes: as in `choose`.
+        name: as in `choose`.
+        preset: as in `choose`.
+        workspace: as in `choose`.
+        progress: as in `choose`.
+        fresh: as in `choose`.
+        settings: as in `choose`.
+
+    Raises:
+        RamboError: an argument is wrong; the error names it and the way out.
+        Interrupted: the kernel was interrupted; the same call goes on.
+    """
+    arrays = (labels, None, validation, test, classes, name)
+    names = typed.names_of(strategies)
+    settings = settings | {"trials": trials}
+    run = _run(images, arrays, budget, names, preset, workspace, progress, fresh, settings, True)
+    return Comparison(run)
+
+
+def rehearse(
+    images: Any,
+    labels: Any = None,
+    budget: int | None = None,
+    strategies: Any = _RIVALS,
+    trials: int = _TRIALS,
+    *,
+    classes: Sequence[str] | None = None,
+    name: str = "images",
+    workspace: Folder | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Comparison:
+    """Return the same game played inside the labels at hand, before anything is paid: who wins on one's own images?
+
+    Args:
+        images: as in `choose`; some labels are unknown.
+        labels: as in `choose`.
+        budget: of the real choice; the rehearsal's is as much smaller as there are fewer images.
+        strategies: names or functions.
+        trials: how many times; fewer than five are no evidence.
+        classes: as in `choose`.
+        name: as in `choose`.
+        workspace: as in `choose`.
+        progress: as in `choose`.
+        settings: as in `choose`.
+
+    Raises:
+        RamboError: an argument is wrong, or there are too few labels to play with.
+    """
+    from rambo.datasets import catalog, rehearsal
+    from rambo.notebook import working
+
+    place = working.workspace_at(workspace)
+    arrays = (labels, None, None, None, classes, name)
+    with working.interruptible(), working.naming_the_folder():
+        dataset, defaults = _dataset(images, arrays, place, progress)
+        data = catalog.prepare(dataset, place.root)
+        names = typed.names_of(strategies)
+        real = typed.build(dataset, budget, names, None, settings | {"trials": trials}, defaults)
+        config = rehearsal.scaled(real, data, rehearsal.derive(data, place.root, dataset))
+    return Comparison(working.run_of(config, place, progress=progress, fresh=False))
+
+
+def open(run: str, *, workspace: Folder | None = None) -> StoredRun:
+    """Return a run of the workspace by its name.
+
+    >>> stored = open(runs()[0].id)
+    >>> stored.status
+    'done'
+
+    Raises:
+        RunNotFoundError: there is none of that name.
+    """
+    return StoredRun(_workspace(workspace).find(str(getattr(run, "id", run))))
+
+
+def runs(*, workspace: Folder | None = None) -> RunList:
+    """Return all runs of the workspace, the newest first.
+
+    >>> runs()[0]
+    <Run arrays-...: done>
+    """
+    return RunList(_workspace(workspace).runs())
+
+
+def strategy(name: str, **words: Any) -> Callable[[Any], Any]:
+    """Return a decorator that makes a function a strategy of this session.
+
+    >>> @strategy("first-ones", word="First ones")
+    ... def first_ones(call):
+    ...     return call.problem.unlabeled[: call.budget]
+    >>> chosen = choose(images, labels, 4, first_ones, progress=False, **quickly)
+    >>> bool((chosen.indices == (labels == -1).nonzero()[0][:4]).all())
+    True
+
+    The function is handed a call and returns `call.budget` images of `call.problem.unlabeled`, as indices in the
+    order of choice, or as a `rambo.Selection` that says more.
+
+    Args:
+        name: small letters, digits and hyphens.
+        words: `word`, `help`, `colour`, `symbol` and what else `rambo.lineup.Strategy` has.
+
+    Raises:
+        ConfigError: the name will not do, or RAMBO has a strategy of that name.
+    """
+    import torch
+
+    from rambo.method.pools import Selection
+    from rambo.strategies import others
+
+    decorate = others.strategy(name, **words)
+
+    def put(select: Any) -> Any:
+        @functools.wraps(select)
+        def selecting(call: Any) -> Selection:
+            chosen = select(call)
+            if isinstance(chosen, Selection):
+                return chosen
+            indices = torch.as_tensor(chosen, dtype=torch.int64)
+            return Selection(indices, torch.zeros_like(indices))
+
+        decorate(selecting)
+        select.rambo_strategy = name
+        return select
+
+    return put
+
+
+def _workspace(folder: Folder | None) -> Workspace:
+    """Return the workspace in a folder."""
+    return Workspace.from_environment() if folder is None else Workspace(Path(folder))
+
+
+def _run(
+    images: Any,
+    arrays: tuple[Any, ...],
+    budget: int | None,
+    names: Sequence[str],
+    preset: str | None,
+    folder: Folder | None,
+    progress: bool,
+    fresh: bool,
+    settings: dict[str, Any],
+    judged: bool = False,
+) -> Any:
+    """Return the finished run of a call."""
+    from rambo.notebook import working  # torch: from here on it is needed
+
+    place = working.workspace_at(folder)
+    with working.interruptible(), working.naming_the_folder():
+        dataset, defaults = _dataset(images, arrays, place, progress)
+        config: Config = typed.build(dataset, budget, names, preset, settings, defaults)
+        if judged:
+            _check_judged(dataset, place)
+    return working.run_of(config, place, progress=progress, fresh=fresh)
+
+
+def _dataset(
+    images: Any, arrays: tuple[Any, ...], place: Workspace, progress: bool
+) -> tuple[str, dict[str, Any]]:
+    """Return the name of the dataset that was given, and what it makes of settings nobody gave."""
+    from rambo.datasets import catalog, in_memory
+
+    labels, known, validation, test, classes, name = arrays
+    if isinstance(images, str | os.PathLike):
+        given = {"labels": labels, "known": known, "validation": validation, "test": test}
+        for argument, value in (given | {"classes": classes}).items():
+            if value is not None:
+                raise ConfigError(
+                    "stands beside the name of a dataset, which has its own",
+                    field=argument,
+                    hint="leave it out, or give images as an array",
+                )
+        dataset = _named(os.fspath(images), place, progress)
+        return dataset, _defaults(catalog.prepare(dataset, place.root))
+
+    own, data = in_memory.keep(
+        images,
+        labels,
+        place.root,
+        known=known,
+        validation=validation,
+        test=test,
+        classes=classes,
+        name=name,
+    )
+    if pairs := in_memory.contradictions(data):
+        first, second = pairs[0]
+        warnings.warn(
+            f"labels: images {first} and {second} are the same picture and have different labels "
+            f"({len(pairs):,} such images); correct them, or leave one out",
+            stacklevel=4,
+        )
+    return own, _defaults(data)
+
+
+def _defaults(data: Prepared) -> dict[str, Any]:
+    """Return what a dataset makes of settings that nobody gave."""
+    if data.partly_labeled:  # all that is labeled is S_0
+        return {"k": max(2, int((data.roles == LABELED).sum()))}
+    size = max(len(data.classes), min(1000, int((data.roles == POOL).sum()) // 5))
+    return {"dataset.validation_size": size}
+
+
+def _named(name: str, place: Workspace, progress: bool) -> str:
+    """Return the name of a dataset, importing a folder, a zip or a table as a collection first."""
+    from rambo.datasets import catalog
+
+    path = Path(name)
+    if name in catalog.CATALOG or path.suffix.lower() == ".npz" or not path.exists():
+        return catalog.pinned(name, place.root)
+    from rambo.collection import importing
+    from rambo.notebook.bar import Bar
+
+    bar = Bar(progress)
+    try:
+        result = importing.import_images(place.root, path, emit=bar)
+    finally:
+        bar.close()
+    return catalog.pinned(f"collection:{result.collection.slug}", place.root)
+
+
+def _check_judged(dataset: str, place: Workspace) -> None:
+    """Refuse to compare where nobody can tell how good a choice was."""
+    from rambo.datasets import catalog
+
+    if catalog.prepare(dataset, place.root).partly_labeled:
+        raise DataError(
+            "some are unknown, so no choice can be judged",
+            field="labels",
+            hint="use rambo.rehearse, which plays inside the labels at hand",
+        )

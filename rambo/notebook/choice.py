@@ -1,0 +1,218 @@
+"""What one strategy chose in one trial, as a person at a keyboard wants it: indices, a table, pictures, files."""
+
+import functools
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rambo import export
+from rambo.config import Config, restore
+from rambo.datasets.prepared import Prepared
+from rambo.errors import ConfigError, StoreError
+from rambo.export.evidence import open_dataset
+from rambo.figures.theme import strategy_word
+from rambo.notebook import markup
+from rambo.notebook.charts import Figures
+from rambo.notebook.markup import Markup
+from rambo.runs import report
+from rambo.runs.results import Result
+from rambo.runs.run import Run
+from rambo.text import count, duration
+
+_SHOWN = 60  # thumbnails of a batch
+_ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".json": "json", ".zip": "zip"}
+
+
+class Choice:
+    """A batch of images that a strategy chose.
+
+    Attributes:
+        run: the run it belongs to.
+        strategy: its name.
+        trial: from 0.
+    """
+
+    def __init__(self, run: Run, strategy: str | None = None, trial: int = 0) -> None:
+        """Look at a run; by default at its first strategy.
+
+        Raises:
+            ConfigError: the run has no such strategy or trial.
+        """
+        config = run.config
+        names = list(config["strategies"])
+        self.run, self.strategy, self.trial = run, strategy or names[0], trial
+        if self.strategy not in names:
+            raise ConfigError(
+                "not in this run",
+                field="strategy",
+                value=self.strategy,
+                hint=f"choose one of: {', '.join(names)}",
+            )
+        if trial not in range(config["trials"]):
+            raise ConfigError(
+                "not in this run",
+                field="trial",
+                value=trial,
+                hint=f"use 0 to {config['trials'] - 1}",
+            )
+
+    @property
+    def result(self) -> Result:
+        """What came of it: the record that the run keeps.
+
+        Raises:
+            StoreError: nothing is chosen yet.
+        """
+        for result in self.run.results():
+            if (result.trial, result.strategy) == (self.trial, self.strategy):
+                return result
+        raise StoreError(
+            f"strategy {self.strategy} has chosen nothing yet",
+            field="run",
+            value=self.run.id,
+            hint="go on with it: choice.resume()",
+        )
+
+    @property
+    def indices(self) -> np.ndarray:
+        """The chosen images in the order of choice, as positions in what was given; `B` int64."""
+        return np.array(self.result.selected, np.int64)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Test accuracy of a fresh f on the labels bought, in [0, 1]; None where nobody knows them yet."""
+        return self.result.test_accuracy
+
+    @property
+    def config(self) -> Config:
+        """The settings of the run."""
+        return restore(self.run.config)
+
+    @property
+    def figures(self) -> Figures:
+        """Its figures, as `plotly.graph_objects.Figure`."""
+        return Figures(self.run, self.trial, self.strategy, self.indices)
+
+    def table(self) -> pd.DataFrame:
+        """Return what is known of each chosen image, a row each, in the order of choice."""
+        rows = export.rows(self.run, self.strategy, self._seed)
+        return pd.DataFrame(rows).drop(columns=["run_id", "strategy", "seed"])
+
+    def images(self) -> np.ndarray:
+        """Return the chosen images in the order of choice: `B x H x W` or `B x H x W x 3` uint8.
+
+        Raises:
+            StoreError: the dataset is no longer there.
+        """
+        chosen = np.asarray(self._data.images[self.indices])
+        return chosen[:, 0] if chosen.shape[1] == 1 else chosen.transpose(0, 2, 3, 1)
+
+    def gallery(self, limit: int = 200) -> Markup:
+        """Return the first images as one picture, in the order of choice, 20 a row."""
+        chosen = np.asarray(self._data.images[self.indices[: max(1, limit)]])
+        return Markup(markup.thumbnails(chosen, f"{len(chosen)} chosen images"))
+
+    def export(self, out: str | os.PathLike[str], format: str | None = None) -> Path:
+        """Write the batch to a file and return its path.
+
+        Args:
+            out: the file; .csv, .jsonl, .json or .zip name the format.
+            format: one of `rambo.export.FORMATS` where the ending does not say it: `label-studio`, `fiftyone`, ...
+
+        Raises:
+            ConfigError: unknown format, or the file cannot be written.
+        """
+        path = Path(out)
+        named = format or _ENDINGS.get(path.suffix.lower())
+        if named is None:
+            raise ConfigError(
+                "its ending names no format",
+                field="out",
+                value=path.name,
+                hint=f"end it in {', '.join(_ENDINGS)}, or give format=",
+            )
+        export.write(self.run, named, path, self.strategy, self._seed)
+        return path
+
+    def resume(self) -> "Choice":
+        """Go on with the run until it is done, and return this choice.
+
+        Raises:
+            RamboError: what went wrong.
+        """
+        from rambo.notebook import working  # torch: only where something is trained
+
+        working.finish(self.run)
+        return self
+
+    def words(self) -> str:
+        """Return in two or three sentences what was chosen, how good it was and what it cost."""
+        result = self.result
+        steps = len(set(result.steps))
+        how = f" in {steps} steps" if steps > 1 else ""
+        told = [
+            f"{strategy_word(self.strategy)} chose {count(len(result.selected), 'image')}{how}."
+        ]
+        if result.test_accuracy is None and self.run.status == "done":
+            told.append("Nobody knows their labels yet: have them labeled, and then choose again.")
+        elif result.test_accuracy is not None:
+            share = f"{100 * result.test_accuracy:.1f} %"
+            told.append(
+                f"With their labels a fresh classifier f reaches {share} on the test images."
+            )
+        told.append(cost_words([result]))
+        return " ".join(told)
+
+    def _repr_html_(self) -> str:
+        """Return thumbnails, what it cost and what it says."""
+        title = f"{strategy_word(self.strategy)} on {dataset_words(self.run)}"
+        status = f"run {self.run.id}, {self.run.status}"
+        try:
+            words = markup.safe(self.words(), 600)
+        except StoreError as error:
+            return markup.card(title, [markup.safe(status), markup.safe(error)])
+        try:
+            chosen = np.asarray(self._data.images[self.indices[:_SHOWN]])
+            pictures = markup.thumbnails(chosen, f"The first {len(chosen)} chosen images")
+        except StoreError as error:
+            pictures = markup.safe(error)
+        ranking = self.result.ranking
+        lines = report.ranking_lines(ranking) if ranking else []
+        if proxy := report.proxy_words(self.run.config):
+            lines.append(proxy)
+        more = [markup.safe(line) for line in lines]
+        return markup.card(title, [pictures, words, *more, f"<small>{markup.safe(status)}</small>"])
+
+    def __repr__(self) -> str:
+        """Return the same as text."""
+        try:
+            return f"<Choice {self.run.id}: {self.words()}>"
+        except StoreError as error:
+            return f"<Choice {self.run.id}: {error}>"
+
+    @functools.cached_property
+    def _data(self) -> Prepared:
+        """The dataset of the run."""
+        return open_dataset(self.run)
+
+    @property
+    def _seed(self) -> int:
+        """The seed of the trial."""
+        return int(self.run.config["seed"]) + self.trial
+
+
+def cost_words(results: list[Result]) -> str:
+    """Return in a sentence what some results cost."""
+    trained = sum(result.trainings for result in results)
+    reused = sum(result.cached_trainings for result in results)
+    seconds = sum(sum(result.seconds.values()) for result in results)
+    before = f", {reused:,} more were there from earlier runs" if reused else ""
+    return f"{count(trained, 'classifier')} trained{before}; it took {duration(seconds)}."
+
+
+def dataset_words(run: Run) -> str:
+    """Return what the dataset of a run is called."""
+    known = run.environment.get("dataset") or {}
+    return str(known.get("name") or run.describe().dataset or "an unknown dataset")

@@ -1,0 +1,96 @@
+"""A run that lies in the workspace, and the list of them, as a notebook shows them."""
+
+from collections.abc import Iterable
+
+from rambo.config import Config, restore
+from rambo.notebook import markup
+from rambo.notebook.choice import Choice, dataset_words
+from rambo.notebook.comparison import Comparison
+from rambo.runs.run import Run
+
+
+class StoredRun:
+    """A run of the workspace.
+
+    Attributes:
+        run: its record.
+    """
+
+    def __init__(self, run: Run) -> None:
+        """Look at a run."""
+        self.run = run
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        return self.run.id
+
+    @property
+    def status(self) -> str:
+        """`queued`, `running`, `done`, `failed`, `stopped` or `interrupted`."""
+        return self.run.status
+
+    @property
+    def config(self) -> Config:
+        """The settings of the run."""
+        return restore(self.run.config)
+
+    def choice(self, strategy: str | None = None, trial: int = 0) -> Choice:
+        """Return what one strategy chose in one trial; the first of each by default."""
+        return Choice(self.run, strategy, trial)
+
+    def comparison(self) -> Comparison:
+        """Return its strategies beside each other."""
+        return Comparison(self.run)
+
+    def resume(self) -> "StoredRun":
+        """Go on with it until it is done.
+
+        Raises:
+            RamboError: what went wrong.
+        """
+        from rambo.notebook import working  # torch: only where something is trained
+
+        working.finish(self.run)
+        return self
+
+    def _repr_html_(self) -> str:
+        """Return what a list says of it, and below it what it has to say."""
+        seen = self.run.describe()
+        if seen.status == "unreadable":
+            return markup.card(f"Run {self.id}", [markup.safe(seen.message)])
+        single = len(seen.strategies) == 1 and seen.trials == 1
+        inside = self.choice() if single else self.comparison()
+        head = f"{dataset_words(self.run)}, {seen.status}"
+        message = markup.safe(seen.message) if seen.message else ""
+        return markup.card(f"Run {self.id}: {head}", [message, inside._repr_html_()])
+
+    def __repr__(self) -> str:
+        """Return its name and state."""
+        return f"<Run {self.id}: {self.run.describe().status}>"
+
+
+class RunList(tuple[StoredRun, ...]):
+    """Runs, the newest first."""
+
+    __slots__ = ()
+
+    def __new__(cls, runs: Iterable[Run]) -> "RunList":
+        """Hold runs."""
+        return super().__new__(cls, [StoredRun(run) for run in runs])
+
+    def _repr_html_(self) -> str:
+        """Return a line a run."""
+        if not self:
+            return "No runs yet: <code>rambo.choose('fashion-mnist-mini', preset='demo')</code> makes the first."
+        rows = []
+        for stored in self:
+            seen = stored.run.describe()
+            rows.append(
+                (
+                    *(seen.run, seen.status, seen.dataset or "-", seen.k or "-"),
+                    *(seen.budget or "-", ", ".join(seen.strategies), seen.message),
+                )
+            )
+        head = ("run", "status", "dataset", "k", "budget", "strategies", "")
+        return markup.table(head, rows)

@@ -1,0 +1,117 @@
+"""Runs that work in this very process: begun, gone on with, and stopped by an interrupt."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rambo import checks, lineup
+from rambo.config import Config, describe
+from rambo.datasets import foreign
+from rambo.datasets.prepared import Prepared
+from rambo.errors import Interrupted, RunLockedError, StoreError
+from rambo.notebook.bar import Bar
+from rambo.runs.run import Run
+from rambo.runs.workspace import Workspace
+from rambo.worker import run_worker
+
+
+def workspace_at(folder: str | os.PathLike[str] | None) -> Workspace:
+    """Return the workspace in a folder; that of the environment where none is given."""
+    return Workspace.from_environment() if folder is None else Workspace(Path(folder))
+
+
+def run_of(config: Config, workspace: Workspace, *, progress: bool, fresh: bool) -> Run:
+    """Return the finished run of a config: gone on with where there is one of the same content, else new.
+
+    Args:
+        config: what to do.
+        workspace: where it lies.
+        progress: draw a bar.
+        fresh: start anew, whatever is there.
+
+    Raises:
+        Interrupted: the kernel was interrupted; the same call goes on.
+        RamboError: what went wrong.
+    """
+    bar = Bar(progress)
+    try:
+        with interruptible(), naming_the_folder():
+            data = foreign.prepare(config.dataset, workspace.root, emit=bar)
+            checks.check(config, data)
+            run = None if fresh else _same(checks.fit(config, data), data, workspace)
+            run = run or run_worker.start(config, workspace, bar)
+    finally:
+        bar.close()
+    return finish(run, progress=progress)
+
+
+def finish(run: Run, *, progress: bool = True) -> Run:
+    """Return a run once it is done, working on what is left of it.
+
+    Raises:
+        Interrupted: the kernel was interrupted; doing this again goes on.
+        RunLockedError: another kernel, or the app, is at it.
+        RamboError: what went wrong.
+    """
+    if run.locked():
+        raise RunLockedError(
+            "is being worked on by another kernel or by the app",
+            field="run",
+            value=run.id,
+            hint=f"wait for it, and look at it with rambo.open({run.id!r})",
+        )
+    bar = Bar(progress)
+    try:
+        with interruptible():
+            status = run_worker.work(run, bar)
+    finally:
+        bar.close()
+    if status == "stopped":
+        raise Interrupted(f"stopped; run this cell again, and run {run.id} goes on where it is")
+    return run
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn an interrupt of the kernel into one line."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; run this cell again to go on") from None
+
+
+@contextlib.contextmanager
+def naming_the_folder() -> Iterator[None]:
+    """Say of a workspace that refuses how to name another one."""
+    try:
+        yield
+    except RunLockedError:
+        raise
+    except StoreError as error:
+        more = "or name another with workspace=FOLDER"
+        error.hint = f"{error.hint}, {more}" if error.hint else more
+        raise
+
+
+def _same(config: Config, data: Prepared, workspace: Workspace) -> Run | None:
+    """Return the newest run of the same content, finished or not, or None.
+
+    Choice: where a strategy is not ours, its code may have changed since it chose, so a run in which it has chosen is
+    not taken again; whatever was trained is found anyhow.
+    """
+    wanted: dict[str, Any] = describe(config)
+    foreigners = set(config.strategies) - set(lineup.OURS)
+    mixed = foreign.with_foreign(data, config.dataset.corruption, workspace.root)
+    for run in workspace.runs():
+        with contextlib.suppress(StoreError, KeyError):
+            if run.config != wanted:
+                continue
+            if run.environment["dataset"]["fingerprint"] != mixed.fingerprint:
+                continue
+            if not foreigners & {result.strategy for result in run.results()}:
+                return run
+    return None

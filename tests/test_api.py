@@ -1,0 +1,306 @@
+"""The Python door, as a person at a keyboard uses it, on 200 tiny images."""
+
+import doctest
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from store_helpers import unwritable
+from tiny import write_tiny
+
+import rambo
+from rambo import api, errors, lineup
+from rambo.errors import DataError, Interrupted, RamboError, RunLockedError, StoreError
+from rambo.events import Event, StageStarted
+from rambo.notebook.bar import Bar
+from rambo.strategies import others
+
+QUICKLY = {
+    "k": 24,
+    "classifier": {"max_epochs": 2},
+    "compute": {"device": "cpu", "jobs": 1},
+}
+ALL = ["rambo", "margin"]
+SMALL = QUICKLY | {
+    "acquisition": {"batch_size": 4, "filter_size": 12},
+    "rambo": {
+        "initial_size": 16,
+        "pairs_per_iteration": 4,
+        "offline": {"pairs": 5, "held_out": 0.4, "ceiling_pairs": 1},
+        "utility_model": {"epochs": 2, "bilevel": {"inner_steps": 2, "terms": 2}},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """200 images, 28 x 28 grey, each class a bright quadrant."""
+    return np.array(write_tiny(tmp_path_factory.mktemp("tiny")).images)[:, 0]
+
+
+TRUTH = np.tile(np.arange(4), 50)
+LABELS = np.where(np.arange(200) < 40, TRUTH, -1)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace of its own, and no strategies of other tests."""
+    monkeypatch.setenv("RAMBO_HOME", str(tmp_path))
+    monkeypatch.setattr(lineup, "_registered", {})
+    monkeypatch.setattr(others, "_functions", {})
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def compared(images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """RAMBO and margin on images whose labels are all known."""
+    place = tmp_path_factory.mktemp("runs")
+    return api.compare(
+        images, TRUTH, 8, ALL, trials=1, workspace=place, progress=False, name="<b>mine", **SMALL
+    )
+
+
+def choose(images: Any, labels: Any = LABELS, budget: Any = 4, **more: Any) -> Any:
+    return api.choose(
+        images, labels, budget, **({"strategy": "margin", "progress": False} | QUICKLY | more)
+    )
+
+
+def test_importing_rambo_takes_a_moment_and_loads_nothing_heavy() -> None:
+    code = "import time; t = time.perf_counter(); import rambo; t = time.perf_counter() - t\n"
+    code += "import sys; print(t); print(*sorted({'torch', 'streamlit', 'plotly', 'numpy'} & set(sys.modules)))\n"
+    code += "rambo.runs; print(*sorted({'torch', 'streamlit', 'plotly'} & set(sys.modules)))\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    seconds, heavy, later = done.stdout.split("\n")[:3]
+    assert float(seconds) < 0.1
+    assert (heavy, later) == ("", "")
+
+
+def test_the_docstrings_of_the_door_are_true(home: Path, images: np.ndarray) -> None:
+    names = {"images": images, "labels": LABELS, "truth": TRUTH, "quickly": QUICKLY}
+    names |= {name: getattr(api, name) for name in api.__all__}
+    finder = doctest.DocTestFinder(recurse=False)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    tried = 0
+    for name in ("choose", "compare", "open", "runs", "strategy"):  # in the order of what is there
+        (test,) = finder.find(getattr(api, name), name, globs=dict(names))
+        said: list[str] = []
+        result = runner.run(test, out=said.append)
+        assert result.failed == 0, "".join(said)
+        tried += result.attempted
+    assert tried > 10
+
+
+def test_the_same_arrays_in_other_forms_are_the_same_run(home: Path, images: np.ndarray) -> None:
+    chosen = choose(images)
+    known = np.arange(200) < 40
+    texts = np.array([None if label < 0 else int(label) for label in LABELS], dtype=object)
+    forms = [
+        (images, LABELS, {}),
+        (images[:, None], np.where(known, TRUTH, np.nan), {}),
+        (torch.from_numpy(images)[:, None] / 255, torch.from_numpy(LABELS), {}),
+        (images, texts, {}),
+        (images, TRUTH.tolist(), {"known": known}),
+        (images, np.ma.masked_array(TRUTH, ~known), {}),
+    ]
+    for pictures, labels, more in forms:
+        again = choose(pictures, labels, **more)
+        assert again.run.id == chosen.run.id
+    assert len(api.runs()) == 1
+    assert set(chosen.indices.tolist()) <= set(range(40, 200))
+    assert chosen.accuracy is None
+    assert "Nobody knows their labels yet" in chosen.words()
+
+
+def test_a_choice_is_indices_images_a_table_and_files(compared: Any, images: np.ndarray) -> None:
+    chosen = compared.choice("rambo")
+    assert chosen.indices.shape == (8,)
+    np.testing.assert_array_equal(chosen.images(), images[chosen.indices])
+    table = chosen.table()
+    assert table["dataset_index"].tolist() == chosen.indices.tolist()
+    assert table["step"].tolist() == [0] * 4 + [1] * 4
+    out = chosen.export(compared.run.folder.parent / "batch.csv")
+    assert len(out.read_text().splitlines()) == 9
+    assert 0 < chosen.accuracy <= 1
+    assert chosen.config.k == 24
+
+
+def test_figures_are_plotly_objects_with_what_the_run_recorded(compared: Any) -> None:
+    import plotly.graph_objects as go
+
+    figures = compared.choice("rambo").figures
+    assert set(figures) == set(dir(figures))
+    assert all(isinstance(figures[name], go.Figure) for name in figures)
+    chosen = next(trace for trace in figures.steps.data if trace.name == "chosen")
+    assert list(chosen.x) == [1, 2]
+    stars = next(trace for trace in figures.map.data if trace.name == "chosen")
+    assert sorted(stars.customdata) == sorted(compared.choice("rambo").indices)
+    assert "--st-" not in figures.map.to_json()
+    margin = compared.choice("margin").figures
+    assert list(margin) == ["map"]
+    with pytest.raises(StoreError, match=r"figure ranking: .*Margin has nothing .*look at map"):
+        _ = margin.ranking
+
+
+def test_a_comparison_says_what_may_be_said(compared: Any) -> None:
+    assert compared.table()["strategy"].tolist() == ["RAMBO", "Margin"]
+    (row,) = compared.differences().to_dict("records")
+    gap = 100 * (compared.choice("rambo").accuracy - compared.choice("margin").accuracy)
+    assert row["points"] == pytest.approx(gap)
+    assert (row["trials"], row["finding"]) == (1, "too few")
+    assert compared.verdict.startswith("RAMBO cannot be told apart yet from Margin: ")
+    assert [trace.x[0] for trace in compared.figure.data] == pytest.approx(
+        [100 * compared.choice(name).accuracy for name in reversed(ALL)]
+    )
+
+
+def test_what_a_notebook_shows_has_pictures_and_cost_and_is_escaped(compared: Any) -> None:
+    stored = api.open(compared.run.id, workspace=compared.run.folder.parent)
+    pages = [
+        compared._repr_html_(),
+        compared.choice("rambo")._repr_html_(),
+        stored._repr_html_(),
+        stored.config._repr_html_(),
+        api.runs(workspace=compared.run.folder.parent)._repr_html_(),
+    ]
+    assert all("<b>mine" not in page for page in pages)
+    assert all("&lt;b&gt;mine" in page for page in pages[:3])
+    assert "data:image/png;base64," in pages[1]
+    assert "classifiers trained" in pages[1]
+    assert "rambo.offline.pairs</td><td>5<" in pages[3]
+
+
+def test_an_interrupt_stops_the_run_and_the_same_call_goes_on(
+    home: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: Bar, event: Event) -> None:
+        if isinstance(event, StageStarted) and event.stage == "evaluation":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bar, "__call__", interrupt)
+        with pytest.raises(Interrupted) as stop:
+            choose(images, TRUTH)
+    (stored,) = api.runs()
+    assert stored.status == "stopped"
+    assert stop.value._render_traceback_() == [
+        f"stopped; run this cell again, and run {stored.id} goes on where it is"
+    ]
+    chosen = stored.choice()
+    assert "margin" in repr(chosen).lower()
+    again = choose(images, TRUTH)
+    assert (again.run.id, again.run.status) == (stored.id, "done")
+    assert choose(images, TRUTH, fresh=True).run.id != stored.id
+
+
+def test_a_strategy_of_ones_own_is_not_taken_for_its_older_self(
+    home: Path, images: np.ndarray
+) -> None:
+    def define(start: int) -> Any:
+        @api.strategy("mine")
+        def mine(call: Any) -> Any:
+            return call.problem.unlabeled[start : start + call.budget]
+
+        return mine
+
+    first = choose(images, strategy=define(0)).indices
+    second = choose(images, strategy=define(4)).indices
+    assert first.tolist() == [40, 41, 42, 43]
+    assert second.tolist() == [44, 45, 46, 47]
+
+
+def test_another_kernel_at_the_same_run_is_told_in_one_line(home: Path, images: np.ndarray) -> None:
+    chosen = choose(images)
+    with chosen.run.lock(), pytest.raises(RunLockedError, match=r"another kernel .*rambo\.open"):
+        choose(images)
+
+
+def test_a_folder_that_may_not_be_written_is_told_in_one_line(
+    tmp_path: Path, images: np.ndarray
+) -> None:
+    with unwritable(tmp_path), pytest.raises(StoreError, match=r"name another with workspace="):
+        choose(images, workspace=tmp_path / "runs")
+
+
+def test_equal_pictures_with_different_labels_are_told(home: Path, images: np.ndarray) -> None:
+    doubled = images.copy()
+    doubled[1] = doubled[0]
+    with pytest.warns(UserWarning, match="labels: images 0 and 1 are the same picture"):
+        choose(doubled)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            {"images": np.zeros((60, 784), np.uint8)},
+            r"^images are uint8 \(60, 784\); give .*28, 28",
+        ),
+        ({"images": np.zeros((200, 4, 4), np.uint8)}, r"^images are 4 x 4 pixels; resize"),
+        ({"images": np.full((200, 28, 28), -1.5)}, r"^images: run from -1.5 .*; give"),
+        ({"images": np.full((200, 28, 28), np.nan)}, r"^images: hold numbers .* not finite; give"),
+        ({"images": np.full((200, 28, 28), "a")}, r"^images are <U1; give"),
+        ({"images": [np.zeros((8, 8)), np.zeros((9, 9))]}, r"^images: no array .*; give"),
+        ({"labels": [0, 1]}, r"^labels: 2 labels beside 200 images; give one an image"),
+        ({"labels": None}, r"^labels: every label is unknown; label a few"),
+        ({"labels": [0] * 200}, r"^images: 200 images of 1 classes; use .* 2 to 1000 classes"),
+        ({"labels": [0, "cat"] * 100}, r"^labels: numbers and texts are mixed; use one"),
+        ({"labels": [0.5] * 200}, r"^labels are float64 with fractions; give"),
+        ({"labels": [{}] * 200}, r"^labels holds dict; give whole numbers or texts"),
+        ({"known": np.ones(3, bool)}, r"^known: bool of shape \(3,\); give 200"),
+        ({"classes": ["one"]}, r"^labels: run from 0 to 3 but 1 classes are named"),
+        ({"test": 3}, r"^test: int is no pair; give test=\(images, labels\)"),
+        ({"budget": 500}, r"^budget 500 exceeds the 160 unlabeled .*; lower it to at most 160"),
+        ({"budget": 0}, r"^budget 0 is too small; use at least 1"),
+        ({"budget": 2.5}, r"^budget 2.5: use a whole number"),
+        ({"budget": True}, r"^budget True: use a whole number"),
+        ({"strategy": "best"}, r"^strategy best: unknown; choose one of: rambo"),
+        ({"strategy": print}, r"^strategy print: name one, or write @rambo.strategy"),
+        ({"strategy": ["margin", "random"]}, r"^strategy .*: more than one; .*rambo.compare"),
+        ({"preset": "fast"}, r"^preset fast: unknown; choose one of: demo"),
+        ({"epochs": 3}, r"^epochs 3: the config has no field 'epochs'; choose one of"),
+        ({"classifier": {"max_epoch": 3}}, r"has no field 'max_epoch'"),
+        ({"seed": -1}, r"^seed -1 is too small; use at least 0"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_with_the_argument_and_the_way_out(
+    home: Path, images: np.ndarray, arguments: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(RamboError, match=words) as caught:
+        choose(**({"images": images} | arguments))
+    (line,) = caught.value._render_traceback_()
+    assert line.isprintable()
+    assert isinstance(caught.value, errors.RamboError)
+
+
+def test_what_cannot_stand_together_is_refused(home: Path, images: np.ndarray) -> None:
+    with pytest.raises(RamboError, match=r"^labels: stands beside the name of a dataset"):
+        choose("fashion-mnist-mini", [1, 2])
+    with pytest.raises(DataError, match=r"^labels: some are unknown, .*use rambo.rehearse"):
+        api.compare(images, LABELS, 4, ["margin"], progress=False, **QUICKLY)
+    with pytest.raises(DataError, match=r"unknown"):
+        choose("no-such-set", None)
+    with pytest.raises(DataError, match=r"^test: none is given beside validation"):
+        choose(images, TRUTH, validation=(images[:20], TRUTH[:20]))
+
+
+def test_a_rehearsal_plays_inside_the_labels_at_hand(home: Path, images: np.ndarray) -> None:
+    found = api.rehearse(
+        images, LABELS, 20, ["margin", "random"], trials=1, progress=False, **QUICKLY
+    )
+    assert found.run.environment["dataset"]["name"] == "rehearsal of images"
+    assert found.strategies == ["margin", "random"]
+    assert found.verdict.startswith("Margin cannot be told apart yet from Random")
+
+
+def test_a_name_of_the_door_that_is_not_there_is_an_attribute_error() -> None:
+    assert callable(rambo.choose)
+    assert {"choose", "compare", "open", "rehearse", "runs", "strategy"} <= set(dir(rambo))
+    with pytest.raises(AttributeError, match="no attribute 'chose'"):
+        _ = rambo.chose
