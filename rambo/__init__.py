@@ -8,7 +8,7 @@ is loaded when one of them is asked for.
 
 __version__ = "0.2.0"
 
-_DOOR = ("choose", "compare", "open", "rehearse", "strategy")
+_DOOR = ("choose", "compare", "load", "open", "rehearse", "show", "strategy")
 _BESIDE = {"Selection": "rambo.method.pools", "Config": "rambo.config"}
 
 

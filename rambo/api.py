@@ -11,16 +11,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rambo.config import Config
 from rambo.datasets.prepared import LABELED, POOL, Prepared
 from rambo.errors import ConfigError, DataError
+from rambo.notebook import markup
 from rambo.notebook import settings as typed
 from rambo.notebook.choice import Choice
 from rambo.notebook.comparison import Comparison
+from rambo.notebook.markup import Markup
 from rambo.notebook.record import RunList, StoredRun
 from rambo.runs.workspace import Workspace
 
-__all__ = ["choose", "compare", "open", "rehearse", "runs", "strategy"]
+__all__ = ["choose", "compare", "load", "open", "rehearse", "runs", "show", "strategy"]
 
 Folder = str | os.PathLike[str]
 _RIVALS = ("rambo", "filter-only", "margin", "random")
@@ -182,6 +186,50 @@ def rehearse(
         real = typed.build(dataset, budget, names, None, settings | {"trials": trials}, defaults)
         config = rehearsal.scaled(real, data, rehearsal.derive(data, place.root, dataset))
     return Comparison(working.run_of(config, place, progress=progress, fresh=False))
+
+
+def load(name: str, *, workspace: Folder | None = None) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return the images to choose from of a dataset, their labels (-1 where nobody knows) and the class names.
+
+    >>> pictures, numbers, classes = load("fashion-mnist-mini")
+    >>> pictures.shape, pictures.dtype, classes[int(numbers[0])] in classes
+    ((8000, 28, 28), dtype('uint8'), True)
+
+    Args:
+        name: as in `choose`.
+        workspace: as in `choose`.
+
+    Raises:
+        DataError: there is no such dataset.
+    """
+    from rambo.datasets import catalog
+
+    data = catalog.prepare(
+        _named(os.fspath(name), _workspace(workspace), False), _workspace(workspace).root
+    )
+    rows = np.isin(data.roles, (POOL, LABELED))
+    images = np.array(data.images[rows])
+    images = images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1)
+    return images, np.array(data.labels[rows]), list(data.classes)
+
+
+def show(images: Any) -> Markup:
+    """Return images as one picture that a notebook shows, 20 a row.
+
+    >>> str(show(images[:3])).startswith("<img alt='3 images'")
+    True
+
+    Args:
+        images: as in `choose`, some hundreds at most.
+
+    Raises:
+        DataError: they are no images.
+    """
+    from rambo.datasets import in_memory
+
+    pixels = in_memory.pixels_of("images", images)
+    tiles = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
+    return Markup(markup.thumbnails(tiles, f"{len(tiles)} images"))
 
 
 def open(run: str, *, workspace: Folder | None = None) -> StoredRun:

@@ -88,7 +88,15 @@ def test_the_docstrings_of_the_door_are_true(home: Path, images: np.ndarray) -> 
     finder = doctest.DocTestFinder(recurse=False)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     tried = 0
-    for name in ("choose", "compare", "open", "runs", "strategy"):  # in the order of what is there
+    for name in (
+        "choose",
+        "compare",
+        "open",
+        "runs",
+        "strategy",
+        "load",
+        "show",
+    ):  # in the order of what is there
         (test,) = finder.find(getattr(api, name), name, globs=dict(names))
         said: list[str] = []
         result = runner.run(test, out=said.append)
@@ -301,6 +309,6 @@ def test_a_rehearsal_plays_inside_the_labels_at_hand(home: Path, images: np.ndar
 
 def test_a_name_of_the_door_that_is_not_there_is_an_attribute_error() -> None:
     assert callable(rambo.choose)
-    assert {"choose", "compare", "open", "rehearse", "runs", "strategy"} <= set(dir(rambo))
+    assert {*api.__all__} <= set(dir(rambo))
     with pytest.raises(AttributeError, match="no attribute 'chose'"):
         _ = rambo.chose

@@ -61,7 +61,7 @@ def keep(
         if given is None:
             continue
         some = _pair(argument, given)
-        pixels.append(_pixels(argument, some[0]))
+        pixels.append(pixels_of(argument, some[0]))
         whose = "labels" if argument == "images" else argument
         columns.append(_column(whose, some[1], len(pixels[-1])))
     columns[0] = _masked(columns[0], known, len(pixels[0]))
@@ -166,8 +166,12 @@ def _pair(argument: str, given: Any) -> Pair:
     return given[0], given[1]
 
 
-def _pixels(argument: str, given: Any) -> np.ndarray:
-    """Return images in the one form that all readers give."""
+def pixels_of(argument: str, given: Any) -> np.ndarray:
+    """Return images as `N x H x W` or `N x H x W x 3` uint8.
+
+    Raises:
+        DataError: they are none; the error names the argument.
+    """
     try:
         images = as_array(given)
     except (ValueError, TypeError) as error:
