@@ -302,7 +302,7 @@ def test_a_rehearsal_plays_inside_the_labels_at_hand(home: Path, images: np.ndar
     found = api.rehearse(
         images, LABELS, 20, ["margin", "random"], trials=1, progress=False, **QUICKLY
     )
-    assert found.run.environment["dataset"]["name"] == "rehearsal of images"
+    assert found.run.environment.dataset.name == "rehearsal of images"
     assert found.strategies == ["margin", "random"]
     assert found.verdict.startswith("Margin cannot be told apart yet from Random")
 

@@ -118,7 +118,7 @@ class Figures:
         """Return the map of all images."""
         atlas = atlases.load_atlas(self._run, self._trial)
         chosen = maps.chosen_group(np.intersect1d(self._indices, atlas.indices))
-        classes = [str(name) for name in self._run.environment.get("classes") or ()]
+        classes = self._run.environment.classes
         embedded = maps.embedding_map(atlas, maps.pools(atlas, [chosen]), classes)
         return graph(embedded.figure, "All images by the last layer of f", height=520)
 

@@ -214,5 +214,4 @@ def cost_words(results: list[Result]) -> str:
 
 def dataset_words(run: Run) -> str:
     """Return what the dataset of a run is called."""
-    known = run.environment.get("dataset") or {}
-    return str(known.get("name") or run.describe().dataset or "an unknown dataset")
+    return run.environment.dataset.name or run.describe().dataset or "an unknown dataset"

@@ -107,10 +107,10 @@ def _same(config: Config, data: Prepared, workspace: Workspace) -> Run | None:
     foreigners = set(config.strategies) - set(lineup.OURS)
     mixed = foreign.with_foreign(data, config.dataset.corruption, workspace.root)
     for run in workspace.runs():
-        with contextlib.suppress(StoreError, KeyError):
+        with contextlib.suppress(StoreError):
             if run.config != wanted:
                 continue
-            if run.environment["dataset"]["fingerprint"] != mixed.fingerprint:
+            if run.environment.dataset.fingerprint != mixed.fingerprint:
                 continue
             if not foreigners & {result.strategy for result in run.results()}:
                 return run
