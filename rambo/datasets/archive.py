@@ -26,7 +26,7 @@ from rambo.datasets.prepared import (
 from rambo.datasets.splits import stratified_roles
 from rambo.storage.files import RefusedError
 
-RECIPE = 2  # part of every archive's origin: raise it when the reader starts to give other arrays
+RECIPE = 3  # part of every archive's origin: raise it when the reader starts to give other arrays
 MAX_CLASSES, MIN_IMAGES, MIN_SIDE, MAX_SIDE = 1000, 10, 8, 512
 _ROLES = {"train": POOL, "validation": VALIDATION, "test": TEST}
 
@@ -36,8 +36,8 @@ def prepare_archive(path: Path, workspace: Path, origin: str) -> Prepared:
 
     Choice: a file without a split of its own gets the fixed one, a tenth each (at most 1,000) for
     validation and test. Where labels are missing, the labeled images are S_0 and the others U_0, and
-    a fifth of the labels is S_val; there is no test set unless the file has one. Groups stay on one
-    side. The sorted label values name the classes, unless the file names them.
+    a fifth of the labels is S_val; there is no test set unless the file has one. Groups, and near
+    duplicates where there are none, stay on one side. The sorted label values name the classes, unless the file names them.
 
     Raises:
         DataError: it is not such a file, or its arrays are not a dataset.
@@ -67,7 +67,8 @@ def keep(
     labels = arrays.labels
     _check_labels(arrays)
     groups = _groups(arrays)
-    roles = _roles(arrays, labels, groups)
+    clusters = _clusters(images)
+    roles = _roles(arrays, labels, groups, clusters)
     mean, std = _statistics(images, roles)
     return prepared.write(
         workspace,
@@ -82,7 +83,7 @@ def keep(
         licence=licence,
         origin=origin,
         groups=groups,
-        clusters=_clusters(images),
+        clusters=clusters,
         names=_names(arrays),
     )
 
@@ -126,8 +127,13 @@ def _groups(arrays: Arrays) -> Labels | None:
     return groups.reshape(-1).astype(np.int64)
 
 
-def _roles(arrays: Arrays, labels: Labels, groups: Labels | None) -> Roles:
-    """Return the role of each image."""
+def _roles(arrays: Arrays, labels: Labels, groups: Labels | None, clusters: Labels | None) -> Roles:
+    """Return the role of each image.
+
+    Choice: where whole clusters leave no test or no validation image, as a class of one picture has none to give,
+    they are cut through after all, and the catalog says so.
+    """
+    keys = _keys(groups, clusters, len(labels))
     known = labels != UNLABELED
     own = np.array([_ROLES.get(role, POOL) for role in arrays.roles], dtype=np.uint8)
     own[~known] = POOL  # without a label nothing can be measured on it
@@ -135,30 +141,40 @@ def _roles(arrays: Arrays, labels: Labels, groups: Labels | None) -> Roles:
         return own
     if known.all():
         size = min(1000, len(labels) // 10)
-        return stratified_roles(labels, size) if groups is None else _grouped(labels, groups, size)
+        if keys is not None:
+            whole = _grouped(labels, keys, size)
+            if groups is not None or np.isin((VALIDATION, TEST), whole).all():
+                return whole
+        return stratified_roles(labels, size)
     own[known & (own == POOL)] = LABELED
     if not (own == VALIDATION).any():
-        keys = _keys(groups, len(labels))
+        alone = [f"row {row}" for row in range(len(labels))]
         rows = splits.choose(
-            labels, own == LABELED, np.zeros(len(labels), bool), keys, splits.DEFAULT_SHARE
+            labels,
+            own == LABELED,
+            np.zeros(len(labels), bool),
+            alone if keys is None else keys,
+            splits.DEFAULT_SHARE,
         )
         own[rows] = VALIDATION
     return own
 
 
-def _grouped(labels: Labels, groups: Labels, size: int) -> Roles:
-    """Return the fixed split with every group on one side."""
+def _grouped(labels: Labels, keys: Sequence[str], size: int) -> Roles:
+    """Return the fixed split with all images of a key on one side."""
     roles = np.full(len(labels), POOL, dtype=np.uint8)
-    keys, none = _keys(groups, len(labels)), np.zeros(len(labels), dtype=bool)
+    none = np.zeros(len(labels), dtype=bool)
     for role in (TEST, VALIDATION):
         free = roles == POOL
         roles[splits.choose(labels, free, none, keys, size / max(1, int(free.sum())))] = role
     return roles
 
 
-def _keys(groups: Labels | None, count: int) -> Sequence[str]:
-    """Return what moves as one: a group, else an image."""
-    return [f"row {row}" if groups is None else f"group {groups[row]}" for row in range(count)]
+def _keys(groups: Labels | None, clusters: Labels | None, count: int) -> Sequence[str] | None:
+    """Return what moves as one: a group, else a cluster of near duplicates; None where all images stand alone."""
+    if groups is not None:
+        return [f"group {groups[row]}" for row in range(count)]
+    return None if clusters is None else [f"cluster {clusters[row]}" for row in range(count)]
 
 
 def _clusters(images: Images) -> Labels | None:

@@ -297,6 +297,22 @@ def test_repeated_images_are_told_at_once(tmp_path):
     dataset = catalog.prepare("x.npz", tmp_path, data_root=tmp_path, emit=heard.append)
     assert dataset.clusters.tolist() == np.repeat(np.arange(10), 6).tolist()
     assert "50 of 60 images repeat another one" in heard[-1].message
+    assert "to learn from" not in heard[-1].message
+    for picture in range(10):
+        assert len(set(dataset.roles[dataset.clusters == picture].tolist())) == 1
+    assert set(dataset.roles.tolist()) == {POOL, VALIDATION, TEST}
+
+
+def test_classes_of_one_picture_are_cut_through_and_it_is_told(tmp_path):
+    arrays = npz_arrays(2, classes=(0, 1))
+    np.savez(
+        tmp_path / "x.npz",
+        images=np.repeat(arrays["images"], 30, 0),
+        labels=np.repeat(arrays["labels"], 30),
+    )
+    heard = []
+    dataset = catalog.prepare("x.npz", tmp_path, data_root=tmp_path, emit=heard.append)
+    assert set(dataset.roles.tolist()) == {POOL, VALIDATION, TEST}
     assert "12 validation and test images repeat an image to learn from" in heard[-1].message
 
 
@@ -304,7 +320,7 @@ def test_what_an_older_reader_prepared_is_not_taken_for_this_one(tmp_path):
     np.savez(tmp_path / "x.npz", **npz_arrays())
     made = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
     origin = catalog.origin_of("x.npz", tmp_path)
-    prepared._adopt(made.folder, origin.replace("npz/2/", "npz/1/"))
+    prepared._adopt(made.folder, origin.replace("npz/3/", "npz/2/"))
     assert prepared.find(tmp_path, origin) is None
     again = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
     assert again.folder == made.folder
