@@ -37,7 +37,8 @@ def prepare_archive(path: Path, workspace: Path, origin: str) -> Prepared:
     Choice: a file without a split of its own gets the fixed one, a tenth each (at most 1,000) for
     validation and test. Where labels are missing, the labeled images are S_0 and the others U_0, and
     a fifth of the labels is S_val; there is no test set unless the file has one. Groups, and near
-    duplicates where there are none, stay on one side. The sorted label values name the classes, unless the file names them.
+    duplicates where there are none, stay on one side. The sorted label values name the classes, unless the
+    file names them.
 
     Raises:
         DataError: it is not such a file, or its arrays are not a dataset.
