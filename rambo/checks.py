@@ -178,28 +178,29 @@ def _check_sizes(config: Config, data: Prepared) -> None:
             hint=f"lower it to at most {pool - config.k}",
             others=("k", *others),
         )
-    most = _most_to_choose(config, data)
-    if most is not None and config.budget > most:
-        raise repeats.too_few(config.budget, most, data.name, config.acquisition)
+    _check_repeats(config, data)
 
 
-def _most_to_choose(config: Config, data: Prepared) -> int | None:
-    """Return how many images can be chosen at most where repeats are left out, or None where nothing is.
+def _check_repeats(config: Config, data: Prepared) -> None:
+    """Refuse a budget beyond what can be chosen where repeats are left out.
 
-    Where S_0 is drawn by each trial nobody knows it here; the worker asks again.
+    Where S_0 is drawn by each trial nobody knows yet what repeats it; the worker asks again.
     """
     if not repeats.limits(config.acquisition, data):
-        return None
-    roles = (VALIDATION, TEST, LABELED)
-    return len(
-        repeats.restrict(
-            np.flatnonzero(data.roles == POOL),
-            np.flatnonzero(np.isin(data.roles, roles)),
+        return
+    unlabeled = np.flatnonzero(data.roles == POOL)
+    known = np.flatnonzero(np.isin(data.roles, (VALIDATION, TEST, LABELED)))
+    most = len(repeats.restrict(unlabeled, known, data, config.acquisition, seed=0).kept)
+    if config.budget > most:
+        raise repeats.too_few(
+            config.budget,
+            unlabeled,
+            known,
             data,
             config.acquisition,
-            seed=0,
-        ).kept
-    )
+            most=most,
+            drawn=data.partly_labeled,
+        )
 
 
 def _check_noisy_classes(config: Config, data: Prepared) -> None:

@@ -124,19 +124,53 @@ def restrict(
     )
 
 
-def too_few(budget: int, most: int, name: str, settings: AcquisitionConfig) -> BudgetError:
-    """Return what to say of a budget beyond what may be chosen."""
-    paths = {"per_cluster": settings.per_cluster, "per_group": settings.per_group}
-    set_ = [f"acquisition.{path}" for path, value in paths.items() if value is not None]
+def too_few(
+    budget: int,
+    unlabeled: Indices,
+    known: Indices,
+    data: Prepared,
+    settings: AcquisitionConfig,
+    *,
+    most: int,
+    drawn: bool = True,
+) -> BudgetError:
+    """Return what to say of a budget beyond what may be chosen, with the limit that would allow it.
+
+    Args:
+        budget: B.
+        unlabeled: U_0.
+        known: images with a label.
+        data: whose clusters and groups count.
+        settings: how many of each.
+        most: how many may be chosen.
+        drawn: whether S_0 is known already; before that `most` is more than there will be.
+    """
+    limited = settings.per_cluster is not None and data.clusters is not None
+    field = "acquisition.per_cluster" if limited else "acquisition.per_group"
+    to = ""
+    if limited and settings.per_group is None and drawn:
+        to = f" to {_enough(budget, unlabeled, known, np.asarray(data.clusters)):,}"
+    lower = f"lower it {'to at most' if drawn else 'below'} {most:,}, or " if most else ""
+    new = "that show something new" if drawn else "that repeat none of S_val and the test set"
     return BudgetError(
-        f"exceeds the {most:,} unlabeled images of {name} that show something new; the others repeat one with a "
-        "label, or each other",
+        f"exceeds the {most:,} unlabeled images of {data.name} {new}; the others repeat one with a label, or each "
+        "other",
         field="budget",
         value=budget,
         limit=most,
-        hint=(f"lower it to at most {most:,}, or " if most else "") + f"raise {{{set_[0]}}}",
-        others=tuple(set_),
+        hint=f"{lower}raise {{{field}}}{to}",
+        others=(field,),
     )
+
+
+def _enough(budget: int, unlabeled: Indices, known: Indices, clusters: Indices) -> int:
+    """Return the smallest number of labels a cluster that leaves a budget to choose from; there is one."""
+    size = int(clusters.max()) + 1
+    free, held = (np.bincount(clusters[part], minlength=size) for part in (unlabeled, known))
+    limit = 1
+    while np.clip(limit - held, 0, free).sum() < min(budget, len(unlabeled)):
+        limit += 1
+    return limit
 
 
 def _rank(values: Indices) -> Indices:

@@ -180,8 +180,14 @@ def _restrict(
         seed=Streams(seed).take("repeats"),
     )
     if config.budget > len(restriction.kept):
-        most = len(restriction.kept)
-        raise repeats.too_few(config.budget, most, data.name, config.acquisition)
+        raise repeats.too_few(
+            config.budget,
+            problem.unlabeled.numpy(),
+            known.numpy(),
+            data,
+            config.acquisition,
+            most=len(restriction.kept),
+        )
     return restriction if len(restriction.left_out) else None
 
 

@@ -226,7 +226,7 @@ def with_sections(app: AppTest, *names: str) -> AppTest:
 def test_only_strategies_that_run_are_explained(home: Path) -> None:
     app = opened()
     pills = app.button_group(key=key_of("strategies"))
-    assert len(pills.options) == 14
+    assert len(pills.options) == len(lineup.names())
     shown = told(app)
     assert "**RAMBO**: Small margins first" in shown
     assert "**BADGE**:" not in shown

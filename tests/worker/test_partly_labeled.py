@@ -233,12 +233,19 @@ def test_a_budget_beyond_the_new_pictures_is_refused_in_words(tiny: Prepared) ->
     with pytest.raises(BudgetError) as caught:
         checks.check(config(budget=21), data)  # 20 scenes, whatever S_0 is
     assert str(caught.value).startswith(
-        "budget 21 exceeds the 20 unlabeled images of tiny that show something new; the others repeat"
+        "budget 21 exceeds the 20 unlabeled images of tiny that repeat none of S_val and the test set; the others"
     )
-    assert "lower it to at most 20, or raise acquisition.per_cluster" in str(caught.value)
+    assert "lower it below 20, or raise acquisition.per_cluster" in str(caught.value)
     checks.check(config(budget=20), data)
-    with pytest.raises(BudgetError, match=r"exceeds the .* show something new"):
+    with pytest.raises(BudgetError, match=r"exceeds the .* show something new") as caught:
         trial.split(config(budget=20), data, 0, None)  # S_0 has some of the scenes
+    limit = int(str(caught.value).rsplit("per_cluster to ", 1)[1])
+    enough = {"per_cluster": limit}
+    assert (
+        len(trial.split(config(budget=20, acquisition=enough), data, 0, None).offer.unlabeled) >= 20
+    )
+    with pytest.raises(BudgetError):
+        trial.split(config(budget=20, acquisition={"per_cluster": limit - 1}), data, 0, None)
     checks.check(config(budget=21, acquisition={"per_cluster": None}), data)
 
 
