@@ -14,6 +14,7 @@ from rambo.figures.graph import graph
 from rambo.figures.theme import strategy_word
 from rambo.notebook import markup
 from rambo.runs import atlas as atlases
+from rambo.runs import paths
 from rambo.runs.run import Run
 
 _NAMES = {"steps": "batches"}  # what it is called here -> in the charts
@@ -99,7 +100,7 @@ class Figures:
     def __iter__(self) -> Iterator[str]:
         """Yield the names of the figures that this choice has."""
         yield from (name for name, chart in _CHARTS.items() if chart.draw(self._kinds) is not None)
-        if self._run.has_artifact(f"trial-{self._trial}/atlas"):
+        if self._run.has_artifact(paths.of_trial(self._trial, paths.ATLAS)):
             yield "map"
 
     def _way_out(self) -> str:
