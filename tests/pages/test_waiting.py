@@ -123,7 +123,7 @@ def test_a_rehearsal_ends_with_its_verdict(tmp_path: Path, monkeypatch: pytest.M
     config = rehearsal.scaled(real, pets, played)
     run = create_run(config, played, Workspace(root), "cpu")
     assert run_worker.work(run) == "done"
-    assert run.environment["dataset"]["name"] == "rehearsal of pets"
+    assert played.name == "rehearsal of pets"
     for page in ("pages/train.py", "pages/compare.py"):
         app = open_page(page, run.id)
         assert_calm(app)
