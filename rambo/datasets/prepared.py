@@ -18,7 +18,7 @@ import secrets
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -237,7 +237,7 @@ def open_prepared(folder: Path, *, verify: bool = False) -> Prepared:
     named = "names" in meta.sha256
     if verify and named:
         _read_names(folder)
-    fields: dict[str, Any] = meta.model_dump(exclude={"origin", "sha256", "seal"})
+    fields = meta.model_dump(exclude={"origin", "sha256", "seal"})
     return Prepared(folder=folder, named=named, **fields | arrays)
 
 

@@ -2,8 +2,8 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
 
+from rambo.config import Settings
 from rambo.events import (
     BatchChosen,
     ClassifierTrained,
@@ -18,7 +18,7 @@ from rambo.events import (
 )
 from rambo.figures import curves
 from rambo.figures.curves import Kinds
-from rambo.figures.strokes import Figure
+from rambo.figures.prepared import Figure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +43,17 @@ class Chart:
     waits: str
     reads: tuple[type[Event], ...]
     draw: Callable[[Kinds], Figure | None]
-    missing: Callable[[dict[str, Any]], str] = lambda config: ""
+    missing: Callable[[Settings], str] = lambda config: ""
 
 
-def _no_transport(config: dict[str, Any]) -> str:
+def _no_transport(config: Settings) -> str:
     """Say that optimal transport is off."""
     if config["rambo"]["utility_model"]["transport"]:
         return ""
     return "Optimal transport is switched off in this run: u_hat predicts no distance."
 
 
-def _no_bilevel(config: dict[str, Any]) -> str:
+def _no_bilevel(config: Settings) -> str:
     """Say that bilevel training is off."""
     if config["rambo"]["utility_model"]["bilevel"]["enabled"]:
         return ""

@@ -23,7 +23,8 @@ from rambo.events import (
     UtilityModelEpoch,
     UtilitySamplesAdded,
 )
-from rambo.figures.strokes import Figure, axes, figure, line, points, thin, word
+from rambo.figures.prepared import Figure
+from rambo.figures.strokes import axes, figure, line, points, thin, word
 from rambo.figures.theme import BLUE, GREEN, GREY, ORANGE, PURPLE
 from rambo.text import for_plot, percent
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rambo.figures import theme
-from rambo.figures.prepared import PreparedFigure, prepare_figure
+from rambo.figures.prepared import Figure, PreparedFigure, prepare_figure
 from rambo.runs import atlas as atlases
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL, Atlas, Indices
 from rambo.text import count, for_plot
@@ -114,11 +114,11 @@ def embedding_map(
         for group, ids in zip(groups, shown, strict=True)
         if len(ids)
     ]
-    axes: list[dict[str, Any]] = [
+    axes: list[Figure] = [
         {"title": {"text": f"PC {axis + 1} ({part:.0%} of the variance)"}, "zeroline": False}
         for axis, part in enumerate(np.nan_to_num(atlas.explained).tolist())
     ]
-    layout: dict[str, Any] = {"xaxis": axes[0], "yaxis": axes[1]}
+    layout: Figure = {"xaxis": axes[0], "yaxis": axes[1]}
     layout["legend"] = _LEGEND | {"itemsizing": "constant"}
     figure = prepare_figure({"data": data, "layout": layout})
     return EmbeddingMap(figure, _told(groups, shown, kept + rest))
@@ -142,7 +142,7 @@ def class_balance(
     places = list(range(len(classes)))  # numbers: two long names may look alike
     few = slice(None, None, -(-len(classes) // _LABELS) or 1)  # of many classes some are named
     names = [for_plot(name, 24) for name in classes]
-    ticks: dict[str, Any] = {"tickvals": places[few], "ticktext": names[few]}
+    ticks: Figure = {"tickvals": places[few], "ticktext": names[few]}
     # Slanted and never dropped: Plotly leaves out a label that would cross the chart's edge.
     ticks |= {"tickangle": -45, "ticklabeloverflow": "allow", "automargin": True}
     data = [
@@ -157,7 +157,7 @@ def class_balance(
         }
         for name, (shares, colour) in parts.items()
     ]
-    layout: dict[str, Any] = {
+    layout: Figure = {
         "barmode": "group",
         "legend": _LEGEND,
         "xaxis": {"title": {"text": "class that f guesses"}} | ticks,
@@ -189,7 +189,7 @@ def margin_histogram(parts: Mapping[str, tuple[NDArray[Any], str]]) -> PreparedF
             f"margin about %{{x:.3f}}: %{{y:.1%}}<extra>{for_plot(name)}</extra>"
         )
         data.append(trace)
-    layout: dict[str, Any] = {
+    layout: Figure = {
         "barmode": "group",
         "legend": _LEGEND,
         "bargap": 0.08,
@@ -218,7 +218,7 @@ def candidate_strip(
         mark = {"symbol": "diamond-open", "size": 15, "color": theme.ORANGE, "line": {"width": 3}}
         data.append({"name": "your batch", "x": [yours], "y": [0], "marker": mark})
     base = {"type": "scatter", "mode": "markers", "hovertemplate": hover}
-    layout: dict[str, Any] = {
+    layout: Figure = {
         "xaxis": {"title": {"text": "u_hat of S_j with the candidate (only differences count)"}},
         "yaxis": {"visible": False, "fixedrange": True, "range": [-1, 1]},
         "legend": _LEGEND,
@@ -232,7 +232,7 @@ def probability_bars(probabilities: NDArray[Any], classes: Sequence[str]) -> Pre
     names = [for_plot(classes[i] if i < len(classes) else f"class {i}", 24) for i in order]
     values = np.asarray(probabilities, np.float64)[order]
     places = list(range(len(order)))
-    trace: dict[str, Any] = {
+    trace: Figure = {
         "type": "bar",
         "orientation": "h",
         "x": values,
@@ -242,7 +242,7 @@ def probability_bars(probabilities: NDArray[Any], classes: Sequence[str]) -> Pre
     trace |= {"text": [f"{value:.1%}" for value in values], "textposition": "outside"}
     trace |= {"cliponaxis": False, "marker": {"color": theme.BLUE}}
     trace["hovertemplate"] = "%{hovertext}: %{x:.2%}<extra></extra>"
-    layout: dict[str, Any] = {
+    layout: Figure = {
         "xaxis": {"tickformat": ".0%", "range": [0, 1.12], "tickvals": [0, 0.25, 0.5, 0.75, 1]},
         "yaxis": {"tickvals": places, "ticktext": names, "fixedrange": True},
         "showlegend": False,
@@ -253,7 +253,7 @@ def probability_bars(probabilities: NDArray[Any], classes: Sequence[str]) -> Pre
 
 def _trace(
     atlas: Atlas, group: Group, ids: Indices, classes: Sequence[str], notes: Mapping[int, str]
-) -> dict[str, Any]:
+) -> Figure:
     """Return the points of one group."""
     rows = atlas.rows(ids)
     margins = atlases.margins(atlas.probabilities[rows])
@@ -264,7 +264,7 @@ def _trace(
         + (f"<br>{for_plot(notes[index])}" if index in notes else "")
         for index, guess, margin in zip(ids.tolist(), guesses, margins.tolist(), strict=True)
     ]
-    marker: dict[str, Any] = {"symbol": group.symbol, "size": group.size, "color": group.colour}
+    marker: Figure = {"symbol": group.symbol, "size": group.size, "color": group.colour}
     marker |= {
         "opacity": group.opacity,
         "line": {"width": 0.6, "color": "var(--st-background-color)"},

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+Figure = dict[str, Any]  # a figure or a part of one: its fields are plotly.js's, not ours
+
 _SHORT = {"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4"}
 _SHORT |= {"uint32": "u4", "float32": "f4", "float64": "f8"}  # numpy name -> plotly.js name
 
@@ -24,7 +26,7 @@ def digest_of(data: bytes) -> str:
 class PlotlyFigure(Protocol):
     """What `plot` needs of `plotly.graph_objects.Figure`."""
 
-    def to_plotly_json(self) -> dict[str, Any]:
+    def to_plotly_json(self) -> Figure:
         """Return the figure as a tree of dicts, lists and arrays."""
 
 

@@ -7,14 +7,13 @@ jaccard({"rambo": ids, "margin": ids})                           # a square tabl
 import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from rambo import lineup
 from rambo.figures import theme
-from rambo.figures.prepared import PreparedFigure, prepare_figure
+from rambo.figures.prepared import Figure, PreparedFigure, prepare_figure
 from rambo.runs import report
 from rambo.runs.atlas import Indices
 from rambo.runs.results import Result
@@ -110,11 +109,11 @@ def accuracy_figure(results: Sequence[Result]) -> PreparedFigure:
     """Return test accuracies as points with bars of one standard error, every trial as a small ring."""
     found = evaluated(results)
     names = list(found)[::-1]  # the first strategy on top
-    data: list[dict[str, Any]] = []
+    data: list[Figure] = []
     for place, name in enumerate(names):
         accuracy, colour = found[name], lineup.of(name).colour
         symbol = lineup.of(name).symbol
-        base: dict[str, Any] = {"type": "scatter", "mode": "markers", "showlegend": False}
+        base: Figure = {"type": "scatter", "mode": "markers", "showlegend": False}
         if accuracy.trials > 1:
             ring = {"symbol": "circle-open", "size": 8, "color": colour, "opacity": 0.6}
             data.append(
@@ -132,7 +131,7 @@ def accuracy_figure(results: Sequence[Result]) -> PreparedFigure:
             | {"hovertemplate": f"{accuracy.words()}, {accuracy.trials} trials"}
         )
     words = [theme.strategy_word(name) for name in names]
-    layout: dict[str, Any] = {
+    layout: Figure = {
         "xaxis": {"title": {"text": "test accuracy, %"}},
         "yaxis": {"tickvals": list(range(len(names))), "ticktext": words, "fixedrange": True},
     }

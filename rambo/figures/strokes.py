@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-Figure = dict[str, Any]
+from rambo.figures.prepared import Figure
 
 POINTS = 500  # of a series that are drawn
 

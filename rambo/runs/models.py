@@ -6,12 +6,11 @@ folder also holds `report.json` and, among the artifacts, the predictions for ev
 
 import math
 from pathlib import Path
-from typing import Any
 
 import pydantic
 
 from rambo.collection import collection as collections
-from rambo.config import ClassifierConfig, shorten
+from rambo.config import ClassifierConfig, Settings, shorten
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, StoreError
 from rambo.runs import paths
@@ -140,7 +139,7 @@ def is_model(run: Run) -> bool:
 
 def settings(
     data: Prepared, *, classifier: str = "auto", seed: int = 0, device: str = "auto"
-) -> dict[str, Any]:
+) -> Settings:
     """Return the config of a final model, as its record keeps it.
 
     Raises:
@@ -166,7 +165,7 @@ def settings(
     }
 
 
-def create(config: dict[str, Any], data: Prepared, workspace: Workspace, device: str) -> Run:
+def create(config: Settings, data: Prepared, workspace: Workspace, device: str) -> Run:
     """Return a new queued model.
 
     Args:

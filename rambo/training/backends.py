@@ -51,7 +51,7 @@ class Backend:
 
     def _deliver(self, tasks: Iterable[Any]) -> Generator[Any, None, None]:
         """Yield None once the tasks are on their way, and then their results."""
-        options: dict[str, Any] = {"inner_max_num_threads": 1} if self.name == "loky" else {}
+        options: dict[str, int] = {"inner_max_num_threads": 1} if self.name == "loky" else {}
         with _quiet_interrupts():
             with joblib.parallel_config(self.name, n_jobs=self.jobs, **options):
                 parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)

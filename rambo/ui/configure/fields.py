@@ -13,6 +13,8 @@ from typing import Any
 from rambo import lineup
 from rambo.config import Config
 
+Schema = dict[str, Any]  # a node of JSON Schema, as pydantic writes the config's
+
 
 @dataclass(frozen=True)
 class Field:
@@ -360,7 +362,7 @@ def is_optional(path: str) -> bool:
     return path in facts() and facts()[path].optional
 
 
-def _leaves(node: dict[str, Any], known: dict[str, Any], prefix: str) -> list[tuple[str, Facts]]:
+def _leaves(node: Schema, known: Schema, prefix: str) -> list[tuple[str, Facts]]:
     """Return the facts of all fields below a node of the schema."""
     found: list[tuple[str, Facts]] = []
     for name, part in node["properties"].items():
@@ -376,7 +378,7 @@ def _leaves(node: dict[str, Any], known: dict[str, Any], prefix: str) -> list[tu
     return found
 
 
-def _limits(shape: dict[str, Any]) -> str:
+def _limits(shape: Schema) -> str:
     """Return the limits of a number in words: `1 to 1,000,000`, `above 0, at most 10`, or nothing."""
     if shape["type"] not in ("integer", "number"):
         return ""

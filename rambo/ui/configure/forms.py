@@ -17,6 +17,8 @@ from rambo.ui.configure import fields, settings
 from rambo.ui.configure.draft import Draft, key_of
 from rambo.ui.configure.fields import Facts, Field
 
+Options = dict[str, Any]  # keyword arguments that all widgets of Streamlit take
+
 Width = Literal["stretch", "content"]
 
 _NARROW = 160  # pixels a field needs
@@ -169,7 +171,7 @@ def _field(entry: Field, look: Look, *, width: Width = "stretch") -> None:
             st.caption(look.notes[path])
 
 
-def _widget(entry: Field, facts: Facts, look: Look, shared: dict[str, Any]) -> None:
+def _widget(entry: Field, facts: Facts, look: Look, shared: Options) -> None:
     """Draw the widget that fits the type of a field."""
     if facts.kind == "boolean":
         st.toggle(**shared)
@@ -203,7 +205,7 @@ def _widget(entry: Field, facts: Facts, look: Look, shared: dict[str, Any]) -> N
         )
 
 
-def _strategies(facts: Facts, look: Look, shared: dict[str, Any]) -> None:
+def _strategies(facts: Facts, look: Look, shared: Options) -> None:
     """Draw the strategies; of those that run it is said what they do, of all of them in the tooltip."""
     chosen = look.draft.values["strategies"]
     # A strategy that has gone since it was chosen stays to be seen, and to be left out.
@@ -217,7 +219,7 @@ def _strategies(facts: Facts, look: Look, shared: dict[str, Any]) -> None:
     st.caption("  \n".join(line for name, line in lines.items() if name in chosen))
 
 
-def _classes(entry: Field, look: Look, shared: dict[str, Any]) -> None:
+def _classes(entry: Field, look: Look, shared: Options) -> None:
     """Draw numbers of classes, with their names where the dataset is there."""
     given = [n for n in look.draft.values[entry.path] if n >= len(look.classes)]
     known = list(range(len(look.classes) or 10))

@@ -12,14 +12,14 @@ import numpy as np
 
 from rambo import checks, lineup, presets
 from rambo import config as configs
-from rambo.config import Config, CorruptionConfig
+from rambo.config import Config, CorruptionConfig, Settings
 from rambo.datasets import corruption
 from rambo.datasets.prepared import VALIDATION, Prepared
 from rambo.errors import ConfigError, RamboError
 from rambo.text import count, literal, percent
 from rambo.ui.configure import fields
 
-Values = dict[str, Any]
+Values = Settings  # by dotted path
 
 _MODEL = "rambo.utility_model."
 _TRUE_PAIRS = {"rambo.offline.pairs", "rambo.offline.held_out", "rambo.offline.proxy"}
@@ -50,9 +50,9 @@ def flatten(node: Mapping[str, Any], prefix: str = "") -> Values:
     return flat
 
 
-def nest(values: Mapping[str, Any]) -> dict[str, Any]:
+def nest(values: Mapping[str, Any]) -> Settings:
     """Return settings by dotted path as nested ones."""
-    nested: dict[str, Any] = {}
+    nested: Settings = {}
     for path, value in values.items():
         *parents, name = path.split(".")
         node = nested

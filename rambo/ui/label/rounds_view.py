@@ -1,7 +1,6 @@
 """The ledger: what each round asked for, what came back, what it cost in time, and what the labels brought."""
 
 import itertools
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -56,7 +55,7 @@ def _prepare(held: Round) -> None:
         st.session_state["label-go"] = True
 
 
-def _rounds(held: Round) -> list[dict[str, Any]]:
+def _rounds(held: Round) -> list[dict[str, int | str]]:
     """Return one row a run on this collection, the oldest first."""
     now = round_data.snapshot(held.collection)
     labeled = {
@@ -64,7 +63,7 @@ def _rounds(held: Round) -> list[dict[str, Any]]:
         for number, role in zip(now.numbers, now.roles, strict=True)
         if role in (LABELED, VALIDATION, TEST)
     }
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, int | str]] = []
     for record in reversed(readers.runs()):
         if not str(record.dataset or "").startswith(f"{PREFIX}{held.collection.slug}"):
             continue
@@ -92,7 +91,7 @@ def _rounds(held: Round) -> list[dict[str, Any]]:
     return rows
 
 
-def _trained(held: Round) -> list[dict[str, Any]]:
+def _trained(held: Round) -> list[dict[str, int | str]]:
     """Return one row a final model, the oldest first."""
     rows = []
     for run in reversed(models.of_collection(state.workspace(), held.collection.slug)):

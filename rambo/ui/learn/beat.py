@@ -9,10 +9,10 @@ import streamlit as st
 from rambo import lineup
 from rambo.config import shorten
 from rambo.datasets.prepared import TEST
+from rambo.figures.prepared import Figure
 from rambo.text import for_plot, literal, percent
 from rambo.ui.components import gallery, plot
 from rambo.ui.learn import heads, parts, tables
-from rambo.ui.learn.parts import Figure
 
 BUDGET = 20
 YOU = "you"

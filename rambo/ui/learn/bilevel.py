@@ -9,9 +9,9 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from rambo.figures import theme
+from rambo.figures.prepared import Figure
 from rambo.ui.components import plot
 from rambo.ui.learn import parts
-from rambo.ui.learn.parts import Figure
 
 Array = NDArray[np.float64]
 

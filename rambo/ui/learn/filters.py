@@ -1,22 +1,21 @@
 """From margin to u_hat: the chosen images for every filter size M."""
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from rambo.figures import theme
+from rambo.figures.prepared import Figure
 from rambo.text import percent
 from rambo.ui.components import gallery, plot
 from rambo.ui.learn import parts, tables
-from rambo.ui.learn.parts import Figure
 
 _START = 200
 
 
 @cache
-def shipped() -> dict[int, dict[str, Any]]:
+def shipped() -> dict[int, tables.Table]:
     """Return what was chosen by filter size."""
     return {row["filter_size"]: row for row in tables.table("filters")["filters"]}
 

@@ -8,10 +8,10 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from rambo.figures import theme
+from rambo.figures.prepared import Figure
 from rambo.text import percent
 from rambo.ui.components import gallery, plot
 from rambo.ui.learn import parts, tables
-from rambo.ui.learn.parts import Figure
 from rambo.ui.learn.which import right_share
 
 Array = NDArray[np.float64]

@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-Figure = dict[str, Any]
-Trace = dict[str, Any]
+from rambo.figures.prepared import Figure
+
 TEXT = "var(--st-text-color)"
 
 
@@ -45,7 +45,7 @@ def numbers(values: Mapping[str, tuple[str, str]]) -> None:
             st.metric(label, value, help=meaning, width="content")
 
 
-def line(x: Sequence[float], y: Sequence[float], name: str, **look: Any) -> Trace:
+def line(x: Sequence[float], y: Sequence[float], name: str, **look: Any) -> Figure:
     """Return a line; `look` goes to plotly's `line`."""
     return {
         "type": "scatter",
@@ -59,9 +59,9 @@ def line(x: Sequence[float], y: Sequence[float], name: str, **look: Any) -> Trac
 
 def points(
     x: Sequence[float], y: Sequence[float], name: str, *, words: Sequence[str] = (), **look: Any
-) -> Trace:
+) -> Figure:
     """Return points; `look` goes to plotly's `marker`, `words` are shown on hover."""
-    trace: Trace = {
+    trace: Figure = {
         "type": "scatter",
         "mode": "markers",
         "x": list(x),
@@ -79,7 +79,7 @@ def arrow(
     end: tuple[float, float],
     colour: str,
     axes: tuple[str, str] = ("x", "y"),
-) -> dict[str, Any]:
+) -> Figure:
     """Return an arrow between two points of the axes, an annotation of a layout."""
     return {
         "x": end[0],
@@ -99,6 +99,6 @@ def arrow(
     }
 
 
-def axis(title: str, **more: Any) -> dict[str, Any]:
+def axis(title: str, **more: Any) -> Figure:
     """Return an axis with a title."""
     return {"title": {"text": title}, **more}

@@ -8,10 +8,10 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from rambo.figures import theme
+from rambo.figures.prepared import Figure
 from rambo.text import percent
 from rambo.ui.components import plot
 from rambo.ui.learn import parts, tables
-from rambo.ui.learn.parts import Figure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +160,7 @@ def jitter(
          for n, a, b in zip(sizes, first, second, strict=True)]
     )  # fmt: skip
 
-    def part(which: NDArray[np.bool_], name: str, colour: str, symbol: str) -> parts.Trace:
+    def part(which: NDArray[np.bool_], name: str, colour: str, symbol: str) -> Figure:
         return parts.points(
             (100 * first[which]).tolist(),
             (100 * second[which]).tolist(),

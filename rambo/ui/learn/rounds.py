@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 
 from rambo import lineup
 from rambo.figures import theme
+from rambo.figures.prepared import Figure
 from rambo.text import percent
 from rambo.ui.components import plot
 from rambo.ui.learn import parts, tables
-from rambo.ui.learn.parts import Figure
 
 Array = NDArray[np.float64]
 CHOOSERS = ("margin", "entropy", "badge")

@@ -19,12 +19,13 @@ FOLDER = places.shipped_data() / "learn"
 _SHIPPED = catalog.CATALOG["fashion-mnist-mini"]
 CLASSES = _SHIPPED.classes
 
+Table = dict[str, Any]  # one of `data/learn`: each step of Learn knows the fields of its own
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
 
 @cache
-def table(name: str) -> dict[str, Any]:
+def table(name: str) -> Table:
     """Return a table by its name.
 
     Raises:
@@ -32,7 +33,7 @@ def table(name: str) -> dict[str, Any]:
     """
     path = FOLDER / f"{name}.json"
     try:
-        loaded: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        loaded: Table = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         raise DataError(
             f"table {name}: {path.name} is missing or damaged; make it again with "

@@ -12,9 +12,9 @@ from PIL import Image
 
 from rambo.errors import DataError
 from rambo.figures import theme
+from rambo.figures.prepared import Figure
 from rambo.ui.components import gallery, plot
 from rambo.ui.learn import parts, tables
-from rambo.ui.learn.parts import Figure
 
 Array = NDArray[np.float64]
 

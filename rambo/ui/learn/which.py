@@ -9,10 +9,10 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from rambo.figures import theme
+from rambo.figures.prepared import Figure
 from rambo.text import count, percent
 from rambo.ui.components import gallery, plot
 from rambo.ui.learn import parts, tables
-from rambo.ui.learn.parts import Figure
 
 SIDES = ("A", "B")
 

@@ -5,7 +5,7 @@ import time
 import streamlit as st
 
 from rambo import config as configs
-from rambo.config import Config
+from rambo.config import Config, Settings
 from rambo.datasets.prepared import Prepared
 from rambo.estimate import costs
 from rambo.estimate.costs import Costs
@@ -49,7 +49,7 @@ def show(now: Choices, checked: Checked, data: Prepared | None, run: Run | None)
             state.go("pages/studies.py", run.id if run else None, study=made.id)
 
 
-def _start(name: str, settings: dict[str, object], data: Prepared) -> Run:
+def _start(name: str, settings: Settings, data: Prepared) -> Run:
     """Return a study that is being worked on: a new one, or the one that a second click meant."""
     config = configs.build(settings)
     device = controls.device_name(config)

@@ -5,12 +5,12 @@ from typing import Any
 
 from rambo import lineup
 from rambo.figures import theme
+from rambo.figures.prepared import Figure
 from rambo.text import for_plot
 from rambo.ui.components import PreparedFigure, prepare_figure
 from rambo.ui.studies import tables
 
 Told = Mapping[str, Any]  # as `study.table` gives it
-Trace = dict[str, Any]
 _NUMBERS = {"B", "k", "S_val"}  # axes with a scale; the values of others stand side by side
 _TITLES = {
     "B": "B, labels bought",
@@ -43,7 +43,7 @@ def height(told: Told) -> int:
     return 400 if told["axis"] else max(220, 110 + _ROW * len(told["rows"]))
 
 
-def _along(told: Told, rows: Sequence[Told], metric: str) -> Trace:
+def _along(told: Told, rows: Sequence[Told], metric: str) -> Figure:
     """Return lines along the study's axis; what the axis does not touch is a dashed line across."""
     axis = told["axis"]
     places = {cell["label"]: cell["place"][axis] for cell in told["cells"]}
@@ -54,7 +54,7 @@ def _along(told: Told, rows: Sequence[Told], metric: str) -> Trace:
     moving = [
         name for name in names if any(r["strategy"] == name and r["cell"] in at for r in rows)
     ]
-    data: list[Trace] = []
+    data: list[Figure] = []
     for number, name in enumerate(names):
         own = [row for row in rows if row["strategy"] == name]
         if name in moving:
@@ -64,7 +64,7 @@ def _along(told: Told, rows: Sequence[Told], metric: str) -> Trace:
             data += _paper_line(name, own, [at[row["cell"]] + dodge for row in own])
         elif at:
             data += _across(name, own[0], (min(at.values()), max(at.values())), metric)
-    horizontal: Trace = {"title": {"text": _TITLES.get(axis, "")}, "automargin": True}
+    horizontal: Figure = {"title": {"text": _TITLES.get(axis, "")}, "automargin": True}
     if numeric:
         horizontal |= {"tickvals": list(at.values())}
     else:
@@ -84,7 +84,7 @@ def _tick(value: object, label: str) -> str:
     )
 
 
-def _line(name: str, rows: Sequence[Told], x: Sequence[float], metric: str) -> Trace:
+def _line(name: str, rows: Sequence[Told], x: Sequence[float], metric: str) -> Figure:
     """Return the line of one strategy."""
     colour = lineup.of(name).colour
     symbol = lineup.of(name).symbol
@@ -102,7 +102,7 @@ def _line(name: str, rows: Sequence[Told], x: Sequence[float], metric: str) -> T
     }
 
 
-def _paper_line(name: str, rows: Sequence[Told], x: Sequence[float]) -> list[Trace]:
+def _paper_line(name: str, rows: Sequence[Told], x: Sequence[float]) -> list[Figure]:
     """Return the paper's figures of one strategy as hollow markers, where it has any."""
     known = [
         (row, place) for row, place in zip(rows, x, strict=True) if row["reported"] is not None
@@ -115,10 +115,10 @@ def _paper_line(name: str, rows: Sequence[Told], x: Sequence[float]) -> list[Tra
     return [trace | {"x": [place for _, place in known], "y": y, "error_y": error}]
 
 
-def _across(name: str, row: Told, ends: tuple[float, float], metric: str) -> list[Trace]:
+def _across(name: str, row: Told, ends: tuple[float, float], metric: str) -> list[Figure]:
     """Return a dashed line across for a strategy that the axis does not touch, and one for the paper's figure."""
     colour = lineup.of(name).colour
-    base: Trace = {"type": "scatter", "x": list(ends)}
+    base: Figure = {"type": "scatter", "x": list(ends)}
     shared = {"color": colour, "width": 2}
     ours = base | {
         "mode": "lines+markers",
@@ -141,11 +141,11 @@ def _across(name: str, row: Told, ends: tuple[float, float], metric: str) -> lis
     return [ours, theirs | {"mode": "lines", "line": {"color": colour, "width": 1, "dash": "dot"}}]
 
 
-def _by_row(told: Told, rows: Sequence[Told], metric: str) -> Trace:
+def _by_row(told: Told, rows: Sequence[Told], metric: str) -> Figure:
     """Return a horizontal point for each row of the table, the first on top."""
     ticks = [_row_name(told, row) for row in rows]
     at = {id(row): len(rows) - 1 - place for place, row in enumerate(rows)}
-    data: list[Trace] = []
+    data: list[Figure] = []
     for name in dict.fromkeys(row["strategy"] for row in rows):
         own = [row for row in rows if row["strategy"] == name]
         colour = lineup.of(name).colour
@@ -170,7 +170,7 @@ def _by_row(told: Told, rows: Sequence[Told], metric: str) -> Trace:
             y = [at[id(row)] - _BELOW for row in known]
             x = [row["reported"] for row in known]
             data.append(_paper(known, label, name) | {"x": x, "y": y, "error_x": error})
-    vertical: Trace = {"tickvals": list(range(len(rows))), "ticktext": ticks[::-1]}
+    vertical: Figure = {"tickvals": list(range(len(rows))), "ticktext": ticks[::-1]}
     vertical |= {"range": [-0.7, max(len(rows), 1) - 0.4], "automargin": True, "fixedrange": True}
     horizontal = {"title": {"text": _metric_title(metric)}, "automargin": True}
     return {"data": data, "layout": {"xaxis": horizontal, "yaxis": vertical}}
@@ -185,7 +185,7 @@ def _row_name(told: Told, row: Told) -> str:
     return for_plot(row["cell"] if alone else f"{row['cell']} · {word}")
 
 
-def _paper(rows: Sequence[Told], label: str, name: str) -> Trace:
+def _paper(rows: Sequence[Told], label: str, name: str) -> Figure:
     """Return what all of the paper's points have in common: hollow, and named as the paper's."""
     colour = lineup.of(name).colour
     symbol = lineup.of(name).symbol

@@ -1,10 +1,9 @@
 """The form of a new study. It keeps what was typed while other pages are looked at."""
 
-from typing import Any
-
 import streamlit as st
 
 from rambo import lineup
+from rambo.config import Settings
 from rambo.errors import ConfigError
 from rambo.figures import theme
 from rambo.runs.report import FEWEST
@@ -150,21 +149,21 @@ def _red(words: str) -> None:
     st.markdown(f":small[:red[:material/error: {literal(words, 400)}]]")
 
 
-def _kept() -> dict[str, Any]:
+def _kept() -> Settings:
     """Return what the form remembers; at first the quick comparison on the shipped images."""
     if _KEPT not in st.session_state:
-        first: dict[str, Any] = {
+        first: Settings = {
             "study": next(iter(STUDIES)),
             "source": _FIRST_SOURCE,
             "dataset": library.SHIPPED,
         }
         first["strategies"] = ["rambo", *lineup.CONTROLS]
         st.session_state[_KEPT] = first | _numbers(_FIRST_SOURCE, library.SHIPPED)
-    found: dict[str, Any] = st.session_state[_KEPT]
+    found: Settings = st.session_state[_KEPT]
     return found
 
 
-def _numbers(source: str, dataset: str) -> dict[str, Any]:
+def _numbers(source: str, dataset: str) -> Settings:
     """Return the numbers of a source."""
     values = setup.base(source, dataset, draft.current().values)
     return {name: values[name] for name in setup.NUMBERS}
@@ -174,7 +173,7 @@ def _fill() -> None:
     """Put the numbers of the source that was clicked into the form."""
     now = choices()
     try:
-        changes: dict[str, Any] = _numbers(now.source, now.dataset)
+        changes: Settings = _numbers(now.source, now.dataset)
     except ConfigError:
         return  # the form says why
     if now.source == setup.CONFIGURE:
@@ -192,14 +191,14 @@ def _fill_for_dataset() -> None:
         _fill()
 
 
-def _put(changes: dict[str, Any]) -> None:
+def _put(changes: Settings) -> None:
     """Show other values; from a callback only."""
     _kept().update(changes)
     for name, value in changes.items():
         st.session_state[_key(name)] = value
 
 
-def _bound(name: str) -> dict[str, Any]:
+def _bound(name: str) -> Settings:
     """Return the key of a field's widget, which holds what the form remembers."""
     if _key(name) not in st.session_state:
         st.session_state[_key(name)] = _kept()[name]

@@ -6,11 +6,10 @@ Draws nothing.
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from rambo import checks, lineup, presets
 from rambo import config as configs
-from rambo.config import Config
+from rambo.config import Config, Settings
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, RamboError
 from rambo.runs.report import FEWEST
@@ -54,7 +53,7 @@ class Choices:
 class Checked:
     """Choices after checking: the cells where they make a study, and what is wrong, by field, in words."""
 
-    settings: dict[str, Any] | None = None
+    settings: Settings | None = None
     cells: list[tuple[Cell, Config]] = field(default_factory=list)
     complaints: dict[str, str] = field(default_factory=dict)
 

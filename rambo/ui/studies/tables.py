@@ -9,6 +9,7 @@ from rambo import lineup
 from rambo.figures import theme
 from rambo.runs import report
 from rambo.studies import paper
+from rambo.studies.study import Table
 from rambo.text import duration, percent
 
 Told = Mapping[str, Any]  # as `study.table` gives it
@@ -89,7 +90,7 @@ def same_sizes(told: Told) -> bool:
     return bool(sources) and all(own in source or "k " not in source for source in sources)
 
 
-def without_paper(told: Told) -> dict[str, Any]:
+def without_paper(told: Told) -> Table:
     """Return a study without the paper's figures."""
     nothing = dict.fromkeys(("reported", "reported_error", "reported_source"))
     return {**told, "rows": [{**row, **nothing} for row in told["rows"]]}

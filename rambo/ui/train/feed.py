@@ -14,7 +14,7 @@ from rambo.estimate.workload import Where, plan
 from rambo.events import Noticed
 from rambo.figures.charts import Chart
 from rambo.figures.curves import Kinds, spans_widely
-from rambo.figures.strokes import Figure
+from rambo.figures.prepared import Figure
 from rambo.runs.record import Entry
 from rambo.runs.workspace import Run
 from rambo.ui import readers

@@ -2,10 +2,10 @@
 
 import functools
 import time
-from typing import Any
 
 import streamlit as st
 
+from rambo.config import Settings
 from rambo.errors import RamboError
 from rambo.figures import curves, rivals
 from rambo.figures.charts import CHARTS, Chart
@@ -215,7 +215,7 @@ def _show_charts(run: Run, known: Feed, trial: int) -> None:
     )
 
 
-def _show_chart(run_id: str, config: dict[str, Any], known: Feed, chart: Chart, trial: int) -> None:
+def _show_chart(run_id: str, config: Settings, known: Feed, chart: Chart, trial: int) -> None:
     """Draw one chart with its words, or say when it will be there."""
     with st.container(border=True, height="stretch"):
         st.markdown(f"**{literal(chart.title)}**")
@@ -235,7 +235,7 @@ def _show_chart(run_id: str, config: dict[str, Any], known: Feed, chart: Chart, 
             st.toggle("Logarithmic scale", value=True, key="log-losses")
 
 
-def figures_page(known: Feed, config: dict[str, Any], run_id: str) -> bytes:
+def figures_page(known: Feed, config: Settings, run_id: str) -> bytes:
     """Return all charts of all trials as one HTML file."""
     sections = []
     for trial in range(config["trials"]):
