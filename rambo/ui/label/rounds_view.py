@@ -93,7 +93,7 @@ def _rounds(held: Round) -> list[dict[str, int | str]]:
 
 def _trained(held: Round) -> list[dict[str, int | str]]:
     """Return one row a final model, the oldest first."""
-    rows = []
+    rows: list[dict[str, int | str]] = []
     for run in reversed(models.of_collection(state.workspace(), held.collection.slug)):
         report = _report_of(run)
         if report is not None:
