@@ -6,31 +6,7 @@ from rambo.text import literal
 from rambo.ui import frame, readers
 from rambo.ui.configure import cost_card, dataset_line, draft, fields, fill, forms, settings
 
-# The card stays in sight beside a long form; only fields that may be left empty offer to be emptied.
-_STYLE = """
-<style>
-[data-testid="stColumn"]:has(.st-key-cost-card) {
-  position: sticky; top: 3.5rem; align-self: flex-start; max-height: calc(100vh - 4rem); overflow-y: auto;
-}
-[class*="st-key-group-"] { padding-bottom: 0.8rem; }
-[class*="st-key-group-"] h4 { padding-bottom: 0; }
-input[placeholder="empty"] + [data-testid="stNumberInputClearButton"] { display: none; }
-.st-key-cost-card [data-testid="stMetricValue"] { font-size: 1.7rem; }
-.st-key-cost-card h4, .st-key-outline-card h4 { font-size: 1.25rem; padding-top: 0; }
-.st-key-outline-card p { font-size: 0.95rem; }
-@media (max-width: 1150px) {
-  .block-container { padding-left: 1.5rem; padding-right: 1.5rem; }
-}
-@media (min-width: 761px) and (max-width: 1150px) {
-  [data-testid="stHorizontalBlock"]:has(> [data-testid="stColumn"] .st-key-cost-card) { flex-wrap: nowrap; }
-  [data-testid="stColumn"]:has(.st-key-cost-card) { min-width: 16.5rem; }
-  [data-testid="stColumn"]:has([class*="st-key-group-"]) { min-width: 0; }
-}
-</style>
-"""
-
 with frame.page("pages/configure.py", pick=False) as run:
-    st.html(_STYLE)
     st.title("Set up a run")
     complaint = draft.take_address()
     now = draft.current()

@@ -4,6 +4,8 @@ A page may be opened first and alone, so it relies on nothing but this.
 """
 
 import contextlib
+import functools
+import re
 import secrets
 import time
 import traceback
@@ -72,7 +74,7 @@ def page(script: str, *, pick: bool = True) -> Iterator[Run | None]:
     """
     label = state.PAGES[script][0]
     st.set_page_config(page_title=f"{label} - RAMBO", page_icon=_ICON, layout="wide")
-    st.html(_STYLE)
+    st.html(_style(script))
     run, complete = None, False
     with guard():
         run, complaint = _chosen(pick)
@@ -236,11 +238,12 @@ def _log(error: Exception) -> str:
     return name
 
 
-# Tighter than Streamlit's own spacing, so that a page fits a projector; nothing here hides a control.
-_STYLE = """
-<style>
-.block-container { padding-top: 2.6rem; padding-bottom: 3rem; max-width: 92rem; }
-[data-testid="stSidebarUserContent"] h2 { letter-spacing: 0.14em; padding-bottom: 0; }
-h1 { font-weight: 650; letter-spacing: -0.01em; }
-</style>
-"""
+@functools.cache
+def _style(script: str) -> str:
+    """Return the style sheet of a page: what `style.css` has for all pages, and what it has for this one."""
+    shared, *sections = _PAGE.split((Path(__file__).parent / "style.css").read_text("utf-8"))
+    own = dict(zip(sections[::2], sections[1::2], strict=True)).get(script, "")
+    return f"<style>:root {{ --rambo-blue: {theme.BLUE}; }}\n{shared}{own}</style>"
+
+
+_PAGE = re.compile(r"/\* @page (\S+) \*/")

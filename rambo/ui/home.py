@@ -290,41 +290,10 @@ def _picture() -> str:
             zip(_STEPS, _DRAWN, drawings, strict=True), 1
         )
     )
-    return f'{_STYLE}<div class="rambo-steps"><div class="row">{steps}</div></div>'
+    return f'<div class="rambo-steps"><div class="row">{steps}</div></div>'
 
 
 def _tiles(marks: list[str]) -> str:
     """Return one box for each mark: a letter is a label, a star is chosen, nothing is an unlabeled image."""
     kinds = {"": "u", "★": "s"}
     return "".join(f'<i class="{kinds.get(mark, "l")}">{mark}</i>' for mark in marks)
-
-
-_STYLE = f"""
-<style>
-h1 {{ font-size: clamp(1.9rem, 3.2vw, 2.75rem) !important; }}
-.rambo-steps {{ container-type: inline-size; }}
-.rambo-steps .row {{ display: grid; gap: 0.75rem; }}
-.rambo-steps .step {{ display: grid; grid-template-columns: 1fr 13rem; align-items: center; gap: 0.9rem;
-  padding: 0.7rem 1rem; border: 1px solid #8d99ab66; border-radius: 0.6rem; }}
-.rambo-steps .head {{ display: flex; gap: 0.6rem; line-height: 1.4; }}
-.rambo-steps .head b {{ flex: none; width: 1.6em; height: 1.6em; border-radius: 50%; text-align: center;
-  line-height: 1.6em; background: #8d99ab44; }}
-.rambo-steps .drawn {{ display: grid; align-items: center; }}
-@container (min-width: 46rem) {{
-  .rambo-steps .row {{ grid-template-columns: 1fr 1fr 1fr; }}
-  .rambo-steps .step {{ grid-template-columns: 1fr; grid-template-rows: 1fr auto; padding: 0.9rem 1rem 1rem; }}
-  .rambo-steps .head {{ align-self: start; }}
-  .rambo-steps .drawn {{ width: 100%; max-width: 20rem; height: 7.2rem; margin: 0 auto; }}
-}}
-.rambo-steps .ten {{ display: grid; grid-template-columns: repeat(10, 1fr); gap: 3px; }}
-.rambo-steps .four {{ display: grid; grid-template-columns: repeat(4, 1fr); gap: 3px; margin-bottom: 0.4rem; }}
-.rambo-steps .pair {{ display: flex; align-items: center; gap: 0.6rem; }}
-.rambo-steps .pair > b {{ font-size: 1.5rem; padding-bottom: 1.4rem; }}
-.rambo-steps .set {{ flex: 1; text-align: center; font-size: 0.85rem; }}
-.rambo-steps i {{ display: grid; place-items: center; aspect-ratio: 1; border-radius: 3px; font-style: normal;
-  font-size: 0.75rem; line-height: 1; font-weight: 650; color: #fff; }}
-.rambo-steps i.u {{ background: #8d99ab66; }}
-.rambo-steps i.l {{ background: #0b7d5e; }}
-.rambo-steps i.s {{ background: {theme.BLUE}; }}
-</style>
-"""

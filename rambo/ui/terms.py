@@ -255,13 +255,11 @@ def caption(text: str) -> None:
     Args:
         text: plain text; what comes from users and files is safe in it, its braces too.
     """
-    _style()
     st.html(f'<p class="rambo-terms">{marked(text)}</p>')
 
 
 def strip(*symbols: str, lead: str = "Words on this page") -> None:
     """Draw one line of symbols that explain themselves, and the way to all of them."""
-    _style()
     parts = " ".join(f"{_spot(TERMS[symbol])}" for symbol in symbols)
     st.html(f'<p class="rambo-terms"><span class="lead">{html.escape(lead)}:</span> {parts}</p>')
 
@@ -283,30 +281,3 @@ def _spot(term: Term) -> str:
         f'<span class="rambo-term" tabindex="0">{term.marked}'
         f'<span class="rambo-tip" role="tooltip">{tip}</span></span>'
     )
-
-
-def _style() -> None:
-    """Bring the look of symbols once a page run."""
-    st.html(_LOOK)
-
-
-_LOOK = """
-<style>
-.rambo-terms { font-size: 0.875rem; margin: 0; line-height: 1.9; }
-.rambo-terms .lead { opacity: 0.75; }
-.rambo-term { position: relative; border-bottom: 1px dotted currentColor; cursor: help; outline-offset: 2px;
-  margin: 0 0.15rem; white-space: nowrap; }
-.rambo-term sub { font-size: 0.7em; }
-.rambo-tip { display: none; position: absolute; z-index: 1000; left: 0; bottom: 1.6em; width: max-content;
-  max-width: min(20rem, 70vw); padding: 0.5rem 0.7rem; border-radius: 0.4rem; white-space: normal;
-  line-height: 1.4; font-size: 0.85rem; background: #16203a; color: #ffffff; box-shadow: 0 2px 10px #0006; }
-.rambo-tip b { display: block; } .rambo-tip i { opacity: 0.75; }
-.rambo-term:hover > .rambo-tip, .rambo-term:focus > .rambo-tip { display: block; }
-@media (max-width: 760px) {
-  .rambo-tip { position: fixed; left: 1rem; right: 1rem; bottom: 1rem; width: auto; max-width: none; }
-}
-[data-testid="stHtml"]:has(.rambo-term:hover), [data-testid="stHtml"]:has(.rambo-term:focus) {
-  overflow: visible; position: relative; z-index: 1000;
-}
-</style>
-"""

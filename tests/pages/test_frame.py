@@ -1,6 +1,7 @@
 """The frame around every page: menu, picker, state badge, device line, calm errors."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from page_helpers import (
 
 from rambo.runs.workspace import Run
 from rambo.text import literal
-from rambo.ui import state
+from rambo.ui import frame, state
 
 PAGES = list(state.PAGES)
 RUN_PAGES = ["pages/train.py", "pages/batch.py", "pages/compare.py"]
@@ -182,3 +183,19 @@ def test_literal_text_has_nothing_markdown_could_read(name: str) -> None:
     assert not any(sign in bare for sign in "[]()<>*_`$:#|~!")
     assert "://" not in text
     assert "\\@" not in text.replace("\u2060\\@", "")
+
+
+def test_a_page_gets_the_shared_style_and_its_own_alone() -> None:
+    sheet = (Path(frame.__file__).parent / "style.css").read_text("utf-8")
+    sections = re.findall(r"@page (\S+) \*/", sheet)
+    assert len(sections) > 4
+    assert set(sections) <= set(state.PAGES)
+    train, learn = frame._style("pages/train.py"), frame._style("pages/learn.py")
+    for style in (train, learn):
+        assert style.startswith("<style>")
+        assert style.endswith("</style>")
+        assert ".rambo-term:focus" in style
+    assert ".rambo-stages" in train
+    assert ".rambo-stages" not in learn
+    assert "st-key-learn-step" in learn
+    assert "st-key-learn-step" not in train

@@ -17,20 +17,6 @@ _SIGNS = {
     "none": ("·", "currentColor"),
 }
 _SPOKEN = {"done": "done", "now": "going on", "waiting": "waiting", "none": "not part of this"}
-_STYLE = """
-<style>
-.rambo-steps { border-collapse: separate; border-spacing: 6px 4px; width: 100%; table-layout: fixed; }
-.rambo-steps th { font-weight: 600; text-align: left; font-size: 0.85rem; padding: 0 8px; }
-.rambo-steps th:first-child { width: 13%; }
-.rambo-steps td { padding: 4px 8px; border-radius: 6px; font-size: 0.9rem; border: 1px solid transparent;
-  background: color-mix(in srgb, currentColor 5%, transparent); overflow-wrap: anywhere; }
-.rambo-steps td.now { border-color: currentColor; font-weight: 600; }
-.rambo-steps td.waiting, .rambo-steps td.none { opacity: 0.65; }
-.rambo-steps td.none { background: none; }
-.rambo-steps .sign { font-weight: 700; margin-right: 0.4em; }
-.rambo-steps .spoken { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
-</style>
-"""
 
 
 def table(cells: Mapping[str, Mapping[str, Cell]], *, live: bool) -> str:
@@ -47,9 +33,7 @@ def table(cells: Mapping[str, Mapping[str, Cell]], *, live: bool) -> str:
         + "</tr>"
         for name, row in cells.items()
     )
-    return (
-        f'{_STYLE}<table class="rambo-steps"><tr><td class="none"></td>{heads}</tr>{rows}</table>'
-    )
+    return f'<table class="rambo-stages"><tr><td class="none"></td>{heads}</tr>{rows}</table>'
 
 
 def empty(text: str, height: int) -> str:
