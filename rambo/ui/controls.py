@@ -1,5 +1,7 @@
 """Start, stop, resume and delete runs from a page. Every button does the same twice as once."""
 
+from collections.abc import Callable
+
 import streamlit as st
 
 from rambo import config as configs
@@ -115,26 +117,58 @@ def resume_button(run: Run, status: str, *, key: str) -> None:
 def delete_button(run: Run, *, key: str) -> None:
     """Draw the button that asks before it deletes."""
     if st.button("Delete", icon=":material/delete:", key=f"{key}-delete"):
-        _confirm(run)
+        confirm_deletion(
+            "run",
+            f"**{literal(run.id)}** with its choice, its model and its log will be gone for good. "
+            "Trained classifiers that other runs share stay.",
+            lambda: state.workspace().delete(run),
+            lambda: state.go("app.py"),
+        )
 
 
-@st.dialog("Delete this run?")
-def _confirm(run: Run) -> None:
-    """Ask once more."""
-    st.write(
-        f"**{literal(run.id)}** with its choice, its model and its log will be gone for good. "
-        "Trained classifiers that other runs share stay."
-    )
+def confirm_deletion(
+    kind: str,
+    words: str,
+    delete: Callable[[], None],
+    leave: Callable[[], None],
+    *,
+    key: str = "delete",
+) -> None:
+    """Ask once more, in a dialog, before something is deleted for good.
+
+    Args:
+        kind: what it is, in a word.
+        words: what will be gone and what stays, as Markdown.
+        delete: does it.
+        leave: goes where a person should be afterwards.
+        key: of the buttons.
+    """
+    st.dialog(f"Delete this {kind}?")(_confirm)(words, delete, leave, key)
+
+
+def _confirm(words: str, delete: Callable[[], None], leave: Callable[[], None], key: str) -> None:
+    """Draw what the dialog holds."""
+    st.write(words)
     with st.container(horizontal=True):
-        if st.button("Delete for good", type="primary", key="delete-confirmed"):
+        if st.button("Delete for good", type="primary", key=f"{key}-confirmed"):
             try:
-                state.workspace().delete(run)
+                delete()
             except RamboError as error:
                 st.error(literal(error, 300))
                 return
-            state.go("app.py")
-        if st.button("Keep it", key="delete-kept"):
+            leave()
+        if st.button("Keep it", key=f"{key}-kept"):
             st.rerun()
+
+
+def show_log(run: Run, status: str, kind: str = "run") -> None:
+    """Show the end of the log of the workers of a run or, by its `kind`, of a study."""
+    lines = jobs.log_tail(run)
+    with st.expander("Worker log", expanded=status == "failed", icon=":material/terminal:"):
+        if lines:
+            st.code("\n".join(lines), language=None, wrap_lines=True)
+        else:
+            st.caption(f"There is no log: no worker of this app has written one for this {kind}.")
 
 
 def _stop(run: Run) -> None:

@@ -14,7 +14,7 @@ from rambo.collection.splits import SHARE_REASON
 from rambo.errors import RamboError
 from rambo.runs import imports, jobs
 from rambo.text import count, literal, moment
-from rambo.ui import collections, frame, state
+from rambo.ui import collections, controls, frame, state
 from rambo.ui.collections import Opened
 from rambo.ui.data import arrival, health_view, own_images, rehearsing, ways_in
 
@@ -236,24 +236,17 @@ def _undo(collection: Collection, version: int) -> None:
 def _delete_button(collection: Collection) -> None:
     """Draw the button that asks before it deletes."""
     if st.button("Delete", icon=":material/delete:", key="collection-delete"):
-        _confirm(collection)
+        controls.confirm_deletion(
+            "collection",
+            f"**{literal(collection.slug)}** with its labels and versions will be gone for good. Images of a folder "
+            "stay where they are; those that came in a zip or were sent are deleted. Runs that used it stay.",
+            lambda: _delete(collection),
+            lambda: state.go("pages/data.py", dataset=":new"),
+            key="collection-delete",
+        )
 
 
-@st.dialog("Delete this collection?")
-def _confirm(collection: Collection) -> None:
-    """Ask once more."""
-    st.write(
-        f"**{literal(collection.slug)}** with its labels and versions will be gone for good. Images of a folder stay "
-        "where they are; those that came in a zip or were sent are deleted. Runs that used it stay."
-    )
-    with st.container(horizontal=True):
-        if st.button("Delete for good", type="primary", key="collection-delete-confirmed"):
-            try:
-                own.delete(collection)
-            except RamboError as error:
-                st.error(literal(error, 300))
-                return
-            imports.forget(state.workspace().root, collection.slug)
-            state.go("pages/data.py", dataset=":new")
-        if st.button("Keep it", key="collection-delete-kept"):
-            st.rerun()
+def _delete(collection: Collection) -> None:
+    """Delete a collection and what was asked of it."""
+    own.delete(collection)
+    imports.forget(state.workspace().root, collection.slug)

@@ -6,7 +6,7 @@ from rambo.errors import RunNotFoundError
 from rambo.runs.workspace import Run
 from rambo.studies.grid import STUDIES
 from rambo.text import count, literal, moment
-from rambo.ui import frame, readers, state
+from rambo.ui import controls, frame, readers, state
 from rambo.ui.configure import dataset_line, draft
 from rambo.ui.readers import Record
 from rambo.ui.studies import cost_card, form, records, results, setup, watch
@@ -120,7 +120,7 @@ def _show_study(study: Run, run: Run | None) -> None:
     watch.show(study)
     with frame.guard():
         results.show(study)
-    watch.show_log(study, status)
+    controls.show_log(study, status, "study")
 
 
 def _header(study: Run, told: Record) -> None:

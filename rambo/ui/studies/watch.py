@@ -30,20 +30,17 @@ def show(study: Run) -> None:
     st.fragment(_body, run_every=_TICK if live else None)(study, _shown(told))
 
 
-def show_log(study: Run, status: str) -> None:
-    """Show the end of the worker's log."""
-    told = jobs.log_tail(study)
-    with st.expander("Worker log", expanded=status == "failed", icon=":material/terminal:"):
-        if told:
-            st.code("\n".join(told), language=None, wrap_lines=True)
-        else:
-            st.caption("There is no log: no worker of this app has written one for this study.")
-
-
 def delete_button(study: Run, run: Run | None) -> None:
     """Draw the button that asks before it deletes a study."""
     if st.button("Delete", icon=":material/delete:", key="study-delete"):
-        _confirm(study, run)
+        controls.confirm_deletion(
+            "study",
+            f"**{literal(study.id)}** and its log will be gone for good. The runs of its cells stay: they are listed "
+            "on Home, and can be deleted there.",
+            lambda: records.workspace().delete(study),
+            lambda: state.go("pages/studies.py", run.id if run else None),
+            key="study-delete",
+        )
 
 
 def done(told: Record) -> int:
@@ -124,22 +121,3 @@ def _run_of_address() -> Run | None:
     """Return the run in the address, if there is one."""
     typed = state.requested()
     return state.find_run(typed) if typed else None
-
-
-@st.dialog("Delete this study?")
-def _confirm(study: Run, run: Run | None) -> None:
-    """Ask once more."""
-    st.write(
-        f"**{literal(study.id)}** and its log will be gone for good. The runs of its cells stay: they are listed on "
-        "Home, and can be deleted there."
-    )
-    with st.container(horizontal=True):
-        if st.button("Delete for good", type="primary", key="study-delete-confirmed"):
-            try:
-                records.workspace().delete(study)
-            except RamboError as error:
-                st.error(literal(error, 300))
-                return
-            state.go("pages/studies.py", run.id if run else None)
-        if st.button("Keep it", key="study-delete-kept"):
-            st.rerun()

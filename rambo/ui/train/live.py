@@ -59,7 +59,7 @@ def _body(run: Run, live: bool) -> None:
         with grid:
             _show_charts(run, known, trial)
         with foot:
-            _show_log(run, status)
+            controls.show_log(run, status)
 
 
 def _show_state(run: Run, status: str, message: str, view: View, known: Feed) -> None:
@@ -245,13 +245,3 @@ def figures_page(known: Feed, config: Settings, run_id: str) -> bytes:
                 prefix = f"Trial {trial + 1}. " if config["trials"] > 1 else ""
                 sections.append((prefix + chart.title, chart.caption, figure))
     return takeaway.page(f"RAMBO, run {run_id}", sections)
-
-
-def _show_log(run: Run, status: str) -> None:
-    """Show the end of the worker's log."""
-    told = jobs.log_tail(run)
-    with st.expander("Worker log", expanded=status == "failed", icon=":material/terminal:"):
-        if told:
-            st.code("\n".join(told), language=None, wrap_lines=True)
-        else:
-            st.caption("There is no log: no worker of this app has written one for this run.")
