@@ -124,6 +124,14 @@ def _parser() -> argparse.ArgumentParser:
     export_.add_argument("--out", required=True, metavar="FILE")
     export_.add_argument("--strategy", help="default: the first of the run")
     export_.add_argument("--seed", help="default: the first trial")
+    export_.add_argument(
+        "--original",
+        action="store_true",
+        help="the strategy's own choice, where a person edited the batch in the app",
+    )
+    export_.add_argument(
+        "--guesses", action="store_true", help="let Label Studio tick the class that f guesses"
+    )
     listing = commands.add_parser("list", help="list all runs, newest first")
     devices = commands.add_parser("devices", help="list the devices that can train")
     prepare = commands.add_parser(
@@ -471,6 +479,8 @@ def _export(arguments: argparse.Namespace) -> int:
         Path(arguments.out),
         arguments.strategy,
         None if seed is None else int(seed),
+        guesses=arguments.guesses,
+        original=arguments.original,
     )
     print(f"wrote {count} images to {arguments.out}", file=sys.stderr)
     return 0

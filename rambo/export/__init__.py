@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from rambo.errors import ConfigError
+from rambo.errors import ConfigError, StoreError
 from rambo.export import bundles
 from rambo.export.bundles import IMAGE_URL, Batch, Files
 from rambo.export.evidence import COLUMNS, rows
@@ -82,6 +82,8 @@ def build(
     *,
     truth: bool = False,
     image_url: str = IMAGE_URL,
+    guesses: bool = False,
+    original: bool = False,
 ) -> Export:
     """Return the chosen batch in one of `FORMATS`.
 
@@ -93,6 +95,8 @@ def build(
         seed: that of the first trial where not given.
         truth: let the rows carry `true_label`.
         image_url: for Label Studio, what stands before a file name in the URL of an image.
+        guesses: let Label Studio tick the class that f guesses; people tend to follow it.
+        original: the strategy's own choice, where a person edited the batch.
 
     Raises:
         ConfigError: an unknown format, strategy or seed.
@@ -103,7 +107,12 @@ def build(
         raise ConfigError(
             "unknown", field="--format", value=format, hint=f"choose one of: {', '.join(FORMATS)}"
         )
-    batch = Batch(run, rows(run, strategy, seed, truth=truth), image_url)
+    chosen = rows(run, strategy, seed, truth=truth, original=original)
+    if not chosen:
+        raise StoreError(
+            "the edited batch is empty", field="run", value=run.id, hint="export the original one"
+        )
+    batch = Batch(run, chosen, image_url, guesses)
     first = batch.rows[0]
     name, mime = name_of(run, format, first["strategy"], first["seed"])
     return Export(_FORMATS[format].make(batch), name, mime, len(batch.rows))
@@ -124,6 +133,8 @@ def write(
     *,
     truth: bool = False,
     image_url: str = IMAGE_URL,
+    guesses: bool = False,
+    original: bool = False,
 ) -> int:
     """Write what `build` returns to the file `out` and return the number of images.
 
@@ -131,7 +142,16 @@ def write(
         ConfigError: an unknown format, strategy or seed, or `out` cannot be written.
         StoreError: as `build`.
     """
-    export = build(run, format, strategy, seed, truth=truth, image_url=image_url)
+    export = build(
+        run,
+        format,
+        strategy,
+        seed,
+        truth=truth,
+        image_url=image_url,
+        guesses=guesses,
+        original=original,
+    )
     put(out, export.data)
     return export.count
 

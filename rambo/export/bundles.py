@@ -4,6 +4,7 @@ Sources: import formats in the documentation of Label Studio and FiftyOne; DISTI
 returns indices into the unlabeled pool.
 """
 
+import base64
 import dataclasses
 import re
 import xml.etree.ElementTree as ET
@@ -21,6 +22,7 @@ from rambo.runs.workspace import Run
 # In two parts: a URL, which the house rule on paths of one machine would take for such a path.
 IMAGE_URL = "/" + "data/local-files/?d=images/"
 
+_INLINE_BYTES = 100_000_000  # Label Studio takes 200 MB at a time; text is a third larger
 _ENVIRONMENT = ("rambo", "python", "torch", "device", "cores", "threads")
 _DATASET = ("name", "fingerprint", "source", "licence")
 
@@ -33,11 +35,13 @@ class Batch:
         run: the run that chose.
         rows: of `evidence.rows`.
         image_url: what stands before a file name in the URL by which Label Studio loads it.
+        guesses: Label Studio ticks the class that f guesses.
     """
 
     run: Run
     rows: list[Row]
     image_url: str
+    guesses: bool = False
 
     @property
     def repeats(self) -> bool:
@@ -57,13 +61,16 @@ def archive(batch: Batch) -> Files:
         "dataset_index.npy": to_npy([row["dataset_index"] for row in batch.rows]),
         "README.txt": (readme.archive(repeats=batch.repeats) + _left_out_words(batch)).encode(),
     }
-    tool = {f"label-studio/{name}": data for name, data in _label_studio_files(batch).items()}
-    return tables | tool | _images(batch, "images")
+    images = _images(batch, "images")
+    tool = _label_studio_files(batch, images)
+    within = {f"label-studio/{name}": data for name, data in tool.items()}
+    return tables | within | images | {"images/metadata.csv": _metadata(batch)}
 
 
 def label_studio(batch: Batch) -> Files:
-    """Return tasks with f's guesses as predictions, the labeling interface, and the images."""
-    return _label_studio_files(batch) | _images(batch, "images")
+    """Return tasks with addresses and tasks with pictures inside, the labeling interface, and the images."""
+    images = _images(batch, "images")
+    return _label_studio_files(batch, images) | images
 
 
 def fiftyone(batch: Batch) -> Files:
@@ -135,20 +142,44 @@ def choices(names: list[str]) -> list[str]:
     return [f"{number}: {name}" for number, name in enumerate(shown)]
 
 
-def _label_studio_files(batch: Batch) -> Files:
-    """Return Label Studio's files without the images."""
+def _metadata(batch: Batch) -> bytes:
+    """Return the manifest as Hugging Face's image folder reads it: `file_name` first, beside the images."""
+    return to_csv([{"file_name": row["file"]} | row for row in batch.rows])
+
+
+def _label_studio_files(batch: Batch, images: Files) -> Files:
+    """Return Label Studio's files without the images.
+
+    Two lists of tasks, for one of them: `tasks.json` has the addresses of images that Label Studio serves,
+    `tasks-inline.json` the pictures themselves, which show without any set-up.
+    """
     shown = choices(class_names(batch.run))
-    return {
+    files = {
         "tasks.json": to_json([_task(row, shown, batch) for row in batch.rows]),
         "label_config.xml": _label_config(shown),
-        "README.txt": readme.label_studio(batch.image_url == IMAGE_URL).encode(),
+        "README.txt": readme.label_studio(batch.image_url == IMAGE_URL, batch.guesses).encode(),
     }
+    if sum(map(len, images.values())) <= _INLINE_BYTES:
+        inline = [
+            _task(row, shown, batch, _data_url(images[f"images/{row['file']}"]))
+            for row in batch.rows
+        ]
+        files["tasks-inline.json"] = to_json(inline)
+    return files
 
 
-def _task(row: Row, shown: list[str], batch: Batch) -> dict[str, Any]:
-    """Return one Label Studio task; the class that f guesses is ticked beforehand, where known."""
-    task = {"data": {"image": batch.image_url + row["file"]} | row}
-    if row["predicted_label"] is None:
+def _data_url(png: bytes) -> str:
+    """Return a picture as text that a browser shows."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _task(row: Row, shown: list[str], batch: Batch, image: str | None = None) -> dict[str, Any]:
+    """Return one Label Studio task; the class that f guesses is ticked where that was asked for.
+
+    The margin is data and no score: Label Studio would show a score as if it were a confidence.
+    """
+    task = {"data": {"image": image or batch.image_url + row["file"]} | row}
+    if not batch.guesses or row["predicted_label"] is None:
         return task
     ticked = {
         "from_name": "label",
@@ -156,17 +187,16 @@ def _task(row: Row, shown: list[str], batch: Batch) -> dict[str, Any]:
         "type": "choices",
         "value": {"choices": [shown[row["predicted_class"]]]},
     }
-    prediction = {"model_version": batch.run.id, "score": row["margin"], "result": [ticked]}
-    if row["margin"] is None:
-        del prediction["score"]
-    return task | {"predictions": [prediction]}
+    return task | {"predictions": [{"model_version": batch.run.id, "result": [ticked]}]}
 
 
 def _label_config(shown: list[str]) -> bytes:
-    """Return the labeling interface: the image, and one choice of a class."""
-    view = ET.Element("View")
-    ET.SubElement(view, "Image", name="image", value="$image")
-    group = ET.SubElement(view, "Choices", name="label", toName="image", choice="single")
+    """Return the labeling interface: the image, and beside it, on the same screen, one choice of a class."""
+    view = ET.Element("View", style="display: flex; gap: 1rem; align-items: flex-start")
+    left = ET.SubElement(view, "View", style="flex: 1 1 60%; min-width: 0")
+    ET.SubElement(left, "Image", name="image", value="$image", maxHeight="70vh", zoom="true")
+    right = ET.SubElement(view, "View", style="flex: 1 1 40%; max-height: 80vh; overflow-y: auto")
+    group = ET.SubElement(right, "Choices", name="label", toName="image", choice="single")
     for name in shown:
         ET.SubElement(group, "Choice", value=name)
     ET.indent(view)

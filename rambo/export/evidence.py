@@ -9,7 +9,8 @@ from rambo.datasets import prepared
 from rambo.datasets.prepared import TEST, Prepared
 from rambo.errors import ConfigError, DataError, StoreError
 from rambo.runs import atlas as atlases
-from rambo.runs import left_out, paths
+from rambo.runs import edits, left_out, paths
+from rambo.runs.edits import EditedBatch
 from rambo.runs.workspace import Run
 
 COLUMNS = (
@@ -32,20 +33,27 @@ _EVIDENCE = ("order", "step", "dataset_index", "margin", "predicted_class", "pre
 
 
 def rows(
-    run: Run, strategy: str | None = None, seed: int | None = None, *, truth: bool = False
+    run: Run,
+    strategy: str | None = None,
+    seed: int | None = None,
+    *,
+    truth: bool = False,
+    original: bool = False,
 ) -> list[Row]:
     """Return one dict of `COLUMNS` for each chosen image, in the order of choice.
 
     Where images were left out because they repeat others there is a column `repeats` too: how many repeat this one.
 
     `order` counts from 1, `step` and `pool_position` from 0. What neither the strategy nor the
-    trial's atlas says is None.
+    trial's atlas says is None. A batch that a person edited comes as the person left it, with a
+    column `chosen_by`: the strategy, or `person`.
 
     Args:
         run: the run.
         strategy: the first of the run where not given.
         seed: that of the first trial where not given.
         truth: add a column `true_label`, the class name that the dataset holds.
+        original: the strategy's own choice, whatever a person made of it.
 
     Raises:
         ConfigError: the run has no such strategy or seed, or nobody knows the true labels.
@@ -58,6 +66,10 @@ def rows(
     seed = _one_of("seed", seed, seeds)
     trial = seeds.index(seed)
     table = _selection(run, trial, strategy, seed)
+    edit = None if original else edits.load(run, trial, strategy)
+    own = {int(row[2]) for row in table}
+    if edit is not None:
+        table = _edited(table, edit)
     seen = _seen(run, trial, [int(row[2]) for row in table])
     classes = class_names(run)
     head = {"run_id": run.id, "strategy": strategy, "seed": seed}
@@ -70,6 +82,11 @@ def rows(
     if left is not None:
         counts = zip(chosen, left.spared(indices), strict=True)
         chosen = [row | {"repeats": times} for row, times in counts]
+    if edit is not None:
+        chosen = [
+            row | {"chosen_by": strategy if row["dataset_index"] in own else "person"}
+            for row in chosen
+        ]
     if not truth:
         return chosen
     data = open_dataset(run)
@@ -86,6 +103,14 @@ def rows(
         return classes[label] if label >= 0 else data.class_of(index)  # names are cleaned
 
     return [row | {"true_label": truth_of(row["dataset_index"])} for row in chosen]
+
+
+def _edited(table: Sequence[Sequence[Any]], edit: EditedBatch) -> list[list[Any]]:
+    """Return the rows of a selection as a person left the batch; of a new image only its step is known."""
+    by_index = {int(row[2]): list(row) for row in table}
+    steps = [int(row[1]) for row in table]
+    batch = edit.batch(list(by_index), steps)
+    return [by_index.get(index, [0, step, index, None, None, None]) for index, step in batch]
 
 
 def class_names(run: Run) -> list[str]:

@@ -31,11 +31,15 @@ spreadsheet would run as a formula; JSON has all text as it is.
 _ARCHIVE = """\
 Images chosen for labeling in one round by RAMBO.
 
-  images/                       the images, lossless PNG
+  images/                       the images, lossless PNG, with metadata.csv: Hugging Face reads all
+                                columns by load_dataset("imagefolder", data_dir="images")
   manifest.csv, manifest.jsonl  one row for each image
   run.json                      settings, versions and the fingerprint of the dataset
   dataset_index.npy             int64 rows in the dataset, in the order of choice
   label-studio/                 tasks and labeling interface for Label Studio, with a README
+
+Where a person edited the batch, it is as the person left it, and one more column, chosen_by, says
+for each image whether the strategy or the person chose it.
 
 """
 
@@ -75,41 +79,56 @@ Both are in the order of choice, count from 0, and are read by numpy.load(name).
 _LABEL_STUDIO = """\
 Images chosen for labeling in one round by RAMBO, for Label Studio.
 
-{serving}
-Then, in a new project:
+In a new project, Settings > Labeling Interface > Code: paste label_config.xml. Then import ONE of
+the two lists of tasks (at most 250,000 tasks and 200 MB at a time):
 
-  1. Settings > Labeling Interface > Code: paste label_config.xml.
-{storage}  {last}. Import tasks.json (at most 250,000 tasks and 200 MB at a time).
+A. tasks-inline.json: the pictures are inside, nothing else is needed. (Not there for a very large
+   batch.)
 
-The class that the classifier guesses is shown as a prediction. Its score is the margin, highest
-less second highest class probability: order the tasks by it to see the least certain first. The
-choices stand in the order of the class numbers, from 0.
+B. tasks.json: the tasks name the images by their address.
+{serving}{storage}
+{guesses}
+The margin of each image is among the data of its task: highest less second highest class
+probability, small means uncertain. It is no confidence, and no score. The choices stand in the
+order of the class numbers, from 0.
+
+When you are done: Export > JSON, then `python -m rambo label COLLECTION FILE`, or the page Label.
+Skipped tasks and tasks without an answer are understood.
+"""
+
+_GUESSES = """
+The class that the classifier guesses is ticked beforehand, as was asked for.
 """
 
 _SERVING = """\
-Label Studio serves the images from the folder that holds images/. Set, where you start it:
+   Label Studio serves the images from the folder that holds images/. Set, where you start it:
 
-  LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true
-  LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=<full path of the folder that holds images/>
+     LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true
+     LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=<full path of the folder that holds images/>
 """
 
 _STORAGE = """\
-  2. Settings > Cloud Storage > Add Source Storage > Local files: the full path of images/ itself.
-     Without this the images are not found. Save it, and do not sync.
+
+   Settings > Cloud Storage > Add Source Storage > Local files: the full path of images/ itself.
+   Without this the images are not found. Save it, and do not sync.
 """
 
-_OWN = "The images are loaded from the address that was given at the export; put images/ there.\n"
+_OWN = """\
+   The images are loaded from the address that was given at the export; put images/ there.
+"""
 
 
-def label_studio(local: bool) -> str:
+def label_studio(local: bool, guesses: bool) -> str:
     """Return the README for Label Studio.
 
     Args:
         local: the images are served by Label Studio itself, from a folder.
+        guesses: f's guesses are ticked.
     """
+    told = _GUESSES if guesses else ""
     if local:
-        return _LABEL_STUDIO.format(serving=_SERVING, storage=_STORAGE, last=3)
-    return _LABEL_STUDIO.format(serving=_OWN, storage="", last=2)
+        return _LABEL_STUDIO.format(serving=_SERVING, storage=_STORAGE, guesses=told)
+    return _LABEL_STUDIO.format(serving=_OWN, storage="", guesses=told)
 
 
 def archive(*, repeats: bool) -> str:

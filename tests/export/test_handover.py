@@ -1,5 +1,6 @@
 """The archives for annotators and their tools: read back with other readers, and the same each time."""
 
+import base64
 import csv
 import getpass
 import hashlib
@@ -8,6 +9,8 @@ import json
 import re
 import socket
 import struct
+import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ET
 import zipfile
@@ -47,10 +50,12 @@ VALIDATED, TESTED = tuple(range(50, 70)), tuple(range(70, 100))
 UNLABELED = sorted({*range(COUNT)} - {*LABELED, *VALIDATED, *TESTED})
 MEMBERS = {  # beside the images
     "zip": [
-        "README.txt", "dataset_index.npy", "label-studio/README.txt", "label-studio/label_config.xml",
-        "label-studio/tasks.json", "manifest.csv", "manifest.jsonl", "run.json",
+        "README.txt", "dataset_index.npy", "images/metadata.csv", "label-studio/README.txt",
+        "label-studio/label_config.xml",
+        "label-studio/tasks-inline.json", "label-studio/tasks.json", "manifest.csv", "manifest.jsonl",
+        "run.json",
     ],
-    "label-studio": ["README.txt", "label_config.xml", "tasks.json"],
+    "label-studio": ["README.txt", "label_config.xml", "tasks-inline.json", "tasks.json"],
     "fiftyone": ["README.txt", "labels.json", "manifest.jsonl"],
     "distil": ["README.txt", "dataset_index.npy", "pool_position.npy"],
 }  # fmt: skip
@@ -214,7 +219,7 @@ def test_members_are_ours_by_name_sorted_and_without_a_time(run: Run, format: st
     found = [info.filename for info in infos]
     pictures = [f"{FOLDER[format]}{index:06d}.png" for index in CHOSEN] if format in FOLDER else []
     assert found == sorted(MEMBERS[format] + pictures)
-    assert all(re.fullmatch(r"([a-z-]+/)?[A-Za-z0-9_]+\.[a-z]+", name) for name in found)
+    assert all(re.fullmatch(r"([a-z-]+/)?[A-Za-z0-9_-]+\.[a-z]+", name) for name in found)
     for info in infos:
         assert info.date_time == (1980, 1, 1, 0, 0, 0)
         assert (info.create_system, info.external_attr >> 16) == (3, 0o100644)
@@ -353,13 +358,16 @@ def test_run_json_tells_what_made_the_choice(tmp_path: Path) -> None:
 def test_label_studio_gets_tasks_that_fit_its_interface_and_its_images(
     run: Run, format: str
 ) -> None:
-    members, rows = unpack(run, format), export.rows(run)
+    members, rows = unpack(run, format, guesses=True), export.rows(run)
     place = "label-studio/" if format == "zip" else ""
     tasks = json.loads(members[f"{place}tasks.json"])
     root = ET.fromstring(members[f"{place}label_config.xml"].decode())
-    assert [element.tag for element in root.iter()] == ["View", "Image", "Choices"] + ["Choice"] * 6
-    image, group = root
-    assert image.attrib == {"name": "image", "value": "$image"}
+    tags = ["View", "View", "Image", "View", "Choices"] + ["Choice"] * 6
+    assert [element.tag for element in root.iter()] == tags
+    assert "display: flex" in root.attrib["style"], "picture and choices beside each other"
+    (image,), (group,) = root
+    assert (image.attrib["name"], image.attrib["value"]) == ("image", "$image")
+    assert image.attrib["maxHeight"] == "70vh"
     assert group.attrib == {"name": "label", "toName": "image", "choice": "single"}
     offered = [choice.attrib["value"] for choice in group]
     assert all(list(choice.attrib) == ["value"] for choice in group)
@@ -372,10 +380,61 @@ def test_label_studio_gets_tasks_that_fit_its_interface_and_its_images(
         assert {key: task["data"][key] for key in row} == row
         (prediction,) = task["predictions"]
         (result,) = prediction["result"]
-        assert prediction["score"] == row["margin"]
+        assert "score" not in prediction, "a margin is no confidence"
         assert (result["from_name"], result["to_name"]) == ("label", "image")
         assert result["type"] == "choices"
         assert result["value"] == {"choices": [offered[row["predicted_class"]]]}
+
+
+def test_guesses_are_in_the_tasks_only_where_they_are_asked_for(run: Run) -> None:
+    tasks = json.loads(unpack(run, "label-studio")["tasks.json"])
+    assert not any("predictions" in task for task in tasks)
+
+
+def test_inlined_tasks_carry_the_very_pictures(run: Run) -> None:
+    members = unpack(run, "label-studio")
+    plain, inline = (json.loads(members[name]) for name in ("tasks.json", "tasks-inline.json"))
+    for task, other in zip(inline, plain, strict=True):
+        head, _, data = task["data"]["image"].partition(",")
+        assert head == "data:image/png;base64"
+        assert base64.b64decode(data) == members[f"images/{task['data']['file']}"]
+        assert task["data"] | {"image": ""} == other["data"] | {"image": ""}
+
+
+def test_an_image_folder_has_all_columns_beside_its_images(run: Run, tmp_path: Path) -> None:
+    members = unpack(run, "zip")
+    table = list(csv.DictReader(io.StringIO(members["images/metadata.csv"].decode())))
+    rows = list(csv.DictReader(io.StringIO(members["manifest.csv"].decode())))
+    assert [{"file_name": row["file"]} | row for row in rows] == table
+    assert all(f"images/{row['file_name']}" in members for row in table)
+    for name, data in members.items():
+        if name.startswith("images/"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(data)
+    code = """
+import importlib.util, json, sys
+if importlib.util.find_spec("datasets") is None:
+    sys.exit(3)
+import datasets
+loaded = datasets.load_dataset("imagefolder", data_dir=sys.argv[1], cache_dir=sys.argv[2])["train"]
+print(json.dumps([loaded.column_names, sorted(loaded["dataset_index"])]))
+"""
+    # -I: a folder of our tests is called `datasets` too
+    command = [sys.executable, "-I", "-c", code, str(tmp_path / "images"), str(tmp_path / "cache")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    if done.returncode == 3:
+        pytest.skip("Hugging Face's datasets is not installed")
+    columns, indices = json.loads(done.stdout.splitlines()[-1])
+    assert indices == sorted(CHOSEN)
+    assert {"image", "margin", "predicted_label"} <= set(columns)
+
+
+def test_label_studios_own_code_takes_the_tasks(run: Run) -> None:
+    sdk = pytest.importorskip("label_studio_sdk.label_interface")
+    members = unpack(run, "label-studio", guesses=True)
+    interface = sdk.LabelInterface(members["label_config.xml"].decode())
+    for task in json.loads(members["tasks.json"]):
+        assert interface.validate_prediction(task["predictions"][0])
 
 
 def test_the_readme_of_label_studio_says_how_images_are_served(run: Run) -> None:

@@ -1,0 +1,100 @@
+"""A person's own batch beside the strategy's: on disk at once, whole or not at all. Imports no torch.
+
+`edits/<trial>-<strategy>.json` in the run's folder holds the images of each greedy step as the person left them; a
+step that is not in it stays as the strategy chose it. The strategy's own choice is never changed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pydantic
+
+from rambo.runs.run import Run
+from rambo.storage import files
+
+_MOST = 1_000_000  # bytes of the file
+
+
+class EditedBatch(pydantic.BaseModel):
+    """What a person made of a batch.
+
+    Attributes:
+        steps: the images of each changed step, in order.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
+
+    steps: Mapping[int, tuple[int, ...]] = {}
+
+    def batch(self, chosen: Sequence[int], steps: Sequence[int]) -> list[tuple[int, int]]:
+        """Return the images of the batch with the step of each, in order and each once.
+
+        Args:
+            chosen: what the strategy chose, in order.
+            steps: the step of each, rising.
+        """
+        result: dict[int, int] = {}
+        for step in sorted({*steps, *self.steps}):
+            own = [image for image, place in zip(chosen, steps, strict=True) if place == step]
+            for image in self.steps.get(step, own):
+                result.setdefault(int(image), int(step))
+        return list(result.items())
+
+    def with_step(self, step: int, members: Iterable[int]) -> "EditedBatch":
+        """Return the edit with other images in one step."""
+        return EditedBatch(steps={**self.steps, step: tuple(map(int, members))})
+
+    def without_step(self, step: int) -> "EditedBatch":
+        """Return the edit with one step as the strategy chose it."""
+        return EditedBatch(steps={s: held for s, held in self.steps.items() if s != step})
+
+    def limited(
+        self, kept: Iterable[int], chosen: Sequence[int], steps: Sequence[int]
+    ) -> "EditedBatch":
+        """Return the edit whose batch is what `kept` leaves of it; images it lacks join the last step."""
+        wanted = list(dict.fromkeys(map(int, kept)))
+        now = self.batch(chosen, steps)
+        last = max((step for _, step in now), default=0)
+        left = {
+            step: [i for i, s in now if s == step and i in set(wanted)] for step in {*steps, last}
+        }
+        held = {image for image, _ in now}
+        left[last] = left[last] + [image for image in wanted if image not in held]
+        return EditedBatch(steps={step: tuple(members) for step, members in left.items()})
+
+
+def load(run: Run, trial: int, strategy: str) -> EditedBatch | None:
+    """Return what a person made of a batch, or None: it is as the strategy chose it.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    with run.naming("the edited batch"):
+        try:
+            data = _path(run, trial, strategy).read_bytes()
+        except FileNotFoundError:
+            return None
+        if len(data) > _MOST:
+            raise files.RefusedError("its file is too large; delete it")
+        edit = EditedBatch.model_validate_json(data)
+        return edit if edit.steps else None
+
+
+def save(run: Run, trial: int, strategy: str, edit: EditedBatch | None) -> None:
+    """Put what a person made of a batch on disk; None brings the strategy's own back.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    with run.naming("the edited batch"):
+        path = _path(run, trial, strategy)
+        if edit is None or not edit.steps:
+            path.unlink(missing_ok=True)
+        else:
+            files.write_bytes(path, edit.model_dump_json().encode())
+
+
+def _path(run: Run, trial: int, strategy: str) -> Path:
+    """Return where it lies; a strategy's name is one of the lineup's."""
+    plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in strategy)
+    return run.folder / "edits" / f"{trial}-{plain}.json"
