@@ -5,10 +5,10 @@ step that is not in it stays as the strategy chose it. The strategy's own choice
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import pydantic
 
+from rambo.runs import paths
 from rambo.runs.run import Run
 from rambo.storage import files
 
@@ -48,6 +48,16 @@ class EditedBatch(pydantic.BaseModel):
         """Return the edit with one step as the strategy chose it."""
         return EditedBatch(steps={s: held for s, held in self.steps.items() if s != step})
 
+    def removed(self, chosen: Sequence[int], steps: Sequence[int]) -> list[int]:
+        """Return the images of the strategy's choice that the person took out."""
+        held = {image for image, _ in self.batch(chosen, steps)}
+        return [int(image) for image in chosen if image not in held]
+
+    def added(self, chosen: Sequence[int], steps: Sequence[int]) -> list[int]:
+        """Return the images that the person put in."""
+        own = set(map(int, chosen))
+        return [image for image, _ in self.batch(chosen, steps) if image not in own]
+
     def limited(
         self, kept: Iterable[int], chosen: Sequence[int], steps: Sequence[int]
     ) -> "EditedBatch":
@@ -71,7 +81,7 @@ def load(run: Run, trial: int, strategy: str) -> EditedBatch | None:
     """
     with run.naming("the edited batch"):
         try:
-            data = _path(run, trial, strategy).read_bytes()
+            data = paths.edited_batch(run.folder, trial, strategy).read_bytes()
         except FileNotFoundError:
             return None
         if len(data) > _MOST:
@@ -87,14 +97,8 @@ def save(run: Run, trial: int, strategy: str, edit: EditedBatch | None) -> None:
         StoreError: the disk refuses.
     """
     with run.naming("the edited batch"):
-        path = _path(run, trial, strategy)
+        path = paths.edited_batch(run.folder, trial, strategy)
         if edit is None or not edit.steps:
             path.unlink(missing_ok=True)
         else:
             files.write_bytes(path, edit.model_dump_json().encode())
-
-
-def _path(run: Run, trial: int, strategy: str) -> Path:
-    """Return where it lies; a strategy's name is one of the lineup's."""
-    plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in strategy)
-    return run.folder / "edits" / f"{trial}-{plain}.json"

@@ -3,6 +3,7 @@
     runs/<id>/run.sqlite                                     the record, see `rambo.runs.record`
     runs/<id>/worker.lock, worker.log, ballast               see `rambo.runs.run`
     runs/<id>/artifacts/trial-<t>/atlas, gate, left-out      of a trial
+    runs/<id>/edits/<t>-<strategy>.json                      a person's own batch, see `rambo.runs.edits`
     runs/<id>/artifacts/trial-<t>/<strategy>/selection, served, pools, u_hat    of a strategy's choice in it
 
 An artifact's name leaves out `artifacts/` and the ending.
@@ -39,6 +40,12 @@ def log(folder: Path) -> Path:
 def ballast(folder: Path) -> Path:
     """Return the file that is given up on a full disk."""
     return folder / "ballast"
+
+
+def edited_batch(folder: Path, trial: int, strategy: str) -> Path:
+    """Return the file of what a person made of a strategy's batch."""
+    plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in strategy)
+    return folder / "edits" / f"{trial}-{plain}.json"
 
 
 def artifacts(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -36,11 +37,14 @@ def address(finished: Run) -> Iterator[str]:
 
 
 @pytest.fixture
-def opened(page, address: str):
+def opened(page, address: str, finished: Run):
     page.set_viewport_size({"width": 1440, "height": 1000})
     page.goto(address)
     page.wait_for_selector(".box[data-digest] .cell")
     yield page
+    shutil.rmtree(
+        finished.folder / "edits", ignore_errors=True
+    )  # a person's own batch is kept on disk
     assert page.off_origin == []
     assert [text for text in page.console_errors if ALLOWED not in text] == []
 

@@ -17,6 +17,8 @@ from store_helpers import CONFIG, names, refusal
 
 from rambo import export
 from rambo.errors import ConfigError
+from rambo.runs import edits
+from rambo.runs.edits import EditedBatch
 from rambo.runs.environment import Environment
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
@@ -79,6 +81,30 @@ def test_rows_hold_what_the_run_knows_in_the_order_of_choice(run: Run) -> None:
     for row in export.rows(run):
         kinds = [type(row[name]) for name in ("seed", "order", "step", "dataset_index", "margin")]
         assert kinds == [int, int, int, int, float]
+
+
+def test_an_edited_batch_is_what_is_exported_and_the_original_is_offered(run: Run) -> None:
+    choose(run)
+    before = export.rows(run)
+    edits.save(run, 0, "rambo", EditedBatch().with_step(0, [9000, 123]))
+    table = export.rows(run)
+    assert [(row["order"], row["step"], row["dataset_index"]) for row in table] == [
+        (1, 0, 9000),
+        (2, 0, 123),
+        (3, 1, 70),
+    ]
+    assert [row["chosen_by"] for row in table] == ["rambo", "person", "rambo"]
+    assert table[1]["file"] == "000123.png"
+    assert [table[1][name] for name in ("margin", "predicted_label", "predicted_utility")] == [
+        None
+    ] * 3
+    assert export.rows(run, original=True) == before
+    assert export.build(run, "csv").count == 3
+    assert b"chosen_by" in export.build(run, "csv").data
+    assert b"chosen_by" not in export.build(run, "csv", original=True).data
+    edits.save(run, 0, "rambo", EditedBatch(steps={0: (), 1: ()}))
+    assert "the edited batch is empty" in refusal(lambda: export.build(run, "csv"))
+    assert export.build(run, "csv", original=True).count == 3
 
 
 def test_strategy_and_seed_choose_the_batch(run: Run) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,13 @@ from rambo.ui.batch import batch_data, batch_table, exports, images_view, map_vi
 from rambo.ui.batch.images_view import View, arrange
 
 PAGE = "pages/batch.py"
+
+
+@pytest.fixture(autouse=True)
+def _no_edits(done_run: Run) -> Iterator[None]:
+    """Take back what a test made of the batch of the shared run: it lies on disk."""
+    yield
+    shutil.rmtree(done_run.folder / "edits", ignore_errors=True)
 
 
 @pytest.fixture
@@ -445,6 +453,50 @@ def test_images_inside_a_lasso_can_be_taken(done: Run) -> None:
     app.run()
     app.button(key="what-if-swap").click().run()
     assert thumbnails(app) == [inside[1], *decision.chosen[1:]]
+
+
+def test_an_edited_batch_survives_a_reload_and_is_what_is_downloaded(done: Run) -> None:
+    batch = batch_of(done)
+    decision = batch.decisions[0]
+    app = view_of(open_page(PAGE, done.id), "What if")
+    key = what_if.key_of(batch, decision)
+    app.session_state[f"members-{key}"] = {"selected": [decision.chosen[1]]}
+    app.run()
+    app.button(key="what-if-remove").click().run()
+    assert_calm(app)
+    again = open_page(PAGE, done.id)
+    left = batch.count - 1
+    assert f"Your own batch: {left} images" in words(again)
+    assert f"1 of RAMBO's {batch.count} taken out" in unescaped(words(again))
+    assert thumbnails(view_of(again, "What if")) == [
+        i for i in decision.chosen if i != decision.chosen[1]
+    ]
+    shown = view_of(again, "Export")
+    assert shown.radio(key="export-which").value == "yours"
+    made = exports.maker(batch, "csv", truth=False, image_url=export.IMAGE_URL)()
+    assert made.count(b"\n") == left + 1
+    whole = exports.maker(batch, "csv", truth=False, image_url=export.IMAGE_URL, original=True)()
+    assert whole.count(b"\n") == batch.count + 1
+    shown.button(key="edit-discard").click().run()
+    assert_calm(shown)
+    assert "Your own batch" not in words(shown)
+    assert export.build(done, "csv", "rambo").count == batch.count
+
+
+def test_selected_or_filtered_images_become_the_batch(done: Run) -> None:
+    batch = batch_of(done)
+    app = open_page(PAGE, done.id)
+    kept = batch.indices[:3].tolist()
+    app.session_state[map_view.gallery_key(batch)] = {"selected": kept}
+    app.run()
+    app.button(key="edit-keep").click().run()
+    assert_calm(app)
+    assert [row["dataset_index"] for row in export.rows(done, "rambo")] == kept
+    app.session_state[map_view.gallery_key(batch)] = {"selected": kept[:1]}
+    app.run()
+    app.button(key="edit-remove").click().run()
+    assert [row["dataset_index"] for row in export.rows(done, "rambo")] == kept[1:]
+    assert "Your own batch: 2 images" in words(app)
 
 
 def test_a_swap_keeps_places_and_never_doubles_an_image() -> None:

@@ -18,6 +18,7 @@ from rambo.text import count, literal, percent
 from rambo.ui import frame, readers, state
 from rambo.ui.batch import (
     batch_data,
+    edited,
     exports,
     gate_view,
     images_view,
@@ -46,6 +47,8 @@ def show(run: Run) -> None:
     show_sentence(batch, oracle)
     for trouble in batch.troubles:
         st.warning(literal(trouble, 400), icon=":material/info:")
+    with frame.guard():
+        edited.show(batch)
     show_tabs(batch, oracle)
 
 

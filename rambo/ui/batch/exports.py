@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from rambo import export
+from rambo.figures.theme import strategy_word
 from rambo.text import count, literal
 from rambo.ui import takeaway
+from rambo.ui.batch import edited
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import PreparedFigure
 
@@ -36,7 +38,7 @@ FORMATS = {
     "csv": Format("Table (csv)", "One row for each image: for a spreadsheet or pandas."),
     "label-studio": Format(
         "Label Studio",
-        "Tasks with f's guesses, the labeling interface and a README: for Label Studio.",
+        "Tasks, the labeling interface and a README: for Label Studio.",
         images=True,
     ),
     "fiftyone": Format(
@@ -74,11 +76,39 @@ def show(batch: Batch, *, oracle: bool) -> None:
             key="export-url",
             help="What stands before each file name in the tasks. The default suits Label Studio's local files.",
         )
+    guesses = picked in ("zip", "label-studio") and st.checkbox(
+        "Let Label Studio tick the class that f guesses",
+        key="export-guesses",
+        help="Faster, but people tend to follow it; without it they judge for themselves.",
+    )
+    own = edited.size(batch)
+    original = own is not None and (
+        st.radio(
+            "Which batch",
+            ["yours", "original"],
+            format_func=lambda which: (
+                f"Yours ({count(own, 'image')})"
+                if which == "yours"
+                else f"As {strategy_word(batch.strategy)} chose it ({count(batch.count, 'image')})"
+            ),
+            horizontal=True,
+            key="export-which",
+        )
+        == "original"
+    )
+    images = batch.count if own is None or original else own
     truth = oracle and st.checkbox("Include the oracle's labels as a column", key="export-truth")
     name, mime = export.name_of(batch.run, picked, batch.strategy, batch.seed)
     st.download_button(
-        f"Download {count(batch.count, 'image')}",
-        data=maker(batch, picked, truth=truth, image_url=image_url),
+        f"Download {count(images, 'image')}",
+        data=maker(
+            batch,
+            picked,
+            truth=truth,
+            image_url=image_url,
+            guesses=guesses,
+            original=original,
+        ),
         file_name=name,
         mime=mime,
         on_click="ignore",
@@ -89,15 +119,36 @@ def show(batch: Batch, *, oracle: bool) -> None:
     st.caption(
         f"{literal(name, 200)} · in the order of choice · the same bytes each time. On the command line: "
         f"`python -m rambo export {batch.run.id} --format {picked} --strategy {batch.strategy} "
-        f"--seed {batch.seed} --out FILE`"
+        f"--seed {batch.seed}{' --original' * original}{' --guesses' * guesses} --out FILE`"
     )
 
 
-def maker(batch: Batch, picked: str, *, truth: bool, image_url: str) -> Callable[[], bytes]:
+def maker(
+    batch: Batch,
+    picked: str,
+    *,
+    truth: bool,
+    image_url: str,
+    guesses: bool = False,
+    original: bool = False,
+) -> Callable[[], bytes]:
     """Return what makes the bytes when the button is pressed, not before."""
     run, strategy, seed = batch.run, batch.strategy, batch.seed
 
-    return lambda: export.build(run, picked, strategy, seed, truth=truth, image_url=image_url).data
+    def make() -> bytes:
+        """Make them."""
+        return export.build(
+            run,
+            picked,
+            strategy,
+            seed,
+            truth=truth,
+            image_url=image_url,
+            guesses=guesses,
+            original=original,
+        ).data
+
+    return make
 
 
 def figures_button(figures: Mapping[str, PreparedFigure], name: str) -> None:

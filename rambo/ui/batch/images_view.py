@@ -9,7 +9,7 @@ import streamlit as st
 from rambo.runs.atlas import Indices
 from rambo.text import count
 from rambo.ui import frame
-from rambo.ui.batch import batch_data, batch_table, detail
+from rambo.ui.batch import batch_data, batch_table, detail, edited
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.batch.map_view import (
     clear,
@@ -168,6 +168,7 @@ def show_bar(batch: Batch, items: Indices) -> None:
                 on_click=clear,
                 args=(batch,),
             )
+        edited.make_buttons(batch, items.tolist(), marked)
 
 
 def show_gallery(batch: Batch, page: Indices, view: View, oracle: bool) -> int | None:

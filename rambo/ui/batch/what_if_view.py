@@ -10,7 +10,7 @@ from rambo.figures import maps
 from rambo.runs.whatif import UHat
 from rambo.text import count
 from rambo.ui import frame
-from rambo.ui.batch import batch_data, detail, map_view, steps_view
+from rambo.ui.batch import batch_data, detail, edited, map_view, steps_view
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.batch.what_if import Desk, Edit, key_of, swap, utility_of, verdict
 from rambo.ui.components import gallery, plot
@@ -45,9 +45,11 @@ def show(batch: Batch, oracle: bool) -> None:
 
 
 def edit_of(batch: Batch, decision: BatchChosen) -> Edit:
-    """Return the person's batch of a step; at first the one that was chosen."""
+    """Return the person's batch of a step: of this tab, else as it is on disk, at first the one that was chosen."""
     kept = st.session_state.get(key_of(batch, decision))
-    return kept if isinstance(kept, Edit) else Edit(tuple(decision.chosen))
+    if isinstance(kept, Edit):
+        return kept
+    return Edit(edited.load(batch).steps.get(decision.step, tuple(decision.chosen)))
 
 
 def show_numbers(hat: UHat, decision: BatchChosen, edit: Edit) -> None:
@@ -86,7 +88,7 @@ def show_members(desk: Desk) -> list[int]:
         change("remove", "Remove", "delete", lambda: edit.to(shorter), off=not out)
         change("undo", "Undo", "undo", edit.undone, off=not edit.history)
         reset = Edit(tuple(desk.decision.chosen))
-        change("reset", "Reset", "restart_alt", lambda: reset, off=not edit.history)
+        change("reset", "Reset", "restart_alt", lambda: reset, off=edit.members == reset.members)
     if result.opened is not None:
         detail.open_on(desk.batch, result.opened, edit.members, oracle=desk.oracle)
     return out
@@ -216,7 +218,7 @@ def _changer(desk: Desk) -> Callable[..., None]:
             icon=f":material/{icon}:",
             key=f"what-if-{name}",
             on_click=_apply,
-            args=(desk.key, change),
+            args=(desk, change),
             disabled=off,
             help=tip,
         )
@@ -224,8 +226,16 @@ def _changer(desk: Desk) -> Callable[..., None]:
     return button
 
 
-def _apply(key: str, change: Callable[[], Edit]) -> None:
-    """Keep a changed batch, and forget what was selected in the galleries."""
-    st.session_state[key] = change()
-    for part in ("members", "offered"):
-        st.session_state[f"{part}-{key}"] = {"selected": []}
+def _apply(desk: Desk, change: Callable[[], Edit]) -> None:
+    """Keep a changed batch, on disk too, and forget what was selected in the galleries."""
+    with frame.calmly():
+        edit = change()
+        held = edited.load(desk.batch)
+        step = desk.decision.step
+        own = edit.members == tuple(desk.decision.chosen)
+        edited.save(
+            desk.batch, held.without_step(step) if own else held.with_step(step, edit.members)
+        )
+        st.session_state[desk.key] = edit
+        for part in ("members", "offered"):
+            st.session_state[f"{part}-{desk.key}"] = {"selected": []}

@@ -7,6 +7,7 @@ import streamlit as st
 from rambo.collection import PREFIX
 from rambo.datasets import catalog
 from rambo.errors import RamboError
+from rambo.events import StageAdvanced, StageStarted
 from rambo.runs import jobs, models
 from rambo.runs.models import Report
 from rambo.runs.workspace import Run
@@ -69,11 +70,14 @@ def _start(held: Round) -> None:
 
 def _progress(run: Run) -> None:
     """Draw how far it is."""
-    told = readers.progress(run)
-    if told is None:
-        st.progress(0.0, text="The training starts.")
-    else:
-        st.progress(told.share, text=told.words())
+    for entry in reversed(run.events()):  # a few dozen
+        event = entry.event
+        if isinstance(event, StageStarted | StageAdvanced):
+            step = event.step if isinstance(event, StageAdvanced) else 0
+            told = readers.Progress(None, event.stage, step, event.total)
+            st.progress(told.share, text=told.words())
+            return
+    st.progress(0.0, text="The training starts.")
 
 
 def _report(held: Round, run: Run, report: Report) -> None:
@@ -91,6 +95,7 @@ def _report(held: Round, run: Run, report: Report) -> None:
                     percent(score.accuracy),
                     f"± {100 * score.standard_error:.1f} points, {score.correct:,} of {score.count:,}",
                     delta_color="off",
+                    delta_arrow="off",
                 )
     if not report.judged:
         st.info("No labeled image was kept aside, so nobody knows how good it is.")
@@ -149,7 +154,7 @@ def _mistakes(run: Run, report: Report) -> None:
         f"**The most confident mistakes** ({count(len(report.mistakes), 'listed', 'listed')})"
     )
     try:
-        data = readers.dataset(run)
+        data = readers.open_dataset(run.environment.dataset.fingerprint)
     except RamboError:
         data = None
     rows = [one.row for one in worst]

@@ -11,6 +11,7 @@ from rambo.collection import Collection, Snapshot, find
 from rambo.collection.intake import Request
 from rambo.errors import DataError, StoreError
 from rambo.export import evidence, returns
+from rambo.runs import paths
 from rambo.runs.workspace import Run
 from rambo.ui import readers, state
 from rambo.ui.components import media
@@ -53,15 +54,16 @@ def load(run: Run) -> Round | None:
     names: list[str] = readers.config(run)["strategies"]
     typed = st.query_params.get("strategy")
     strategy = next((name for name in names if name == typed), names[0])
-    request, guesses = _request(str(run.folder), strategy, _collection=collection)
+    edit = readers.stamp(paths.edited_batch(run.folder, 0, strategy))
+    request, guesses = _request(str(run.folder), strategy, edit, _collection=collection)
     return Round(run, collection, strategy, request, guesses)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _request(
-    folder: str, strategy: str, *, _collection: Collection
+    folder: str, strategy: str, edit: readers.Stamp, *, _collection: Collection
 ) -> tuple[Request, tuple[str, ...]]:
-    """Return what was asked, and f's guesses in the same order."""
+    """Return what was asked, and f's guesses in the same order; `edit` changes with the person's own batch."""
     run = readers.run_in(folder)
     request = returns.request_of(run, _collection, strategy)
     rows = evidence.rows(run, strategy)

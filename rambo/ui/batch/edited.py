@@ -1,0 +1,117 @@
+"""A person's own batch beside the strategy's: said in words, made of what is shown or selected, taken back."""
+
+import streamlit as st
+
+from rambo.figures.theme import strategy_word
+from rambo.runs import edits
+from rambo.runs.edits import EditedBatch
+from rambo.text import count, literal
+from rambo.ui import frame
+from rambo.ui.batch import batch_data
+from rambo.ui.batch.batch_data import Batch
+from rambo.ui.components import strip
+
+_SHOWN = 60  # added images that are drawn
+
+
+def load(batch: Batch) -> EditedBatch:
+    """Return what a person made of a batch; an empty edit where it is as the strategy chose it.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    return edits.load(batch.run, batch.trial, batch.strategy) or EditedBatch()
+
+
+def save(batch: Batch, edit: EditedBatch) -> None:
+    """Put what a person made of a batch on disk."""
+    edits.save(batch.run, batch.trial, batch.strategy, edit)
+
+
+def size(batch: Batch) -> int | None:
+    """Return the number of images in the person's batch, or None: it is the strategy's."""
+    edit = load(batch)
+    if not edit.steps:
+        return None
+    return len(edit.batch(batch.indices.tolist(), batch.steps.tolist()))
+
+
+def show(batch: Batch) -> None:
+    """Say how the person's batch differs from the strategy's, where it does."""
+    edit = load(batch)
+    if not edit.steps:
+        return
+    chosen, steps = batch.indices.tolist(), batch.steps.tolist()
+    removed, added = edit.removed(chosen, steps), edit.added(chosen, steps)
+    now = len(edit.batch(chosen, steps))
+    word = literal(strategy_word(batch.strategy))
+    parts = [
+        f"{len(removed):,} of {word}'s {batch.count:,} taken out" if removed else "",
+        f"{len(added):,} put in" if added else "",
+    ]
+    told = " and ".join(part for part in parts if part) or "another order"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f":material/edit: **Your own batch: {count(now, 'image')}** ({told} by you). "
+            "It is what is exported and labeled."
+        )
+        st.button(
+            f"Back to {word}'s choice",
+            icon=":material/undo:",
+            type="tertiary",
+            key="edit-discard",
+            on_click=_discard,
+            args=(batch,),
+        )
+    if added:
+        st.caption("Put in by you:")
+        strip(batch_data.sheet(batch, added[:_SHOWN]), added[:_SHOWN], key="edit-added", size=36)
+
+
+def make_buttons(batch: Batch, shown: list[int], marked: list[int]) -> None:
+    """Draw what makes the selected or the shown images the batch."""
+    edit = load(batch)
+    now = [i for i, _ in edit.batch(batch.indices.tolist(), batch.steps.tolist())]
+    inside = [image for image in marked if image in set(now)]
+    if inside:
+        rest = [image for image in now if image not in set(inside)]
+        _button(batch, f"Take {len(inside):,} out of the batch", "delete", rest, "edit-remove")
+        _button(batch, f"Make these {len(inside):,} the batch", "filter_list", inside, "edit-keep")
+    elif 0 < len(shown) < batch.count:
+        _button(
+            batch, f"Make the {len(shown):,} shown the batch", "filter_list", shown, "edit-shown"
+        )
+
+
+def _button(batch: Batch, label: str, icon: str, kept: list[int], key: str) -> None:
+    """Draw one of them."""
+    st.button(
+        label,
+        icon=f":material/{icon}:",
+        type="tertiary",
+        key=key,
+        on_click=_limit,
+        args=(batch, kept),
+        help="Your own batch beside the strategy's; it is kept on disk, and can be taken back.",
+    )
+
+
+def _limit(batch: Batch, kept: list[int]) -> None:
+    """Make these images the batch."""
+    with frame.calmly():
+        _forget(batch)
+        chosen, steps = batch.indices.tolist(), batch.steps.tolist()
+        save(batch, load(batch).limited(kept, chosen, steps))
+
+
+def _discard(batch: Batch) -> None:
+    """Bring the strategy's choice back."""
+    with frame.calmly():
+        _forget(batch)
+        save(batch, EditedBatch())
+
+
+def _forget(batch: Batch) -> None:
+    """Forget the what-ifs of this tab, which would hide what is on disk."""
+    for key in [k for k in st.session_state if str(k).startswith(f"what-if-{batch.key}-")]:
+        del st.session_state[key]
