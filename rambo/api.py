@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rambo.config import Config
+from rambo.config import Config, Settings
 from rambo.datasets.prepared import LABELED, POOL, Prepared
 from rambo.errors import ConfigError, DataError
 from rambo.notebook import markup
@@ -311,7 +311,7 @@ def _run(
     folder: Folder | None,
     progress: bool,
     fresh: bool,
-    settings: dict[str, Any],
+    settings: Settings,
     judged: bool = False,
 ) -> Any:
     """Return the finished run of a call."""
@@ -328,7 +328,7 @@ def _run(
 
 def _dataset(
     images: Any, arrays: tuple[Any, ...], place: Workspace, progress: bool
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[str, Settings]:
     """Return the name of the dataset that was given, and what it makes of settings nobody gave."""
     from rambo.datasets import catalog, in_memory
 
@@ -365,7 +365,7 @@ def _dataset(
     return own, _defaults(data)
 
 
-def _defaults(data: Prepared) -> dict[str, Any]:
+def _defaults(data: Prepared) -> Settings:
     """Return what a dataset makes of settings that nobody gave."""
     if data.partly_labeled:  # all that is labeled is S_0
         return {"k": max(2, int((data.roles == LABELED).sum()))}

@@ -17,7 +17,7 @@ from rambo import lineup
 from rambo.errors import ConfigError
 from rambo.errors import shorten as shorten
 
-# a config as nested JSON types, whole or in part, before `build` checks it
+# A config as nested JSON types, whole or in part, before `build` checks it
 Settings = dict[str, Any]
 
 _EXACT_LABELED = 5000  # labeled images whose OT is solved exactly unless asked otherwise

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rambo.figures.prepared import PreparedFigure, prepare_figure
+from rambo.figures.prepared import Figure, PreparedFigure, prepare_figure
 
 _PAGE = "var(--st-background-color)"  # the colour of the page, which a notebook does not name
 
@@ -34,7 +34,7 @@ def graph(figure: Mapping[str, Any] | PreparedFigure, title: str = "", height: i
     return go.Figure(data=tree["data"], layout=layout | tree["layout"])
 
 
-def _array(node: dict[str, Any]) -> Any:
+def _array(node: Figure) -> Any:
     """Return plotly's typed array as one of numpy; any other node as it is."""
     if set(node) - {"shape"} != {"dtype", "bdata"}:
         return node

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rambo import config as configs
-from rambo.config import Config
+from rambo.config import Config, Settings
 from rambo.errors import ConfigError
 from rambo.presets import PRESETS
 
@@ -42,7 +42,7 @@ def build(
         )
     if budget is not None and (isinstance(budget, bool) or not hasattr(budget, "__index__")):
         raise ConfigError(field="budget", value=budget, hint="use a whole number of images")
-    tree: dict[str, Any] = PRESETS[preset](None) if preset else {}
+    tree: Settings = PRESETS[preset](None) if preset else {}
     spend = tree.get("budget", BUDGET) if budget is None else int(budget)
     if preset is None:
         step = max(1, -(-spend // 10))
@@ -84,7 +84,7 @@ def names_of(strategies: object) -> list[str]:
     return names
 
 
-def _put(tree: dict[str, Any], name: str, value: Any) -> None:
+def _put(tree: Settings, name: str, value: Any) -> None:
     """Set one field; of a group given as a dict, only what it names."""
     path = name.replace("__", ".")
     if isinstance(value, Mapping):

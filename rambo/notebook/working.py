@@ -4,10 +4,9 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from rambo import checks, lineup
-from rambo.config import Config, describe
+from rambo.config import Config, Settings, describe
 from rambo.datasets import foreign
 from rambo.datasets.prepared import Prepared
 from rambo.errors import Interrupted, RunLockedError, StoreError
@@ -103,7 +102,7 @@ def _same(config: Config, data: Prepared, workspace: Workspace) -> Run | None:
     Choice: where a strategy is not ours, its code may have changed since it chose, so a run in which it has chosen is
     not taken again; whatever was trained is found anyhow.
     """
-    wanted: dict[str, Any] = describe(config)
+    wanted: Settings = describe(config)
     foreigners = set(config.strategies) - set(lineup.OURS)
     mixed = foreign.with_foreign(data, config.dataset.corruption, workspace.root)
     for run in workspace.runs():

@@ -52,7 +52,7 @@ def restore(fields: Mapping[str, Any]) -> Environment:
     """Return the environment that was kept with `fields`; what this version lacks is dropped."""
     dataset = Source(**_present(_own(Source, fields.get("dataset") or {})))
     lists = {name: tuple(map(str, fields.get(name) or ())) for name in ("plugins", "classes")}
-    return Environment(**_own(Environment, fields) | lists | {"dataset": dataset})
+    return Environment(**{**_own(Environment, fields), **lists, "dataset": dataset})
 
 
 def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _own(kind: type, fields: Mapping[str, Any]) -> dict[str, Any]:
+def _own(kind: type, fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the fields that a record class has."""
     names = {field.name for field in dataclasses.fields(kind)}
     return {name: value for name, value in fields.items() if name in names}

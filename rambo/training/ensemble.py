@@ -26,20 +26,20 @@ from rambo.method.pools import Problem
 from rambo.seeding import derive_seed
 from rambo.training.backends import Backend, settle
 from rambo.training.gpu.batched import Batching
-from rambo.training.units import Arrays, FitUnit, HeadUnit, Outcome, Unit
+from rambo.training.units import Arrays, FitUnit, HeadUnit, Outcome, Result, Unit, UnitRecord
 
-Done = tuple[int, dict[str, Any], dict[str, NDArray[Any]]]  # place, record, arrays
+Done = tuple[int, UnitRecord, dict[str, NDArray[Any]]]  # place, record, arrays
 _COMPANY = 64  # units of one company that a process does together, at most
 _SLOTS = {"mnistnet": 256, "resnet18": 64}  # classifiers side by side on a GPU
 
 
-class Memo(Protocol):
+class UnitStore(Protocol):
     """Where finished units are kept: content key -> record and arrays."""
 
-    def get(self, key: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
+    def get(self, key: str) -> Result | None:
         """Return what was kept under `key`, or None."""
 
-    def put(self, key: str, record: dict[str, Any], arrays: Arrays | None = None) -> None:
+    def put(self, key: str, record: UnitRecord, arrays: Arrays | None = None) -> None:
         """Keep a finished unit; durable when this returns."""
 
 
@@ -79,7 +79,7 @@ class Ensemble:
         config: ClassifierConfig,
         *,
         seed: int,
-        memo: Memo,
+        memo: UnitStore,
         device: str = "cpu",
         jobs: int = 1,
         backend: Backend | None = None,

@@ -35,7 +35,8 @@ from rambo.training.gpu.batched import Batching, Images, Member, fit_members
 Indices = NDArray[np.int64]
 Arrays = Mapping[str, NDArray[Any]]
 T = TypeVar("T")
-Result = tuple[dict[str, Any], dict[str, NDArray[Any]]]  # a record of JSON types, and arrays
+UnitRecord = dict[str, Any]  # JSON types; each kind of unit knows the fields of its own
+Result = tuple[UnitRecord, dict[str, NDArray[Any]]]
 
 _CHUNK = 5000  # rows of frozen features that are asked about at once
 

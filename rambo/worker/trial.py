@@ -37,7 +37,7 @@ from rambo.runs.results import Result, ranking_of
 from rambo.seeding import Streams
 from rambo.training.backends import Backend
 from rambo.training.call import Call
-from rambo.training.ensemble import Ensemble, Memo
+from rambo.training.ensemble import Ensemble, UnitStore
 from rambo.training.units import FitUnit
 from rambo.worker.gating import gate_pool
 from rambo.worker.pictures import Shelf, draw
@@ -264,7 +264,7 @@ def run_trial(
     config: Config,
     *,
     keeper: Keeper,
-    memo: Memo,
+    memo: UnitStore,
     device: str,
     jobs: int,
     backend: Backend | None = None,

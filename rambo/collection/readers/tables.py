@@ -20,6 +20,8 @@ from rambo.collection.readers.layout import split_of
 from rambo.collection.records import Answer
 from rambo.storage.files import RefusedError
 
+Columns = dict[str, Any]  # a row of a person's table: its columns are theirs
+
 MOST_ROWS = 2_000_000
 _FILE = (
     *("file_name", "filename", "file", "filepath", "file_path", "image_path", "image_file", "path"),
@@ -170,7 +172,7 @@ def is_unknown(text: str) -> bool:
     return text.strip().lower() in _UNKNOWN
 
 
-def _json(text: str) -> list[dict[str, Any]]:
+def _json(text: str) -> list[Columns]:
     """Return a JSON list of records."""
     try:
         value = json.loads(text)
@@ -184,7 +186,7 @@ def _json(text: str) -> list[dict[str, Any]]:
     return value
 
 
-def _json_lines(text: str) -> list[dict[str, Any]]:
+def _json_lines(text: str) -> list[Columns]:
     """Return one record a line; a file that stops in the middle is refused with the line."""
     records = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -200,7 +202,7 @@ def _json_lines(text: str) -> list[dict[str, Any]]:
     return records
 
 
-def _csv(text: str) -> list[dict[str, Any]]:
+def _csv(text: str) -> list[Columns]:
     """Return the rows of a CSV by column; a table of two columns may lack its header."""
     lines = text.splitlines()
     first = next((line for line in lines if line.strip()), "")
@@ -234,7 +236,7 @@ def _column(columns: Sequence[str], meanings: Sequence[str]) -> str | None:
     return next((plain[meaning] for meaning in meanings if meaning in plain), None)
 
 
-def _table(records: list[dict[str, Any]], name: str, group_column: str | None) -> Table:
+def _table(records: list[Columns], name: str, group_column: str | None) -> Table:
     """Return records as rows, columns found by meaning."""
     if len(records) > MOST_ROWS:
         raise RefusedError(f"{len(records):,} rows; use at most {MOST_ROWS:,}")

@@ -15,6 +15,8 @@ from rambo.errors import DataError
 from rambo.figures.sprites import Sprites
 from rambo.ui.components import media, state
 
+Payload = dict[str, Any]  # what gallery.js reads
+
 _HERE = Path(__file__).parent
 
 
@@ -147,7 +149,7 @@ def rows(
     for row in rows:
         ids = [int(item) for item in row["ids"]]
         mark = row.get("marks") or None
-        line: dict[str, Any] = {"ids": ids, "slots": _slots(sprites, ids)}
+        line: Payload = {"ids": ids, "slots": _slots(sprites, ids)}
         line["label"] = str(row.get("label", ""))
         line["mark"] = "chosen" if mark is True else mark
         if captions:
@@ -164,9 +166,9 @@ def _cells(
     badges: Mapping[int, str],
     captions: Mapping[int, str],
     groups: Mapping[int, str],
-) -> dict[str, Any]:
+) -> Payload:
     """Return the columns of the grid, one entry an item; those without any content are left out."""
-    cells: dict[str, Any] = {"ids": [int(item) for item in items], "slots": _slots(sprites, items)}
+    cells: Payload = {"ids": [int(item) for item in items], "slots": _slots(sprites, items)}
     if badges:
         cells["badges"] = [badges.get(item) for item in items]
     if captions:
@@ -177,7 +179,7 @@ def _cells(
     return cells
 
 
-def _sheet(sprites: Sprites, size: int) -> dict[str, Any]:
+def _sheet(sprites: Sprites, size: int) -> Payload:
     """Return where the sheet is and how it is cut."""
     return {
         "url": media.publish(sprites.data, sprites.mime, sprites.digest),

@@ -38,7 +38,7 @@ class Look:
     classes: Sequence[str] = ()
 
     @classmethod
-    def of(cls, draft: Draft, checked: settings.Checked, data: Prepared | None) -> "Look":
+    def of(cls, draft: Draft, checked: settings.Check, data: Prepared | None) -> "Look":
         """Return how the fields look for a draft that was checked."""
         config, devices = checked.config, readers.devices()
         return cls(

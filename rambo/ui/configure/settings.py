@@ -34,7 +34,7 @@ _NETWORKS = {  # how a network is trained; a logistic head has its own two field
 
 
 @dataclass(frozen=True)
-class Checked:
+class Check:
     """Values after checking: the config where they make one, and what is wrong, by path, in words."""
 
     config: Config | None
@@ -82,7 +82,7 @@ def changed(values: Values, base: Values) -> list[str]:
     return [path for path in order if values.get(path) != base.get(path)]
 
 
-def check(values: Values, data: Prepared | None, devices: Mapping[str, str] | None) -> Checked:
+def check(values: Values, data: Prepared | None, devices: Mapping[str, str] | None) -> Check:
     """Return the config of some values, or everything that is wrong with them.
 
     Args:
@@ -99,7 +99,7 @@ def check(values: Values, data: Prepared | None, devices: Mapping[str, str] | No
         complaints.setdefault(_place(error), _words(error))
     if config is not None and data is not None and not complaints:
         config = checks.fit(config, data)  # as the run will keep it
-    return Checked(None if complaints else config, complaints)
+    return Check(None if complaints else config, complaints)
 
 
 def _misfits(

@@ -17,10 +17,10 @@ from rambo.text import count, duration, literal
 from rambo.ui import controls, frame, state
 from rambo.ui.configure import cost_card as configure_card
 from rambo.ui.studies import costing, records
-from rambo.ui.studies.setup import Checked, Choices
+from rambo.ui.studies.setup import Choices, StudyCheck
 
 
-def show(now: Choices, checked: Checked, data: Prepared | None, run: Run | None) -> None:
+def show(now: Choices, checked: StudyCheck, data: Prepared | None, run: Run | None) -> None:
     """Draw the card.
 
     Args:
@@ -63,7 +63,7 @@ def _start(name: str, settings: Settings, data: Prepared) -> Run:
     return made
 
 
-def _estimate(checked: Checked, data: Prepared | None) -> None:
+def _estimate(checked: StudyCheck, data: Prepared | None) -> None:
     """Draw the numbers; as long as the rate is not known, look for it every second."""
     config = configs.build(checked.settings or {})
     sizes = DataSizes.of(config, data) if data is not None else DataSizes()
@@ -73,7 +73,7 @@ def _estimate(checked: Checked, data: Prepared | None) -> None:
     drawn(config, checked, counted, local=data is not None)
 
 
-def _numbers(config: Config, checked: Checked, counted: Costs, *, local: bool) -> None:
+def _numbers(config: Config, checked: StudyCheck, counted: Costs, *, local: bool) -> None:
     """Draw cells, classifiers and time, and the same in a sentence."""
     with frame.guard():
         seconds, word, source = _time(config, counted, local=local)

@@ -13,7 +13,7 @@ from rambo.ui import collections, library
 from rambo.ui.configure import dataset_line, draft, fields
 from rambo.ui.configure.dataset_line import Opened
 from rambo.ui.studies import setup
-from rambo.ui.studies.setup import Checked, Choices
+from rambo.ui.studies.setup import Choices, StudyCheck
 
 _KEPT = "studies-choices"
 _FIRST_SOURCE = "quick"
@@ -62,7 +62,7 @@ def show_questions() -> None:
     )
 
 
-def show_settings(now: Choices, opened: Opened, checked: Checked) -> None:
+def show_settings(now: Choices, opened: Opened, checked: StudyCheck) -> None:
     """Draw dataset, preset and numbers, each with what is wrong with it."""
     _dataset(now)
     dataset_line.show(now.dataset, opened)
@@ -109,7 +109,7 @@ def _dataset(now: Choices) -> None:
     )
 
 
-def _strategies(now: Choices, checked: Checked) -> None:
+def _strategies(now: Choices, checked: StudyCheck) -> None:
     """Draw the strategies, for studies that leave them open."""
     if setup.names_strategies(now.study):
         st.caption("Who chooses is part of this question: there is nothing to pick.")
@@ -129,7 +129,7 @@ def _strategies(now: Choices, checked: Checked) -> None:
     _complaint(checked, "strategies")
 
 
-def _rest(checked: Checked) -> None:
+def _rest(checked: StudyCheck) -> None:
     """Say what is wrong in fields that this form does not show."""
     shown = {"dataset.name", "source", "strategies", *setup.NUMBERS}
     for path, words in checked.complaints.items():
@@ -138,7 +138,7 @@ def _rest(checked: Checked) -> None:
             _red(f"{where}{words}")
 
 
-def _complaint(checked: Checked, name: str) -> None:
+def _complaint(checked: StudyCheck, name: str) -> None:
     """Say under a field what is wrong with it."""
     if name in checked.complaints:
         _red(checked.complaints[name])

@@ -50,7 +50,7 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class Checked:
+class StudyCheck:
     """Choices after checking: the cells where they make a study, and what is wrong, by field, in words."""
 
     settings: Settings | None = None
@@ -100,7 +100,7 @@ def check(
     configured: Values,
     data: Prepared | None,
     devices: Mapping[str, str] | None = None,
-) -> Checked:
+) -> StudyCheck:
     """Return the cells of a study, or everything that is wrong with the choices.
 
     Args:
@@ -112,15 +112,15 @@ def check(
     try:
         flat = values(choices, configured)
     except ConfigError as error:
-        return Checked(complaints={"source": str(error)})
+        return StudyCheck(complaints={"source": str(error)})
     alone = settings.check(flat, data, devices)
     if alone.config is None:
-        return Checked(complaints=alone.complaints)
+        return StudyCheck(complaints=alone.complaints)
     nested = configs.describe(alone.config)
     try:
         cells = grid.plan_cells(choices.study, nested)
     except ConfigError as error:
-        return Checked(complaints={"study": str(error)})
+        return StudyCheck(complaints={"study": str(error)})
     try:
         for cell, config in cells:
             label = cell.label
@@ -129,5 +129,5 @@ def check(
                 checks.check_judged(config, data)
                 checks.wants_features(config, data)
     except RamboError as error:
-        return Checked(complaints={"study": f"{label}: {error}"})
-    return Checked(nested, cells)
+        return StudyCheck(complaints={"study": f"{label}: {error}"})
+    return StudyCheck(nested, cells)

@@ -24,7 +24,7 @@ from rambo.ui.train.stages import Cell, Tracker
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
+class Glance:
     """Where a run stands.
 
     Attributes:
@@ -86,7 +86,7 @@ class Feed:
             if fresh:
                 self._seq = fresh[-1].seq
 
-    def look(self, status: str, now: float) -> View:
+    def look(self, status: str, now: float) -> Glance:
         """Return where the run stands.
 
         Args:
@@ -98,7 +98,7 @@ class Feed:
                 self._status, self._since = status, now
             tracker = self._tracker
             news = tracker.last_time
-            return View(
+            return Glance(
                 trials=tracker.plan.trials,
                 trial=tracker.where[0] or 0,
                 progress=tracker.progress,

@@ -16,7 +16,7 @@ from rambo.text import count, literal, percent
 from rambo.ui import controls, frame, readers, state, takeaway
 from rambo.ui.components import plot
 from rambo.ui.train import outcome, stepper
-from rambo.ui.train.feed import Feed, View, feed
+from rambo.ui.train.feed import Feed, Glance, feed
 from rambo.ui.train.sentences import ago, left
 
 _SILENT = 120.0  # seconds without an event after which a person should look
@@ -62,7 +62,7 @@ def _body(run: Run, live: bool) -> None:
             controls.show_log(run, status)
 
 
-def _show_state(run: Run, status: str, message: str, view: View, known: Feed) -> None:
+def _show_state(run: Run, status: str, message: str, view: Glance, known: Feed) -> None:
     """Say how the run stands, in words, and offer what can be done."""
     with st.container(horizontal=True, vertical_alignment="center"):
         frame.badge(status)
@@ -91,7 +91,7 @@ _WAITS = (
 )
 
 
-def _show_progress(run: Run, view: View) -> None:
+def _show_progress(run: Run, view: Glance) -> None:
     """Say what a working run does and how long it still takes."""
     stopping = _stopping(run)
     st.markdown(
@@ -172,7 +172,7 @@ def _start(run: Run) -> None:
         jobs.resume(run)
 
 
-def _pick_trial(run: Run, view: View) -> int:
+def _pick_trial(run: Run, view: Glance) -> int:
     """Return the trial to show: the one that is worked on, or a person's choice."""
     if view.trials == 1:
         return 0
