@@ -572,8 +572,12 @@ def test_partly_labeled_images_are_rehearsed_with_one_button(
     np.savez(path, images=np.array(tiny.images)[:, 0], labels=labels)
     catalog.prepare(str(path), home)
     app = opened(dataset=str(path))
-    assert number(app, "k").disabled
+    held = app.number_input(key="fixed-k-48")
+    assert (held.value, held.disabled) == (48, True)
+    assert "B 200 exceeds the 140 unlabeled images" in told(app)
+    assert "Fixed: as many as this dataset has." in told(app)
     change(app, "budget", 20)
+    assert "Fixed: 48 images of this dataset have a label" in told(app)
     change(app, "acquisition.batch_size", 10)
     assert "48 labeled to learn from, 12 to check with, 140 to choose from" in told(app)
     assert "waits for its labels" in told(app)
@@ -616,5 +620,5 @@ def test_a_collection_stands_in_the_list_of_datasets(home: Path, tmp_path: Path)
     catalog.prepare("collection:pets", home)
     app = opened(dataset="collection:pets")
     box = app.selectbox(key=key_of("dataset.name"))
-    assert "collection:pets" in box.options
+    assert "pets (my images)" in box.options
     assert "18 to choose from" in told(app)

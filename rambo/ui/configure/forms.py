@@ -1,7 +1,7 @@
 """The form of the page Configure: a widget for each field of the config, with what is wrong or follows beside it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ import streamlit as st
 
 from rambo import lineup
 from rambo.config import Config, shorten
-from rambo.datasets.prepared import Prepared
+from rambo.datasets.prepared import LABELED, VALIDATION, Prepared
 from rambo.figures import theme
 from rambo.text import literal
 from rambo.ui import collections, library, readers
@@ -36,6 +36,7 @@ class Look:
     changed: set[str]
     devices: Mapping[str, str]
     classes: Sequence[str] = ()
+    fixed: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, draft: Draft, checked: settings.Check, data: Prepared | None) -> "Look":
@@ -50,7 +51,16 @@ class Look:
             set(draft.changed),
             devices.names if devices else {},
             data.classes if data else (),
+            _fixed(data) if data else {},
         )
+
+
+def _fixed(data: Prepared) -> dict[str, int]:
+    """Return the sizes that a partly labeled dataset decides, whatever was typed."""
+    if not data.partly_labeled:
+        return {}
+    parts = {"k": LABELED, "dataset.validation_size": VALIDATION}
+    return {path: int((data.roles == role).sum()) for path, role in parts.items()}
 
 
 def show(look: Look, below: Mapping[str, Callable[[], None]]) -> None:
@@ -164,11 +174,22 @@ def _field(entry: Field, look: Look, *, width: Width = "stretch") -> None:
         "help": f"{entry.help} ({facts.limits})" if facts.limits else entry.help,
     }
     with st.container(gap="xxsmall", width=width):
-        _widget(entry, facts, look, shared)
+        if path in look.fixed and shared["disabled"]:
+            _fixed_widget(path, look, shared)
+        else:
+            _widget(entry, facts, look, shared)
         if complaint is not None:
             st.markdown(f":small[:red[:material/error: {literal(complaint, 300)}]]")
         elif path in look.notes:
             st.caption(look.notes[path])
+
+
+def _fixed_widget(path: str, look: Look, shared: Options) -> None:
+    """Draw the number that the dataset decides; what was typed before comes back with another dataset."""
+    value = look.fixed[path]
+    st.number_input(**shared | {"key": f"fixed-{path}-{value}", "value": value, "format": "%d"})
+    if path not in look.notes:  # these wait for a config that is right
+        st.caption("Fixed: as many as this dataset has.")
 
 
 def _widget(entry: Field, facts: Facts, look: Look, shared: Options) -> None:

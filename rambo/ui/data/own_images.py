@@ -17,6 +17,7 @@ from rambo.ui.data import address
 
 _PAGE = 600  # thumbnails of a page: a sheet of some hundred kilobytes
 _ROLES = {"labeled": LABELED, "validation": VALIDATION, "test": TEST, "unlabeled": POOL}
+_ALL = "all images"
 _WORDS = {LABELED: "labeled", VALIDATION: "validation", TEST: "test", POOL: "no label yet"}
 
 Rows = NDArray[np.int64]
@@ -58,18 +59,19 @@ def matching(now: Snapshot, role: str | None, label: int | None) -> Rows:
 def _pick_role(now: Snapshot) -> str | None:
     """Return the role to look at, or None for all."""
     sizes = {word: len(now.rows(role)) for word, role in _ROLES.items()}
-    options = [None, *(word for word, size in sizes.items() if size)]
+    options = [_ALL, *(word for word, size in sizes.items() if size)]
     asked = st.query_params.get("pool")
-    return st.selectbox(
+    chosen = st.selectbox(
         "Show",
         options,
         index=options.index(asked) if asked in options else 0,
-        format_func=lambda word: "all images" if word is None else f"{word} ({sizes[word]:,})",
+        format_func=lambda word: _ALL if word == _ALL else f"{word} ({sizes[word]:,})",
         key=f"own-role-{now.slug}-{now.version}",
         on_change=_remember,
         args=("pool", f"own-role-{now.slug}-{now.version}"),
         width=220,
     )
+    return None if chosen == _ALL else chosen
 
 
 def _pick_class(now: Snapshot) -> int | None:
@@ -77,22 +79,23 @@ def _pick_class(now: Snapshot) -> int | None:
     if not now.classes:
         return None
     asked = address.number("label", len(now.classes))
-    return st.selectbox(
+    chosen = st.selectbox(
         "Class",
-        [None, *range(len(now.classes))],
+        range(-1, len(now.classes)),
         index=0 if asked is None else asked + 1,
-        format_func=lambda label: "any" if label is None else shorten(now.classes[label], 60),
+        format_func=lambda label: "any" if label < 0 else shorten(now.classes[label], 60),
         key=f"own-class-{now.slug}-{now.version}",
         on_change=_remember,
         args=("label", f"own-class-{now.slug}-{now.version}"),
         width=220,
     )
+    return None if chosen < 0 else chosen
 
 
 def _remember(name: str, key: str) -> None:
     """Put a filter into the address."""
     address.forget(name)
-    if st.session_state[key] is not None:
+    if st.session_state[key] not in (_ALL, -1):
         st.query_params[name] = str(st.session_state[key])
 
 

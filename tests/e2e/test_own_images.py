@@ -1,0 +1,80 @@
+"""A person's folder in a real browser: imported by the page, its report read, Configure opened on it."""
+
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+from PIL import Image
+
+from .conftest import ROOT, reaches, settled
+
+LABELS, IMAGES = 30, 600
+
+
+def digits(folder: Path) -> Path:
+    """Write 600 pictures of three digits as PNG files, 30 of them in folders that name their class."""
+    from sklearn.datasets import load_digits
+
+    held = load_digits()
+    rows = np.flatnonzero(held.target < 3)
+    pictures = [*held.images[rows], *(image.T for image in held.images[rows])][:IMAGES]
+    targets = [*held.target[rows], *held.target[rows]]
+    given = dict.fromkeys(range(3), LABELS // 3)
+    for place, (pixels, digit) in enumerate(zip(pictures, targets, strict=False)):
+        labeled = given[digit] > 0
+        given[digit] -= labeled
+        home = folder / (("zero", "one", "two")[digit] if labeled else "unlabeled")
+        home.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray((pixels * 15.9).astype(np.uint8))
+        picture.resize((24, 24)).save(home / f"scan {place}.png")
+    (folder / "zero" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    return folder
+
+
+def test_a_folder_of_600_pictures_with_30_labels_becomes_a_run_to_set_up(
+    page, serve, tmp_path: Path
+) -> None:
+    folder = digits(tmp_path / "scans")
+    address = serve(ROOT / "app.py")
+    page.goto(address)
+    settled(page)
+    page.get_by_role("button", name="Use my images").click()
+    page.get_by_role("textbox", name="Name of the collection").fill("My scans")
+    page.get_by_role("textbox", name="Path of the folder").fill(str(folder))
+    page.get_by_role("button", name="Import", exact=True).click()
+    page.wait_for_url("**collection=my-scans*")
+    page.get_by_role("heading", name="Health report").wait_for(timeout=240_000)
+    settled(page)
+
+    def figures() -> list[str]:
+        """Return how many images are labeled, validate, test and have no label."""
+        return page.locator(
+            ".st-key-collection-counts [data-testid=stMetricValue]"
+        ).all_inner_texts()
+
+    wanted = ["24", "6", "0", f"{IMAGES - LABELS}"]
+    reaches(figures, wanted)
+    report = page.locator(".st-key-health")
+    assert "torn.png" in report.inner_text()
+    assert "zero 10" in report.inner_text()
+
+    assert page.console_errors == []
+
+    page.reload()  # what was imported is there for anyone who opens the address
+    page.get_by_role("heading", name="Health report").wait_for()
+    page.console_errors.clear()  # opened deep, Streamlit looks for its server below the page first
+    reaches(figures, wanted)
+
+    page.get_by_role("button", name="Open Configure with these").click()
+    page.wait_for_url("**/configure*")
+    assert parse_qs(urlsplit(page.url).query)["dataset"] == ["collection:my-scans"]
+    page.get_by_role("button", name="Get this dataset").click()
+    page.get_by_text("24 labeled to learn from, 6 to check with, 570 to choose from").wait_for(
+        timeout=240_000
+    )
+    chosen = page.get_by_role("combobox", name="Dataset")
+    reaches(chosen.input_value, "My scans (my images)")
+    held = page.get_by_role("spinbutton", name="Labels you hold")
+    reaches(lambda: (held.input_value(), held.is_disabled()), ("24", True))
+    assert page.off_origin == []
+    assert page.console_errors == []
