@@ -151,10 +151,10 @@ def spend(
     elements = embed_elements(model, call.problem, remaining)
     labeled, utilities = call.problem.labeled, torch.zeros(0)
     for j in range(steps):  # line 15
-        wanted = min(size, call.budget - len(utilities))
-        filter_size = filter_for(acquisition.filtered, size, wanted)
+        count = min(size, call.budget - len(utilities))
+        filter_size = filter_for(acquisition.filtered, size, count)
         generator = call.streams.torch(f"acquisition-{j}")
-        step = greedy_margin(model, elements, labeled, remaining, filter_size, wanted, generator)
+        step = greedy_margin(model, elements, labeled, remaining, filter_size, count, generator)
         emit(step.event(j, steps, scores))
         # The images move without their labels: u_hat asks for images alone, and f is not trained again.
         labeled, remaining = union(labeled, step.best), without(remaining, step.best)  # line 16

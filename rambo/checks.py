@@ -31,16 +31,16 @@ def fit(config: Config, data: Prepared) -> Config:
     return restore(settings)
 
 
-def fitted_words(config: Config, data: Prepared) -> str:
+def change_words(config: Config, data: Prepared) -> str:
     """Return in words what `fit` changes; empty where it changes nothing."""
-    fitted = fit(config, data)
-    if fitted == config:
+    adapted = fit(config, data)
+    if adapted == config:
         return ""
-    words = f"k is {fitted.k:,}: {data.name} has that many labeled images to learn from"
-    if fitted.rambo.initial_size != config.rambo.initial_size:
-        words += f"; so the pretraining starts from {fitted.initial_size:,} labels"
-    if fitted.rambo.offline.pairs != config.rambo.offline.pairs:
-        words += f"; of so few {fitted.rambo.offline.pairs:,} offline pairs are enough"
+    words = f"k is {adapted.k:,}: {data.name} has that many labeled images to learn from"
+    if adapted.rambo.initial_size != config.rambo.initial_size:
+        words += f"; so the pretraining starts from {adapted.initial_size:,} labels"
+    if adapted.rambo.offline.pairs != config.rambo.offline.pairs:
+        words += f"; of so few {adapted.rambo.offline.pairs:,} offline pairs are enough"
     return words
 
 
@@ -189,13 +189,13 @@ def _check_repeats(config: Config, data: Prepared) -> None:
     if not repeats.limits(config.acquisition, data):
         return
     unlabeled = np.flatnonzero(data.roles == POOL)
-    known = np.flatnonzero(np.isin(data.roles, (VALIDATION, TEST, LABELED)))
-    most = len(repeats.restrict(unlabeled, known, data, config.acquisition, seed=0).kept)
+    labeled = np.flatnonzero(np.isin(data.roles, (VALIDATION, TEST, LABELED)))
+    most = len(repeats.restrict(unlabeled, labeled, data, config.acquisition, seed=0).candidates)
     if config.budget > most:
         raise repeats.too_few(
             config.budget,
             unlabeled,
-            known,
+            labeled,
             data,
             config.acquisition,
             most=most,

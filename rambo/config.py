@@ -320,13 +320,13 @@ class ComputeConfig(Node):
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _ray_is_gone(cls, given: Any, info: pydantic.ValidationInfo) -> Any:
+    def _ray_is_gone(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
         """Refuse ray, which version 0.1 offered and nobody ran; a stored run that names it is still shown."""
-        if not isinstance(given, Mapping) or given.get("backend") != "ray":
-            return given
+        if not isinstance(value, Mapping) or value.get("backend") != "ray":
+            return value
         if info.context != _STORED:
-            check_offered({"compute": given})
-        return {**given, "backend": "loky", "address": None}
+            check_offered({"compute": value})
+        return {**value, "backend": "loky", "address": None}
 
 
 class Config(Node):
@@ -353,8 +353,8 @@ class Config(Node):
     @property
     def initial_size(self) -> int:
         """k_1: how many labels the pretraining starts from."""
-        given = self.rambo.initial_size
-        return given if given is not None else max(2, self.k // 4)
+        value = self.rambo.initial_size
+        return value if value is not None else max(2, self.k // 4)
 
     @property
     def slices(self) -> int:
@@ -438,9 +438,9 @@ def review(settings: Any) -> tuple[Config | None, list[ConfigError], set[str]]:
         try:
             return Config.model_validate(rest), complaints, gone
         except pydantic.ValidationError as error:
-            found = [_explain(part) for part in error.errors(include_url=False)]
-        complaints += [one for one in found if not one.speaks_of(gone)]
-        wrong = {one.field for one in found if one.field is not None} - gone
+            reasons = [_explain(part) for part in error.errors(include_url=False)]
+        complaints += [one for one in reasons if not one.speaks_of(gone)]
+        wrong = {one.field for one in reasons if one.field is not None} - gone
         if rest is settings:
             rest = _copy(settings)
         if not wrong or not all([_leave_out(rest, path) for path in wrong]):
@@ -504,12 +504,12 @@ def assign(settings: Settings, path: str, value: Any) -> None:
         fields = getattr(node, "model_fields", {})
         if name not in fields:
             where = ".".join(names[:depth]) or "the config"
-            known = ", ".join(fields) or "no fields of its own"
+            choices = ", ".join(fields) or "no fields of its own"
             raise ConfigError(
                 f"{shorten(where)} has no field {shorten(name)!r}",
                 field="--set",
                 value=path,
-                hint=f"choose one of: {known}",
+                hint=f"choose one of: {choices}",
             )
         if not isinstance(target, dict):
             node_path = ".".join(names[:depth])

@@ -56,9 +56,9 @@ def restore(kind: str, fields: Mapping[str, Any]) -> Event:
     event = next((each for each in Event.__subclasses__() if each.__name__ == kind), None)
     if event is None or event is Unknown:
         return Unknown(kind, fields)
-    known = {field.name for field in dataclasses.fields(event)}
+    names = {field.name for field in dataclasses.fields(event)}
     try:
-        return event(**{name: value for name, value in fields.items() if name in known})
+        return event(**{name: value for name, value in fields.items() if name in names})
     except TypeError:  # a field is missing that has no default
         return Unknown(kind, fields)
 

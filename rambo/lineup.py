@@ -122,7 +122,7 @@ ORACLE = Strategy(
     reads_validation=True,
 )
 
-_KNOWN = {strategy.name: strategy for strategy in (*_OURS, ORACLE)}
+_RECORDS = {strategy.name: strategy for strategy in (*_OURS, ORACLE)}
 
 
 _registered: dict[str, Strategy] = {}  # declared in this process, by code that ran
@@ -135,16 +135,16 @@ def names() -> tuple[str, ...]:
 
 def of(name: str) -> Strategy:
     """Return the record of a strategy; of one that is not there, a neutral one that calls it by its name."""
-    return _KNOWN.get(name) or _others().get(name) or Strategy(name)
+    return _RECORDS.get(name) or _others().get(name) or Strategy(name)
 
 
 def files_of(strategies: Iterable[str]) -> list[Path]:
     """Return the files that bring these strategies, each once."""
-    wanted = set(strategies) - set(OURS)
+    outsiders = set(strategies) - set(OURS)
     return [
         path
         for path in plugins.files()
-        if wanted & {found["name"] for found in plugins.declared(path)}
+        if outsiders & {declaration["name"] for declaration in plugins.declared(path)}
     ]
 
 
@@ -157,7 +157,7 @@ def check(strategy: Strategy) -> Strategy:
     name, problem, hint = strategy.name, "", ""
     if not _NAME.fullmatch(name):
         hint = "use up to 40 small letters, digits and hyphens as its name"
-    elif name in _KNOWN:
+    elif name in _RECORDS:
         problem, hint = "RAMBO has one of that name", "choose another name"
     elif not _COLOUR.fullmatch(strategy.colour):
         problem, hint = f"has the colour {shorten(strategy.colour)}", "write it as #rrggbb"
@@ -188,14 +188,18 @@ def _fits(key: str, value: object) -> bool:
 
 def _others() -> dict[str, Strategy]:
     """Return the strategies of others: registered here, in files, in packages; the first of a name counts."""
-    declarations = [found for path in plugins.files() for found in plugins.declared(path)]
-    declarations += [found for offer in plugins.offers() for found in plugins.offered(offer)]
-    known = dict(_registered)
+    declarations = [
+        declaration for path in plugins.files() for declaration in plugins.declared(path)
+    ]
+    declarations += [
+        declaration for offer in plugins.offers() for declaration in plugins.offered(offer)
+    ]
+    records = dict(_registered)
     for declaration in declarations:
         words = {key: value for key, value in declaration.items() if _fits(key, value)}
         with contextlib.suppress(ConfigError):  # whoever runs it is told; here it is not there
-            known.setdefault(declaration["name"], check(Strategy(declaration["name"], **words)))
-    return known
+            records.setdefault(declaration["name"], check(Strategy(declaration["name"], **words)))
+    return records
 
 
 def learners(strategies: Iterable[str]) -> list[str]:

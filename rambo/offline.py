@@ -54,22 +54,25 @@ def warm_start(call: Call) -> Offline:
     work: list[Unit] = [*units, *repeats, *transports]
     with stage("offline", len(work), emit) as advance:
         outcomes = call.ensemble.run(work, emit, advance)
-    trained, moved = outcomes[: len(units) + len(repeats)], outcomes[len(units) + len(repeats) :]
-    first, second = accuracies(trained).view(-1, 2).split([len(pairs), len(repeats) // 2])
-    distances = transport_values(moved, pairs)
+    trainings, solutions = (
+        outcomes[: len(units) + len(repeats)],
+        outcomes[len(units) + len(repeats) :],
+    )
+    first, second = accuracies(trainings).view(-1, 2).split([len(pairs), len(repeats) // 2])
+    distances = transport_values(solutions, pairs)
     if ground and not ground.exact:
-        emit(Noticed(_bounds(moved)))
+        emit(Noticed(_bounds(solutions)))
     # One unit of OT is the mean of these samples, so that both parts of L_Total are of one size.
     scale = float(distances.mean()) or 1.0
     samples = UtilitySamples(pairs, first, (distances / scale).view(-1, 2))
     ceiling = losses.agreement(first[len(pairs) - len(second) :], second)
     emit(NoiseCeilingMeasured(pairs=len(second), agreement=ceiling))
     emit(samples.event("offline"))
-    fitted, held_out = hold_out(samples, held_out_pairs(call.config))
+    training, held_out = hold_out(samples, held_out_pairs(call.config))
     model = fit_utility_model(
         create_utility_model(problem, settings, call.streams),
         problem,
-        fitted,
+        training,
         call.streams,
         bilevel_training=False,
         phase="offline",

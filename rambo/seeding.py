@@ -41,7 +41,7 @@ class Streams:
     def __init__(self, seed: int, path: tuple[str, ...] = ()) -> None:
         """Start with no name taken."""
         self.seed, self.path = seed, path
-        self._taken: set[str] = set()
+        self._names: set[str] = set()
 
     def take(self, name: str) -> int:
         """Return the seed of the stream `name`.
@@ -49,9 +49,9 @@ class Streams:
         Raises:
             ValueError: the name was taken before: two draws would be the same.
         """
-        if name in self._taken:
+        if name in self._names:
             raise ValueError(f"random stream {'/'.join((*self.path, name))!r} is taken twice")
-        self._taken.add(name)
+        self._names.add(name)
         return derive_seed(self.seed, *self.path, name)
 
     def torch(self, name: str) -> torch.Generator:

@@ -60,13 +60,13 @@ def problem(tiny: Prepared) -> Problem:
 
 
 @pytest.fixture(scope="module")
-def kept() -> MemoryMemo:
+def shared_memo() -> MemoryMemo:
     """Finished units of this module: what one test trained, the next one finds."""
     return MemoryMemo()
 
 
 @dataclasses.dataclass
-class Told:
+class Trace:
     """A finished call: what was chosen, and every event on the way."""
 
     selection: Selection
@@ -77,8 +77,8 @@ class Told:
 
 
 def choose(
-    problem: Problem, config: Config, kept: MemoryMemo, *, seed: int = 0, name: str = "rambo"
-) -> Told:
+    problem: Problem, config: Config, shared_memo: MemoryMemo, *, seed: int = 0, name: str = "rambo"
+) -> Trace:
     """Let a strategy spend the config's budget."""
     events: list[Event] = []
     selection = STRATEGIES[name](
@@ -87,17 +87,17 @@ def choose(
             config.budget,
             config,
             streams=Streams(seed).child(name),
-            ensemble=Ensemble(problem, config.classifier, seed=seed, memo=kept),
+            ensemble=Ensemble(problem, config.classifier, seed=seed, memo=shared_memo),
             emit=events.append,
         )
     )
-    return Told(selection, events)
+    return Trace(selection, events)
 
 
 @pytest.fixture(scope="module")
-def told(problem: Problem, kept: MemoryMemo) -> Told:
+def trace(problem: Problem, shared_memo: MemoryMemo) -> Trace:
     """RAMBO with the tiny config: k = 24, k_1 = 12, b = 4, n = 6, M = 12, B = 12."""
-    return choose(problem, tiny_config(), kept)
+    return choose(problem, tiny_config(), shared_memo)
 
 
 class Spy:
@@ -121,16 +121,16 @@ class Spy:
 # The order of events.
 
 
-def test_events_follow_the_order_of_algorithm_1(told: Told) -> None:
+def test_events_follow_the_order_of_algorithm_1(trace: Trace) -> None:
     # Their order is a matter of speed.
-    fits = Counter((event.role, event.index) for event in told.of(ClassifierTrained))
+    fits = Counter((event.role, event.index) for event in trace.of(ClassifierTrained))
     assert fits == {
         **{("offline", index): 1 for index in range(10)},
         **{("repeat", index): 1 for index in range(6, 10)},
         **{("labeled", index): 1 for index in range(4)},
     }
     order: list[object] = []
-    for event in told.events:
+    for event in trace.events:
         match event:
             case StageStarted() | StageFinished():
                 order.append((type(event).__name__, event.stage))
@@ -170,23 +170,23 @@ def test_events_follow_the_order_of_algorithm_1(told: Told) -> None:
     assert order == expected
 
 
-def test_each_f_on_a_labeled_pool_is_told_before_the_next_line(told: Told) -> None:
+def test_each_f_on_a_labeled_pool_is_told_before_the_next_line(trace: Trace) -> None:
     """acc_i is the validation accuracy of the fit that was trained for it, on k_1 + i b images."""
-    labeled = [e for e in told.of(ClassifierTrained) if e.role == "labeled"]
-    grew = told.of(LabeledPoolGrew)
+    labeled = [e for e in trace.of(ClassifierTrained) if e.role == "labeled"]
+    grew = trace.of(LabeledPoolGrew)
     assert [(e.index, e.size, e.accuracy) for e in labeled] == [
         (e.iteration, e.labeled, e.accuracy) for e in grew
     ]
     for fit, pool in zip(labeled, grew, strict=True):
-        assert told.events.index(fit) < told.events.index(pool)
+        assert trace.events.index(fit) < trace.events.index(pool)
 
 
-def test_every_stage_advances_to_its_total(told: Told) -> None:
-    totals = {event.stage: event.total for event in told.of(StageStarted)}
+def test_every_stage_advances_to_its_total(trace: Trace) -> None:
+    totals = {event.stage: event.total for event in trace.of(StageStarted)}
     # offline: 10 fits, 4 repeats, 10 OT problems; pretraining: S_0, then f and u_hat for 3 slices
     assert totals == {"offline": 24, "pretraining": 7, "acquisition": 3}
     for name, total in totals.items():
-        steps = [(e.step, e.total) for e in told.of(StageAdvanced) if e.stage == name]
+        steps = [(e.step, e.total) for e in trace.of(StageAdvanced) if e.stage == name]
         assert steps == [(step, total) for step in range(1, total + 1)]
 
 
@@ -201,7 +201,7 @@ def test_every_stage_advances_to_its_total(told: Told) -> None:
     ],
 )
 def test_labeled_pools_grow_from_k1_to_k(
-    problem: Problem, kept: MemoryMemo, initial: int, batch: int, sizes: list[int]
+    problem: Problem, shared_memo: MemoryMemo, initial: int, batch: int, sizes: list[int]
 ) -> None:
     config = tiny_config(
         budget=3,
@@ -214,18 +214,18 @@ def test_labeled_pools_grow_from_k1_to_k(
         },
     )
     assert config.slices == len(sizes) - 1
-    told = choose(problem, config, kept)
-    grew = told.of(LabeledPoolGrew)
+    trace = choose(problem, config, shared_memo)
+    grew = trace.of(LabeledPoolGrew)
     assert [event.iteration for event in grew] == list(range(len(sizes)))
     assert [event.labeled for event in grew] == sizes
-    added = [event.phase for event in told.of(UtilitySamplesAdded)]
+    added = [event.phase for event in trace.of(UtilitySamplesAdded)]
     assert added == ["offline", *[f"pretraining-{i + 1}" for i in range(len(sizes) - 1)]]
-    assert len(told.selection.indices) == 3
-    ranking = told.selection.ranking
+    assert len(trace.selection.indices) == 3
+    ranking = trace.selection.ranking
     assert (ranking["held_out"], ranking["held_out_pairs"]) == (None, 0)
     if len(sizes) == 1:
         assert ranking["inner"] is ranking["outer"] is None
-        assert told.of(HyperStep) == []
+        assert trace.of(HyperStep) == []
 
 
 @pytest.mark.parametrize("batch", [3, 4, 7, 24])
@@ -249,16 +249,16 @@ def test_split_initial_cuts_the_labeled_pool_into_k1_and_slices(
 
 
 @pytest.fixture(scope="module")
-def spied(problem: Problem, kept: MemoryMemo) -> dict[str, Spy]:
+def spied(problem: Problem, shared_memo: MemoryMemo) -> dict[str, Spy]:
     """The calls that one run makes."""
     names = ("fit_utility_model", "augment_utility_samples", "audit", "warm_start")
     with pytest.MonkeyPatch.context() as patch:
         spies = {name: Spy(patch, name) for name in names}
-        choose(problem, tiny_config(), kept)
+        choose(problem, tiny_config(), shared_memo)
     return spies
 
 
-def test_d_starts_empty_and_gains_n_pairs_an_iteration(spied: dict[str, Spy], told: Told) -> None:
+def test_d_starts_empty_and_gains_n_pairs_an_iteration(spied: dict[str, Spy], trace: Trace) -> None:
     fitted = [call[2] for call in spied["fit_utility_model"].calls]
     assert [len(samples) for samples in fitted] == [3, 6, 12, 18]  # offline, then line 14
     first = {id(subset) for subset in fitted[0].subsets}
@@ -269,15 +269,15 @@ def test_d_starts_empty_and_gains_n_pairs_an_iteration(spied: dict[str, Spy], to
         ]
         assert torch.equal(later.utilities[: len(earlier)], earlier.utilities)
         assert torch.equal(later.transport[: len(earlier)], earlier.transport)
-    for event, samples in zip(told.of(UtilitySamplesAdded)[1:], fitted[1:], strict=True):
+    for event, samples in zip(trace.of(UtilitySamplesAdded)[1:], fitted[1:], strict=True):
         assert event.sizes == samples.sizes.repeat_interleave(2).tolist()
         assert event.utilities == samples.utilities.flatten().tolist()
 
 
 def test_new_pairs_are_drawn_from_s_i_and_interpolated_between_its_two_accuracies(
-    spied: dict[str, Spy], told: Told, problem: Problem
+    spied: dict[str, Spy], trace: Trace, problem: Problem
 ) -> None:
-    accuracies = [event.accuracy for event in told.of(LabeledPoolGrew)]
+    accuracies = [event.accuracy for event in trace.of(LabeledPoolGrew)]
     calls = spied["augment_utility_samples"].calls
     assert len(calls) == 3
     for i, (_, _, labeled, grown, before, after, pairs, transport) in enumerate(calls):
@@ -335,27 +335,27 @@ def test_held_out_pairs_are_in_no_fit(spied: dict[str, Spy]) -> None:
     ]
 
 
-def test_offline_utilities_are_trained_and_shown(told: Told, spied: dict[str, Spy]) -> None:
-    trained = {e.index: e for e in told.of(ClassifierTrained) if e.role == "offline"}
-    (shown,) = [e for e in told.of(UtilitySamplesAdded) if e.phase == "offline"]
-    assert shown.utilities == [trained[i].accuracy for i in range(10)]
-    assert shown.sizes == [trained[i].size for i in range(10)]
+def test_offline_utilities_are_trained_and_shown(trace: Trace, spied: dict[str, Spy]) -> None:
+    trained = {e.index: e for e in trace.of(ClassifierTrained) if e.role == "offline"}
+    (reported,) = [e for e in trace.of(UtilitySamplesAdded) if e.phase == "offline"]
+    assert reported.utilities == [trained[i].accuracy for i in range(10)]
+    assert reported.sizes == [trained[i].size for i in range(10)]
     fitted = spied["fit_utility_model"].calls[0][2]
-    assert fitted.utilities.flatten().tolist() == shown.utilities[:6]
+    assert fitted.utilities.flatten().tolist() == reported.utilities[:6]
     held_out = spied["warm_start"].returned[0].held_out
-    assert held_out.utilities.flatten().tolist() == shown.utilities[6:]
+    assert held_out.utilities.flatten().tolist() == reported.utilities[6:]
     distances = torch.cat([fitted.transport, held_out.transport])
     assert float(distances.mean()) == pytest.approx(1)  # in units of the offline mean
     assert (distances > 0).all()
 
 
-def test_the_noise_ceiling_is_the_agreement_with_second_trainings(told: Told) -> None:
-    first = {e.index: e for e in told.of(ClassifierTrained) if e.role == "offline"}
-    second = {e.index: e for e in told.of(ClassifierTrained) if e.role == "repeat"}
+def test_the_noise_ceiling_is_the_agreement_with_second_trainings(trace: Trace) -> None:
+    first = {e.index: e for e in trace.of(ClassifierTrained) if e.role == "offline"}
+    second = {e.index: e for e in trace.of(ClassifierTrained) if e.role == "repeat"}
     assert sorted(second) == [6, 7, 8, 9]  # the last two pairs: those held out
     assert [second[i].size for i in second] == [first[i].size for i in second]
     assert not any(event.cached for event in second.values())  # really trained once more
-    (measured,) = told.of(NoiseCeilingMeasured)
+    (measured,) = trace.of(NoiseCeilingMeasured)
     one, two = (
         torch.tensor([[of[6].accuracy, of[7].accuracy], [of[8].accuracy, of[9].accuracy]])
         for of in (first, second)
@@ -366,27 +366,27 @@ def test_the_noise_ceiling_is_the_agreement_with_second_trainings(told: Told) ->
     ]
     assert measured.pairs == 2
     assert measured.agreement == sum(points) / 2
-    ranking = told.selection.ranking
+    ranking = trace.selection.ranking
     assert (ranking["noise_ceiling"], ranking["ceiling_pairs"]) == (measured.agreement, 2)
 
 
 def test_without_repeats_there_is_no_ceiling_and_without_held_out_no_audit(
-    problem: Problem, kept: MemoryMemo
+    problem: Problem, shared_memo: MemoryMemo
 ) -> None:
     config = tiny_config(rambo={"offline": {"ceiling_pairs": 0, "held_out": 0}})
-    told = choose(problem, config, kept)
-    assert [(e.pairs, e.agreement) for e in told.of(NoiseCeilingMeasured)] == [(0, None)]
-    assert "repeat" not in {e.role for e in told.of(ClassifierTrained)}
-    assert {(e.pairs, e.accuracy, e.kendall_tau) for e in told.of(RankingAudited)} == {
+    trace = choose(problem, config, shared_memo)
+    assert [(e.pairs, e.agreement) for e in trace.of(NoiseCeilingMeasured)] == [(0, None)]
+    assert "repeat" not in {e.role for e in trace.of(ClassifierTrained)}
+    assert {(e.pairs, e.accuracy, e.kendall_tau) for e in trace.of(RankingAudited)} == {
         (0, None, None)
     }
-    assert told.selection.ranking["noise_ceiling"] is None
+    assert trace.selection.ranking["noise_ceiling"] is None
 
 
 @pytest.mark.parametrize(("pairs", "share", "held_out"), [(5, 0.9, 3), (2, 0.9, 0), (5, 0.2, 1)])
 def test_at_least_two_offline_pairs_are_fitted(
     problem: Problem,
-    kept: MemoryMemo,
+    shared_memo: MemoryMemo,
     pairs: int,
     share: float,
     held_out: int,
@@ -395,7 +395,7 @@ def test_at_least_two_offline_pairs_are_fitted(
         classifier={"max_epochs": 1},
         rambo={"offline": {"pairs": pairs, "held_out": share, "ceiling_pairs": 40}},
     )
-    ensemble = Ensemble(problem, config.classifier, seed=0, memo=kept)
+    ensemble = Ensemble(problem, config.classifier, seed=0, memo=shared_memo)
     call = Call(problem, config.budget, config, streams=Streams(0), ensemble=ensemble)
     start = offline.warm_start(call)
     assert len(start.held_out) == held_out
@@ -403,18 +403,18 @@ def test_at_least_two_offline_pairs_are_fitted(
 
 
 def test_final_figures_are_those_of_the_returned_model(
-    told: Told, problem: Problem, spied: dict[str, Spy]
+    trace: Trace, problem: Problem, spied: dict[str, Spy]
 ) -> None:
-    model = restored(told, problem, tiny_config())
+    model = restored(trace, problem, tiny_config())
     audited = spied["audit"].calls[-1][2]
     predicted = predict_subsets(model, problem, audited.subsets).utility
-    ranking = told.selection.ranking
+    ranking = trace.selection.ranking
     assert ranking["held_out_pairs"] == 2
     assert ranking["held_out"] == losses.ranking_accuracy(predicted.view(-1, 2), audited.utilities)
     assert ranking["kendall_tau"] == losses.kendall_tau(predicted, audited.utilities.flatten())
-    last = told.of(RankingAudited)[-1]
+    last = trace.of(RankingAudited)[-1]
     assert (last.accuracy, last.kendall_tau) == (ranking["held_out"], ranking["kendall_tau"])
-    epoch = told.of(UtilityModelEpoch)[-1]
+    epoch = trace.of(UtilityModelEpoch)[-1]
     assert ranking["inner"] == epoch.inner_ranking_accuracy
     assert ranking["outer"] == epoch.outer_ranking_accuracy
 
@@ -422,10 +422,10 @@ def test_final_figures_are_those_of_the_returned_model(
 # The acquisition.
 
 
-def restored(told: Told, problem: Problem, config: Config) -> UtilityModel:
+def restored(trace: Trace, problem: Problem, config: Config) -> UtilityModel:
     """Return the u_hat whose weights were kept with the selection."""
     model = create_utility_model(problem, config.rambo.utility_model, Streams(123))
-    model.network.load_state_dict(dict(told.selection.arrays["u_hat"]))
+    model.network.load_state_dict(dict(trace.selection.arrays["u_hat"]))
     return model
 
 
@@ -441,30 +441,30 @@ def embed_again(model: UtilityModel, problem: Problem, union: Tensor) -> float:
 @pytest.mark.parametrize("filter_size", [12, 76, 1000])
 @pytest.mark.parametrize("budget", [12, 10])
 def test_greedy_steps_are_algorithm_2_computed_the_long_way(
-    problem: Problem, kept: MemoryMemo, filter_size: int, budget: int
+    problem: Problem, shared_memo: MemoryMemo, filter_size: int, budget: int
 ) -> None:
     """Every candidate of every step is embedded anew; M from three batches to the whole pool."""
     config = tiny_config(budget=budget, acquisition={"filter_size": filter_size})
-    told = choose(problem, config, kept)
-    model = restored(told, problem, config)
-    pools = told.selection.arrays["pools"]
+    trace = choose(problem, config, shared_memo)
+    model = restored(trace, problem, config)
+    pools = trace.selection.arrays["pools"]
     scores = torch.full((200,), torch.nan)
     scores[pools["indices"]] = margins(pools["probabilities"])
     streams = Streams(0).child("rambo")
-    labeled, left = problem.labeled, problem.unlabeled.tolist()
-    left.sort(key=lambda index: (float(scores[index]), index))
+    labeled, remaining = problem.labeled, problem.unlabeled.tolist()
+    remaining.sort(key=lambda index: (float(scores[index]), index))
     chosen: list[int] = []
-    steps = told.of(BatchChosen)
+    steps = trace.of(BatchChosen)
     assert len(steps) == 3
     for step in steps:
-        wanted = min(4, budget - len(chosen))
-        filtered = left[: -(-filter_size * wanted // 4)]  # line 3
+        size = min(4, budget - len(chosen))
+        filtered = remaining[: -(-filter_size * size // 4)]  # line 3
         order = torch.randperm(
             len(filtered), generator=streams.torch(f"acquisition-{step.step}")
         ).tolist()
-        count = len(filtered) // wanted
+        count = len(filtered) // size
         batches = [
-            [filtered[place] for place in sorted(order[row * wanted : (row + 1) * wanted])]
+            [filtered[place] for place in sorted(order[row * size : (row + 1) * size])]
             for row in range(count)
         ]  # line 4
         utilities = [
@@ -477,8 +477,8 @@ def test_greedy_steps_are_algorithm_2_computed_the_long_way(
         assert step.chosen == batches[best]
         chosen += step.chosen
         labeled = torch.cat([labeled, torch.tensor(step.chosen)])  # line 7
-        left = [index for index in left if index not in step.chosen]
-    assert told.selection.indices.tolist() == chosen
+        remaining = [index for index in remaining if index not in step.chosen]
+    assert trace.selection.indices.tolist() == chosen
     assert (filter_size < 76) == (len(steps[0].utilities) < 19)
 
 
@@ -498,47 +498,49 @@ def test_only_images_that_a_step_can_reach_are_embedded(
     chosen, utilities, elements = spend(call, model, scores)
     assert len(chosen) == len(utilities) == len(chosen.unique()) == budget
 
-    left = rank_by(problem.unlabeled, scores)
-    near = left[: filtered + budget - 1 - (budget - 1) % batch]
-    assert elements.known[problem.labeled].all()
-    assert elements.known[near].all()
-    assert int(elements.known.sum()) == len(problem.labeled) + len(near)
+    remaining = rank_by(problem.unlabeled, scores)
+    near = remaining[: filtered + budget - 1 - (budget - 1) % batch]
+    assert elements.embedded[problem.labeled].all()
+    assert elements.embedded[near].all()
+    assert int(elements.embedded.sum()) == len(problem.labeled) + len(near)
 
     everything = embed_elements(model, problem, problem.unlabeled)
     labeled = problem.labeled
     for j in range(-(-budget // batch)):
-        wanted = min(batch, budget - j * batch)
-        visible = filter_for(filtered, batch, wanted)
-        pools = labeled, left
+        size = min(batch, budget - j * batch)
+        visible = filter_for(filtered, batch, size)
+        pools = labeled, remaining
         draws = Streams(0).torch(f"acquisition-{j}")
-        step = greedy_margin(model, everything, *pools, visible, wanted, draws)
+        step = greedy_margin(model, everything, *pools, visible, size, draws)
         labeled = torch.cat([labeled, step.best])
-        left = left[~torch.isin(left, step.best)]
+        remaining = remaining[~torch.isin(remaining, step.best)]
     assert chosen.tolist() == labeled[len(problem.labeled) :].tolist()
 
     embed_others(model, problem, elements)
-    assert elements.known[problem.unlabeled].all()
+    assert elements.embedded[problem.unlabeled].all()
     found, expected = (e.values[problem.unlabeled] for e in (elements, everything))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_pure_u_hat_takes_the_best_of_all_batches(problem: Problem, kept: MemoryMemo) -> None:
+def test_pure_u_hat_takes_the_best_of_all_batches(
+    problem: Problem, shared_memo: MemoryMemo
+) -> None:
     """M = the whole pool: margins no longer decide who is looked at."""
     config = tiny_config(budget=4, acquisition={"filter_size": 76})
-    told = choose(problem, config, kept)
-    (step,) = told.of(BatchChosen)
+    trace = choose(problem, config, shared_memo)
+    (step,) = trace.of(BatchChosen)
     assert len(step.utilities) == 76 // 4
     assert step.utility == max(step.utilities)
-    margin = choose(problem, config, kept, name="margin")
-    assert set(told.selection.indices.tolist()) != set(margin.selection.indices.tolist())
+    margin = choose(problem, config, shared_memo, name="margin")
+    assert set(trace.selection.indices.tolist()) != set(margin.selection.indices.tolist())
 
 
 @pytest.mark.parametrize(("batch", "budget"), [(4, 12), (4, 10), (5, 12), (12, 12), (7, 5), (1, 6)])
 def test_m_equal_to_b_is_margin_sampling_in_order(
-    problem: Problem, kept: MemoryMemo, batch: int, budget: int
+    problem: Problem, shared_memo: MemoryMemo, batch: int, budget: int
 ) -> None:
     config = tiny_config(budget=budget, acquisition={"batch_size": batch, "filter_size": batch})
-    ours, theirs = (choose(problem, config, kept, name=name) for name in ("rambo", "margin"))
+    ours, theirs = (choose(problem, config, shared_memo, name=name) for name in ("rambo", "margin"))
     assert ours.selection.indices.tolist() == theirs.selection.indices.tolist()
     torch.testing.assert_close(
         ours.selection.evidence["margin"], theirs.selection.evidence["margin"]
@@ -546,22 +548,22 @@ def test_m_equal_to_b_is_margin_sampling_in_order(
 
 
 def test_a_budget_that_b_does_not_divide_ends_with_a_smaller_batch(
-    problem: Problem, kept: MemoryMemo
+    problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    told = choose(problem, tiny_config(budget=10), kept)
-    steps = told.of(BatchChosen)
+    trace = choose(problem, tiny_config(budget=10), shared_memo)
+    steps = trace.of(BatchChosen)
     assert [len(step.chosen) for step in steps] == [4, 4, 2]
     assert [(step.step, step.steps) for step in steps] == [(0, 3), (1, 3), (2, 3)]
-    assert told.selection.steps.tolist() == [0] * 4 + [1] * 4 + [2] * 2
+    assert trace.selection.steps.tolist() == [0] * 4 + [1] * 4 + [2] * 2
     assert [len(step.utilities) for step in steps] == [3, 3, 3]  # M / b is kept: 6 of 2
 
 
-def test_a_step_tells_its_candidates_best_first(told: Told) -> None:
-    pools = told.selection.arrays["pools"]
+def test_a_step_tells_its_candidates_best_first(trace: Trace) -> None:
+    pools = trace.selection.arrays["pools"]
     scores = dict(
         zip(pools["indices"].tolist(), margins(pools["probabilities"]).tolist(), strict=True)
     )
-    for step in told.of(BatchChosen):
+    for step in trace.of(BatchChosen):
         ranked = sorted(step.utilities, reverse=True)
         assert step.candidate_utilities == ranked[:8]
         assert step.utility == ranked[0]
@@ -586,9 +588,9 @@ def test_a_single_candidate_has_no_runner_up_and_ties_go_to_the_first() -> None:
     assert alone.runner_up is None
 
 
-def test_the_selection_carries_its_evidence(told: Told, problem: Problem) -> None:
-    selection = told.selection
-    steps = told.of(BatchChosen)
+def test_the_selection_carries_its_evidence(trace: Trace, problem: Problem) -> None:
+    selection = trace.selection
+    steps = trace.of(BatchChosen)
     assert selection.indices.tolist() == [index for step in steps for index in step.chosen]
     utilities = [step.utility for step in steps for _ in step.chosen]
     assert selection.evidence["predicted_utility"].tolist() == utilities
@@ -603,21 +605,21 @@ def test_the_selection_carries_its_evidence(told: Told, problem: Problem) -> Non
     for name, width in (("elements", 64), ("embeddings", 128), ("probabilities", 4)):
         assert pools[name].shape == (100, width)
         assert pools[name].isfinite().all()
-    model = restored(told, problem, tiny_config())
+    model = restored(trace, problem, tiny_config())
     with torch.no_grad():
         again = model.network.eval().elements(problem.network_inputs(pools["indices"]))
     torch.testing.assert_close(pools["elements"], again, atol=1e-5, rtol=1e-5)
 
 
-def test_same_seed_same_choice_and_evidence_from_nothing(problem: Problem, told: Told) -> None:
+def test_same_seed_same_choice_and_evidence_from_nothing(problem: Problem, trace: Trace) -> None:
     again = choose(problem, tiny_config(), MemoryMemo())
-    assert again.selection.indices.tolist() == told.selection.indices.tolist()
+    assert again.selection.indices.tolist() == trace.selection.indices.tolist()
     for group in ("u_hat", "pools"):
-        one, two = (t.selection.arrays[group] for t in (again, told))
+        one, two = (t.selection.arrays[group] for t in (again, trace))
         assert digest(*one.values()) == digest(*two.values())
-    assert again.selection.ranking == told.selection.ranking
+    assert again.selection.ranking == trace.selection.ranking
     seconds = ("seconds", "cached")
-    for one_event, two_event in zip(again.events, told.events, strict=True):
+    for one_event, two_event in zip(again.events, trace.events, strict=True):
         one_record, two_record = (
             {name: value for name, value in event.record().items() if name not in seconds}
             for event in (one_event, two_event)
@@ -629,7 +631,7 @@ def test_same_seed_same_choice_and_evidence_from_nothing(problem: Problem, told:
 
 
 @pytest.fixture(scope="module")
-def cells(problem: Problem, kept: MemoryMemo) -> dict[tuple[bool, bool, str], Told]:
+def cells(problem: Problem, shared_memo: MemoryMemo) -> dict[tuple[bool, bool, str], Trace]:
     """All eight cells: bilevel, OT, and the loss."""
     grid = itertools.product((True, False), (True, False), ("rank", "regression"))
     return {
@@ -644,51 +646,51 @@ def cells(problem: Problem, kept: MemoryMemo) -> dict[tuple[bool, bool, str], To
                     }
                 }
             ),
-            kept,
+            shared_memo,
         )
         for bilevel, transport, loss in grid
     }
 
 
 def test_all_eight_cells_choose_a_batch_and_differ(
-    cells: dict[tuple[bool, bool, str], Told], problem: Problem
+    cells: dict[tuple[bool, bool, str], Trace], problem: Problem
 ) -> None:
     unlabeled = set(problem.unlabeled.tolist())
-    for told in cells.values():
-        chosen = told.selection.indices.tolist()
+    for trace in cells.values():
+        chosen = trace.selection.indices.tolist()
         assert len(set(chosen)) == len(chosen) == 12
         assert set(chosen) <= unlabeled
-    models = {digest(*told.selection.arrays["u_hat"].values()) for told in cells.values()}
+    models = {digest(*trace.selection.arrays["u_hat"].values()) for trace in cells.values()}
     assert len(models) == 8
 
 
 def test_the_switches_of_a_cell_are_seen_in_its_events(
-    cells: dict[tuple[bool, bool, str], Told],
+    cells: dict[tuple[bool, bool, str], Trace],
 ) -> None:
-    for (bilevel, transport, _), told in cells.items():
-        assert len(told.of(HyperStep)) == (6 if bilevel else 0)
-        true = [value for event in told.of(TransportPredicted) for value in event.true]
+    for (bilevel, transport, _), trace in cells.items():
+        assert len(trace.of(HyperStep)) == (6 if bilevel else 0)
+        true = [value for event in trace.of(TransportPredicted) for value in event.true]
         assert len(true) == 2 * (3 + 6 + 12 + 18)
         assert all(value > 0 for value in true) if transport else set(true) == {0.0}
-        (begun,) = [e for e in told.of(StageStarted) if e.stage == "offline"]
+        (begun,) = [e for e in trace.of(StageStarted) if e.stage == "offline"]
         assert begun.total == (24 if transport else 14)
 
 
 def test_the_switches_leave_what_comes_before_them_alone(
-    cells: dict[tuple[bool, bool, str], Told],
+    cells: dict[tuple[bool, bool, str], Trace],
 ) -> None:
     """Trainings, splits and pairs are the same in all cells, so cells are compared in pairs."""
     shared = {
-        tuple(e.accuracy for e in told.of(LabeledPoolGrew))
-        + tuple(told.of(UtilitySamplesAdded)[0].utilities)
-        + tuple(size for e in told.of(UtilitySamplesAdded) for size in e.sizes)
-        for told in cells.values()
+        tuple(e.accuracy for e in trace.of(LabeledPoolGrew))
+        + tuple(trace.of(UtilitySamplesAdded)[0].utilities)
+        + tuple(size for e in trace.of(UtilitySamplesAdded) for size in e.sizes)
+        for trace in cells.values()
     }
     assert len(shared) == 1
 
 
 def test_attention_pooling_and_every_hypergradient_run_to_the_end(
-    problem: Problem, kept: MemoryMemo
+    problem: Problem, shared_memo: MemoryMemo
 ) -> None:
     models = set()
     for pooling, way in (
@@ -697,27 +699,29 @@ def test_attention_pooling_and_every_hypergradient_run_to_the_end(
         ("mean", "conjugate-gradient"),
     ):
         changes = {"pooling": pooling, "bilevel": {"hypergradient": way}}
-        told = choose(problem, tiny_config(rambo={"utility_model": changes}), kept)
-        assert len(set(told.selection.indices.tolist())) == 12
-        models.add(digest(*told.selection.arrays["u_hat"].values()))
+        trace = choose(problem, tiny_config(rambo={"utility_model": changes}), shared_memo)
+        assert len(set(trace.selection.indices.tolist())) == 12
+        models.add(digest(*trace.selection.arrays["u_hat"].values()))
     assert len(models) == 3
 
 
-def test_frozen_features_serve_in_place_of_pixels(problem: Problem, kept: MemoryMemo) -> None:
+def test_frozen_features_serve_in_place_of_pixels(
+    problem: Problem, shared_memo: MemoryMemo
+) -> None:
     """A.2: u_hat and OT read the features; f still reads the images, so its fits are found again."""
     features = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
-    given = dataclasses.replace(problem, features=features, reads_features=True)
-    told = choose(given, tiny_config(), kept)
-    assert "elements.layers.0.weight" in told.selection.arrays["u_hat"]
-    assert all(event.cached for event in told.of(ClassifierTrained))
-    moved = dataclasses.replace(given, features=2 * features)
-    other = choose(moved, tiny_config(), kept)
-    assert digest(*told.selection.arrays["u_hat"].values()) != digest(
+    variant = dataclasses.replace(problem, features=features, reads_features=True)
+    trace = choose(variant, tiny_config(), shared_memo)
+    assert "elements.layers.0.weight" in trace.selection.arrays["u_hat"]
+    assert all(event.cached for event in trace.of(ClassifierTrained))
+    shifted = dataclasses.replace(variant, features=2 * features)
+    other = choose(shifted, tiny_config(), shared_memo)
+    assert digest(*trace.selection.arrays["u_hat"].values()) != digest(
         *other.selection.arrays["u_hat"].values()
     )
 
 
-def test_the_smallest_problem_there_is(tiny: Prepared, kept: MemoryMemo) -> None:
+def test_the_smallest_problem_there_is(tiny: Prepared, shared_memo: MemoryMemo) -> None:
     """k = 4 with one image a class, k_1 = 2, b = 1, B = 1: pools of two, subsets of one."""
     config = tiny_config(
         k=4,
@@ -726,16 +730,18 @@ def test_the_smallest_problem_there_is(tiny: Prepared, kept: MemoryMemo) -> None
         rambo={"initial_size": 2, "pairs_per_iteration": 2, "offline": {"pairs": 2}},
     )
     smallest = trial.split(config, tiny, 0, None).problem
-    told = choose(smallest, config, kept)
-    assert [event.labeled for event in told.of(LabeledPoolGrew)] == [2, 3, 4]
-    assert len(told.selection.indices) == 1
-    for event in told.of(UtilitySamplesAdded):
+    trace = choose(smallest, config, shared_memo)
+    assert [event.labeled for event in trace.of(LabeledPoolGrew)] == [2, 3, 4]
+    assert len(trace.selection.indices) == 1
+    for event in trace.of(UtilitySamplesAdded):
         assert all(0 <= utility <= 1 for utility in event.utilities)
 
 
-def test_samples_are_never_shared_between_two_calls(problem: Problem, kept: MemoryMemo) -> None:
+def test_samples_are_never_shared_between_two_calls(
+    problem: Problem, shared_memo: MemoryMemo
+) -> None:
     """One round, no state: a call in between changes nothing."""
-    one = choose(problem, tiny_config(), kept)
-    choose(problem, tiny_config(budget=5), kept)
-    two = choose(problem, tiny_config(), kept)
+    one = choose(problem, tiny_config(), shared_memo)
+    choose(problem, tiny_config(budget=5), shared_memo)
+    two = choose(problem, tiny_config(), shared_memo)
     assert one.selection.indices.tolist() == two.selection.indices.tolist()

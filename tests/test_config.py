@@ -97,8 +97,8 @@ def test_a_config_is_frozen_and_comes_back_from_its_description() -> None:
         {"k": 30, "strategies": ["random", "margin"], "rambo": {"offline": {"held_out": 0.125}}}
     )
     described = configs.describe(config)
-    told = {"pairs": 500, "held_out": 0.125, "ceiling_pairs": 40, "proxy": False}
-    assert described["rambo"]["offline"] == told
+    message = {"pairs": 500, "held_out": 0.125, "ceiling_pairs": 40, "proxy": False}
+    assert described["rambo"]["offline"] == message
     assert configs.build(described) == config
     assert described["strategies"] == ["random", "margin"]
     with pytest.raises(pydantic.ValidationError, match="frozen"):
@@ -194,8 +194,8 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
                 "nope": 1,
             }
         )
-    told = {part.field: part for part in caught.value.parts}
-    assert set(told) == {
+    message = {part.field: part for part in caught.value.parts}
+    assert set(message) == {
         "budget",
         "rambo.offline.pairs",
         "acquisition.filter_size",
@@ -203,9 +203,12 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
         "rambo.initial_size",
         "strategies",
     }
-    assert (told["budget"].value, told["budget"].limit) == (0, 1)
-    assert (told["rambo.initial_size"].limit, told["rambo.initial_size"].others) == (20, ("k",))
-    assert told["budget"].hint == "use at least 1"
+    assert (message["budget"].value, message["budget"].limit) == (0, 1)
+    assert (message["rambo.initial_size"].limit, message["rambo.initial_size"].others) == (
+        20,
+        ("k",),
+    )
+    assert message["budget"].hint == "use at least 1"
 
 
 def test_what_may_not_hold_once_another_field_is_right_is_not_told() -> None:
@@ -288,11 +291,11 @@ JUNK = st.recursive(
 def settings_of(node: type[Node]) -> st.SearchStrategy[Any]:
     """Return settings shaped like a node: a few of its fields, now and then junk or a strange field."""
     value = st.integers(0, 60) | st.floats(0, 2) | st.none() | st.booleans() | JUNK
-    known = st.one_of(
+    runs = st.one_of(
         st.tuples(st.just(name), settings_of(kind) if is_node(kind) else value)
         for name, kind in fields(node)
     )
-    return st.lists(known | st.tuples(st.text(max_size=6), JUNK), max_size=2).map(dict)
+    return st.lists(runs | st.tuples(st.text(max_size=6), JUNK), max_size=2).map(dict)
 
 
 def is_node(kind: Any) -> bool:
@@ -317,8 +320,8 @@ def test_any_junk_gives_a_config_or_one_line(junk: Any) -> None:
     except ConfigError as error:
         one_line(error)
     else:
-        told = json.dumps(configs.describe(config), allow_nan=False)
-        assert configs.build(json.loads(told)) == config
+        message = json.dumps(configs.describe(config), allow_nan=False)
+        assert configs.build(json.loads(message)) == config
         assert config.acquisition.batch_size <= config.acquisition.filtered
         assert 2 <= config.initial_size <= config.k
     assert time.process_time() - started <= 0.1

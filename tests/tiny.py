@@ -112,14 +112,14 @@ class MemoryMemo:
     """Finished units in memory, with what was asked and what was put."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, tuple[dict[str, Any], dict[str, np.ndarray]]] = {}
+        self.results: dict[str, tuple[dict[str, Any], dict[str, np.ndarray]]] = {}
         self.asked: list[str] = []
 
     def get(self, key: str) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
         self.asked.append(key)
-        return self.kept.get(key)
+        return self.results.get(key)
 
     def put(
         self, key: str, record: dict[str, Any], arrays: Mapping[str, np.ndarray] | None = None
     ) -> None:
-        self.kept[key] = (record, dict(arrays or {}))
+        self.results[key] = (record, dict(arrays or {}))

@@ -135,19 +135,19 @@ def _roles(arrays: Arrays, labels: Labels, groups: Labels | None, clusters: Labe
     they are cut through after all, and the catalog says so.
     """
     keys = _keys(groups, clusters, len(labels))
-    known = labels != UNLABELED
+    labeled = labels != UNLABELED
     own = np.array([_ROLES.get(role, POOL) for role in arrays.roles], dtype=np.uint8)
-    own[~known] = POOL  # without a label nothing can be measured on it
-    if known.all() and arrays.has_split:
+    own[~labeled] = POOL  # without a label nothing can be measured on it
+    if labeled.all() and arrays.has_split:
         return own
-    if known.all():
+    if labeled.all():
         size = min(1000, len(labels) // 10)
         if keys is not None:
             whole = _grouped(labels, keys, size)
             if groups is not None or np.isin((VALIDATION, TEST), whole).all():
                 return whole
         return stratified_roles(labels, size)
-    own[known & (own == POOL)] = LABELED
+    own[labeled & (own == POOL)] = LABELED
     if not (own == VALIDATION).any():
         alone = [f"row {row}" for row in range(len(labels))]
         rows = splits.choose(

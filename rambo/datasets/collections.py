@@ -33,8 +33,8 @@ def origin_of(name: str, workspace: Path) -> str | None:
     try:
         collection = collections.find(workspace, named[0])
         version = collection.latest() if named[1] is None else named[1]
-        known = {held.number for held in collection.versions()}
-        return origin(collection, version, collection.frame) if version in known else None
+        numbers = {held.number for held in collection.versions()}
+        return origin(collection, version, collection.frame) if version in numbers else None
     except (DataError, StoreError):
         return None
 

@@ -16,7 +16,7 @@ Indices = npt.NDArray[np.int64]
 Imbalance = Literal["none", "paper", "glister"]
 
 RARE = 0.3  # Section B.2: of the classes
-_KEPT = {"none": 1.0, "paper": 0.8, "glister": 0.1}  # of the images of a rare class
+_SHARES = {"none": 1.0, "paper": 0.8, "glister": 0.1}  # of the images of a rare class
 
 
 def flip_labels(
@@ -46,13 +46,15 @@ def flip_labels(
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(pool)
-    told = labels.astype(np.int64, copy=True)
+    answers = labels.astype(np.int64, copy=True)
     mine = order[np.isin(labels[order], list(classes))] if classes else order
     _, first = np.unique(labels[mine], return_index=True)
     flipped = np.delete(mine, first)[: round(share * len(mine))]
     if num_classes > 1:
-        told[flipped] = (told[flipped] + rng.integers(1, num_classes, len(flipped))) % num_classes
-    return told
+        answers[flipped] = (
+            answers[flipped] + rng.integers(1, num_classes, len(flipped))
+        ) % num_classes
+    return answers
 
 
 def keep_imbalanced(
@@ -73,17 +75,17 @@ def keep_imbalanced(
     rng = np.random.default_rng(seed)
     rare = rng.permutation(num_classes)[: _rare(num_classes, preset)]
     order = rng.permutation(pool)
-    left = kept_counts(np.bincount(labels[pool], minlength=num_classes), preset)
-    removed = [order[labels[order] == c][left[c] :] for c in rare]
-    gone = np.concatenate(removed) if removed else pool[:0]
-    kept: Indices = pool[~np.isin(pool, gone)]
-    return kept
+    sizes = rare_counts(np.bincount(labels[pool], minlength=num_classes), preset)
+    excess = [order[labels[order] == c][sizes[c] :] for c in rare]
+    surplus = np.concatenate(excess) if excess else pool[:0]
+    rest: Indices = pool[~np.isin(pool, surplus)]
+    return rest
 
 
-def kept_counts(counts: Indices, preset: Imbalance) -> Indices:
+def rare_counts(counts: Indices, preset: Imbalance) -> Indices:
     """Return how many images each of `c` classes would keep if it were rare; at least one of those it has."""
-    left = np.rint(_KEPT[preset] * counts).astype(np.int64)
-    return np.maximum(left, np.minimum(counts, 1))
+    sizes = np.rint(_SHARES[preset] * counts).astype(np.int64)
+    return np.maximum(sizes, np.minimum(counts, 1))
 
 
 def pool_size(settings: DatasetConfig, data: Prepared) -> int:
@@ -101,8 +103,8 @@ def pool_size(settings: DatasetConfig, data: Prepared) -> int:
     if not (data.roles == VALIDATION).any():
         counts = counts - quota(counts, settings.validation_size)
     preset = settings.corruption.imbalance
-    lost = np.sort(counts - kept_counts(counts, preset))[::-1]
-    return int(counts.sum() - lost[: _rare(data.num_classes, preset)].sum())
+    losses = np.sort(counts - rare_counts(counts, preset))[::-1]
+    return int(counts.sum() - losses[: _rare(data.num_classes, preset)].sum())
 
 
 def quota(counts: Indices, size: int) -> Indices:
@@ -115,10 +117,10 @@ def quota(counts: Indices, size: int) -> Indices:
         size: at most `counts.sum()` less the classes that have images.
     """
     ideal, room = counts.astype(float) * size / counts.sum(), np.maximum(counts - 1, 0)
-    given: Indices = np.minimum(ideal.astype(np.int64), room)
-    for _ in range(size - int(given.sum())):
-        given[np.where(given < room, ideal - given, -np.inf).argmax()] += 1
-    return given
+    seats: Indices = np.minimum(ideal.astype(np.int64), room)
+    for _ in range(size - int(seats.sum())):
+        seats[np.where(seats < room, ideal - seats, -np.inf).argmax()] += 1
+    return seats
 
 
 def _rare(num_classes: int, preset: Imbalance) -> int:

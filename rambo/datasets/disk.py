@@ -113,15 +113,15 @@ def write_array(
 
 def sweep(folder: Path, pattern: str) -> None:
     """Remove what killed writers left in `folder` more than a day ago under hidden names."""
-    for left in folder.glob(pattern):
+    for leftover in folder.glob(pattern):
         try:
-            old = time.time() - left.stat().st_mtime > _DAY_SECONDS
+            old = time.time() - leftover.stat().st_mtime > _DAY_SECONDS
         except OSError:
             continue
-        if old and left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
+        if old and leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
         elif old:
-            left.unlink(missing_ok=True)
+            leftover.unlink(missing_ok=True)
 
 
 def unwritable(folder: Path, size: int, error: OSError) -> StoreError:

@@ -275,15 +275,15 @@ def _find(config: DatasetConfig, root: Path) -> _Source | None:
     return None
 
 
-def _named(given: str) -> _Source:
+def _named(text: str) -> _Source:
     """Return ResNet-18 with the weights a person names."""
     try:
-        file = Path(given).expanduser()
+        file = Path(text).expanduser()
         digest = file_hash(file)
     except (OSError, ValueError, RuntimeError) as error:
         reason = _reason(error) if not isinstance(error, OSError) else str(error.strerror)
         raise DataError(
-            reason, field="dataset.feature_weights", value=Path(given), hint=_WAY_OUT
+            reason, field="dataset.feature_weights", value=Path(text), hint=_WAY_OUT
         ) from error
     official = digest.startswith(_official())
     return _Source("resnet18", file, "" if official else digest[:8], named=True)
@@ -328,9 +328,9 @@ def _download(root: Path) -> _Source:
 def _read_weights(source: _Source) -> dict[str, Tensor]:
     """Return the tensors of a weights file; unless a person names it, its name ends in the start of its sha256."""
     path = source.weights
-    expected, found = path.stem.rsplit("-", 1)[-1], file_hash(path)
-    if not source.named and not found.startswith(expected):
-        raise ValueError(f"its sha256 starts with {found[:8]}, not {expected}")
+    expected, digest = path.stem.rsplit("-", 1)[-1], file_hash(path)
+    if not source.named and not digest.startswith(expected):
+        raise ValueError(f"its sha256 starts with {digest[:8]}, not {expected}")
     state: dict[str, Tensor] = (
         safetensors.torch.load_file(path)
         if path.suffix == ".safetensors"

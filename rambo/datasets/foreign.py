@@ -69,9 +69,9 @@ def with_foreign(
             f"dataset.corruption.foreign_source {shorten(source)}: these are the images of {data.name} itself; "
             "name another dataset"
         )
-    wanted = np.random.default_rng(_SEED).permutation(len(others.images))
-    wanted = np.sort(wanted[: int((data.roles == POOL).sum())])
-    images = fitted(others.images[wanted], data.images.shape[1:])
+    picks = np.random.default_rng(_SEED).permutation(len(others.images))
+    picks = np.sort(picks[: int((data.roles == POOL).sum())])
+    images = resized(others.images[picks], data.images.shape[1:])
     count = len(images)
     return prepared.write(
         workspace,
@@ -93,7 +93,7 @@ def default_source(name: str) -> str:
     return "mnist" if name.startswith(_CLOTHES) else f"{_CLOTHES}-mini"
 
 
-def fitted(images: Images, shape: tuple[int, ...]) -> Images:
+def resized(images: Images, shape: tuple[int, ...]) -> Images:
     """Return images in another shape: averaged to grey or repeated to colour, then resized.
 
     Args:

@@ -95,7 +95,7 @@ def read_idx(path: Path, dimensions: int, sha256: str | None = None) -> Images:
             payload = stream.read(size)
             if len(payload) < size or stream.read(1):  # reading to the end checks gzip's CRC
                 raise ValueError(f"it does not hold the {size} bytes its header promises")
-        found = hashlib.sha256(header + payload).hexdigest()
-        if sha256 not in (None, found):
-            raise ValueError(f"its unpacked bytes have sha256 {found}, not {sha256}")
+        digest = hashlib.sha256(header + payload).hexdigest()
+        if sha256 not in (None, digest):
+            raise ValueError(f"its unpacked bytes have sha256 {digest}, not {sha256}")
     return np.frombuffer(payload, dtype=np.uint8).reshape(shape)

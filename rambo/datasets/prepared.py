@@ -96,8 +96,8 @@ class Prepared:
     @property
     def partly_labeled(self) -> bool:
         """Whether there are images whose label nobody knows, so that no oracle can answer."""
-        missing = (self.labels == UNLABELED) & (self.roles != FOREIGN)
-        return bool(missing.any()) or bool((self.roles == LABELED).any())
+        unlabeled = (self.labels == UNLABELED) & (self.roles != FOREIGN)
+        return bool(unlabeled.any()) or bool((self.roles == LABELED).any())
 
     def names(self) -> "Names | None":
         """Return what the images are called where they come from, or None; reads a file.
@@ -181,13 +181,13 @@ def write(
         DataError: the arrays do not fit each other.
         StoreError: the workspace has no room or cannot be written.
     """
-    given = {"images": images, "labels": labels, "roles": roles}
-    given |= {
+    columns = {"images": images, "labels": labels, "roles": roles}
+    columns |= {
         key: array
         for key, array in (("groups", groups), ("clusters", clusters))
         if array is not None
     }
-    arrays: _Arrays = {key: np.ascontiguousarray(array) for key, array in given.items()}
+    arrays: _Arrays = {key: np.ascontiguousarray(array) for key, array in columns.items()}
     try:
         "".join((name, *classes, source, licence, origin)).encode()  # lone surrogates end here
         meta = _Meta(

@@ -28,13 +28,13 @@ class Restriction:
     """What is left of U_0, and what is not.
 
     Attributes:
-        kept: dataset indices that may be chosen, in the order of U_0.
+        candidates: dataset indices that may be chosen, in the order of U_0.
         left_out: dataset indices that may not.
         reasons: why, for each of these: `KNOWN`, `ALIKE` or `GROUP`.
         likes: the image that each of these repeats; -1 where the reason is `GROUP`.
     """
 
-    kept: Indices
+    candidates: Indices
     left_out: Indices
     reasons: npt.NDArray[np.uint8]
     likes: Indices
@@ -42,15 +42,15 @@ class Restriction:
     @property
     def sentence(self) -> str:
         """What happened, in words."""
-        return words(np.bincount(self.reasons, minlength=4).tolist(), len(self.kept))
+        return words(np.bincount(self.reasons, minlength=4).tolist(), len(self.candidates))
 
 
-def words(counts: list[int], kept: int) -> str:
+def words(counts: list[int], candidates: int) -> str:
     """Return what was left out, and why, in one sentence without a full stop.
 
     Args:
         counts: of each reason, by its number.
-        kept: images that may be chosen.
+        candidates: images that may be chosen.
     """
     parts = [
         f"{counts[KNOWN]:,} repeat{'s' if counts[KNOWN] == 1 else ''} an image with a label"
@@ -64,7 +64,7 @@ def words(counts: list[int], kept: int) -> str:
         else "",
     ]
     out = sum(counts)
-    whole = f"{out:,} of {out + kept:,} unlabeled images are left out, so that no picture is paid for twice"
+    whole = f"{out:,} of {out + candidates:,} unlabeled images are left out, so that no picture is paid for twice"
     return f"{whole}: {', '.join(filter(None, parts))}"
 
 
@@ -76,7 +76,7 @@ def limits(settings: AcquisitionConfig, data: Prepared) -> bool:
 
 
 def restrict(
-    unlabeled: Indices, known: Indices, data: Prepared, settings: AcquisitionConfig, *, seed: int
+    unlabeled: Indices, labeled: Indices, data: Prepared, settings: AcquisitionConfig, *, seed: int
 ) -> Restriction:
     """Return which images of U_0 may be chosen.
 
@@ -86,7 +86,7 @@ def restrict(
 
     Args:
         unlabeled: U_0, `m` dataset indices.
-        known: images with a label.
+        labeled: images with a label.
         data: whose clusters and groups count.
         settings: how many of each.
         seed: decides which stay.
@@ -96,28 +96,28 @@ def restrict(
     out, reasons, likes = [none], [none], [none]
     if settings.per_cluster is not None and data.clusters is not None:
         clusters = np.asarray(data.clusters)
-        held = np.bincount(clusters[known], minlength=int(clusters.max()) + 1)
+        held = np.bincount(clusters[labeled], minlength=int(clusters.max()) + 1)
         fits = _rank(clusters[order]) + held[clusters[order]] < settings.per_cluster
-        gone, order = order[~fits], order[fits]
+        surplus, order = order[~fits], order[fits]
         first = np.full(len(held), -1)
         first[clusters[order[::-1]]] = order[::-1]
-        labeled = np.full(len(held), -1)
-        labeled[clusters[known[::-1]]] = known[::-1]
-        repeats_known = labeled[clusters[gone]] >= 0
-        out.append(gone)
-        reasons.append(np.where(repeats_known, KNOWN, ALIKE))
-        likes.append(np.where(repeats_known, labeled[clusters[gone]], first[clusters[gone]]))
+        example = np.full(len(held), -1)
+        example[clusters[labeled[::-1]]] = labeled[::-1]
+        bought = example[clusters[surplus]] >= 0
+        out.append(surplus)
+        reasons.append(np.where(bought, KNOWN, ALIKE))
+        likes.append(np.where(bought, example[clusters[surplus]], first[clusters[surplus]]))
     if settings.per_group is not None and data.groups is not None:
         groups = np.asarray(data.groups)[order]
         fits = (groups < 0) | (_rank(groups) < settings.per_group)
-        gone, order = order[~fits], order[fits]
-        out.append(gone)
-        reasons.append(np.full(len(gone), GROUP))
-        likes.append(np.full(len(gone), -1))
+        surplus, order = order[~fits], order[fits]
+        out.append(surplus)
+        reasons.append(np.full(len(surplus), GROUP))
+        likes.append(np.full(len(surplus), -1))
     left_out = np.concatenate(out)
     place = left_out.argsort()
     return Restriction(
-        kept=unlabeled[~np.isin(unlabeled, left_out)],
+        candidates=unlabeled[~np.isin(unlabeled, left_out)],
         left_out=left_out[place],
         reasons=np.concatenate(reasons)[place].astype(np.uint8),
         likes=np.concatenate(likes)[place],

@@ -89,9 +89,9 @@ def _incomplete(folder: Path, md5: Mapping[str, str]) -> bool:
         return True
     for file, expected in md5.items():
         with refusing("file", folder / file, idx.REPLACE):
-            found = file_hash(folder / file, "md5")
-            if found != expected:
-                raise ValueError(f"damaged (md5 {found}, not {expected})")
+            digest = file_hash(folder / file, "md5")
+            if digest != expected:
+                raise ValueError(f"damaged (md5 {digest}, not {expected})")
     return False
 
 

@@ -117,7 +117,7 @@ def count(config: Config, sizes: DataSizes | None = None) -> Costs:
     trainings = dict.fromkeys((*ROLES, "transport"), NONE)
     for units in trial_units(config, sizes):
         trainings[units.role] += units.trainings.times(trials)
-    moved = trainings.pop("transport")
+    transports = trainings.pop("transport")
     strategies = [lineup.of(name) for name in config.strategies]
     pretrains = any(strategy.pretrains for strategy in strategies)
     slices = config.slices if pretrains else 0
@@ -137,8 +137,8 @@ def count(config: Config, sizes: DataSizes | None = None) -> Costs:
         greedy_steps=config.greedy_steps if any(s.greedy for s in strategies) else 0,
         true_samples=trainings["offline"].count,
         interpolated_samples=2 * config.rambo.pairs_per_iteration * slices * trials,
-        transports=moved.count,
-        transport_entries=moved.images * validation,
+        transports=transports.count,
+        transport_entries=transports.images * validation,
         offline_passes=_offline_passes(config) * trials,
         pretraining_passes=_pretraining_passes(config) * trials if pretrains else 0.0,
         acquisition_passes=learners * _FORWARD * (sizes.pool or config.k) * trials,
@@ -147,11 +147,11 @@ def count(config: Config, sizes: DataSizes | None = None) -> Costs:
 
 def _offline_passes(config: Config) -> float:
     """Return the passes of the fits of u_hat on true utilities, one for each strategy that learns them."""
-    fitted = config.rambo.offline.pairs - held_out_pairs(config)
+    fits = config.rambo.offline.pairs - held_out_pairs(config)
     passes = {
-        "rambo": _ordinary_passes(config, fitted),
+        "rambo": _ordinary_passes(config, fits),
         "rambo-plus": 0.0,  # three weights: nothing beside a network
-        "dulo": _ordinary_passes(config, fitted + further_pairs(config)),
+        "dulo": _ordinary_passes(config, fits + further_pairs(config)),
     }
     return sum(passes.get(name, passes["rambo"]) for name in lineup.learners(config.strategies))
 
@@ -203,10 +203,10 @@ def stage_seconds(costs: Costs, rate: Rate, jobs: int) -> dict[str, float]:
     if number:
         idle = (1 - 1 / jobs) / 2  # of the processes that have nothing left to do
         offline += costs.trials * idle * (work["offline"] + work["repeat"]) / number
-    moved = _TRANSPORT_SECONDS * costs.transport_entries / jobs
+    transports = _TRANSPORT_SECONDS * costs.transport_entries / jobs
     rounds = math.ceil(costs.strategies / jobs) + math.ceil(costs.draws / jobs)
     stages = {
-        "offline": offline + moved + rate.seconds_per_pass * costs.offline_passes,
+        "offline": offline + transports + rate.seconds_per_pass * costs.offline_passes,
         "pretraining": work["labeled"] + rate.seconds_per_pass * costs.pretraining_passes,
         "acquisition": work["llal"] + rate.seconds_per_pass * costs.acquisition_passes,
         "evaluation": work["evaluation"] * rounds / (costs.strategies + costs.draws),

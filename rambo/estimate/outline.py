@@ -100,8 +100,8 @@ def _corruption(config: Config) -> list[str]:
     """Return what is wrong with the data."""
     wrong, parts = config.dataset.corruption, []
     if wrong.imbalance != "none":
-        kept = {"paper": 80, "glister": 10}[wrong.imbalance]
-        parts.append(f"Some classes are rare: 3 of 10 keep {kept} % of their images.")
+        percent = {"paper": 80, "glister": 10}[wrong.imbalance]
+        parts.append(f"Some classes are rare: 3 of 10 keep {percent} % of their images.")
     if wrong.label_noise:
         classes, share = len(wrong.noisy_classes), f"{100 * wrong.label_noise:.3g} %"
         of = f" of {classes} class{'es' if classes > 1 else ''}" if classes else ""

@@ -151,7 +151,7 @@ def strategy_units(name: str, config: Config, sizes: DataSizes) -> Iterator[Unit
     strategy, validation = lineup.of(name), sizes.checked(config)
     same = f"{config.dataset.model_dump_json()}{config.classifier.model_dump_json()}{config.k}"
     pairs, each = config.rambo.offline.pairs, mean_size(config.k, sizes.classes)
-    drawn = f"{same}{pairs}{config.rambo.offline.proxy}"
+    pairs_content = f"{same}{pairs}{config.rambo.offline.proxy}"
     moves = strategy.pretrains and config.rambo.utility_model.transport
 
     def subsets(stage: str, role: str, count: int, size: float, content: str) -> Units:
@@ -160,31 +160,31 @@ def strategy_units(name: str, config: Config, sizes: DataSizes) -> Iterator[Unit
         )
 
     if strategy.learns == "utility":
-        yield subsets("offline", "offline", 2 * pairs, each, drawn)
+        yield subsets("offline", "offline", 2 * pairs, each, pairs_content)
         if further := further_pairs(config) if name == "dulo" else 0:
-            content = f"{drawn}further {further}"
+            content = f"{pairs_content}further {further}"
             yield subsets("offline", "offline", 2 * further, each, content)
     if strategy.pretrains:
         if repeated := repeated_pairs(config):
-            yield subsets("offline", "repeat", 2 * repeated, each, f"{drawn}{repeated}")
+            yield subsets("offline", "repeat", 2 * repeated, each, f"{pairs_content}{repeated}")
         slices = f"{same}{config.initial_size} {config.acquisition.batch_size}"
         for i, size in enumerate(pool_sizes(config)[:-1]):
             yield subsets("pretraining", "labeled", 1, size, f"{slices} {i}")
         if moves:
-            yield subsets("offline", "transport", 2 * pairs, each, drawn)
+            yield subsets("offline", "transport", 2 * pairs, each, pairs_content)
             count = 2 * config.rambo.pairs_per_iteration
             for i, size in enumerate(pool_sizes(config)[:-1]):
                 smaller = mean_size(size, sizes.classes)
                 yield subsets("pretraining", "transport", count, smaller, f"{slices} {count} {i}")
     if strategy.learns == "loss":
-        asked = validation + max((sizes.pool or 0) - config.k, 0)
+        evaluated = validation + max((sizes.pool or 0) - config.k, 0)
         content = f"llal{same}{config.rivals.llal.model_dump_json()}"
-        yield Units("acquisition", "llal", Trainings(1, config.k, asked), content)
+        yield Units("acquisition", "llal", Trainings(1, config.k, evaluated), content)
     if strategy.reads_classifier:
         stage = "pretraining" if strategy.pretrains else "classifier"
         # f on S_0 is asked about all pools beside its validation accuracy: every strategy finds the same one.
-        asked = 2 * validation + (sizes.pool or 0)
-        yield Units(stage, "labeled", Trainings(1, config.k, asked), f"labeled{same}")
+        evaluated = 2 * validation + (sizes.pool or 0)
+        yield Units(stage, "labeled", Trainings(1, config.k, evaluated), f"labeled{same}")
 
 
 def evaluation_units(config: Config, sizes: DataSizes) -> Iterator[Units]:
@@ -195,8 +195,8 @@ def evaluation_units(config: Config, sizes: DataSizes) -> Iterator[Units]:
     """
     if sizes.labeled is not None:
         return
-    asked = sizes.checked(config) + sizes.test
-    whole = Trainings(1, config.k + config.budget, asked)
+    evaluated = sizes.checked(config) + sizes.test
+    whole = Trainings(1, config.k + config.budget, evaluated)
     content = config.model_dump_json()
     for name in config.strategies:
         yield Units("evaluation", "evaluation", whole, f"{name}{content}")
@@ -208,9 +208,11 @@ def evaluation_units(config: Config, sizes: DataSizes) -> Iterator[Units]:
 def trial_units(config: Config, sizes: DataSizes) -> list[Units]:
     """Return what a whole trial runs; what several strategies need counts once."""
     # The pages show f on S_0 in any case, also where no strategy looks at it.
-    shown = strategy_units("margin", config, sizes)
+    for_pages = strategy_units("margin", config, sizes)
     several = [strategy_units(name, config, sizes) for name in config.strategies]
-    every = [unit for part in (*several, shown, evaluation_units(config, sizes)) for unit in part]
+    every = [
+        unit for part in (*several, for_pages, evaluation_units(config, sizes)) for unit in part
+    ]
     once = {unit.content: unit for unit in reversed(every)}
     if "repeat" in head_roles(config):  # a head has one optimum: its second training is the first
         once = {content: unit for content, unit in once.items() if unit.role != "repeat"}

@@ -57,8 +57,8 @@ def plan(config: Config, sizes: DataSizes, jobs: int) -> Plan:
     ours = costs.count(config.model_copy(update={"strategies": (learner,)}), sizes)
     seconds = {k: v / ours.trials for k, v in costs.stage_seconds(ours, _GUESS, jobs).items()}
     per_pass = _GUESS.seconds_per_pass / ours.trials
-    warm, learned = ours.offline_passes * per_pass, ours.pretraining_passes * per_pass
-    trained = max(seconds["pretraining"] - learned, 0.0)
+    warm, learning_seconds = ours.offline_passes * per_pass, ours.pretraining_passes * per_pass
+    trained = max(seconds["pretraining"] - learning_seconds, 0.0)
     learning = {
         "offline": max(seconds["offline"] - warm, _BRIEF),
         "warm start": warm,
@@ -82,7 +82,7 @@ def plan(config: Config, sizes: DataSizes, jobs: int) -> Plan:
         largest_size=max(config.k - 1, 1),
         iterations=ours.slices,
         epochs=config.rambo.utility_model.epochs,
-        fits_share=trained / ((trained + learned) or 1.0),
+        fits_share=trained / ((trained + learning_seconds) or 1.0),
         refits=config.rambo.utility_model.bilevel.enabled
         and config.rambo.utility_model.bilevel.refit,
     )
@@ -121,6 +121,6 @@ def _own(
     """
     strategy = lineup.of(name)
     if strategy.learns == "utility":
-        learned = {part: learning[part] for part in ("offline", "warm start", "acquisition")}
-        return learned | ({"offline": _BRIEF} if lineup.learners(strategies)[0] != name else {})
+        parts = {part: learning[part] for part in ("offline", "warm start", "acquisition")}
+        return parts | ({"offline": _BRIEF} if lineup.learners(strategies)[0] != name else {})
     return {"acquisition": labeled if strategy.learns == "loss" else _BRIEF}

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from rambo.events import BatchChosen
 
-_SHOWN = 8  # candidate batches of a greedy step whose members are reported
+_CANDIDATES = 8  # candidate batches of a greedy step whose members are reported
 _CHUNK = 1024  # centres compared with all points at once
 _ROUNDING = 64  # rounding errors that two equal points may seem apart
 
@@ -99,12 +99,12 @@ def random_chunks(ranked: Tensor, size: int, generator: torch.Generator) -> Tens
     return ranked[order.view(count, size).sort(1).values]
 
 
-def filter_for(filter_size: int, batch_size: int, wanted: int) -> int:
-    """Return how many of the smallest margins a step for `wanted` examples looks at.
+def filter_for(filter_size: int, batch_size: int, count: int) -> int:
+    """Return how many of the smallest margins a step for `count` examples looks at.
 
     Choice: a last batch smaller than b keeps the ratio M / b, so that M = b stays margin sampling to the end.
     """
-    return -(-filter_size * wanted // batch_size)
+    return -(-filter_size * count // batch_size)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ class GreedyStep:
             scores: margins of all `N` images.
         """
         order = self.utilities.argsort(descending=True, stable=True)
-        shown = order[:_SHOWN]
+        best = order[:_CANDIDATES]
         return BatchChosen(
             step=step,
             steps=steps,
@@ -136,9 +136,9 @@ class GreedyStep:
             utility=float(self.utilities.max()),
             runner_up=float(self.utilities[order[1]]) if len(order) > 1 else None,
             utilities=self.utilities.tolist(),
-            candidates=self.batches[shown].tolist(),
-            candidate_utilities=self.utilities[shown].tolist(),
-            candidate_margins=scores[self.batches[shown]].mean(1).tolist(),
+            candidates=self.batches[best].tolist(),
+            candidate_utilities=self.utilities[best].tolist(),
+            candidate_margins=scores[self.batches[best]].mean(1).tolist(),
         )
 
 
@@ -183,16 +183,16 @@ def spread_gradients(
         generator: decides the draws.
     """
     norms = gradients.square().sum(1) * embeddings.square().sum(1)
-    nearest, left = torch.full_like(norms, torch.inf), torch.ones_like(norms)
+    nearest, available = torch.full_like(norms, torch.inf), torch.ones_like(norms)
     pick = int(norms.argmax())
     for turn in range(len(norms)):
         if turn:
-            weights = nearest if nearest.any() else left
+            weights = nearest if nearest.any() else available
             pick = int(torch.multinomial(weights, 1, generator=generator))
         yield pick
         products = (gradients @ gradients[pick]) * (embeddings @ embeddings[pick])
         nearest = torch.minimum(nearest, _squared_distances(products, norms, norms[pick]))
-        nearest[pick] = left[pick] = 0
+        nearest[pick] = available[pick] = 0
 
 
 def _squared_distances(products: Tensor, norms: Tensor, others: Tensor) -> Tensor:

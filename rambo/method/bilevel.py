@@ -106,22 +106,22 @@ def neumann_hypergradient(
         tolerance: relative size of a term that ends the series.
     """
     weights, hyper = _leaves(weights), _leaves(hyper)
-    left, direct = _outer_gradients(outer, weights, hyper)  # of dE/dw, not yet explained
+    residual, direct = _outer_gradients(outer, weights, hyper)  # of dE/dw, not yet explained
     slope = torch.autograd.grad(inner(weights, hyper), weights, create_graph=True)
-    term = total = tuple(map(torch.zeros_like, left))
-    smallest = _norm(left)
+    term = total = tuple(map(torch.zeros_like, residual))
+    smallest = _norm(residual)
     for number in range(1, terms + 1):
         term = tuple(
-            momentum * t + learning_rate * part for t, part in zip(term, left, strict=True)
+            momentum * t + learning_rate * part for t, part in zip(term, residual, strict=True)
         )
         total = tuple(a + t for a, t in zip(total, term, strict=True))
         if number == terms or _norm(term) < tolerance * _norm(total):
             break
         curved = torch.autograd.grad(slope, weights, term, retain_graph=True)
-        left = tuple(part - c for part, c in zip(left, curved, strict=True))
-        if _norm(left) > (1 + momentum) * smallest:
+        residual = tuple(part - c for part, c in zip(residual, curved, strict=True))
+        if _norm(residual) > (1 + momentum) * smallest:
             break
-        smallest = min(smallest, _norm(left))
+        smallest = min(smallest, _norm(residual))
     return _implicit(slope, hyper, total, direct)
 
 
@@ -181,9 +181,9 @@ def _leaves(tensors: Tensors) -> Tensors:
 
 def _gradient(value: Tensor, inputs: Tensors) -> Tensors:
     """Return the gradient, zeros where an input is not used."""
-    found = torch.autograd.grad(value, inputs, allow_unused=True)
+    gradients = torch.autograd.grad(value, inputs, allow_unused=True)
     return tuple(
-        torch.zeros_like(i) if g is None else g for g, i in zip(found, inputs, strict=True)
+        torch.zeros_like(i) if g is None else g for g, i in zip(gradients, inputs, strict=True)
     )
 
 

@@ -63,9 +63,9 @@ def look(
         alpha: accepted share of wrong exclusions.
         seed: decides the folds.
     """
-    known, others = _project(belonging, pool, axes, seed)
+    positives, others = _project(belonging, pool, axes, seed)
     score = _by_classifier if by == "classifier" else _by_transport
-    inside, outside = score(known, others, folds, seed)
+    inside, outside = score(positives, others, folds, seed)
     order = np.sort(inside)
     likeness = (1 + np.searchsorted(order, outside, side="right")) / (1 + len(order))
     out = _step_up(likeness, alpha)
@@ -108,16 +108,16 @@ def _by_classifier(belonging: Points, pool: Points, folds: int, seed: int) -> tu
     points = np.column_stack([points, _distance(belonging, points)])
     truth = np.arange(len(points)) < len(belonging)
     fold = np.concatenate([_deal(len(part), folds, rng) for part in (belonging, pool)])
-    learned = truth.copy()
+    training = truth.copy()
     some = rng.permutation(len(pool))[:_TRAINED]
-    learned[len(belonging) + some] = True
+    training[len(belonging) + some] = True
     scores = np.zeros(len(points))
     for part in range(folds):
         mine = fold == part
         model = HistGradientBoostingClassifier(
             max_iter=_ROUNDS, max_leaf_nodes=_LEAVES, class_weight="balanced", random_state=seed
         )
-        model.fit(points[learned & ~mine], truth[learned & ~mine])
+        model.fit(points[training & ~mine], truth[training & ~mine])
         scores[mine] = model.decision_function(points[mine])
     return scores[truth], scores[~truth]
 
@@ -154,15 +154,15 @@ def _by_transport(belonging: Points, pool: Points, folds: int, seed: int) -> tup
         unit = float(np.median(near)) or 1.0
         for start in range(0, max(len(pool), 1), _TARGETS):
             part = slice(start, start + _TARGETS)
-            moved = np.concatenate([belonging[rest], pool[part]])
-            mass = _moved(ot.dist(moved, goal) / unit)
+            sources = np.concatenate([belonging[rest], pool[part]])
+            mass = _mass(ot.dist(sources, goal) / unit)
             inside[rest] += mass[: len(rest)] / -(-len(pool) // _TARGETS)
             outside[part] += mass[len(rest) :] / 2
     return inside, outside
 
 
-def _moved(costs: Values) -> Values:
-    """Return the log of each row's moved mass, per unit of its own."""
+def _mass(costs: Values) -> Values:
+    """Return the log of the mass that the plan moves from each row, per unit of its own."""
     weights = [np.full(size, 1 / size) for size in costs.shape]
     plan = ot.unbalanced.sinkhorn_unbalanced(
         *weights, costs, reg=_SMOOTHING, reg_m=(_PRICE, 3 * _PRICE), numItermax=200

@@ -90,13 +90,13 @@ def ridge_view(problem: Problem, probabilities: Tensor | None = None) -> RidgeVi
         problem: S_0, U_0 and S_val.
         probabilities: `N x c` of f, trained on S_0 alone; where not given, only sets of S_0 can be asked about.
     """
-    known = torch.cat([problem.labeled, problem.validation])
-    described = problem.describe_images(known).double()
+    anchors = torch.cat([problem.labeled, problem.validation])
+    described = problem.describe_images(anchors).double()
     middle = described.mean(0)
     _, _, directions = torch.linalg.svd(described - middle, full_matrices=False)
     directions = directions[:AXES].T
     points = torch.zeros(len(problem.labels), directions.shape[1], dtype=torch.float64)
-    points[known] = (described - middle) @ directions
+    points[anchors] = (described - middle) @ directions
     answers = torch.zeros(len(problem.labels), problem.num_classes, dtype=torch.float64)
     if probabilities is not None:
         pool = problem.unlabeled

@@ -194,8 +194,8 @@ def _anneal(pool: _Pool, members: Members) -> Iterator[tuple[Array, Array]]:
     blocks = [members[i : i + BLOCK] for i in range(0, len(members), BLOCK)]
     width = len(pool.reduced)
     weights = [xp.asarray(_uniform(block, width), device=pool.reduced.device) for block in blocks]
-    arriving = pool.reduced[0] * 0 + _TINY["float64"]  # next to nothing where it is padded
-    arriving[: pool.shape[1]] = 1 / pool.shape[1]
+    demand = pool.reduced[0] * 0 + _TINY["float64"]  # next to nothing where it is padded
+    demand[: pool.shape[1]] = 1 / pool.shape[1]
     scalings = [xp.ones_like(pool.reduced[:1]) + xp.zeros_like(each[:, :1]) for each in weights]
     before = scalings[:]
     for stage, (temperature, iterations, relaxation, precision) in enumerate(_STAGES):
@@ -208,7 +208,7 @@ def _anneal(pool: _Pool, members: Members) -> Iterator[tuple[Array, Array]]:
                 xp,
                 kernel,
                 xp.asarray(weights[i], dtype=kernel.dtype),
-                xp.clip(xp.asarray(arriving, dtype=kernel.dtype), _TINY[precision], None),
+                xp.clip(xp.asarray(demand, dtype=kernel.dtype), _TINY[precision], None),
                 xp.asarray(w, dtype=kernel.dtype),
                 iterations,
                 relaxation,
@@ -216,7 +216,7 @@ def _anneal(pool: _Pool, members: Members) -> Iterator[tuple[Array, Array]]:
             w = xp.asarray(w, dtype=xp.float64)
             before[i], scalings[i] = scalings[i] if stage else xp.sqrt(w), w
             if stage == len(_STAGES) - 1:
-                upper = _upper_bounds(xp, pool.reduced, kernel, weights[i], arriving, images, w)
+                upper = _upper_bounds(xp, pool.reduced, kernel, weights[i], demand, images, w)
                 yield _lower_bounds(pool, block, xp.log(w) * temperature), upper[: len(block)]
 
 
@@ -241,7 +241,7 @@ def _sweep(
     xp: Any,
     kernel: Matrix,
     weights: Matrix,
-    arriving: Matrix,
+    demand: Matrix,
     w: Matrix,
     iterations: int,
     relaxation: float,
@@ -250,9 +250,9 @@ def _sweep(
 
     All is done in place, because new memory costs as much as the arithmetic; the last iteration is a plain one.
     """
-    tiny, turned = _TINY[_precision(kernel)], kernel.T
+    tiny, transpose = _TINY[_precision(kernel)], kernel.T
     w = w + 0  # the caller's is left as it is
-    u = xp.reciprocal(xp.clip(w @ turned, tiny, None))
+    u = xp.reciprocal(xp.clip(w @ transpose, tiny, None))
     freshes, ratios = ([xp.empty_like(side) for side in (u, w)] for _ in range(2))
     farthest = relaxation / (2 - relaxation)
 
@@ -271,17 +271,17 @@ def _sweep(
 
     for i in range(iterations):
         if i:
-            xp.matmul(w, turned, out=freshes[0])
+            xp.matmul(w, transpose, out=freshes[0])
             xp.clip(freshes[0], tiny, None, out=freshes[0])
             xp.reciprocal(freshes[0], out=freshes[0])
             relax(u, freshes[0], ratios[0])
         xp.multiply(weights, u, out=ratios[0])
         xp.matmul(ratios[0], kernel, out=freshes[1])
         xp.clip(freshes[1], tiny, None, out=freshes[1])
-        xp.divide(arriving, freshes[1], out=freshes[1])
+        xp.divide(demand, freshes[1], out=freshes[1])
         relax(w, freshes[1], ratios[1])
-    w = arriving / xp.clip((weights * u) @ kernel, tiny, None)
-    return xp.reciprocal(xp.clip(w @ turned, tiny, None)), w
+    w = demand / xp.clip((weights * u) @ kernel, tiny, None)
+    return xp.reciprocal(xp.clip(w @ transpose, tiny, None)), w
 
 
 def _precision(kernel: Matrix) -> str:
@@ -299,7 +299,7 @@ def _lower_bounds(pool: _Pool, block: Members, potentials: Matrix) -> Array:
     starts = xp.asarray(potentials[:, : pool.shape[1]], dtype=xp.float32)
     costs_of = pool.single[:, : pool.shape[1]]
     step = max(1, _CHUNK // pool.shape[1])
-    found = np.empty(len(block))
+    bounds = np.empty(len(block))
     for i, subset in enumerate(block):
         rows = np.flatnonzero(subset)
         images, columns = [], xp.full_like(starts[i], np.inf)
@@ -310,9 +310,9 @@ def _lower_bounds(pool: _Pool, block: Members, potentials: Matrix) -> Array:
             xp.minimum(columns, xp.amin(costs, axis=0), out=columns)
             images.append(_numpy(image))
         f = np.concatenate(images).astype(np.float64)
-        lost = _SINGLE * (2 * pool.largest[rows] + np.abs(f))
-        found[i] = (f - lost).mean() + _numpy(columns).astype(np.float64).mean()
-    return found
+        rounding = _SINGLE * (2 * pool.largest[rows] + np.abs(f))
+        bounds[i] = (f - rounding).mean() + _numpy(columns).astype(np.float64).mean()
+    return bounds
 
 
 def _upper_bounds(
@@ -320,7 +320,7 @@ def _upper_bounds(
     cost: Matrix,
     kernel: Matrix,
     weights: Matrix,
-    arriving: Matrix,
+    demand: Matrix,
     images: Matrix,
     w: Matrix,
 ) -> Array:
@@ -328,11 +328,11 @@ def _upper_bounds(
 
     Source: Altschuler, Weed and Rigollet (2017), Algorithm 2; no plan is ever built.
     """
-    left = weights * images
-    sums = w * (left @ kernel)
-    kept = w * xp.clip(arriving / sums, None, 1)
-    missing = xp.clip(arriving - sums, 0, None)
-    over = xp.clip(weights - left * (kept @ kernel.T), 0, None)
-    mass = xp.clip(missing.sum(axis=1), _TINY["float64"], None)
-    plain = (left * (kept @ (kernel * cost).T)).sum(axis=1)
-    return _numpy(plain + (over * (missing @ cost.T)).sum(axis=1) / mass)
+    row_mass = weights * images
+    sums = w * (row_mass @ kernel)
+    capped_w = w * xp.clip(demand / sums, None, 1)
+    deficit = xp.clip(demand - sums, 0, None)
+    excess = xp.clip(weights - row_mass * (capped_w @ kernel.T), 0, None)
+    mass = xp.clip(deficit.sum(axis=1), _TINY["float64"], None)
+    plain = (row_mass * (capped_w @ (kernel * cost).T)).sum(axis=1)
+    return _numpy(plain + (excess * (deficit @ cost.T)).sum(axis=1) / mass)

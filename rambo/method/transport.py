@@ -95,11 +95,11 @@ def gaussian_label_distances(
         covariance = ledoit_wolf(members)[0] if len(members) > 1 else np.zeros((width, width))
         return members.mean(0), covariance
 
-    left = [gaussian(pool, label) for label in range(num_classes)]
-    right = [gaussian(validation, label) for label in range(num_classes)]
+    pool_gaussians = [gaussian(pool, label) for label in range(num_classes)]
+    validation_gaussians = [gaussian(validation, label) for label in range(num_classes)]
     distances = np.zeros((num_classes, num_classes))
-    for i, a in enumerate(left):
-        for j, b in enumerate(right):
+    for i, a in enumerate(pool_gaussians):
+        for j, b in enumerate(validation_gaussians):
             if a is not None and b is not None:
                 distances[i, j] = squared_bures_wasserstein(*a, *b)
     return distances

@@ -334,14 +334,14 @@ class Elements:
     """Images embedded once, so that no greedy step embeds one again.
 
     Attributes:
-        values: `N x d` float64, psi(x) at its dataset index where it is known. Choice: float64, so that a sum over
+        values: `N x d` float64, psi(x) at its dataset index where it is `embedded`. Choice: float64, so that a sum over
             thousands of images does not depend on their order to the last tie.
-        known: `N` bool.
+        embedded: `N` bool, whether psi(x) is there.
         reference: the labeled pool S_0.
     """
 
     values: Tensor
-    known: Tensor
+    embedded: Tensor
     reference: Reference
 
 
@@ -350,27 +350,27 @@ def embed_elements(model: UtilityModel, problem: Problem, unlabeled: Tensor) -> 
     """Return psi(x) of every labeled image and of these unlabeled ones."""
     count = len(problem.labels)
     values = torch.empty(count, model.network.elements.width, dtype=torch.float64)
-    known = torch.zeros(count, dtype=torch.bool)
-    _embed(model, problem, torch.cat([problem.labeled, unlabeled]), values, known)
-    return Elements(values, known, model.network.refer(values[problem.labeled].float()))
+    embedded = torch.zeros(count, dtype=torch.bool)
+    _embed(model, problem, torch.cat([problem.labeled, unlabeled]), values, embedded)
+    return Elements(values, embedded, model.network.refer(values[problem.labeled].float()))
 
 
 @torch.no_grad()
 def embed_others(model: UtilityModel, problem: Problem, elements: Elements) -> None:
     """Add psi(x) of the unlabeled images that were left out so far."""
-    missing = problem.unlabeled[~elements.known[problem.unlabeled]]
-    _embed(model, problem, missing, elements.values, elements.known)
+    rest = problem.unlabeled[~elements.embedded[problem.unlabeled]]
+    _embed(model, problem, rest, elements.values, elements.embedded)
 
 
 def _embed(
-    model: UtilityModel, problem: Problem, indices: Tensor, values: Tensor, known: Tensor
+    model: UtilityModel, problem: Problem, indices: Tensor, values: Tensor, embedded: Tensor
 ) -> None:
     """Write psi(x) of some images at their dataset indices."""
     network = model.network.eval()
     for part in indices.split(_ELEMENTS_CHUNK):
         if len(part):
             values[part] = network.elements(problem.network_inputs(part)).double()
-    known[indices] = True
+    embedded[indices] = True
 
 
 @torch.no_grad()
@@ -391,7 +391,7 @@ def predict_unions(
     Raises:
         ValueError: an image was never embedded.
     """
-    if not (elements.known[labeled].all() and elements.known[batches].all()):
+    if not (elements.embedded[labeled].all() and elements.embedded[batches].all()):
         raise ValueError("an image of a union was never embedded")
     network, values = model.network.eval(), elements.values
     if isinstance(network.pooling, AttentionPooling):

@@ -47,8 +47,8 @@ class UtilitySamples:
 
     def take(self, rows: Tensor) -> "UtilitySamples":
         """Return the pairs at `rows`."""
-        kept = tuple(self.pairs[int(row)] for row in rows)
-        return UtilitySamples(kept, self.utilities[rows], self.transport[rows])
+        pairs = tuple(self.pairs[int(row)] for row in rows)
+        return UtilitySamples(pairs, self.utilities[rows], self.transport[rows])
 
     @property
     def subsets(self) -> list[Tensor]:

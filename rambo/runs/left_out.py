@@ -44,7 +44,7 @@ def left_out_arrays(restriction: Restriction) -> dict[str, np.ndarray]:
         "indices": restriction.left_out,
         "reasons": restriction.reasons,
         "likes": restriction.likes,
-        "kept": np.array([len(restriction.kept)]),
+        "kept": np.array([len(restriction.candidates)]),
     }
 
 

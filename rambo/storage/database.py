@@ -111,12 +111,12 @@ def encode(value: Any, what: str) -> str:
         return json.dumps(value, allow_nan=False, separators=(",", ":"))
     except (ValueError, TypeError, RecursionError) as error:
         try:
-            found = _unfit(value, "")
+            fault = _unfit(value, "")
         except RecursionError:
-            found = None
-        if found is None:
+            fault = None
+        if fault is None:
             raise RefusedError(f"{what}: it is no JSON value", "store plain fields") from error
-        raise RefusedError(f"{what}: {found}") from error
+        raise RefusedError(f"{what}: {fault}") from error
 
 
 def decode(text: str, crc: int, *columns: Any) -> Any:
@@ -154,14 +154,14 @@ def _must_exist(path: Path) -> None:
 
 def _check_version(db: sqlite3.Connection, version: int) -> None:
     """Refuse a database that this program does not know."""
-    (found,) = db.execute("PRAGMA user_version").fetchone()
-    if found > version:
+    (stored,) = db.execute("PRAGMA user_version").fetchone()
+    if stored > version:
         raise RefusedError(
-            f"the record has format {found}, from a newer RAMBO, and this one reads up to {version}",
+            f"the record has format {stored}, from a newer RAMBO, and this one reads up to {version}",
             "update this one",
         )
-    if found < version:  # there is no older one yet
-        raise sqlite3.DatabaseError(f"format {found}")
+    if stored < version:  # there is no older one yet
+        raise sqlite3.DatabaseError(f"format {stored}")
 
 
 def _needs_room(error: sqlite3.Error) -> bool:
@@ -196,4 +196,4 @@ def _unfit(value: Any, path: str) -> str | None:
         return f"field {path} is {value}; only finite numbers are stored"
     elif value is not None and not isinstance(value, str | int | float):
         return f"field {path} is a {type(value).__name__}; only JSON types are stored"
-    return next((found for name, part in parts if (found := _unfit(part, name))), None)
+    return next((fault for name, part in parts if (fault := _unfit(part, name))), None)

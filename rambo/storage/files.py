@@ -129,8 +129,8 @@ def write_bytes(target: Path, data: bytes) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove what writers killed in the middle of `write_bytes` left below `folder`."""
-    for left in folder.glob("**/.*.part"):
-        left.unlink(missing_ok=True)
+    for leftover in folder.glob("**/.*.part"):
+        leftover.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:
@@ -204,10 +204,10 @@ def unpack_arrays(data: bytes) -> dict[str, np.ndarray]:
     try:
         arrays = safetensors.numpy.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        told = header["__metadata__"]["sha256"]
+        digest = header["__metadata__"]["sha256"]
     except Exception as error:  # a damaged header fails in many ways, and all mean the same
         raise RefusedError("it is damaged", "resume the run to make it again") from error
-    if told != _digest(arrays):
+    if digest != _digest(arrays):
         raise RefusedError("it is damaged", "resume the run to make it again")
     return arrays
 

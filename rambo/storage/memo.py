@@ -72,19 +72,19 @@ class Memo:
             raise StoreError(error.problem, hint=error.hint) from error
         self._attempt(lambda db: self._insert(db, key, text, data))
 
-    def known(self, keys: Iterable[str]) -> set[str]:
-        """Return those of `keys` that something is kept under; makes nothing where there is no file.
+    def stored_keys(self, keys: Iterable[str]) -> set[str]:
+        """Return those of `keys` that have a result; makes nothing where there is no file.
 
         A cheap look for an estimate: what turns out damaged when it is read will be computed again.
 
         Raises:
             StoreError: the file cannot be read.
         """
-        wanted = list(keys)
-        for key in wanted:
+        every_key = list(keys)
+        for key in every_key:
             _check_key(key)
         query = "SELECT key FROM utilities WHERE key IN (SELECT value FROM json_each(?))"
-        return {key for (key,) in self._rows(query, json.dumps(wanted))}
+        return {key for (key,) in self._rows(query, json.dumps(every_key))}
 
     def sample(self, facts: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
         """Return at most `limit` kept records that hold all `facts`.
@@ -186,8 +186,8 @@ class Memo:
             database.create(beside, _SCHEMA, _VERSION)
             beside.replace(self._path)
         finally:
-            for left in self._path.parent.glob(f"{beside.name}*"):
-                left.unlink(missing_ok=True)
+            for leftover in self._path.parent.glob(f"{beside.name}*"):
+                leftover.unlink(missing_ok=True)
         files.sync_folder(self._path.parent)
 
     def _set_aside(self) -> None:

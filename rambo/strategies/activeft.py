@@ -81,11 +81,11 @@ def fit_centres(
     centres = features[torch.randperm(len(features), generator=start)[:budget]].requires_grad_()
     optimizer = torch.optim.Adam([centres], lr=settings.learning_rate)
     for step in range(1, settings.iterations + 1):
-        seen = features
+        batch = features
         if len(features) > _PER_STEP:
-            seen = features[torch.randperm(len(features), generator=draw)[:_PER_STEP]]
+            batch = features[torch.randperm(len(features), generator=draw)[:_PER_STEP]]
         optimizer.zero_grad()
-        spread_loss(centres, seen, settings.temperature, settings.diversity).backward()
+        spread_loss(centres, batch, settings.temperature, settings.diversity).backward()
         optimizer.step()
         with torch.no_grad():
             centres.copy_(F.normalize(centres, dim=1))
@@ -128,11 +128,11 @@ def nearest_untaken(centres: Tensor, features: Tensor) -> Tensor:
     Returns:
         `B` distinct places among the features.
     """
-    taken, places = torch.zeros(len(features)), []
+    barred, places = torch.zeros(len(features)), []
     for part in centres.split(_ROWS):
         for similarity in part @ features.T:
-            places.append(int((similarity + taken).argmax()))
-            taken[places[-1]] = -torch.inf
+            places.append(int((similarity + barred).argmax()))
+            barred[places[-1]] = -torch.inf
     return torch.tensor(places)
 
 

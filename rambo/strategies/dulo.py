@@ -42,12 +42,12 @@ def dulo(call: Call) -> Selection:
         scores = margins(predictions.probabilities)
         elements = embed_elements(model, problem, problem.unlabeled)
         for j in range(steps):
-            wanted, generator = min(size, budget - len(utilities)), f"acquisition-{j}"
-            blocks = random_chunks(remaining, wanted, call.streams.torch(generator))[:count]
+            width, generator = min(size, budget - len(utilities)), f"acquisition-{j}"
+            blocks = random_chunks(remaining, width, call.streams.torch(generator))[:count]
             step = GreedyStep(blocks, predict_unions(model, elements, labeled, blocks))
             call.emit(step.event(j, steps, scores))
             labeled, remaining = union(labeled, step.best), without(remaining, step.best)
-            utilities = torch.cat([utilities, step.utilities.max().expand(wanted)])
+            utilities = torch.cat([utilities, step.utilities.max().expand(width)])
             advance()
     chosen = labeled[len(problem.labeled) :]
     return Selection(
@@ -107,14 +107,14 @@ def learn(call: Call, samples: UtilitySamples) -> tuple[UtilityModel, dict[str, 
     bilevel rounds are what differs.
     """
     problem, emit = call.problem, call.emit
-    fitted, held_out = hold_out(samples, held_out_pairs(call.config))
+    training, held_out = hold_out(samples, held_out_pairs(call.config))
     settings = call.config.rambo.utility_model.model_copy(
         update={"loss": "regression", "transport": False}
     )
     model = fit_utility_model(
         create_utility_model(problem, settings, call.streams),
         problem,
-        fitted,
+        training,
         call.streams,
         bilevel_training=False,
         phase="offline",
@@ -126,5 +126,5 @@ def learn(call: Call, samples: UtilitySamples) -> tuple[UtilityModel, dict[str, 
         "kendall_tau": "Kendall tau on held-out sets",
         "held_out_pairs": "held-out pairs",
     }
-    figures: dict[str, float | int | str] = {"utility samples fitted": 2 * len(fitted)}
+    figures: dict[str, float | int | str] = {"utility samples fitted": 2 * len(training)}
     return model, figures | {words[k]: v for k, v in ranking.items() if v is not None}

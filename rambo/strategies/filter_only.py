@@ -21,9 +21,9 @@ def filter_only(call: Call) -> Selection:
         scores = margins(predictions.probabilities)
         remaining = rank_by(call.problem.unlabeled, scores)
         for j in range(steps):
-            wanted = min(size, budget - len(chosen))
-            filtered = remaining[: filter_for(acquisition.filtered, size, wanted)]
-            batch = random_chunks(filtered, wanted, call.streams.torch(f"step-{j}"))[0]
+            count = min(size, budget - len(chosen))
+            filtered = remaining[: filter_for(acquisition.filtered, size, count)]
+            batch = random_chunks(filtered, count, call.streams.torch(f"step-{j}"))[0]
             chosen, remaining = union(chosen, batch), without(remaining, batch)
             advance()
     evidence = {

@@ -65,13 +65,13 @@ def steepest(
         labels: `n` their true class ids.
         rate: eta.
     """
-    taken = torch.zeros_like(inputs[:, 0])
+    barred = torch.zeros_like(inputs[:, 0])
     for _ in range(len(inputs)):
         steepness = logit_gradients(logits.softmax(1), labels).T @ validation / len(labels)
         gains = (gradients * (inputs @ steepness.T)).sum(1)
-        pick = int((gains + taken).argmax())
+        pick = int((gains + barred).argmax())
         yield pick
-        taken[pick] = -torch.inf
+        barred[pick] = -torch.inf
         logits = step(logits, validation, gradients[[pick]], inputs[[pick]], rate)
 
 

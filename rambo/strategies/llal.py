@@ -161,17 +161,17 @@ class LossUnit:
         """
         started, fit = time.perf_counter(), self.fit
         images, labels = fit.load(fit.subset), torch.from_numpy(fit.labels).to(fit.device)
-        fitted, module = fit.try_twice(lambda seed: self._train(images, labels, seed))
-        accuracies = fit.accuracies(fitted.model, fit.load)
+        classifier_fit, module = fit.try_twice(lambda seed: self._train(images, labels, seed))
+        accuracies = fit.accuracies(classifier_fit.model, fit.load)
         parts = np.array_split(fit.predicted, -(-len(fit.predicted) // _CHUNK))
         with torch.no_grad():
             scores = torch.cat(
-                [module(fitted.model.tap(fit.load(part))[0]).cpu() for part in parts]
+                [module(classifier_fit.model.tap(fit.load(part))[0]).cpu() for part in parts]
             )
         record = {
             "accuracies": accuracies,
-            "epochs": fitted.epochs,
-            "train_accuracy": fitted.train_accuracy,
+            "epochs": classifier_fit.epochs,
+            "train_accuracy": classifier_fit.train_accuracy,
             "seconds": time.perf_counter() - started,
         }
         return record, {"scores": scores.numpy()}
@@ -193,7 +193,7 @@ class LossUnit:
         objective = functools.partial(
             joint_loss, module=module, config=self.settings, max_epochs=fit.config.max_epochs
         )
-        fitted = train_classifier(
+        classifier_fit = train_classifier(
             model,
             images,
             labels,
@@ -202,4 +202,4 @@ class LossUnit:
             objective=objective,
             beside=module.parameters(),
         )
-        return fitted, module
+        return classifier_fit, module

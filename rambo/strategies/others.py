@@ -40,10 +40,10 @@ def strategy(
         "reads_validation": reads_validation,
     }
     words = {"word": word, "help": help, "colour": colour, "symbol": symbol}
-    given = {key: value for key, value in words.items() if value}
+    texts = {key: value for key, value in words.items() if value}
 
     def put(select: Select) -> Select:
-        lineup.register(lineup.Strategy(name, **given, **flags))  # type: ignore[arg-type]
+        lineup.register(lineup.Strategy(name, **texts, **flags))  # type: ignore[arg-type]
         _functions[name] = select
         return select
 
@@ -62,15 +62,15 @@ def load(name: str, files: Iterable[Path] = ()) -> Callable[..., Any]:
     """
     if name not in _functions:
         for path in plugins.files():
-            if name in {found["name"] for found in plugins.declared(path)}:
+            if name in {declaration["name"] for declaration in plugins.declared(path)}:
                 _run(path)
                 break
         else:
             _import(name)
     if name not in _functions:
-        missing = ", ".join(path.name for path in files if not path.is_file())
+        absent = ", ".join(path.name for path in files if not path.is_file())
         raise ConfigError(
-            f"it came from {missing}, which is gone" if missing else "nobody here brings it",
+            f"it came from {absent}, which is gone" if absent else "nobody here brings it",
             field="strategies",
             value=name,
             hint="put it back, give its file with --plugin FILE.py, or install its package",
@@ -97,7 +97,7 @@ def _run(path: Path) -> None:
 def _import(name: str) -> None:
     """Import the package that offers a strategy; its entry may name the function itself."""
     for offer in plugins.offers():
-        if name in {offer.name, *(found["name"] for found in plugins.offered(offer))}:
+        if name in {offer.name, *(declaration["name"] for declaration in plugins.offered(offer))}:
             try:
                 target = offer.load()
             except ConfigError:

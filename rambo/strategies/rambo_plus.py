@@ -44,18 +44,18 @@ def rambo_plus(call: Call) -> Selection:
     steps, utilities = -(-call.budget // size), torch.zeros(0)
     with stage("acquisition", steps, call.emit) as advance:
         for j in range(steps):
-            wanted = min(size, call.budget - len(utilities))
-            filter_size = filter_for(call.config.acquisition.filtered, size, wanted)
+            count = min(size, call.budget - len(utilities))
+            filter_size = filter_for(call.config.acquisition.filtered, size, count)
             generator = call.streams.torch(f"acquisition-{j}")
             batches = candidates(
-                remaining[:filter_size], wanted, predictions, settings.candidates, generator
+                remaining[:filter_size], count, predictions, settings.candidates, generator
             )
             unions = [union(labeled, batch) for batch in batches]
             step = GreedyStep(batches, view.statistics(unions) @ weights)
             step = _picked(step, settings.pick, generator)
             call.emit(step.event(j, steps, scores))
             labeled, remaining = union(labeled, step.best), without(remaining, step.best)
-            utilities = torch.cat([utilities, step.utilities.max().expand(wanted)])
+            utilities = torch.cat([utilities, step.utilities.max().expand(count)])
             advance()
     chosen = labeled[len(problem.labeled) :]
     return Selection(
@@ -136,12 +136,12 @@ def learn(call: Call, view: RidgeView) -> tuple[RidgeView, Tensor, dict[str, flo
     """Return the view in units of the pairs, the weights of its statistics, and how they rank held-out pairs."""
     if not call.config.plus.weigh:
         return view, view.certain, {}
-    fitted, held_out = hold_out(true_pairs(call), held_out_pairs(call.config))
-    view = in_units_of_pairs(view, fitted.pairs)
+    training, held_out = hold_out(true_pairs(call), held_out_pairs(call.config))
+    view = in_units_of_pairs(view, training.pairs)
     weights = fit_weights(
-        view.statistics(fitted.subsets).view(len(fitted), 2, -1), fitted.utilities
+        view.statistics(training.subsets).view(len(training), 2, -1), training.utilities
     )
-    figures: dict[str, float | int | str] = {"true pairs fitted": len(fitted)}
+    figures: dict[str, float | int | str] = {"true pairs fitted": len(training)}
     if not len(held_out):
         return view, weights, figures
     ranked = (view.statistics(held_out.subsets) @ weights).view(-1, 2)

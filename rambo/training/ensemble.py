@@ -117,7 +117,7 @@ class Ensemble:
             predict: also return probabilities and embeddings of all three pools.
         """
         problem, subset = self.problem, subset.sort().values
-        known = problem.labels if labels is None else labels
+        class_labels = problem.labels if labels is None else labels
         measured = {"validation": (problem.validation, problem.labels[problem.validation])}
         if not len(problem.validation):  # too few labels to set any aside: nothing is measured
             measured = {}
@@ -133,7 +133,7 @@ class Ensemble:
                 HeadUnit,
                 features=self._features_file(),
                 pool=pool.numpy(),
-                pool_labels=known[pool].numpy(),
+                pool_labels=class_labels[pool].numpy(),
             )
         return make(
             role=role,
@@ -141,7 +141,7 @@ class Ensemble:
             source=problem.source,
             fingerprint=problem.fingerprint,
             subset=subset.numpy(),
-            labels=known[subset].numpy(),
+            labels=class_labels[subset].numpy(),
             measured={name: (i.numpy(), y.numpy()) for name, (i, y) in measured.items()},
             predicted=pools.sort().values.numpy() if predict else np.zeros(0, np.int64),
             config=self.config,
@@ -208,18 +208,18 @@ class Ensemble:
             done()
 
         # equal units, as of two strategies with one choice, run once
-        missing: dict[str, list[int]] = {}
+        misses: dict[str, list[int]] = {}
         for place, unit in enumerate(units):
-            if (kept := self.memo.get(unit.key)) is not None:
-                finish(place, Outcome(*kept, cached=True))
+            if (match := self.memo.get(unit.key)) is not None:
+                finish(place, Outcome(*match, cached=True))
             else:
-                missing.setdefault(unit.key, []).append(place)
-        first = sorted((places[0] for places in missing.values()), key=lambda p: -units[p].cost)
+                misses.setdefault(unit.key, []).append(place)
+        first = sorted((places[0] for places in misses.values()), key=lambda p: -units[p].cost)
         with contextlib.closing(self._compute(units, first, emit)) as results:
             for place, record, arrays in results:
                 key = units[place].key
                 self.memo.put(key, record, arrays)
-                for equal in missing[key]:
+                for equal in misses[key]:
                     finish(equal, Outcome(record, arrays, cached=equal != place))
         return [outcomes[place] for place in range(len(units))]
 

@@ -150,12 +150,12 @@ class FitUnit:
             return result
         started = time.perf_counter()
         images, labels = self.load(self.subset), torch.from_numpy(self.labels).to(self.device)
-        fitted = self.try_twice(
+        fit = self.try_twice(
             lambda seed: classifier.fit_classifier(
                 images, labels, self.config, num_classes=self.num_classes, seed=seed
             )
         )
-        return self.measure(fitted, self.load, started)
+        return self.measure(fit, self.load, started)
 
     def run_group(self, units: Sequence[Any], emit: Emit) -> Iterator[tuple[int, Result]]:
         """Train side by side where that is asked for, else one after the other."""
@@ -171,23 +171,23 @@ class FitUnit:
         except DivergedError:
             return train(derive_seed(self.seed, "retry"))
 
-    def measure(self, fitted: Fit, load: Callable[[Indices], Tensor], started: float) -> Result:
+    def measure(self, fit: Fit, load: Callable[[Indices], Tensor], started: float) -> Result:
         """Return what the trained classifier is asked for.
 
         Args:
-            fitted: the classifier.
+            fit: the classifier, trained.
             load: gives normalised images of the dataset on the unit's device.
             started: when the training began, by `time.perf_counter`.
         """
-        accuracies = self.accuracies(fitted.model, load)
+        accuracies = self.accuracies(fit.model, load)
         arrays: dict[str, NDArray[Any]] = {}
         if len(self.predicted):
-            probabilities, embeddings = classifier.predict(fitted.model, load(self.predicted))
+            probabilities, embeddings = classifier.predict(fit.model, load(self.predicted))
             arrays = {"probabilities": probabilities.numpy(), "embeddings": embeddings.numpy()}
         record = {
             "accuracies": accuracies,
-            "epochs": fitted.epochs,
-            "train_accuracy": fitted.train_accuracy,
+            "epochs": fit.epochs,
+            "train_accuracy": fit.train_accuracy,
             "seconds": time.perf_counter() - started,
             "size": len(self.subset),
             "evaluated": self.evaluated,
@@ -258,15 +258,15 @@ def run_fits(units: Sequence[FitUnit], emit: Emit) -> Iterator[tuple[int, Result
             batching=first.batching,
             emit=emit,
         )
-        for member, fitted in fits:
+        for member, fit in fits:
             place, unit = places[member], units[places[member]]
-            if isinstance(fitted, Fit):
-                yield place, unit.measure(fitted, load, started)
+            if isinstance(fit, Fit):
+                yield place, unit.measure(fit, load, started)
                 started = time.perf_counter()  # the time of all is shared out as the results come
             elif seeds[place] == unit.seed:
                 again[place] = derive_seed(unit.seed, "retry")
             else:
-                raise fitted
+                raise fit
         seeds = again
 
 
@@ -334,7 +334,7 @@ def run_heads(units: Sequence[HeadUnit]) -> list[Result]:
     members = torch.from_numpy(np.stack([np.isin(first.pool, unit.subset) for unit in units]))
     pool = torch.from_numpy(features[first.pool])
     settings = first.config.logistic
-    fitted = heads.fit_heads(
+    fit = heads.fit_heads(
         pool,
         labels,
         members,
@@ -342,11 +342,11 @@ def run_heads(units: Sequence[HeadUnit]) -> list[Result]:
         l2=settings.l2,
         iterations=settings.iterations,
     )
-    right = fitted.logits(pool).argmax(2) == labels
+    right = fit.logits(pool).argmax(2) == labels
     reached = (right & members).sum(1) / members.sum(1)
     results: list[Result] = []
     for i, unit in enumerate(units):
-        head = heads.Heads(fitted.weights[i : i + 1], fitted.biases[i : i + 1])
+        head = heads.Heads(fit.weights[i : i + 1], fit.biases[i : i + 1])
 
         def ask(indices: Indices, head: heads.Heads = head) -> Tensor:
             return head.logits(torch.from_numpy(features[indices]))[0]

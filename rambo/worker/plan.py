@@ -79,7 +79,7 @@ def plan(
     memo, jobs = workspace.memo(), _jobs(config, device)
     features_file = _features_file(config, data, device)
     units = fixed_units(config, data, memo, device, features_file)
-    cached = memo.known(unit.key for unit in units)
+    cached = memo.stored_keys(unit.key for unit in units)
     whole = costs.count(config, DataSizes.of(config, data))
     missing = [unit for unit in units if unit.key not in cached]
     left = remaining(whole, missing, () if features_file else whole.heads)

@@ -52,7 +52,7 @@ def start(config: Config, workspace: Workspace, listener: Emit = ignore) -> Run:
     data = foreign.prepare(config.dataset, workspace.root, emit=listener)
     checks.check(config, data)
     fitted = checks.fit(config, data)
-    if words := checks.fitted_words(config, data):
+    if words := checks.change_words(config, data):
         listener(Noticed(words))
     if repeats.limits(fitted.acquisition, data):
         for number in range(fitted.trials):  # what repeats S_0 is known only once S_0 is drawn

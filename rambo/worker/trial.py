@@ -85,7 +85,7 @@ class Trial:
         """The problem as strategies see it: U_0 without what repeats another image."""
         if self.restriction is None:
             return self.problem
-        kept = torch.from_numpy(self.restriction.kept)
+        kept = torch.from_numpy(self.restriction.candidates)
         return dataclasses.replace(self.problem, unlabeled=kept)
 
     def reveal(self, selection: Selection) -> Tensor:
@@ -179,14 +179,14 @@ def _restrict(
         config.acquisition,
         seed=Streams(seed).take("repeats"),
     )
-    if config.budget > len(restriction.kept):
+    if config.budget > len(restriction.candidates):
         raise repeats.too_few(
             config.budget,
             problem.unlabeled.numpy(),
             known.numpy(),
             data,
             config.acquisition,
-            most=len(restriction.kept),
+            most=len(restriction.candidates),
         )
     return restriction if len(restriction.left_out) else None
 

@@ -46,16 +46,16 @@ def test_npz_with_its_own_split_below_the_data_root(tmp_path):
         test_images=test["images"],
         test_labels=test["labels"].astype(np.uint64),
     )
-    heard = []
+    events = []
     dataset = catalog.prepare(
-        "mine/Split.NPZ.npz", tmp_path, data_root=tmp_path / "root", emit=heard.append
+        "mine/Split.NPZ.npz", tmp_path, data_root=tmp_path / "root", emit=events.append
     )
     assert dataset.classes == ("-5", "7", "9", "300")
     assert dataset.images.shape == (45, 3, 8, 9)
     assert np.array_equal(dataset.images[:30], train["images"].transpose(0, 3, 1, 2))
     assert roles_of(dataset) == [30, 0, 15]
     assert dataset.std[1] == 1e-3
-    assert "1 of 4 classes (first: 9)" in heard[0].message
+    assert "1 of 4 classes (first: 9)" in events[0].message
 
 
 def test_npz_path_is_first_taken_from_the_working_folder(tmp_path, monkeypatch):
@@ -293,11 +293,11 @@ def test_repeated_images_are_told_at_once(tmp_path):
         images=np.repeat(arrays["images"], 6, 0),
         labels=np.repeat(arrays["labels"], 6),
     )
-    heard = []
-    dataset = catalog.prepare("x.npz", tmp_path, data_root=tmp_path, emit=heard.append)
+    events = []
+    dataset = catalog.prepare("x.npz", tmp_path, data_root=tmp_path, emit=events.append)
     assert dataset.clusters.tolist() == np.repeat(np.arange(10), 6).tolist()
-    assert "50 of 60 images repeat another one" in heard[-1].message
-    assert "to learn from" not in heard[-1].message
+    assert "50 of 60 images repeat another one" in events[-1].message
+    assert "to learn from" not in events[-1].message
     for picture in range(10):
         assert len(set(dataset.roles[dataset.clusters == picture].tolist())) == 1
     assert set(dataset.roles.tolist()) == {POOL, VALIDATION, TEST}
@@ -310,10 +310,10 @@ def test_classes_of_one_picture_are_cut_through_and_it_is_told(tmp_path):
         images=np.repeat(arrays["images"], 30, 0),
         labels=np.repeat(arrays["labels"], 30),
     )
-    heard = []
-    dataset = catalog.prepare("x.npz", tmp_path, data_root=tmp_path, emit=heard.append)
+    events = []
+    dataset = catalog.prepare("x.npz", tmp_path, data_root=tmp_path, emit=events.append)
     assert set(dataset.roles.tolist()) == {POOL, VALIDATION, TEST}
-    assert "12 validation and test images repeat an image to learn from" in heard[-1].message
+    assert "12 validation and test images repeat an image to learn from" in events[-1].message
 
 
 def test_what_an_older_reader_prepared_is_not_taken_for_this_one(tmp_path):
@@ -346,10 +346,10 @@ def test_mutated_npz_files_are_refused_or_harmless(tmp_path, save):
             changed[place] = int(draw.integers(256))
         path.write_bytes(changed)
         try:
-            found = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
+            dataset = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
         except DataError as error:
             assert len(str(error).splitlines()) == 1
             refusals += 1
         else:
-            assert found.fingerprint == expected  # such as a changed date
+            assert dataset.fingerprint == expected  # such as a changed date
     assert refusals > 100

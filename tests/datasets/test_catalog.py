@@ -50,10 +50,10 @@ def test_readme_of_the_shipped_files_gives_their_hashes():
 def test_second_use_finds_the_first(tmp_path, monkeypatch):
     first = catalog.prepare("fashion-mnist-mini", tmp_path)
     ship_from(tmp_path / "gone", monkeypatch)
-    heard = []
-    again = catalog.prepare("fashion-mnist-mini", tmp_path, emit=heard.append)
+    events = []
+    again = catalog.prepare("fashion-mnist-mini", tmp_path, emit=events.append)
     assert again.folder == first.folder
-    assert heard == []
+    assert events == []
 
 
 @pytest.mark.parametrize("file", ["images.npy", "labels.npy", "roles.npy", "meta.json"])
@@ -62,14 +62,14 @@ def test_a_flipped_bit_is_noticed_and_the_dataset_made_again(tmp_path, file):
     data = bytearray((folder / file).read_bytes())
     data[len(data) // 2] ^= 1
     (folder / file).write_bytes(data)
-    heard = []
-    again = catalog.prepare("fashion-mnist-mini", tmp_path, emit=heard.append)
+    events = []
+    again = catalog.prepare("fashion-mnist-mini", tmp_path, emit=events.append)
     assert again.fingerprint == MINI
     prepared.open_prepared(again.folder, verify=True)
     if file != "meta.json":  # without its description nobody can tell which dataset it was
-        assert len(heard) == 1
-        assert isinstance(heard[0], Noticed)
-        assert file in heard[0].message
+        assert len(events) == 1
+        assert isinstance(events[0], Noticed)
+        assert file in events[0].message
 
 
 def test_damaged_shipped_file_is_named(tmp_path, monkeypatch):

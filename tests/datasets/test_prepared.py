@@ -45,18 +45,18 @@ def hidden(workspace):
 
 
 def test_written_is_what_is_read(tmp_path):
-    given = content(channels=3)
-    written = prepared.write(tmp_path, **given)
+    columns = content(channels=3)
+    written = prepared.write(tmp_path, **columns)
     opened = prepared.open_prepared(written.folder, verify=True)
     assert written.folder == tmp_path / "datasets" / written.fingerprint
     assert len(written.fingerprint) == 32
     for one in (written, opened):
         for key in ("images", "labels", "roles"):
             array = getattr(one, key)
-            assert np.array_equal(array, given[key])
-            assert array.dtype == given[key].dtype
+            assert np.array_equal(array, columns[key])
+            assert array.dtype == columns[key].dtype
         assert (one.name, one.classes, one.num_classes) == ("tiny", ("a", "b", "ü"), 3)
-        assert (one.mean, one.std) == (given["mean"], given["std"])
+        assert (one.mean, one.std) == (columns["mean"], columns["std"])
         assert (one.source, one.licence) == ("drawn", "none")
     assert (POOL, VALIDATION, TEST) == (0, 1, 2)
     assert hidden(tmp_path) == []
@@ -77,24 +77,24 @@ def test_images_are_private_maps(tmp_path):
 
 
 def test_any_memory_order_gives_the_same_dataset(tmp_path):
-    given = content()
-    fortran = np.asfortranarray(given["images"])
-    reversed_twice = given["images"][::-1].copy()[::-1]
+    columns = content()
+    fortran = np.asfortranarray(columns["images"])
+    reversed_twice = columns["images"][::-1].copy()[::-1]
     fingerprints = {write(tmp_path, images=i).fingerprint for i in (fortran, reversed_twice)}
     assert fingerprints == {write(tmp_path).fingerprint}
 
 
 def test_fingerprint_covers_all_that_decides_a_result(tmp_path):
-    given = content()
-    other = given["images"].copy()
+    columns = content()
+    other = columns["images"].copy()
     other[-1, -1, -1, -1] ^= 1
     variants = [
         {},
         {"images": other},
-        {"images": given["images"].transpose(0, 1, 3, 2)},
-        {"images": given["images"].reshape(12, 1, 9, 8)},
-        {"labels": given["labels"][::-1]},
-        {"roles": given["roles"] * 2},
+        {"images": columns["images"].transpose(0, 1, 3, 2)},
+        {"images": columns["images"].reshape(12, 1, 9, 8)},
+        {"labels": columns["labels"][::-1]},
+        {"roles": columns["roles"] * 2},
         {"classes": ("a", "b", "c")},
         {"mean": (0.26,)},
         {"std": (0.51,)},

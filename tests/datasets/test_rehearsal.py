@@ -25,9 +25,9 @@ def test_what_is_labeled_becomes_the_pool_and_nothing_unknown_is_left(
     assert played.name == "rehearsal of pets"
     assert counts(played) == [40, 20, 20]
     assert not played.partly_labeled
-    known = np.flatnonzero(np.array(pets.labels) >= 0)
-    assert (np.array(played.images) == np.array(pets.images)[known]).all()
-    assert (np.array(played.labels) == np.array(pets.labels)[known]).all()
+    labeled = np.flatnonzero(np.array(pets.labels) >= 0)
+    assert (np.array(played.images) == np.array(pets.images)[labeled]).all()
+    assert (np.array(played.labels) == np.array(pets.labels)[labeled]).all()
     again = rehearsal.derive(pets, tmp_path, "collection:pets")
     assert again.fingerprint == played.fingerprint
 
@@ -53,11 +53,11 @@ def test_without_validation_images_some_labels_are_set_aside(
 def test_near_duplicates_and_groups_stay_on_one_side(tiny: Prepared, tmp_path: Path) -> None:
     clusters = np.arange(100) // 2
     groups = np.where(np.arange(100) < 40, np.arange(100) // 4, -1)
-    for given in ({"clusters": clusters}, {"groups": groups}):
-        arrays = {key: value.astype(np.int64) for key, value in given.items()}
+    for columns in ({"clusters": clusters}, {"groups": groups}):
+        arrays = {key: value.astype(np.int64) for key, value in columns.items()}
         pets = partly(tmp_path, tiny, labeled=range(40), **arrays)
         played = rehearsal.derive(pets, tmp_path, "pets")
-        values = played.clusters if "clusters" in given else played.groups
+        values = played.clusters if "clusters" in columns else played.groups
         assert values is not None
         for value in np.unique(np.asarray(values)):
             assert len(set(played.roles[values == value].tolist())) == 1

@@ -29,20 +29,20 @@ def demo(**changes: Any) -> Config:
 
 
 def test_the_demo_preset_is_counted() -> None:
-    told = count(demo(), SIZES)
+    cost = count(demo(), SIZES)
     expected = {"offline": 20, "repeat": 10, "labeled": 4, "llal": 0, "evaluation": 4}
-    assert told.per_trial == expected
-    assert told.total == 38
-    assert (told.labels_held, told.labels_bought, told.validation) == (200, 200, 1000)
-    assert (told.unlabeled, told.trials, told.strategies) == (7800, 1, 4)
-    assert (told.slices, told.greedy_steps) == (3, 10)
-    assert (told.true_samples, told.interpolated_samples) == (20, 120)
-    assert told.transports == 140
-    assert told.trainings["offline"] == Trainings(20, 20 * (20 + 199) / 2, 20_000)
-    assert told.trainings["labeled"] == Trainings(4, 140 + 160 + 180 + 200, 4 * 1000 + 9000)
-    assert told.trainings["evaluation"] == Trainings(4, 4 * 400, 4 * 2000)
+    assert cost.per_trial == expected
+    assert cost.total == 38
+    assert (cost.labels_held, cost.labels_bought, cost.validation) == (200, 200, 1000)
+    assert (cost.unlabeled, cost.trials, cost.strategies) == (7800, 1, 4)
+    assert (cost.slices, cost.greedy_steps) == (3, 10)
+    assert (cost.true_samples, cost.interpolated_samples) == (20, 120)
+    assert cost.transports == 140
+    assert cost.trainings["offline"] == Trainings(20, 20 * (20 + 199) / 2, 20_000)
+    assert cost.trainings["labeled"] == Trainings(4, 140 + 160 + 180 + 200, 4 * 1000 + 9000)
+    assert cost.trainings["evaluation"] == Trainings(4, 4 * 400, 4 * 2000)
     sizes = 20 * 109.5 + 40 * ((20 + 139) / 2 + (20 + 159) / 2 + (20 + 179) / 2)
-    assert told.transport_entries == 1000 * sizes
+    assert cost.transport_entries == 1000 * sizes
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_the_demo_preset_is_counted() -> None:
 def test_f_on_s0_counts_once_whoever_needs_it(
     strategies: tuple[str, ...], expected: tuple[int, ...], steps: int
 ) -> None:
-    told = count(demo(strategies=strategies), SIZES)
-    assert tuple(told.per_trial[role] for role in costs.ROLES) == expected
-    assert told.greedy_steps == steps
+    cost = count(demo(strategies=strategies), SIZES)
+    assert tuple(cost.per_trial[role] for role in costs.ROLES) == expected
+    assert cost.greedy_steps == steps
     if "rambo" not in strategies:
-        assert (told.slices, told.transports, told.pretraining_passes) == (0, 0, 0)
+        assert (cost.slices, cost.transports, cost.pretraining_passes) == (0, 0, 0)
     if not {"rambo", "dulo"} & set(strategies):
-        assert (told.true_samples, told.offline_passes, told.acquisition_passes) == (0, 0, 0)
+        assert (cost.true_samples, cost.offline_passes, cost.acquisition_passes) == (0, 0, 0)
 
 
 def test_dulo_learns_from_the_same_trainings_and_from_more_of_its_own() -> None:
@@ -94,20 +94,20 @@ def test_dulo_learns_from_the_same_trainings_and_from_more_of_its_own() -> None:
 
 
 def test_llal_trains_one_more_on_s0_and_asks_it_about_the_pool() -> None:
-    told = count(demo(strategies=["llal"], trials=2), SIZES)
-    assert told.trainings["llal"] == Trainings(1, 200, 1000 + 7800).times(2)
-    stages = costs.stage_seconds(told, RATE, 2)
+    cost = count(demo(strategies=["llal"], trials=2), SIZES)
+    assert cost.trainings["llal"] == Trainings(1, 200, 1000 + 7800).times(2)
+    stages = costs.stage_seconds(cost, RATE, 2)
     assert stages["acquisition"] == pytest.approx(2 * 0.02 * (200 + 8800 / 50))
     assert count(demo(strategies=["llal"])).trainings["llal"].evaluated == 1000
 
 
 def test_an_oracles_draws_are_evaluations_in_rounds_of_their_own() -> None:
-    told = count(demo(strategies=["margin", "random", "badge"], oracle_draws=4, trials=2), SIZES)
-    assert told.per_trial["evaluation"] == 7
-    assert told.trainings["evaluation"] == Trainings(7, 7 * 400, 7 * 2000).times(2)
+    cost = count(demo(strategies=["margin", "random", "badge"], oracle_draws=4, trials=2), SIZES)
+    assert cost.per_trial["evaluation"] == 7
+    assert cost.trainings["evaluation"] == Trainings(7, 7 * 400, 7 * 2000).times(2)
     one = 2 * 0.02 * (400 + 2000 / 50)
     for jobs, rounds in ((1, 7), (2, 2 + 2), (3, 1 + 2), (8, 2)):
-        seconds = costs.stage_seconds(told, RATE, jobs)["evaluation"] - (3 if jobs > 1 else 0)
+        seconds = costs.stage_seconds(cost, RATE, jobs)["evaluation"] - (3 if jobs > 1 else 0)
         assert seconds == pytest.approx(rounds * one)
 
 
@@ -124,7 +124,7 @@ def test_logistic_heads_go_at_their_own_rate_and_are_not_trained_twice() -> None
     assert heads.heads == costs.ROLES
     assert [c.per_trial["repeat"] for c in (network, proxy, heads)] == [10, 0, 0]
     rate = dataclasses.replace(RATE, seconds_per_head_image=0.001)
-    told = [
+    cost = [
         costs.stage_seconds(
             dataclasses.replace(
                 c, offline_passes=0.0, pretraining_passes=0.0, transport_entries=0.0
@@ -135,12 +135,12 @@ def test_logistic_heads_go_at_their_own_rate_and_are_not_trained_twice() -> None
         for c in (network, proxy, heads)
     ]
     work = 20 * (109.5 + 1000 / 50)
-    assert [t["offline"] for t in told] == pytest.approx([0.02 * 1.5 * work, *[0.001 * work] * 2])
+    assert [t["offline"] for t in cost] == pytest.approx([0.02 * 1.5 * work, *[0.001 * work] * 2])
     labeled = 680 + 13_000 / 50
-    assert [t["pretraining"] for t in told] == pytest.approx(
+    assert [t["pretraining"] for t in cost] == pytest.approx(
         [0.02 * labeled, 0.02 * labeled, 0.001 * labeled]
     )
-    assert told[2]["evaluation"] == pytest.approx(told[0]["evaluation"] / 20)
+    assert cost[2]["evaluation"] == pytest.approx(cost[0]["evaluation"] / 20)
 
 
 def test_a_head_of_more_steps_takes_longer() -> None:
@@ -208,25 +208,25 @@ def test_sizes_come_from_the_dataset(tiny: Prepared) -> None:
     assert DataSizes.of(config, unfixed) == DataSizes(classes=4, pool=110, validation=50, test=40)
     thinned = tiny_config(dataset={"corruption": {"imbalance": "glister", "label_noise": 0.2}})
     assert DataSizes.of(thinned, tiny) == DataSizes(classes=4, pool=77, validation=60, test=40)
-    told = count(config)  # nobody has looked at the dataset
-    assert (told.validation, told.unlabeled) == (50, None)
+    cost = count(config)  # nobody has looked at the dataset
+    assert (cost.validation, cost.unlabeled) == (50, None)
 
 
 # Seconds.
 
 
 def test_trainings_become_seconds() -> None:
-    told = count(demo(strategies=("margin", "random")), SIZES)
-    stages = costs.stage_seconds(told, RATE, 1)
+    cost = count(demo(strategies=("margin", "random")), SIZES)
+    stages = costs.stage_seconds(cost, RATE, 1)
     assert stages["offline"] == stages["acquisition"] == 0
     assert stages["pretraining"] == pytest.approx(0.02 * (200 + 10_000 / 50))
     assert stages["evaluation"] == pytest.approx(0.02 * 2 * (400 + 2000 / 50))
-    assert costs.seconds(told, RATE, 1) == pytest.approx(sum(stages.values()))
+    assert costs.seconds(cost, RATE, 1) == pytest.approx(sum(stages.values()))
 
 
 def test_offline_trainings_share_the_processes_and_the_labeled_pools_wait() -> None:
-    told = dataclasses.replace(count(demo(), SIZES), offline_passes=0.0, transport_entries=0.0)
-    one, two = (costs.stage_seconds(told, RATE, jobs) for jobs in (1, 2))
+    cost = dataclasses.replace(count(demo(), SIZES), offline_passes=0.0, transport_entries=0.0)
+    one, two = (costs.stage_seconds(cost, RATE, jobs) for jobs in (1, 2))
     work = 0.02 * 30 * (109.5 + 1000 / 50)
     assert one["offline"] == pytest.approx(work)
     assert two["offline"] == pytest.approx(work / 2 + work / 30 / 4 + 3)
@@ -236,20 +236,20 @@ def test_offline_trainings_share_the_processes_and_the_labeled_pools_wait() -> N
 
 @pytest.mark.parametrize(("jobs", "rounds"), [(1, 3), (2, 2), (3, 1), (8, 1)])
 def test_evaluations_go_in_rounds(jobs: int, rounds: int) -> None:
-    told = count(demo(strategies=("rambo", "margin", "random")), SIZES)
+    cost = count(demo(strategies=("rambo", "margin", "random")), SIZES)
     one = 0.02 * (400 + 2000 / 50)
-    assert costs.stage_seconds(told, RATE, jobs)["evaluation"] == pytest.approx(rounds * one)
+    assert costs.stage_seconds(cost, RATE, jobs)["evaluation"] == pytest.approx(rounds * one)
 
 
 def test_what_is_left_takes_less() -> None:
-    told = count(demo(), SIZES)
+    cost = count(demo(), SIZES)
     less = dataclasses.replace(
-        told, trainings={**told.trainings, "offline": NONE, "repeat": Trainings(1, 50, 1000)}
+        cost, trainings={**cost.trainings, "offline": NONE, "repeat": Trainings(1, 50, 1000)}
     )
     for jobs in (1, 2, 64):
-        full, left = (costs.stage_seconds(c, RATE, jobs) for c in (told, less))
-        assert left["offline"] < full["offline"]
-        assert {n: s for n, s in left.items() if n != "offline"} == {
+        full, remaining_seconds = (costs.stage_seconds(c, RATE, jobs) for c in (cost, less))
+        assert remaining_seconds["offline"] < full["offline"]
+        assert {n: s for n, s in remaining_seconds.items() if n != "offline"} == {
             n: s for n, s in full.items() if n != "offline"
         }
 

@@ -13,13 +13,13 @@ from rambo.estimate.outline import sentence
 SIZES = DataSizes(classes=10, pool=8000, validation=1000, test=1000)
 
 
-def told(**changes: Any) -> str:
+def text(**changes: Any) -> str:
     config = configs.build(merged(presets.demo(), changes))
     return sentence(config, count(config, SIZES))
 
 
 def test_the_demo_preset_in_words() -> None:
-    assert told() == (
+    assert text() == (
         "You hold 200 labels, and 1,000 more to check with. RAMBO will train 20 classifiers on random parts of "
         "them to learn which of two sets is better; 10 of these are trained twice, to see how much is chance. "
         "Then it trains 4 more while the labels in use grow from 140 to 200, and improves what it learned 3 times. "
@@ -33,14 +33,14 @@ def test_the_demo_preset_in_words() -> None:
 
 
 def test_a_comparison_without_rambo() -> None:
-    assert told(strategies=["margin", "random"], trials=5) == (
+    assert text(strategies=["margin", "random"], trials=5) == (
         "You hold 200 labels, and 1,000 more to check with. One classifier is trained on them. "
         "Margin sampling chooses 200 of the 7,800 unlabeled images at once. "
         "To compare, random choice chooses 200 too. "
         "Last, the new labels are shown, and for each of the 2 choices a classifier is trained on 400 labels and "
         "tested. All of this is done 5 times, each time with other labels."
     )
-    assert told(strategies=["random"]) == (
+    assert text(strategies=["random"]) == (
         "You hold 200 labels, and 1,000 more to check with. One classifier is trained on them. "
         "Random choice chooses 200 of the 7,800 unlabeled images at once. "
         "Last, the new labels are shown, and a classifier is trained on 400 labels and tested."
@@ -48,7 +48,7 @@ def test_a_comparison_without_rambo() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "gone", "said"),
+    ("changes", "absent", "said"),
     [
         ({"rambo": {"utility_model": {"transport": False}}}, "optimal transport", "bilevel"),
         ({"rambo": {"utility_model": {"bilevel": {"enabled": False}}}}, "bilevel", "transport"),
@@ -62,9 +62,9 @@ def test_a_comparison_without_rambo() -> None:
         ({"strategies": ["filter-only"]}, "RAMBO", "Filter-only chooses 200 of the 7,800"),
     ],
 )
-def test_switches_change_the_words(changes: dict[str, Any], gone: str, said: str) -> None:
-    assert gone not in told(**changes)
-    assert said in told(**changes)
+def test_switches_change_the_words(changes: dict[str, Any], absent: str, said: str) -> None:
+    assert absent not in text(**changes)
+    assert said in text(**changes)
 
 
 @pytest.mark.parametrize(
@@ -118,16 +118,16 @@ def test_switches_change_the_words(changes: dict[str, Any], gone: str, said: str
     ],
 )
 def test_what_else_is_switched_on_is_said(changes: dict[str, Any], said: str) -> None:
-    assert said not in told()
-    assert said in told(**changes)
+    assert said not in text()
+    assert said in text(**changes)
     if "rambo" in changes.get("strategies", ()):
-        assert "RAMBO will train 20 classifiers" in told(**changes)
+        assert "RAMBO will train 20 classifiers" in text(**changes)
 
 
 def test_heads_are_not_said_to_be_trained_twice_and_a_proxy_nobody_asks_is_not_named() -> None:
     for changes in ({"classifier": {"name": "logistic"}}, {"rambo": {"offline": {"proxy": True}}}):
-        assert "twice" not in told(**changes)
-    assert "head" not in told(strategies=["margin"], rambo={"offline": {"proxy": True}})
+        assert "twice" not in text(**changes)
+    assert "head" not in text(strategies=["margin"], rambo={"offline": {"proxy": True}})
 
 
 def test_an_unknown_dataset_has_no_number() -> None:

@@ -83,11 +83,11 @@ def test_logit_gradients_are_those_of_autograd() -> None:
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(SEEDS, st.integers(1, 9), st.integers(0, 3), st.integers(1, 3))
 def test_every_one_of_the_k_centers_is_the_farthest_point_left(
-    seed: int, count: int, known: int, width: int
+    seed: int, count: int, old: int, width: int
 ) -> None:
     """On a small grid, where many points are as far as others or lie on each other."""
-    grid = torch.randint(0, 3, (count + known, width), generator=generator(seed)).double()
-    centers, points = grid[:known], grid[known:]
+    grid = torch.randint(0, 3, (count + old, width), generator=generator(seed)).double()
+    centers, points = grid[:old], grid[old:]
     left = list(range(count))
     for pick in k_centers(points, centers):
         if len(centers):
@@ -179,13 +179,13 @@ def test_every_image_is_as_likely_to_be_in_the_first_batch_and_in_the_remainder(
 
 
 @pytest.mark.parametrize(
-    ("filter_size", "batch_size", "wanted", "kept"),
+    ("filter_size", "batch_size", "count", "filtered"),
     [(500, 50, 50, 500), (500, 50, 20, 200), (50, 50, 20, 20), (7, 3, 2, 5), (7, 3, 1, 3)],
 )
 def test_a_smaller_last_batch_looks_at_fewer_margins(
-    filter_size: int, batch_size: int, wanted: int, kept: int
+    filter_size: int, batch_size: int, count: int, filtered: int
 ) -> None:
-    assert filter_for(filter_size, batch_size, wanted) == kept
+    assert filter_for(filter_size, batch_size, count) == filtered
 
 
 class Predicted:

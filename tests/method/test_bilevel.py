@@ -169,13 +169,13 @@ def test_descend_walks_the_same_path_with_and_without_its_graph(
         problem.inner, tensors(start), tensors(velocity), hypers(HYPER), descent
     )
     leaves = tuple(part.requires_grad_() for part in tensors(start))
-    kept = bilevel.descend(
+    unrolled = bilevel.descend(
         problem.inner, leaves, tensors(velocity), hypers(HYPER), descent, differentiable=True
     )
-    for weights, speed in (plain, kept):
+    for weights, speed in (plain, unrolled):
         np.testing.assert_allclose(flat(weights), w, rtol=1e-12)
         np.testing.assert_allclose(flat(speed), v, rtol=1e-12)
-    assert all(part.requires_grad for part in kept[0])
+    assert all(part.requires_grad for part in unrolled[0])
     assert not any(part.requires_grad for part in plain[0] + plain[1])
 
 

@@ -25,32 +25,32 @@ def by(request: pytest.FixtureRequest) -> gate.Look:
 
 def test_a_clean_pool_is_kept_whole(by: gate.Look) -> None:
     rng = np.random.default_rng(1)
-    found = gate.look(clouds(rng, [100, 100]), clouds(rng, [300, 300]), by, **SETTINGS)
-    assert int(found.left_out.sum()) <= 3
-    assert found.foreign_share < 0.1
+    outcome = gate.look(clouds(rng, [100, 100]), clouds(rng, [300, 300]), by, **SETTINGS)
+    assert int(outcome.left_out.sum()) <= 3
+    assert outcome.foreign_share < 0.1
 
 
 def test_foreign_images_are_left_out_and_counted(by: gate.Look) -> None:
     rng = np.random.default_rng(2)
     pool = clouds(rng, [180, 180, 0, 240])  # the fourth class is not among those known to belong
-    found = gate.look(clouds(rng, [100, 100]), pool, by, **SETTINGS)
+    outcome = gate.look(clouds(rng, [100, 100]), pool, by, **SETTINGS)
     foreign = np.arange(600) >= 360
-    assert found.left_out.numpy()[foreign].mean() > 0.9
-    assert found.left_out.numpy()[~foreign].mean() < 0.15
-    assert 0.3 < found.foreign_share < 0.45
+    assert outcome.left_out.numpy()[foreign].mean() > 0.9
+    assert outcome.left_out.numpy()[~foreign].mean() < 0.15
+    assert 0.3 < outcome.foreign_share < 0.45
 
 
 def test_a_pool_with_rarer_classes_is_kept(by: gate.Look) -> None:
     rng = np.random.default_rng(3)
-    found = gate.look(clouds(rng, [100, 100]), clouds(rng, [500, 50]), by, **SETTINGS)
-    assert found.left_out.float().mean() < 0.02
-    assert found.foreign_share < 0.02
+    outcome = gate.look(clouds(rng, [100, 100]), clouds(rng, [500, 50]), by, **SETTINGS)
+    assert outcome.left_out.float().mean() < 0.02
+    assert outcome.foreign_share < 0.02
 
 
 def test_same_seed_same_decision(by: gate.Look) -> None:
     rng = np.random.default_rng(4)
-    known, pool = clouds(rng, [50, 50]), clouds(rng, [100, 60, 60])
-    first, second = (gate.look(known, pool, by, **SETTINGS) for _ in range(2))
+    own, pool = clouds(rng, [50, 50]), clouds(rng, [100, 60, 60])
+    first, second = (gate.look(own, pool, by, **SETTINGS) for _ in range(2))
     assert first.likeness.tolist() == second.likeness.tolist()
 
 
@@ -67,6 +67,6 @@ def test_the_step_up_test_rejects_up_to_the_last_value_that_passes() -> None:
 
 def test_likeness_is_the_share_of_belonging_images_that_look_no_better() -> None:
     rng = np.random.default_rng(5)
-    found = gate.look(clouds(rng, [40, 40]), clouds(rng, [90, 90]), "classifier", **SETTINGS)
-    assert 1 / 81 <= float(found.likeness.min()) <= float(found.likeness.max()) <= 1
-    assert float(found.likeness.median()) == pytest.approx(0.5, abs=0.15)
+    outcome = gate.look(clouds(rng, [40, 40]), clouds(rng, [90, 90]), "classifier", **SETTINGS)
+    assert 1 / 81 <= float(outcome.likeness.min()) <= float(outcome.likeness.max()) <= 1
+    assert float(outcome.likeness.median()) == pytest.approx(0.5, abs=0.15)

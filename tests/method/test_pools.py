@@ -76,9 +76,9 @@ def test_network_inputs_are_normalised_images() -> None:
 def test_frozen_features_stand_for_the_images_where_there_are_some() -> None:
     features = torch.arange(20.0).view(10, 2)
     problem = make_problem(features=features)
-    wanted = torch.tensor([5, 2, 5])
-    assert problem.describe_images(wanted).tolist() == [[10, 11], [4, 5], [10, 11]]
-    assert problem.network_inputs(wanted).tolist() == [[10, 11], [4, 5], [10, 11]]
+    rows = torch.tensor([5, 2, 5])
+    assert problem.describe_images(rows).tolist() == [[10, 11], [4, 5], [10, 11]]
+    assert problem.network_inputs(rows).tolist() == [[10, 11], [4, 5], [10, 11]]
 
 
 @pytest.mark.parametrize("budget", [1, 3, 4])

@@ -52,14 +52,14 @@ def solved(cost: Array, members: Members) -> Array:
     return np.array([exact_transport(cost[subset]) for subset in members])
 
 
-def assert_brackets(found: SharedTransport, exact: Array) -> None:
+def assert_brackets(ot: SharedTransport, exact: Array) -> None:
     """Both bounds hold; the tolerance is that of the exact solver."""
     near = 1e-9 * exact.max()
-    assert np.isfinite([found.values, found.lower, found.upper]).all()
-    assert (found.lower <= exact + near).all()
-    assert (exact <= found.upper + near).all()
-    assert ((found.lower <= found.values) & (found.values <= found.upper)).all()
-    assert (found.lower >= 0).all()
+    assert np.isfinite([ot.values, ot.lower, ot.upper]).all()
+    assert (ot.lower <= exact + near).all()
+    assert (exact <= ot.upper + near).all()
+    assert ((ot.lower <= ot.values) & (ot.values <= ot.upper)).all()
+    assert (ot.lower >= 0).all()
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -72,11 +72,11 @@ def test_exact_ot_lies_between_the_bounds(seed: int, k: int, v: int) -> None:
     assert not loose.exact.any()
     width = (loose.upper - loose.lower) / exact
     assert width.mean() <= 0.06, "no relaxation drove scalings out of their range"
-    found = shared_kernel_transport(cost, members)
-    assert_brackets(found, exact)
+    ot = shared_kernel_transport(cost, members)
+    assert_brackets(ot, exact)
     large = members.sum(1) >= k // 4
-    assert found.exact[large].mean() <= 0.2
-    np.testing.assert_allclose(found.values, exact, rtol=0.02)
+    assert ot.exact[large].mean() <= 0.2
+    np.testing.assert_allclose(ot.values, exact, rtol=0.02)
 
 
 @pytest.mark.parametrize("apart", [0.0, 1.0, 3.0])
@@ -84,13 +84,13 @@ def test_values_are_close_to_exact_ot_under_the_otdd_cost(apart: float) -> None:
     cost, members = otdd_cost(120, 300, apart), random_subsets(1, 120, 48, least=20)
     exact = solved(cost, members)
     assert_brackets(shared_kernel_transport(cost, members, widest=NEVER), exact)
-    found = shared_kernel_transport(cost, members)
-    assert_brackets(found, exact)
-    assert found.exact.mean() <= 0.25  # those with few images of ten classes that lie far apart
-    assert abs((found.values / exact).mean() - 1) <= 0.005
-    assert np.abs(found.values / exact - 1).max() <= 0.02
-    assert spearmanr(found.values, exact).statistic >= 0.999
-    assert ((found.upper - found.lower) / exact).mean() <= 0.05
+    ot = shared_kernel_transport(cost, members)
+    assert_brackets(ot, exact)
+    assert ot.exact.mean() <= 0.25  # those with few images of ten classes that lie far apart
+    assert abs((ot.values / exact).mean() - 1) <= 0.005
+    assert np.abs(ot.values / exact - 1).max() <= 0.02
+    assert spearmanr(ot.values, exact).statistic >= 0.999
+    assert ((ot.upper - ot.lower) / exact).mean() <= 0.05
 
 
 def duplicates() -> Array:
@@ -133,12 +133,12 @@ HARD = {
 @pytest.mark.parametrize("cost", HARD.values(), ids=HARD)
 def test_the_bounds_hold_in_hard_cases(cost: Array, widest: float) -> None:
     members = np.concatenate([np.eye(30, dtype=bool)[:10], random_subsets(0, 30, 30)])
-    found = shared_kernel_transport(cost, members, widest=widest)
+    ot = shared_kernel_transport(cost, members, widest=widest)
     exact = solved(cost, members)
-    assert_brackets(found, exact)
-    np.testing.assert_array_equal(found.values[found.exact], exact[found.exact])
+    assert_brackets(ot, exact)
+    np.testing.assert_array_equal(ot.values[ot.exact], exact[ot.exact])
     if widest < NEVER:
-        wide = found.upper - found.lower > widest * found.values
+        wide = ot.upper - ot.lower > widest * ot.values
         assert not wide.any()
 
 
@@ -147,14 +147,14 @@ def test_a_bracket_that_is_too_wide_is_solved_exactly() -> None:
     loose = shared_kernel_transport(cost, members, widest=NEVER)
     width = (loose.upper - loose.lower) / loose.values
     limit = float(np.median(width))
-    found = shared_kernel_transport(cost, members, widest=limit)
-    np.testing.assert_array_equal(found.exact, width > limit)
-    assert 0 < found.exact.sum() < 20
+    ot = shared_kernel_transport(cost, members, widest=limit)
+    np.testing.assert_array_equal(ot.exact, width > limit)
+    assert 0 < ot.exact.sum() < 20
     exact = solved(cost, members)
     for name in ("values", "lower", "upper"):
-        np.testing.assert_array_equal(getattr(found, name)[found.exact], exact[found.exact])
-        kept = getattr(found, name)[~found.exact]
-        np.testing.assert_array_equal(kept, getattr(loose, name)[~found.exact])
+        np.testing.assert_array_equal(getattr(ot, name)[ot.exact], exact[ot.exact])
+        rest = getattr(ot, name)[~ot.exact]
+        np.testing.assert_array_equal(rest, getattr(loose, name)[~ot.exact])
 
 
 def test_scaling_the_cost_scales_everything() -> None:
@@ -177,9 +177,9 @@ def test_a_subset_does_not_know_its_company(k: int, v: int, make: object) -> Non
     order = np.random.default_rng(0).permutation(len(members))
 
     def check(chosen: NDArray[np.int64]) -> None:
-        found = shared_kernel_transport(cost, members[chosen], widest=NEVER)
+        ot = shared_kernel_transport(cost, members[chosen], widest=NEVER)
         for name in ("values", "lower", "upper"):
-            np.testing.assert_array_equal(getattr(found, name), getattr(together, name)[chosen])
+            np.testing.assert_array_equal(getattr(ot, name), getattr(together, name)[chosen])
 
     check(order)
     check(order[:33])
@@ -208,8 +208,8 @@ def test_what_is_given_is_left_as_it_is() -> None:
 
 
 def test_no_subsets_give_no_values() -> None:
-    found = shared_kernel_transport(points_cost(0, 30, 40), np.zeros((0, 30), bool))
-    assert [len(part) for part in (found.values, found.lower, found.upper, found.exact)] == [0] * 4
+    ot = shared_kernel_transport(points_cost(0, 30, 40), np.zeros((0, 30), bool))
+    assert [len(part) for part in (ot.values, ot.lower, ot.upper, ot.exact)] == [0] * 4
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -1.0])

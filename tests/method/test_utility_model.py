@@ -108,12 +108,12 @@ def test_a_fit_lowers_the_loss_and_learns_the_ranking(
     assert accuracy is not None
     assert accuracy > 0.8
     short, long = split_by_size(samples)
-    for half, told in (
+    for half, figure in (
         (short, epochs[-1].inner_ranking_accuracy),
         (long, epochs[-1].outer_ranking_accuracy),
     ):
         again = predict_subsets(model, problem, half.subsets).utility.view(-1, 2)
-        assert told == losses.ranking_accuracy(again, half.utilities)
+        assert figure == losses.ranking_accuracy(again, half.utilities)
 
 
 def test_the_regression_loss_lowers_the_squared_error(
@@ -133,11 +133,11 @@ def test_the_regression_loss_lowers_the_squared_error(
 def test_the_ot_head_learns_the_distances(problem: Problem, samples: UtilitySamples) -> None:
     events: list[Event] = []
     model = fit(problem, samples, config(BASE), bilevel_training=False, emit=events.append)
-    (told,) = of(TransportPredicted, events)
+    (event,) = of(TransportPredicted, events)
     predicted = predict_subsets(model, problem, samples.subsets).transport
-    assert told.phase == "toy"
-    assert told.predicted == predicted.tolist()
-    torch.testing.assert_close(torch.tensor(told.true).double(), samples.transport.flatten())
+    assert event.phase == "toy"
+    assert event.predicted == predicted.tolist()
+    torch.testing.assert_close(torch.tensor(event.true).double(), samples.transport.flatten())
     errors = (predicted - samples.transport.flatten()).abs()
     fresh = create_utility_model(problem, config(BASE), Streams(1))
     before = predict_subsets(fresh, problem, samples.subsets).transport
@@ -245,8 +245,8 @@ def test_with_ot_off_the_distances_and_the_ot_head_are_out_of_the_loss(
     for transport in (False, True):
         settings = config(epochs=1, transport=transport)
         one, two = (
-            fit(problem, given, settings, bilevel_training=bilevel_training)
-            for given in (samples, moved)
+            fit(problem, own, settings, bilevel_training=bilevel_training)
+            for own in (samples, moved)
         )
         assert (weights(one) == weights(two)) is not transport
     if not bilevel_training:
@@ -483,12 +483,12 @@ def test_an_image_that_was_never_embedded_is_no_part_of_a_union(
     model: UtilityModel, problem: Problem
 ) -> None:
     elements = embed_elements(model, problem, problem.unlabeled[:5])
-    known, unknown = problem.unlabeled[None, :5], problem.unlabeled[None, 4:9]
-    assert predict_unions(model, elements, problem.labeled, known).isfinite().all()
+    embedded, unknown = problem.unlabeled[None, :5], problem.unlabeled[None, 4:9]
+    assert predict_unions(model, elements, problem.labeled, embedded).isfinite().all()
     with pytest.raises(ValueError, match="never embedded"):
         predict_unions(model, elements, problem.labeled, unknown)
     with pytest.raises(ValueError, match="never embedded"):
-        predict_unions(model, elements, torch.cat([problem.labeled, unknown[0, 1:]]), known)
+        predict_unions(model, elements, torch.cat([problem.labeled, unknown[0, 1:]]), embedded)
 
 
 def test_the_order_of_a_set_does_not_matter(model: UtilityModel, problem: Problem) -> None:
@@ -554,15 +554,15 @@ def test_elements_are_known_for_the_two_pools_and_nothing_else(
     model: UtilityModel, problem: Problem
 ) -> None:
     elements = embed_elements(model, problem, problem.unlabeled)
-    known = torch.cat([problem.labeled, problem.unlabeled])
+    embedded = torch.cat([problem.labeled, problem.unlabeled])
     assert elements.values.shape == (200, 64)
     assert elements.values.dtype == torch.float64
-    assert elements.values[known].isfinite().all()
+    assert elements.values[embedded].isfinite().all()
     others = torch.ones(200, dtype=torch.bool)
-    others[known] = False
+    others[embedded] = False
     assert int(others.sum()) == 100
-    assert not elements.known[others].any()
-    assert elements.known[known].all()
+    assert not elements.embedded[others].any()
+    assert elements.embedded[embedded].all()
 
 
 def test_pooling_by_matrix_is_the_plain_average(problem: Problem) -> None:
@@ -590,8 +590,8 @@ def test_the_extractor_follows_the_problem(problem: Problem, samples: UtilitySam
     unread = dataclasses.replace(problem, features=features, reads_features=False)
     fresh = create_utility_model(unread, config(), Streams(1))
     assert isinstance(fresh.network.elements, ConvElements)
-    given = dataclasses.replace(problem, features=features, reads_features=True)
-    one = fit(given, samples, config(), bilevel_training=True)
+    variant = dataclasses.replace(problem, features=features, reads_features=True)
+    one = fit(variant, samples, config(), bilevel_training=True)
     assert isinstance(one.network.elements, FeatureElements)
-    blank = dataclasses.replace(given, images=torch.zeros_like(problem.images))
+    blank = dataclasses.replace(variant, images=torch.zeros_like(problem.images))
     assert weights(fit(blank, samples, config(), bilevel_training=True)) == weights(one)

@@ -116,9 +116,9 @@ def test_equation_4_by_hand() -> None:
     far = torch.tensor([3.0, 2.0, 0.0, 0.0, 3.0])
     # alpha: 3/4, 1, 0, 1/2 (0/0), 1/2; acc_i = 0.5, acc_{i+1} = 0.75
     expected = torch.tensor([0.5625, 0.5, 0.75, 0.625, 0.625], dtype=torch.float64)
-    found = interpolate_utilities(near, far, 0.5, 0.75)
-    assert found.dtype == torch.float64
-    assert torch.equal(found, expected)
+    utilities = interpolate_utilities(near, far, 0.5, 0.75)
+    assert utilities.dtype == torch.float64
+    assert torch.equal(utilities, expected)
 
 
 def test_equation_4_keeps_the_shape() -> None:
@@ -135,21 +135,21 @@ def test_interpolated_utilities_stay_between_the_two_accuracies(
     near, far = torch.rand(2, 2000, generator=generator) * scales
     near[:50], far[25:75] = 0.0, 0.0
     near[100:110], far[100:110] = 1e-45, 1e-45  # the smallest float there is
-    found = interpolate_utilities(near, far, before, after)
-    assert found.isfinite().all()
-    assert (found >= min(before, after) - 1e-12).all()
-    assert (found <= max(before, after) + 1e-12).all()
+    utilities = interpolate_utilities(near, far, before, after)
+    assert utilities.isfinite().all()
+    assert (utilities >= min(before, after) - 1e-12).all()
+    assert (utilities <= max(before, after) + 1e-12).all()
     torch.testing.assert_close(
-        found[100:110], torch.full((10,), (before + after) / 2, dtype=torch.float64)
+        utilities[100:110], torch.full((10,), (before + after) / 2, dtype=torch.float64)
     )
 
 
 def test_interpolation_moves_towards_the_nearer_pool() -> None:
     near = torch.linspace(0, 5, 50)
-    found = interpolate_utilities(near, torch.ones(50), 0.5, 0.75)
-    assert (found.diff() > 0).all()  # farther from S_i means nearer to acc_{i+1}
+    utilities = interpolate_utilities(near, torch.ones(50), 0.5, 0.75)
+    assert (utilities.diff() > 0).all()  # farther from S_i means nearer to acc_{i+1}
     swapped = interpolate_utilities(torch.ones(50), near, 0.75, 0.5)
-    torch.testing.assert_close(swapped, found)
+    torch.testing.assert_close(swapped, utilities)
 
 
 def test_split_by_size_puts_the_longer_pairs_outside_and_keeps_ties_in_order() -> None:
@@ -201,9 +201,9 @@ def test_tables_accumulate_in_order_and_leave_their_parts_as_they_were() -> None
 
 def test_take_keeps_pairs_utilities_and_distances_together() -> None:
     samples = samples_of(3, 4, 5, 6)
-    taken = samples.take(torch.tensor([3, 1]))
-    assert places_of(taken) == [3, 1]
-    assert taken.sizes.tolist() == [6, 4]
+    part = samples.take(torch.tensor([3, 1]))
+    assert places_of(part) == [3, 1]
+    assert part.sizes.tolist() == [6, 4]
     assert len(samples.take(torch.arange(0))) == 0
 
 

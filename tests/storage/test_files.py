@@ -127,10 +127,10 @@ def test_a_look_at_a_lock_is_shared_and_takes_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_words_of_an_error_name_cause_and_way_out_but_no_path(number: int, words: str) -> None:
-    told = files.explain(OSError(number, os.strerror(number), "/home/ann/secret"), "go on")
-    assert told.startswith(words)
-    assert "/" not in told
-    assert "\n" not in told
+    message = files.explain(OSError(number, os.strerror(number), "/home/ann/secret"), "go on")
+    assert message.startswith(words)
+    assert "/" not in message
+    assert "\n" not in message
     assert files.is_full(OSError(number, "")) == (number == errno.ENOSPC)
 
 

@@ -92,8 +92,8 @@ def test_a_key_that_is_none_is_refused(memo: Memo, bad: str) -> None:
 
 
 def test_numbers_that_are_not_finite_are_refused(memo: Memo) -> None:
-    told = refusal(lambda: memo.put(key(1), {"accuracy": math.nan}))
-    assert told == f"utility {key(1)[:8]}: field accuracy is nan; only finite numbers are stored"
+    message = refusal(lambda: memo.put(key(1), {"accuracy": math.nan}))
+    assert message == f"utility {key(1)[:8]}: field accuracy is nan; only finite numbers are stored"
     assert "array w holds" in refusal(lambda: memo.put(key(1), {}, {"w": np.array([math.inf])}))
     assert memo.get(key(1)) is None
 
@@ -143,9 +143,9 @@ def test_writers_go_on_when_the_file_is_damaged_under_them(memo: Memo, tmp_path:
     while len(list((root / "predictions").glob("*"))) < 4:
         time.sleep(0.005)
     (root / "utilities.sqlite").write_bytes(b"garbage" * 3000)
-    told = [int(writer.communicate()[0] or -1) for writer in writers]
+    counts = [int(writer.communicate()[0] or -1) for writer in writers]
     assert [writer.returncode for writer in writers] == [0] * 3
-    assert sum(told) == len(list(root.glob("*.damaged-*")))  # each file was put aside by one
+    assert sum(counts) == len(list(root.glob("*.damaged-*")))  # each file was put aside by one
     for number in range(40):
         memo.put(key(number), {"by": 9})
         record, arrays = memo.get(key(number))
@@ -165,9 +165,9 @@ def test_a_damaged_file_is_put_aside_and_a_new_one_begun(memo: Memo, tmp_path: P
         memo.put(key(1), {"accuracy": 0.5})
         assert memo.get(key(1)) == ({"accuracy": 0.5}, {})
         assert len(memo.notices) == 1
-    kept = [path.read_bytes() for path in root.glob("utilities.sqlite.damaged-*")]
-    assert len(kept) == 3
-    assert b"garbage" * 3000 in kept
+    copies = [path.read_bytes() for path in root.glob("utilities.sqlite.damaged-*")]
+    assert len(copies) == 3
+    assert b"garbage" * 3000 in copies
 
 
 def test_many_threads_put_a_damaged_file_aside_once(memo: Memo, tmp_path: Path) -> None:
@@ -254,11 +254,11 @@ def test_no_flipped_bit_or_cut_gives_another_number(memo: Memo, tmp_path: Path) 
         bad = data[:place] + bytes([data[place] ^ 1 << draw.randrange(8)]) + data[place + 1 :]
         path.write_bytes(bad if trial % 3 else data[:place])
         for number in draw.sample(range(60), 5):
-            if (found := memo.get(key(number))) is None:
+            if (match := memo.get(key(number))) is None:
                 lost += 1
                 memo.put(key(number), {"accuracy": number / 64, "note": "x" * number})
-                found = memo.get(key(number))
-            assert found == ({"accuracy": number / 64, "note": "x" * number}, {})
+                match = memo.get(key(number))
+            assert match == ({"accuracy": number / 64, "note": "x" * number}, {})
     assert lost > 100
 
 
@@ -294,17 +294,17 @@ def test_kill_9_loses_nothing_that_was_put(memo: Memo, tmp_path: Path) -> None:
 # Questions about many at once.
 
 
-def test_known_keys_are_those_that_were_put(memo: Memo, tmp_path: Path) -> None:
+def test_stored_keys_are_those_that_were_put(memo: Memo, tmp_path: Path) -> None:
     root = tmp_path / "ru ns?#"
-    assert memo.known([key(1)]) == set()
+    assert memo.stored_keys([key(1)]) == set()
     assert not root.exists()  # a question makes nothing
     for number in range(0, 60, 3):
         memo.put(key(number), {"number": number})
-    wanted = [key(number) for number in range(40_000)]  # more than SQLite takes as parameters
-    assert Memo(root).known(wanted) == set(wanted[:60:3])
-    assert Memo(root).known(iter(wanted[:4])) == {wanted[0], wanted[3]}
-    assert memo.known([]) == set()
-    assert "64 hexadecimal digits" in refusal(lambda: memo.known([key(1), "../x"]))
+    keys = [key(number) for number in range(40_000)]  # more than SQLite takes as parameters
+    assert Memo(root).stored_keys(keys) == set(keys[:60:3])
+    assert Memo(root).stored_keys(iter(keys[:4])) == {keys[0], keys[3]}
+    assert memo.stored_keys([]) == set()
+    assert "64 hexadecimal digits" in refusal(lambda: memo.stored_keys([key(1), "../x"]))
 
 
 def test_a_sample_holds_the_facts_asked_for(memo: Memo, tmp_path: Path) -> None:
@@ -314,8 +314,8 @@ def test_a_sample_holds_the_facts_asked_for(memo: Memo, tmp_path: Path) -> None:
         memo.put(key(number), {"number": number, "device": "cpu" if number % 2 else "cuda"})
     memo.put(key(20), {"value": 0.5}, {"w": np.ones(2)})
     memo.put(key(21), {"device": "cpu", "name": 'it\'s "quoted"'})
-    found = memo.sample({"device": "cpu"}, 100)
-    assert sorted(record.get("number", 99) for record in found) == [*range(1, 20, 2), 99]
+    match = memo.sample({"device": "cpu"}, 100)
+    assert sorted(record.get("number", 99) for record in match) == [*range(1, 20, 2), 99]
     assert len(memo.sample({"device": "cpu"}, 3)) == 3
     assert memo.sample({"device": "cpu", "name": 'it\'s "quoted"'}, 9) == [memo.get(key(21))[0]]
     assert memo.sample({"device": "cpu", "name": "other"}, 9) == []
@@ -343,5 +343,5 @@ def test_a_question_to_a_damaged_file_begins_a_new_one(memo: Memo, tmp_path: Pat
     for file in (tmp_path / "ru ns?#").glob("utilities.sqlite?*"):
         file.unlink()
     (tmp_path / "ru ns?#" / "utilities.sqlite").write_bytes(b"no database" * 1000)
-    assert memo.known([key(1)]) == set()
+    assert memo.stored_keys([key(1)]) == set()
     assert "damaged" in memo.notices[0]

@@ -45,9 +45,9 @@ def small_problem(
 def only_pools(problem: Problem, values: Tensor) -> Tensor:
     """Return float32 `values` with NaN outside the three pools, as `predict_pools` does."""
     pools = union(problem.labeled, problem.unlabeled, problem.validation)
-    told = torch.full_like(values, torch.nan, dtype=torch.float32)
-    told[pools] = values[pools].float()
-    return told
+    visible = torch.full_like(values, torch.nan, dtype=torch.float32)
+    visible[pools] = values[pools].float()
+    return visible
 
 
 def choose(
@@ -61,8 +61,8 @@ def choose(
     **changes: Any,
 ) -> Selection:
     """Return what the strategy chooses where f says this."""
-    given = probabilities if embeddings is None else embeddings
-    said = Predictions(only_pools(problem, probabilities), only_pools(problem, given), 0.5)
+    features = probabilities if embeddings is None else embeddings
+    said = Predictions(only_pools(problem, probabilities), only_pools(problem, features), 0.5)
     return STRATEGIES[name](
         Call(
             problem,

@@ -48,11 +48,11 @@ def choose(problem: Problem, memo: MemoryMemo, monkeypatch: pytest.MonkeyPatch) 
     ) -> Selection:
         said = Predictions(torch.eye(4).repeat(50, 1), torch.zeros(200, 1), 0.5)
         monkeypatch.setattr(Ensemble, "predict_pools", lambda self, emit: said)
-        given = dataclasses.replace(problem, features=features)
+        variant = dataclasses.replace(problem, features=features)
         config = tiny_config(rivals={"space": "features", "activeft": settings})
-        ensemble = Ensemble(given, config.classifier, seed=0, memo=memo)
+        ensemble = Ensemble(variant, config.classifier, seed=0, memo=memo)
         return STRATEGIES["activeft"](
-            Call(given, budget, config, streams=Streams(seed), ensemble=ensemble, emit=emit)
+            Call(variant, budget, config, streams=Streams(seed), ensemble=ensemble, emit=emit)
         )
 
     return choose
@@ -88,7 +88,7 @@ def test_labeled_images_play_no_part(problem: Problem, choose: Choose) -> None:
     features = scattered(200, 5, 0).float()
     other = features.clone()
     other[problem.labeled] = -1.0
-    one, two = (choose(given, 8, iterations=20).indices.tolist() for given in (features, other))
+    one, two = (choose(variant, 8, iterations=20).indices.tolist() for variant in (features, other))
     assert one == two
 
 
@@ -215,5 +215,5 @@ def test_the_distance_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = 2 / 2 + math.sqrt(2) / 4
     assert earth_movers_distance(chosen, pool, Streams(0)) == pytest.approx(expected)
     monkeypatch.setattr(MODULE, "_MEASURED", 1)
-    found = {round(earth_movers_distance(chosen, pool, Streams(s)), 3) for s in range(20)}
-    assert found == {0.0, 1.414, 2.0}
+    distances = {round(earth_movers_distance(chosen, pool, Streams(s)), 3) for s in range(20)}
+    assert distances == {0.0, 1.414, 2.0}

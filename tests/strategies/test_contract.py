@@ -43,7 +43,7 @@ def problem(tiny: Prepared) -> Problem:
 
 
 @pytest.fixture(scope="module")
-def kept() -> MemoryMemo:
+def shared_memo() -> MemoryMemo:
     """Finished units of this module."""
     return MemoryMemo()
 
@@ -51,7 +51,7 @@ def kept() -> MemoryMemo:
 def choose(
     name: str,
     problem: Problem,
-    kept: MemoryMemo,
+    shared_memo: MemoryMemo,
     *,
     budget: int = SPENT,
     seed: int = 0,
@@ -65,7 +65,7 @@ def choose(
             budget,
             config,
             streams=Streams(seed).child(name),
-            ensemble=Ensemble(problem, config.classifier, seed=seed, memo=kept),
+            ensemble=Ensemble(problem, config.classifier, seed=seed, memo=shared_memo),
             emit=emit,
         )
     )
@@ -74,9 +74,9 @@ def choose(
 def tensors(problem: Problem) -> str:
     """Return a digest of every tensor of a problem, by name."""
     fields = {f.name: getattr(problem, f.name) for f in dataclasses.fields(problem)}
-    found = {name: value for name, value in fields.items() if isinstance(value, torch.Tensor)}
-    assert {"images", "labels", "labeled", "unlabeled", "validation"} <= set(found)
-    return digest(*found.values())
+    values = {name: value for name, value in fields.items() if isinstance(value, torch.Tensor)}
+    assert {"images", "labels", "labeled", "unlabeled", "validation"} <= set(values)
+    return digest(*values.values())
 
 
 def test_every_name_of_the_config_is_a_strategy() -> None:
@@ -86,9 +86,9 @@ def test_every_name_of_the_config_is_a_strategy() -> None:
 @every_strategy
 @pytest.mark.parametrize("budget", [1, 3, 4, SPENT, 12])
 def test_exactly_budget_distinct_unlabeled_images_in_the_order_of_steps(
-    name: str, problem: Problem, kept: MemoryMemo, budget: int
+    name: str, problem: Problem, shared_memo: MemoryMemo, budget: int
 ) -> None:
-    selection = choose(name, problem, kept, budget=budget)
+    selection = choose(name, problem, shared_memo, budget=budget)
     chosen = selection.indices
     assert chosen.dtype == selection.steps.dtype == torch.int64
     assert chosen.shape == selection.steps.shape == (budget,)
@@ -103,8 +103,8 @@ def test_exactly_budget_distinct_unlabeled_images_in_the_order_of_steps(
 
 
 @every_strategy
-def test_the_whole_pool_can_be_bought(name: str, problem: Problem, kept: MemoryMemo) -> None:
-    selection = choose(name, problem, kept, budget=len(problem.unlabeled))
+def test_the_whole_pool_can_be_bought(name: str, problem: Problem, shared_memo: MemoryMemo) -> None:
+    selection = choose(name, problem, shared_memo, budget=len(problem.unlabeled))
     assert sorted(selection.indices.tolist()) == sorted(problem.unlabeled.tolist())
 
 
@@ -122,12 +122,12 @@ def test_a_budget_that_does_not_fit_is_refused_before_any_work(
 
 @every_strategy
 def test_same_seed_same_answer_with_and_without_a_memory(
-    name: str, problem: Problem, kept: MemoryMemo
+    name: str, problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    one = choose(name, problem, kept)
+    one = choose(name, problem, shared_memo)
     torch.manual_seed(1)
     state = torch.get_rng_state()
-    two = choose(name, problem, kept)
+    two = choose(name, problem, shared_memo)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(2)
     fresh = choose(name, problem, MemoryMemo())
@@ -140,10 +140,12 @@ def test_same_seed_same_answer_with_and_without_a_memory(
 
 
 @every_strategy
-def test_another_seed_draws_something_else(name: str, problem: Problem, kept: MemoryMemo) -> None:
+def test_another_seed_draws_something_else(
+    name: str, problem: Problem, shared_memo: MemoryMemo
+) -> None:
     """What draws nothing has one answer, given one f on S_0."""
     config = tiny_config(**QUICK)
-    ensemble = Ensemble(problem, config.classifier, seed=0, memo=kept)
+    ensemble = Ensemble(problem, config.classifier, seed=0, memo=shared_memo)
     answers = {
         tuple(
             STRATEGIES[name](
@@ -156,9 +158,11 @@ def test_another_seed_draws_something_else(name: str, problem: Problem, kept: Me
 
 
 @every_strategy
-def test_the_inputs_are_left_as_they_were(name: str, problem: Problem, kept: MemoryMemo) -> None:
+def test_the_inputs_are_left_as_they_were(
+    name: str, problem: Problem, shared_memo: MemoryMemo
+) -> None:
     before = tensors(problem)
-    choose(name, problem, kept, seed=1)
+    choose(name, problem, shared_memo, seed=1)
     assert tensors(problem) == before
 
 
@@ -189,15 +193,15 @@ def scrambled(
 
 @every_strategy
 def test_labels_nobody_bought_are_not_seen(
-    name: str, problem: Problem, scrambled: Problem, kept: MemoryMemo
+    name: str, problem: Problem, scrambled: Problem, shared_memo: MemoryMemo
 ) -> None:
     """Not in the problem, and not in the files it comes from."""
-    known = torch.cat([problem.labeled, problem.validation])
+    visible = torch.cat([problem.labeled, problem.validation])
     hidden = torch.ones(200, dtype=torch.bool)
-    hidden[known] = False
+    hidden[visible] = False
     assert (problem.labels[hidden] == UNLABELED).all()
-    assert scrambled.fingerprint != problem.fingerprint  # so that nothing kept is found again
-    one, two = (choose(name, given, kept, seed=2) for given in (problem, scrambled))
+    assert scrambled.fingerprint != problem.fingerprint  # so that no result in the memo fits
+    one, two = (choose(name, variant, shared_memo, seed=2) for variant in (problem, scrambled))
     assert one.indices.tolist() == two.indices.tolist()
     assert digest(*one.evidence.values()) == digest(*two.evidence.values())
     assert one.ranking == two.ranking
@@ -205,22 +209,24 @@ def test_labels_nobody_bought_are_not_seen(
 
 
 @every_strategy
-def test_the_test_set_is_never_looked_at(name: str, problem: Problem, kept: MemoryMemo) -> None:
+def test_the_test_set_is_never_looked_at(
+    name: str, problem: Problem, shared_memo: MemoryMemo
+) -> None:
     """Its pixels may be anything: u_hat, OT and the choice stay the same."""
     test = torch.arange(160, 200)
     blank = problem.images.clone()
     blank[test] = 255 - blank[test]
     other = dataclasses.replace(problem, images=blank)
-    one, two = (choose(name, given, kept) for given in (problem, other))
+    one, two = (choose(name, variant, shared_memo) for variant in (problem, other))
     assert one.indices.tolist() == two.indices.tolist()
     assert not torch.isin(one.indices, test).any()
 
 
 @every_strategy
 def test_evidence_has_one_finite_number_an_image(
-    name: str, problem: Problem, kept: MemoryMemo
+    name: str, problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    selection = choose(name, problem, kept)
+    selection = choose(name, problem, shared_memo)
     for values in selection.evidence.values():
         assert values.shape == (SPENT,)
         assert values.isfinite().all()
@@ -237,9 +243,11 @@ def test_evidence_has_one_finite_number_an_image(
 
 
 @every_strategy
-def test_progress_is_told_from_start_to_end(name: str, problem: Problem, kept: MemoryMemo) -> None:
+def test_progress_is_told_from_start_to_end(
+    name: str, problem: Problem, shared_memo: MemoryMemo
+) -> None:
     events: list[Any] = []
-    choose(name, problem, kept, emit=events.append)
+    choose(name, problem, shared_memo, emit=events.append)
     started = [event.stage for event in events if isinstance(event, StageStarted)]
     finished = [event.stage for event in events if isinstance(event, StageFinished)]
     assert started == finished

@@ -40,7 +40,7 @@ def problem(tiny: Prepared) -> Problem:
 
 
 @pytest.fixture(scope="module")
-def kept() -> MemoryMemo:
+def shared_memo() -> MemoryMemo:
     """Finished units of this module."""
     return MemoryMemo()
 
@@ -89,10 +89,10 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[UtilityModel, UtilitySa
 def test_after_rambo_it_trains_nothing_new(problem: Problem, memo: MemoryMemo) -> None:
     config = tiny_config(**QUICK)
     choose("rambo", problem, memo, config)
-    before = set(memo.kept)
+    before = set(memo.results)
     events: list[Event] = []
     choose("dulo", problem, memo, config, emit=events.append)
-    assert set(memo.kept) == before
+    assert set(memo.results) == before
     assert all(fit.cached for fit in fits(events))
     assert [fit.role for fit in fits(events)] == ["labeled", *["offline"] * 10]  # no repeats
 
@@ -100,7 +100,7 @@ def test_after_rambo_it_trains_nothing_new(problem: Problem, memo: MemoryMemo) -
 def test_before_rambo_it_trains_what_rambo_then_finds(problem: Problem, memo: MemoryMemo) -> None:
     config = tiny_config(**QUICK)
     choose("dulo", problem, memo, config)
-    assert len(memo.kept) == 11
+    assert len(memo.results) == 11
     events: list[Event] = []
     choose("rambo", problem, memo, config, emit=events.append)
     assert all(fit.cached for fit in fits(events) if fit.role == "offline")
@@ -109,23 +109,23 @@ def test_before_rambo_it_trains_what_rambo_then_finds(problem: Problem, memo: Me
 
 @pytest.mark.parametrize("factor", [1, 3])
 def test_it_learns_from_all_but_the_pairs_that_rambo_holds_out(
-    problem: Problem, kept: MemoryMemo, monkeypatch: pytest.MonkeyPatch, factor: int
+    problem: Problem, shared_memo: MemoryMemo, monkeypatch: pytest.MonkeyPatch, factor: int
 ) -> None:
     """5 pairs, of which 0.4 are held out."""
     config = tiny_config(**QUICK, rivals={"dulo": {"sample_factor": factor}})
     seen, audits = spied(monkeypatch), []
     audit = module_of_dulo.audit
 
-    def listen(model: Any, given: Problem, held_out: UtilitySamples, *rest: Any) -> Any:
+    def listen(model: Any, own: Problem, held_out: UtilitySamples, *rest: Any) -> Any:
         audits.append(held_out)
-        return audit(model, given, held_out, *rest)
+        return audit(model, own, held_out, *rest)
 
     monkeypatch.setattr(module_of_dulo, "audit", listen)
     monkeypatch.setattr(offline, "audit", listen)
     events: list[Event] = []
-    selection = choose("dulo", problem, kept, config, emit=events.append)
+    selection = choose("dulo", problem, shared_memo, config, emit=events.append)
     ours = audits.pop()
-    choose("rambo", problem, kept, config)
+    choose("rambo", problem, shared_memo, config)
     theirs = audits[0]
     assert [subset.tolist() for subset in ours.subsets] == [s.tolist() for s in theirs.subsets]
     assert torch.equal(ours.utilities, theirs.utilities)
@@ -134,12 +134,12 @@ def test_it_learns_from_all_but_the_pairs_that_rambo_holds_out(
     assert len({tuple(subset.tolist()) for subset in fitted.subsets}) == 2 * len(fitted)
     assert model.config.loss == "regression"
     assert model.config.transport is False
-    (told,) = [event for event in events if isinstance(event, RankingAudited)]
-    assert (told.phase, told.pairs) == ("offline", 2)
+    (event,) = [event for event in events if isinstance(event, RankingAudited)]
+    assert (event.phase, event.pairs) == ("offline", 2)
     assert selection.figures["held-out pairs"] == 2
     assert selection.figures["utility samples fitted"] == 2 * (5 * factor - 2)
-    if told.accuracy is not None:
-        assert selection.figures["held-out pairs in true order"] == told.accuracy
+    if event.accuracy is not None:
+        assert selection.figures["held-out pairs in true order"] == event.accuracy
 
 
 def test_further_samples_start_from_weights_of_their_own(
@@ -150,7 +150,7 @@ def test_further_samples_start_from_weights_of_their_own(
 
     def run(self: Ensemble, units: Sequence[Unit], emit: Any, done: Any) -> list[Outcome]:
         asked.extend(units)
-        return [told(0.5)] * len(units)
+        return [outcome(0.5)] * len(units)
 
     monkeypatch.setattr(Ensemble, "run", run)
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=MemoryMemo())
@@ -163,12 +163,12 @@ def test_further_samples_start_from_weights_of_their_own(
     for unit, subset in zip(units, samples.subsets, strict=True):
         assert unit.subset.tolist() == subset.tolist()
     other = module_of_dulo.true_utilities(dataclasses.replace(call, streams=Streams(5)))
-    drawn = [[s.tolist() for s in given.subsets] for given in (samples, other)]
+    drawn = [[s.tolist() for s in part.subsets] for part in (samples, other)]
     assert drawn[0][:10] != drawn[1][:10]  # its own streams
     assert drawn[0][10:] == drawn[1][10:]  # RAMBO's
 
 
-def told(accuracy: float) -> Outcome:
+def outcome(accuracy: float) -> Outcome:
     return Outcome({"accuracies": {"validation": accuracy}}, {}, cached=True)
 
 
@@ -190,12 +190,12 @@ def planted(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> Planted:
     def run(self: Ensemble, units: Sequence[FitUnit], emit: Any, done: Any) -> list[Outcome]:
         for _ in units:
             done()
-        return [told(float(worth[torch.from_numpy(unit.subset)].mean())) for unit in units]
+        return [outcome(float(worth[torch.from_numpy(unit.subset)].mean())) for unit in units]
 
     monkeypatch.setattr(Ensemble, "run", run)
     monkeypatch.setattr(Ensemble, "predict_pools", lambda self, emit: said)
-    given = dataclasses.replace(problem, features=features, reads_features=True)
-    return Planted(given, worth)
+    variant = dataclasses.replace(problem, features=features, reads_features=True)
+    return Planted(variant, worth)
 
 
 def test_it_takes_the_block_whose_images_are_worth_most(planted: Planted) -> None:

@@ -61,7 +61,7 @@ def choose(name: str, data: Prepared, memo: MemoryMemo) -> tuple[Selection, Prob
 
 
 @pytest.fixture(scope="module")
-def kept() -> MemoryMemo:
+def shared_memo() -> MemoryMemo:
     """Finished units of this module."""
     return MemoryMemo()
 
@@ -75,9 +75,9 @@ def pets(tiny: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 @every_strategy
 def test_an_unknown_label_reaches_no_training_and_no_guess(
-    name: str, pets: Prepared, kept: MemoryMemo
+    name: str, pets: Prepared, shared_memo: MemoryMemo
 ) -> None:
-    selection, problem, ensemble = choose(name, pets, kept)
+    selection, problem, ensemble = choose(name, pets, shared_memo)
     chosen = selection.indices
     assert len(set(chosen.tolist())) == 6
     assert (np.array(pets.labels)[chosen.numpy()] == UNLABELED).all()
@@ -93,15 +93,15 @@ def test_an_unknown_label_reaches_no_training_and_no_guess(
 
 @every_strategy
 def test_the_choice_is_the_same_where_somebody_knows_the_labels(
-    name: str, pets: Prepared, tiny: Prepared, kept: MemoryMemo, tmp_path: Path
+    name: str, pets: Prepared, tiny: Prepared, shared_memo: MemoryMemo, tmp_path: Path
 ) -> None:
     """The very images with the true labels in the file instead of -1: nobody looks at them."""
-    ours, problem, _ = choose(name, pets, kept)
-    known = partly(tmp_path, tiny, labeled=range(20), validation=range(20, 32))
-    assert known.fingerprint == pets.fingerprint
+    ours, problem, _ = choose(name, pets, shared_memo)
+    relabeled = partly(tmp_path, tiny, labeled=range(20), validation=range(20, 32))
+    assert relabeled.fingerprint == pets.fingerprint
     labels = np.concatenate([np.array(tiny.labels)[:32], np.array(tiny.labels)[32:92]])
-    np.save(known.folder / "labels.npy", labels)  # behind the back of its hash
-    other = dataclasses.replace(problem, source=str(known.folder), fingerprint="told")
+    np.save(relabeled.folder / "labels.npy", labels)  # behind the back of its hash
+    other = dataclasses.replace(problem, source=str(relabeled.folder), fingerprint="other")
     config = config_for(name, pets)
     ensemble = Ensemble(other, config.classifier, seed=0, memo=MemoryMemo())
     theirs = STRATEGIES[name](
@@ -113,21 +113,23 @@ def test_the_choice_is_the_same_where_somebody_knows_the_labels(
 
 @every_strategy
 def test_a_class_without_a_label_is_no_error(
-    name: str, tiny: Prepared, kept: MemoryMemo, tmp_path: Path
+    name: str, tiny: Prepared, shared_memo: MemoryMemo, tmp_path: Path
 ) -> None:
     """Class 3 is in no seed and in no validation set."""
-    known = [index for index in range(40) if index % 4 != 3]
-    data = partly(tmp_path, tiny, labeled=known[:18], validation=known[18:])
-    selection, problem, _ = choose(name, data, kept)
+    labeled = [index for index in range(40) if index % 4 != 3]
+    data = partly(tmp_path, tiny, labeled=labeled[:18], validation=labeled[18:])
+    selection, problem, _ = choose(name, data, shared_memo)
     assert set(problem.labels[problem.labeled].tolist()) == {0, 1, 2}
     assert len(set(selection.indices.tolist())) == 6
     assert all(values.isfinite().all() for values in selection.evidence.values())
 
 
 @every_strategy
-def test_two_labels_are_enough(name: str, tiny: Prepared, kept: MemoryMemo, tmp_path: Path) -> None:
+def test_two_labels_are_enough(
+    name: str, tiny: Prepared, shared_memo: MemoryMemo, tmp_path: Path
+) -> None:
     data = partly(tmp_path, tiny, labeled=[0, 1], validation=range(4, 12))
-    selection, problem, _ = choose(name, data, kept)
+    selection, problem, _ = choose(name, data, shared_memo)
     assert len(problem.labeled) == 2
     assert len(set(selection.indices.tolist())) == 6
     assert all(values.isfinite().all() for values in selection.evidence.values())
@@ -135,7 +137,7 @@ def test_two_labels_are_enough(name: str, tiny: Prepared, kept: MemoryMemo, tmp_
 
 @every_strategy
 def test_without_validation_images_a_strategy_runs_or_says_what_is_missing(
-    name: str, tiny: Prepared, kept: MemoryMemo, tmp_path: Path
+    name: str, tiny: Prepared, shared_memo: MemoryMemo, tmp_path: Path
 ) -> None:
     data = partly(tmp_path, tiny, labeled=range(6))
     if lineup.of(name).reads_validation:
@@ -143,10 +145,10 @@ def test_without_validation_images_a_strategy_runs_or_says_what_is_missing(
         with pytest.raises(
             ConfigError, match=f"strategies {name}.*no validation images.*leave {name} out"
         ):
-            choose(name, data, kept)
+            choose(name, data, shared_memo)
         return
     assert name not in NEEDS_VALIDATION
-    selection, problem, _ = choose(name, data, kept)
+    selection, problem, _ = choose(name, data, shared_memo)
     assert len(problem.validation) == 0
     assert len(set(selection.indices.tolist())) == 6
     assert all(values.isfinite().all() for values in selection.evidence.values())

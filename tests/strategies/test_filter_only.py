@@ -21,55 +21,62 @@ def problem(tiny: Prepared) -> Problem:
 
 
 @pytest.fixture(scope="module")
-def kept() -> MemoryMemo:
+def shared_memo() -> MemoryMemo:
     """Finished units of this module."""
     return MemoryMemo()
 
 
 def choose(
-    problem: Problem, config: Config, kept: MemoryMemo, *, seed: int = 0, name: str = "filter-only"
+    problem: Problem,
+    config: Config,
+    shared_memo: MemoryMemo,
+    *,
+    seed: int = 0,
+    name: str = "filter-only",
 ) -> Selection:
-    ensemble = Ensemble(problem, config.classifier, seed=0, memo=kept)
+    ensemble = Ensemble(problem, config.classifier, seed=0, memo=shared_memo)
     return STRATEGIES[name](
         Call(problem, config.budget, config, streams=Streams(seed), ensemble=ensemble)
     )
 
 
-def ranked(problem: Problem, kept: MemoryMemo) -> list[int]:
+def ranked(problem: Problem, shared_memo: MemoryMemo) -> list[int]:
     """Return the unlabeled images by margin."""
-    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=kept)
+    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=shared_memo)
     scores = margins(ensemble.predict_pools(lambda event: None).probabilities)
     return rank_by(problem.unlabeled, scores).tolist()
 
 
 @pytest.mark.parametrize(("budget", "last"), [(12, 12), (10, 6)])
 def test_each_step_takes_from_the_m_smallest_margins_left(
-    problem: Problem, kept: MemoryMemo, budget: int, last: int
+    problem: Problem, shared_memo: MemoryMemo, budget: int, last: int
 ) -> None:
     """M = 12 and b = 4; a last batch of 2 keeps the ratio and looks at 6."""
-    chosen = choose(problem, tiny_config(budget=budget), kept)
-    left = ranked(problem, kept)
+    chosen = choose(problem, tiny_config(budget=budget), shared_memo)
+    ranking = ranked(problem, shared_memo)
     for step, looked in enumerate([12, 12, last]):
         batch = chosen.indices[chosen.steps == step].tolist()
-        assert set(batch) <= set(left[:looked])
-        places = [left.index(index) for index in batch]
+        assert set(batch) <= set(ranking[:looked])
+        places = [ranking.index(index) for index in batch]
         assert places == sorted(places)  # inside a batch by margin
-        left = [index for index in left if index not in batch]
+        ranking = [index for index in ranking if index not in batch]
 
 
-def test_m_equal_to_b_is_margin_sampling(problem: Problem, kept: MemoryMemo) -> None:
+def test_m_equal_to_b_is_margin_sampling(problem: Problem, shared_memo: MemoryMemo) -> None:
     config = tiny_config(budget=10, acquisition={"filter_size": 4})
-    ours, theirs = (choose(problem, config, kept, name=name) for name in ("filter-only", "margin"))
+    ours, theirs = (
+        choose(problem, config, shared_memo, name=name) for name in ("filter-only", "margin")
+    )
     assert ours.indices.tolist() == theirs.indices.tolist()
 
 
-def test_inside_the_filter_the_choice_is_random(problem: Problem, kept: MemoryMemo) -> None:
+def test_inside_the_filter_the_choice_is_random(problem: Problem, shared_memo: MemoryMemo) -> None:
     """Over 300 seeds each of the M candidates is taken first by about b / M."""
     config = tiny_config(budget=4)
     counts = torch.zeros(200)
     for seed in range(300):
-        counts[choose(problem, config, kept, seed=seed).indices] += 1
-    first = ranked(problem, kept)[:12]
+        counts[choose(problem, config, shared_memo, seed=seed).indices] += 1
+    first = ranked(problem, shared_memo)[:12]
     assert int(counts.sum()) == 1200
     assert int(counts[first].sum()) == 1200
     assert (counts[first] - 100).abs().max() < 5 * (300 * 1 / 3 * 2 / 3) ** 0.5
@@ -77,4 +84,4 @@ def test_inside_the_filter_the_choice_is_random(problem: Problem, kept: MemoryMe
 
 def test_it_trains_f_on_s_0_and_nothing_else(problem: Problem, memo: MemoryMemo) -> None:
     choose(problem, tiny_config(), memo)
-    assert len(memo.kept) == 1
+    assert len(memo.results) == 1

@@ -32,13 +32,13 @@ def explicit(
     p, h = (only_pools(problem, values).double() for values in (probabilities, embeddings))
     z, pool = p.log(), sorted(problem.unlabeled.tolist())
     start = torch.zeros(p.shape[1], h.shape[1] + 1, dtype=torch.float64)
-    known, held = problem.labeled, problem.validation
+    labeled, held = problem.labeled, problem.validation
     own = {
         i: last_layer_gradient(z[[i]], h[[i]], start, p[[i]].argmax(1), "sum").flatten()
         for i in pool
     }
     moved = start - rate * last_layer_gradient(
-        z[known], h[known], start, problem.labels[known], "sum"
+        z[labeled], h[labeled], start, problem.labels[labeled], "sum"
     )
     chosen: list[int] = []
     for _ in range(budget):
@@ -63,8 +63,8 @@ def test_the_factored_choice_is_the_explicit_one(rate: float) -> None:
 
 def test_the_steps_matter() -> None:
     """The comparison above would hold without any step, were the rates so small that none is felt."""
-    given = random_probabilities(3), random_embeddings(7)
-    still, moving = (explicit(PROBLEM, 16, *given, rate) for rate in (1e-9, 0.3))
+    predictions = random_probabilities(3), random_embeddings(7)
+    still, moving = (explicit(PROBLEM, 16, *predictions, rate) for rate in (1e-9, 0.3))
     assert still != moving
 
 
@@ -87,19 +87,19 @@ def test_the_first_pick_is_the_step_that_lowers_the_validation_loss_most() -> No
 
 
 def test_the_rate_is_the_classifiers_where_none_is_given() -> None:
-    given = random_probabilities(3), random_embeddings(7)
-    plain = choose("glister", PROBLEM, 16, *given, classifier={"learning_rate": 0.3})
-    own = choose("glister", PROBLEM, 16, *given, rivals={"glister": {"learning_rate": 0.3}})
-    slow = choose("glister", PROBLEM, 16, *given)
+    predictions = random_probabilities(3), random_embeddings(7)
+    plain = choose("glister", PROBLEM, 16, *predictions, classifier={"learning_rate": 0.3})
+    own = choose("glister", PROBLEM, 16, *predictions, rivals={"glister": {"learning_rate": 0.3}})
+    slow = choose("glister", PROBLEM, 16, *predictions)
     assert plain.indices.tolist() == own.indices.tolist()
     assert plain.indices.tolist() != slow.indices.tolist()
 
 
 def test_the_validation_labels_decide() -> None:
-    given = random_probabilities(3), random_embeddings(7)
+    predictions = random_probabilities(3), random_embeddings(7)
     turned = {index: (label + 1) % 3 for index, label in VALIDATION.items()}
     other = small_problem({0: 0, 1: 1, 2: 2, 6: 0}, POOL, turned)
-    one, two = (choose("glister", problem, 8, *given).indices for problem in (PROBLEM, other))
+    one, two = (choose("glister", problem, 8, *predictions).indices for problem in (PROBLEM, other))
     assert one.tolist() != two.tolist()
 
 
@@ -127,6 +127,6 @@ def test_more_than_there_are_distinct_images() -> None:
 def test_a_class_without_a_label_is_no_obstacle() -> None:
     """Neither in S_0 nor in S_val is an image of class 3 of 4."""
     lacking = small_problem({0: 0, 1: 1, 2: 1}, POOL, VALIDATION, classes=4)
-    given = random_probabilities(4), random_embeddings(7)
-    selection = choose("glister", lacking, 10, *given)
-    assert selection.indices.tolist() == explicit(lacking, 10, *given, 1e-3)
+    predictions = random_probabilities(4), random_embeddings(7)
+    selection = choose("glister", lacking, 10, *predictions)
+    assert selection.indices.tolist() == explicit(lacking, 10, *predictions, 1e-3)

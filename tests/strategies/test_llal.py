@@ -37,7 +37,7 @@ def problem(tiny: Prepared) -> Problem:
 
 
 @pytest.fixture(scope="module")
-def kept() -> MemoryMemo:
+def shared_memo() -> MemoryMemo:
     """Finished units of this module."""
     return MemoryMemo()
 
@@ -140,9 +140,9 @@ def test_the_joint_loss_is_cross_entropy_plus_the_weighted_ranking() -> None:
     ranking = ranking_loss(module(taps), each.detach(), 2.0)
     assert float(ranking.detach()) > 0
     for weight in (0.0, 0.5, 3.0):
-        total, told = joint(model, module, images, labels, LlalConfig(weight=weight, margin=2.0))
+        total, answer = joint(model, module, images, labels, LlalConfig(weight=weight, margin=2.0))
         torch.testing.assert_close(total, each.mean() + weight * ranking)
-        assert torch.equal(told, logits)
+        assert torch.equal(answer, logits)
 
 
 def test_detached_taps_give_the_classifier_no_gradient_but_the_module_all_of_it() -> None:
@@ -163,8 +163,8 @@ def test_the_true_losses_are_targets_and_carry_no_gradient() -> None:
     taps, logits = model.tap(images)
     each = F.cross_entropy(logits, labels, reduction="none")
     ranking = ranking_loss(module([tap.detach() for tap in taps]), each, 1.0)
-    found = torch.autograd.grad(ranking, list(model.parameters()), allow_unused=True)
-    assert all(gradient is None for gradient in found)
+    gradients = torch.autograd.grad(ranking, list(model.parameters()), allow_unused=True)
+    assert all(gradient is None for gradient in gradients)
 
 
 @pytest.mark.parametrize(("share", "first"), [(0.0, 1), (0.6, 7), (0.65, 7), (1.0, None)])
@@ -187,13 +187,13 @@ def test_the_largest_predicted_losses_are_chosen_from_the_whole_pool(
     config = tiny_config(budget=4, classifier={"max_epochs": 1})
     choose(problem, memo, config)
     key = unit_of(problem).key
-    record, arrays = memo.kept[key]
+    record, arrays = memo.results[key]
     assert set(arrays) == {"scores"}
     assert arrays["scores"].shape == (76,)
     ordered = problem.unlabeled.sort().values
     scores = np.zeros(76, np.float32)
     scores[[3, 70, 41, 9, 10]] = [2.0, 5.0, 3.0, 2.0, 2.0]
-    memo.kept[key] = record, {"scores": scores}
+    memo.results[key] = record, {"scores": scores}
     selection = choose(problem, memo, config)
     assert selection.indices.tolist() == ordered[[70, 41, 3, 9]].tolist()  # ties by dataset index
     assert selection.figures == {
@@ -207,25 +207,25 @@ def test_the_unit_is_found_again_and_gives_the_same_to_the_bit(
     problem: Problem, memo: MemoryMemo
 ) -> None:
     first = choose(problem, memo)
-    assert len(memo.kept) == 2  # f on S_0 for the margins, and this
+    assert len(memo.results) == 2  # f on S_0 for the margins, and this
     key = unit_of(problem).key
     events: list[Event] = []
     again = choose(problem, memo, emit=events.append)
-    told = [event for event in events if isinstance(event, ClassifierTrained)]
-    assert [(event.role, event.cached) for event in told] == [("labeled", True), ("llal", True)]
+    fits = [event for event in events if isinstance(event, ClassifierTrained)]
+    assert [(event.role, event.cached) for event in fits] == [("labeled", True), ("llal", True)]
     assert again.indices.tolist() == first.indices.tolist()
     assert again.figures == first.figures
     torch.manual_seed(9)
     _, arrays = unit_of(problem).run()
     assert digest(torch.tensor(arrays["scores"])) == digest(
-        torch.tensor(memo.kept[key][1]["scores"])
+        torch.tensor(memo.results[key][1]["scores"])
     )
 
 
 def test_another_seed_trains_another_and_chooses_otherwise(
-    problem: Problem, kept: MemoryMemo
+    problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    one, two = (choose(problem, kept, seed=seed) for seed in (0, 1))
+    one, two = (choose(problem, shared_memo, seed=seed) for seed in (0, 1))
     assert one.indices.tolist() != two.indices.tolist()
     assert unit_of(problem, seed=0).fit.seed == derive_seed(0, "llal")
 

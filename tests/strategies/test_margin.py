@@ -89,4 +89,4 @@ def test_the_margins_are_those_of_f_trained_on_s_0(problem: Problem, memo: Memor
     gaps = (ranked[:, 0] - ranked[:, 1])[selection.indices]
     torch.testing.assert_close(selection.evidence["margin"], gaps)
     assert (gaps.diff() >= 0).all()
-    assert len(memo.kept) == 1
+    assert len(memo.results) == 1

@@ -39,11 +39,11 @@ def choose(problem: Problem, memo: MemoryMemo, monkeypatch: pytest.MonkeyPatch) 
     def choose(angles: Tensor, budget: int, seed: int = 0, **settings: Any) -> Selection:
         said = Predictions(torch.eye(4).repeat(50, 1), torch.zeros(200, 1), 0.5)
         monkeypatch.setattr(Ensemble, "predict_pools", lambda self, emit: said)
-        given = dataclasses.replace(problem, features=3 * on_circle(angles))
+        variant = dataclasses.replace(problem, features=3 * on_circle(angles))
         config = tiny_config(rivals={"space": "features", "probcover": settings})
-        ensemble = Ensemble(given, config.classifier, seed=0, memo=memo)
+        ensemble = Ensemble(variant, config.classifier, seed=0, memo=memo)
         return STRATEGIES["probcover"](
-            Call(given, budget, config, streams=Streams(seed), ensemble=ensemble)
+            Call(variant, budget, config, streams=Streams(seed), ensemble=ensemble)
         )
 
     return choose

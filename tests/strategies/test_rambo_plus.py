@@ -24,58 +24,60 @@ def problem(tiny: Prepared) -> Problem:
 
 
 @pytest.fixture(scope="module")
-def kept() -> MemoryMemo:
+def shared_memo() -> MemoryMemo:
     """Finished units of this module."""
     return MemoryMemo()
 
 
-def choose(problem: Problem, config: Config, kept: MemoryMemo, name: str) -> Selection:
-    ensemble = Ensemble(problem, config.classifier, seed=0, memo=kept)
+def choose(problem: Problem, config: Config, shared_memo: MemoryMemo, name: str) -> Selection:
+    ensemble = Ensemble(problem, config.classifier, seed=0, memo=shared_memo)
     streams = Streams(0).child(name)
     return STRATEGIES[name](
         Call(problem, config.budget, config, streams=streams, ensemble=ensemble)
     )
 
 
-def plus(problem: Problem, kept: MemoryMemo, **settings: Any) -> Selection:
-    return choose(problem, tiny_config(plus=settings), kept, "rambo-plus")
+def plus(problem: Problem, shared_memo: MemoryMemo, **settings: Any) -> Selection:
+    return choose(problem, tiny_config(plus=settings), shared_memo, "rambo-plus")
 
 
-def test_it_trains_nothing_that_rambo_has_not_trained(problem: Problem, kept: MemoryMemo) -> None:
-    choose(problem, tiny_config(), kept, "rambo")
-    before = set(kept.kept)
-    plus(problem, kept)
-    assert set(kept.kept) == before
+def test_it_trains_nothing_that_rambo_has_not_trained(
+    problem: Problem, shared_memo: MemoryMemo
+) -> None:
+    choose(problem, tiny_config(), shared_memo, "rambo")
+    before = set(shared_memo.results)
+    plus(problem, shared_memo)
+    assert set(shared_memo.results) == before
 
 
 def test_without_weights_nothing_but_f_is_trained(problem: Problem) -> None:
     memo = MemoryMemo()
     plus(problem, memo, weigh=False)
-    assert len(memo.kept) == 1
+    assert len(memo.results) == 1
 
 
 def test_controls_take_from_the_same_candidates_of_the_first_step(
-    problem: Problem, kept: MemoryMemo
+    problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=kept)
+    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=shared_memo)
     predictions = ensemble.predict_pools(lambda event: None)
     filtered = rank_by(problem.unlabeled, margins(predictions.probabilities))[:12]
     generator = Streams(0).child("rambo-plus").torch("acquisition-0")
     batches = candidates(filtered, 4, predictions, "spread", generator)
     assert batches.shape == (3, 4)
     offered = {tuple(sorted(batch)) for batch in batches.tolist()}
-    taken = {
-        pick: tuple(sorted(plus(problem, kept, pick=pick).indices[:4].tolist()))
+    choices = {
+        pick: tuple(sorted(plus(problem, shared_memo, pick=pick).indices[:4].tolist()))
         for pick in ("highest", "random", "lowest")
     }
-    assert set(taken.values()) <= offered
-    assert taken["highest"] != taken["lowest"]
+    assert set(choices.values()) <= offered
+    assert choices["highest"] != choices["lowest"]
 
 
 def test_candidates_that_differ_hold_no_image_twice_and_lie_in_the_filter(
-    problem: Problem, kept: MemoryMemo
+    problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=kept)
+    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=shared_memo)
     predictions = ensemble.predict_pools(lambda event: None)
     filtered = problem.unlabeled[:17]
     for kind in ("spread", "random"):
@@ -88,16 +90,18 @@ def test_candidates_that_differ_hold_no_image_twice_and_lie_in_the_filter(
     assert few.shape == (1, 3)
 
 
-def test_it_tells_how_it_ranks_the_held_out_pairs(problem: Problem, kept: MemoryMemo) -> None:
-    figures = plus(problem, kept).figures
+def test_it_tells_how_it_ranks_the_held_out_pairs(
+    problem: Problem, shared_memo: MemoryMemo
+) -> None:
+    figures = plus(problem, shared_memo).figures
     assert figures["true pairs fitted"] == 3
     assert figures["held-out pairs"] == 2
 
 
 def test_it_keeps_what_its_choice_does_to_every_validation_image(
-    problem: Problem, kept: MemoryMemo
+    problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    told = plus(problem, kept).arrays["ridge"]
-    assert told["validation"].tolist() == problem.validation.tolist()
-    assert len(told["margins_before"]) == len(told["margins_after"]) == len(problem.validation)
-    assert (told["margins_before"] != told["margins_after"]).any()
+    arrays = plus(problem, shared_memo).arrays["ridge"]
+    assert arrays["validation"].tolist() == problem.validation.tolist()
+    assert len(arrays["margins_before"]) == len(arrays["margins_after"]) == len(problem.validation)
+    assert (arrays["margins_before"] != arrays["margins_after"]).any()

@@ -43,9 +43,9 @@ def problem(tiny: Prepared) -> Problem:
 def test_the_space_is_as_asked_and_has_vectors_of_length_one(
     problem: Problem, space: str, features: Any, read: bool, vector: list[float], name: str
 ) -> None:
-    given = dataclasses.replace(problem, features=features, reads_features=read)
+    variant = dataclasses.replace(problem, features=features, reads_features=read)
     config = tiny_config(rivals={"space": space})
-    vectors, word = unit_vectors(given, config, SAID, problem.unlabeled[:7])
+    vectors, word = unit_vectors(variant, config, SAID, problem.unlabeled[:7])
     torch.testing.assert_close(vectors, torch.tensor(vector).repeat(7, 1))
     assert word == name
 
@@ -53,8 +53,8 @@ def test_the_space_is_as_asked_and_has_vectors_of_length_one(
 def test_the_rows_are_those_of_the_pool_in_its_order(problem: Problem) -> None:
     features = torch.arange(1.0, 201)[:, None] * torch.tensor([[1.0, 0.0]])
     features[:, 1] = 1
-    given = dataclasses.replace(problem, features=features)
-    vectors, _ = unit_vectors(given, FROZEN_ASKED, SAID, torch.tensor([9, 0, 3]))
+    variant = dataclasses.replace(problem, features=features)
+    vectors, _ = unit_vectors(variant, FROZEN_ASKED, SAID, torch.tensor([9, 0, 3]))
     torch.testing.assert_close(vectors[:, 0] / vectors[:, 1], torch.tensor([10.0, 1, 4]))
 
 
@@ -64,8 +64,8 @@ def test_features_that_are_not_there_are_asked_for_by_name(problem: Problem) -> 
 
 
 def test_a_vector_of_zeros_stays_finite(problem: Problem) -> None:
-    given = dataclasses.replace(problem, features=torch.zeros(200, 3))
-    vectors, _ = unit_vectors(given, FROZEN_ASKED, SAID, problem.unlabeled)
+    variant = dataclasses.replace(problem, features=torch.zeros(200, 3))
+    vectors, _ = unit_vectors(variant, FROZEN_ASKED, SAID, problem.unlabeled)
     assert (vectors == 0).all()
 
 

@@ -37,11 +37,11 @@ def choose(problem: Problem, memo: MemoryMemo, monkeypatch: pytest.MonkeyPatch) 
         said = Predictions(torch.eye(4).repeat(50, 1), torch.zeros(200, 1), 0.5)
         monkeypatch.setattr(Ensemble, "predict_pools", lambda self, emit: said)
         features = 7 * torch.stack([angles.cos(), angles.sin()], dim=1)
-        given = dataclasses.replace(problem, features=features)
+        variant = dataclasses.replace(problem, features=features)
         config = tiny_config(rivals={"space": "features", "typiclust": settings})
-        ensemble = Ensemble(given, config.classifier, seed=0, memo=memo)
+        ensemble = Ensemble(variant, config.classifier, seed=0, memo=memo)
         return STRATEGIES["typiclust"](
-            Call(given, budget, config, streams=Streams(seed), ensemble=ensemble)
+            Call(variant, budget, config, streams=Streams(seed), ensemble=ensemble)
         )
 
     return choose
@@ -95,8 +95,8 @@ def test_typicality_is_that_of_a_loop_over_points() -> None:
     clusters[7] = 3  # alone
     clusters[[8, 9]] = 4
     expected = []
-    for place, (point, own) in enumerate(zip(points, clusters, strict=True)):
-        others = [p for p in np.flatnonzero(clusters == own) if p != place]
+    for place, (point, variant) in enumerate(zip(points, clusters, strict=True)):
+        others = [p for p in np.flatnonzero(clusters == variant) if p != place]
         distances = sorted(float(np.linalg.norm(point - points[other])) for other in others)
         near = min(6, (len(others) + 1) // 2)
         expected.append(1 / (sum(distances[:near]) / near + 1e-5) if near else 0.0)

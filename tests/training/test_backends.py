@@ -45,7 +45,9 @@ def cluster() -> Iterator[Backend]:
         yield backend
 
 
-def kept(problem: Problem, backend: Backend, count: int = 6, emit: Any = ignore) -> MemoryMemo:
+def trained_memo(
+    problem: Problem, backend: Backend, count: int = 6, emit: Any = ignore
+) -> MemoryMemo:
     """Return the memory after `count` fits on a backend."""
     memo = MemoryMemo()
     team = Ensemble(problem, FAST, seed=7, memo=memo, jobs=2, backend=backend)
@@ -58,7 +60,7 @@ def accuracies(memo: MemoryMemo) -> dict[str, Any]:
     """Return what was kept but for the seconds it took."""
     return {
         key: {name: value for name, value in record.items() if name != "seconds"}
-        for key, (record, _) in memo.kept.items()
+        for key, (record, _) in memo.results.items()
     }
 
 
@@ -70,7 +72,9 @@ def identify(seconds: float) -> int:
 
 def test_dask_gives_what_loky_gives(problem: Problem, cluster: Backend) -> None:
     assert cluster == Backend("dask", 2)
-    assert accuracies(kept(problem, cluster)) == accuracies(kept(problem, Backend("loky", 2)))
+    assert accuracies(trained_memo(problem, cluster)) == accuracies(
+        trained_memo(problem, Backend("loky", 2))
+    )
 
 
 def test_two_workers_share_the_work(cluster: Backend) -> None:
@@ -82,19 +86,19 @@ def test_two_workers_share_the_work(cluster: Backend) -> None:
 def test_a_worker_killed_in_the_middle_loses_nothing(problem: Problem, cluster: Backend) -> None:
     workers = set(cluster.run(joblib.delayed(identify)(0.2) for _ in range(8)))
     victim = min(workers)
-    told: list[object] = []
+    events: list[object] = []
     killed = threading.Event()
 
     def kill_after_the_first(event: object) -> None:
-        told.append(event)
+        events.append(event)
         if not killed.is_set():
             os.kill(victim, signal.SIGKILL)
             killed.set()
 
-    memo = kept(problem, cluster, 12, kill_after_the_first)
+    memo = trained_memo(problem, cluster, 12, kill_after_the_first)
     assert killed.is_set()
-    assert len(told) == len(memo.kept) == 12
-    assert accuracies(memo) == accuracies(kept(problem, Backend("loky", 2), 12))
+    assert len(events) == len(memo.results) == 12
+    assert accuracies(memo) == accuracies(trained_memo(problem, Backend("loky", 2), 12))
     with contextlib.suppress(ProcessLookupError):
         os.kill(victim, 0)
         pytest.fail("the worker was not killed")
@@ -127,16 +131,16 @@ def test_a_whole_run_on_a_cluster_that_is_there_is_that_of_one_process(
     """The cluster of the other tests, found by its address: a second one would take as long as they all do."""
     distributed = pytest.importorskip("distributed")
     address = distributed.default_client().scheduler.address
-    found = {}
+    results = {}
     for name, where in (("loky", None), ("dask", address)):
         home = tmp_path / name
         compute = {"backend": name, "address": where, "jobs": 1 if where is None else 2}
         config = tiny_config(strategies=["rambo", "badge"], compute=compute, trials=1)
         run = create_run(config, write_tiny(home), Workspace(home), "cpu")
         assert run_worker.work(run) == "done"
-        found[name] = [(r.strategy, r.selected, r.test_accuracy) for r in summary(run).results]
-    assert [row[0] for row in found["loky"]] == ["rambo", "badge"]
-    assert found["dask"] == found["loky"]
+        results[name] = [(r.strategy, r.selected, r.test_accuracy) for r in summary(run).results]
+    assert [row[0] for row in results["loky"]] == ["rambo", "badge"]
+    assert results["dask"] == results["loky"]
 
 
 def test_an_interrupt_while_workers_start_is_held_back_and_not_lost() -> None:

@@ -225,9 +225,9 @@ def test_counting_may_end_early_but_never_on_the_wrong_side_of_the_threshold(
             labels[order] = (labels[order] + 1) % 4
             share = (40 - wrong) / 40
             for above in (0.025, 0.5, 0.95, 0.975, 0.99, 1.0):
-                found = classifier.accuracy(fitted.model, images, labels, above)
-                assert (found > above) == (share > above)
-                assert found == share if share > above else share <= found <= max(above, share)
+                measure = classifier.accuracy(fitted.model, images, labels, above)
+                assert (measure > above) == (share > above)
+                assert measure == share if share > above else share <= measure <= max(above, share)
 
 
 def test_the_images_it_was_worst_at_on_the_way_are_counted_first(
@@ -270,7 +270,7 @@ def test_few_images_settle_a_share_that_cannot_pass(
     images, _ = some(tiny, 0, 40)
     guesses = predict(fitted.model, images)[0].argmax(1)
     sizes: list[int] = []
-    hook = fitted.model.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    hook = fitted.model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     wrong = (guesses + 1) % 4
     for labels, above, expected in (
         (torch.cat([wrong[:1], guesses[1:]]), 0.99, [10]),
@@ -372,8 +372,8 @@ def test_training_is_adam_on_the_mean_cross_entropy_step_by_step() -> None:
         with dropout.ambient(f"epoch-{epoch}"):
             for rows in order.split(3):
                 optimizer.zero_grad()
-                given = images[rows].contiguous(memory_format=torch.channels_last)
-                loss = torch.nn.functional.cross_entropy(model(given), labels[rows])
+                inputs = images[rows].contiguous(memory_format=torch.channels_last)
+                loss = torch.nn.functional.cross_entropy(model(inputs), labels[rows])
                 loss.backward()
                 optimizer.step()
     trained = fit(images, labels, config, seed=5)
@@ -386,12 +386,12 @@ def test_an_objective_of_ones_own_is_told_the_epoch_and_trains_what_stands_besid
 ) -> None:
     images, labels = some(tiny, 0, 25)
     config = MNISTNET.model_copy(update={"minibatch_size": 10, "max_epochs": 3})
-    offset, told = torch.nn.Parameter(torch.zeros(4)), []
+    offset, minibatches = torch.nn.Parameter(torch.zeros(4)), []
 
     def shifted(
         model: Classifier, minibatch: Tensor, target: Tensor, epoch: int
     ) -> tuple[Tensor, Tensor]:
-        told.append((epoch, len(minibatch)))
+        minibatches.append((epoch, len(minibatch)))
         logits = model(minibatch) + offset
         return torch.nn.functional.cross_entropy(logits, target), logits
 
@@ -405,8 +405,8 @@ def test_an_objective_of_ones_own_is_told_the_epoch_and_trains_what_stands_besid
     assert digest(*model.state_dict().values()) != before
     assert (offset.detach() != 0).all()
     expected = [(epoch, size) for epoch in (1, 2, 3) for size in (10, 10, 5)]
-    assert told == expected[: len(told)]
-    assert len(told) == 3 * trained.epochs
+    assert minibatches == expected[: len(minibatches)]
+    assert len(minibatches) == 3 * trained.epochs
 
 
 def test_a_training_with_its_parts_in_hand_is_the_usual_one(tiny: Prepared, fitted: Fit) -> None:

@@ -46,8 +46,12 @@ def ground(problem: Problem) -> GroundCost:
 
 
 def make(problem: Problem, memo: MemoryMemo | None = None, **changes: Any) -> Ensemble:
-    given: dict[str, Any] = {"seed": 7, "memo": memo or MemoryMemo(), "compute": TOGETHER} | changes
-    return Ensemble(problem, CONFIG, **given)
+    arguments: dict[str, Any] = {
+        "seed": 7,
+        "memo": memo or MemoryMemo(),
+        "compute": TOGETHER,
+    } | changes
+    return Ensemble(problem, CONFIG, **arguments)
 
 
 def fits(team: Ensemble) -> list[FitUnit]:
@@ -66,8 +70,8 @@ def moves(problem: Problem, ground: GroundCost) -> list[TransportUnit]:
 
 def test_side_by_side_is_what_one_after_the_other_gives(problem: Problem) -> None:
     team, plain = make(problem), make(problem, compute=ComputeConfig())
-    heard: list[Event] = []
-    ours = team.run(fits(team), heard.append, nothing)
+    events: list[Event] = []
+    ours = team.run(fits(team), events.append, nothing)
     theirs = plain.run(fits(plain), ignore, nothing)
     for one, other in zip(ours, theirs, strict=True):
         same = {k: v for k, v in one.record.items() if k not in ("seconds", "accuracies")}
@@ -79,7 +83,7 @@ def test_side_by_side_is_what_one_after_the_other_gives(problem: Problem) -> Non
         assert set(one.arrays) == set(other.arrays)
         for name, array in one.arrays.items():
             np.testing.assert_allclose(array, other.arrays[name], atol=2e-3)
-    trained = [event for event in heard if isinstance(event, ClassifierTrained)]
+    trained = [event for event in events if isinstance(event, ClassifierTrained)]
     assert sorted(event.index for event in trained) == [0, 1, 2, 3, 4]
 
 
@@ -154,7 +158,7 @@ def test_results_are_kept_one_by_one_and_a_stop_loses_only_the_rest(problem: Pro
 
     with pytest.raises(RunCancelled):
         team.run(fits(team), ignore, stop_after_two)
-    assert len(memo.kept) == 2
+    assert len(memo.results) == 2
     outcomes = team.run(fits(team), ignore, nothing)
     assert [outcome.cached for outcome in outcomes].count(True) == 2
     whole = make(problem).run(fits(team), ignore, nothing)
@@ -168,9 +172,9 @@ def failing(monkeypatch: pytest.MonkeyPatch, sick: set[int]) -> list[list[int]]:
     calls: list[list[int]] = []
     fit_members = units.fit_members
 
-    def fake(members: Any, *given: Any, **named: Any) -> Iterator[tuple[int, Any]]:
+    def fake(members: Any, *arguments: Any, **named: Any) -> Iterator[tuple[int, Any]]:
         calls.append([member.seed for member in members])
-        for place, fitted in fit_members(members, *given, **named):
+        for place, fitted in fit_members(members, *arguments, **named):
             ill = members[place].seed in sick
             yield place, DivergedError("the loss is not finite") if ill else fitted
 
@@ -214,7 +218,7 @@ def test_what_needs_no_device_is_under_way_before_the_trainings_end(
     )
 
     def send(backend: Backend, tasks: Any) -> Iterator[Any]:
-        sent = [(function, given) for function, given, _ in tasks]
+        sent = [(function, arguments) for function, arguments, _ in tasks]
         order.append(f"{len(sent)} sent")
 
         def deliver() -> Iterator[Any]:
@@ -249,7 +253,7 @@ def test_a_failed_training_takes_the_workers_down_with_it(
         next(results)
         return results
 
-    def fail(*given: Any, **named: Any) -> Any:
+    def fail(*arguments: Any, **named: Any) -> Any:
         raise torch.cuda.OutOfMemoryError
 
     monkeypatch.setattr(Backend, "run", send)
@@ -268,7 +272,7 @@ def test_joblib_is_begun_before_the_first_result_is_asked_for(
     begun: list[int] = []
 
     class Fake:
-        def __init__(self, **given: Any) -> None:
+        def __init__(self, **arguments: Any) -> None:
             """Take what Parallel takes."""
 
         def __call__(self, tasks: Any) -> Iterator[Any]:
@@ -347,15 +351,15 @@ def test_a_run_tells_of_bounds_and_chooses_as_many(tiny: Prepared) -> None:
         team = Ensemble(
             problem, config.classifier, seed=0, memo=MemoryMemo(), compute=config.compute
         )
-        heard: list[Event] = []
+        events: list[Event] = []
         call = Call(
-            problem, config.budget, config, streams=Streams(0), ensemble=team, emit=heard.append
+            problem, config.budget, config, streams=Streams(0), ensemble=team, emit=events.append
         )
-        return rambo(call), heard
+        return rambo(call), events
 
-    chosen, heard = choose({"slots": 4}, "shared-kernel")
+    chosen, events = choose({"slots": 4}, "shared-kernel")
     assert len(set(chosen.indices.tolist())) == tiny_config().budget
-    (told,) = [event.message for event in heard if isinstance(event, Noticed)]
-    assert "guaranteed bounds" in told
+    (notice,) = [event.message for event in events if isinstance(event, Noticed)]
+    assert "guaranteed bounds" in notice
     _, silent = choose({}, "auto")
     assert not [event for event in silent if isinstance(event, Noticed)]

@@ -44,8 +44,8 @@ def ground(problem: Problem) -> GroundCost:
 
 
 def make(problem: Problem, memo: MemoryMemo, **changes: Any) -> Ensemble:
-    given: dict[str, Any] = {"seed": 7, "memo": memo, "config": FAST} | changes
-    return Ensemble(problem, given.pop("config"), **given)
+    settings: dict[str, Any] = {"seed": 7, "memo": memo, "config": FAST} | changes
+    return Ensemble(problem, settings.pop("config"), **settings)
 
 
 @pytest.fixture
@@ -166,15 +166,15 @@ def test_outcomes_stand_in_the_order_of_the_units(
 def test_one_process_and_two_give_identical_records_arrays_and_memo(
     problem: Problem, ground: GroundCost
 ) -> None:
-    memos, found = [MemoryMemo(), MemoryMemo()], []
+    memos, outcomes = [MemoryMemo(), MemoryMemo()], []
     for jobs, memo in zip((1, 2), memos, strict=True):
         team = make(problem, memo, jobs=jobs)
-        found.append(team.run(mixed(team, ground), ignore, nothing))
-    assert [comparable(outcome) for outcome in found[0]] == [
-        comparable(outcome) for outcome in found[1]
+        outcomes.append(team.run(mixed(team, ground), ignore, nothing))
+    assert [comparable(outcome) for outcome in outcomes[0]] == [
+        comparable(outcome) for outcome in outcomes[1]
     ]
-    assert set(memos[0].kept) == set(memos[1].kept)
-    assert not any(outcome.cached for outcome in found[0] + found[1])
+    assert set(memos[0].results) == set(memos[1].results)
+    assert not any(outcome.cached for outcome in outcomes[0] + outcomes[1])
 
 
 def test_two_processes_are_used_and_neither_is_this_one(
@@ -200,9 +200,9 @@ def test_every_unit_is_announced_once_and_counted_once(
     units = mixed(team, ground)
     outcomes = team.run(units, events.append, lambda: steps.append(len(events)))
     assert len(steps) == len(units)
-    told = [event for event in events if isinstance(event, ClassifierTrained)]
-    assert len(told) == len(events) == 3  # OT is told with its samples
-    by_name = {(event.role, event.index): event for event in told}
+    fits = [event for event in events if isinstance(event, ClassifierTrained)]
+    assert len(fits) == len(events) == 3  # OT is told with its samples
+    by_name = {(event.role, event.index): event for event in fits}
     for unit, outcome in zip(units, outcomes, strict=True):
         if isinstance(unit, FitUnit):
             event = by_name[unit.role, unit.index]
@@ -237,8 +237,8 @@ def test_a_kept_unit_is_never_run_again(
     assert len(counted) == 5
     assert [outcome.cached for outcome in second] == [True, True, True, False, False]
     assert [comparable(o) for o in second[:3]] == [comparable(o) for o in first]
-    told = {(e.role, e.index): e.cached for e in events if isinstance(e, ClassifierTrained)}
-    assert told == {("offline", 0): True, ("labeled", 1): True, ("offline", 1): False}
+    fits = {(e.role, e.index): e.cached for e in events if isinstance(e, ClassifierTrained)}
+    assert fits == {("offline", 0): True, ("labeled", 1): True, ("offline", 1): False}
     third = team.run(units, ignore, nothing)
     assert len(counted) == 5
     assert all(outcome.cached for outcome in third)
@@ -278,7 +278,7 @@ def test_a_failing_unit_keeps_what_ended_before_it(
     monkeypatch.setattr(FitUnit, "run", fail)
     with pytest.raises(DivergedError):
         team.run(units, ignore, nothing)
-    assert set(memo.kept) == {units[0].key, units[1].key}
+    assert set(memo.results) == {units[0].key, units[1].key}
 
 
 # Keys and seeds.
@@ -392,7 +392,7 @@ def test_f_on_the_labeled_pool_is_one_unit_for_all_strategies(
     events: list[Event] = []
     predictions = make(problem, memo).predict_pools(events.append)
     assert len(counted) == 1
-    assert list(memo.kept) == [unit.key]
+    assert list(memo.results) == [unit.key]
     (trained,) = [event for event in events if isinstance(event, ClassifierTrained)]
     assert trained.cached
     assert trained.accuracy == predictions.accuracy
@@ -405,13 +405,13 @@ def test_predictions_are_nan_where_a_strategy_may_not_look(
 ) -> None:
     predictions = team.predict_pools(ignore)
     test = torch.arange(160, 200)
-    known = torch.arange(160)
+    rows = torch.arange(160)
     assert predictions.probabilities.shape == (200, 4)
     assert predictions.embeddings.shape == (200, 128)
     for values in (predictions.probabilities, predictions.embeddings):
         assert values[test].isnan().all()
-        assert values[known].isfinite().all()
-    torch.testing.assert_close(predictions.probabilities[known].sum(1), torch.ones(160))
+        assert values[rows].isfinite().all()
+    torch.testing.assert_close(predictions.probabilities[rows].sum(1), torch.ones(160))
     unit = team.fit_unit(problem.labeled, "labeled", predict=True)
     _, arrays = unit.run()
     for row, index in ((0, int(unit.predicted[0])), (77, int(unit.predicted[77]))):
@@ -456,7 +456,7 @@ def test_a_fit_that_diverges_twice_ends_the_run(
     with pytest.raises(DivergedError, match="not finite"):
         team.run([team.fit_unit(problem.labeled, "labeled")], ignore, nothing)
     assert len(set(seeds)) == len(seeds) == 2
-    assert memo.kept == {}
+    assert memo.results == {}
 
 
 # How the ensemble is made.
@@ -491,21 +491,21 @@ def test_a_unit_is_kept_before_it_is_told_so_a_stop_loses_nothing(
     team = make(problem, memo, jobs=jobs)
     units = [team.fit_unit(problem.labeled[: 4 + i], "offline", i) for i in range(5)]
     keys = {unit.index: unit.key for unit in units}
-    told: list[int] = []
+    fits: list[int] = []
 
     def stop(event: Event) -> None:
         assert isinstance(event, ClassifierTrained)
-        told.append(event.index)
-        assert keys[event.index] in memo.kept
-        if len(told) == after:
+        fits.append(event.index)
+        assert keys[event.index] in memo.results
+        if len(fits) == after:
             raise RunCancelled
 
     with pytest.raises(RunCancelled):
         team.run(units, stop, nothing)
-    assert set(memo.kept) == {keys[index] for index in told}
-    assert len(told) == after
+    assert set(memo.results) == {keys[index] for index in fits}
+    assert len(fits) == after
     again: list[Event] = []
     outcomes = make(problem, memo).run(units, again.append, nothing)
-    assert [outcome.cached for outcome in outcomes] == [i in told for i in range(5)]
+    assert [outcome.cached for outcome in outcomes] == [i in fits for i in range(5)]
     fresh = make(problem, MemoryMemo()).run(units, ignore, nothing)
     assert [comparable(o) for o in outcomes] == [comparable(o) for o in fresh]

@@ -53,9 +53,9 @@ def test_every_head_is_at_the_optimum_that_scikit_learn_finds(l2: float) -> None
         reference = LogisticRegression(C=1 / l2, fit_intercept=False, tol=1e-10, max_iter=10_000)
         reference.fit(scaled(features, features[member]), labels[member].numpy())
         for images in (features, asked):
-            found = fitted.logits(images)[head].softmax(1)
+            values = fitted.logits(images)[head].softmax(1)
             expected = reference.predict_proba(scaled(features, images))
-            np.testing.assert_allclose(found, expected, atol=1e-3)
+            np.testing.assert_allclose(values, expected, atol=1e-3)
 
 
 def test_the_gradient_is_zero_at_the_optimum() -> None:
@@ -166,14 +166,14 @@ def test_features_without_any_spread_give_the_shares_of_the_classes() -> None:
 @pytest.mark.parametrize(("count", "width", "axes"), [(60, 5, 5), (20, 50, 20), (150, 200, 128)])
 def test_principal_axes_are_those_of_the_scaled_pool(count: int, width: int, axes: int) -> None:
     features, _ = draw(count=count, width=width)
-    found = principal_axes(features)
-    embedded = found.embed(features)
+    directions = principal_axes(features)
+    embedded = directions.embed(features)
     assert embedded.shape == (count, axes)
     assert embedded.dtype == torch.float32
     inside = scaled(features, features)[:, :-1]
-    known = min(axes, count - 1)  # the last axis of a pool smaller than its features is arbitrary
-    expected = PCA(known).fit_transform(inside)
-    np.testing.assert_allclose(embedded[:, :known].abs(), np.abs(expected), atol=1e-4)
+    stable = min(axes, count - 1)  # the last axis of a pool smaller than its features is arbitrary
+    expected = PCA(stable).fit_transform(inside)
+    np.testing.assert_allclose(embedded[:, :stable].abs(), np.abs(expected), atol=1e-4)
     spread = embedded.std(0)
     assert (spread.diff() <= 1e-6).all()
 

@@ -47,8 +47,12 @@ def problem(tiny: Prepared, values: Tensor, tmp_path_factory: pytest.TempPathFac
 
 
 def make(problem: Problem, memo: MemoryMemo | None = None, **changes: Any) -> Ensemble:
-    given: dict[str, Any] = {"seed": 7, "memo": memo or MemoryMemo(), "config": LOGISTIC} | changes
-    return Ensemble(problem, given.pop("config"), **given)
+    settings: dict[str, Any] = {
+        "seed": 7,
+        "memo": memo or MemoryMemo(),
+        "config": LOGISTIC,
+    } | changes
+    return Ensemble(problem, settings.pop("config"), **settings)
 
 
 def head(problem: Problem, subset: Tensor, role: str = "offline", **more: Any) -> HeadUnit:
@@ -264,7 +268,7 @@ def subsets(problem: Problem, count: int = 9) -> list[Tensor]:
 
 
 def test_one_process_and_two_give_the_same(problem: Problem, tiny: Prepared) -> None:
-    found, kept = [], []
+    match, keys = [], []
     oracle, test = torch.from_numpy(tiny.labels), torch.arange(160, 200)
     for jobs in (1, 2):
         memo = MemoryMemo()
@@ -277,17 +281,17 @@ def test_one_process_and_two_give_the_same(problem: Problem, tiny: Prepared) -> 
         ]
         events: list[Event] = []
         outcomes = team.run(units, events.append, nothing)
-        told = {(e.role, e.index): e for e in events if isinstance(e, ClassifierTrained)}
-        assert len(told) == len(units)
+        by_unit = {(e.role, e.index): e for e in events if isinstance(e, ClassifierTrained)}
+        assert len(by_unit) == len(units)
         for unit, outcome in zip(units, outcomes, strict=True):
-            event = told[unit.role, unit.index]
+            event = by_unit[unit.role, unit.index]
             assert event.accuracy == outcome.record["accuracies"]["validation"]
             assert (event.size, event.epochs) == (len(unit.subset), 30)
-        found.append(outcomes)
-        kept.append(set(memo.kept))
-    assert kept[0] == kept[1]
-    assert len(kept[0]) == 11
-    for one, two in zip(*found, strict=True):
+        match.append(outcomes)
+        keys.append(set(memo.results))
+    assert keys[0] == keys[1]
+    assert len(keys[0]) == 11
+    for one, two in zip(*match, strict=True):
         assert comparable(one)[0] == comparable(two)[0]
         for name in one.arrays:
             np.testing.assert_allclose(one.arrays[name], two.arrays[name], atol=1e-6)
@@ -307,9 +311,9 @@ def test_strategies_find_predictions_of_a_head(problem: Problem) -> None:
     predictions = make(problem).predict_pools(ignore)
     assert predictions.probabilities.shape == (200, 4)
     assert predictions.embeddings.shape == (200, 24)  # as many axes as the pool has images
-    for told in (predictions.probabilities, predictions.embeddings):
-        assert told[:160].isfinite().all()
-        assert told[160:].isnan().all()
+    for values in (predictions.probabilities, predictions.embeddings):
+        assert values[:160].isfinite().all()
+        assert values[160:].isnan().all()
     torch.testing.assert_close(predictions.probabilities[:160].sum(1), torch.ones(160))
     assert predictions.accuracy > 0.5
 

@@ -60,13 +60,13 @@ def test_of_few_labels_few_offline_pairs_are_drawn_and_it_is_said(
     data = partly(tmp_path, tiny, labeled=range(20), validation=range(20, 32))
     asked = config(k=200, rambo={"initial_size": 50, "offline": {"pairs": 500}})
     assert checks.fit(asked, data).rambo.offline.pairs == 200
-    assert checks.fitted_words(asked, data) == (
+    assert checks.change_words(asked, data) == (
         "k is 20: pets has that many labeled images to learn from; so the pretraining starts from 5 labels; "
         "of so few 200 offline pairs are enough"
     )
     assert checks.fit(config(), data).rambo.offline.pairs == 2
     assert checks.fit(asked, tiny) is asked
-    assert checks.fitted_words(asked, tiny) == ""
+    assert checks.change_words(asked, tiny) == ""
 
 
 def test_a_run_without_an_oracle_ends_with_chosen_batches(

@@ -270,12 +270,12 @@ def test_nothing_is_drawn_before_f_is_there_unless_it_may_be_trained(problem: Pr
         pictures.draw(shelf, 2, chosen, ensemble=ensemble, weights=WEIGHTS, emit=emit)
 
     draw(None)
-    assert (shelf.kept, memo.kept) == ({}, {})
+    assert (shelf.kept, memo.results) == ({}, {})
     draw(heard.append)  # the end of the choices: f is trained, and told
     assert shelf.log == ["atlas", "random/served"]
     assert [e.stage for e in heard if isinstance(e, StageStarted)] == ["classifier"]
     assert [e.cached for e in heard if isinstance(e, ClassifierTrained)] == [False]
-    assert len(memo.kept) == 1
+    assert len(memo.results) == 1
     del heard[:], memo.asked[:]
     draw(heard.append)
     assert (heard, memo.asked) == ([], [])  # nothing is missing: nothing is asked
@@ -288,4 +288,4 @@ def test_nothing_is_drawn_before_f_is_there_unless_it_may_be_trained(problem: Pr
     assert heard == []  # f was found
     for name, array in gone.items():
         assert array.tobytes() == shelf.kept[2, "atlas"][name].tobytes()
-    assert len(memo.kept) == 1
+    assert len(memo.results) == 1

@@ -688,14 +688,14 @@ def test_a_stopped_trial_goes_on_to_the_same_results(
     desk.stop = lambda _: len(desk.events) == event
     with pytest.raises(RunCancelled):
         work(trial, desk, memo)
-    kept = len(memo.kept)
+    kept = len(memo.results)
     desk.stop = lambda _: False
     before = len(desk.events)
     work(trial, desk, memo)
     assert desk.comparable() == done[0].comparable()
     assert desk.bytes() == done[0].bytes()
     later = [e for _, _, e in desk.events[before:] if isinstance(e, ClassifierTrained)]
-    fits = [record for record, _ in list(memo.kept.values())[kept:] if "accuracies" in record]
+    fits = [record for record, _ in list(memo.results.values())[kept:] if "accuracies" in record]
     assert sum(not e.cached for e in later) == len(fits)  # nothing kept was trained again
 
 

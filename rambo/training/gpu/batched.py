@@ -103,7 +103,7 @@ def fit_members(
 ) -> Iterator[tuple[int, Fit | DivergedError]]:
     """Yield the place of every member with what `fit_classifier` would give for it, in the order of finishing.
 
-    Choice: a member that diverges is told of by its error as the result, and disturbs no other. Where memory does not
+    Choice: a member that diverges gives its error as the result, and disturbs no other. Where memory does not
     suffice, half as many slots start the members in progress again.
 
     Args:
@@ -137,13 +137,13 @@ def fit_members(
 
 
 class _Run:
-    """A member on its way: fresh model, streams, epochs begun and steps left in this one."""
+    """A member on its way: fresh model, streams, epochs begun and steps to go in this one."""
 
     def __init__(
         self, place: int, member: Member, images: Images, config: ClassifierConfig, num_classes: int
     ) -> None:
         streams, on_host = Streams(member.seed), images.pixels[:0].cpu()
-        self.place, self.member, self.epoch, self.left = place, member, 0, 0
+        self.place, self.member, self.epoch, self.steps = place, member, 0, 0
         self.model = create_classifier(on_host, config, num_classes, streams)
         self.orders, self.dropout = streams.torch("order"), streams.child("dropout")
 
@@ -180,12 +180,12 @@ def _fit_group(
     group.deal(running, {slot: group.draw(run) for slot, run in running.items()})
     ready: deque[_Run] = deque()
     while running:
-        steps = min(run.left for run in running.values())
+        steps = min(run.steps for run in running.values())
         for _ in range(steps):
             group.step()
         for run in running.values():
-            run.left -= steps
-        ending = {slot: run for slot, run in running.items() if not run.left}
+            run.steps -= steps
+        ending = {slot: run for slot, run in running.items() if not run.steps}
         # The device is still at work: meanwhile the host draws what may come next.
         plans = {slot: group.draw(run) for slot, run in ending.items()}
         ready.extend(itertools.islice(runs, max(0, len(ending) - len(ready))))
@@ -234,7 +234,7 @@ class _Group:
         widths = _dropout_widths(model, images.pixels[:1].cpu())
         layers = dict(self.network.named_modules())
         self.dropouts = [layer for name in widths if isinstance(layer := layers[name], Dropout)]
-        self.drawn = [
+        self.dropout_draws = [
             (w, layer.rate) for w, layer in zip(widths.values(), self.dropouts, strict=True)
         ]
 
@@ -277,7 +277,7 @@ class _Group:
 
     def draw(self, run: _Run) -> list[Tensor]:
         """Return the next epoch of a member."""
-        return run.draw(self.size, self.drawn)
+        return run.draw(self.size, self.dropout_draws)
 
     def deal(self, runs: Mapping[int, _Run], plans: Mapping[int, Sequence[Tensor]]) -> None:
         """Write the plans of the epochs that begin now."""
@@ -292,7 +292,7 @@ class _Group:
         for slot in plans:
             run = runs[slot]
             run.epoch += 1
-            run.left = -(-len(run.member.labels) // self.size)
+            run.steps = -(-len(run.member.labels) // self.size)
 
     def judge(self, runs: Mapping[int, _Run]) -> dict[int, Fit | DivergedError]:
         """Return the results of those members that are done, of all whose epoch has ended.
@@ -302,9 +302,9 @@ class _Group:
         """
         index, config = self._index(runs), self.config
         right = self.correct[index] if config.accuracy_mode == "train" else self._right(index, runs)
-        told = torch.stack([right.double(), self.worst[index].double()], 1).tolist()
+        measures = torch.stack([right.double(), self.worst[index].double()], 1).tolist()
         results: dict[int, Fit | DivergedError] = {}
-        for (slot, run), (correct, worst) in zip(runs.items(), told, strict=True):
+        for (slot, run), (correct, worst) in zip(runs.items(), measures, strict=True):
             reached = correct / len(run.member.labels)
             if not math.isfinite(worst):
                 results[slot] = DivergedError(

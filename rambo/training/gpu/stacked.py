@@ -118,8 +118,8 @@ class BatchNorm(_Stacked):
     def forward(self, images: Tensor) -> Tensor:
         """Return the normalised channels; in training by this minibatch, else by what was learned."""
         split = images.unflatten(1, (len(self.weight), -1))  # b x M x C x H x W
-        known = self.running_mean, self.running_var
-        mean, variance = self._learn(split) if self.training else known
+        running = self.running_mean, self.running_var
+        mean, variance = self._learn(split) if self.training else running
         scale = self.weight * torch.rsqrt(variance + self.eps)
         shift = self.bias - mean * scale
         return torch.addcmul(shift[:, :, None, None], split, scale[:, :, None, None]).flatten(1, 2)

@@ -104,7 +104,9 @@ def in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     create = classifier.create_classifier
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
     for module in (classifier, batched):
-        monkeypatch.setattr(module, "create_classifier", lambda *given: create(*given).double())
+        monkeypatch.setattr(
+            module, "create_classifier", lambda *arguments: create(*arguments).double()
+        )
 
 
 def assert_same_digits(ours: Fit, plain: Fit) -> None:
@@ -127,18 +129,18 @@ def test_thirty_steps_stay_with_the_plain_loop(images: Images) -> None:
 @pytest.fixture
 def widths(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The slots of each group that trains, one after the other."""
-    found: list[int] = []
+    slots: list[int] = []
     groups: list[batched._Group] = []
     step = batched._Group._step
 
     def watched(group: batched._Group) -> None:
         if not groups or group is not groups[-1]:
             groups.append(group)
-            found.append(len(group.slot))
+            slots.append(len(group.slot))
         step(group)
 
     monkeypatch.setattr(batched._Group, "_step", watched)
-    return found
+    return slots
 
 
 @pytest.mark.usefixtures("in_float64")
@@ -365,17 +367,17 @@ def test_without_memory_the_slots_are_halved_and_no_member_is_lost_or_done_twice
 
     monkeypatch.setattr(batched._Group, "_step", crowded)
     results: list[tuple[int, Any]] = []
-    heard: list[tuple[Event, int]] = []
+    events: list[tuple[Event, int]] = []
 
     def hear(event: Event) -> None:
-        heard.append((event, len(results)))
+        events.append((event, len(results)))
 
     for result in fit_members(
         members, images, CONFIG, num_classes=4, batching=Batching(5), emit=hear
     ):
         results.append(result)
     assert sorted(place for place, _ in results) == [0, 1, 2, 3, 4]
-    ((event, before),) = heard
+    ((event, before),) = events
     message = "5 classifiers at once need too much memory; going on with 2"
     assert event == Noticed(message)
     assert 0 < before < 3, "no result came before memory ended, or too many to halve the slots"
@@ -416,13 +418,13 @@ def test_one_member_that_does_not_fit_ends_it(
         raise torch.cuda.OutOfMemoryError
 
     monkeypatch.setattr(batched._Group, "_step", full)
-    heard: list[Event] = []
+    events: list[Event] = []
     fits = fit_members(
-        choose(SIZES), images, CONFIG, num_classes=4, batching=Batching(4), emit=heard.append
+        choose(SIZES), images, CONFIG, num_classes=4, batching=Batching(4), emit=events.append
     )
     with pytest.raises(torch.cuda.OutOfMemoryError):
         next(fits)
-    assert len(heard) == 2  # 4, 2, 1
+    assert len(events) == 2  # 4, 2, 1
 
 
 def test_nobody_to_train_gives_nothing(images: Images) -> None:
@@ -445,27 +447,27 @@ def test_what_a_graph_needs_of_a_group_holds_in_a_narrower_one_too(
 ) -> None:
     """Steps taken to capture it leave no trace, and every number stays where the graph found it."""
     make, step = batched._Group.__init__, batched._Group._step
-    found: dict[batched._Group, list[int]] = {}
+    slots: dict[batched._Group, list[int]] = {}
 
     def places(group: batched._Group) -> list[int]:
         adam = [value for state in group.optimizer.state.values() for value in state.values()]
         return [value.data_ptr() for value in [*group._tables(), *adam]]
 
-    def captured(group: batched._Group, *given: Any) -> None:
-        make(group, *given)
+    def captured(group: batched._Group, *arguments: Any) -> None:
+        make(group, *arguments)
         for _ in range(3):
             step(group)
-        found[group] = places(group)
+        slots[group] = places(group)
 
     def replayed(group: batched._Group) -> None:
-        assert places(group) == found[group]
+        assert places(group) == slots[group]
         step(group)
 
     expected = fit(choose(SIZES), images)
     monkeypatch.setattr(batched._Group, "__init__", captured)
     monkeypatch.setattr(batched._Group, "_step", replayed)
     fitted = fit(choose(SIZES), images)
-    assert [len(group.slot) for group in found] == [2, 1]
+    assert [len(group.slot) for group in slots] == [2, 1]
     assert [bytes_of(fitted[i]) for i in range(4)] == [bytes_of(expected[i]) for i in range(4)]
 
 
