@@ -45,23 +45,30 @@ from rambo.training.units import FitUnit, Unit
 def rambo(call: Call) -> Selection:
     """Return B unlabeled images chosen in one round (Algorithm 1)."""
     problem, streams, emit = call.problem, call.streams, call.emit
-    # Before the loop: u_hat_0 has seen how good random parts of S_0 are.
+    # Before the loop: u_hat_0 has seen how good random parts of S_0 are. Without it the first distances of line 12
+    # would come from random weights, and D would fill with numbers that mean nothing.
     offline = warm_start(call.child("offline"))  # line 3
     model = offline.model
     # S_0 is dealt out again, as if its labels were bought slice by slice: first P_0, then P_0 with s_1, and so on up
-    # to all of S_0. Each step is an example of what more labels do, and costs no new one.
+    # to all of S_0. Each step is an example of what more labels do, and costs no new one. What u_hat learns from it,
+    # how utility changes as a pool grows, is what the acquisition asks it later about pools larger than S_0.
     labeled, slices = split_initial(problem.labeled, call.config, streams.torch("split"))  # 4-5
     with stage("pretraining", 1 + 2 * len(slices), emit) as advance:
+        # acc_0 is the lower end of the first interpolation.
         current = evaluate_pool(call, labeled, 0, (), offline)  # line 6
+        # The offline pairs have warmed up u_hat_0 and are not in D: it grows with the labeled pool alone.
         samples = UtilitySamples.empty()  # line 7
         advance()
         for i, batch in enumerate(slices):  # line 8
+            # A stream for each iteration, so that one more draw in here shifts no later one.
             draw, phase = streams.child(f"pretraining-{i}"), f"pretraining-{i + 1}"
             grown = union(labeled, batch)  # line 9
             # Which subsets of S_i join D does not depend on f: drawn now, their OT is solved while f is trained.
             pairs = random_pairs(problem, labeled, call.config.rambo.pairs_per_iteration, draw)
             following = evaluate_pool(call, grown, i + 1, pairs, offline)  # lines 10-11
             advance()
+            # Two trainings of f, on S_i and S_{i+1}, give 2 n samples: all others are read off between these two.
+            # D keeps the samples of earlier iterations, so u_hat forgets nothing of smaller pools.
             samples += augment_utility_samples(
                 model,
                 problem,
@@ -73,7 +80,8 @@ def rambo(call: Call) -> Selection:
                 following.transport,
             )  # lines 12-13
             emit(samples.event(phase))
-            # Bilevel: weights on the smaller half of D, their regularisation on the larger half (Section 4.2.1).
+            # Bilevel: weights on the smaller half of D, their regularisation on the larger half (Section 4.2.1). The
+            # acquisition asks about sets larger than any trained on, so the penalty is chosen by larger sets too.
             model = fit_utility_model(
                 model,
                 problem,
@@ -83,8 +91,9 @@ def rambo(call: Call) -> Selection:
                 phase=phase,
                 emit=emit,
             )  # line 14
-            # Nothing below depends on it: it tells how far u_hat can be trusted so far.
+            # Nothing below depends on it: on pairs with true utilities it shows how far u_hat can be trusted so far.
             audit(model, problem, offline.held_out, phase, emit)
+            # f on S_{i+1} serves twice: as the upper end here and as the lower end of the next iteration.
             labeled, current = grown, following
             advance()
     # The last labeled pool is S_0, so its f is the one that scores the unlabeled images.
@@ -106,9 +115,11 @@ def acquire(
     problem, size = call.problem, call.config.acquisition.batch_size
     scores = margins(predictions.probabilities)
     with stage("acquisition", -(-call.budget // size), call.emit) as advance:
+        # Small margin: f hesitates between two classes, so a label there is news.
         chosen, utilities, elements = spend(call, model, scores, advance)
         # Only now the images that no step could reach: the pages ask about any batch.
         embed_others(model, problem, elements)
+    # What the pages need to explain the choice, kept beside it so that they never run a model themselves.
     pools = union(problem.labeled, problem.unlabeled)
     return Selection(
         indices=chosen,
@@ -151,15 +162,18 @@ def spend(
     elements = embed_elements(model, call.problem, remaining)
     labeled, utilities = call.problem.labeled, torch.zeros(0)
     for j in range(steps):  # line 15
+        # Where b does not divide B the last step is smaller, and its filter shrinks with it: as many candidates.
         count = min(size, call.budget - len(utilities))
         filter_size = filter_for(acquisition.filtered, size, count)
         generator = call.streams.torch(f"acquisition-{j}")
         step = greedy_margin(model, elements, labeled, remaining, filter_size, count, generator)
         emit(step.event(j, steps, scores))
-        # The images move without their labels: u_hat asks for images alone, and f is not trained again.
+        # The images move without their labels: u_hat asks for images alone, and f is not trained again. So all B can
+        # be handed to a labeler at once, and the next batch still knows of this one and does not repeat it.
         labeled, remaining = union(labeled, step.best), without(remaining, step.best)  # line 16
         utilities = torch.cat([utilities, step.utilities.max().expand(len(step.best))])
         advance()
+    # `union` appends, so what stands behind S_0 is the choice, in its order.
     return labeled[len(call.problem.labeled) :], utilities, elements  # line 17
 
 
@@ -183,8 +197,11 @@ def greedy_margin(
         batch_size: b.
         generator: decides the split.
     """
+    # The filter knows single images, u_hat knows sets: the first keeps the second to images worth a label, the second
+    # sees which of them go together. Cut at random, every image of the filter stands in one candidate.
     filtered = remaining[:filter_size]  # line 3
     batches = random_chunks(filtered, batch_size, generator)  # line 4: s x b
+    # Not of the batch alone but of S_j with it: two images that say the same are worth less together.
     utilities = predict_unions(model, elements, labeled, batches)  # line 5: s
     return GreedyStep(batches, utilities)  # lines 6-7: the caller moves the best
 
@@ -213,11 +230,13 @@ def augment_utility_samples(
         pairs: random subsets of S_i (line 4).
         transport: `2p` true OT distances of these subsets.
     """
+    # Distance between sets in the space of u_hat stands in for a training of f on each of them.
     subsets = [subset for pair in pairs for subset in pair]
     embedding = predict_subsets(model, problem, [*subsets, labeled, grown]).embedding
     # The last two rows are S_i and S_{i+1}, whose utilities are known; what lies nearer to one counts more like it.
     to_previous = (embedding[:-2] - embedding[-2]).norm(dim=1)  # line 5: d_i
     to_grown = (embedding[:-2] - embedding[-1]).norm(dim=1)  # line 5: d_{i+1}
+    # Never outside [acc_i, acc_{i+1}], so an estimate cannot be wilder than what was measured.
     utilities = interpolate_utilities(to_previous, to_grown, accuracy, grown_accuracy)  # line 6
     return UtilitySamples(pairs, utilities.view(-1, 2), transport.view(-1, 2))  # line 7
 
@@ -229,6 +248,7 @@ def split_initial(
 
     Choice: where b does not divide k - k_1, the last slice is smaller.
     """
+    # At random: a slice must be as good an example as any other of what b more labels do.
     order = labeled[torch.randperm(len(labeled), generator=generator)]
     first, *larger = pool_sizes(config)
     slices = [order[a:b] for a, b in itertools.pairwise([first, *larger])]
@@ -256,11 +276,13 @@ def evaluate_pool(
     """Return what f trained on S_i gives, and the OT of the pairs, solved meanwhile (Algorithm 1, lines 6, 10, 11)."""
     ensemble, emit = call.ensemble, call.emit
     unit = pool_unit(labeled, iteration, ensemble)
+    # `run` takes the longest first: where there are other processes, they solve OT while f is trained.
     work: list[Unit] = [unit, *transport_units(offline.ground, pairs, ensemble.device)]
     first, *rest = ensemble.run(work, emit, lambda: None)
     accuracy = first.record["accuracies"]["validation"]
     emit(LabeledPoolGrew(iteration=iteration, labeled=len(labeled), accuracy=accuracy))
     predictions = ensemble.predictions(unit, first) if len(unit.predicted) else None
+    # In the units that u_hat_0 was fitted in: its OT head goes on from there.
     transport = transport_values(rest, pairs) / offline.transport_scale
     return PoolResult(accuracy, predictions, transport)
 

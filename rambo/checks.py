@@ -22,8 +22,10 @@ def fit(config: Config, data: Prepared) -> Config:
     """
     if not data.partly_labeled:
         return config
+    # By way of plain settings, because config nodes are frozen and `restore` puts the whole together again.
     settings = describe(config)
     settings["k"] = max(2, int((data.roles == LABELED).sum()))  # fewer are refused by `check`
+    # A k_1 that fits is somebody's wish and stays; one that cannot be is not worth refusing a run for.
     if (config.rambo.initial_size or 0) > settings["k"]:
         settings["rambo"]["initial_size"] = None
     offline = settings["rambo"]["offline"]
@@ -54,6 +56,7 @@ def check(config: Config, data: Prepared) -> None:
         BudgetError: the budget exceeds what there is to choose from.
         DataError: there is no test set, there are no labels to learn from, or f cannot read the images.
     """
+    # What is checked is what would run: a k that `fit` replaces anyway can do no harm.
     config = fit(config, data)
     tapping = [name for name in config.strategies if lineup.of(name).needs_network]
     if config.classifier.name == "logistic" and tapping:
@@ -64,14 +67,18 @@ def check(config: Config, data: Prepared) -> None:
             hint=f"leave {tapping[0]} out, or choose mnistnet or resnet18 as {{classifier.name}}",
             others=("classifier.name",),
         )
+    # Only asked whether it raises: the network is chosen again by whoever trains it.
     channels, height, width = data.images.shape[1:]
     resolve_classifier(config.classifier, (channels, height, width))
+    # Roles are fixed where labels are missing, so what follows about drawing S_val and a test set does not apply.
     if data.partly_labeled:
         _check_partly_labeled(config, data)
         _check_sizes(config, data)
         return
     classes = data.num_classes
     pool = int((data.roles == POOL).sum())
+    # S_val is drawn from the training images class by class: one of each at least, and one of each stays behind, with
+    # one more so that something is left to choose.
     if not (data.roles == VALIDATION).any():
         size = config.dataset.validation_size
         if size < classes or size > pool - classes - 1:
@@ -111,6 +118,7 @@ def check_judged(config: Config, data: Prepared) -> None:
 def _check_partly_labeled(config: Config, data: Prepared) -> None:
     """Refuse what cannot be done with a dataset whose labels nobody knows."""
     labeled = int((data.roles == LABELED).sum())
+    # Two, because the smallest pair of subsets that differ has one image each.
     if labeled < 2:
         raise DataError(
             f"{data.name} has {labeled} labeled image{'' if labeled == 1 else 's'} to learn from",
@@ -119,6 +127,7 @@ def _check_partly_labeled(config: Config, data: Prepared) -> None:
             limit=2,
             hint="label at least 2 images, better a few of every class",
         )
+    # Of few labels none are set aside. Most strategies look at S_0 and U_0 alone and run all the same.
     if not (data.roles == VALIDATION).any():
         for name in config.strategies:
             if lineup.of(name).reads_validation:
@@ -128,6 +137,7 @@ def _check_partly_labeled(config: Config, data: Prepared) -> None:
                     value=name,
                     hint=f"leave {name} out, or label more images, so that a share of them can be set aside",
                 )
+    # The oracle compares sets by the labels of images that nobody bought: a rehearsal has them, a real pool does not.
     if config.oracle_draws:
         raise ConfigError(
             f"nobody knows the labels of {data.name}, so no oracle can answer",
@@ -140,6 +150,7 @@ def _check_partly_labeled(config: Config, data: Prepared) -> None:
         describe(config)["dataset"]["corruption"],
         CorruptionConfig().model_dump(mode="json"),
     )
+    # The source of foreign images alone brings none in, so it may stand there with any value.
     for field, value in wrong.items():
         if value != none[field] and field != "foreign_source":
             raise ConfigError(
@@ -154,6 +165,7 @@ def _check_partly_labeled(config: Config, data: Prepared) -> None:
 def _check_sizes(config: Config, data: Prepared) -> None:
     """Refuse a k or a budget that the pool is too small for."""
     pool = corruption.pool_size(config.dataset, data)
+    # Other fields that the same error could be mended by: forms mark them, and the words name the imbalance.
     imbalance, thinned = config.dataset.corruption.imbalance, ""
     others: tuple[str, ...] = ("dataset.validation_size",)
     if imbalance != "none":
@@ -178,6 +190,7 @@ def _check_sizes(config: Config, data: Prepared) -> None:
             hint=f"lower it to at most {pool - config.k}",
             others=("k", *others),
         )
+    # Last, because it looks at every image, while what is refused above is known from counts.
     _check_repeats(config, data)
 
 
@@ -189,6 +202,7 @@ def _check_repeats(config: Config, data: Prepared) -> None:
     if not repeats.limits(config.acquisition, data):
         return
     unlabeled = np.flatnonzero(data.roles == POOL)
+    # Images with a label count as bought: a near duplicate of one would be paid for twice.
     labeled = np.flatnonzero(np.isin(data.roles, (VALIDATION, TEST, LABELED)))
     most = len(repeats.restrict(unlabeled, labeled, data, config.acquisition, seed=0).candidates)
     if config.budget > most:
@@ -205,6 +219,7 @@ def _check_repeats(config: Config, data: Prepared) -> None:
 
 def _check_noisy_classes(config: Config, data: Prepared) -> None:
     """Refuse class numbers that the dataset does not have."""
+    # The config cannot know how many classes a dataset has, so numbers are compared here.
     last = data.num_classes - 1
     for number in config.dataset.corruption.noisy_classes:
         if number > last:
@@ -227,6 +242,7 @@ def resolve_classifier(config: ClassifierConfig, shape: tuple[int, int, int]) ->
     Raises:
         DataError: the network cannot read such images.
     """
+    # Decided by shape and not by name, so that a user's own 28 x 28 images get the network of the paper's.
     grey, size = shape == _GREY, " x ".join(map(str, shape))
     name = config.name
     if name == "auto":
@@ -255,6 +271,7 @@ def wants_features(config: Config, data: Prepared) -> bool:
     Raises:
         ConfigError: the convolutional extractor was asked for images it cannot read.
     """
+    # Frozen features take long on a CPU, so they are computed only where something in the run reads them.
     learns = lineup.learners(config.strategies)
     measures = any(lineup.of(name).measures_distances for name in config.strategies)
     return (
@@ -270,6 +287,7 @@ def reads_features(config: Config, data: Prepared) -> bool:
     Raises:
         ConfigError: the convolutional extractor was asked for images it cannot read.
     """
+    # The convolutional extractor (A.1) has fixed widths; all other images are described by frozen features (A.2).
     extractor = config.rambo.utility_model.extractor
     grey = data.images.shape[1:] == _GREY
     if extractor == "conv" and not grey:

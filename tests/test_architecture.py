@@ -131,6 +131,10 @@ def test_nothing_imports_in_a_circle() -> None:
 
 
 def test_the_mathematics_knows_tensors_and_not_our_config() -> None:
+    # The one exception, `utility_model`: u_hat is no formula but the paper's model with some twenty settings (loss,
+    # pooling, epochs, both learning rates, the hypergradient and its terms). Handed over one by one they would pass
+    # through four functions each, and the same names and defaults would stand in two places. Its node holds values
+    # alone; the mathematics it calls (`losses`, `bilevel`, `networks`) takes numbers and tensors.
     mathematics = [path for path in FILES if path.parent == CODE / "method"]
     assert len(mathematics) > 8
     wrong = [

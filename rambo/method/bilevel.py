@@ -45,6 +45,7 @@ def descend(
         differentiable: keep the graph of all steps, for unrolling.
     """
     for _ in range(descent.steps):
+        # A fresh leaf each step, or the graph of all steps would stay in memory for nothing.
         if not differentiable:
             weights = tuple(w.detach().requires_grad_() for w in weights)
         gradient = torch.autograd.grad(inner(weights, hyper), weights, create_graph=differentiable)
@@ -69,6 +70,7 @@ def unrolled_hypergradient(
 
     Source: Franceschi et al. 2018, reverse mode. `start` and `velocity` count as constants.
     """
+    # Leaves of our own: the graph ends here, and not in whatever made the caller's tensors.
     hyper = _leaves(hyper)
     weights, velocity = descend(
         inner, _leaves(start), velocity, hyper, descent, differentiable=True
@@ -106,8 +108,11 @@ def neumann_hypergradient(
         tolerance: relative size of a term that ends the series.
     """
     weights, hyper = _leaves(weights), _leaves(hyper)
-    residual, direct = _outer_gradients(outer, weights, hyper)  # of dE/dw, not yet explained
+    # The system is H x = dE/dw with H the Hessian of L. `residual` is what the sum so far leaves of dE/dw.
+    residual, direct = _outer_gradients(outer, weights, hyper)
+    # One graph of dL/dw serves all terms: each needs only a Hessian-vector product, never H itself.
     slope = torch.autograd.grad(inner(weights, hyper), weights, create_graph=True)
+    # Richardson's iteration x <- x + rate (dE/dw - H x), which is the descent of L run backwards; with momentum too.
     term = total = tuple(map(torch.zeros_like, residual))
     smallest = _norm(residual)
     for number in range(1, terms + 1):
@@ -115,10 +120,12 @@ def neumann_hypergradient(
             momentum * t + learning_rate * part for t, part in zip(term, residual, strict=True)
         )
         total = tuple(a + t for a, t in zip(total, term, strict=True))
+        # The last term needs no further product, and a tiny one changes no digit that matters.
         if number == terms or _norm(term) < tolerance * _norm(total):
             break
         curved = torch.autograd.grad(slope, weights, term, retain_graph=True)
         residual = tuple(part - c for part, c in zip(residual, curved, strict=True))
+        # Momentum may overshoot by its own share; more than that is divergence, and every further term makes it worse.
         if _norm(residual) > (1 + momentum) * smallest:
             break
         smallest = min(smallest, _norm(residual))
@@ -150,15 +157,18 @@ def conjugate_gradient_hypergradient(
         tolerance: relative residual that ends the iteration.
     """
     weights, hyper = _leaves(weights), _leaves(hyper)
+    # Starts from x = 0, so residual and first direction are dE/dw itself.
     towards, direct = _outer_gradients(outer, weights, hyper)
     slope = torch.autograd.grad(inner(weights, hyper), weights, create_graph=True)
     solution = tuple(torch.zeros_like(g) for g in towards)
     residual, direction = towards, towards
     energy = first = _dot(residual, residual)
     for _ in range(iterations):
+        # Relative and squared: energies are squared norms. It also stops where dE/dw is zero from the start.
         if float(energy) <= tolerance**2 * float(first):
             break
         curved = torch.autograd.grad(slope, weights, direction, retain_graph=True)
+        # Damping lifts small and negative eigenvalues, at the price of a shorter answer in their directions.
         curved = tuple(c + damping * d for c, d in zip(curved, direction, strict=True))
         curvature = _dot(direction, curved)
         # Not positive definite in this direction: no step along it helps, so the solution so far is the answer.
@@ -189,6 +199,7 @@ def _gradient(value: Tensor, inputs: Tensors) -> Tensors:
 
 def _outer_gradients(outer: Objective, weights: Tensors, hyper: Tensors) -> tuple[Tensors, Tensors]:
     """Return dE/dw and the direct part of dE/dh."""
+    # An outer objective that reads neither is legal: all its gradients are zero.
     if not (value := outer(weights, hyper)).requires_grad:
         return tuple(map(torch.zeros_like, weights)), tuple(map(torch.zeros_like, hyper))
     both = _gradient(value, weights + hyper)
@@ -197,6 +208,7 @@ def _outer_gradients(outer: Objective, weights: Tensors, hyper: Tensors) -> tupl
 
 def _implicit(slope: Tensors, hyper: Tensors, solution: Tensors, direct: Tensors) -> Tensors:
     """Return direct - (d2L/dh dw) solution."""
+    # The implicit function theorem: dw/dh = -H^-1 d2L/dh dw, and H is symmetric, so the product runs from the left.
     crossed = torch.autograd.grad(slope, hyper, solution, allow_unused=True)
     return tuple(d if c is None else d - c for d, c in zip(direct, crossed, strict=True))
 

@@ -63,10 +63,13 @@ def look(
         alpha: accepted share of wrong exclusions.
         seed: decides the folds.
     """
+    # Images of S_0 and S_val are scored just like those of the pool, held out: their scores show what an image that
+    # belongs looks like to a judge that has not seen it. That makes `likeness` a conformal p-value.
     positives, others = _project(belonging, pool, axes, seed)
     score = _by_classifier if by == "classifier" else _by_transport
     inside, outside = score(positives, others, folds, seed)
     order = np.sort(inside)
+    # With the 1s no p-value is 0: with few images that belong nothing can look surely foreign.
     likeness = (1 + np.searchsorted(order, outside, side="right")) / (1 + len(order))
     out = _step_up(likeness, alpha)
     return Gate(torch.from_numpy(likeness), torch.from_numpy(out), _share(likeness, out))
@@ -74,6 +77,7 @@ def look(
 
 def _step_up(values: Values, alpha: float) -> NDArray[np.bool_]:
     """Return which p-values the step-up test of Benjamini and Hochberg rejects."""
+    # The largest p-value below the line counts, and takes all smaller ones with it, even those above the line.
     order = np.sort(values)
     passing = np.flatnonzero(order <= alpha * np.arange(1, len(order) + 1) / len(order))
     limit = order[passing[-1]] if len(passing) else -1.0
@@ -87,6 +91,7 @@ def _share(likeness: Values, out: NDArray[np.bool_]) -> float:
     Choice: measured at the cut. The largest excess of the pool's lower tail anywhere, the usual estimate, takes a
     pool with rarer classes for one with 17 % foreign images (FashionMNIST, 3 classes at a tenth of their number).
     """
+    # Of images that belong, a share `expected` lies below the cut as well: it is no evidence of foreign ones.
     if not out.any():
         return 0.0
     expected = float(likeness[out].max())
@@ -95,6 +100,7 @@ def _share(likeness: Values, out: NDArray[np.bool_]) -> float:
 
 def _project(belonging: Points, pool: Points, axes: int, seed: int) -> tuple[Points, Points]:
     """Return both on their common principal axes."""
+    # Axes of both together: foreign images may differ in directions along which S_0 does not vary at all.
     both = np.concatenate([belonging, pool])
     axes = min(axes, *both.shape)
     values = PCA(axes, svd_solver="randomized", random_state=seed).fit_transform(both)
@@ -105,15 +111,18 @@ def _by_classifier(belonging: Points, pool: Points, folds: int, seed: int) -> tu
     """Return how sure a boosted classifier is that an image belongs; it has not seen that image."""
     rng = np.random.default_rng(seed)
     points = np.concatenate([belonging, pool])
+    # Trees cut along axes and see closeness badly, so it is given to them as a column of its own.
     points = np.column_stack([points, _distance(belonging, points)])
     truth = np.arange(len(points)) < len(belonging)
     fold = np.concatenate([_deal(len(part), folds, rng) for part in (belonging, pool)])
+    # A mask over all images: every one that belongs, and a sample of the pool.
     training = truth.copy()
     some = rng.permutation(len(pool))[:_TRAINED]
     training[len(belonging) + some] = True
     scores = np.zeros(len(points))
     for part in range(folds):
         mine = fold == part
+        # Balanced, because the pool is far larger and "from the pool" would else nearly always be right.
         model = HistGradientBoostingClassifier(
             max_iter=_ROUNDS, max_leaf_nodes=_LEAVES, class_weight="balanced", random_state=seed
         )
@@ -129,6 +138,7 @@ def _distance(belonging: Points, points: Points) -> Values:
     """
     search = NearestNeighbors(n_neighbors=min(_NEIGHBOURS + 1, len(belonging))).fit(belonging)
     apart = search.kneighbors(points)[0]
+    # An image that belongs finds itself first, at distance 0; one of the pool does not.
     own, others = apart[: len(belonging), 1:], apart[len(belonging) :, :-1]
     mean: Values = np.concatenate([own.mean(1), others.mean(1)])
     return mean
@@ -146,12 +156,15 @@ def _by_transport(belonging: Points, pool: Points, folds: int, seed: int) -> tup
     what to expect.
     """
     rng = np.random.default_rng(seed)
+    # Halves, because an image moved onto itself costs nothing and would look more at home than it is.
     half = _deal(len(belonging), 2, rng) == 0
     inside, outside = np.zeros(len(belonging)), np.zeros(len(pool))
     for target in (half, ~half):
         goal, rest = belonging[target], np.flatnonzero(~target)
+        # The distance of neighbours is the unit, so that one price fits pixels and features alike.
         near = np.sort(ot.dist(goal, goal), 1)[:, 1]
         unit = float(np.median(near)) or 1.0
+        # In parts, because a plan is as large as its two sides; the half that belongs is in each, and is averaged.
         for start in range(0, max(len(pool), 1), _TARGETS):
             part = slice(start, start + _TARGETS)
             sources = np.concatenate([belonging[rest], pool[part]])
@@ -163,6 +176,7 @@ def _by_transport(belonging: Points, pool: Points, folds: int, seed: int) -> tup
 
 def _mass(costs: Values) -> Values:
     """Return the log of the mass that the plan moves from each row, per unit of its own."""
+    # Unbalanced: what is far from everything stays where it is and pays the price; balanced OT would have to move it.
     weights = [np.full(size, 1 / size) for size in costs.shape]
     plan = ot.unbalanced.sinkhorn_unbalanced(
         *weights, costs, reg=_SMOOTHING, reg_m=(_PRICE, 3 * _PRICE), numItermax=200

@@ -63,15 +63,20 @@ class RidgeView:
 
     def _fit(self, subset: Tensor) -> tuple[Tensor, Tensor]:
         """Return the margins, and the mean share of a validation image's variance that the set explains."""
+        # A Cholesky factor serves twice: for the scores, and for how much of each validation image is explained.
         members, goal = self.points[subset], self.points[self.validation]
         classes = self.answers.shape[1]
         inner = self._kernel(members, members)
+        # The ridge also makes the matrix definite where two images of a set are the same.
         inner.diagonal().add_(RIDGE)
         root = torch.linalg.cholesky(inner)
         across = self._kernel(goal, members)
+        # Answers less 1 / c, so that far from all members every class scores 0 and none leads.
         scores = across @ torch.cholesky_solve(self.answers[subset] - 1 / classes, root)
+        # The margin of the true class, not a hit or a miss: it moves with every image of the set.
         own = scores.gather(1, self.truth[:, None])[:, 0]
         others = scores.scatter(1, self.truth[:, None], -torch.inf).amax(1)
+        # Variance explained in a Gaussian process with this kernel; what no member is near stays near 0.
         explained = torch.linalg.solve_triangular(root, across.T, upper=False).square().sum(0)
         return own - others, explained.mean()
 
@@ -91,6 +96,7 @@ def ridge_view(problem: Problem, probabilities: Tensor | None = None) -> RidgeVi
         probabilities: `N x c` of f, trained on S_0 alone; where not given, only sets of S_0 can be asked about.
     """
     anchors = torch.cat([problem.labeled, problem.validation])
+    # Axes of S_0 and S_val alone: the pool may hold images of another kind, and they must not turn the axes.
     described = problem.describe_images(anchors).double()
     middle = described.mean(0)
     _, _, directions = torch.linalg.svd(described - middle, full_matrices=False)
@@ -100,12 +106,14 @@ def ridge_view(problem: Problem, probabilities: Tensor | None = None) -> RidgeVi
     answers = torch.zeros(len(problem.labels), problem.num_classes, dtype=torch.float64)
     if probabilities is not None:
         pool = problem.unlabeled
+        # In parts, because the pool's features may not fit into memory in float64.
         for part in pool.split(5000):
             points[part] = (problem.describe_images(part).double() - middle) @ directions
         answers[pool] = probabilities[pool].double()
     labels = problem.labels[problem.labeled]
     assert (labels != UNLABELED).all()
     answers[problem.labeled] = F.one_hot(labels, problem.num_classes).double()
+    # The median: half of all pairs lie closer, so the kernel is neither flat nor a spike, whatever the features.
     apart = torch.pdist(points[problem.labeled]).square()
     bandwidth = float(apart.median()) or 1.0
     truth = problem.labels[problem.validation]
@@ -125,9 +133,11 @@ def fit_weights(statistics: Tensor, utilities: Tensor) -> Tensor:
     """
     apart = (statistics[:, 0] - statistics[:, 1]).double()
     prior = torch.eye(len(STATISTICS), dtype=torch.float64)[0]
+    # RankNet: the sign of a pair is its label, and a tie says "neither".
     better = (utilities[:, 0] > utilities[:, 1]).double()
     target = torch.where(utilities[:, 0] == utilities[:, 1], 0.5, better)
     weights = prior.clone()
+    # Newton on three weights costs nothing, and the prior keeps the curvature definite with few pairs or none.
     for _ in range(_NEWTON_STEPS):
         chance = (apart @ weights).sigmoid()
         gradient = apart.T @ (chance - target) + _PRIOR * (weights - prior)

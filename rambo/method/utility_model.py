@@ -230,9 +230,13 @@ def _fit_bilevel(
     dropout mask is held still during a hyper-step, and the outer objective is measured without dropout.
     """
     config, network = model.config, model.network
+    # Weights as plain tensors beside the network: the hypergradient differentiates with respect to them, which
+    # parameters changed in place by an optimizer do not allow. `functional_call` puts them in for one prediction.
     names = [name for name, _ in network.named_parameters()]
     weights = tuple(weight.detach().clone() for weight in network.parameters())
+    # Momentum goes on from hyper-step to hyper-step: together they are one long descent under a penalty that moves.
     velocity = tuple(map(torch.zeros_like, weights))
+    # The logarithm, so that any step of Adam leaves a positive penalty, and halving is as easy as doubling.
     log_l2 = tuple(value.clone().requires_grad_() for value in model.log_l2)
     optimizer = torch.optim.Adam(log_l2, lr=config.bilevel.outer_learning_rate)
     masks = streams.child("dropout")
@@ -243,25 +247,31 @@ def _fit_bilevel(
         return prediction
 
     for epoch in range(1, config.epochs + 1):
+        # One mask for all T inner steps: a hypergradient is that of one function, not of a new one at each step.
         mask = masks.take(f"epoch-{epoch}")
 
         def inner(values: bilevel.Tensors, hyper: bilevel.Tensors, mask: int = mask) -> Tensor:
+            # Bound as an argument, so that this function keeps its mask whatever the loop does.
             network.train()
             with pinned(mask):
                 prediction = predict(values, short)
+            # A weight for each tensor: layers can be held back one by one, biases left free.
             penalty = sum(h.exp() * v.square().sum() for h, v in zip(hyper, values, strict=True))
             return _total(prediction, short, config) + penalty / 2
 
         def outer(values: bilevel.Tensors, hyper: bilevel.Tensors) -> Tensor:
+            # No penalty here: lambda would only fall to make its own term small. It is judged by the long pairs alone.
             network.eval()
             return _total(predict(values, long), long, config)
 
         gradient, weights, velocity = hyper_step(
             inner, outer, weights, velocity, log_l2, config.bilevel
         )
+        # The hypergradient is no gradient autograd knows of, so Adam gets it by hand.
         for value, slope in zip(log_l2, gradient, strict=True):
             value.grad = slope
         optimizer.step()
+        # The report measures the network, not the tensors beside it.
         _load(network, weights)
         report.epoch(epoch)
         with torch.no_grad():

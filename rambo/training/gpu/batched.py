@@ -117,6 +117,7 @@ def fit_members(
     Raises:
         torch.OutOfMemoryError: one member alone does not fit.
     """
+    # Only members without a result wait, so a second try with fewer slots repeats nothing that is done.
     waiting = dict(enumerate(members))
     slots = max(1, min(batching.slots, len(waiting)))
     while waiting:
@@ -142,6 +143,7 @@ class _Run:
     def __init__(
         self, place: int, member: Member, images: Images, config: ClassifierConfig, num_classes: int
     ) -> None:
+        # On the host, from the member's own seed: the draws are then those of a CPU, bit by bit.
         streams, on_host = Streams(member.seed), images.pixels[:0].cpu()
         self.place, self.member, self.epoch, self.steps = place, member, 0, 0
         self.model = create_classifier(on_host, config, num_classes, streams)
@@ -155,9 +157,11 @@ class _Run:
             layers: of each dropout layer the draws an image and the rate.
         """
         member, count = self.member, len(self.member.labels)
+        # In the order in which `train_classifier` draws, or the same seed would train another classifier.
         order = torch.randperm(count, generator=self.orders)
         draws = self.dropout.torch(f"epoch-{self.epoch + 1}")
         keeps = [torch.empty(count, width) for width, _ in layers]
+        # Minibatch by minibatch although one call would do: a generator may give other numbers for other shapes.
         for start in range(0, count, size):
             for keep, (_, rate) in zip(keeps, layers, strict=True):
                 keep[start : start + size].bernoulli_(1 - rate, generator=draws)
@@ -172,14 +176,17 @@ def _fit_group(
     batching: Batching,
 ) -> Iterator[tuple[int, Fit | DivergedError]]:
     """Yield results as they come; a slot that is free takes the next member, or the group narrows in the end."""
+    # A generator: a model is made when its turn comes, so that thousands of members do not lie in memory at once.
     runs = (_Run(place, one, images, config, num_classes) for place, one in list(members.items()))
     running = dict(enumerate(itertools.islice(runs, batching.slots)))
     longest = max(len(member.labels) for member in members.values())
+    # As wide as the longest subset: tables have one size for good, because a graph reads fixed addresses.
     group = _Group(running[0].model, images, config, batching, longest)
     group.start(running)
     group.deal(running, {slot: group.draw(run) for slot, run in running.items()})
     ready: deque[_Run] = deque()
     while running:
+        # As many steps as nobody's epoch ends in: in between the host asks the device for nothing.
         steps = min(run.steps for run in running.values())
         for _ in range(steps):
             group.step()
@@ -189,6 +196,7 @@ def _fit_group(
         # The device is still at work: meanwhile the host draws what may come next.
         plans = {slot: group.draw(run) for slot, run in ending.items()}
         ready.extend(itertools.islice(runs, max(0, len(ending) - len(ready))))
+        # Here the host waits for the device, once for all slots.
         results = group.judge(ending)
         fresh: dict[int, _Run] = {}
         for slot in results:
@@ -229,6 +237,7 @@ class _Group:
         shift, scale = torch.tensor(images.mean) * 255, torch.tensor(images.std) * 255
         self.shift, self.scale = (v.view(-1, 1, 1).to(device) for v in (shift, scale))
 
+        # The model gives shapes alone; weights come with each member in `start`.
         self.network = stack(model, batching.slots, batching.convolution).to(device).train()
         self.norms = [m for m in self.network.modules() if isinstance(m, BatchNorm)]
         widths = _dropout_widths(model, images.pixels[:1].cpu())
@@ -238,6 +247,7 @@ class _Group:
             (w, layer.rate) for w, layer in zip(widths.values(), self.dropouts, strict=True)
         ]
 
+        # A subset smaller than a minibatch needs no room for a whole one.
         self.size = min(config.minibatch_size, longest)
         plan = (batching.slots, -(-longest // self.size), self.size)  # M x steps x b
         self.rows = torch.zeros(plan, dtype=torch.int64, device=device)
@@ -249,10 +259,13 @@ class _Group:
         self.all_rows = torch.zeros(batching.slots, longest, dtype=torch.int64, device=device)
         self.all_labels = torch.full_like(self.all_rows, _NOBODY)
         self.slot = torch.arange(batching.slots, device=device)
+        # Counters live on the device, where a recorded step can move them on.
         self.position = torch.zeros_like(self.slot)  # the step of its plan each slot is at
         self.correct = torch.zeros_like(self.slot)
         self.worst = torch.zeros(batching.slots, device=device)
 
+        # One parameter a slot and tensor, so that a slot can start afresh. `fused` takes them all in a few kernels,
+        # `capturable` keeps their step counters on the device, where a graph can move them on.
         self.slices = [_slices(parameter) for parameter in self.network.parameters()]
         self.optimizer = torch.optim.Adam(
             itertools.chain(*self.slices),
@@ -270,6 +283,7 @@ class _Group:
         states = [run.model.state_dict() for run in runs.values()]
         for name, value in self.network.state_dict().items():
             value[index] = torch.stack([state[name] for state in states]).to(value)
+        # Adam's moments of the member before would push the new one's first steps.
         _forget(self.optimizer, [slices[slot] for slices in self.slices for slot in runs])
         members = [run.member for run in runs.values()]
         self._write(self.all_rows, index, [member.rows for member in members], 0)
@@ -287,6 +301,7 @@ class _Group:
         tables = [self.rows, self.targets, self.counts, *self.keeps]
         for table, values in zip(tables, zip(*plans.values(), strict=True), strict=True):
             self._write(table.flatten(1, 2), index, values, 0)
+        # Counted anew each epoch, as `fit_classifier` does.
         for counter in (self.position, self.correct, self.worst):
             counter[index] = 0
         for slot in plans:
@@ -302,10 +317,12 @@ class _Group:
         """
         index, config = self._index(runs), self.config
         right = self.correct[index] if config.accuracy_mode == "train" else self._right(index, runs)
+        # Both in one tensor: each read of the device is a wait, so there is one for all slots.
         measures = torch.stack([right.double(), self.worst[index].double()], 1).tolist()
         results: dict[int, Fit | DivergedError] = {}
         for (slot, run), (correct, worst) in zip(runs.items(), measures, strict=True):
             reached = correct / len(run.member.labels)
+            # Diverged first: a NaN network can still "reach" an accuracy.
             if not math.isfinite(worst):
                 results[slot] = DivergedError(
                     f"the classifier's loss is not finite in epoch {run.epoch}; "
@@ -358,12 +375,14 @@ class _Group:
             # b x M x c
             logits = self.network(self._images(rows)).unflatten(1, (len(self.slot), -1))
             each = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+            # A mean for each slot over images that count, then the sum: no slot's gradient depends on another's.
             losses = (each.view_as(counts) * counts).sum(0) / counts.sum(0).clamp(min=1)
             self.network.zero_grad(set_to_none=False)  # the slices look at these very gradients
             losses.sum().backward()
         self.optimizer.step()
         torch.maximum(self.worst, losses.detach(), out=self.worst)  # a NaN stays
         self.correct += ((logits.argmax(2) == targets) & (counts > 0)).sum(0)
+        # Round and round: a slot that trains for nobody must not walk off its plan.
         self.position.add_(1).remainder_(self.rows.shape[1])
 
     @torch.no_grad()
@@ -371,6 +390,7 @@ class _Group:
         """Return how many images of its subset each slot's member gets right in eval mode, `E`."""
         longest = max(len(run.member.labels) for run in runs.values())
         rows, labels = (t[index, :longest].T for t in (self.all_rows, self.all_labels))  # a x E
+        # A copy with the slots that are judged, so that the others cost nothing here.
         state = {name: value[index] for name, value in self.network.state_dict().items()}
         right, size = torch.zeros_like(index), max(1, _JUDGED // len(index))
         self.network.eval()
@@ -394,6 +414,7 @@ class _Group:
         host = torch.full((len(values), *table.shape[1:]), filler, dtype=table.dtype)
         for row, value in zip(host, values, strict=True):
             row[: len(value)] = value.cpu()
+        # Pinned, the copy runs while the device computes.
         if self.device.type == "cuda":
             host = host.pin_memory()
         table[index] = host.to(self.device, non_blocking=True)
@@ -409,6 +430,7 @@ class _Group:
 def exactly(precision: str) -> Iterator[None]:
     """Let a GPU compute the same way every time, in full float32 or in TF32; it changes nothing on a CPU."""
     fast, products = precision == "tf32", torch.backends.cuda.matmul
+    # A global switch of torch: put back, because others in this process train as well.
     before, products.allow_tf32 = products.allow_tf32, fast
     try:
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=fast):
@@ -439,6 +461,7 @@ def capture(step: Callable[[], None]) -> torch.cuda.CUDAGraph:
     The step reads and writes the same memory each time and never asks the host. It is taken three times here, to warm
     up on a side stream as torch's notes on CUDA graphs ask, and then recorded; so this comes before anything counts.
     """
+    # Warm-up lets libraries make their workspaces and choose their kernels, which must not happen while recording.
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -453,6 +476,7 @@ def capture(step: Callable[[], None]) -> torch.cuda.CUDAGraph:
 
 def _dropout_widths(model: Classifier, pixels: Tensor) -> dict[str, int]:
     """Return the name of every dropout layer with its draws an image, in the order in which they draw."""
+    # Asked of the model itself, by a hook on a real pass: widths depend on the images, and order on the forward.
     widths: dict[str, int] = {}
     hooks = [
         layer.register_forward_pre_hook(
