@@ -507,4 +507,4 @@ def test_records_are_classes_and_no_dicts_of_anything() -> None:
                 else:
                     loose.append(where(path, node))
     assert named == ALIASES
-    assert len(loose) <= 27, loose
+    assert len(loose) <= 20, loose

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,7 +163,7 @@ def standing(workspace: Path, slug: str) -> Standing:
 def asked(workspace: Path, slug: str) -> Request | None:
     """Return what was asked of the newest import of a collection, or None."""
     try:
-        told: dict[str, Any] = json.loads((_folder(workspace, slug) / _REQUEST).read_bytes())
+        told = json.loads((_folder(workspace, slug) / _REQUEST).read_bytes())
         return Request(**told | {"sources": tuple(told["sources"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -227,7 +228,7 @@ def _collection(workspace: Path, slug: str) -> Collection | None:
         return None
 
 
-def _answer(folder: Path) -> dict[str, Any]:
+def _answer(folder: Path) -> Mapping[str, Any]:
     """Return what the process printed; empty where it printed nothing."""
     try:
         told = json.loads((folder / _ANSWER).read_bytes())
@@ -236,7 +237,7 @@ def _answer(folder: Path) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _error(answer: dict[str, Any]) -> RamboError:
+def _error(answer: Mapping[str, Any]) -> RamboError:
     """Return the error of an answer."""
     try:
         return errors.from_json(answer["error"])

@@ -86,7 +86,7 @@ class Memo:
         query = "SELECT key FROM utilities WHERE key IN (SELECT value FROM json_each(?))"
         return {key for (key,) in self._rows(query, json.dumps(every_key))}
 
-    def sample(self, facts: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
+    def sample(self, facts: Mapping[str, str], limit: int) -> list[Mapping[str, Any]]:
         """Return at most `limit` kept records that hold all `facts`.
 
         Which ones is as good as random: they lie in the order of their keys, which are hashes.

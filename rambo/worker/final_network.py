@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import safetensors.torch
@@ -63,7 +64,7 @@ def on_pixels(model: nn.Module, mean: Tensor, std: Tensor) -> FinalNetwork:
     return FinalNetwork(model, mean * 255, std * 255).eval()
 
 
-def bundle(network: FinalNetwork, shape: tuple[int, int, int], about: dict[str, Any]) -> bytes:
+def bundle(network: FinalNetwork, shape: tuple[int, int, int], about: Mapping[str, Any]) -> bytes:
     """Return the zip: weights, what they are, the network's graph, ONNX where it can be had, and a script.
 
     The graph carries no weights, so `model.safetensors` is the one place they are in.
@@ -75,7 +76,7 @@ def bundle(network: FinalNetwork, shape: tuple[int, int, int], about: dict[str, 
     """
     example = torch.zeros((2, *shape), dtype=torch.uint8)
     onnx, note = _onnx(network, example)
-    about = about | {"onnx": note}
+    about = {**about, "onnx": note}
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     members = {
         "model.safetensors": safetensors.torch.save(state),

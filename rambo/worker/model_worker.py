@@ -121,7 +121,7 @@ class _Training:
         with stage("packing", 1, self.emit) as advance:
             shape = tuple(data.images.shape[1:])
             about = self._about(data, report)
-            models.save_zip(self.run, bundle(network.cpu(), shape, about))  # type: ignore[arg-type]
+            models.save_zip(self.run, bundle(network.cpu(), shape, about))
             advance()
         models.save_report(self.run, report)
 

@@ -5,6 +5,7 @@ already under way. So a payload carries a revision that grows only when the *pag
 selection (`st.session_state[key] = {"selected": [...]}`); the browser obeys only a new revision.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,10 +32,10 @@ def current(key: str, default: list[int] | None) -> list[int] | None:
 def revision(key: str, selected: Sequence[int] | None) -> int:
     """Return the revision of `selected`; it grows when the page, not the browser, changed it."""
     note = _note(key)
-    if note["seen"] != selected:
-        note["seen"] = None if selected is None else list(selected)
-        note["revision"] += 1
-    return int(note["revision"])
+    if note.seen != selected:
+        note.seen = None if selected is None else list(selected)
+        note.revision += 1
+    return note.revision
 
 
 def received(key: str, then: Callable[[], object] | None) -> Callable[[], None]:
@@ -42,16 +43,22 @@ def received(key: str, then: Callable[[], object] | None) -> Callable[[], None]:
 
     def callback() -> None:
         """Note it."""
-        _note(key)["seen"] = current(key, None)
+        _note(key).seen = current(key, None)
         if then is not None:
             then()
 
     return callback
 
 
-def _note(key: str) -> dict[str, Any]:
+@dataclasses.dataclass
+class Note:
+    """The book-keeping of a component: the selection that the browser has, and the revision of it."""
+
+    seen: list[int] | None = None
+    revision: int = 0
+
+
+def _note(key: str) -> Note:
     """Return the book-keeping of component `key`, which may be changed."""
-    note: dict[str, Any] = st.session_state.setdefault(
-        f"_{key}_browser", {"seen": None, "revision": 0}
-    )
+    note: Note = st.session_state.setdefault(f"_{key}_browser", Note())
     return note

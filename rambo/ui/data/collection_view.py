@@ -1,7 +1,6 @@
 """The page of one collection: what it holds, whether it is healthy, its images, how it is split, its versions."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -139,13 +138,13 @@ def _show_classes(opened: Opened) -> None:
     if not now.classes:
         st.caption("No image has a label, so no class is known.")
         return
-    table: dict[str, Any] = {"class": list(now.classes)}
+    counts = {}
     for role, word in _ROLES[:3]:
         labels = now.labels[(now.roles == role) & (now.labels != UNKNOWN)]
-        table[word.lower()] = np.bincount(labels, minlength=len(now.classes))
-    kept = {name: column for name, column in table.items() if name == "class" or np.any(column)}
+        counts[word.lower()] = np.bincount(labels, minlength=len(now.classes))
+    some = {word: column for word, column in counts.items() if column.any()}
     st.dataframe(
-        pd.DataFrame(kept),
+        pd.DataFrame({"class": list(now.classes), **some}),
         hide_index=True,
         height=min(38 + 35 * len(now.classes), 400),
         key="collection-classes",
