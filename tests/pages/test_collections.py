@@ -17,11 +17,13 @@ from rambo.collection import collection as own
 from rambo.collection.collection import Collection
 from rambo.collection.importing import ImportOptions, import_images
 from rambo.collection.records import ImportProgress
+from rambo.datasets import catalog
 from rambo.errors import DataError
-from rambo.runs import imports
+from rambo.runs import imports, jobs
 from rambo.runs.imports import Request
+from rambo.runs.workspace import Run
 from rambo.ui import collections
-from rambo.ui.data import upload
+from rambo.ui.data import rehearsing, upload
 
 PAGE = "pages/data.py"
 
@@ -333,7 +335,8 @@ def test_an_opened_image_says_what_is_known_of_it_and_where_from(pets: Collectio
     text = shown(app)
     assert "**cat**" in text
     assert "24 x 20 pixels" in text
-    assert f"cat from {now.entries[0].origin}" in text or "cat from" in text
+    said = next(entry for entry in now.entries if entry.image == now.numbers[row])
+    assert f"cat from {said.origin}" in text
 
 
 def test_the_share_of_validation_images_makes_a_version_that_can_be_taken_back(
@@ -374,7 +377,22 @@ def test_home_lists_collections_by_name(pets: Collection) -> None:
     assert "34 images, version 1" in text
 
 
-def test_a_rehearsal_needs_enough_labels(pets: Collection) -> None:
+def test_a_rehearsal_plays_inside_the_labels_and_opens_its_run(
+    pets: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched: list[Run] = []
+    monkeypatch.setattr(jobs, "launch", launched.append)
+    catalog.prepare("collection:my-pets", pets.folder.parents[1])
     app = open_page(PAGE, collection="my-pets")
-    assert not app.button("collection-rehearse").disabled
-    assert "Rehearse on my labels" in [button.label for button in app.button]
+    press(app, "collection-rehearse")
+    (run,) = launched
+    assert run.config["dataset"]["name"] == "rehearsal:collection:my-pets@1"
+    assert run.config["k"] + run.config["budget"] <= 20, "only what has a label is played with"
+    assert app.query_params["run"] in (run.id, [run.id])
+
+
+def test_a_rehearsal_needs_enough_labels(pets: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsing, "_FEWEST", 25)  # there are 24
+    app = open_page(PAGE, collection="my-pets")
+    assert app.button("collection-rehearse").disabled
+    assert "Needs 25 labels" in app.button("collection-rehearse").help
