@@ -35,6 +35,7 @@ from rambo.errors import (
 from rambo.events import Emit
 from rambo.runs import models, report
 from rambo.runs import workspace as workspaces
+from rambo.storage import files
 from rambo.studies import grid, study
 
 _FIELDS = {  # command-line option -> dotted path in the config
@@ -103,6 +104,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"rambo {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     app = commands.add_parser("app", help="open the app; further options go to `streamlit run`")
+    app.add_argument(
+        "--folder",
+        action="append",
+        metavar="DIR",
+        help="a folder whose .npz files the pages may read (default: this one); may be given again",
+    )
+    app.add_argument(
+        "--cluster", metavar="ADDRESS", help="of a dask scheduler that runs may use (default: none)"
+    )
     run = commands.add_parser("run", help="choose, evaluate, and print the results")
     studying = commands.add_parser(
         "study", help="a grid of runs, as the paper's tables and figures need them"
@@ -131,6 +141,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     export_.add_argument(
         "--guesses", action="store_true", help="let Label Studio tick the class that f guesses"
+    )
+    export_.add_argument(
+        "--image-url",
+        metavar="PREFIX",
+        default=export.IMAGE_URL,
+        help="for Label Studio: what stands before a file name in the URL of an image (default: its local files)",
+    )
+    export_.add_argument(
+        "--oracle",
+        action="store_true",
+        help="add the true labels that the dataset holds, as a column",
     )
     listing = commands.add_parser("list", help="list all runs, newest first")
     devices = commands.add_parser("devices", help="list the devices that can train")
@@ -319,6 +340,10 @@ def _value(text: str) -> Any:
 
 def _app(arguments: argparse.Namespace) -> int:
     """Become the app's server, on this machine only unless an option says otherwise."""
+    if arguments.cluster is not None:
+        os.environ["RAMBO_CLUSTER"] = arguments.cluster
+    if arguments.folder:
+        os.environ["RAMBO_FOLDERS"] = os.pathsep.join(map(os.path.abspath, arguments.folder))
     command = [sys.executable, "-P", "-m", "streamlit", "run", str(places.app())]
     os.execv(command[0], [*command, *arguments.options])
 
@@ -473,7 +498,7 @@ def _export(arguments: argparse.Namespace) -> int:
     seed = arguments.seed
     if seed is not None and not seed.isdecimal():
         raise ConfigError(field="seed", value=seed, hint="use a whole number")
-    count = export.write(
+    made = export.write(
         run,
         arguments.format,
         Path(arguments.out),
@@ -481,8 +506,12 @@ def _export(arguments: argparse.Namespace) -> int:
         None if seed is None else int(seed),
         guesses=arguments.guesses,
         original=arguments.original,
+        truth=arguments.oracle,
+        image_url=arguments.image_url,
     )
-    print(f"wrote {count} images to {arguments.out}", file=sys.stderr)
+    for notice in made.notices:
+        print(f"rambo: {notice}", file=sys.stderr)
+    print(f"wrote {made.count} images to {arguments.out}", file=sys.stderr)
     return 0
 
 
@@ -835,7 +864,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2 if wrong_input or isinstance(error, RunNotFoundError | RunLockedError) else 1
     except Exception as error:
         words = f"unforeseen {type(error).__name__}: {configs.shorten(error, 200)}"
-        _complain(RamboError(words, hint=_log_trace()), arguments)
+        _complain(RamboError(words, hint=_log_trace(arguments.command)), arguments)
         return 1
 
 
@@ -849,11 +878,12 @@ def _complain(error: RamboError, arguments: argparse.Namespace) -> None:
         print(json.dumps({"error": error.to_json()}))
 
 
-def _log_trace() -> str:
+def _log_trace(command: str) -> str:
     """Append the current traceback to the workspace's log and say where."""
     log = workspaces.Workspace.from_environment().root / "errors.log"
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        if command != "work":  # a worker whose workspace is gone does not make it again
+            files.make_folder(log.parent)
         with log.open("a") as file:
             traceback.print_exc(file=file)
     except OSError:

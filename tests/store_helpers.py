@@ -51,6 +51,10 @@ def unwritable(folder: Path) -> Iterator[None]:
     changed = {path: path.stat().st_mode for path in [folder, *folder.rglob("*")]}
     for path in changed:
         path.chmod(0o555 if path.is_dir() else 0o444)
+    changed[folder.parent] = (
+        folder.parent.stat().st_mode
+    )  # what we make is private: let nobody pass
+    folder.parent.chmod(0o711)
     root = os.geteuid() == 0
     if root:
         os.seteuid(65534)

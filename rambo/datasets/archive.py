@@ -48,7 +48,7 @@ def prepare_archive(path: Path, workspace: Path, origin: str) -> Prepared:
         return keep(
             read_arrays(path, limits_from_environment(Limits())),
             workspace,
-            name=shorten(path.stem, 80),
+            name=archive_name(path),
             source="an .npz file of your own",
             licence="not stated in the file",
             origin=origin,
@@ -87,6 +87,11 @@ def keep(
         clusters=clusters,
         names=_names(arrays),
     )
+
+
+def archive_name(path: Path) -> str:
+    """Return what to call the dataset in a file."""
+    return shorten(path.stem, 80)
 
 
 def _checked_images(arrays: Arrays) -> Images:

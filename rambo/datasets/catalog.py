@@ -16,7 +16,7 @@ from rambo.collection import collection as own
 from rambo.config import shorten
 from rambo.datasets import collections, idx, in_memory, prepared, rehearsal, vision_sets
 from rambo.datasets.archive import RECIPE as ARCHIVE_RECIPE
-from rambo.datasets.archive import prepare_archive
+from rambo.datasets.archive import archive_name, prepare_archive
 from rambo.datasets.disk import file_hash, is_file, refusing
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.datasets.splits import Arrays
@@ -125,6 +125,8 @@ def prepare(
             "or the path of an .npz file; folders and zips go through `python -m rambo import`",
         )
     result = _reuse(name, workspace, origin, emit) or make(workspace, origin)
+    if name not in CATALOG:  # the same bytes may lie under another name
+        result = prepared.renamed(result, archive_name(path))
     _notice_absent(result, emit)
     _notice_alike(result, emit)
     return result

@@ -2,18 +2,21 @@
 
 `<workspace>/datasets/<fingerprint>/` holds `images.npy`, `labels.npy`, `roles.npy` and `meta.json`.
 A folder appears whole or not at all: it is filled under another name, flushed to the disk and then
-renamed. `meta.json` carries the hash of every array and a seal over its own fields, so no flipped
-bit passes `open_prepared(folder, verify=True)`. Nothing here imports torch.
+renamed. `meta.json` carries the hash of every array and a seal over its own fields. Opening reads every
+byte but the images'; `Prepared.pixels` holds each block of them against its hash in `blocks.npy`, so no
+flipped bit is shown or exported, and 200 images cost as good as nothing. Nothing here imports torch.
 
 A dataset in which labels are missing has -1 there: its images are `LABELED`, `POOL` (nobody knows
 the label), `VALIDATION` or `TEST`. One without such roles is fully labeled: of its `POOL` the run
 draws S_0 itself. Groups, clusters of near duplicates and file names may lie beside the arrays.
 """
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
 import json
+import math
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -26,7 +29,14 @@ import pydantic
 from pydantic import Field
 
 from rambo.collection.records import LABELED, POOL, TEST, VALIDATION
-from rambo.datasets.disk import map_array, refusing_prepared, sweep, unwritable, write_array
+from rambo.datasets.disk import (
+    file_hash,
+    map_array,
+    refusing_prepared,
+    sweep,
+    unwritable,
+    write_array,
+)
 from rambo.errors import DataError, StoreError
 from rambo.storage import files
 
@@ -41,6 +51,10 @@ Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 Roles = npt.NDArray[np.uint8]
 _Arrays = dict[str, np.ndarray]  # by the names in `ARRAYS`
+_BLOCK_BYTES = (
+    2**16
+)  # of images that are hashed as one; must never change: old blocks are read with it
+_FLIPPED = "its bytes do not match their hash"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,6 +77,8 @@ class Prepared:
         clusters: `N` int64, near duplicates share a number; or None where no two images are alike.
         collection: the collection and version it was made of, such as `pets@3`; else empty.
         named: whether `names` has something to say.
+        blocks: `m x 16` uint8, a hash of each block of images; None where an older version prepared them.
+        trusted: numbers of the blocks that were looked at; -1 stands for all.
     """
 
     folder: Path
@@ -80,6 +96,32 @@ class Prepared:
     clusters: Labels | None = None
     collection: str = ""
     named: bool = False
+    blocks: npt.NDArray[np.uint8] | None = None
+    trusted: set[int] = dataclasses.field(default_factory=set, repr=False)
+
+    def pixels(self, indices: npt.ArrayLike) -> Images:
+        """Return images `a x C x H x W` as they were prepared, for a person to see or to take away.
+
+        Raises:
+            DataError: they are damaged.
+        """
+        rows = np.asarray(indices, np.int64).reshape(-1)
+        path = self.folder / "images.npy"
+        with refusing_prepared(path):
+            if self.blocks is None and not self.trusted:  # of an older version: once, as a whole
+                if file_hash(path) != _read_meta(self.folder).sha256.get("images"):
+                    raise ValueError(_FLIPPED)
+                self.trusted.add(-1)
+            size = _block_rows(self.images)
+            for number in (
+                () if self.blocks is None else set((rows // size).tolist()) - self.trusted
+            ):
+                block = self.images[number * size : (number + 1) * size]
+                if _block_hash(block) != self.blocks[number].tobytes():
+                    raise ValueError(_FLIPPED)
+                self.trusted.add(number)
+            chosen: Images = np.asarray(self.images[rows])
+        return chosen
 
     @property
     def num_classes(self) -> int:
@@ -210,7 +252,7 @@ def write(
     folder = workspace / "datasets" / meta.fingerprint
     try:
         if _usable(folder):
-            _adopt(folder, origin)
+            _adopt(folder, origin, name)
         else:
             _store(folder, arrays, meta, names)
     except OSError as error:
@@ -223,16 +265,19 @@ def open_prepared(folder: Path, *, verify: bool = False) -> Prepared:
 
     Args:
         folder: as `write` made it.
-        verify: also read every byte and compare the hashes; half a second for 200 MB.
+        verify: also read the images and compare their hash; half a second for 200 MB.
 
     Raises:
         DataError: a file is missing or damaged; the message names it.
     """
     meta = _read_meta(folder)
+    small = [key for key in ("labels", "roles", *OPTIONAL) if key in meta.sha256 or key in ARRAYS]
     arrays = {
-        key: map_array(folder / f"{key}.npy", meta.sha256.get(key, "") if verify else None)
-        for key in (*ARRAYS, *(key for key in OPTIONAL if key in meta.sha256))
+        key: map_array(folder / f"{key}.npy", meta.sha256.get(key, ""))
+        for key in [*small, *(["blocks"] if "blocks" in meta.sha256 else [])]
     }
+    images = map_array(folder / "images.npy", meta.sha256.get("images", "") if verify else None)
+    arrays = {"images": images} | arrays
     _check("prepared dataset", folder, arrays, meta)
     named = "names" in meta.sha256
     if verify and named:
@@ -292,6 +337,10 @@ def _store(folder: Path, arrays: _Arrays, meta: _Meta, names: Names | None) -> N
             text = names.model_dump_json().encode("utf-8", "backslashreplace")
             sha256["names"] = hashlib.sha256(text).hexdigest()
             files.write_bytes(hidden / "names.json", text)
+        blocks = _hash_blocks(arrays["images"])
+        sha256["blocks"] = write_array(
+            hidden / "blocks.npy", blocks.dtype, blocks.shape, [blocks.data]
+        )
         sealed = meta.model_copy(update={"sha256": sha256}).sealed()
         files.write_bytes(hidden / "meta.json", sealed.model_dump_json(indent=1).encode())
         _publish(hidden, folder)
@@ -299,12 +348,38 @@ def _store(folder: Path, arrays: _Arrays, meta: _Meta, names: Names | None) -> N
         shutil.rmtree(hidden, ignore_errors=True)
 
 
-def _adopt(folder: Path, origin: str) -> None:
-    """Let an equal dataset of an older origin be found by the new one."""
+def renamed(data: Prepared, name: str) -> Prepared:
+    """Return the same dataset under the name it was asked for just now, which it keeps where that can be written."""
+    if data.name == name:
+        return data
+    with contextlib.suppress(OSError):
+        _adopt(data.folder, _read_meta(data.folder).origin, name)
+    return dataclasses.replace(data, name=name)
+
+
+def _adopt(folder: Path, origin: str, name: str) -> None:
+    """Let an equal dataset of an older origin or another name be found by the new one."""
     meta = _read_meta(folder)
-    if meta.origin != origin:
-        sealed = meta.model_copy(update={"origin": origin}).sealed()
-        files.write_bytes(folder / "meta.json", sealed.model_dump_json(indent=1).encode())
+    if (meta.origin, meta.name) != (origin, name):
+        sealed = meta.model_copy(update={"origin": origin, "name": name}).sealed()
+        files.write_bytes(folder / "meta.json", sealed.model_dump_json(indent=1).encode(), folder)
+
+
+def _block_rows(images: Images) -> int:
+    """Return how many images are hashed as one."""
+    return max(1, _BLOCK_BYTES // math.prod(images.shape[1:]))
+
+
+def _block_hash(block: Images) -> bytes:
+    """Return 16 bytes that stand for a block of images."""
+    return hashlib.blake2b(np.ascontiguousarray(block).data, digest_size=16).digest()
+
+
+def _hash_blocks(images: Images) -> npt.NDArray[np.uint8]:
+    """Return the hash of each block of images, `m x 16`."""
+    size = _block_rows(images)
+    hashes = [_block_hash(images[at : at + size]) for at in range(0, len(images), size)]
+    return np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 16)
 
 
 def _publish(hidden: Path, folder: Path) -> None:
@@ -361,7 +436,7 @@ def _read_meta(folder: Path) -> _Meta:
         except pydantic.ValidationError as error:
             raise ValueError("it is not a dataset's description") from error
         if meta != meta.sealed():
-            raise ValueError("its bytes do not match their hash")
+            raise ValueError(_FLIPPED)
     return meta
 
 
@@ -371,7 +446,7 @@ def _read_names(folder: Path) -> Names:
     with refusing_prepared(path):
         text = path.read_bytes()
         if hashlib.sha256(text).hexdigest() != meta.sha256.get("names"):
-            raise ValueError("its bytes do not match their hash")
+            raise ValueError(_FLIPPED)
         return Names.model_validate_json(text)
 
 
@@ -396,6 +471,10 @@ def _check(what: str, value: Path | str, arrays: _Arrays, meta: _Meta) -> None:
     elif (labels[roles == FOREIGN] != UNLABELED).any():
         problem = f"an image of role {FOREIGN}, which is foreign, has a label"
     else:
+        blocks = arrays.get("blocks")
+        count = -(-len(images) // _block_rows(images))
+        if blocks is not None and (blocks.dtype != np.uint8 or blocks.shape != (count, 16)):
+            problem = f"blocks are {blocks.dtype} {blocks.shape}, not uint8 of ({count}, 16)"
         for key in OPTIONAL:
             array = arrays.get(key)
             if array is not None and (array.dtype != np.int64 or array.shape != labels.shape):

@@ -12,7 +12,7 @@ from pathlib import Path
 from rambo.errors import ConfigError, StoreError
 from rambo.export import bundles
 from rambo.export.bundles import IMAGE_URL, Batch, Files
-from rambo.export.evidence import COLUMNS, rows
+from rambo.export.evidence import COLUMNS, Evidence, gather, rows
 from rambo.export.packing import to_zip
 from rambo.export.text import to_csv, to_json, to_jsonl
 from rambo.runs.workspace import Run
@@ -22,8 +22,10 @@ __all__ = [
     "COLUMNS",
     "FORMATS",
     "IMAGE_URL",
+    "Evidence",
     "Export",
     "build",
+    "gather",
     "name_of",
     "rows",
     "to_csv",
@@ -66,12 +68,14 @@ class Export:
         name: what to call the file.
         mime: its media type.
         count: number of images.
+        notices: what could not be read, and what that leaves empty.
     """
 
     data: bytes
     name: str
     mime: str
     count: int
+    notices: tuple[str, ...] = ()
 
 
 def build(
@@ -107,15 +111,15 @@ def build(
         raise ConfigError(
             "unknown", field="--format", value=format, hint=f"choose one of: {', '.join(FORMATS)}"
         )
-    chosen = rows(run, strategy, seed, truth=truth, original=original)
-    if not chosen:
+    found = gather(run, strategy, seed, truth=truth, original=original)
+    if not found.rows:
         raise StoreError(
             "the edited batch is empty", field="run", value=run.id, hint="export the original one"
         )
-    batch = Batch(run, chosen, image_url, guesses)
+    batch = Batch(run, found.rows, image_url, guesses, found.notices)
     first = batch.rows[0]
     name, mime = name_of(run, format, first["strategy"], first["seed"])
-    return Export(_FORMATS[format].make(batch), name, mime, len(batch.rows))
+    return Export(_FORMATS[format].make(batch), name, mime, len(batch.rows), found.notices)
 
 
 def name_of(run: Run, format: str, strategy: str, seed: int) -> tuple[str, str]:
@@ -135,8 +139,8 @@ def write(
     image_url: str = IMAGE_URL,
     guesses: bool = False,
     original: bool = False,
-) -> int:
-    """Write what `build` returns to the file `out` and return the number of images.
+) -> Export:
+    """Write what `build` returns to the file `out` and return it.
 
     Raises:
         ConfigError: an unknown format, strategy or seed, or `out` cannot be written.
@@ -153,7 +157,7 @@ def write(
         original=original,
     )
     put(out, export.data)
-    return export.count
+    return export
 
 
 def put(out: Path, data: bytes) -> None:

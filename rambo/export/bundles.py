@@ -12,7 +12,7 @@ from typing import Any
 
 from rambo.errors import StoreError
 from rambo.export import readme
-from rambo.export.evidence import Row, class_names, open_dataset
+from rambo.export.evidence import Row, class_names, open_images
 from rambo.export.packing import to_npy, to_png
 from rambo.export.text import to_csv, to_json, to_jsonl
 from rambo.runs import left_out
@@ -36,12 +36,14 @@ class Batch:
         rows: of `evidence.rows`.
         image_url: what stands before a file name in the URL by which Label Studio loads it.
         guesses: Label Studio ticks the class that f guesses.
+        notices: what could not be read.
     """
 
     run: Run
     rows: list[Row]
     image_url: str
     guesses: bool = False
+    notices: tuple[str, ...] = ()
 
     @property
     def repeats(self) -> bool:
@@ -92,8 +94,8 @@ def distil(batch: Batch) -> Files:
     """
     positions = [row["pool_position"] for row in batch.rows]
     if None in positions:
-        told = "what the unlabeled pool looked like was not kept, so DISTIL's indices are unknown"
-        way_out = "resume the run if it is not done, or export --format zip for dataset_index.npy"
+        told = "what the unlabeled pool looked like cannot be read, so DISTIL's indices are unknown"
+        way_out = "resume the run to make it again, or export --format zip for dataset_index.npy"
         raise StoreError(told, field="run", value=batch.run.id, hint=way_out)
     return {
         "pool_position.npy": to_npy(positions),
@@ -112,15 +114,19 @@ def describe(batch: Batch) -> dict[str, Any]:
     about = {name: dataset[name] for name in _DATASET if name in dataset}
     named = {"name": last_part(dataset_name(config))}  # it may be the path of a user's file
     said = {} if left is None else {"left_out": left.sentence}
-    return said | {
-        "run_id": run.id,
-        "created": run.created(),
-        "strategy": first["strategy"],
-        "seed": first["seed"],
-        "images": len(batch.rows),
-        "config": config | {"dataset": (config.get("dataset") or {}) | named},
-        "environment": kept | {"dataset": about, "classes": class_names(run)},
-    }
+    return (
+        said
+        | {
+            "run_id": run.id,
+            "created": run.created(),
+            "strategy": first["strategy"],
+            "seed": first["seed"],
+            "images": len(batch.rows),
+            "config": config | {"dataset": (config.get("dataset") or {}) | named},
+            "environment": kept | {"dataset": about, "classes": class_names(run)},
+        }
+        | ({"notices": list(batch.notices)} if batch.notices else {})
+    )
 
 
 def _left_out_words(batch: Batch) -> str:
@@ -205,8 +211,11 @@ def _label_config(shown: list[str]) -> bytes:
 
 def _images(batch: Batch, folder: str) -> Files:
     """Return the chosen images as PNG files below `folder`."""
-    images = open_dataset(batch.run).images
-    return {f"{folder}/{row['file']}": to_png(images[row["dataset_index"]]) for row in batch.rows}
+    images = open_images(batch.run, [row["dataset_index"] for row in batch.rows])
+    return {
+        f"{folder}/{row['file']}": to_png(image)
+        for row, image in zip(batch.rows, images, strict=True)
+    }
 
 
 def last_part(name: str) -> str:

@@ -1,16 +1,20 @@
 """What a run knows of each chosen image, as one row for each, in the order of choice."""
 
-from collections.abc import Sequence
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from rambo.datasets import prepared
-from rambo.datasets.prepared import TEST, Prepared
+from rambo.datasets.prepared import TEST, Images, Prepared
 from rambo.errors import ConfigError, DataError, StoreError
+from rambo.events import BatchChosen
 from rambo.runs import atlas as atlases
 from rambo.runs import edits, left_out, paths
 from rambo.runs.edits import EditedBatch
+from rambo.runs.results import Result
 from rambo.runs.workspace import Run
 
 COLUMNS = (
@@ -32,6 +36,19 @@ Row = dict[str, Any]
 _EVIDENCE = ("order", "step", "dataset_index", "margin", "predicted_class", "predicted_utility")
 
 
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What is known of a chosen batch.
+
+    Attributes:
+        rows: one dict of `COLUMNS` for each chosen image, in the order of choice.
+        notices: what could not be read, and what that leaves empty, one sentence each with the way out.
+    """
+
+    rows: list[Row]
+    notices: tuple[str, ...]
+
+
 def rows(
     run: Run,
     strategy: str | None = None,
@@ -40,13 +57,26 @@ def rows(
     truth: bool = False,
     original: bool = False,
 ) -> list[Row]:
-    """Return one dict of `COLUMNS` for each chosen image, in the order of choice.
+    """Return the rows of `gather`, for those who have no place for its notices."""
+    return gather(run, strategy, seed, truth=truth, original=original).rows
+
+
+def gather(
+    run: Run,
+    strategy: str | None = None,
+    seed: int | None = None,
+    *,
+    truth: bool = False,
+    original: bool = False,
+) -> Evidence:
+    """Return one dict of `COLUMNS` for each chosen image, in the order of choice, and what could not be read.
 
     Where images were left out because they repeat others there is a column `repeats` too: how many repeat this one.
 
     `order` counts from 1, `step` and `pool_position` from 0. What neither the strategy nor the
     trial's atlas says is None. A batch that a person edited comes as the person left it, with a
-    column `chosen_by`: the strategy, or `person`.
+    column `chosen_by`: the strategy, or `person`. The strategy's choice itself stands in the record: where its artifact
+    is lost or damaged, or says something else, the record counts.
 
     Args:
         run: the run.
@@ -65,15 +95,16 @@ def rows(
     strategy = _one_of("strategy", strategy, config["strategies"])
     seed = _one_of("seed", seed, seeds)
     trial = seeds.index(seed)
-    table = _selection(run, trial, strategy, seed)
+    notices: list[str] = []
+    table = _chosen(run, trial, strategy, seed, notices)
     edit = None if original else edits.load(run, trial, strategy)
     own = {int(row[2]) for row in table}
     if edit is not None:
         table = _edited(table, edit)
-    seen = _seen(run, trial, [int(row[2]) for row in table])
+    seen = _seen(run, trial, [int(row[2]) for row in table], notices)
     classes = class_names(run)
     head = {"run_id": run.id, "strategy": strategy, "seed": seed}
-    left = left_out.load(run, trial)
+    left = _left_out(run, trial, notices)
     indices = np.array([int(row[2]) for row in table], np.int64)
     chosen: list[Row] = [
         head | _evidence(order, row, known, classes)
@@ -87,22 +118,33 @@ def rows(
             row | {"chosen_by": strategy if row["dataset_index"] in own else "person"}
             for row in chosen
         ]
-    if not truth:
-        return chosen
-    data = open_dataset(run)
-    if data.partly_labeled:
-        raise ConfigError(
-            "nobody knows the labels of these images yet",
-            field="truth",
-            value=True,
-            hint="export without the column of true labels",
+    if truth:
+        data = open_dataset(run)
+        if data.partly_labeled:
+            raise ConfigError(
+                "nobody knows the labels of these images yet",
+                field="truth",
+                value=True,
+                hint="export without the column of true labels",
+            )
+
+        def truth_of(index: int) -> str:
+            label = int(data.labels[index])
+            return classes[label] if label >= 0 else data.class_of(index)  # names are cleaned
+
+        chosen = [row | {"true_label": truth_of(row["dataset_index"])} for row in chosen]
+    return Evidence(chosen, tuple(notices))
+
+
+def _left_out(run: Run, trial: int, notices: list[str]) -> left_out.LeftOut | None:
+    """Return what was left out before anybody chose, or None where nothing was or it cannot be read."""
+    try:
+        return left_out.load(run, trial)
+    except StoreError:
+        notices.append(
+            f"What was left out before the choice cannot be read, so there is no column repeats. {_again(run)}"
         )
-
-    def truth_of(index: int) -> str:
-        label = int(data.labels[index])
-        return classes[label] if label >= 0 else data.class_of(index)  # names are cleaned
-
-    return [row | {"true_label": truth_of(row["dataset_index"])} for row in chosen]
+        return None
 
 
 def _edited(table: Sequence[Sequence[Any]], edit: EditedBatch) -> list[list[Any]]:
@@ -125,47 +167,116 @@ def open_dataset(run: Run) -> Prepared:
         StoreError: it is missing or damaged.
     """
     fingerprint = run.environment.dataset.fingerprint
-    try:
+    with _prepared_of(run):
         if not fingerprint.isalnum():  # it becomes part of a path
             raise DataError("the run does not say which dataset it is of")
         return prepared.open_prepared(run.folder.parent / "datasets" / fingerprint)
-    except DataError as error:  # its text names a folder, and exports name none
+
+
+def open_images(run: Run, indices: Sequence[int]) -> Images:
+    """Return images of the run's dataset, `a x C x H x W`.
+
+    Raises:
+        StoreError: they are missing or damaged.
+    """
+    data = open_dataset(run)
+    with _prepared_of(run):
+        return data.pixels(indices)
+
+
+@contextlib.contextmanager
+def _prepared_of(run: Run) -> Iterator[None]:
+    """Turn what is wrong with the dataset into an error without its folder: exports name none."""
+    try:
+        yield
+    except DataError as error:
         told = "its prepared images are missing or damaged"
         way_out = "`python -m rambo prepare` with the name of its dataset makes them again"
         raise StoreError(told, field="run", value=run.id, hint=way_out) from error
 
 
-def _selection(run: Run, trial: int, strategy: str, seed: int) -> list[list[Any]]:
+def _chosen(run: Run, trial: int, strategy: str, seed: int, notices: list[str]) -> list[list[Any]]:
     """Return the values of `_EVIDENCE` for each chosen image, in the order of choice."""
-    name = paths.of_choice(trial, strategy, paths.SELECTION)
-    if not run.has_artifact(name):
-        told = f"strategy {strategy}, seed {seed}, has chosen nothing yet"
+    kept = [r for r in run.results() if (r.trial, r.strategy) == (trial, strategy) and r.selected]
+    if not kept and not run.has_artifact(paths.of_choice(trial, strategy, paths.SELECTION)):
         raise StoreError(
-            told,
+            f"strategy {strategy}, seed {seed}, has chosen nothing yet",
             field="run",
             value=run.id,
             hint=f"wait for it or `python -m rambo resume {run.id}`",
         )
+    try:
+        return _selection(run, trial, strategy, kept[0] if kept else None)
+    except StoreError as error:
+        if not kept:
+            raise
+        notices.append(
+            f"The evidence of this choice cannot be read ({error.problem.partition(': ')[2]}), so images and order "
+            f"are the record's, and what else the strategy noted is empty. {_again(run)}"
+        )
+    utilities = _utilities(run, trial, strategy)
+    pairs = zip(kept[0].selected, kept[0].steps, strict=True)
+    return [
+        [order, step, index, None, None, utilities.get(step)]
+        for order, (index, step) in enumerate(pairs, 1)
+    ]
+
+
+def _selection(run: Run, trial: int, strategy: str, result: Result | None) -> list[list[Any]]:
+    """Return the values of `_EVIDENCE` as the artifact holds them.
+
+    Raises:
+        StoreError: it cannot be read, or is not the choice that the record holds.
+    """
+    name = paths.of_choice(trial, strategy, paths.SELECTION)
     frame = run.load_table(name)
+    problem = ""
     if missing := [column for column in _EVIDENCE if column not in frame]:
+        problem = f"it has no column {missing[0]}"
+    else:
+        frame = frame[list(_EVIDENCE)].sort_values("order", kind="stable").astype(object)
+        if result is not None:
+            same = frame["dataset_index"].tolist() == result.selected
+            if not same or frame["step"].tolist() != result.steps:
+                problem = "it is not the choice that the record holds"
+    if problem:
         raise StoreError(
-            f"artifact {name}: it has no column {missing[0]}",
+            f"artifact {name}: {problem}",
             field="run",
             value=run.id,
             hint="resume the run to make it again",
         )
-    frame = frame[list(_EVIDENCE)].sort_values("order", kind="stable").astype(object)
-    return frame.where(frame.notna(), None).to_numpy().tolist()
+    told: list[list[Any]] = frame.where(frame.notna(), None).to_numpy().tolist()
+    return told
 
 
-def _seen(run: Run, trial: int, chosen: Sequence[int]) -> list[Row]:
+def _utilities(run: Run, trial: int, strategy: str) -> dict[int, float]:
+    """Return the predicted utility of each greedy step, as its event told it."""
+    try:
+        entries = run.latest_events()
+    except StoreError:
+        return {}
+    return {
+        entry.event.step: entry.event.utility
+        for entry in entries
+        if entry.place == (trial, strategy) and isinstance(entry.event, BatchChosen)
+    }
+
+
+def _seen(run: Run, trial: int, chosen: Sequence[int], notices: list[str]) -> list[Row]:
     """Return `pool_position`, `margin` and `predicted_class` of chosen images by the atlas."""
-    if not run.has_artifact(paths.of_trial(trial, paths.ATLAS)):
+    try:
+        atlas = atlases.load_atlas(run, trial)
+    except StoreError as error:
+        why = error.problem.partition(": ")[2]
+        notices.append(
+            f"The map of the images in this trial cannot be read ({why}), so pool_position is empty, and so are "
+            f"margin and guess where the strategy did not note them. {_again(run)}"
+        )
         return [{} for _ in chosen]
-    atlas = atlases.load_atlas(run, trial)
     places = {index: place for place, index in enumerate(atlas.indices.tolist())}
     margins, guesses = atlases.margins(atlas.probabilities), atlas.guesses
-    positions = _positions(run, atlas)
+    positions = _positions(run, atlas, notices)
     seen = []
     for index in chosen:
         known = {"pool_position": positions.get(index)}
@@ -175,16 +286,28 @@ def _seen(run: Run, trial: int, chosen: Sequence[int]) -> list[Row]:
     return seen
 
 
-def _positions(run: Run, atlas: atlases.Atlas) -> dict[int, int]:
+def _again(run: Run) -> str:
+    """Return the way out."""
+    return f"`python -m rambo resume {run.id}` makes it again."
+
+
+def _positions(run: Run, atlas: atlases.Atlas, notices: list[str]) -> dict[int, int]:
     """Return the rank of each image in U_0, sorted; nothing where the atlas may lack one.
 
     The atlas leaves out images on which f is not finite, and then all ranks behind them are off.
     """
     try:
         expected = np.count_nonzero(open_dataset(run).roles != TEST)
-    except StoreError:
+    except StoreError as error:
+        notices.append(
+            f"The prepared dataset cannot be read, so pool_position is empty: {error.words({'run': None})}."
+        )
         return {}
     if len(atlas.indices) != expected:
+        notices.append(
+            "The map of the images leaves some out, so what stands where in the pool is not known, and "
+            "pool_position is empty."
+        )
         return {}
     unlabeled = np.sort(atlas.members(atlases.UNLABELED_POOL)).tolist()
     return {index: position for position, index in enumerate(unlabeled)}

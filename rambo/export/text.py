@@ -12,7 +12,10 @@ from rambo.export.evidence import COLUMNS, Row
 
 # After a separator too: a spreadsheet of another language splits at `;` or a tab, quotes or not.
 # The last four are the full-width signs, which spreadsheets read as the plain ones.
+# A bare negative number is none: a class called "-1" reads alike in CSV and JSON.
 _FORMULA = re.compile("(^|[,;|\t\r\n])(?=[-=+@\t\r\n\0\uff1d\uff0b\uff0d\uff20])")
+
+_NEGATIVE = re.compile(r"-[0-9]+(\.[0-9]+)?")
 
 
 def to_csv(table: Sequence[Row]) -> bytes:
@@ -29,7 +32,7 @@ def _cell(value: Any) -> str:
         return ""
     if not isinstance(value, str):
         return repr(value)
-    text = _FORMULA.sub(r"\1'", value)
+    text = value if _NEGATIVE.fullmatch(value) else _FORMULA.sub(r"\1'", value)
     quoted = re.search(r'[",;\t\r\n\0]|^\s|\s$', text)
     return '"' + text.replace('"', '""') + '"' if quoted else text
 

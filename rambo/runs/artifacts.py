@@ -1,8 +1,11 @@
 """The folder of a run: arrays and tables in it, and errors that name the run.
 
+The record knows a digest of each; a file that differs from it is refused. Records of older versions know none.
+
 Artifact names are ours: lower case, digits, `_`, `-`, and `/` between parts.
 """
 
+import hashlib
 import io
 import re
 import sqlite3
@@ -19,7 +22,9 @@ from rambo.runs import paths
 from rambo.storage import files
 
 _NAME = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
-_AGAIN = "it is damaged; resume the run to make it again"
+_DAMAGED = "it is damaged", "resume the run to make it again"
+_LOST = "it is lost", "resume the run to make it again"
+_GONE = "its folder was moved or deleted meanwhile", "resume the run where it lies now"
 
 
 class RunFolder:
@@ -38,7 +43,7 @@ class RunFolder:
     def save_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Write finite numbers to `artifacts/<name>.safetensors`, whole or not at all."""
         with self.naming(f"artifact {shorten(name)}"):
-            files.write_bytes(self._artifact(name, "safetensors"), files.pack_arrays(arrays))
+            self._save(name, "safetensors", files.pack_arrays(arrays))
 
     def load_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Return the arrays saved under `name`; a flipped bit is a `StoreError`."""
@@ -48,7 +53,6 @@ class RunFolder:
     def save_table(self, name: str, frame: Any) -> None:
         """Write a pandas frame to `artifacts/<name>.parquet`; NaN is missing, infinity refused."""
         with self.naming(f"artifact {shorten(name)}"):
-            target = self._artifact(name, "parquet")
             infinite = [
                 str(column) for column in frame if frame[column].isin([np.inf, -np.inf]).any()
             ]
@@ -63,7 +67,7 @@ class RunFolder:
                 raise files.RefusedError(
                     "it is no plain table", "store numbers and text"
                 ) from error
-            files.write_bytes(target, buffer.getvalue())
+            self._save(name, "parquet", buffer.getvalue())
 
     def load_table(self, name: str) -> Any:
         """Return the pandas frame saved under `name`."""
@@ -74,12 +78,55 @@ class RunFolder:
             try:
                 return pd.read_parquet(data, engine="pyarrow", page_checksum_verification=True)
             except Exception as error:  # pyarrow has many kinds of error for a damaged file
-                raise files.RefusedError(_AGAIN) from error
+                raise files.RefusedError(*_DAMAGED) from error
 
     def has_artifact(self, name: str) -> bool:
-        """Return whether arrays or a table were saved under `name`."""
+        """Return whether arrays or a table were saved under `name`; they may be lost or damaged since."""
         with self.naming(f"artifact {shorten(name)}"):
-            return any(self._artifact(name, suffix).is_file() for suffix in paths.ENDINGS)
+            digests = self.digests()
+            if digests is None:
+                return any(self._artifact(name, suffix).is_file() for suffix in paths.ENDINGS)
+            self._artifact(name, paths.ENDINGS[0])  # refuses what is no name
+            return any(f"{name}.{suffix}" in digests for suffix in paths.ENDINGS)
+
+    def artifacts(self) -> list[str]:
+        """Return the names of all that was saved, sorted; they may be lost or damaged since."""
+        digests = self.digests()
+        if digests is None:
+            folder = paths.artifacts(self.folder)
+            there = [path for end in paths.ENDINGS for path in folder.glob(f"**/[!.]*.{end}")]
+            return sorted({path.relative_to(folder).with_suffix("").as_posix() for path in there})
+        return sorted({file.rpartition(".")[0] for file in digests})
+
+    def is_whole(self, name: str) -> bool:
+        """Return whether what was saved under `name` is there as it was written; every byte of it is read."""
+        try:
+            digests, there = self.digests(), False
+            for suffix, load in (("safetensors", self.load_arrays), ("parquet", self.load_table)):
+                if digests is None and self._artifact(name, suffix).is_file():
+                    load(name)
+                    there = True
+                elif digests is not None and f"{name}.{suffix}" in digests:
+                    with self.naming("looking at its artifacts"):
+                        self._bytes(name, suffix)
+                    there = True
+        except (StoreError, files.RefusedError):
+            return False
+        return there
+
+    def digests(self) -> dict[str, str] | None:
+        """Return the SHA-256 of each artifact by its file, such as `trial-0/atlas.safetensors`; None: not known."""
+        return None
+
+    def check_there(self) -> None:
+        """Refuse to go on where the folder was moved or deleted.
+
+        Raises:
+            StoreError: it is gone.
+        """
+        with self.naming("looking at its folder"):
+            if not self.folder.is_dir():
+                raise files.RefusedError(*_GONE)
 
     @contextmanager
     def naming(self, doing: str) -> Iterator[None]:
@@ -92,14 +139,33 @@ class RunFolder:
                 f"{doing}: {problem}", field="run", value=self.id, hint=hint
             ) from error
 
+    def _save(self, name: str, suffix: str, data: bytes) -> None:
+        """Write an artifact, and then its digest; a folder that is gone is not made again."""
+        target = self._artifact(name, suffix)
+        self.check_there()
+        files.write_bytes(target, data, self.folder)
+        self._keep_digest(f"{name}.{suffix}", hashlib.sha256(data).hexdigest())
+
+    def _keep_digest(self, file: str, digest: str) -> None:
+        """Let the record know what an artifact holds."""
+
     def _bytes(self, name: str, suffix: str) -> bytes:
-        """Return what an artifact holds."""
+        """Return what an artifact holds; what the record does not know is not there yet."""
+        path, digests = self._artifact(name, suffix), self.digests()
+        known = None if digests is None else digests.get(f"{name}.{suffix}")
         try:
-            return self._artifact(name, suffix).read_bytes()
+            if digests is not None and known is None:
+                raise FileNotFoundError
+            data = path.read_bytes()
         except FileNotFoundError as error:
+            if known is not None:
+                raise files.RefusedError(*_LOST) from error
             raise files.RefusedError(
                 "it is not there yet", "wait for it or resume the run"
             ) from error
+        if known is not None and hashlib.sha256(data).hexdigest() != known:
+            raise files.RefusedError(*_DAMAGED)
+        return data
 
     def _artifact(self, name: str, suffix: str) -> Path:
         """Return the path of an artifact, which is always below the run."""

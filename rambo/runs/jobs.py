@@ -22,7 +22,7 @@ from rambo import errors, places
 from rambo.config import Config, Settings, describe, shorten
 from rambo.datasets.prepared import Prepared
 from rambo.errors import RamboError, RunLockedError, StoreError
-from rambo.runs import line, paths
+from rambo.runs import line, paths, repair
 from rambo.runs.run import LAUNCH_SECONDS
 from rambo.runs.workspace import Run, Workspace, create_run
 from rambo.storage import files
@@ -142,17 +142,17 @@ def stop(run: Run) -> None:
 
 
 def resume(run: Run) -> None:
-    """Start a worker again for a run that stopped, failed or lost its worker.
+    """Start a worker again for a run that stopped, failed or lost its worker, or whose files are lost or damaged.
 
     Raises:
         RunLockedError: a worker is at it.
-        StoreError: the run is done or cannot be written.
+        StoreError: the run is done and whole, or cannot be written.
     """
     if run.locked():
         raise RunLockedError(
             "is being worked on", field="run", value=run.id, hint="there is nothing to resume"
         )
-    if run.status == "done":
+    if run.status == "done" and not repair.broken(run):
         raise StoreError("is done", field="run", value=run.id, hint="there is nothing to resume")
     launch(run)
 

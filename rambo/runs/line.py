@@ -33,6 +33,7 @@ def wait_in_line(
         waiting: called with the number of runs ahead while there are any; may raise to leave the line.
     """
     folder = root / "line" / device
+    files.make_folder(folder, inside=root)
     ticket = _draw(folder, run_id)
     try:
         while ahead := _ahead(folder, Path(ticket.lock_file).name):
@@ -53,7 +54,6 @@ def standing(root: Path) -> dict[str, list[str]]:
 
 def _draw(folder: Path, run_id: str) -> filelock.BaseFileLock:
     """Return a held ticket with a higher number than any other; dead ones are swept."""
-    files.make_folder(folder)
     with filelock.FileLock(folder / ".draw", timeout=30):
         names = sorted(path.name for path in folder.iterdir() if _TICKET.fullmatch(path.name))
         number = int(names[-1].partition("-")[0]) + 1 if names else 1

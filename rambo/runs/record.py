@@ -110,6 +110,7 @@ def create(path: Path, config: Settings, environment: Environment) -> None:
         "stop_requested": False,
         "attempt": 0,
         "tally": [0, 0],
+        "digests": {},
     }
     statements = [put_fact(name, value) for name, value in facts.items()]
     database.create(path, _SCHEMA, VERSION)
@@ -178,11 +179,26 @@ def read_facts(db: sqlite3.Connection) -> Facts:
     """Return all facts."""
     rows = db.execute("SELECT name, value, crc FROM facts").fetchall()
     facts = {name: database.decode(value, crc, name) for name, value, crc in rows}
+    if len(facts) < len(rows):
+        raise ValueError("a fact stands there twice")
     if missing := [name for name in _FACTS if name not in facts]:
         raise ValueError(f"no {missing[0]}")
     names = [field.name for field in dataclasses.fields(Facts)]
     own = {name: facts[name] for name in names if name in facts}
     return Facts(**own | {"environment": environments.restore(facts["environment"])})
+
+
+def read_digests(db: sqlite3.Connection) -> dict[str, str] | None:
+    """Return the SHA-256 of each artifact by its file, or None: an older version kept none.
+
+    All facts are read, so that a lost row is no older version.
+    """
+    rows = db.execute("SELECT name, value, crc FROM facts").fetchall()
+    facts = {name: database.decode(value, crc, name) for name, value, crc in rows}
+    if len(facts) < len(rows) or "tally" not in facts:
+        raise ValueError("a fact is missing")
+    digests = facts.get("digests")
+    return None if digests is None else dict(digests)
 
 
 def read_events(db: sqlite3.Connection, since: int) -> list[Entry]:

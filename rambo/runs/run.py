@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -175,6 +175,11 @@ class Run(RunFolder):
             rows = sorted(record.read_results(db), key=lambda row: (row.trial, row.strategy))
         return {row.strategy: str(row.fields.get("run")) for row in rows}
 
+    def digests(self) -> dict[str, str] | None:
+        """Return the SHA-256 of each artifact by its file; None: the record is of an older version."""
+        with self._reading() as db:
+            return record.read_digests(db)
+
     def stop_requested(self) -> bool:
         """Return whether a person asked for a stop; cheap while this object holds the lock."""
         with self._reading() as db:
@@ -257,6 +262,22 @@ class Run(RunFolder):
         with self.naming("keeping a result"):
             self._commit(record.put_result(*key, result.record()))
 
+    def _keep_digest(self, file: str, digest: str) -> None:
+        """Let the record know what an artifact holds; one of an older version goes on without."""
+        digests = self.digests()
+        if digests is not None and digests.get(file) != digest:
+            self._commit(record.put_fact("digests", digests | {file: digest}))
+
+    def forget_artifacts(self, names: Iterable[str]) -> None:
+        """Let the record know no more of artifacts that cannot be made again."""
+        gone, digests = set(names), self.digests()
+        if digests is None or not gone:
+            return
+        left = {
+            file: known for file, known in digests.items() if file.rpartition(".")[0] not in gone
+        }
+        self._commit(record.put_fact("digests", left))
+
     def save_cell(self, place: int, label: str, run_id: str) -> None:
         """Keep the run of a study's cell, which stands at `place` among the cells."""
         with self.naming("keeping a result"):
@@ -273,10 +294,7 @@ class Run(RunFolder):
             self._commit(*facts)
             return
         except StoreError as error:
-            if not files.is_full(error.__cause__):
-                raise
-        with self.naming("making room"):
-            self._ballast.unlink(missing_ok=True)
+            self._make_room(error)
         try:
             self._commit(*facts)
         except StoreError as error:
@@ -285,6 +303,14 @@ class Run(RunFolder):
             with self._guard:
                 self._pending.clear()  # a resumed attempt tells them again
                 self._commit(*facts)
+
+    def _make_room(self, error: Exception) -> None:
+        """Give up the ballast where the disk is full; else raise the error again."""
+        cause = error.__cause__ if isinstance(error, StoreError) else error
+        if not files.is_full(cause):
+            raise error
+        with self.naming("making room"):
+            self._ballast.unlink(missing_ok=True)
 
     def set_launched(self) -> None:
         """Write that a worker process was started just now, and forget any stop that was asked for."""
@@ -337,7 +363,11 @@ class Run(RunFolder):
     def _keeping(self) -> Iterator[None]:
         """Keep one connection open; put the last events on disk, also when the block fails."""
         with self.naming("opening its record"):
-            self._kept = database.open_writer(self._record, record.VERSION)
+            try:
+                self._kept = database.open_writer(self._record, record.VERSION)
+            except (sqlite3.Error, OSError) as error:  # beside a record SQLite needs a little room
+                self._make_room(error)
+                self._kept = database.open_writer(self._record, record.VERSION)
         try:
             yield
             self.flush()

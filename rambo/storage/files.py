@@ -106,13 +106,18 @@ def _names(error: BaseException) -> list[str]:
     return [errno.errorcode[number]] if number in errno.errorcode else []
 
 
-def write_bytes(target: Path, data: bytes) -> None:
+def write_bytes(target: Path, data: bytes, inside: Path | None = None) -> None:
     """Make `target` hold `data`, whole or not at all, its folders included.
+
+    Args:
+        target: the file.
+        data: what it shall hold.
+        inside: a folder above it that is not made again where it is gone.
 
     Raises:
         OSError: whatever the disk refuses; the target is untouched and nothing is left beside it.
     """
-    make_folder(target.parent)
+    make_folder(target.parent, inside)
     beside = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with beside.open("xb") as file:
@@ -133,12 +138,24 @@ def sweep(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def make_folder(folder: Path) -> None:
-    """Make `folder` and its parents; each new name is synced, so that it outlives a power cut."""
+def make_folder(folder: Path, inside: Path | None = None) -> None:
+    """Make `folder` and its parents; each new name is synced, so that it outlives a power cut.
+
+    Choice: what we make is this user's alone, for other people's labels may lie in it.
+
+    Args:
+        folder: to be made.
+        inside: the folder itself or one above it, which is not made again where it is gone.
+
+    Raises:
+        FileNotFoundError: `inside` is gone.
+    """
     if folder.is_dir():
         return
-    make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    if folder == inside:
+        raise FileNotFoundError(errno.ENOENT, "the folder is gone")
+    make_folder(folder.parent, inside)
+    folder.mkdir(mode=0o700, exist_ok=True)
     sync_folder(folder.parent)
 
 
@@ -169,8 +186,11 @@ def is_held(lock_file: Path) -> bool:
 
 @contextmanager
 def gate(lock_file: Path, *, exclusive: bool) -> Iterator[None]:
-    """Let many through together, or one alone; the kernel opens it again at death."""
-    make_folder(lock_file.parent)
+    """Let many through together, or one alone; the kernel opens it again at death.
+
+    Raises:
+        FileNotFoundError: the folder of the lock is gone; it is not made again.
+    """
     with lock_file.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
         yield

@@ -40,9 +40,11 @@ class Memo:
     def __init__(self, root: Path) -> None:
         """Use the workspace at `root`; nothing is opened yet."""
         self.notices: list[str] = []
-        self._path = root.absolute() / "utilities.sqlite"
-        self._gate = root.absolute() / "utilities.lock"
-        self._predictions = root.absolute() / "predictions"
+        self._root = root.absolute()
+        self._is_new = not self._root.is_dir()
+        self._path = self._root / "utilities.sqlite"
+        self._gate = self._root / "utilities.lock"
+        self._predictions = self._root / "predictions"
 
     def get(self, key: str) -> Found | None:
         """Return record and arrays of `key`, or None where it has to be computed.
@@ -139,7 +141,7 @@ class Memo:
             digest = None
             if data is not None:
                 digest = hashlib.sha256(data).hexdigest()
-                files.write_bytes(self._arrays_file(key), data)
+                files.write_bytes(self._arrays_file(key), data, self._root)
             row = (key, text, digest, database.seal(text, key, digest))
             db.execute("INSERT OR REPLACE INTO utilities VALUES (?, ?, ?, ?)", row)
 
@@ -163,6 +165,9 @@ class Memo:
 
     def _once(self, action: Callable[[sqlite3.Connection], T]) -> T:
         """Run `action` on a connection of its own, while nobody replaces the file."""
+        if self._is_new:  # one that was there and is gone is not made again
+            files.make_folder(self._root)
+            self._is_new = False
         with files.gate(self._gate, exclusive=False):
             if self._path.exists():
                 return self._on_connection(action)

@@ -12,8 +12,8 @@ from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, RamboError
 from rambo.runs import jobs, report
 from rambo.runs.workspace import Run
-from rambo.text import literal
-from rambo.ui import frame, library, readers, state
+from rambo.text import count, literal
+from rambo.ui import allowed, frame, library, readers, state
 
 RESUMABLE = ("stopped", "failed", "interrupted")
 
@@ -24,6 +24,7 @@ def start(config: Config, data: Prepared) -> Run:
     Raises:
         RamboError: the config does not fit the dataset, or nothing can be written.
     """
+    allowed.check(config)
     name = device_name(config)
     run, new = jobs.start(config, data, state.workspace(), name)
     if not new:
@@ -83,6 +84,8 @@ def run_buttons(run: Run, *, key: str = "controls") -> None:
     status, _ = readers.status(run)
     stop_button(run, status, key=key)
     resume_button(run, status, key=key)
+    if status == "done":
+        repair_button(run, key=key)
     if status not in jobs.LIVE:
         delete_button(run, key=key)
 
@@ -111,6 +114,20 @@ def resume_button(run: Run, status: str, *, key: str) -> None:
             on_click=_resume,
             args=(run,),
             help="Goes on where it ended; nothing that was finished is done again.",
+        )
+
+
+def repair_button(run: Run, *, key: str) -> None:
+    """Draw the button that makes lost or damaged files of a done run again, where there are any."""
+    if lost := readers.broken(run):
+        st.button(
+            f"Resume: make {count(len(lost), 'file')} again",
+            icon=":material/build:",
+            type="primary",
+            key=f"{key}-repair",
+            on_click=_resume,
+            args=(run,),
+            help="Lost or damaged files of this run are made again. Its choice and its results stay as they are.",
         )
 
 

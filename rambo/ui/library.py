@@ -16,7 +16,7 @@ from rambo.datasets import catalog, prepared, rehearsal
 from rambo.datasets.prepared import Prepared
 from rambo.errors import DataError, RamboError
 from rambo.runs import jobs
-from rambo.ui import readers, state
+from rambo.ui import allowed, readers, state
 
 SHIPPED = "fashion-mnist-mini"
 
@@ -48,6 +48,8 @@ def open_named(name: str) -> Prepared | None:
 
     A path is known by the file's content and its time of change, so a new file under an old name counts as new.
     """
+    if not _may_look(name):
+        return None
     asked = str(state.workspace().root), name, _changed(name)
     fingerprint = _fingerprint(*asked)
     if fingerprint is None:
@@ -65,7 +67,7 @@ def ensure(name: str) -> Prepared | None:
     if data is None and name == SHIPPED:
         catalog.prepare(name, state.workspace().root)
         data = open_named(name)
-    elif data is None:
+    elif data is None and _may_look(name):
         _preparations().begin(name)
     return data
 
@@ -80,8 +82,14 @@ def standing(name: str) -> Standing:
 
 def retry(name: str) -> None:
     """Prepare a dataset in the background, also after it failed; use it as a callback."""
+    allowed.ask_for(name)
     _preparations().forget(name)
     ensure(name)
+
+
+def _may_look(name: str) -> bool:
+    """Return whether a dataset may be looked at: no page reads, or looks for, what only stands in an address."""
+    return allowed.is_asked_for(name) and (not allowed.is_path(name) or bool(allowed.located(name)))
 
 
 class Preparations:

@@ -20,7 +20,7 @@ from rambo.datasets.prepared import TEST, Prepared
 from rambo.errors import RamboError, StoreError
 from rambo.events import StageAdvanced, StageStarted
 from rambo.figures import theme
-from rambo.runs import jobs, paths, record, report
+from rambo.runs import jobs, paths, record, repair, report
 from rambo.runs import workspace as workspaces
 from rambo.runs.environment import Environment
 from rambo.runs.jobs import Devices
@@ -192,6 +192,13 @@ def rehearsal_verdict(run: Run) -> str | None:
     return report.rehearsal_verdict(summary(run).results, judges)
 
 
+def broken(run: Run) -> list[str]:
+    """Return the artifacts of a run that are lost or damaged; read again only when one of them changed."""
+    names = run.artifacts()
+    there = [paths.artifact(run.folder, name, end) for name in names for end in paths.ENDINGS]
+    return _broken(str(run.folder), _record_stamp(run) + stamp(*there))
+
+
 def dataset(run: Run) -> Prepared:
     """Return the prepared dataset of a run, memory-mapped once.
 
@@ -213,7 +220,9 @@ def open_dataset(fingerprint: str) -> Prepared:
 def dataset_stamp(fingerprint: str) -> Stamp:
     """Return numbers that change when a file of a prepared dataset does."""
     folder = _dataset_folder(fingerprint)
-    return stamp(folder / "meta.json", *(folder / f"{name}.npy" for name in prepared.ARRAYS))
+    return stamp(
+        folder / "meta.json", *(folder / f"{name}.npy" for name in (*prepared.ARRAYS, "blocks"))
+    )
 
 
 def devices(wait: float = 0.0) -> Devices | None:
@@ -289,6 +298,12 @@ def _arrays(folder: str, name: str, stamp: Stamp) -> dict[str, np.ndarray]:
 def _table(folder: str, name: str, stamp: Stamp) -> pd.DataFrame:
     """Return what `selection` gives; the arguments are the key of the cache."""
     return run_in(folder).load_table(name)
+
+
+@st.cache_resource(show_spinner=False, max_entries=64)
+def _broken(folder: str, stamp: Stamp) -> list[str]:
+    """Return what `broken` gives; the arguments are the key of the cache."""
+    return repair.broken(run_in(folder))
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)

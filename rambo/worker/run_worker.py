@@ -22,16 +22,17 @@ from rambo.config import Config, check_offered, restore
 from rambo.datasets import foreign, prepared, repeats
 from rambo.datasets.features import frozen_features
 from rambo.datasets.prepared import Prepared
-from rambo.errors import ConfigError, DataError, RamboError, RunCancelled
+from rambo.errors import ConfigError, DataError, RamboError, RunCancelled, StoreError
 from rambo.events import Emit, Event, Noticed, StageFinished, StageStarted, ignore
 from rambo.method.pools import Selection
-from rambo.runs import paths
+from rambo.runs import paths, repair
 from rambo.runs.jobs import Devices
 from rambo.runs.line import wait_in_line
 from rambo.runs.results import Result
 from rambo.runs.workspace import Run, Workspace, create_run
 from rambo.training import backends
 from rambo.training.gpu.batched import exactly
+from rambo.worker import memory
 from rambo.worker import trial as trials
 
 WAITING = "batch chosen, waiting for labels"  # what a run says that ends without an oracle
@@ -98,7 +99,7 @@ def work(run: Run, listener: Emit = ignore) -> str:
     """Wait in line for the device, work on a run until it is done, stopped or failed, and return that status.
 
     Args:
-        run: a queued, stopped, failed or interrupted run; a done one is left as it is.
+        run: a queued, stopped, failed or interrupted run; of a done one only lost or damaged files are made again.
         listener: hears every event beside the run's own record.
 
     Raises:
@@ -106,10 +107,12 @@ def work(run: Run, listener: Emit = ignore) -> str:
         RamboError: what went wrong; the run's status says it too.
     """
     with run.lock(), contextlib.ExitStack() as held:
-        if run.status == "done":
+        done = run.status == "done"
+        if done and not repair.broken(run):
             return "done"
-        run.clear_stop()
+        ended = done or _ended(run)
         try:
+            run.clear_stop()
             files = run.environment.plugins
             held.enter_context(plugins.using(files))
             check_offered(run.config)
@@ -119,25 +122,47 @@ def work(run: Run, listener: Emit = ignore) -> str:
             device = resolve_device(config.compute.device)
             with wait_in_line(run.folder.parent, device, run.id, _Waiting(run, listener)):
                 run.begin_attempt()
-                run.set_status("running")
+                run.set_status("running", repair.RUNNING if ended else "")
                 with single_threaded(), exactly("float32"):
-                    _work_through(run, listener)
+                    _work_through(run, listener, recording=not ended)
+            run.check_there()
         except (RunCancelled, KeyboardInterrupt):
-            run.set_status("stopped", "stopped on request; resume it to go on")
+            stopped = "stopped", "stopped on request; resume it to go on"
+            run.set_status(*("done", repair.UNFINISHED) if ended else stopped)
             return "stopped"
-        except RamboError as error:
-            run.set_status("failed", str(error))
-            raise
-        except OSError as error:
-            run.set_status("failed", f"{type(error).__name__}: {error.strerror}")
-            raise
         except Exception as error:
-            run.set_status(
-                "failed", f"an unforeseen {type(error).__name__}; the log has the details"
-            )
-            raise
+            words = _words(error, run)
+            if ended:  # the choice stands, whatever cannot be drawn of it
+                run.set_status("done", f"lost or damaged files are not made again: {words}")
+            else:
+                run.set_status("failed", words)
+            if isinstance(error, RamboError) or not memory.ran_out(error):
+                raise
+            raise StoreError(words) from error
         run.set_status("done", WAITING if waits_for_labels(run) else "")
         return "done"
+
+
+def _words(error: Exception, run: Run) -> str:
+    """Return why the work on a run failed, as one line."""
+    if isinstance(error, RamboError):
+        return str(error)
+    if memory.ran_out(error):
+        return memory.words(error, restore(run.config).compute.device)
+    if isinstance(error, OSError):
+        return f"{type(error).__name__}: {error.strerror}"
+    return f"an unforeseen {type(error).__name__}; the log has the details"
+
+
+def _ended(run: Run) -> bool:
+    """Return whether every strategy of every trial has its result, so that only files can be missing."""
+    config = run.config
+    names = [
+        *config["strategies"],
+        *([trials.BEST_OF_RANDOM] if config.get("oracle_draws") else []),
+    ]
+    kept = {(r.trial, r.strategy) for r in run.results() if r.test_accuracy is not None}
+    return {(trial, name) for trial in range(config["trials"]) for name in names} <= kept
 
 
 def waits_for_labels(run: Run) -> bool:
@@ -180,10 +205,10 @@ def single_threaded() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _work_through(run: Run, listener: Emit) -> None:
+def _work_through(run: Run, listener: Emit, *, recording: bool) -> None:
     """Run every trial of the run's config."""
     config = restore(run.config)
-    keeper = _RunKeeper(run, listener)
+    keeper = _RunKeeper(run, listener, recording)
     workspace = Workspace(run.folder.parent)
     device = resolve_device(config.compute.device)
     emit = keeper.listener(None, None)
@@ -237,12 +262,15 @@ class _RunKeeper:
 
     run: Run
     listener_: Emit
+    recording: bool  # False: the events of a run that ended stay as they are
 
     def listener(self, trial: int | None, strategy: str | None) -> Emit:
         """Return the listener for one strategy: it records, passes on, and stops where a stop was asked for."""
 
         def emit(event: Event) -> None:
-            self.run.append(event, trial=trial, strategy=strategy)
+            self.run.check_there()
+            if self.recording:
+                self.run.append(event, trial=trial, strategy=strategy)
             if isinstance(event, _DURABLE):
                 self.run.flush()
             self.listener_(event)
@@ -269,14 +297,20 @@ class _RunKeeper:
             self.run.save_arrays(place(name), arrays)
         self.run.save_table(place(paths.SELECTION), _table(selection))
         self.run.save_result(result)
+        if not self.recording:
+            repair.forget(self.run, result)
+
+    def is_whole(self, result: Result) -> bool:
+        """Return whether the evidence of a kept choice can be read."""
+        return repair.is_whole(self.run, result)
 
     def keep_result(self, result: Result) -> None:
         """Write the evaluated result."""
         self.run.save_result(result)
 
     def has_arrays(self, trial: int, name: str) -> bool:
-        """Return whether a trial's artifact is there."""
-        return self.run.has_artifact(paths.of_trial(trial, name))
+        """Return whether a trial's artifact is there as it was written."""
+        return self.run.is_whole(paths.of_trial(trial, name))
 
     def keep_arrays(self, trial: int, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Write a trial's artifact."""

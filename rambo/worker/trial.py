@@ -60,6 +60,9 @@ class Keeper(Shelf, Protocol):
     def keep_result(self, result: Result) -> None:
         """Keep the evaluated result."""
 
+    def is_whole(self, result: Result) -> bool:
+        """Return whether the evidence of a kept choice can be read."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trial:
@@ -295,10 +298,18 @@ def run_trial(
     weights = config.rambo.utility_model.ground_cost
     picture = functools.partial(draw, keeper, number, results, ensemble=ensemble, weights=weights)
     pool = functools.cache(lambda: _offer(trial, number, config, keeper))
+    offered = {
+        paths.LEFT_OUT: trial.restriction is not None,
+        paths.GATE: config.acquisition.gate.by != "off",
+    }
+    if any(wanted and not keeper.has_arrays(number, name) for name, wanted in offered.items()):
+        pool()  # what the pages show of it is not there, or no more
     for name in config.strategies:
         result = keeper.find(number, name)
         if result is None:
             result = _select(name, trial, pool(), number, config, ensemble, keeper)
+        elif not keeper.is_whole(result):
+            _remake(result, trial, pool()[0], config, ensemble, keeper)
         results[name] = result
         picture(emit=None)
     picture(emit=keeper.listener(number, None))
@@ -425,6 +436,38 @@ def _select(
     keeper.keep_selection(result, selection)
     tally(StrategySelected(name, config.budget, sum(tally.seconds.values())))
     return result
+
+
+def _remake(
+    result: Result,
+    trial: Trial,
+    problem: Problem,
+    config: Config,
+    ensemble: Ensemble,
+    keeper: Keeper,
+) -> None:
+    """Make the evidence of a choice again that is lost or damaged; the choice itself is the record's, whatever comes.
+
+    Where the strategy would choose otherwise now (another version of a library, a GPU), there is no evidence.
+    """
+    emit = keeper.listener(result.trial, result.strategy)
+    call = Call(
+        problem,
+        config.budget,
+        config,
+        streams=Streams(trial.seed).child(result.strategy),
+        ensemble=ensemble,
+        emit=emit,
+    )
+    selection = strategies.find(result.strategy)(call)
+    if selection.indices.tolist() != result.selected or selection.steps.tolist() != result.steps:
+        emit(
+            Noticed(
+                f"{result.strategy} would choose otherwise now: its choice stands, the evidence for it is lost"
+            )
+        )
+        selection = Selection(torch.tensor(result.selected), torch.tensor(result.steps))
+    keeper.keep_selection(result, selection)
 
 
 def _check(name: str, selection: Selection, call: Call) -> None:

@@ -320,7 +320,7 @@ def test_what_an_older_reader_prepared_is_not_taken_for_this_one(tmp_path):
     np.savez(tmp_path / "x.npz", **npz_arrays())
     made = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
     origin = catalog.origin_of("x.npz", tmp_path)
-    prepared._adopt(made.folder, origin.replace("npz/3/", "npz/2/"))
+    prepared._adopt(made.folder, origin.replace("npz/3/", "npz/2/"), made.name)
     assert prepared.find(tmp_path, origin) is None
     again = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
     assert again.folder == made.folder

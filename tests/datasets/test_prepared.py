@@ -101,7 +101,9 @@ def test_fingerprint_covers_all_that_decides_a_result(tmp_path):
     ]
     assert len({write(tmp_path, **v).fingerprint for v in variants}) == len(variants)
     words = {"name": "x", "source": "y", "licence": "z"}
-    assert write(tmp_path, **words).name == "tiny"  # equal content: the first one there serves
+    assert (
+        write(tmp_path, **words).name == "x"
+    )  # equal content: the one there serves, under the name just given
 
 
 def test_writing_twice_leaves_the_files_alone(tmp_path):
@@ -336,9 +338,54 @@ def test_a_dataset_of_an_older_release_opens(tmp_path):
     """Its description knows neither collections nor optional arrays, and its seal covers what it knows."""
     made = write(tmp_path)
     fields = json.loads((made.folder / "meta.json").read_bytes())
-    assert set(fields["sha256"]) == {"images", "labels", "roles"}
+    assert set(fields["sha256"]) == {"images", "labels", "roles", "blocks"}
+    (made.folder / "blocks.npy").unlink()
+    del fields["sha256"]["blocks"]
     old = {key: value for key, value in fields.items() if key not in ("collection", "seal")}
     seal = hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest()
     (made.folder / "meta.json").write_text(json.dumps(old | {"seal": seal}))
     again = prepared.open_prepared(made.folder, verify=True)
     assert (again.groups, again.clusters, again.collection) == (None, None, "")
+    np.testing.assert_array_equal(again.pixels([3, 0]), made.images[[3, 0]])
+    flip(made.folder / "images.npy", -1)
+    with pytest.raises(DataError, match="do not match their hash"):
+        prepared.open_prepared(made.folder).pixels([0])
+
+
+def flip(path, place):
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["labels", "roles", "blocks"])
+def test_a_changed_label_role_or_hash_is_refused_at_once(tmp_path, name):
+    made = write(tmp_path)
+    flip(made.folder / f"{name}.npy", -1)
+    with pytest.raises(DataError, match=f"{name}.npy: its bytes do not match their hash"):
+        prepared.open_prepared(made.folder)
+
+
+def test_pixels_are_held_against_the_hash_of_their_block(tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (500, 1, 28, 28), np.uint8)
+    made = write(
+        tmp_path,
+        images=images,
+        labels=np.arange(500, dtype=np.int64) % 2,
+        roles=np.zeros(500, np.uint8),
+    )
+    assert made.blocks.shape == (7, 16)  # 83 images of 784 bytes in 64 KiB
+    flip(made.folder / "images.npy", -1)
+    opened = prepared.open_prepared(made.folder)
+    np.testing.assert_array_equal(opened.pixels([0, 300, 7]), images[[0, 300, 7]])
+    assert opened.trusted == {0, 3}
+    with pytest.raises(DataError, match=r"images\.npy: its bytes do not match their hash"):
+        opened.pixels([2, 498])  # of the block of the last image
+    with pytest.raises(DataError, match="do not match"):
+        prepared.open_prepared(made.folder, verify=True)
+
+
+def test_the_same_bytes_under_another_name_keep_the_name_just_given(tmp_path):
+    made = write(tmp_path)
+    assert prepared.renamed(made, "mine").name == "mine"
+    assert prepared.open_prepared(made.folder, verify=True).name == "mine"

@@ -28,7 +28,7 @@ from rambo import __main__ as command_line
 from rambo import export
 from rambo.datasets import prepared
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
-from rambo.errors import ConfigError
+from rambo.errors import ConfigError, StoreError
 from rambo.export.bundles import choices
 from rambo.method import acquisition
 from rambo.runs.environment import Environment, Source
@@ -304,6 +304,12 @@ def test_true_labels_stay_out_unless_asked_for(run: Run, tmp_path: Path) -> None
     assert [task["data"]["true_label"] for task in tasks] == shown
     (file,) = (tmp_path / "runs" / "datasets").glob("*/labels.npy")
     np.save(file, np.zeros(COUNT, np.int64))
+    with pytest.raises(StoreError, match="missing or damaged"):
+        export.rows(run, truth=True)
+    meta = prepared._read_meta(file.parent)  # now as if it had been prepared so
+    hashes = meta.sha256 | {"labels": hashlib.sha256(file.read_bytes()).hexdigest()}
+    changed = meta.model_copy(update={"sha256": hashes}).sealed()
+    (file.parent / "meta.json").write_text(changed.model_dump_json())
     assert {export.rows(run, truth=True)[0]["true_label"]} == {CLASSES[0]}
     for format in export.FORMATS:
         assert export.build(run, format).data == before[format]
@@ -341,8 +347,9 @@ def test_run_json_tells_what_made_the_choice(tmp_path: Path) -> None:
     )
     told = json.loads(unpack(run, "zip", strategy="margin")["run.json"])
     assert list(told) == [
-        "run_id", "created", "strategy", "seed", "images", "config", "environment",
+        "run_id", "created", "strategy", "seed", "images", "config", "environment", "notices",
     ]  # fmt: skip
+    assert "map of the images" in told["notices"][0]  # this run has none
     assert told["config"] == CONFIG | {"dataset": {"name": "my photos.npz", "features": "auto"}}
     assert (told["run_id"], told["created"]) == (run.id, run.created())
     assert (told["strategy"], told["seed"], told["images"]) == ("margin", 5, 6)

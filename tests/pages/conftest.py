@@ -1,5 +1,6 @@
 """Workspaces for the page tests."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty workspace that the pages use."""
     root = tmp_path / "runs"
     monkeypatch.setenv("RAMBO_HOME", str(root))
+    monkeypatch.setenv("RAMBO_FOLDERS", os.pathsep.join((str(tmp_path), str(Path.cwd()))))
     return root
 
 

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,16 @@ def make_damaged(root: Path) -> Run:
         (run.folder / name).unlink(missing_ok=True)
     (run.folder / "run.sqlite").write_bytes(b"not a database at all" * 300)
     return run
+
+
+def forget_choice(run: Run, trial: int, strategy: str) -> None:
+    """Make a run one in which a strategy has picked its images, and has not come to write them down."""
+    name = f"trial-{trial}/{strategy}/selection"
+    (run.folder / "artifacts" / f"{name}.parquet").unlink()
+    run.forget_artifacts([name])
+    with sqlite3.connect(run.folder / "run.sqlite", isolation_level=None) as db:
+        db.execute("DELETE FROM results WHERE trial = ? AND strategy = ?", (trial, strategy))
+    run.clear_stop()  # the record counts its rows again
 
 
 def copy_of(done: Path, target: Path) -> Path:

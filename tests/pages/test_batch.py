@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from rambo import export
 from rambo.datasets import prepared
-from rambo.runs import whatif
+from rambo.runs import jobs, whatif
 from rambo.runs.atlas import UNLABELED_POOL
 from rambo.runs.workspace import Run, Workspace
 from rambo.ui import pictures, takeaway
@@ -95,7 +95,7 @@ def test_a_failed_run_names_its_reason_and_the_way_out(home: Path) -> None:
 
 def test_while_it_chooses_the_picks_so_far_are_shown(copied: Run) -> None:
     chosen = batch_of(copied).indices.tolist()
-    (copied.folder / "artifacts/trial-0/rambo/selection.parquet").unlink()
+    page_helpers.forget_choice(copied, 0, "rambo")
     copied.set_status("running")
     with copied.lock():
         app = open_page(PAGE, copied.id)
@@ -153,11 +153,21 @@ def test_every_tab_is_calm_whatever_is_lost(copied: Run, name: str, lost: str) -
         assert thumbnails(view_of(app, "Images")) == batch_of(copied).indices.tolist()
 
 
-def test_a_damaged_choice_is_told_with_the_way_out(copied: Run) -> None:
+def test_a_damaged_choice_is_shown_from_the_record_and_resume_makes_it_again(
+    copied: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = batch_of(copied).indices.tolist()
     (copied.folder / "artifacts/trial-0/rambo/selection.parquet").write_bytes(b"no table" * 50)
     app = open_page(PAGE, copied.id)
     assert_calm(app)
-    assert "resume" in app.error[0].value
+    assert "so images and order are the record" in app.warning[0].value
+    assert thumbnails(app) == chosen
+    launched: list[str] = []
+    monkeypatch.setattr(jobs, "launch", lambda run: launched.append(run.id))
+    button = app.button(key="batch-repair")
+    assert button.label == "Resume: make 1 file again"
+    button.click().run()
+    assert launched == [copied.id]
 
 
 # Gallery: order and filter

@@ -20,11 +20,11 @@ from rambo import lineup, presets
 from rambo.collection.importing import ImportOptions, import_images
 from rambo.datasets import catalog
 from rambo.datasets.prepared import Prepared
-from rambo.errors import StoreError
+from rambo.errors import ConfigError, StoreError
 from rambo.estimate import forecast
 from rambo.runs import jobs
 from rambo.runs.workspace import Run, Workspace
-from rambo.ui import library
+from rambo.ui import allowed, controls, library
 from rambo.ui.configure import fields, planner, settings
 from rambo.ui.configure.draft import key_of
 
@@ -304,7 +304,10 @@ def test_classes_of_an_unknown_dataset_are_numbers(home: Path) -> None:
     assert values_of(app)[path] == [3, 12]
 
 
-def test_a_cluster_has_an_address_that_may_be_left_empty(home: Path) -> None:
+def test_a_cluster_has_an_address_that_may_be_left_empty(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAMBO_CLUSTER", "tcp://host:8786")
     app = with_sections(opened(), "Cluster")
     assert app.text_input(key=key_of("compute.address")).disabled
     app.selectbox(key=key_of("compute.backend")).set_value("dask")
@@ -323,7 +326,60 @@ def test_a_cluster_has_an_address_that_may_be_left_empty(home: Path) -> None:
     assert not start_button(app).disabled
 
 
-def test_a_file_with_every_new_field_fills_the_form(home: Path) -> None:
+def test_no_page_sends_a_run_to_a_cluster_that_is_not_open(home: Path) -> None:
+    run = make_queued(home, compute={"backend": "dask", "address": "tcp://evil.example:1"})
+    app = with_sections(opened(), "Cluster")
+    assert app.selectbox(key=key_of("compute.backend")).options == ["this machine"]
+    app = opened(run.id)
+    app.button(key="configure-use-run").click().run()
+    assert_calm(app)
+    assert start_button(app).disabled
+    told_all = unescaped("\n".join(error.value for error in app.markdown))
+    assert "whoever starts the app opens a cluster with RAMBO_CLUSTER" in told_all
+    given = merged(presets.quick(), {"compute": {"backend": "dask"}})
+    app = upload(opened(), json.dumps(given).encode())
+    assert "compute.backend dask is not open here" in unescaped(app.error[0].value)
+    assert values_of(app)["compute.backend"] == "loky"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"name": "/srv/private/cats.npz"},
+        {"name": "../../../cats.npz"},
+        {"feature_weights": "~/resnet18.pth"},
+        {"feature_weights": "mnist/../../../../x.pth"},
+        {"corruption": {"foreign": 0.1, "foreign_source": "/srv/private/cats.npz"}},
+    ],
+)
+def test_a_strangers_file_reaches_no_path_of_the_server(values: dict, home: Path) -> None:
+    given = merged(presets.quick(), {"dataset": values})
+    app = upload(opened(), json.dumps(given).encode())
+    assert "lies in no open folder" in unescaped(app.error[0].value)
+    assert values_of(app) == settings.preset("demo")
+    with pytest.raises(ConfigError, match="lies in no open folder"):
+        controls.start(configs.build(given), None)  # type: ignore[arg-type]
+
+
+def test_a_path_in_the_address_is_neither_looked_for_nor_read(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*arguments: object) -> None:
+        raise AssertionError("looked at")
+
+    (home.parent / "mine.npz").write_bytes(b"private")
+    monkeypatch.setattr(catalog, "file_hash", never)
+    monkeypatch.setattr(allowed, "located", never)
+    app = opened(dataset=str(home.parent / "mine.npz"))
+    assert_calm(app)
+    assert app.button(key="configure-prepare").label == "Get this dataset"
+    assert start_button(app).disabled
+
+
+def test_a_file_with_every_new_field_fills_the_form(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAMBO_CLUSTER", "auto")
     given = merged(
         presets.quick(),
         {

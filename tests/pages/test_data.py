@@ -298,7 +298,7 @@ def test_a_typed_path_is_read_on_demand(home: Path, offline: list[str]) -> None:
 def test_the_size_of_a_validation_set_that_is_drawn_can_be_tried(home: Path) -> None:
     path = strange(home, split=True)
     catalog.prepare(str(path), home)
-    app = open_page(PAGE, dataset=str(path))
+    app = read_it(open_page(PAGE, dataset=str(path)))
     boxes = {box.label: box for box in app.number_input}
     boxes["Validation images"].set_value(12)
     boxes["k, labels to begin with"].set_value(10).run()
@@ -308,10 +308,28 @@ def test_the_size_of_a_validation_set_that_is_drawn_can_be_tried(home: Path) -> 
     assert "each trial draws 12 of its 60 images" in shown(app)
 
 
+def read_it(app: AppTest) -> AppTest:
+    """Press the button without which a file that only stands in the address is not looked at."""
+    (button,) = [button for button in app.button if button.label == "Read it"]
+    return button.click().run()
+
+
+def test_a_file_that_is_not_there_is_told_once_it_is_asked_for(
+    home: Path, offline: list[str]
+) -> None:
+    app = open_page(PAGE, dataset="nothing.npz")
+    assert not app.warning, "whether a file is there is not told to an address"
+    app = read_it(app)
+    assert_calm(app)
+    assert "There is no .npz file" in unescaped(app.warning[0].value)
+    assert offline == []
+
+
 @pytest.mark.parametrize(
     "typed",
     [
-        "nothing.npz",
+        "/srv/private/cats.npz",
+        "../../cats.npz",
         "../../etc/passwd",
         "a" * 5000,
         "x\x00y.npz",
@@ -419,7 +437,7 @@ def test_a_hostile_file_is_refused_with_the_reason(
 
 def test_a_real_child_refuses_and_the_page_tells_it(home: Path) -> None:
     path = upload.keep_upload(io.BytesIO(HOSTILE_FILES["pickled objects"][0]), "bad.npz", home)
-    assert library.ensure(str(path)) is None
+    library.retry(str(path))
     limit = time.monotonic() + 90
     while library.standing(str(path)).state == "preparing":
         assert time.monotonic() < limit

@@ -62,7 +62,11 @@ def test_an_artifact_name_stays_in_its_place(run: Run, name: str) -> None:
         lambda: run.load_table(name),
     ):
         refusal(action)
-    assert set(names(run.folder)) <= {"artifacts", "ballast", "run.sqlite"}
+    assert set(names(run.folder)) <= {
+        "artifacts",
+        "ballast",
+        *("run.sqlite", "run.sqlite-wal", "run.sqlite-shm"),
+    }
     assert not list(run.folder.glob("artifacts/**/*.*"))
 
 

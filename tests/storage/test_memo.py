@@ -3,6 +3,7 @@
 import hashlib
 import math
 import random
+import shutil
 import sqlite3
 import threading
 import time
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from store_helpers import child, names, refusal
 
+from rambo.errors import StoreError
 from rambo.storage.memo import Memo
 
 
@@ -345,3 +347,20 @@ def test_a_question_to_a_damaged_file_begins_a_new_one(memo: Memo, tmp_path: Pat
     (tmp_path / "ru ns?#" / "utilities.sqlite").write_bytes(b"no database" * 1000)
     assert memo.stored_keys([key(1)]) == set()
     assert "damaged" in memo.notices[0]
+
+
+def test_a_workspace_that_is_gone_is_not_made_again(tmp_path):
+    memo = Memo(tmp_path / "runs")
+    memo.put("0" * 64, {"a": 1})
+    shutil.rmtree(tmp_path / "runs")
+    for action in (lambda: memo.get("0" * 64), lambda: memo.put("1" * 64, {"a": 1})):
+        with pytest.raises(StoreError, match="a file is missing"):
+            action()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_we_make_is_private(tmp_path):
+    Memo(tmp_path / "a" / "runs").put("0" * 64, {"a": 1}, {"w": np.ones(1)})
+    folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    assert len(folders) == 3
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}

@@ -124,16 +124,29 @@ def test_without_the_dataset_tiles_are_grey(run: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["served", "u_hat"])
-def test_a_lost_artifact_of_rambo_is_none(run: Run, name: str) -> None:
+def test_a_lost_artifact_of_rambo_takes_nothing_with_it(run: Run, name: str) -> None:
     (run.folder / f"artifacts/trial-0/rambo/{name}.safetensors").unlink()
     batch = loaded(run)
-    assert (batch.served if name == "served" else batch_data.u_hat(batch)) is None
+    if name == "served":
+        assert batch.served is None
+    else:
+        with pytest.raises(StoreError, match="it is lost; resume the run"):
+            batch_data.u_hat(batch)
 
 
-def test_a_damaged_choice_is_an_error_with_a_way_out(run: Run) -> None:
-    (run.folder / "artifacts/trial-0/rambo/selection.parquet").write_bytes(b"no table" * 50)
-    with pytest.raises(StoreError, match="resume"):
-        batch_data.load(run, 0, "rambo")
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_choice_whose_file_is_gone_is_the_records(run: Run, lost: bool) -> None:
+    before = loaded(run)
+    path = run.folder / "artifacts/trial-0/rambo/selection.parquet"
+    path.unlink() if lost else damage(path)
+    batch = loaded(run)
+    assert batch.complete
+    assert batch.indices.tolist() == before.indices.tolist()
+    assert batch.steps.tolist() == before.steps.tolist()
+    np.testing.assert_array_equal(batch.utilities, before.utilities)
+    (trouble,) = batch.troubles
+    assert f"(it is {'lost' if lost else 'damaged'})" in trouble
+    assert f"resume {run.id}" in trouble
 
 
 def test_nothing_chosen_yet_is_none(home_queued: Run) -> None:
@@ -150,7 +163,7 @@ def home_queued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def test_the_picks_so_far_come_from_the_events(run: Run) -> None:
     before = loaded(run)
-    (run.folder / "artifacts/trial-0/rambo/selection.parquet").unlink()
+    page_helpers.forget_choice(run, 0, "rambo")
     batch = loaded(run)
     assert not batch.complete
     assert batch.indices.tolist() == before.indices.tolist()

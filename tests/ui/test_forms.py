@@ -466,7 +466,8 @@ def test_the_command_of_a_preset_is_short() -> None:
 # The settings file
 
 
-def test_a_settings_file_comes_back_as_it_went() -> None:
+def test_a_settings_file_comes_back_as_it_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAMBO_CLUSTER", "auto")
     values = tiny_values(seed=9, strategies=["llal", "dulo"])
     values |= {"dataset.corruption.noisy_classes": [1, 3], "rivals.probcover.radius": 0.25}
     values |= {"compute.backend": "dask", "compute.address": "auto", "oracle_draws": 7}

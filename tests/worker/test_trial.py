@@ -478,6 +478,9 @@ class Desk:
         self.log.append(("evaluated", result.strategy))
         self.records[result.trial, result.strategy] = result
 
+    def is_whole(self, result: Result) -> bool:
+        return True
+
     def has_arrays(self, trial: int, name: str) -> bool:
         return (trial, name) in self.arrays
 

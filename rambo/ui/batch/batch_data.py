@@ -275,7 +275,7 @@ def _load(stamp: Hashable, *, _run: Run, _trial: int, _strategy: str, _picks: li
     complete = _run.has_artifact(_selection(_trial, _strategy))
     seed = readers.config(_run)["seed"] + _trial
     if complete:
-        rows = batch_parts.rows_kept(_run, _trial, _strategy, seed)
+        rows = batch_parts.rows_kept(_run, _trial, _strategy, seed, troubles)
     else:
         rows = batch_parts.rows_so_far(decisions, atlas)
     if complete and _strategy == "rambo" and not decisions:

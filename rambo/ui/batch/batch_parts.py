@@ -17,15 +17,17 @@ from rambo.runs.workspace import Run
 from rambo.ui import readers
 from rambo.ui.readers import Record, Stamp
 
+_TOLD = (
+    "The map of the images in this trial",
+    "The prepared dataset",
+)  # by `read_atlas`, `read_data`
 
-def rows_kept(run: Run, trial: int, strategy: str, seed: int) -> list[Record]:
-    """Return what exports have of each chosen image; without a readable atlas what the strategy kept."""
-    try:
-        return export.rows(run, strategy, seed)
-    except StoreError:
-        kept = readers.selection(run, trial, strategy)  # raises where this is what is damaged
-        kept = kept.sort_values("order", kind="stable").astype(object)
-        return kept.where(kept.notna(), None).to_dict("records")
+
+def rows_kept(run: Run, trial: int, strategy: str, seed: int, troubles: list[str]) -> list[Record]:
+    """Return what exports have of each chosen image; what they could not read joins the troubles."""
+    found = export.gather(run, strategy, seed)
+    troubles += [notice for notice in found.notices if not notice.startswith(_TOLD)]
+    return found.rows
 
 
 def rows_so_far(decisions: Sequence[BatchChosen], atlas: Atlas | None) -> list[Record]:

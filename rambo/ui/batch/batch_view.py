@@ -15,7 +15,7 @@ from rambo.runs import jobs
 from rambo.runs.atlas import UNLABELED_POOL
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, percent
-from rambo.ui import frame, readers, state
+from rambo.ui import controls, frame, readers, state
 from rambo.ui.batch import (
     batch_data,
     edited,
@@ -47,6 +47,8 @@ def show(run: Run) -> None:
     show_sentence(batch, oracle)
     for trouble in batch.troubles:
         st.warning(literal(trouble, 400), icon=":material/info:")
+    if batch.troubles and readers.status(run)[0] == "done":
+        controls.repair_button(run, key="batch")
     with frame.guard():
         edited.show(batch)
     show_tabs(batch, oracle)

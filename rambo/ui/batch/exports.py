@@ -1,6 +1,7 @@
 """The hand-over of a batch: which file for whom, and its figures as a page of their own."""
 
 import dataclasses
+import shlex
 from collections.abc import Callable, Mapping
 
 import streamlit as st
@@ -116,10 +117,17 @@ def show(batch: Batch, *, oracle: bool) -> None:
         icon=":material/download:",
         key="export-download",
     )
+    options = " --oracle" if truth else ""
+    if image_url != export.IMAGE_URL:
+        options += f" --image-url {shlex.quote(image_url)}"
     st.caption(
-        f"{literal(name, 200)} · in the order of choice · the same bytes each time. On the command line: "
-        f"`python -m rambo export {batch.run.id} --format {picked} --strategy {batch.strategy} "
-        f"--seed {batch.seed}{' --original' * original}{' --guesses' * guesses} --out FILE`"
+        f"{literal(name, 200)} · in the order of choice · the same bytes each time. On the command line:"
+    )
+    st.code(
+        f"python -m rambo export {batch.run.id} --format {picked} --strategy {batch.strategy} "
+        f"--seed {batch.seed}{' --original' * original}{' --guesses' * guesses}{options} --out FILE",
+        language="bash",
+        wrap_lines=True,
     )
 
 

@@ -12,7 +12,7 @@ from rambo.config import Config, shorten
 from rambo.datasets.prepared import LABELED, VALIDATION, Prepared
 from rambo.figures import theme
 from rambo.text import literal
-from rambo.ui import collections, library, readers
+from rambo.ui import allowed, collections, library, readers
 from rambo.ui.configure import fields, settings
 from rambo.ui.configure.draft import Draft, key_of
 from rambo.ui.configure.fields import Facts, Field
@@ -201,7 +201,13 @@ def _widget(entry: Field, facts: Facts, look: Look, shared: Options) -> None:
     elif _shape(facts) == "numbers":
         _classes(entry, look, shared)
     elif facts.choices:
-        st.selectbox(options=facts.choices, format_func=_namer(entry, look), **shared)
+        options = facts.choices
+        if (
+            entry.path == "compute.backend"
+        ):  # one that is not open here stays to be seen, and mended
+            now = look.draft.values[entry.path]
+            options = tuple(dict.fromkeys([*allowed.backends(options), now]))
+        st.selectbox(options=options, format_func=_namer(entry, look), **shared)
     elif facts.kind == "string" and facts.optional:
         st.text_input(value=None, placeholder="none", **shared)
     elif facts.kind == "string":
@@ -211,6 +217,8 @@ def _widget(entry: Field, facts: Facts, look: Look, shared: Options) -> None:
             options=options + more,
             format_func=collections.label,
             accept_new_options=True,
+            on_change=_note_typed,
+            args=(shared["key"],),
             **shared,
         )
     else:
@@ -224,6 +232,12 @@ def _widget(entry: Field, facts: Facts, look: Look, shared: Options) -> None:
             placeholder=look.automatic.get(entry.path, "auto") if facts.optional else "empty",
             **shared,
         )
+
+
+def _note_typed(key: str) -> None:
+    """Note that a dataset was typed or picked here, and does not only stand in an address."""
+    if name := st.session_state[key]:
+        allowed.ask_for(name)
 
 
 def _strategies(facts: Facts, look: Look, shared: Options) -> None:

@@ -17,6 +17,7 @@ from rambo.datasets import corruption
 from rambo.datasets.prepared import VALIDATION, Prepared
 from rambo.errors import ConfigError, RamboError
 from rambo.text import count, literal, percent
+from rambo.ui import allowed
 from rambo.ui.configure import fields
 
 Values = Settings  # by dotted path
@@ -91,7 +92,7 @@ def check(values: Values, data: Prepared | None, devices: Mapping[str, str] | No
         devices: names of this machine's devices by kind, where they are known.
     """
     config, wrong, gone = configs.review(nest(values))
-    errors: list[RamboError] = [*wrong]
+    errors: list[RamboError] = [*wrong, *allowed.problems(values)]
     if config is not None:
         errors += [error for error in _misfits(config, data, devices) if not error.speaks_of(gone)]
     complaints: dict[str, str] = {}

@@ -9,6 +9,7 @@ from rambo import presets
 from rambo.config import Config
 from rambo.errors import ConfigError
 from rambo.text import count
+from rambo.ui import allowed
 from rambo.ui.configure import settings
 from rambo.ui.configure.settings import Values
 
@@ -80,7 +81,10 @@ def read_file(content: bytes) -> Values:
     if found := settings.problems(given):
         more = f"; and {count(len(found) - _TOLD, 'more', 'more')}" if len(found) > _TOLD else ""
         raise ConfigError("; ".join(found[:_TOLD]) + more)
-    return settings.of(configs.build(given))
+    values = settings.of(configs.build(given))
+    if foreign := allowed.problems(values):
+        raise ConfigError.join(foreign)
+    return values
 
 
 def _deeper(node: Any, levels: int) -> bool:

@@ -1,14 +1,11 @@
 """What a person looks at: the dataset of the run, one of the catalog, their own images, or a labeled file."""
 
-from pathlib import Path
-
 import streamlit as st
 
 from rambo.collection import collection as collected
 from rambo.config import shorten
-from rambo.datasets import catalog
 from rambo.runs.workspace import Run
-from rambo.ui import collections, frame, library, readers, state
+from rambo.ui import allowed, collections, frame, library, readers, state
 from rambo.ui.data import address, upload
 
 RUN, OWN, NEW = ":run", ":own", ":new"  # choices beside the names of the catalog
@@ -83,19 +80,24 @@ def pick_file() -> str:
 
 
 def _located(typed: str) -> str:
-    """Return the absolute path of an `.npz` file that is there, so that a worker in another folder finds it."""
-    for candidate in (Path(typed), catalog.default_root() / typed):
-        if is_archive(candidate):
-            return str(candidate.absolute())
-    return typed
+    """Return the absolute path of an `.npz` file that is there, so that a worker in another folder finds it.
+
+    What only stands in an address is not looked for.
+    """
+    if not allowed.is_asked_for(typed) or not typed.lower().endswith(".npz"):
+        return typed
+    path = allowed.located(typed)
+    if path is None:
+        return typed
+    allowed.ask_for(path)
+    return path
 
 
-def is_archive(path: str | Path) -> bool:
-    """Return whether there is such an `.npz` file; no other file is ever opened, whatever is typed."""
-    try:
-        return Path(path).suffix.lower() == ".npz" and Path(path).is_file()
-    except (OSError, ValueError):
+def is_archive(path: str) -> bool:
+    """Return whether this may be an `.npz` file; one that only stands in an address is not looked for."""
+    if not path.lower().endswith(".npz") or not allowed.is_open(path):
         return False
+    return not allowed.is_asked_for(path) or allowed.located(path) is not None
 
 
 def _remember_choice() -> None:
@@ -113,7 +115,9 @@ def _remember_choice() -> None:
 def _remember_path() -> None:
     """Put the path into the address."""
     address.forget("label", "other", "collection")
-    st.query_params["dataset"] = st.session_state["data-path"].strip() or OWN
+    typed = st.session_state["data-path"].strip()
+    allowed.ask_for(typed)
+    st.query_params["dataset"] = typed or OWN
 
 
 def _take_upload() -> None:

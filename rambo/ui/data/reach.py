@@ -150,12 +150,13 @@ def _described(data: Prepared, extractor: str) -> tuple[Any, str]:
     grey = data.images.shape[1:] == (1, 28, 28)
     files = [] if grey and extractor != "features" else sorted(data.folder.glob("features-*.npy"))
     if finished := [file for file in files if file.with_suffix(".sha256").is_file()]:
-        features: NDArray[np.float32] = map_array(finished[0])
+        known = finished[0].with_suffix(".sha256").read_text(encoding="ascii")
+        features: NDArray[np.float32] = map_array(finished[0], known)
         return lambda at: features[at].astype(np.float64), "between frozen features"
     space = "between pixels"
     if extractor == "features" or not grey:
         space += ", because the frozen features that the run reads are not here"
-    return lambda at: data.images[at].reshape(len(at), -1) / 255, space
+    return lambda at: data.pixels(at).reshape(len(at), -1) / 255, space
 
 
 def _figure(reach: Reach) -> PreparedFigure:

@@ -14,7 +14,7 @@ from rambo.runs import jobs
 from rambo.runs.workspace import Run
 from rambo.studies import study
 from rambo.text import count, duration, literal
-from rambo.ui import controls, frame, state
+from rambo.ui import allowed, controls, frame, state
 from rambo.ui.configure import cost_card as configure_card
 from rambo.ui.studies import costing, records
 from rambo.ui.studies.setup import Choices, StudyCheck
@@ -52,6 +52,7 @@ def show(now: Choices, checked: StudyCheck, data: Prepared | None, run: Run | No
 def _start(name: str, settings: Settings, data: Prepared) -> Run:
     """Return a study that is being worked on: a new one, or the one that a second click meant."""
     config = configs.build(settings)
+    allowed.check(config)
     device = controls.device_name(config)
     made, new = jobs.start_study(
         configs.describe(config) | {"study": name},

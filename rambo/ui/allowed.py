@@ -1,0 +1,128 @@
+"""What a visitor may set: no address of a cluster and no file of the server but those that its owner opened.
+
+The owner opens them where the server is started, in its environment:
+
+    RAMBO_CLUSTER    address of a scheduler of dask, which a run may then use
+    RAMBO_FOLDERS    folders with files that may be read, as in PATH; the current folder where it is not set
+
+Uploads and the folder of downloaded datasets are always open. `rambo run` obeys whoever types it.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from rambo import places
+from rambo.collection import collection as own
+from rambo.config import Config
+from rambo.datasets import catalog, rehearsal
+from rambo.errors import ConfigError
+from rambo.ui import state
+
+_ASKED = "files-asked-for"  # paths that somebody typed or sent in this session
+_FILES = ("dataset.name", "dataset.corruption.foreign_source", "dataset.feature_weights")
+
+
+def cluster() -> str | None:
+    """Return the address of the cluster that runs may use, or None."""
+    return os.environ.get("RAMBO_CLUSTER") or None
+
+
+def backends(offered: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return those of the config's backends that may be chosen here."""
+    return offered if cluster() else tuple(name for name in offered if name != "dask")
+
+
+def is_path(name: str) -> bool:
+    """Return whether a dataset is named by its file."""
+    bare = name.removeprefix(rehearsal.PREFIX)
+    return bare not in catalog.CATALOG and not bare.startswith(own.PREFIX)
+
+
+def located(typed: str) -> str | None:
+    """Return the absolute path of a file in an open folder, or None; no other folder is ever looked into."""
+    roots = _folders()
+    for start in (Path.cwd(), places.downloads()):
+        try:
+            path = Path(os.path.normpath(start / typed.removeprefix(rehearsal.PREFIX)))
+            if any(path.is_relative_to(root) for root in roots) and path.is_file():
+                real = Path(os.path.realpath(path))  # a link may lead elsewhere
+                if any(real.is_relative_to(os.path.realpath(root)) for root in roots):
+                    return str(path)
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def problems(values: Mapping[str, Any]) -> list[ConfigError]:
+    """Return everything in settings, by dotted path, that may not be set from a page."""
+    found = []
+    if values.get("compute.backend") == "dask" and cluster() is None:
+        hint = "choose loky; whoever starts the app opens a cluster with RAMBO_CLUSTER"
+        found.append(
+            ConfigError("is not open here", field="compute.backend", value="dask", hint=hint)
+        )
+    address = values.get("compute.address")
+    if address is not None and address != cluster():
+        hint = "leave it empty; whoever starts the app opens a cluster with RAMBO_CLUSTER"
+        found.append(
+            ConfigError("is not open here", field="compute.address", value=address, hint=hint)
+        )
+    for path in _FILES:
+        name = values.get(path)
+        named = isinstance(name, str) and name and (is_path(name) or path == _FILES[-1])
+        if named and not is_open(str(name)):
+            hint = "send the file, or let whoever starts the app open its folder with RAMBO_FOLDERS"
+            found.append(
+                ConfigError("lies in no open folder", field=path, value=Path(str(name)), hint=hint)
+            )
+    return found
+
+
+def check(config: Config) -> None:
+    """Refuse a config that may not be started from a page.
+
+    Raises:
+        ConfigError: it reaches for something that is not open.
+    """
+    values = {
+        "compute.backend": config.compute.backend,
+        "compute.address": config.compute.address,
+        "dataset.name": config.dataset.name,
+        "dataset.feature_weights": config.dataset.feature_weights,
+        "dataset.corruption.foreign_source": config.dataset.corruption.foreign_source,
+    }
+    if found := problems(values):
+        raise ConfigError.join(found)
+
+
+def is_open(name: str) -> bool:
+    """Return whether a path stays in an open folder, by its letters alone: nothing is looked at."""
+    try:
+        path = Path(
+            os.path.normpath(Path.cwd() / Path(name.removeprefix(rehearsal.PREFIX)).expanduser())
+        )
+    except (RuntimeError, ValueError):  # no such user
+        return False
+    return name.isprintable() and any(path.is_relative_to(root) for root in _folders())
+
+
+def ask_for(name: str) -> None:
+    """Note that somebody typed or sent this path; one that only stands in an address is never read."""
+    st.session_state.setdefault(_ASKED, set()).add(name)
+
+
+def is_asked_for(name: str) -> bool:
+    """Return whether a dataset may be looked at: one of the catalog, or a file that somebody asked for."""
+    return not is_path(name) or name in st.session_state.get(_ASKED, ())
+
+
+def _folders() -> list[Path]:
+    """Return the open folders, absolute."""
+    given = os.environ.get("RAMBO_FOLDERS")
+    opened = [Path(part) for part in given.split(os.pathsep) if part] if given else [Path.cwd()]
+    roots = [state.workspace().root / "uploads", places.downloads(), *opened]
+    return [Path(os.path.normpath(Path.cwd() / root)) for root in roots]
