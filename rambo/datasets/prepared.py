@@ -113,11 +113,10 @@ class Prepared:
                     raise ValueError(_FLIPPED)
                 self.trusted.add(-1)
             size = _block_rows(self.images)
-            for number in (
-                () if self.blocks is None else set((rows // size).tolist()) - self.trusted
-            ):
+            blocks = self.blocks if self.blocks is not None else ()
+            for number in set((rows // size).tolist()) - self.trusted if len(blocks) else ():
                 block = self.images[number * size : (number + 1) * size]
-                if _block_hash(block) != self.blocks[number].tobytes():
+                if _block_hash(block) != blocks[number].tobytes():
                     raise ValueError(_FLIPPED)
                 self.trusted.add(number)
             chosen: Images = np.asarray(self.images[rows])

@@ -201,13 +201,13 @@ def _widget(entry: Field, facts: Facts, look: Look, shared: Options) -> None:
     elif _shape(facts) == "numbers":
         _classes(entry, look, shared)
     elif facts.choices:
-        options = facts.choices
+        choices = facts.choices
         if (
             entry.path == "compute.backend"
         ):  # one that is not open here stays to be seen, and mended
             now = look.draft.values[entry.path]
-            options = tuple(dict.fromkeys([*allowed.backends(options), now]))
-        st.selectbox(options=options, format_func=_namer(entry, look), **shared)
+            choices = tuple(dict.fromkeys([*allowed.backends(choices), now]))
+        st.selectbox(options=choices, format_func=_namer(entry, look), **shared)
     elif facts.kind == "string" and facts.optional:
         st.text_input(value=None, placeholder="none", **shared)
     elif facts.kind == "string":
