@@ -103,7 +103,8 @@ def _project(belonging: Points, pool: Points, axes: int, seed: int) -> tuple[Poi
     # Axes of both together: foreign images may differ in directions along which S_0 does not vary at all.
     both = np.concatenate([belonging, pool])
     axes = min(axes, *both.shape)
-    values = PCA(axes, svd_solver="randomized", random_state=seed).fit_transform(both)
+    with np.errstate(invalid="ignore"):  # PCA divides by the variance, 0 of constant images
+        values = PCA(axes, svd_solver="randomized", random_state=seed).fit_transform(both)
     return values[: len(belonging)], values[len(belonging) :]
 
 

@@ -150,7 +150,8 @@ def ground_cost(
     if label_weight > 0:
         both = np.concatenate(features)
         size = min(label_dimensions, *both.shape)
-        reduced = PCA(size, svd_solver="full").fit_transform(both)
+        with np.errstate(invalid="ignore"):  # PCA divides by the variance, 0 of constant images
+            reduced = PCA(size, svd_solver="full").fit_transform(both)
         split = len(features[0])
         table = gaussian_label_distances(
             (reduced[:split], labels[0]), (reduced[split:], labels[1]), num_classes

@@ -82,7 +82,14 @@ def _start_once(
             if run.config == wanted:
                 return run, False
         run = make()
-        launch(run)
+        try:
+            launch(run)
+        except (StoreError, OSError) as error:  # such as a disk that is full since a moment
+            with suppress(RamboError):
+                workspace.delete(run)  # or it would wait for a worker for ever
+            cause = error.__cause__ if isinstance(error, StoreError) else error
+            problem, hint = files.reason(cause or error, "start the run again")
+            raise StoreError(f"no worker could be started: {problem}", hint=hint) from error
         return run, True
 
 

@@ -314,13 +314,18 @@ class Run(RunFolder):
 
     def set_launched(self) -> None:
         """Write that a worker process was started just now, and forget any stop that was asked for."""
-        self._commit(
+        facts = (
             record.put_fact("status", "queued"),
             record.put_fact("message", ""),
             record.put_fact("stop_requested", False),
             record.put_fact("launched", time.time()),
             record.put_fact("pid", None),
         )
+        try:
+            self._commit(*facts)
+        except StoreError as error:  # a worker that starts can tell why it cannot go on
+            self._make_room(error)
+            self._commit(*facts)
 
     def set_waiting(self, message: str) -> None:
         """Write that this process waits in line, and why."""

@@ -18,7 +18,7 @@ import streamlit as st
 from rambo import places
 from rambo.collection import collection as own
 from rambo.config import Config
-from rambo.datasets import catalog, rehearsal
+from rambo.datasets import catalog, in_memory, rehearsal
 from rambo.errors import ConfigError
 from rambo.ui import state
 
@@ -39,7 +39,7 @@ def backends(offered: tuple[Any, ...]) -> tuple[Any, ...]:
 def is_path(name: str) -> bool:
     """Return whether a dataset is named by its file."""
     bare = name.removeprefix(rehearsal.PREFIX)
-    return bare not in catalog.CATALOG and not bare.startswith(own.PREFIX)
+    return bare not in catalog.CATALOG and not bare.startswith((own.PREFIX, in_memory.PREFIX))
 
 
 def located(typed: str) -> str | None:

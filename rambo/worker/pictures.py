@@ -217,7 +217,8 @@ def _label_table(problem: Problem, weights: TransportConfig) -> Matrix:
     pool = problem.labeled.sort().values
     both = np.concatenate([_describe(problem, pool), _describe(problem, problem.validation)])
     size = min(weights.label_dimensions, *both.shape)
-    reduced = PCA(size, svd_solver="full").fit_transform(both)
+    with np.errstate(invalid="ignore"):  # as in `ground_cost`
+        reduced = PCA(size, svd_solver="full").fit_transform(both)
     left, right = problem.labels[pool].numpy(), problem.labels[problem.validation].numpy()
     sides = (reduced[: len(pool)], left), (reduced[len(pool) :], right)
     return weights.label_weight * gaussian_label_distances(*sides, problem.num_classes)

@@ -286,3 +286,13 @@ def test_the_digest_changes_with_one_entry_and_with_the_pool() -> None:
     assert digest(pool.copy(), np.asfortranarray(matrix)) == base
     others = {digest(pool, changed), digest(pool + 1, matrix), digest(pool, matrix[::-1])}
     assert len(others | {base}) == 4
+
+
+def test_constant_images_cost_nothing_and_nobody_is_warned() -> None:
+    labels = np.array([0, 0, 1, 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        built = transport.ground_cost(
+            np.arange(4), (np.ones((4, 6)), np.ones((4, 6))), (labels, labels), num_classes=2
+        )
+    np.testing.assert_array_equal(built.matrix, np.zeros((4, 4)))

@@ -1,5 +1,6 @@
 """Background work with real worker processes: start once, stop, kill, resume, wait in line, delete."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from tiny import merged, tiny_config, write_tiny
 
 from rambo.config import Config, describe
 from rambo.errors import DataError, RunLockedError, RunNotFoundError, StoreError
-from rambo.runs import jobs, line, paths
+from rambo.runs import jobs, line, paths, record
 from rambo.runs.run import LAUNCH_SECONDS
 from rambo.runs.workspace import Run, Workspace, create_run
 from rambo.studies import study
@@ -405,3 +406,43 @@ def test_a_study_at_work_for_long_is_found_again(
     assert new, "nobody works on the first one any more"
     again.set_status("done")
     assert begin_study(root)[1]
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_a_disk_that_fills_after_a_run_was_made_leaves_none_in_line_for_ever(
+    root: Path, monkeypatch: pytest.MonkeyPatch, lasting: bool
+) -> None:
+    """Once the ballast makes room; for a lasting one there is no run, and the words to say so."""
+    write, launched, refused = record.write, [], []
+
+    def full(*arguments: Any) -> None:
+        if lasting or not refused:
+            refused.append(1)
+            raise OSError(errno.ENOSPC, "full")
+        write(*arguments)
+
+    monkeypatch.setattr(record, "write", full)
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **named: launched.append(a) or Gone())
+    if lasting:
+        with pytest.raises(StoreError) as caught:
+            begin(root, QUICK)
+        told = (
+            "no worker could be started: the disk is full; free some space and start the run again"
+        )
+        assert str(caught.value) == told
+        assert Workspace(root).runs() == []
+        assert launched == []
+    else:
+        run = begin(root, QUICK)
+        assert len(launched) == 1
+        assert run.worker.launched is not None
+        assert not (run.folder / "ballast").exists()
+
+
+class Gone:
+    """A process that ended at once."""
+
+    pid = 2**22 + 1
+
+    def wait(self) -> int:
+        return 0
