@@ -29,7 +29,7 @@ class _Record(pydantic.BaseModel):
 
 
 class Score(_Record):
-    """An accuracy with what it was counted on; `standard_error` is that of a share of `count`."""
+    """An accuracy with what it was counted on."""
 
     correct: int
     count: int
@@ -41,8 +41,13 @@ class Score(_Record):
 
     @property
     def standard_error(self) -> float:
-        """The standard error of `accuracy`."""
-        return math.sqrt(self.accuracy * (1 - self.accuracy) / self.count)
+        """The standard error of `accuracy`.
+
+        Choice: two right and two wrong answers are added first (Agresti and Coull 1998), or 22 of 22 would claim
+        to be exact.
+        """
+        share = (self.correct + 2) / (self.count + 4)
+        return math.sqrt(share * (1 - share) / (self.count + 4))
 
 
 class ClassReport(_Record):

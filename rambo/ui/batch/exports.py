@@ -9,7 +9,7 @@ import streamlit as st
 from rambo import export
 from rambo.figures.theme import strategy_word
 from rambo.text import count, literal
-from rambo.ui import takeaway
+from rambo.ui import state, takeaway
 from rambo.ui.batch import edited
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import PreparedFigure
@@ -60,6 +60,10 @@ def show(batch: Batch, *, oracle: bool) -> None:
     offered = [name for name in FORMATS if batch.data is not None or not FORMATS[name].images]
     if batch.atlas is None or batch.data is None:
         offered.remove("distil")  # it needs pool positions
+    if batch.data is not None and batch.data.collection:
+        state.link(
+            "pages/label.py", batch.run.id, "Label these images here", strategy=batch.strategy
+        )
     picked = st.radio(
         "Format",
         offered,
