@@ -1,6 +1,5 @@
 """Active Finetuning: vectors that spread like the pool, and the images they end beside."""
 
-import dataclasses
 import math
 import sys
 from collections.abc import Callable
@@ -8,52 +7,36 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import MemoryMemo, tiny_config
+from tiny import tiny_config
 from torch import Tensor
 
 from rambo.config import ActiveftConfig
-from rambo.datasets.prepared import Prepared
 from rambo.events import StageAdvanced, StageStarted, ignore
 from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
-from rambo.strategies import STRATEGIES
 from rambo.strategies.activeft import (
     earth_movers_distance,
     fit_centres,
     nearest_untaken,
     spread_loss,
 )
-from rambo.training.call import Call
-from rambo.training.ensemble import Ensemble, Predictions
-from rambo.worker import trial
 
 MODULE = sys.modules["rambo.strategies.activeft"]  # the package has the function of that name
 DISTANCE, OF_RANDOM = "earth mover distance to the pool", "earth mover distance of a random set"
-
-
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 Choose = Callable[..., Selection]
 
 
 @pytest.fixture
-def choose(problem: Problem, memo: MemoryMemo, monkeypatch: pytest.MonkeyPatch) -> Choose:
+def choose(choose_where: Any) -> Choose:
     """Return a function that lets Active Finetuning choose among given features."""
 
     def choose(
         features: Tensor, budget: int, seed: int = 0, emit: Any = ignore, **settings: Any
     ) -> Selection:
-        said = Predictions(torch.eye(4).repeat(50, 1), torch.zeros(200, 1), 0.5)
-        monkeypatch.setattr(Ensemble, "predict_pools", lambda self, emit: said)
-        variant = dataclasses.replace(problem, features=features)
         config = tiny_config(rivals={"space": "features", "activeft": settings})
-        ensemble = Ensemble(variant, config.classifier, seed=0, memo=memo)
-        return STRATEGIES["activeft"](
-            Call(variant, budget, config, streams=Streams(seed), ensemble=ensemble, emit=emit)
-        )
+        return choose_where("activeft", budget, config, features=features, seed=seed, emit=emit)
 
     return choose
 

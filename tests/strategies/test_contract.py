@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import trained
 from tiny import MemoryMemo, tiny_config
 
 from rambo import lineup
@@ -42,33 +43,19 @@ def problem(tiny: Prepared) -> Problem:
     return trial.split(tiny_config(**QUICK), tiny, 0, None).problem
 
 
-@pytest.fixture(scope="module")
-def shared_memo() -> MemoryMemo:
-    """Finished units of this module."""
-    return MemoryMemo()
-
-
 def choose(
     name: str,
     problem: Problem,
-    shared_memo: MemoryMemo,
+    memo: MemoryMemo,
     *,
     budget: int = SPENT,
     seed: int = 0,
     emit: Any = ignore,
     **changes: Any,
 ) -> Selection:
+    """Return the choice of a strategy that trains as briefly as it can."""
     config = tiny_config(**(QUICK | {"budget": max(1, budget)} | changes))
-    return STRATEGIES[name](
-        Call(
-            problem,
-            budget,
-            config,
-            streams=Streams(seed).child(name),
-            ensemble=Ensemble(problem, config.classifier, seed=seed, memo=shared_memo),
-            emit=emit,
-        )
-    )
+    return trained.choose(name, problem, memo, config, budget=budget, seed=seed, emit=emit)
 
 
 def tensors(problem: Problem) -> str:

@@ -9,22 +9,19 @@ import pytest
 import torch
 from tiny import MemoryMemo, tiny_config
 from torch import Tensor
+from trained import choose
 
 from rambo import offline
-from rambo.config import Config
-from rambo.datasets.prepared import Prepared
-from rambo.events import BatchChosen, ClassifierTrained, Event, RankingAudited, StageStarted, ignore
+from rambo.events import BatchChosen, ClassifierTrained, Event, RankingAudited, StageStarted
 from rambo.method.acquisition import random_chunks
-from rambo.method.pools import Problem, Selection
+from rambo.method.pools import Problem
 from rambo.method.utility_model import UtilityModel
 from rambo.method.utility_samples import UtilitySamples
 from rambo.seeding import Streams
-from rambo.strategies import STRATEGIES
 from rambo.strategies.dulo import blocks_looked_at
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, Predictions
 from rambo.training.units import FitUnit, Outcome, Unit
-from rambo.worker import trial
 
 # The package's attribute of this name is the function.
 module_of_dulo = importlib.import_module("rambo.strategies.dulo")
@@ -32,39 +29,6 @@ QUICK: dict[str, Any] = {
     "classifier": {"max_epochs": 1},
     "rambo": {"pairs_per_iteration": 2, "utility_model": {"epochs": 1}},
 }
-
-
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
-
-
-@pytest.fixture(scope="module")
-def shared_memo() -> MemoryMemo:
-    """Finished units of this module."""
-    return MemoryMemo()
-
-
-def choose(
-    name: str,
-    problem: Problem,
-    memo: MemoryMemo,
-    config: Config,
-    *,
-    seed: int = 0,
-    emit: Any = ignore,
-) -> Selection:
-    """Return what a strategy chooses with the streams that a trial gives it."""
-    return STRATEGIES[name](
-        Call(
-            problem,
-            config.budget,
-            config,
-            streams=Streams(seed).child(name),
-            ensemble=Ensemble(problem, config.classifier, seed=seed, memo=memo),
-            emit=emit,
-        )
-    )
 
 
 def fits(events: list[Event]) -> list[ClassifierTrained]:

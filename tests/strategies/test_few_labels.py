@@ -61,12 +61,6 @@ def choose(name: str, data: Prepared, memo: MemoryMemo) -> tuple[Selection, Prob
 
 
 @pytest.fixture(scope="module")
-def shared_memo() -> MemoryMemo:
-    """Finished units of this module."""
-    return MemoryMemo()
-
-
-@pytest.fixture(scope="module")
 def pets(tiny: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """20 labels of all four classes, 12 more to check with, 60 unknown."""
     folder = tmp_path_factory.mktemp("pets")

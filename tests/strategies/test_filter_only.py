@@ -5,44 +5,27 @@ import torch
 from tiny import MemoryMemo, tiny_config
 
 from rambo.config import Config
-from rambo.datasets.prepared import Prepared
 from rambo.method.acquisition import margins, rank_by
 from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
-from rambo.worker import trial
-
-
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
-
-
-@pytest.fixture(scope="module")
-def shared_memo() -> MemoryMemo:
-    """Finished units of this module."""
-    return MemoryMemo()
 
 
 def choose(
-    problem: Problem,
-    config: Config,
-    shared_memo: MemoryMemo,
-    *,
-    seed: int = 0,
-    name: str = "filter-only",
+    problem: Problem, config: Config, memo: MemoryMemo, *, seed: int = 0, name: str = "filter-only"
 ) -> Selection:
-    ensemble = Ensemble(problem, config.classifier, seed=0, memo=shared_memo)
+    """Return a choice by f of seed 0, whatever the seed of the draws."""
+    ensemble = Ensemble(problem, config.classifier, seed=0, memo=memo)
     return STRATEGIES[name](
         Call(problem, config.budget, config, streams=Streams(seed), ensemble=ensemble)
     )
 
 
-def ranked(problem: Problem, shared_memo: MemoryMemo) -> list[int]:
+def ranked(problem: Problem, memo: MemoryMemo) -> list[int]:
     """Return the unlabeled images by margin."""
-    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=shared_memo)
+    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=memo)
     scores = margins(ensemble.predict_pools(lambda event: None).probabilities)
     return rank_by(problem.unlabeled, scores).tolist()
 

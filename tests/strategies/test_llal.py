@@ -10,51 +10,24 @@ import torch
 from tiny import MemoryMemo, tiny_config
 from torch import Tensor
 from torch.nn import functional as F
+from trained import choose
 
 from rambo.config import Config, LlalConfig
-from rambo.datasets.prepared import Prepared
 from rambo.errors import BudgetError, ConfigError, DivergedError
-from rambo.events import ClassifierTrained, Event, ignore
+from rambo.events import ClassifierTrained, Event
 from rambo.method.networks import LossModule, MnistNet
-from rambo.method.pools import Problem, Selection, digest
+from rambo.method.pools import Problem, digest
 from rambo.seeding import Streams, derive_seed
 from rambo.strategies import STRATEGIES
 from rambo.strategies.llal import LossUnit, joint_loss, ranking_loss
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
 from rambo.training.units import Outcome
-from rambo.worker import trial
 
 # The package's attribute of this name is the function.
 module_of_llal = importlib.import_module("rambo.strategies.llal")
 SETTINGS = LlalConfig()
 QUICK = tiny_config(classifier={"max_epochs": 1})
-
-
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
-
-
-@pytest.fixture(scope="module")
-def shared_memo() -> MemoryMemo:
-    """Finished units of this module."""
-    return MemoryMemo()
-
-
-def choose(
-    problem: Problem,
-    memo: MemoryMemo,
-    config: Config | None = None,
-    *,
-    seed: int = 0,
-    emit: Any = ignore,
-) -> Selection:
-    config = config or QUICK
-    ensemble = Ensemble(problem, config.classifier, seed=seed, memo=memo)
-    return STRATEGIES["llal"](
-        Call(problem, config.budget, config, streams=Streams(seed), ensemble=ensemble, emit=emit)
-    )
 
 
 def unit_of(problem: Problem, config: Config | None = None, *, seed: int = 0) -> LossUnit:
@@ -185,7 +158,7 @@ def test_the_largest_predicted_losses_are_chosen_from_the_whole_pool(
     problem: Problem, memo: MemoryMemo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny_config(budget=4, classifier={"max_epochs": 1})
-    choose(problem, memo, config)
+    choose("llal", problem, memo, config)
     key = unit_of(problem).key
     record, arrays = memo.results[key]
     assert set(arrays) == {"scores"}
@@ -194,7 +167,7 @@ def test_the_largest_predicted_losses_are_chosen_from_the_whole_pool(
     scores = np.zeros(76, np.float32)
     scores[[3, 70, 41, 9, 10]] = [2.0, 5.0, 3.0, 2.0, 2.0]
     memo.results[key] = record, {"scores": scores}
-    selection = choose(problem, memo, config)
+    selection = choose("llal", problem, memo, config)
     assert selection.indices.tolist() == ordered[[70, 41, 3, 9]].tolist()  # ties by dataset index
     assert selection.figures == {
         "mean predicted loss of the chosen": pytest.approx(3.0),
@@ -206,11 +179,11 @@ def test_the_largest_predicted_losses_are_chosen_from_the_whole_pool(
 def test_the_unit_is_found_again_and_gives_the_same_to_the_bit(
     problem: Problem, memo: MemoryMemo
 ) -> None:
-    first = choose(problem, memo)
+    first = choose("llal", problem, memo, QUICK)
     assert len(memo.results) == 2  # f on S_0 for the margins, and this
     key = unit_of(problem).key
     events: list[Event] = []
-    again = choose(problem, memo, emit=events.append)
+    again = choose("llal", problem, memo, QUICK, emit=events.append)
     fits = [event for event in events if isinstance(event, ClassifierTrained)]
     assert [(event.role, event.cached) for event in fits] == [("labeled", True), ("llal", True)]
     assert again.indices.tolist() == first.indices.tolist()
@@ -225,7 +198,7 @@ def test_the_unit_is_found_again_and_gives_the_same_to_the_bit(
 def test_another_seed_trains_another_and_chooses_otherwise(
     problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    one, two = (choose(problem, shared_memo, seed=seed) for seed in (0, 1))
+    one, two = (choose("llal", problem, shared_memo, QUICK, seed=seed) for seed in (0, 1))
     assert one.indices.tolist() != two.indices.tolist()
     assert unit_of(problem, seed=0).fit.seed == derive_seed(0, "llal")
 

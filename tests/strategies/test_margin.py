@@ -8,36 +8,19 @@ import torch
 from tiny import MemoryMemo, tiny_config
 from torch import Tensor
 
-from rambo.datasets.prepared import Prepared
 from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
 from rambo.training.call import Call
-from rambo.training.ensemble import Ensemble, Predictions
-from rambo.worker import trial
-
-
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
+from rambo.training.ensemble import Ensemble
 
 
 @pytest.fixture
-def choose(
-    problem: Problem, memo: MemoryMemo, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Tensor, int], Selection]:
+def choose(choose_where: Any) -> Callable[[Tensor, int], Selection]:
     """Return a function that lets margin sampling choose where f says what it is told to say."""
-
-    def choose(probabilities: Tensor, budget: int) -> Selection:
-        said = Predictions(probabilities, torch.zeros(200, 1), 0.5)
-        monkeypatch.setattr(Ensemble, "predict_pools", lambda self, emit: said)
-        config = tiny_config()
-        ensemble = Ensemble(problem, config.classifier, seed=0, memo=memo)
-        return STRATEGIES["margin"](
-            Call(problem, budget, config, streams=Streams(0), ensemble=ensemble)
-        )
-
-    return choose
+    return lambda probabilities, budget: choose_where(
+        "margin", budget, tiny_config(), probabilities=probabilities
+    )
 
 
 def with_margins(values: dict[int, float]) -> Tensor:

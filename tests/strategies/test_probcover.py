@@ -1,6 +1,5 @@
 """ProbCover: balls of one radius, each over as many points without a ball as there can be."""
 
-import dataclasses
 import math
 import sys
 from collections.abc import Callable
@@ -8,43 +7,28 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import MemoryMemo, tiny_config
+from tiny import tiny_config
 from torch import Tensor
 
 from rambo.config import ProbcoverConfig
-from rambo.datasets.prepared import Prepared
 from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
-from rambo.strategies import STRATEGIES
 from rambo.strategies.probcover import cover, pick_radius, reached
-from rambo.training.call import Call
-from rambo.training.ensemble import Ensemble, Predictions
-from rambo.worker import trial
 
 MODULE = sys.modules["rambo.strategies.probcover"]  # the package has the function of that name
-
-
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 Choose = Callable[..., Selection]
 
 
 @pytest.fixture
-def choose(problem: Problem, memo: MemoryMemo, monkeypatch: pytest.MonkeyPatch) -> Choose:
+def choose(choose_where: Any) -> Choose:
     """Return a function that lets ProbCover choose among points on the unit circle."""
 
     def choose(angles: Tensor, budget: int, seed: int = 0, **settings: Any) -> Selection:
-        said = Predictions(torch.eye(4).repeat(50, 1), torch.zeros(200, 1), 0.5)
-        monkeypatch.setattr(Ensemble, "predict_pools", lambda self, emit: said)
-        variant = dataclasses.replace(problem, features=3 * on_circle(angles))
         config = tiny_config(rivals={"space": "features", "probcover": settings})
-        ensemble = Ensemble(variant, config.classifier, seed=0, memo=memo)
-        return STRATEGIES["probcover"](
-            Call(variant, budget, config, streams=Streams(seed), ensemble=ensemble)
-        )
+        features = 3 * on_circle(angles)
+        return choose_where("probcover", budget, config, features=features, seed=seed)
 
     return choose
 

@@ -2,49 +2,25 @@
 
 from typing import Any
 
-import pytest
 import torch
 from tiny import MemoryMemo, tiny_config
+from trained import choose
 
-from rambo.config import Config
-from rambo.datasets.prepared import Prepared
 from rambo.method.acquisition import margins, rank_by
 from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
-from rambo.strategies import STRATEGIES
 from rambo.strategies.rambo_plus import candidates
-from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
-from rambo.worker import trial
 
 
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
-
-
-@pytest.fixture(scope="module")
-def shared_memo() -> MemoryMemo:
-    """Finished units of this module."""
-    return MemoryMemo()
-
-
-def choose(problem: Problem, config: Config, shared_memo: MemoryMemo, name: str) -> Selection:
-    ensemble = Ensemble(problem, config.classifier, seed=0, memo=shared_memo)
-    streams = Streams(0).child(name)
-    return STRATEGIES[name](
-        Call(problem, config.budget, config, streams=streams, ensemble=ensemble)
-    )
-
-
-def plus(problem: Problem, shared_memo: MemoryMemo, **settings: Any) -> Selection:
-    return choose(problem, tiny_config(plus=settings), shared_memo, "rambo-plus")
+def plus(problem: Problem, memo: MemoryMemo, **settings: Any) -> Selection:
+    return choose("rambo-plus", problem, memo, tiny_config(plus=settings))
 
 
 def test_it_trains_nothing_that_rambo_has_not_trained(
     problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    choose(problem, tiny_config(), shared_memo, "rambo")
+    choose("rambo", problem, shared_memo, tiny_config())
     before = set(shared_memo.results)
     plus(problem, shared_memo)
     assert set(shared_memo.results) == before

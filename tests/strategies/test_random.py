@@ -2,22 +2,14 @@
 
 import math
 
-import pytest
 import torch
 from tiny import MemoryMemo, tiny_config
 
-from rambo.datasets.prepared import Prepared
 from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
-from rambo.worker import trial
-
-
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 def draw(problem: Problem, seed: int, memo: MemoryMemo) -> Selection:

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from tiny import tiny_config, write_tiny
 
 from rambo import checks
-from rambo.datasets.prepared import Prepared
 from rambo.errors import DataError
 from rambo.method.pools import Problem
 from rambo.strategies.space import k_means, strongest_axes, unit_vectors
@@ -23,11 +22,6 @@ SAID = Predictions(torch.zeros(200, 4), torch.tensor([[3.0, 4.0]]).repeat(200, 1
 FEATURES = torch.tensor([[0.0, 5.0, 12.0]]).repeat(200, 1)
 FROZEN_ASKED = tiny_config(rivals={"space": "features"})
 EMBEDDED, FROZEN = [0.6, 0.8], [0, 5 / 13, 12 / 13]
-
-
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """TypiClust: clusters without a label first, in each the point with the closest neighbours."""
 
-import dataclasses
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -8,41 +7,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import MemoryMemo, tiny_config
+from tiny import tiny_config
 from torch import Tensor
 
-from rambo.datasets.prepared import Prepared
 from rambo.method.pools import Problem, Selection
-from rambo.seeding import Streams
-from rambo.strategies import STRATEGIES
 from rambo.strategies.typiclust import take_turns, typicality
-from rambo.training.call import Call
-from rambo.training.ensemble import Ensemble, Predictions
-from rambo.worker import trial
-
-
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
-
 
 Choose = Callable[..., Selection]
 
 
 @pytest.fixture
-def choose(problem: Problem, memo: MemoryMemo, monkeypatch: pytest.MonkeyPatch) -> Choose:
+def choose(choose_where: Any) -> Choose:
     """Return a function that lets TypiClust choose among points on the unit circle."""
 
     def choose(angles: Tensor, budget: int, seed: int = 0, **settings: Any) -> Selection:
-        said = Predictions(torch.eye(4).repeat(50, 1), torch.zeros(200, 1), 0.5)
-        monkeypatch.setattr(Ensemble, "predict_pools", lambda self, emit: said)
-        features = 7 * torch.stack([angles.cos(), angles.sin()], dim=1)
-        variant = dataclasses.replace(problem, features=features)
         config = tiny_config(rivals={"space": "features", "typiclust": settings})
-        ensemble = Ensemble(variant, config.classifier, seed=0, memo=memo)
-        return STRATEGIES["typiclust"](
-            Call(variant, budget, config, streams=Streams(seed), ensemble=ensemble)
-        )
+        features = 7 * torch.stack([angles.cos(), angles.sin()], dim=1)
+        return choose_where("typiclust", budget, config, features=features, seed=seed)
 
     return choose
 
