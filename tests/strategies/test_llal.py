@@ -287,7 +287,9 @@ def test_a_second_divergence_ends_the_run(
 def test_a_loss_that_is_not_finite_is_a_diverged_training(problem: Problem) -> None:
     unit = unit_of(problem)
     images = torch.full((6, 1, 28, 28), torch.nan)
-    with pytest.raises(DivergedError, match=r"lower classifier\.learning_rate"):
+    with pytest.raises(
+        DivergedError, match=r"^classifier\.learning_rate 0\.001: .* in epoch 1; lower it$"
+    ):
         unit._train(images, torch.arange(6) % 4, 0)
 
 

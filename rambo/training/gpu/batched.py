@@ -325,8 +325,10 @@ class _Group:
             # Diverged first: a NaN network can still "reach" an accuracy.
             if not math.isfinite(worst):
                 results[slot] = DivergedError(
-                    f"the classifier's loss is not finite in epoch {run.epoch}; "
-                    f"lower classifier.learning_rate {config.learning_rate}"
+                    f"the classifier's loss is not finite in epoch {run.epoch}",
+                    field="classifier.learning_rate",
+                    value=config.learning_rate,
+                    hint="lower it",
                 )
             elif (
                 reached == 1.0 or reached > config.train_accuracy or run.epoch == config.max_epochs

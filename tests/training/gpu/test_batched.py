@@ -317,6 +317,7 @@ def test_a_member_that_diverges_ends_alone(
     sick = fit(choose(SIZES), images, slots=4)
     assert isinstance(sick[1], DivergedError)
     assert "not finite in epoch 1" in str(sick[1])
+    assert (sick[1].field, sick[1].value) == ("classifier.learning_rate", CONFIG.learning_rate)
     assert [bytes_of(sick[i]) for i in (0, 2, 3)] == [bytes_of(sound[i]) for i in (0, 2, 3)]
     refilled = fit(choose(SIZES)[1:3], images, slots=1)
     assert isinstance(refilled[0], DivergedError)
