@@ -2,6 +2,7 @@
 
 import functools
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,9 @@ class Choice:
                 value=path.name,
                 hint=f"end it in {', '.join(_ENDINGS)}, or give format=",
             )
-        export.write(self.run, named, path, self.strategy, self._seed)
+        made = export.write(self.run, named, path, self.strategy, self._seed)
+        for notice in made.notices:  # whatever could not be read is said
+            warnings.warn(notice, stacklevel=2)
         return path
 
     def resume(self) -> "Choice":
