@@ -2,7 +2,7 @@
 PYTHON ?= python
 WORKERS ?= 2
 
-.PHONY: quick test browser lint bench docs
+.PHONY: quick test browser lint bench docs notebooks
 
 # Mathematics, the contract of all strategies, the store, the forms: under 3 minutes on 2 cores.
 QUICK = tests/method tests/strategies tests/storage tests/runs/test_run.py tests/runs/test_record.py \
@@ -32,3 +32,7 @@ bench:
 # The parts of docs/ that are made from the code.
 docs:
 	$(PYTHON) docs/refresh.py
+
+# What the notebooks show, run again in fresh kernels.
+notebooks:
+	$(PYTHON) notebooks/refresh.py

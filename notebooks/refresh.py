@@ -70,12 +70,15 @@ def drawing() -> Iterator[Callable[[Any], bytes]]:
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium)
         page = browser.new_page(viewport={"width": WIDTH, "height": 900})
-        page.set_content("<div id='figure'></div>")
+        page.set_content("<!doctype html><div id='figure'></div>")
         page.add_script_tag(path=str(script))
 
         def draw(figure: Any) -> bytes:
             figure["layout"].pop("width", None)
             size = {"width": WIDTH, "height": figure["layout"].get("height", 400)}
+            page.locator("#figure").evaluate(
+                "(box, height) => { box.style.height = height + 'px' }", size["height"]
+            )
             page.evaluate(
                 "([figure, size]) => Plotly.newPlot('figure', figure.data, {...figure.layout, ...size},"
                 " {displayModeBar: false, staticPlot: true})",

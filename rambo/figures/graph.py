@@ -24,13 +24,15 @@ def graph(figure: Mapping[str, Any] | PreparedFigure, title: str = "", height: i
 
     text = prepare_figure(figure).text.replace(_PAGE, "white")
     tree = json.loads(text, object_hook=_array)
-    layout = {
+    layout: dict[str, Any] = {
         "template": "plotly_white",
         "height": height,
         "title": {"text": title, "font": {"size": 15}},
-        "margin": {"l": 56, "r": 24, "t": 48 if title else 16, "b": 48},
+        "margin": {"l": 56, "r": 24, "t": 80 if title else 40, "b": 48},
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
     }
-    layout["margin"] |= tree["layout"].pop("margin", {})
+    for name in ("margin", "legend"):
+        layout[name] |= tree["layout"].pop(name, {})
     return go.Figure(data=tree["data"], layout=layout | tree["layout"])
 
 

@@ -27,6 +27,10 @@ class Markup:
         """Return the HTML."""
         return self.text
 
+    def __repr__(self) -> str:
+        """Return what stands where no HTML is shown."""
+        return f"<{len(self.text):,} characters of HTML, for a notebook>"
+
 
 def safe(text: object, limit: int = 300) -> str:
     """Return text that HTML shows as it is."""
