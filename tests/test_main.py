@@ -351,7 +351,6 @@ def refuse(answer: Answer, *words: object) -> None:
 
 HUGE = "9" * 5000
 BAD_OPTIONS: dict[str, list[str]] = {  # option line -> words of the refusal
-    "--k 2 --initial-size 2": ["k 2 is below the 3 classes", "at least 3"],
     "--k 1": ["k 1 is too small; use at least 2"],
     "--k 160": ["k 160", "160 images", "at most 159"],
     "--k 10000000": ["k 10000000 is too large; use at most 1000000"],

@@ -376,7 +376,7 @@ def test_a_plan_leaves_nothing_but_the_dataset(tiny_archive: Path, tmp_path: Pat
 def test_a_plan_refuses_what_the_run_would_refuse(tiny_archive: Path, tmp_path: Path) -> None:
     for changes, kind in (
         ({"budget": 77}, BudgetError),
-        ({"k": 3, "rambo": {"initial_size": 2}}, ConfigError),
+        ({"k": 100}, ConfigError),
         ({"dataset": {"name": "nothing.npz"}}, DataError),
     ):
         with pytest.raises(kind):
