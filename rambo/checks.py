@@ -195,26 +195,19 @@ def _check_sizes(config: Config, data: Prepared) -> None:
 
 
 def _check_repeats(config: Config, data: Prepared) -> None:
-    """Refuse a budget beyond what can be chosen where repeats are left out.
+    """Refuse a budget beyond what can be chosen where of a group only so many images may be bought.
 
-    Where S_0 is drawn by each trial nobody knows yet what repeats it; the worker asks again.
+    Where S_0 is drawn by each trial nobody knows yet which images are left; the worker asks again.
     """
     if not repeats.limits(config.acquisition, data):
         return
     unlabeled = np.flatnonzero(data.roles == POOL)
     # Images with a label count as bought: a near duplicate of one would be paid for twice.
     labeled = np.flatnonzero(np.isin(data.roles, (VALIDATION, TEST, LABELED)))
-    most = len(repeats.restrict(unlabeled, labeled, data, config.acquisition, seed=0).candidates)
-    if config.budget > most:
-        raise repeats.too_few(
-            config.budget,
-            unlabeled,
-            labeled,
-            data,
-            config.acquisition,
-            most=most,
-            drawn=data.partly_labeled,
-        )
+    settings, budget = config.acquisition, config.budget
+    offer = repeats.restrict(unlabeled, labeled, data, settings, budget=budget, seed=0)
+    if budget > (most := len(offer.candidates)):
+        raise repeats.too_few(budget, data, settings, most=most)
 
 
 def _check_noisy_classes(config: Config, data: Prepared) -> None:

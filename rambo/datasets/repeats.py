@@ -32,25 +32,30 @@ class Restriction:
         left_out: dataset indices that may not.
         reasons: why, for each of these: `KNOWN`, `ALIKE` or `GROUP`.
         likes: the image that each of these repeats; -1 where the reason is `GROUP`.
+        fresh: images that repeat nothing with a label, where these are fewer than the budget and others had to be
+            offered too; else -1.
     """
 
     candidates: Indices
     left_out: Indices
     reasons: npt.NDArray[np.uint8]
     likes: Indices
+    fresh: int = -1
 
     @property
     def sentence(self) -> str:
         """What happened, in words."""
-        return words(np.bincount(self.reasons, minlength=4).tolist(), len(self.candidates))
+        counts = np.bincount(self.reasons, minlength=4).tolist()
+        return words(counts, len(self.candidates), self.fresh)
 
 
-def words(counts: list[int], candidates: int) -> str:
+def words(counts: list[int], candidates: int, fresh: int = -1) -> str:
     """Return what was left out, and why, in one sentence without a full stop.
 
     Args:
         counts: of each reason, by its number.
         candidates: images that may be chosen.
+        fresh: see `Restriction`.
     """
     parts = [
         f"{counts[KNOWN]:,} repeat{'s' if counts[KNOWN] == 1 else ''} an image with a label"
@@ -64,6 +69,13 @@ def words(counts: list[int], candidates: int) -> str:
         else "",
     ]
     out = sum(counts)
+    if fresh >= 0:
+        new = f"{fresh:,} unlabeled image{'s' if fresh == 1 else ''}"
+        return (
+            f"only {new} show something that has no label yet, fewer than the budget; so images that repeat a "
+            f"labeled one are offered too, as few of each picture as that takes, and {out:,} of {out + candidates:,} "
+            "are left out. A smaller budget would buy as much"
+        )
     whole = f"{out:,} of {out + candidates:,} unlabeled images are left out, so that no picture is paid for twice"
     return f"{whole}: {', '.join(filter(None, parts))}"
 
@@ -76,34 +88,49 @@ def limits(settings: AcquisitionConfig, data: Prepared) -> bool:
 
 
 def restrict(
-    unlabeled: Indices, labeled: Indices, data: Prepared, settings: AcquisitionConfig, *, seed: int
+    unlabeled: Indices,
+    labeled: Indices,
+    data: Prepared,
+    settings: AcquisitionConfig,
+    *,
+    budget: int,
+    seed: int,
 ) -> Restriction:
     """Return which images of U_0 may be chosen.
 
     Choice: of a cluster at most n images carry a label in the end, those counted that have one already: in S_0, S_val
     or the test set. Of a group at most n unlabeled images stay, whatever of it has a label, because images of one
-    patient differ. Which ones stay is drawn at random, first by clusters, then by groups.
+    patient differ. Which ones stay is drawn at random, first by clusters, then by groups. Where so few images are new
+    that the budget cannot be spent, labels outside the batch no longer count, and n grows to what the budget needs:
+    the batch is spread over the pictures, and a notice says that a smaller one would do.
 
     Args:
         unlabeled: U_0, `m` dataset indices.
         labeled: images with a label.
         data: whose clusters and groups count.
         settings: how many of each.
+        budget: B.
         seed: decides which stay.
     """
     order = np.random.default_rng(seed).permutation(unlabeled)
     none = np.zeros(0, np.int64)
-    out, reasons, likes = [none], [none], [none]
+    out, reasons, likes, fresh = [none], [none], [none], -1
     if settings.per_cluster is not None and data.clusters is not None:
         clusters = np.asarray(data.clusters)
         held = np.bincount(clusters[labeled], minlength=int(clusters.max()) + 1)
-        fits = _rank(clusters[order]) + held[clusters[order]] < settings.per_cluster
+        rank = _rank(clusters[order])
+        fits = rank + held[clusters[order]] < settings.per_cluster
+        if fits.sum() < min(budget, len(order)):
+            fresh, limit = int(fits.sum()), settings.per_cluster
+            while (rank < limit).sum() < min(budget, len(order)):
+                limit += 1
+            fits = rank < limit
         surplus, order = order[~fits], order[fits]
         first = np.full(len(held), -1)
         first[clusters[order[::-1]]] = order[::-1]
         example = np.full(len(held), -1)
         example[clusters[labeled[::-1]]] = labeled[::-1]
-        bought = example[clusters[surplus]] >= 0
+        bought = (example[clusters[surplus]] >= 0) & (fresh < 0)
         out.append(surplus)
         reasons.append(np.where(bought, KNOWN, ALIKE))
         likes.append(np.where(bought, example[clusters[surplus]], first[clusters[surplus]]))
@@ -121,56 +148,27 @@ def restrict(
         left_out=left_out[place],
         reasons=np.concatenate(reasons)[place].astype(np.uint8),
         likes=np.concatenate(likes)[place],
+        fresh=fresh,
     )
 
 
-def too_few(
-    budget: int,
-    unlabeled: Indices,
-    known: Indices,
-    data: Prepared,
-    settings: AcquisitionConfig,
-    *,
-    most: int,
-    drawn: bool = True,
-) -> BudgetError:
-    """Return what to say of a budget beyond what may be chosen, with the limit that would allow it.
+def too_few(budget: int, data: Prepared, settings: AcquisitionConfig, *, most: int) -> BudgetError:
+    """Return what to say of a budget beyond what the groups allow.
 
     Args:
         budget: B.
-        unlabeled: U_0.
-        known: images with a label.
-        data: whose clusters and groups count.
+        data: whose groups count.
         settings: how many of each.
         most: how many may be chosen.
-        drawn: whether S_0 is known already; before that `most` is more than there will be.
     """
-    limited = settings.per_cluster is not None and data.clusters is not None
-    field = "acquisition.per_cluster" if limited else "acquisition.per_group"
-    to = ""
-    if limited and settings.per_group is None and drawn:
-        to = f" to {_enough(budget, unlabeled, known, np.asarray(data.clusters)):,}"
-    lower = f"lower it {'to at most' if drawn else 'below'} {most:,}, or " if most else ""
-    new = "that show something new" if drawn else "that repeat none of S_val and the test set"
     return BudgetError(
-        f"exceeds the {most:,} unlabeled images of {data.name} {new}; the others repeat one with a label, or each "
-        "other",
+        f"exceeds the {most:,} unlabeled images of {data.name} that at most {settings.per_group} of a group leave",
         field="budget",
         value=budget,
         limit=most,
-        hint=f"{lower}raise {{{field}}}{to}",
-        others=(field,),
+        hint=f"lower it to at most {most:,}, or raise {{acquisition.per_group}}",
+        others=("acquisition.per_group",),
     )
-
-
-def _enough(budget: int, unlabeled: Indices, known: Indices, clusters: Indices) -> int:
-    """Return the smallest number of labels a cluster that leaves a budget to choose from; there is one."""
-    size = int(clusters.max()) + 1
-    free, held = (np.bincount(clusters[part], minlength=size) for part in (unlabeled, known))
-    limit = 1
-    while np.clip(limit - held, 0, free).sum() < min(budget, len(unlabeled)):
-        limit += 1
-    return limit
 
 
 def _rank(values: Indices) -> Indices:

@@ -20,17 +20,20 @@ class LeftOut:
         reasons: keys of `repeats.REASONS`, one for each.
         likes: the image that each of these repeats; -1 for none.
         kept: how many unlabeled images could be chosen.
+        fresh: see `repeats.Restriction`; -1 as a rule.
     """
 
     indices: np.ndarray
     reasons: np.ndarray
     likes: np.ndarray
     kept: int
+    fresh: int = -1
 
     @property
     def sentence(self) -> str:
         """What was left out, and why, without a full stop."""
-        return repeats.words(np.bincount(self.reasons, minlength=4).tolist(), self.kept)
+        counts = np.bincount(self.reasons, minlength=4).tolist()
+        return repeats.words(counts, self.kept, self.fresh)
 
     def spared(self, chosen: np.ndarray) -> list[int]:
         """Return for each chosen image how many left-out ones repeat it: labels that one label saves."""
@@ -45,6 +48,7 @@ def left_out_arrays(restriction: Restriction) -> dict[str, np.ndarray]:
         "reasons": restriction.reasons,
         "likes": restriction.likes,
         "kept": np.array([len(restriction.candidates)]),
+        "fresh": np.array([restriction.fresh]),
     }
 
 
@@ -60,7 +64,7 @@ def load(run: Run, trial: int) -> LeftOut | None:
     arrays = run.load_arrays(name)
     try:
         parts = arrays["indices"], arrays["reasons"].astype(np.int64), arrays["likes"]
-        return LeftOut(*parts, int(arrays["kept"][0]))
+        return LeftOut(*parts, int(arrays["kept"][0]), int(arrays.get("fresh", [-1])[0]))
     except (KeyError, IndexError, ValueError) as error:
         raise StoreError(
             f"run {run.id}: artifact {name} is damaged; resume the run to make it again"

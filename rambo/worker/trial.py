@@ -180,17 +180,11 @@ def _restrict(
         known.numpy(),
         data,
         config.acquisition,
+        budget=config.budget,
         seed=Streams(seed).take("repeats"),
     )
-    if config.budget > len(restriction.candidates):
-        raise repeats.too_few(
-            config.budget,
-            problem.unlabeled.numpy(),
-            known.numpy(),
-            data,
-            config.acquisition,
-            most=len(restriction.candidates),
-        )
+    if config.budget > (most := len(restriction.candidates)):
+        raise repeats.too_few(config.budget, data, config.acquisition, most=most)
     return restriction if len(restriction.left_out) else None
 
 

@@ -228,25 +228,34 @@ def test_a_group_gives_so_many_whatever_of_it_has_a_label(tiny: Prepared) -> Non
     assert set(alone) <= set(one.offer.unlabeled.tolist())
 
 
-def test_a_budget_beyond_the_new_pictures_is_refused_in_words(tiny: Prepared) -> None:
-    data = repeated(tiny, 5)
-    with pytest.raises(BudgetError) as caught:
-        checks.check(config(budget=21), data)  # 20 scenes, whatever S_0 is
-    assert str(caught.value).startswith(
-        "budget 21 exceeds the 20 unlabeled images of tiny that repeat none of S_val and the test set; the others"
-    )
-    assert "lower it below 20, or raise acquisition.per_cluster" in str(caught.value)
+def test_a_budget_beyond_the_new_pictures_is_spread_over_all_pictures(tiny: Prepared) -> None:
+    data = repeated(tiny, 5)  # 20 scenes of five, of which S_0 has some
     checks.check(config(budget=20), data)
-    with pytest.raises(BudgetError, match=r"exceeds the .* show something new") as caught:
-        trial.split(config(budget=20), data, 0, None)  # S_0 has some of the scenes
-    limit = int(str(caught.value).rsplit("per_cluster to ", 1)[1])
-    enough = {"per_cluster": limit}
-    assert (
-        len(trial.split(config(budget=20, acquisition=enough), data, 0, None).offer.unlabeled) >= 20
+    scenes = np.asarray(data.clusters)
+    one = trial.split(config(budget=20), data, 0, None)
+    fresh = set(range(20)) - set(scenes[one.problem.labeled.numpy()].tolist())
+    offered = np.bincount(scenes[one.offer.unlabeled.numpy()], minlength=20)[:20]
+    free = np.bincount(scenes[one.problem.unlabeled.numpy()], minlength=20)[:20]
+    assert len(fresh) < 20
+    restriction = one.restriction
+    assert restriction is not None
+    assert restriction.fresh == len(fresh)
+    assert restriction.sentence.startswith(f"only {len(fresh)} unlabeled image")
+    limit = offered.max()
+    assert (offered == np.minimum(free, limit)).all()
+    assert np.minimum(free, limit - 1).sum() < 20 <= offered.sum(), "no more than the budget needs"
+
+
+def test_a_budget_beyond_the_groups_is_refused_in_words(tiny: Prepared) -> None:
+    groups = (np.arange(200) % 5).astype(np.int64)
+    data = dataclasses.replace(tiny, groups=groups)
+    with pytest.raises(BudgetError) as caught:
+        checks.check(config(budget=21, acquisition={"per_group": 4}), data)
+    assert str(caught.value) == (
+        "budget 21 exceeds the 20 unlabeled images of tiny that at most 4 of a group leave; "
+        "lower it to at most 20, or raise acquisition.per_group"
     )
-    with pytest.raises(BudgetError):
-        trial.split(config(budget=20, acquisition={"per_cluster": limit - 1}), data, 0, None)
-    checks.check(config(budget=21, acquisition={"per_cluster": None}), data)
+    checks.check(config(budget=20, acquisition={"per_group": 4}), data)
 
 
 def test_the_pool_of_a_partly_labeled_dataset_is_counted_exactly(
@@ -263,11 +272,15 @@ def test_the_pool_of_a_partly_labeled_dataset_is_counted_exactly(
         clusters=clusters.astype(np.int64),
     )
     assert int((data.roles == POOL).sum()) == 60
-    with pytest.raises(BudgetError, match="exceeds the 39 unlabeled images"):
-        checks.check(config(budget=40), data)
-    checks.check(config(budget=39), data)
     fitted = checks.fit(config(budget=39), data)
-    assert len(trial.split(fitted, data, 0, None).offer.unlabeled) == 39
+    one = trial.split(fitted, data, 0, None)
+    assert len(one.offer.unlabeled) == 39
+    assert one.restriction is not None
+    assert one.restriction.fresh == -1
+    more = trial.split(checks.fit(config(budget=40), data), data, 0, None)
+    assert more.restriction is not None
+    assert more.restriction.fresh == 39
+    assert len(more.offer.unlabeled) >= 40
 
 
 def test_every_strategy_keeps_to_it_and_the_run_says_what_was_left_out(
