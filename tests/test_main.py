@@ -933,10 +933,10 @@ def test_a_stopped_study_is_resumed_to_the_same_table(
     """Ctrl-C in the second cell: exit 130 with the way on; `resume` does the rest."""
     real = run_worker._work_through
 
-    def interrupted(run: Run, listener: Any) -> None:
+    def interrupted(run: Run, listener: Any, *, recording: bool) -> None:
         if run.config["dataset"]["corruption"]["label_noise"]:
             raise KeyboardInterrupt
-        real(run, listener)
+        real(run, listener, recording=recording)
 
     arguments = ("noisy-oracle", "--preset", "demo", "--dataset", archive, *STUDY)
     with monkeypatch.context() as patch:
@@ -961,10 +961,10 @@ def test_a_study_with_a_failed_cell_prints_the_rest_and_exits_1(
 ) -> None:
     real = run_worker._work_through
 
-    def diverging(run: Run, listener: Any) -> None:
+    def diverging(run: Run, listener: Any, *, recording: bool) -> None:
         if run.config["dataset"]["corruption"]["label_noise"]:
             raise DivergedError("the loss is not finite")
-        real(run, listener)
+        real(run, listener, recording=recording)
 
     monkeypatch.setattr(run_worker, "_work_through", diverging)
     failed = call(

@@ -41,9 +41,9 @@ class Result:
         steps: the greedy step of each, from 0.
         validation_accuracy: of a fresh f on S_1, in [0, 1]; None until the labels are revealed.
         test_accuracy: the same on the test images.
-        seconds: by stage.
-        trainings: classifiers trained.
-        cached_trainings: classifiers that were trained before.
+        seconds: by stage, over all attempts.
+        trainings: classifiers that this run trained, in whatever attempt, each once.
+        cached_trainings: classifiers that it found, trained before by another run or for another strategy.
         ranking: of u_hat; None for a strategy without one.
         figures: what else the strategy reports, by a name a person can read.
     """

@@ -7,7 +7,7 @@ goes on where it ended and gives the same result.
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import joblib
@@ -28,6 +28,7 @@ from rambo.method.pools import Selection
 from rambo.runs import paths, repair
 from rambo.runs.jobs import Devices
 from rambo.runs.line import wait_in_line
+from rambo.runs.record import Entry
 from rambo.runs.results import Result
 from rambo.runs.workspace import Run, Workspace, create_run
 from rambo.training import backends
@@ -208,7 +209,7 @@ def single_threaded() -> Iterator[None]:
 def _work_through(run: Run, listener: Emit, *, recording: bool) -> None:
     """Run every trial of the run's config."""
     config = restore(run.config)
-    keeper = _RunKeeper(run, listener, recording)
+    keeper = _RunKeeper(run, listener, recording, run.events())
     workspace = Workspace(run.folder.parent)
     device = resolve_device(config.compute.device)
     emit = keeper.listener(None, None)
@@ -263,6 +264,7 @@ class _RunKeeper:
     run: Run
     listener_: Emit
     recording: bool  # False: the events of a run that ended stay as they are
+    past_: Sequence[Entry] = ()  # the events of all earlier attempts
 
     def listener(self, trial: int | None, strategy: str | None) -> Emit:
         """Return the listener for one strategy: it records, passes on, and stops where a stop was asked for."""
@@ -278,6 +280,10 @@ class _RunKeeper:
                 raise RunCancelled
 
         return emit
+
+    def past(self, trial: int, strategy: str | None) -> list[Entry]:
+        """Return what earlier attempts told of one strategy, or of the trial."""
+        return [entry for entry in self.past_ if entry.place == (trial, strategy)]
 
     def find(self, trial: int, strategy: str) -> Result | None:
         """Return the result kept for one strategy of one trial."""

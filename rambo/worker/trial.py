@@ -6,8 +6,7 @@ pairs. Labels are revealed after the choice; the test set is read here and nowhe
 
 import dataclasses
 import functools
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -21,11 +20,8 @@ from rambo.datasets.prepared import FOREIGN, LABELED, POOL, TEST, VALIDATION, Pr
 from rambo.datasets.repeats import Restriction
 from rambo.errors import ConfigError
 from rambo.events import (
-    ClassifierTrained,
     Emit,
-    Event,
     Noticed,
-    StageFinished,
     StrategyEvaluated,
     StrategySelected,
     stage,
@@ -33,6 +29,7 @@ from rambo.events import (
 from rambo.method.pools import UNLABELED, Problem, Selection, union, without
 from rambo.runs import paths
 from rambo.runs.left_out import left_out_arrays
+from rambo.runs.record import Entry
 from rambo.runs.results import Result, ranking_of
 from rambo.seeding import Streams
 from rambo.training.backends import Backend
@@ -41,6 +38,7 @@ from rambo.training.ensemble import Ensemble, UnitStore
 from rambo.training.units import FitUnit
 from rambo.worker.gating import gate_pool
 from rambo.worker.pictures import Shelf, draw
+from rambo.worker.tally import Tally
 
 BEST_OF_RANDOM = lineup.ORACLE.name  # an oracle's choice, beside the strategies
 
@@ -50,6 +48,9 @@ class Keeper(Shelf, Protocol):
 
     def listener(self, trial: int, strategy: str | None) -> Emit:
         """Return the listener for the events of one strategy, or of the trial."""
+
+    def past(self, trial: int, strategy: str | None) -> Sequence[Entry]:
+        """Return what earlier attempts told of one strategy, or of the trial."""
 
     def find(self, trial: int, strategy: str) -> Result | None:
         """Return what is kept, or None."""
@@ -307,7 +308,7 @@ def run_trial(
         results[name] = result
         picture(emit=None)
     picture(emit=keeper.listener(number, None))
-    pending = [result for result in results.values() if result.test_accuracy is None]
+    pending = {i: r for i, r in enumerate(results.values()) if r.test_accuracy is None}
     if trial.oracle is None:
         return
     if pending:
@@ -334,9 +335,9 @@ def _best_of_random(
     for i, chosen in enumerate(sets):
         grown, labels = trial.grow(chosen)
         units.append(ensemble.fit_unit(grown, "evaluation", i, labels=labels, test=test))
-    emit = keeper.listener(number, None)
-    with stage("oracle", len(units), emit) as advance:
-        outcomes = ensemble.run(units, emit, advance)
+    tally = Tally(keeper.listener(number, None), keeper.past(number, None))
+    with stage("oracle", len(units), tally) as advance:
+        outcomes = ensemble.run(units, tally, advance)
     best = max(range(len(sets)), key=lambda i: outcomes[i].record["accuracies"]["validation"])
     accuracies = outcomes[best].record["accuracies"]
     result = Result(
@@ -347,27 +348,11 @@ def _best_of_random(
         steps=[0] * config.budget,
         validation_accuracy=accuracies["validation"],
         test_accuracy=accuracies["test"],
-        trainings=sum(not outcome.cached for outcome in outcomes),
-        cached_trainings=sum(outcome.cached for outcome in outcomes),
+        trainings=tally.trainings,
+        cached_trainings=tally.cached_trainings,
         figures={"random sets": config.oracle_draws},
     )
     keeper.keep_result(result)
-
-
-@dataclasses.dataclass
-class _Tally:
-    """Counts trainings and seconds while events pass through to the listener."""
-
-    emit: Emit
-    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
-    trained: Counter[bool] = dataclasses.field(default_factory=Counter)
-
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, StageFinished):
-            self.seconds[event.stage] = round(event.seconds, 3)
-        elif isinstance(event, ClassifierTrained):
-            self.trained[event.cached] += 1
-        self.emit(event)
 
 
 def _offer(
@@ -404,7 +389,7 @@ def _select(
 ) -> Result:
     """Let one strategy spend the budget, keep its choice, and return the result."""
     problem, gate_figures = pool
-    tally = _Tally(keeper.listener(number, name))
+    tally = Tally(keeper.listener(number, name), keeper.past(number, name))
     call = Call(
         problem,
         config.budget,
@@ -422,8 +407,8 @@ def _select(
         selected=selection.indices.tolist(),
         steps=selection.steps.tolist(),
         seconds=tally.seconds,
-        trainings=tally.trained[False],
-        cached_trainings=tally.trained[True],
+        trainings=tally.trainings,
+        cached_trainings=tally.cached_trainings,
         ranking=ranking_of(selection.ranking),
         figures=dict(selection.figures) | gate_figures | _wasted(trial, selection.indices, config),
     )
@@ -499,27 +484,36 @@ def _wasted(trial: Trial, chosen: Tensor, config: Config) -> dict[str, int]:
 
 
 def _evaluate(
-    pending: Sequence[Result], trial: Trial, number: int, ensemble: Ensemble, keeper: Keeper
+    pending: Mapping[int, Result], trial: Trial, number: int, ensemble: Ensemble, keeper: Keeper
 ) -> None:
-    """Reveal the chosen labels, train a fresh f on every S_1 at once, and keep the results."""
+    """Reveal the chosen labels, train a fresh f on every S_1 at once, and keep the results.
+
+    Args:
+        pending: by their place among the config's strategies, the same in every attempt.
+        trial: the split.
+        number: of the trial.
+        ensemble: trains f.
+        keeper: receives events and results.
+    """
     assert trial.oracle is not None
     test = trial.test, trial.oracle[trial.test]
     units: list[FitUnit] = []
-    for index, result in enumerate(pending):
+    for place, result in pending.items():
         grown, labels = trial.grow(torch.tensor(result.selected))
-        units.append(ensemble.fit_unit(grown, "evaluation", index, labels=labels, test=test))
-    emit = keeper.listener(number, None)
-    with stage("evaluation", len(units), emit) as advance:
-        outcomes = ensemble.run(units, emit, advance)
-    for result, outcome in zip(pending, outcomes, strict=True):
+        units.append(ensemble.fit_unit(grown, "evaluation", place, labels=labels, test=test))
+    tally = Tally(keeper.listener(number, None), keeper.past(number, None))
+    with stage("evaluation", len(units), tally) as advance:
+        outcomes = ensemble.run(units, tally, advance)
+    for (place, result), outcome in zip(pending.items(), outcomes, strict=True):
+        made = tally.made("evaluation", "evaluation", place)
         accuracies, seconds = outcome.record["accuracies"], outcome.record["seconds"]
         evaluated = dataclasses.replace(
             result,
             validation_accuracy=accuracies["validation"],
             test_accuracy=accuracies["test"],
             seconds={**result.seconds, "evaluation": round(seconds, 3)},
-            trainings=result.trainings + (not outcome.cached),
-            cached_trainings=result.cached_trainings + outcome.cached,
+            trainings=result.trainings + made,
+            cached_trainings=result.cached_trainings + (not made),
         )
         keeper.keep_result(evaluated)
         keeper.listener(number, result.strategy)(

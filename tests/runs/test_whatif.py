@@ -176,7 +176,7 @@ def run_rambo(root: Path, *, features: torch.Tensor | None = None, **changes: An
                 trials.split(config, data, number, features),
                 number,
                 config,
-                keeper=_RunKeeper(run, ignore),
+                keeper=_RunKeeper(run, ignore, recording=True),
                 memo=Memo(root),
                 device="cpu",
                 jobs=1,

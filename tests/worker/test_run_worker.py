@@ -106,6 +106,11 @@ def kept_fits(run: Run) -> int:
     return sum("accuracies" in json.loads(record) for (record,) in rows)
 
 
+def counts(run: Run) -> list[tuple[str, int, int]]:
+    """Return of each result how many classifiers were trained, and how many found."""
+    return [(r.strategy, r.trainings, r.cached_trainings) for r in run.results()]
+
+
 def check_same(run: Run, reference: Run) -> None:
     """Hold a finished run to the uninterrupted one, byte for byte."""
     assert run.status == "done"
@@ -262,6 +267,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     kept = kept_fits(run)
     assert run_worker.work(run) == "done"  # the request is forgotten
     assert trained(run, attempt=2) == kept_fits(reference) - kept
+    assert counts(run) == counts(reference)
     check_same(run, reference)
     assert run.describe().message == ""
 
@@ -280,6 +286,7 @@ def test_an_interrupt_at_any_event_stops_the_run(reference: Run, tmp_path: Path)
         assert run_worker.work(run, listen) == "stopped"
         assert run.status == "stopped"
     assert run_worker.work(run) == "done"
+    assert counts(run) == counts(reference)
     check_same(run, reference)
 
 

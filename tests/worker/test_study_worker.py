@@ -139,10 +139,10 @@ def fail_at(budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the run of one cell diverge."""
     real = run_worker._work_through
 
-    def work_through(run: Run, listener: Callable[[Event], None]) -> None:
+    def work_through(run: Run, listener: Callable[[Event], None], *, recording: bool) -> None:
         if run.config["budget"] == budget:
             raise DivergedError("the classifier's loss is not finite")
-        real(run, listener)
+        real(run, listener, recording=recording)
 
     monkeypatch.setattr(run_worker, "_work_through", work_through)
 

@@ -1,5 +1,6 @@
 """A trial: how the data are split, what is refused, and who sees which label when."""
 
+import contextlib
 import dataclasses
 import math
 import re
@@ -26,6 +27,7 @@ from rambo.events import (
     StrategySelected,
 )
 from rambo.method.pools import UNLABELED, Selection
+from rambo.runs.record import Entry
 from rambo.runs.results import Result
 from rambo.strategies import STRATEGIES
 from rambo.training.ensemble import Ensemble
@@ -451,6 +453,8 @@ class Desk:
     """Keeps the events, choices and results of trials in memory."""
 
     def __init__(self) -> None:
+        self.attempt = 0
+        self.entries: list[Entry] = []
         self.events: list[tuple[int, str | None, Event]] = []
         self.records: dict[tuple[int, str], Result] = {}
         self.selections: dict[tuple[int, str], Selection] = {}
@@ -461,10 +465,16 @@ class Desk:
     def listener(self, trial: int, strategy: str | None) -> Emit:
         def listen(event: Event) -> None:
             self.events.append((trial, strategy, event))
+            seq = len(self.entries) + 1
+            self.entries.append(Entry(seq, self.attempt, trial, strategy, 0.0, event))
             if self.stop(event):
                 raise RunCancelled
 
         return listen
+
+    def past(self, trial: int, strategy: str | None) -> list[Entry]:
+        told = [entry for entry in self.entries if entry.place == (trial, strategy)]
+        return [entry for entry in told if entry.attempt < self.attempt]
 
     def find(self, trial: int, strategy: str) -> Result | None:
         return self.records.get((trial, strategy))
@@ -511,6 +521,7 @@ class Desk:
 
 def work(trial: Trial, desk: Desk, memo: MemoryMemo, **changes: Any) -> Desk:
     config = tiny_config(**(QUICK | changes))
+    desk.attempt += 1
     run_trial(trial, 0, config, keeper=desk, memo=memo, device="cpu", jobs=1)
     return desk
 
@@ -683,6 +694,13 @@ def test_what_is_kept_is_not_done_again(
     assert again == first
 
 
+def trainings_of(desk: Desk) -> dict[tuple[int, str], tuple[int, int]]:
+    """Return how many classifiers each strategy trained, and how many it found."""
+    return {
+        place: (record.trainings, record.cached_trainings) for place, record in desk.records.items()
+    }
+
+
 @pytest.mark.parametrize("event", [3, 12, 30, 45])
 def test_a_stopped_trial_goes_on_to_the_same_results(
     trial: Trial, done: tuple[Desk, MemoryMemo, list[FitUnit]], event: int
@@ -697,9 +715,52 @@ def test_a_stopped_trial_goes_on_to_the_same_results(
     work(trial, desk, memo)
     assert desk.comparable() == done[0].comparable()
     assert desk.bytes() == done[0].bytes()
+    assert trainings_of(desk) == trainings_of(done[0])
     later = [e for _, _, e in desk.events[before:] if isinstance(e, ClassifierTrained)]
     fits = [record for record, _ in list(memo.results.values())[kept:] if "accuracies" in record]
     assert sum(not e.cached for e in later) == len(fits)  # nothing kept was trained again
+
+
+def test_a_trial_stopped_again_and_again_counts_every_training_once(trial: Trial) -> None:
+    """It is stopped after each training, of a strategy, of the evaluation and of the oracle's sets."""
+    settings: dict[str, Any] = {"strategies": ["margin", "random"], "oracle_draws": 2}
+    whole = work(trial, Desk(), MemoryMemo(), **settings)
+    assert trainings_of(whole) == {
+        (0, "margin"): (2, 0),
+        (0, "random"): (1, 0),
+        (0, BEST_OF_RANDOM): (2, 0),
+    }
+    desk, memo = Desk(), MemoryMemo()
+    desk.stop = lambda event: isinstance(event, ClassifierTrained) and not event.cached
+    for _ in range(5):
+        with pytest.raises(RunCancelled):
+            work(trial, desk, memo, **settings)
+    work(trial, desk, memo, **settings)
+    assert trainings_of(desk) == trainings_of(whole)
+
+
+def test_what_another_run_trained_is_found_by_a_stopped_trial_too(
+    trial: Trial, done: tuple[Desk, MemoryMemo, list[FitUnit]]
+) -> None:
+    desk = Desk()
+    desk.stop = lambda event: isinstance(event, ClassifierTrained) and event.role == "evaluation"
+    for _ in range(2):
+        with contextlib.suppress(RunCancelled):
+            work(trial, desk, done[1], strategies=["margin", "random"])
+        desk.stop = lambda event: False
+    assert trainings_of(desk) == {(0, "margin"): (0, 2), (0, "random"): (0, 1)}
+
+
+def test_a_strategy_left_alone_for_the_evaluation_keeps_its_place(trial: Trial) -> None:
+    """Stopped between the two results: the second is evaluated alone, with what was trained before."""
+    desk, memo = Desk(), MemoryMemo()
+    desk.stop = lambda event: isinstance(event, StrategyEvaluated)
+    with pytest.raises(RunCancelled):
+        work(trial, desk, memo, strategies=["random", "margin"])
+    assert [r.state for r in desk.records.values()] == ["evaluated", "selected"]
+    desk.stop = lambda event: False
+    work(trial, desk, memo, strategies=["random", "margin"])
+    assert trainings_of(desk) == {(0, "random"): (1, 0), (0, "margin"): (2, 0)}
 
 
 # What the pages draw.
@@ -851,9 +912,12 @@ def test_a_stopped_oracle_goes_on_to_the_same_record(trial: Trial, draw: int) ->
         work(trial, desk, memo, strategies=["random"], oracle_draws=3)
     assert (0, BEST_OF_RANDOM) not in desk.records
     desk.stop = lambda _: False
+    before = len(desk.events)
     work(trial, desk, memo, strategies=["random"], oracle_draws=3)
     assert desk.comparable() == whole.comparable()
-    assert oracle_of(desk).cached_trainings == draw
+    later = [e.cached for _, _, e in desk.events[before:] if isinstance(e, ClassifierTrained)]
+    assert sorted(later) == [False] * (3 - draw) + [True] * draw
+    assert trainings_of(desk) == trainings_of(whole)
     before = len(desk.events)
     work(trial, desk, memo, strategies=["random"], oracle_draws=3)
     assert len(desk.events) == before, "what is kept is not done again"
