@@ -314,3 +314,23 @@ def test_of_many_equal_candidates_the_first_are_shown() -> None:
     assert event.candidates == [[2 * row, 2 * row + 1] for row in range(2, 26, 3)]
     assert event.chosen == [4, 5]
     assert event.runner_up == event.utility == 2.0
+
+
+def test_a_step_tells_the_winner_the_runner_up_and_the_mean_margins() -> None:
+    batches = torch.tensor([[0, 1], [2, 3], [4, 5]])
+    step = GreedyStep(batches, torch.tensor([0.25, 0.75, 0.5]))
+    event = step.event(2, 7, torch.tensor([0.0, 0.5, 0.25, 0.75, 1.0, 1.0]))
+    assert (event.step, event.steps) == (2, 7)
+    assert event.chosen == [2, 3]
+    assert (event.utility, event.runner_up) == (0.75, 0.5)
+    assert event.utilities == [0.25, 0.75, 0.5]
+    assert event.candidates == [[2, 3], [4, 5], [0, 1]]
+    assert event.candidate_utilities == [0.75, 0.5, 0.25]
+    assert event.candidate_margins == [0.5, 1.0, 0.25]
+
+
+def test_of_two_candidates_the_other_is_the_runner_up() -> None:
+    step = GreedyStep(torch.tensor([[0], [1]]), torch.tensor([0.25, 0.75]))
+    assert step.event(0, 1, torch.zeros(2)).runner_up == 0.25
+    alone = GreedyStep(torch.tensor([[0]]), torch.tensor([0.25]))
+    assert alone.event(0, 1, torch.zeros(1)).runner_up is None
