@@ -334,3 +334,64 @@ def test_of_two_candidates_the_other_is_the_runner_up() -> None:
     assert step.event(0, 1, torch.zeros(2)).runner_up == 0.25
     alone = GreedyStep(torch.tensor([[0]]), torch.tensor([0.25]))
     assert alone.event(0, 1, torch.zeros(1)).runner_up is None
+
+
+def test_batches_are_cut_in_order_from_one_permutation() -> None:
+    """So the same seed gives the same batches in every version."""
+    ranked, order = torch.arange(100, 108), torch.randperm(8, generator=generator(3))
+    batches = random_chunks(ranked, 3, generator(3))
+    assert batches.tolist() == [sorted((order[i : i + 3] + 100).tolist()) for i in (0, 3)]
+
+
+def test_k_centers_tell_near_points_apart_far_from_the_origin() -> None:
+    """In single precision, where the squares of the coordinates swallow the distances."""
+    points = torch.tensor([[10000.0], [10001.0], [10004.0], [10010.0]])
+    assert list(k_centers(points[:3], points[3:])) == [0, 2, 1]
+
+
+def test_k_centers_skip_no_center_where_two_chunks_meet() -> None:
+    centers = torch.arange(2500.0)[:, None].double()
+    points = torch.tensor([[1023.0], [1024], [2047], [2048], [5.4]]).double()
+    assert list(k_centers(points, centers)) == [4, 0, 1, 2, 3]
+
+
+def test_the_first_center_of_spread_gradients_is_the_largest_outer_product() -> None:
+    """Neither the largest gradient by the logits nor the largest embedding, and the first of equals."""
+    outputs = torch.tensor([[3.0], [0.1], [1.0], [1.0], [2.0]])
+    inputs = torch.tensor([[1.0], [20.0], [10.0], [10.0], [2.0]])
+    firsts = {next(spread_gradients(outputs, inputs, generator(seed))) for seed in range(30)}
+    assert firsts == {2}
+
+
+def test_spread_gradients_draw_in_proportion_to_squared_distances() -> None:
+    """Beside a center at 10, points at 9 and 7 are drawn 1 to 9."""
+    outputs, inputs = torch.tensor([[10.0], [9.0], [7.0]]), torch.ones(3, 1)
+    turns, stream, far = 1000, generator(0), 0
+    for _ in range(turns):
+        picks = spread_gradients(outputs, inputs, stream)
+        assert next(picks) == 0
+        far += next(picks) == 2
+    assert abs(far - 0.9 * turns) < 4.5 * math.sqrt(turns * 0.9 * 0.1)
+
+
+def test_spread_gradients_follow_their_generator() -> None:
+    outputs = torch.randn(12, 3, generator=generator(4))
+    inputs = torch.randn(12, 5, generator=generator(5))
+    one, same, other = (
+        list(spread_gradients(outputs, inputs, generator(seed))) for seed in (1, 1, 2)
+    )
+    assert one == same
+    assert one != other
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_points_that_lie_on_centers_follow_in_the_given_order(dtype: torch.dtype) -> None:
+    """The rounding of 2,048 products puts none of them before another."""
+    table = torch.randn(5, 2048, generator=generator(1), dtype=dtype).relu()
+    order = list(k_centers(table[torch.arange(60) % 5], table[:0]))
+    assert order[5:] == sorted(order[5:])
+
+
+def test_points_that_nearly_lie_on_a_center_come_before_those_that_do() -> None:
+    points = torch.tensor([[-10.0], [-10.0], [10.0], [9.5]])
+    assert list(k_centers(points, points[:0])) == [0, 2, 3, 1]
