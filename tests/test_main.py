@@ -682,10 +682,10 @@ def test_a_signal_stops_the_run_and_resume_gives_the_same_result(
 def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the worker of this process start no others: that takes seconds, and is no part of a result."""
 
-    def build(settings: dict[str, Any]) -> configs.Config:
-        return configs.build(settings | {"compute": settings["compute"] | {"jobs": 1}})
+    def restore(settings: dict[str, Any]) -> configs.Config:
+        return configs.restore(settings | {"compute": settings["compute"] | {"jobs": 1}})
 
-    monkeypatch.setattr(run_worker, "build", build)
+    monkeypatch.setattr(run_worker, "restore", restore)
 
 
 def first_run(home: Path) -> Run:
