@@ -14,7 +14,7 @@ from .conftest import ROOT, reaches, running, settled, until
 
 APP = ROOT / "app.py"
 PLACES = ["", "data", "configure", "train", "batch", "compare", "studies", "learn"]
-MENU = ["Home", "Data", "Configure", "Train", "Batch", "Compare", "Studies", "Learn"]
+MENU = ["Home", "Data", "Configure", "Train", "Batch", "Label", "Compare", "Studies", "Learn"]
 HOSTILE = [
     "![x](http://evil.example/beacon.png)",
     "<img src=http://evil.example/p.png onerror=alert(1)>",
@@ -63,7 +63,17 @@ def test_the_run_survives_every_click_reload_and_back(page, site) -> None:
     address, run, _ = site
     page.goto(f"{address}/?run={run.id}")
     settled(page)
-    for name in ["Data", "Configure", "Train", "Batch", "Compare", "Studies", "Home"]:
+    for name in [
+        "Data",
+        "Configure",
+        "Train",
+        "Batch",
+        "Label",
+        "Compare",
+        "Studies",
+        "Learn",
+        "Home",
+    ]:
         page.locator("[data-testid=stSidebar]").get_by_role("link", name=name).click()
         page.wait_for_function("name => document.title.startsWith(name)", arg=name, polling=100)
         settled(page)
@@ -72,7 +82,7 @@ def test_the_run_survives_every_click_reload_and_back(page, site) -> None:
     settled(page)
     reaches(lambda: run_in(page), run.id)
     page.go_back()
-    page.wait_for_function("() => document.title.startsWith('Studies')")
+    page.wait_for_function("() => document.title.startsWith('Learn')")
     settled(page)
     reaches(lambda: run_in(page), run.id)
 
