@@ -331,7 +331,7 @@ def test_a_named_classifier_is_kept_or_refused() -> None:
     assert resolve(MNISTNET, (1, 28, 28)) == MNISTNET
     with pytest.raises(DataError, match=r"classifier\.name mnistnet: images are 3 x 28 x 28"):
         resolve(MNISTNET, (3, 28, 28))
-    with pytest.raises(DataError, match="3 x 8 x 8; it needs sides of 16"):
+    with pytest.raises(DataError, match="3 x 8 x 8, and it needs sides of 16"):
         resolve(ClassifierConfig(), (3, 8, 8))
 
 
@@ -353,7 +353,7 @@ def test_images_too_small_for_batch_norm_are_refused(
     name: Literal["auto", "resnet18"], shape: tuple[int, int, int]
 ) -> None:
     size = " x ".join(map(str, shape))
-    with pytest.raises(DataError, match=rf"classifier\.name resnet18: images are {size};"):
+    with pytest.raises(DataError, match=rf"classifier\.name resnet18: images are {size}, and it needs"):
         resolve(ClassifierConfig(name=name), shape)
 
 
