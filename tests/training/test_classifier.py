@@ -353,7 +353,9 @@ def test_images_too_small_for_batch_norm_are_refused(
     name: Literal["auto", "resnet18"], shape: tuple[int, int, int]
 ) -> None:
     size = " x ".join(map(str, shape))
-    with pytest.raises(DataError, match=rf"classifier\.name resnet18: images are {size}, and it needs"):
+    with pytest.raises(
+        DataError, match=rf"classifier\.name resnet18: images are {size}, and it needs"
+    ):
         resolve(ClassifierConfig(name=name), shape)
 
 
