@@ -119,7 +119,7 @@ def test_it_is_planned(
     given: None, finished: Run, tiny: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = page_config(strategies=["zigzag", "random"])
-    monkeypatch.setattr(plan.catalog, "prepare", lambda *args, **options: tiny)
+    monkeypatch.setattr(plan.foreign, "prepare", lambda *args, **options: tiny)
     told = plan.plan(config, Workspace(finished.folder.parent))
     assert told.per_trial["evaluation"] == 2
     assert told.sentence.startswith("You hold 24 labels")
@@ -127,9 +127,9 @@ def test_it_is_planned(
 
 
 def test_it_is_exported(finished: Run, tmp_path: Path) -> None:
-    count = export.write(finished, "json", tmp_path / "batch.json", "zigzag", 0)
+    written = export.write(finished, "json", tmp_path / "batch.json", "zigzag", 0)
     text = json.dumps(json.loads((tmp_path / "batch.json").read_text()))
-    assert count == 12
+    assert written.count == 12
     assert "zigzag" in text
     assert str(tmp_path.parent) not in text, "an export tells nothing of this machine's folders"
 

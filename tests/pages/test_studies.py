@@ -129,7 +129,7 @@ def test_a_preset_fills_the_numbers_and_strategies_are_offered_where_open(home: 
     [
         ("trials", 0, "too small"),
         ("k", None, "empty"),
-        ("k", 5, "10 classes"),
+        ("k", 1, "too small"),
         ("budget", 7_000, "budgets"),
         ("budget", 9_000, "exceeds"),
         ("seed", -1, "too small"),
@@ -281,7 +281,7 @@ def test_the_earlier_studies_are_listed_and_opened(read: Run) -> None:
     assert "2 of 2 cells" in text
     assert "done" in text
     links = [link.proto.query_string for link in app.main.get("page_link")]
-    assert links == [f"study={read.id}"]
+    assert [link for link in links if link.startswith("study=")] == [f"study={read.id}"]
 
 
 def test_the_study_survives_a_reload_and_picking_a_run(read: Run) -> None:

@@ -97,7 +97,7 @@ def test_data_counts_what_is_known_and_offers_no_errors_of_an_oracle(waiting: Ru
 def test_every_export_works_and_none_has_a_true_label(
     waiting: Run, tmp_path: Path, format: str
 ) -> None:
-    assert export.write(waiting, format, tmp_path / "out", "margin") == 6
+    assert export.write(waiting, format, tmp_path / "out", "margin").count == 6
     rows = export.rows(waiting, "margin")
     assert "true_label" not in rows[0]
     assert [row["repeats"] for row in rows] == [3] * 6
