@@ -6,6 +6,8 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"  # before numpy and torch start their pools
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,14 @@ from tiny import MemoryMemo, write_tiny
 from rambo.datasets.prepared import TEST, Prepared
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def main_module() -> Iterator[None]:
+    """Leave the main module as it was: AppTest puts its script there, and new processes would then run it."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
 
 
 @pytest.fixture(scope="session")

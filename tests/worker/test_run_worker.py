@@ -28,7 +28,14 @@ from rambo.checks import wants_features
 from rambo.config import Config, describe
 from rambo.datasets import catalog
 from rambo.datasets.prepared import Prepared
-from rambo.errors import ConfigError, DataError, DivergedError, RamboError, RunLockedError
+from rambo.errors import (
+    ConfigError,
+    DataError,
+    DivergedError,
+    RamboError,
+    RunLockedError,
+    StoreError,
+)
 from rambo.events import Event, StageStarted, StrategyEvaluated
 from rambo.runs.record import Entry
 from rambo.runs.workspace import Run, Workspace, environment, summary
@@ -444,7 +451,9 @@ def test_no_worker_process_outlives_a_killed_run(
     assert wait_for(lambda: not any(map(alive, below)), seconds=10), "processes are left over"
     assert run.status == "interrupted"
     kept = kept_fits(run)
-    monkeypatch.setattr(run_worker, "build", lambda settings: config())  # goes on with one process
+    monkeypatch.setattr(
+        run_worker, "restore", lambda settings: config()
+    )  # goes on with one process
     assert run_worker.work(run) == "done"
     assert trained(run, attempt=2) == kept_fits(reference) - kept
     assert trained(run) <= trained(reference) + 2
@@ -551,7 +560,7 @@ def test_a_diverging_utility_model_fails_the_run_and_names_the_setting(tmp_path:
     [
         (OSError(errno.ENOSPC, "No space left on device", "/secret/place"), "No space left"),
         (ValueError("a secret /secret/place"), "unforeseen ValueError"),
-        (MemoryError(), "unforeseen MemoryError"),
+        (MemoryError(), "memory ran out ("),
         (DataError("images.npy is damaged; prepare it again"), "images.npy is damaged"),
     ],
 )
@@ -564,7 +573,8 @@ def test_any_failure_is_told_in_one_line_without_a_path(
         raise error
 
     monkeypatch.setattr(trials, "run_trial", fail)
-    message = failed(run, type(error))
+    kind = StoreError if isinstance(error, MemoryError) else type(error)
+    message = failed(run, kind)
     assert words in message
     assert "/secret" not in message
 
