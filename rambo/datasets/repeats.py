@@ -70,9 +70,9 @@ def words(counts: list[int], candidates: int, fresh: int = -1) -> str:
     ]
     out = sum(counts)
     if fresh >= 0:
-        new = f"{fresh:,} unlabeled image{'s' if fresh == 1 else ''}"
+        new = f"{fresh:,} unlabeled {'image shows' if fresh == 1 else 'images show'}"
         return (
-            f"only {new} show something that has no label yet, fewer than the budget; so images that repeat a "
+            f"only {new} something that has no label yet, fewer than the budget; so images that repeat a "
             f"labeled one are offered too, as few of each picture as that takes, and {out:,} of {out + candidates:,} "
             "are left out. A smaller budget would buy as much"
         )

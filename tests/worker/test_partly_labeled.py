@@ -240,7 +240,7 @@ def test_a_budget_beyond_the_new_pictures_is_spread_over_all_pictures(tiny: Prep
     restriction = one.restriction
     assert restriction is not None
     assert restriction.fresh == len(fresh)
-    assert restriction.sentence.startswith(f"only {len(fresh)} unlabeled image")
+    assert restriction.sentence.startswith(f"only {len(fresh)} unlabeled images show something")
     limit = offered.max()
     assert (offered == np.minimum(free, limit)).all()
     assert np.minimum(free, limit - 1).sum() < 20 <= offered.sum(), "no more than the budget needs"
