@@ -81,6 +81,7 @@ def test_a_person_labels_by_keyboard_with_undo_skip_and_reload(page, desk):
     for press in range(40):
         page.keyboard.press("123"[press % 3])
         reaches(lambda wanted=first + 6 + press: int(box(page, "shown")), first + 6 + press)
+        until(lambda: box(page, "ms") is not None, "the picture is painted")
         times.append(float(box(page, "ms")))
     reaches(lambda: box(page, "pending"), "0")
     print(f"next picture: median {statistics.median(times):.1f} ms, longest {max(times):.1f} ms")

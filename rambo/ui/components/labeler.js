@@ -214,6 +214,7 @@ class Labeler {
       if (this.began !== undefined) {
         const began = this.began;
         this.began = undefined;
+        delete this.box.dataset.ms; // of the picture before
         requestAnimationFrame(() => (this.box.dataset.ms = (performance.now() - began).toFixed(1)));
       }
     } else {
