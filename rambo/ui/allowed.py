@@ -3,9 +3,11 @@
 The owner opens them where the server is started, in its environment:
 
     RAMBO_CLUSTER    address of a scheduler of dask, which a run may then use
-    RAMBO_FOLDERS    folders with files that may be read, as in PATH; the current folder where it is not set
+    RAMBO_FOLDERS    folders that may be read, as in PATH; empty for none. Where it is not set: the current folder and
+                     the home folder of an app for this machine alone, none of a shared one (`RAMBO_SHARE`)
 
-Uploads and the folder of downloaded datasets are always open. `rambo run` obeys whoever types it.
+Uploads and the folder of downloaded datasets are always open. The same rule holds for typed paths, settings files,
+links and imports. `rambo run` obeys whoever types it.
 """
 
 import os
@@ -44,14 +46,46 @@ def is_path(name: str) -> bool:
 
 def located(typed: str) -> str | None:
     """Return the absolute path of a file in an open folder, or None; no other folder is ever looked into."""
+    path = _found(typed.removeprefix(rehearsal.PREFIX))
+    return str(path) if path is not None and path.is_file() else None
+
+
+def source(typed: str, field: str) -> str:
+    """Return the absolute path of a folder or file that may be imported.
+
+    Raises:
+        ConfigError: nothing of that name lies in an open folder; whether it lies elsewhere is not said.
+    """
+    try:
+        path = _found(str(Path(typed).expanduser()))
+    except RuntimeError:  # no such user
+        path = None
+    if path is None:
+        hint = "check the path, send the files, or start with `rambo app --folder DIR`"
+        raise ConfigError(
+            "is nothing in a folder that this app may read",
+            field=field,
+            value=Path(typed),
+            hint=hint,
+        )
+    return str(path)
+
+
+def folders_open() -> bool:
+    """Return whether a page may name a folder of this machine at all."""
+    return bool(_opened())
+
+
+def _found(typed: str) -> Path | None:
+    """Return the absolute path of what is there in an open folder, or None; no other folder is ever looked into."""
     roots = _folders()
     for start in (Path.cwd(), places.downloads()):
         try:
-            path = Path(os.path.normpath(start / typed.removeprefix(rehearsal.PREFIX)))
-            if any(path.is_relative_to(root) for root in roots) and path.is_file():
+            path = Path(os.path.normpath(start / typed))
+            if any(path.is_relative_to(root) for root in roots) and path.exists():
                 real = Path(os.path.realpath(path))  # a link may lead elsewhere
                 if any(real.is_relative_to(os.path.realpath(root)) for root in roots):
-                    return str(path)
+                    return path
         except (OSError, ValueError):
             continue
     return None
@@ -121,8 +155,14 @@ def is_asked_for(name: str) -> bool:
 
 
 def _folders() -> list[Path]:
-    """Return the open folders, absolute."""
+    """Return the open folders and those of this app's own files, absolute."""
+    own_files = [state.workspace().root / "uploads", places.downloads()]
+    return [Path(os.path.normpath(Path.cwd() / root)) for root in [*own_files, *_opened()]]
+
+
+def _opened() -> list[Path]:
+    """Return the folders that whoever started the app opened."""
     given = os.environ.get("RAMBO_FOLDERS")
-    opened = [Path(part) for part in given.split(os.pathsep) if part] if given else [Path.cwd()]
-    roots = [state.workspace().root / "uploads", places.downloads(), *opened]
-    return [Path(os.path.normpath(Path.cwd() / root)) for root in roots]
+    if given is not None:
+        return [Path(part).expanduser() for part in given.split(os.pathsep) if part]
+    return [] if os.environ.get("RAMBO_SHARE") else [Path.cwd(), Path.home()]

@@ -159,7 +159,9 @@ def running(app: Path, home: Path, env: dict[str, str] | None = None) -> Iterato
     command = [sys.executable, "-m", "streamlit", "run", str(app), "--server.headless=true"]
     command += [f"--server.port={port}"]  # all else: config.toml
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"RAMBO_HOME": str(home), "PYTHONPATH": paths} | (env or {})
+    folders = os.pathsep.join((str(home.parent), str(ROOT)))
+    environment = os.environ | {"RAMBO_HOME": str(home), "PYTHONPATH": paths}
+    environment |= {"RAMBO_FOLDERS": folders} | (env or {})
     with log.open("wb") as out:
         server = subprocess.Popen(
             command,

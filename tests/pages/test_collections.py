@@ -129,7 +129,11 @@ def test_without_a_path_nothing_starts_and_the_page_says_what_is_missing(
     assert not home.exists()
 
 
-def test_a_folder_is_named_with_what_a_person_says_of_it(home: Path, begun: list[Request]) -> None:
+def test_a_folder_is_named_with_what_a_person_says_of_it(
+    home: Path, begun: list[Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(home.parent))
+    (home.parent / "holiday photos").mkdir()
     app = open_page(PAGE, dataset=":new")
     app.text_input("ways-in-new-path").set_value("~/holiday photos").run()
     assert begun == []  # nothing is looked at before the button
@@ -147,14 +151,38 @@ def test_a_folder_is_named_with_what_a_person_says_of_it(home: Path, begun: list
     assert "dataset" not in app.query_params
 
 
-def test_a_shared_server_may_forbid_its_own_folders(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("setting", [("RAMBO_SHARE", "lan"), ("RAMBO_FOLDERS", "")])
+def test_a_server_without_open_folders_asks_for_files(
+    home: Path, monkeypatch: pytest.MonkeyPatch, setting: tuple[str, str]
 ) -> None:
-    monkeypatch.setenv("RAMBO_LOCAL_PATHS", "0")
+    monkeypatch.delenv("RAMBO_FOLDERS")
+    monkeypatch.setenv(*setting)
     app = open_page(PAGE, dataset=":new")
     assert_calm(app)
     assert not [box for box in app.text_input if "Path" in box.label]
     assert app.file_uploader("ways-in-new-files") is not None
+
+
+@pytest.mark.parametrize("field", ["path", "labels", "test"])
+@pytest.mark.parametrize("typed", ["/etc", "~root", "../..", "link", "not there"])
+def test_an_import_reads_open_folders_only_and_says_no_more_of_others(
+    home: Path,
+    begun: list[Request],
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    field: str,
+) -> None:
+    opened = home.parent / "open"
+    opened.mkdir()
+    (opened / "link").symlink_to("/etc")
+    monkeypatch.chdir(opened)
+    monkeypatch.setenv("RAMBO_FOLDERS", str(opened))
+    app = open_page(PAGE, dataset=":new")
+    app.text_input("ways-in-new-path").set_value(str(opened))
+    app.text_input(f"ways-in-new-{field}").set_value(typed).run()
+    press(app, "ways-in-new-start")
+    assert "is nothing in a folder that this app may read" in unescaped(app.error[0].value)
+    assert begun == []
 
 
 def test_files_are_sent_with_a_table_of_labels(home: Path, begun: list[Request]) -> None:
@@ -198,7 +226,7 @@ def test_what_is_sent_is_sorted_by_its_kind(tmp_path: Path) -> None:
 
 def test_a_name_that_is_taken_is_refused(pets: Collection, begun: list[Request]) -> None:
     app = open_page(PAGE, dataset=":new")
-    app.text_input("ways-in-new-path").set_value("~/photos")
+    app.text_input("ways-in-new-path").set_value(str(Path.cwd()))
     app.text_input("ways-in-new-name").set_value("my pets").run()
     press(app, "ways-in-new-start")
     assert "there is a collection My Pets already" in unescaped(app.error[0].value)

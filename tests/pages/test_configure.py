@@ -371,6 +371,17 @@ def test_a_strangers_file_reaches_no_path_of_the_server(values: dict, home: Path
         controls.start(configs.build(given), None)  # type: ignore[arg-type]
 
 
+def test_a_refusal_stays_until_something_else_fills_the_form(home: Path) -> None:
+    given = merged(presets.quick(), {"compute": {"backend": "dask", "address": "tcp://evil:1"}})
+    app = upload(opened(), json.dumps(given).encode())
+    for _ in range(3):  # a live part of the page, or another widget, draws it again
+        assert "the file was not taken" in unescaped(app.error[0].value)
+        assert "RAMBO_CLUSTER" in unescaped(app.error[0].value)
+        app.run()
+    app.button_group(key="configure-preset").set_value("quick").run()
+    assert not app.error
+
+
 def test_a_path_in_the_address_is_neither_looked_for_nor_read(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

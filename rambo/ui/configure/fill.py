@@ -44,7 +44,7 @@ def pick_start(draft: Draft, run: Run | None) -> None:
                 args=(run,),
                 help=f"Fills the form with the settings of {literal(run.id)}.",
             )
-    if told := st.session_state.pop(_TOLD, ""):
+    if told := st.session_state.get(_TOLD):  # until something else fills the form
         st.error(literal(told, 1500), icon=":material/error:")
     _changes(draft)
 
@@ -130,6 +130,7 @@ def _pick_preset() -> None:
 
 def _take_run(run: Run) -> None:
     """Fill the form from a run."""
+    st.session_state[_TOLD] = ""
     try:
         drafts.take_run(run)
     except RamboError as error:
@@ -138,6 +139,7 @@ def _take_run(run: Run) -> None:
 
 def _take_file() -> None:
     """Fill the form from an uploaded file, or say why not; then nothing has changed."""
+    st.session_state[_TOLD] = ""
     file = st.session_state.get(_UPLOAD)
     if file is None:
         return

@@ -1,7 +1,6 @@
 """The ways in for a person's own images: a folder of this machine, or files they send, and what they say of them."""
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from rambo.errors import ConfigError
 from rambo.runs import imports
 from rambo.runs.imports import Request
 from rambo.text import literal, percent
-from rambo.ui import collections, frame, state
+from rambo.ui import allowed, collections, frame, state
 from rambo.ui.data import address, upload
 
 _FOLDER, _SENT = "A folder or file on this machine", "Files I send from my computer"
@@ -45,16 +44,6 @@ class _Form:
     def state(self, name: str) -> str:
         """Return the key of a widget."""
         return f"{self.key}-{name}"
-
-
-def local_paths_allowed() -> bool:
-    """Return whether a page may name folders of this machine: RAMBO_LOCAL_PATHS=0 forbids it on a shared server."""
-    return os.environ.get("RAMBO_LOCAL_PATHS", "1").strip().lower() not in (
-        "0",
-        "false",
-        "no",
-        "off",
-    )
 
 
 def show_welcome() -> None:
@@ -116,7 +105,7 @@ def _name(form: _Form) -> None:
 
 def _way(form: _Form) -> str:
     """Return where the images are."""
-    if not local_paths_allowed():
+    if not allowed.folders_open():
         return _SENT
     return st.segmented_control(
         "Where are the images?",
@@ -248,10 +237,10 @@ def _given(form: _Form, folder: bool) -> tuple[tuple[str, ...], str, str, str]:
         RamboError: nothing was given, or it cannot be kept.
     """
     if folder:
-        path = _absolute(_text(form, "path"))
-        if not path:
+        typed = [(name, _text(form, name)) for name in ("path", "labels", "test")]
+        if not typed[0][1]:
             raise ConfigError("no path", field="images", hint="type the path of a folder or file")
-        labels, test = (_absolute(_text(form, name)) for name in ("labels", "test"))
+        path, labels, test = (allowed.source(text, name) if text else "" for name, text in typed)
         return (path,), labels, test, Path(path).stem
     files = _value(form, "files") or []
     if not files:
@@ -278,14 +267,6 @@ def _named(form: _Form, stem: str) -> str:
             hint="give another name, or open that one and add the images to it",
         )
     return name
-
-
-def _absolute(typed: str) -> str:
-    """Return a path as the process that reads it finds it, from any folder."""
-    try:
-        return str(Path(typed).expanduser().absolute()) if typed else ""
-    except (RuntimeError, ValueError):  # no home folder
-        return typed
 
 
 def _text(form: _Form, name: str) -> str:
