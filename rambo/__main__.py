@@ -454,7 +454,7 @@ def _print_summary(run: workspaces.Run, as_json: bool) -> None:
         shown, text = table, study.to_markdown(table)
     else:
         summary = workspaces.summary(run)
-        shown, text = summary.public(), report.table(summary)
+        shown, text = summary.public(), report.table(summary, workspaces.judges(run))
     print(json.dumps({"format": _SHOW_FORMAT, **shown}) if as_json else text)
 
 
@@ -467,7 +467,7 @@ def _print_model(run: workspaces.Run, as_json: bool) -> None:
     elif told is None:
         print(f"{run.id} is {run.status}")
     else:
-        print("\n".join([told.words, told.sentence(), *told.table()]))
+        print("\n".join([told.words, told.sentence(), *told.notices, *told.table()]))
 
 
 def _show(arguments: argparse.Namespace) -> int:

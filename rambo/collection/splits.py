@@ -23,7 +23,12 @@ SHARE_REASON = (
     "S_val measures the utility of every labeled set, so it must not be too small; "
     "a fifth of the labels leaves four fifths to learn from"
 )
-_STEADY = 30  # validation images below which one of them moves an accuracy by over 3 points
+STEADY = 30  # validation images below which one of them moves an accuracy by over 3 points
+FOLDED = (
+    "The utility that u_hat learns and the OT distance need one fixed S_val, so there it stays as it is; the final "
+    "classifier learns from all labels and is judged by 5-fold cross-validation, a rehearsal by 3-fold validation, so "
+    "that every label judges once"
+)
 
 
 def check_share(share: float) -> None:
@@ -142,34 +147,46 @@ def most_pairs(labeled: int) -> int | None:
     return max(2, math.comb(labeled, max(1, labeled // 2)) if labeled < 12 else 10 * labeled)
 
 
-def advise(now: Snapshot) -> SplitAdvice:
-    """Return what the labels at hand allow, and what is done instead where they are few."""
-    labeled, validation = len(now.rows(LABELED)), len(now.rows(VALIDATION))
-    known = labeled + validation
-    classes = len(now.classes)
+def few_labels(labeled: int, validation: int) -> list[str]:
+    """Return what cannot work with so few labels and what is done instead, one sentence a matter; none where all can.
+
+    Args:
+        labeled: images of S_0.
+        validation: images of S_val.
+    """
     sentences = []
-    pairs = most_pairs(labeled) if known else None
-    if known == 0:
-        sentences.append(
+    if labeled + validation == 0:
+        return [
             "No image has a label, so no classifier can be trained: label at least two first, better a few of every "
             "class."
-        )
-    elif validation == 0:
+        ]
+    if validation == 0:
         sentences.append(
-            f"{known} labels are too few to set some aside for validation; only strategies that need no validation "
-            "set can work, and no accuracy is measured."
+            f"{labeled} labels, none of them set aside for validation: only strategies that need no validation set can "
+            "work. The final classifier is judged by 5-fold cross-validation, a rehearsal by 3-fold validation."
         )
-    elif validation < _STEADY:
+    elif validation < STEADY:
         sentences.append(
             f"A validation set of {validation} images can hardly rank sets: one image is worth "
             f"{100 / validation:.0f} points of accuracy. Strategies that need none of it (margin, BADGE, TypiClust) "
-            "stand on firmer ground; a rehearsal on your labels shows which works."
+            f"stand on firmer ground; a rehearsal on your labels shows which works. {FOLDED}."
         )
+    pairs = most_pairs(labeled)
     if pairs is not None and labeled:
         sentences.append(
             f"Of {labeled} labeled images few subsets are really different, so at most {pairs:,} offline "
             "pairs are trained."
         )
+    return sentences
+
+
+def advise(now: Snapshot) -> SplitAdvice:
+    """Return what the labels at hand allow, and what is done instead where they are few."""
+    labeled, validation = len(now.rows(LABELED)), len(now.rows(VALIDATION))
+    known = labeled + validation
+    classes = len(now.classes)
+    sentences = few_labels(labeled, validation)
+    pairs = most_pairs(labeled) if known else None
     counts = np.bincount(now.labels[now.labels != UNKNOWN], minlength=classes)
     absent = [now.classes[label] for label in np.flatnonzero(counts == 0)]
     if absent and known:

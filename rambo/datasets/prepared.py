@@ -8,7 +8,7 @@ flipped bit is shown or exported, and 200 images cost as good as nothing. Nothin
 
 A dataset in which labels are missing has -1 there: its images are `LABELED`, `POOL` (nobody knows
 the label), `VALIDATION` or `TEST`. One without such roles is fully labeled: of its `POOL` the run
-draws S_0 itself. Groups, clusters of near duplicates and file names may lie beside the arrays.
+draws S_0 itself. Groups, clusters of near duplicates, folds and file names may lie beside the arrays.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ from rambo.storage import files
 FOREIGN = 4
 UNLABELED = -1  # in `labels`: nobody knows, or there is none to know; never a class
 ARRAYS = ("images", "labels", "roles")
-OPTIONAL = ("groups", "clusters")  # arrays that a dataset may have beside them
+OPTIONAL = ("groups", "clusters", "folds")  # arrays that a dataset may have beside them
 __all__ = ["FOREIGN", "LABELED", "POOL", "TEST", "UNLABELED", "VALIDATION", "Prepared", "write"]
 
 Images = npt.NDArray[np.uint8]
@@ -75,6 +75,8 @@ class Prepared:
         licence: what their owner allows, in words.
         groups: `N` int64, images of one group (a patient, a video) share a number, -1 for none; or None.
         clusters: `N` int64, near duplicates share a number; or None where no two images are alike.
+        folds: `N` int64, which images judge together where the test set changes from trial to trial; -1 for those that
+            never do; or None where the test set is fixed.
         collection: the collection and version it was made of, such as `pets@3`; else empty.
         named: whether `names` has something to say.
         blocks: `m x 16` uint8, a hash of each block of images; None where an older version prepared them.
@@ -94,6 +96,7 @@ class Prepared:
     licence: str
     groups: Labels | None = None
     clusters: Labels | None = None
+    folds: Labels | None = None
     collection: str = ""
     named: bool = False
     blocks: npt.NDArray[np.uint8] | None = None
@@ -139,6 +142,13 @@ class Prepared:
         """Whether there are images whose label nobody knows, so that no oracle can answer."""
         unlabeled = (self.labels == UNLABELED) & (self.roles != FOREIGN)
         return bool(unlabeled.any()) or bool((self.roles == LABELED).any())
+
+    def judges(self, trial: int) -> npt.NDArray[np.bool_]:
+        """Return which images judge in a trial, `N` bool: the test set, or one fold after another."""
+        if self.folds is None:
+            return np.asarray(self.roles == TEST)
+        folds = np.asarray(self.folds)
+        return folds == trial % (int(folds.max()) + 1)
 
     def names(self) -> "Names | None":
         """Return what the images are called where they come from, or None; reads a file.
@@ -211,6 +221,7 @@ def write(
     origin: str,
     groups: Labels | None = None,
     clusters: Labels | None = None,
+    folds: Labels | None = None,
     names: Names | None = None,
     collection: str = "",
 ) -> Prepared:
@@ -225,7 +236,7 @@ def write(
     columns = {"images": images, "labels": labels, "roles": roles}
     columns |= {
         key: array
-        for key, array in (("groups", groups), ("clusters", clusters))
+        for key, array in (("groups", groups), ("clusters", clusters), ("folds", folds))
         if array is not None
     }
     arrays: _Arrays = {key: np.ascontiguousarray(array) for key, array in columns.items()}

@@ -1,7 +1,7 @@
 """A rehearsal: the same game inside the labeled part of a person's images, with those labels hidden.
 
-What a person labeled becomes the pool, S_val stays, and the test set is theirs or a share held out. So an ordinary run
-with an oracle shows on their own images which strategy wins, before anything is paid.
+What a person labeled becomes the pool, S_val stays, and the test set is theirs or, in turn, each of some folds of the
+labels. So an ordinary run with an oracle shows on their own images which strategy wins, before anything is paid.
 """
 
 from pathlib import Path
@@ -10,14 +10,23 @@ import numpy as np
 
 from rambo.collection import splits
 from rambo.config import Config, describe, restore, shorten
-from rambo.datasets import prepared
-from rambo.datasets.prepared import LABELED, POOL, TEST, UNLABELED, VALIDATION, Names, Prepared
+from rambo.datasets import folds, prepared
+from rambo.datasets.prepared import (
+    LABELED,
+    POOL,
+    TEST,
+    UNLABELED,
+    VALIDATION,
+    Labels,
+    Names,
+    Prepared,
+)
 from rambo.errors import DataError
 
 PREFIX = "rehearsal:"  # of a dataset's name: `rehearsal:collection:pets@3`
 WORDS = "rehearsal of "  # what a page says of it
-_RECIPE = 1  # part of every origin: raise it when other images are taken
-_HELD_OUT = 0.3  # Choice: of the labels, for the test where a person has no test set
+_RECIPE = 2  # part of every origin: raise it when other images are taken
+_FOLDS = 3  # Choice: where a person has no test set a third of the labels judges; after three trials each did once
 _FEWEST = 6  # pictures to play with
 
 
@@ -29,8 +38,10 @@ def origin_of(fingerprint: str) -> str:
 def derive(data: Prepared, workspace: Path, name: str) -> Prepared:
     """Return the labeled part of a partly labeled dataset as a fully labeled one.
 
-    Choice: without a test set, 30 % of the labels are held out for it, class by class, groups and near duplicates
-    whole; without S_val, a fifth of the rest is. Images without a label are left out.
+    Choice: without a test set the labels are dealt into three folds, class by class, groups and near duplicates whole;
+    each trial is judged by the next one, and the other two are its pool. So every label judges, which matters where
+    they are few. S_val stays one set: the utility that u_hat learns and OT compares with is defined on it; without it
+    a fifth of the labels is set aside. Images without a label are left out.
 
     Args:
         data: some of its labels are unknown.
@@ -58,11 +69,15 @@ def derive(data: Prepared, workspace: Path, name: str) -> Prepared:
     clusters, groups = (
         None if part is None else np.asarray(part)[rows] for part in (data.clusters, data.groups)
     )
-    units = _units(clusters, groups, len(rows))
-    for role, share in ((TEST, _HELD_OUT), (VALIDATION, splits.DEFAULT_SHARE)):
-        if not (roles == role).any():
-            nobody = np.zeros(len(rows), dtype=bool)
-            roles[splits.choose(labels, roles == LABELED, nobody, units, share)] = role
+    units = folds.units_of(data, rows)
+    if not (roles == VALIDATION).any():
+        nobody = np.zeros(len(rows), dtype=bool)
+        roles[splits.choose(labels, roles == LABELED, nobody, units, splits.DEFAULT_SHARE)] = (
+            VALIDATION
+        )
+    turns = None if (roles == TEST).any() else _turns(labels, roles == LABELED, units)
+    if turns is not None:
+        roles[turns == 0] = TEST
     roles[roles == LABELED] = POOL
     if not (roles == TEST).any() or pictures(roles, clusters) < _FEWEST:
         raise DataError(
@@ -85,6 +100,7 @@ def derive(data: Prepared, workspace: Path, name: str) -> Prepared:
         origin=origin,
         groups=groups,
         clusters=clusters,
+        folds=turns,
         names=_names(data, rows),
         collection=data.collection,
     )
@@ -128,16 +144,20 @@ def pictures(roles: np.ndarray, clusters: np.ndarray | None) -> int:
     return len(np.setdiff1d(clusters[pool], clusters[~pool]))
 
 
-def _units(clusters: np.ndarray | None, groups: np.ndarray | None, count: int) -> list[str]:
-    """Return what moves as one: a group, near duplicates, else a single image."""
-    units = [
-        f"row {row}" if clusters is None else f"cluster {clusters[row]}" for row in range(count)
-    ]
-    if groups is None:
-        return units
-    return [
-        f"group {group}" if group >= 0 else unit for group, unit in zip(groups, units, strict=True)
-    ]
+def _turns(labels: Labels, playing: np.ndarray, units: list[str]) -> Labels | None:
+    """Return the fold in which each image judges, -1 for S_val; None where there are too few to judge at all.
+
+    The largest fold comes first, so that no trial has a smaller pool than what `scaled` sees.
+    """
+    rows = np.flatnonzero(playing)
+    turns = np.full(len(labels), -1, np.int64)
+    own = folds.deal(labels[rows], [units[row] for row in rows], _FOLDS)
+    sizes = np.bincount(own, minlength=_FOLDS)
+    if not sizes.all():
+        return None
+    rank = np.argsort(np.argsort(-sizes, kind="stable"))
+    turns[rows] = rank[own]
+    return turns
 
 
 def _names(data: Prepared, rows: np.ndarray) -> Names | None:
@@ -156,10 +176,16 @@ def _names(data: Prepared, rows: np.ndarray) -> Names | None:
 def words(real: Config, config: Config, data: Prepared, played: Prepared) -> str:
     """Return what is played, in a sentence or two: the sizes beside those of the real run."""
     held = int((data.roles == LABELED).sum())
-    judges = int((played.roles == TEST).sum())
     times = f"{config.trials} times, each time with others" if config.trials > 1 else "once"
+    judged = f"{judges(played, config.trials):,} images judge"
+    if played.folds is not None and config.trials > 1:
+        judged += f", a third of them at a time ({_FOLDS}-fold validation)"
     return (
         f"Rehearsal: {config.k:,} of your labels are taken as held and {config.budget:,} are bought from the rest, "
-        f"in place of {held:,} and {real.budget:,}; this is done {times}, and "
-        f"{judges:,} images judge. No label is spent."
+        f"in place of {held:,} and {real.budget:,}; this is done {times}, and {judged}. No label is spent."
     )
+
+
+def judges(played: Prepared, trials: int) -> int:
+    """Return how many different images judge a rehearsal in all its trials together."""
+    return int(np.logical_or.reduce([played.judges(trial) for trial in range(trials)]).sum())

@@ -86,9 +86,13 @@ class Report(_Record):
         words: what was trained, and why that, in words.
         dataset: the collection and version.
         labeled: images that taught.
-        validation: on S_val; None where there is none.
+        validation: on S_val; None where there is none, or where it taught.
         test: on the test set; None where there is none.
-        judged: `test` or `validation`: on which the classes, the confusion and the mistakes are counted.
+        cross_validation: on every label, each judged by a model that had not learned from its fold; None where images
+            enough were kept aside.
+        folds: of that; 0 without.
+        judged: `test`, `validation` or `cross-validation`: on which the classes, the confusion and the mistakes are
+            counted.
         classes: one entry a class.
         confusion: row true class, column guess.
         mistakes: the most confident first.
@@ -101,6 +105,8 @@ class Report(_Record):
     labeled: int
     validation: Score | None = None
     test: Score | None = None
+    cross_validation: Score | None = None
+    folds: int = 0
     judged: str = ""
     classes: tuple[ClassReport, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
@@ -110,13 +116,18 @@ class Report(_Record):
     def sentence(self) -> str:
         """Return the accuracies with counts and standard errors on one line."""
         parts = [f"{self.labeled:,} labels"]
-        for name, score in (("validation", self.validation), ("test", self.test)):
+        folded = f"{self.folds}-fold cross-validated"
+        for name, score in (
+            ("validation", self.validation),
+            ("test", self.test),
+            (folded, self.cross_validation),
+        ):
             if score is not None:
                 parts.append(
                     f"{name} accuracy {score.accuracy:.1%} ({score.correct:,} of {score.count:,}, "
                     f"standard error {100 * score.standard_error:.1f} points)"
                 )
-        if self.validation is None and self.test is None:
+        if not self.judged:
             parts.append("no labeled image was kept aside, so nobody knows how good it is")
         return "; ".join(parts)
 

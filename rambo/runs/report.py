@@ -14,8 +14,13 @@ FEWEST = 5  # trials that can be evidence
 _METRICS = ("validation_accuracy", "test_accuracy")
 
 
-def table(summary: Summary) -> str:
-    """Return the results of a run as lines of text."""
+def table(summary: Summary, test_images: int | None = None) -> str:
+    """Return the results of a run as lines of text.
+
+    Args:
+        summary: of the run.
+        test_images: how many images judge a rehearsal; few are mentioned.
+    """
     groups = by_strategy(summary.results)
     header = f"{'strategy':<16} {'validation %':>15} {'test %':>15} {'trials':>7} {'trained':>8} {'cached':>7}"
     lines = [f"run {summary.run} on {summary.dataset}", header]
@@ -29,7 +34,7 @@ def table(summary: Summary) -> str:
     if comparison := compare(groups.get("rambo", []), groups.get("filter-only", [])):
         lines.append(comparison)
     if summary.dataset.startswith(rehearsal.PREFIX) and (
-        verdict := rehearsal_verdict(summary.results)
+        verdict := rehearsal_verdict(summary.results, test_images)
     ):
         lines.append(verdict)
     if summary.waits:

@@ -20,9 +20,9 @@ import joblib
 
 from rambo import __version__, checks, lineup
 from rambo.config import Config, Settings, describe
-from rambo.datasets import catalog, foreign
+from rambo.datasets import catalog, foreign, prepared, rehearsal
 from rambo.datasets.prepared import Prepared
-from rambo.errors import RunLockedError, RunNotFoundError, StoreError
+from rambo.errors import DataError, RunLockedError, RunNotFoundError, StoreError
 from rambo.runs import paths
 from rambo.runs.environment import Environment, Source
 from rambo.runs.record import dataset_name
@@ -31,7 +31,7 @@ from rambo.runs.run import STATUSES, Run, write_first
 from rambo.storage import files
 from rambo.storage.memo import Memo
 
-__all__ = ["STATUSES", "Run", "Workspace", "create_run", "environment", "summary"]
+__all__ = ["STATUSES", "Run", "Workspace", "create_run", "environment", "judges", "summary"]
 
 _RUN_ID = re.compile(r"[a-z0-9-]{1,64}")
 _STAMPED = re.compile(r"[a-z0-9-]+-\d{8}-\d{6}-[0-9a-f]{4}")
@@ -195,6 +195,22 @@ def summary(run: Run) -> Summary:
     config, results = run.config, run.results()
     own = [result for result in results if result.strategy == "rambo"]
     return Summary(run.id, dataset_name(config), config, run.status, results, mean_ranking(own))
+
+
+def judges(run: Run) -> int | None:
+    """Return how many different images judge a rehearsal in all its trials; None for another run, or if nobody knows.
+
+    Raises:
+        StoreError: the record is damaged.
+    """
+    if not dataset_name(run.config).startswith(rehearsal.PREFIX):
+        return None
+    try:
+        datasets = run.folder.parent.parent / "datasets"
+        data = prepared.open_prepared(datasets / run.environment.dataset.fingerprint)
+    except DataError:
+        return None
+    return rehearsal.judges(data, int(run.config.get("trials", 1)))
 
 
 def _slug(name: str) -> str:

@@ -16,7 +16,7 @@ import streamlit as st
 
 from rambo.config import Settings
 from rambo.datasets import prepared, rehearsal
-from rambo.datasets.prepared import TEST, Prepared
+from rambo.datasets.prepared import Prepared
 from rambo.errors import RamboError, StoreError
 from rambo.events import StageAdvanced, StageStarted
 from rambo.figures import theme
@@ -186,7 +186,7 @@ def rehearsal_verdict(run: Run) -> str | None:
     if not str(config(run)["dataset"]["name"]).startswith(rehearsal.PREFIX):
         return None
     try:
-        judges: int | None = int((dataset(run).roles == TEST).sum())
+        judges: int | None = rehearsal.judges(dataset(run), int(config(run)["trials"]))
     except RamboError:
         judges = None
     return report.rehearsal_verdict(summary(run).results, judges)

@@ -18,7 +18,7 @@ from rambo.collection.looks import SUFFIXES
 from rambo.config import ClassifierConfig, DatasetConfig
 from rambo.datasets import catalog, prepared
 from rambo.datasets.features import frozen_backbone, frozen_features, has_backbone
-from rambo.datasets.prepared import LABELED, TEST, VALIDATION, Prepared
+from rambo.datasets.prepared import LABELED, TEST, VALIDATION, Labels, Prepared
 from rambo.errors import DataError, RamboError, RunCancelled
 from rambo.events import Emit, Event, Noticed, StageAdvanced, ignore, stage
 from rambo.method.networks import CLASSIFIERS, Classifier
@@ -30,8 +30,8 @@ from rambo.runs.workspace import Run, Workspace
 from rambo.seeding import Streams
 from rambo.training.classifier import create_classifier, cross_entropy, train_classifier
 from rambo.training.gpu.batched import exactly
-from rambo.training.heads import fit_heads
-from rambo.worker import run_worker
+from rambo.training.heads import Heads, fit_heads
+from rambo.worker import cross_validation, run_worker
 from rambo.worker.final_network import FinalNetwork, bundle, on_features, on_pixels
 
 _MISTAKES = 48  # that a report keeps
@@ -96,7 +96,7 @@ class _Training:
     def work(self) -> None:
         """Train, measure, predict and pack."""
         data = self._open()
-        taught = np.flatnonzero((data.roles == LABELED) & (data.labels >= 0))
+        taught, folds = cross_validation.teachers(data, int(self.config["seed"]))
         present = set(data.labels[taught].tolist())
         if len(present) < 2:
             raise DataError(
@@ -111,12 +111,15 @@ class _Training:
             self.emit(
                 Noticed(f"no label teaches {names}: the model never answers with confidence there")
             )
+        if folds is not None:
+            self.emit(Noticed(cross_validation.words(int(folds.max()) + 1, len(taught))))
         config, words = self._choose(data)
         if config.name == "logistic":
-            network, probabilities = self._on_features(data, taught, config)
+            network, probabilities, judged = self._on_features(data, taught, folds, config)
         else:
             network, probabilities = self._on_pixels(data, taught, config)
-        report = self._report(data, taught, probabilities, config.name, words)
+            judged = None if folds is None else self._fold_networks(data, taught, folds, config)
+        report = self._report(data, taught, probabilities, judged, folds, config.name, words)
         self.run.save_table(models.PREDICTIONS, _predictions(data, probabilities))
         with stage("packing", 1, self.emit) as advance:
             shape = tuple(data.images.shape[1:])
@@ -161,29 +164,40 @@ class _Training:
         return config, words
 
     def _on_features(
-        self, data: Prepared, taught: np.ndarray, config: ClassifierConfig
-    ) -> tuple[FinalNetwork, np.ndarray]:
-        """Return a head on frozen features, and what it says of every image."""
+        self, data: Prepared, taught: np.ndarray, folds: Labels | None, config: ClassifierConfig
+    ) -> tuple[FinalNetwork, np.ndarray, np.ndarray | None]:
+        """Return a head on frozen features, what it says of every image, and what the heads of the folds say."""
         values, name = frozen_features(
             data, self.dataset, data_root=None, device=self.device, emit=self.emit
         )
         features, rows = torch.from_numpy(values), torch.from_numpy(taught)
         backbone, _ = frozen_backbone(self.dataset, data_root=None)
-        with stage("training", 1, self.emit) as advance:
-            heads = fit_heads(
-                features[rows],
-                torch.from_numpy(data.labels)[rows],
-                torch.ones(1, len(rows), dtype=torch.bool),
+        labels = torch.from_numpy(data.labels)[rows]
+
+        def fit(members: Tensor) -> Heads:
+            return fit_heads(
+                *(features[rows], labels, members),
                 num_classes=data.num_classes,
                 l2=config.logistic.l2,
                 iterations=config.logistic.iterations,
             )
+
+        with stage("training", 1, self.emit) as advance:
+            heads = fit(torch.ones(1, len(rows), dtype=torch.bool))
             advance()
+        judged = None
+        if folds is not None:
+            with stage(cross_validation.STAGE, 1, self.emit) as advance:
+                fold = torch.from_numpy(folds)
+                members = torch.arange(int(fold.max()) + 1)[:, None] != fold
+                logits = fit(members).logits(features[rows])
+                judged = logits[fold, torch.arange(len(rows))].softmax(1).numpy()
+                advance()
         self.emit(Noticed(f"frozen features of {name}, {backbone.width} numbers an image"))
         network = on_features(
             backbone, heads.weights[0], heads.biases[0], self.dataset.feature_resolution
         )
-        return network, heads.logits(features)[0].softmax(1).numpy()
+        return network, heads.logits(features)[0].softmax(1).numpy(), judged
 
     def _on_pixels(
         self, data: Prepared, taught: np.ndarray, config: ClassifierConfig
@@ -222,6 +236,27 @@ class _Training:
         self.run.save_arrays(_WEIGHTS, state)
         return model
 
+    def _fold_networks(
+        self, data: Prepared, taught: np.ndarray, folds: Labels, config: ClassifierConfig
+    ) -> np.ndarray:
+        """Return what networks say of the fold that each has not learned from, `a x c`; each fold is a step."""
+        images = normalise(torch.from_numpy(data.images[taught]), data.mean, data.std)
+        images = images.to(self.device)
+        labels = torch.from_numpy(data.labels[taught]).to(self.device)
+        judged = torch.zeros(len(taught), data.num_classes)
+        count = int(folds.max()) + 1
+        with stage(cross_validation.STAGE, count, self.emit) as advance:
+            for number in range(count):
+                rest, own = (torch.from_numpy(rows) for rows in (folds != number, folds == number))
+                streams = Streams(int(self.config["seed"])).child(f"fold-{number}")
+                model = create_classifier(images, config, data.num_classes, streams)
+                train_classifier(model, images[rest], labels[rest], config, streams)
+                with torch.inference_mode():
+                    for part in own.nonzero()[:, 0].split(_CHUNK):
+                        judged[part] = model.eval()(images[part]).softmax(1).cpu()
+                advance()
+        return judged.numpy()
+
     def _kept(self, data: Prepared, config: ClassifierConfig) -> Classifier | None:
         """Return the network that an earlier attempt trained, or None."""
         if not self.run.has_artifact(_WEIGHTS):
@@ -232,26 +267,40 @@ class _Training:
         return model.to(self.device).eval()  # type: ignore[return-value]
 
     def _report(
-        self, data: Prepared, taught: np.ndarray, probabilities: np.ndarray, name: str, words: str
+        self,
+        data: Prepared,
+        taught: np.ndarray,
+        probabilities: np.ndarray,
+        judged: np.ndarray | None,
+        folds: Labels | None,
+        name: str,
+        words: str,
     ) -> Report:
-        """Return how good it is."""
-        guesses = probabilities.argmax(1)
+        """Return how good it is: on the images kept aside, else on the labels by the models of the other folds."""
+        said = probabilities
         parts = {
             part: np.flatnonzero((data.roles == role) & (data.labels >= 0))
             for part, role in (("validation", VALIDATION), ("test", TEST))
         }
+        if judged is not None:
+            said = probabilities.copy()
+            said[taught] = judged
+            parts = {cross_validation.STAGE: taught}
+        guesses = said.argmax(1)
         scores = {
             part: Score(correct=int((guesses[rows] == data.labels[rows]).sum()), count=len(rows))
             for part, rows in parts.items()
             if len(rows)
         }
-        judged = "test" if "test" in scores else "validation" if scores else ""
-        rows = parts.get(judged, np.array([], dtype=np.int64))
+        judges = next(
+            (part for part in (cross_validation.STAGE, "test", "validation") if part in scores), ""
+        )
+        rows = parts.get(judges, np.array([], dtype=np.int64))
         size = data.num_classes
         confusion = np.zeros((size, size), dtype=np.int64)
         np.add.at(confusion, (data.labels[rows], guesses[rows]), 1)
         wrong = rows[guesses[rows] != data.labels[rows]]
-        sure = wrong[np.argsort(-probabilities[wrong, guesses[wrong]], kind="stable")][:_MISTAKES]
+        sure = wrong[np.argsort(-said[wrong, guesses[wrong]], kind="stable")][:_MISTAKES]
         names = data.names()
         files = names.files if names is not None else ()
         return Report(
@@ -261,7 +310,9 @@ class _Training:
             labeled=len(taught),
             validation=scores.get("validation"),
             test=scores.get("test"),
-            judged=judged,
+            cross_validation=scores.get(cross_validation.STAGE),
+            folds=0 if folds is None else int(folds.max()) + 1,
+            judged=judges,
             classes=tuple(
                 ClassReport(
                     name=data.classes[c],
@@ -279,7 +330,7 @@ class _Training:
                     file=files[row] if files else f"{row:06d}.png",
                     label=data.classes[data.labels[row]],
                     guess=data.classes[guesses[row]],
-                    probability=float(probabilities[row, guesses[row]]),
+                    probability=float(said[row, guesses[row]]),
                 )
                 for row in sure.tolist()
             ),
@@ -296,7 +347,11 @@ class _Training:
                 "standard_error": score.standard_error,
                 "images": score.count,
             }
-            for name, score in (("validation", report.validation), ("test", report.test))
+            for name, score in (
+                ("validation", report.validation),
+                ("test", report.test),
+                ("cross_validation", report.cross_validation),
+            )
             if score is not None
         }
         return {

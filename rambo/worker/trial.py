@@ -112,7 +112,8 @@ def split(
 
     Choice: S_0 holds one random image of every class that the pool has, and the rest of k uniformly at random, so no
     class is without a label; a k below the number of classes is drawn uniformly. A validation set that the dataset
-    does not fix is drawn in proportion to the classes, anew each trial. What is wrong with the data comes afterwards:
+    does not fix is drawn in proportion to the classes, anew each trial. Where a dataset has folds, each trial is judged
+    by the next one, and the others join the pool. What is wrong with the data comes afterwards:
     imbalance thins the pool of which S_0 and U_0 are made, and noise changes what the oracle says of it. Of a partly
     labeled dataset S_0 is all that is labeled and U_0 all that is not, in every trial.
 
@@ -130,7 +131,8 @@ def split(
     streams = Streams(seed).child("split")
     truth = torch.from_numpy(data.labels).long()
     roles = torch.from_numpy(data.roles)
-    pool = (roles == POOL).nonzero()[:, 0]
+    judges = torch.from_numpy(data.judges(trial))
+    pool = (((roles == POOL) | (roles == TEST)) & ~judges).nonzero()[:, 0]
     validation = (roles == VALIDATION).nonzero()[:, 0]
     oracle: Tensor | None = None
     corrupted = config.dataset.corruption
@@ -164,7 +166,7 @@ def split(
         features_file=features_file,
         reads_features=reads_features(config, data),
     )
-    test = (roles == TEST).nonzero()[:, 0]
+    test = judges.nonzero()[:, 0]
     restriction = _restrict(problem, test, config, data, seed)
     return Trial(problem, oracle, test, seed, restriction)
 

@@ -32,13 +32,36 @@ def test_what_is_labeled_becomes_the_pool_and_nothing_unknown_is_left(
     assert again.fingerprint == played.fingerprint
 
 
-def test_without_a_test_set_labels_are_held_out_class_by_class(
+def test_without_a_test_set_a_third_of_the_labels_judges_class_by_class(
     tiny: Prepared, tmp_path: Path
 ) -> None:
     pets = partly(tmp_path, tiny, labeled=range(40), validation=range(40, 60))
     played = rehearsal.derive(pets, tmp_path, "pets")
-    assert counts(played) == [28, 20, 12]
-    assert np.bincount(played.labels[played.roles == TEST]).tolist() == [3, 3, 3, 3]
+    assert counts(played) == [26, 20, 14]
+    assert sorted(np.bincount(played.labels[played.roles == TEST]).tolist()) == [3, 3, 4, 4]
+
+
+def test_every_label_judges_once_in_three_trials_and_never_teaches_then(
+    tiny: Prepared, tmp_path: Path
+) -> None:
+    pets = partly(tmp_path, tiny, labeled=range(40), validation=range(40, 60))
+    played = rehearsal.derive(pets, tmp_path, "pets")
+    assert played.folds is not None
+    config = rehearsal.scaled(tiny_config(strategies=["margin"]), pets, played)
+    seen = []
+    for number in range(4):
+        one = trial.split(config, played, number, None)
+        seen.append(one.test.tolist())
+        pool = set(one.problem.labeled.tolist()) | set(one.problem.unlabeled.tolist())
+        assert not pool & set(seen[-1])
+        assert len(pool) + len(seen[-1]) == 40
+        assert one.problem.validation.tolist() == list(range(40, 60)), "S_val stays one set"
+        assert (one.problem.labels[one.test] == -1).all()
+    assert sorted(seen[0] + seen[1] + seen[2]) == list(range(40))
+    assert seen[3] == seen[0]
+    assert [rehearsal.judges(played, trials) for trials in (1, 2, 5)] == [14, 27, 40]
+    own = partly(tmp_path, tiny, labeled=range(40), validation=range(40, 60), test=range(160, 180))
+    assert rehearsal.derive(own, tmp_path, "own").folds is None, "a person's own test set stays"
 
 
 def test_without_validation_images_some_labels_are_set_aside(
@@ -46,7 +69,7 @@ def test_without_validation_images_some_labels_are_set_aside(
 ) -> None:
     pets = partly(tmp_path, tiny, labeled=range(40))
     played = rehearsal.derive(pets, tmp_path, "pets")
-    assert counts(played)[1:] == [4, 12]
+    assert counts(played)[1:] == [8, 11]
     assert sum(counts(played)) == 40
 
 
@@ -87,20 +110,20 @@ def test_a_fully_labeled_dataset_needs_no_rehearsal(tiny: Prepared, tmp_path: Pa
 
 def test_sizes_shrink_in_proportion_and_leave_a_choice(tiny: Prepared, tmp_path: Path) -> None:
     pets = partly(tmp_path, tiny, labeled=range(40), validation=range(40, 60))
-    played = rehearsal.derive(pets, tmp_path, "pets")  # 28 to play with
+    played = rehearsal.derive(pets, tmp_path, "pets")  # 26 to play with
     real = tiny_config(
         dataset={"name": "collection:pets"}, budget=20, acquisition={"batch_size": 10}
     )
     config = rehearsal.scaled(real, pets, played)
-    assert (config.k, config.budget) == (14, 7)  # 40 to 20, and 14 images for 7 labels
-    assert config.acquisition.batch_size == 4
+    assert (config.k, config.budget) == (13, 6)  # 40 to 20, and 13 images for 6 labels
+    assert config.acquisition.batch_size == 3
     assert config.rambo.initial_size is None
     assert config.dataset.name == "rehearsal:collection:pets"
     checks.check(config, played)
     for budget in (1, 5, 1000):
         config = rehearsal.scaled(real.model_copy(update={"budget": budget}), pets, played)
         checks.check(config, played)
-        assert config.k + 2 * config.budget <= 28
+        assert config.k + 2 * config.budget <= 26
 
 
 def test_repeated_pictures_count_once(tiny: Prepared, tmp_path: Path) -> None:

@@ -332,6 +332,9 @@ def test_a_rehearsal_names_its_winner_only_with_evidence() -> None:
         "On your own images, no strategy is clearly ahead; margin sampling did best"
     )
     assert "this may be chance. Only 12 images judged" in words
+    name = {"dataset": {"name": "rehearsal:collection:pets"}}
+    told = Summary("mini-1", "rehearsal:collection:pets", name, "done", noisy, Ranking())
+    assert report.table(told, 12).endswith("Only 12 images judged, so look twice.")
     short = [*judged("margin", 0.8, 0.8), *judged("random", 0.7, 0.71)]
     assert "too few trials to say" in str(report.rehearsal_verdict(short))
 

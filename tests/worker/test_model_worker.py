@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 from PIL import Image
+from tiny import partly
 
 from rambo.__main__ import main
 from rambo.collection.importing import ImportOptions, import_images
@@ -20,7 +21,7 @@ from rambo.datasets import catalog
 from rambo.errors import ConfigError, DataError
 from rambo.runs import models
 from rambo.runs.workspace import Workspace
-from rambo.worker import model_worker
+from rambo.worker import cross_validation, model_worker
 
 HUES = {"red": (200, 40, 40), "green": (40, 200, 40)}
 
@@ -105,6 +106,47 @@ def test_a_stopped_training_goes_on_with_the_weights_it_has(grey, monkeypatch):
     assert models.load_report(run).test == models.load_report(first).test
 
 
+def test_few_labels_are_judged_by_folds_and_none_is_kept_aside(tmp_path):
+    """Every label judges once, by networks that have not seen its group; the same seed gives the same bytes."""
+    for number in range(16):
+        shade, name = (((60,) * 3, "dark"), ((180,) * 3, "light"))[number % 2]
+        paint(tmp_path / "few" / name / f"{number}.png", shade, number, (28, 28), grey=True)
+    paint(tmp_path / "few/dark/odd.png", (180,) * 3, 99, (28, 28), grey=True)
+    paint(tmp_path / "few/pool/new.png", (180,) * 3, 98, (28, 28), grey=True)
+    import_images(tmp_path / "home", tmp_path / "few", ImportOptions(jobs=1))
+    data = catalog.prepare("collection:few", tmp_path / "home")
+    settings = models.settings(data, device="cpu")
+    settings["classifier"]["max_epochs"] = 20
+    reports = []
+    for _ in range(2):
+        run = models.create(settings, data, Workspace(tmp_path / "home"), "cpu")
+        assert model_worker.work(run) == "done"
+        reports.append(models.load_report(run))
+    one, two = reports
+    assert one == two
+    assert (one.labeled, one.folds, one.judged) == (17, 5, "cross-validation")
+    assert one.validation is None
+    assert one.cross_validation.count == 17
+    assert sum(map(sum, one.confusion)) == 17
+    assert "dark/odd.png" in [mistake.file for mistake in one.mistakes], "it never judged itself"
+    assert any("5-fold cross-validation" in notice for notice in one.notices)
+    assert "17 labels; 5-fold cross-validated accuracy" in one.sentence()
+
+
+def test_a_validation_set_of_thirty_judges_by_itself(tiny, tmp_path):
+    pets = partly(tmp_path, tiny, labeled=range(20), validation=range(100, 130))
+    taught, folds = cross_validation.teachers(pets, 0)
+    assert (taught.tolist(), folds) == (list(range(20)), None)
+    pets = partly(tmp_path, tiny, labeled=range(20), validation=range(100, 129))
+    taught, folds = cross_validation.teachers(pets, 0)
+    assert len(taught) == 49
+    assert sorted(np.bincount(folds)) == [9, 10, 10, 10, 10]
+    pets = partly(tmp_path, tiny, labeled=range(20), test=range(160, 162))
+    assert cross_validation.teachers(pets, 0)[1] is None, "a person's own test set judges"
+    pets = partly(tmp_path, tiny, labeled=[0, 1])
+    assert cross_validation.teachers(pets, 0)[1] is None, "a fold would leave one class"
+
+
 def test_a_model_needs_two_classes(tmp_path):
     for number in range(4):
         paint(tmp_path / "one/cat" / f"{number}.png", (90, 90, 90), number)
@@ -135,7 +177,9 @@ def test_a_colour_model_is_trained_by_command_and_its_script_works_elsewhere(
     assert main(["train", "hues", "--out", str(out), "--device", "cpu"]) == 0
     shown = capsys.readouterr().out
     assert "a logistic head on frozen features" in shown
-    assert "12 labels; validation accuracy 100.0% (4 of 4" in shown
+    assert "16 labels; 5-fold cross-validated accuracy 100.0% (16 of 16" in shown, (
+        "4 of 16 say little"
+    )
 
     model = tmp_path / "elsewhere"
     zipfile.ZipFile(out / "model.zip").extractall(model)
@@ -155,4 +199,4 @@ def test_a_colour_model_is_trained_by_command_and_its_script_works_elsewhere(
         assert said[row.file]["label"] == row.predicted_label
         assert float(said[row.file]["probability"]) == pytest.approx(row.probability, abs=2e-3)
     assert main(["show", models.of_collection(Workspace(home), "hues")[0].id, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["report"]["labeled"] == 12
+    assert json.loads(capsys.readouterr().out)["report"]["labeled"] == 16

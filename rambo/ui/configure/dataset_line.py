@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from rambo.collection.splits import few_labels
 from rambo.datasets.prepared import LABELED, POOL, TEST, VALIDATION, Prepared
 from rambo.errors import RamboError
 from rambo.text import count, literal
@@ -54,6 +55,11 @@ def show(name: str, opened: Opened) -> None:
     """Say what the dataset holds, or offer to get it."""
     if opened.data is not None:
         st.caption(_facts(opened.data))
+        if opened.data.partly_labeled:
+            roles = opened.data.roles
+            labeled, own = (int((roles == role).sum()) for role in (LABELED, VALIDATION))
+            for sentence in few_labels(labeled, own):
+                st.caption(f":material/lightbulb: {literal(sentence, 900)}")
     elif opened.state == "preparing":
         _wait(name)
     elif opened.state in ("missing", "failed"):

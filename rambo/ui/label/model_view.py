@@ -88,6 +88,7 @@ def _report(held: Round, run: Run, report: Report) -> None:
         for name, score in (
             ("Validation accuracy", report.validation),
             ("Test accuracy", report.test),
+            (f"{report.folds}-fold accuracy", report.cross_validation),
         ):
             if score is not None:
                 st.metric(
@@ -124,7 +125,12 @@ def _report(held: Round, run: Run, report: Report) -> None:
         return
     left, right = st.columns(2)
     with left:
-        st.markdown(f"**Each class**, on the {report.judged} images")
+        where = (
+            f"on the {report.judged} images"
+            if not report.folds
+            else "each label by a model that has not learned from it"
+        )
+        st.markdown(f"**Each class**, {where}")
         st.dataframe(
             pd.DataFrame(
                 {
@@ -148,7 +154,7 @@ def _mistakes(run: Run, report: Report) -> None:
     """Draw what f was most sure of and wrong about."""
     worst = report.mistakes[:_SHOWN]
     if not worst:
-        st.success("No mistake on the images that were kept aside.", icon=":material/verified:")
+        st.success("No mistake on the images that judged.", icon=":material/verified:")
         return
     st.markdown(
         f"**The most confident mistakes** ({count(len(report.mistakes), 'listed', 'listed')})"
