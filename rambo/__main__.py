@@ -162,10 +162,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_import(
         commands.add_parser("import", help="make a collection of your own images, or let it grow")
     )
-    held = commands.add_parser("collections", help="list your collections, or show one of them")
-    held.add_argument("collection", metavar="NAME", nargs="?")
-    held.add_argument("--version", metavar="N", help="of that collection; default: the newest")
-    held.add_argument("--json", action="store_true", help="print JSON")
+    own = commands.add_parser("collections", help="list your collections, or show one of them")
+    own.add_argument("collection", metavar="NAME", nargs="?")
+    own.add_argument("--version", metavar="N", help="of that collection; default: the newest")
+    own.add_argument("--json", action="store_true", help="print JSON")
     _add_train(
         commands.add_parser(
             "train", help="train the final classifier on all labels of a collection"
@@ -380,9 +380,11 @@ def _study(arguments: argparse.Namespace) -> int:
     if arguments.study is None:
         for name, kind in grid.STUDIES.items():
             print(f"{name:<17} {kind.title} ({kind.source})")
-        for told in study.workspace_of(workspaces.Workspace.from_environment()).runs():
-            seen = told.describe()
-            print(f"{told.id}  {seen.status:<11}  {seen.dataset}  {seen.message}".rstrip())
+        for run in study.workspace_of(workspaces.Workspace.from_environment()).runs():
+            description = run.describe()
+            print(
+                f"{run.id}  {description.status:<11}  {description.dataset}  {description.message}".rstrip()
+            )
         return 0
     settings = {"trials": _STUDY_TRIALS} | settings_from(arguments)
     grid.plan_cells(arguments.study, settings)
@@ -451,23 +453,27 @@ def _print_summary(run: workspaces.Run, as_json: bool) -> None:
         return
     if study.is_study(run):
         table = study.table(run)
-        shown, text = table, study.to_markdown(table)
+        public, text = table, study.to_markdown(table)
     else:
         summary = workspaces.summary(run)
-        shown, text = summary.public(), report.table(summary, workspaces.judges(run))
-    print(json.dumps({"format": _SHOW_FORMAT, **shown}) if as_json else text)
+        public, text = summary.public(), report.table(summary, workspaces.judges(run))
+    print(json.dumps({"format": _SHOW_FORMAT, **public}) if as_json else text)
 
 
 def _print_model(run: workspaces.Run, as_json: bool) -> None:
     """Print how good a model is."""
-    told = models.load_report(run)
+    measured = models.load_report(run)
     if as_json:
-        shown = None if told is None else told.model_dump() | {"sentence": told.sentence()}
-        print(json.dumps({"format": _SHOW_FORMAT, "model": run.id, "report": shown}))
-    elif told is None:
+        public = (
+            None if measured is None else measured.model_dump() | {"sentence": measured.sentence()}
+        )
+        print(json.dumps({"format": _SHOW_FORMAT, "model": run.id, "report": public}))
+    elif measured is None:
         print(f"{run.id} is {run.status}")
     else:
-        print("\n".join([told.words, told.sentence(), *told.notices, *told.table()]))
+        print(
+            "\n".join([measured.words, measured.sentence(), *measured.notices, *measured.table()])
+        )
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -498,7 +504,7 @@ def _export(arguments: argparse.Namespace) -> int:
     seed = arguments.seed
     if seed is not None and not seed.isdecimal():
         raise ConfigError(field="seed", value=seed, hint="use a whole number")
-    made = export.write(
+    result = export.write(
         run,
         arguments.format,
         Path(arguments.out),
@@ -509,9 +515,9 @@ def _export(arguments: argparse.Namespace) -> int:
         truth=arguments.oracle,
         image_url=arguments.image_url,
     )
-    for notice in made.notices:
+    for notice in result.notices:
         print(f"rambo: {notice}", file=sys.stderr)
-    print(f"wrote {made.count} images to {arguments.out}", file=sys.stderr)
+    print(f"wrote {result.count} images to {arguments.out}", file=sys.stderr)
     return 0
 
 
@@ -613,9 +619,9 @@ def _import(arguments: argparse.Namespace) -> int:
         bars.close()
     name = f"collection:{result.collection.slug}"
     if arguments.json:
-        report_ = [dataclasses.asdict(line) for line in result.health]
+        measured = [dataclasses.asdict(line) for line in result.health]
         facts = {"dataset": name, "version": result.version, "new": result.new, "read": result.read}
-        print(json.dumps(facts | {"changed": result.changed, "health": report_}))
+        print(json.dumps(facts | {"changed": result.changed, "health": measured}))
         return 0
     print(health.to_text(result.health))
     words = "is" if result.changed else "is as it was:"
@@ -643,7 +649,7 @@ def _collections(arguments: argparse.Namespace) -> int:
         version = None if arguments.version is None else int(_number(arguments.version, "version"))
         lines = health.report(chosen.snapshot(version))
         if arguments.json:
-            versions = [dataclasses.asdict(held) for held in chosen.versions()]
+            versions = [dataclasses.asdict(version) for version in chosen.versions()]
             print(
                 json.dumps(
                     {"versions": versions, "health": [dataclasses.asdict(line) for line in lines]}
@@ -651,7 +657,9 @@ def _collections(arguments: argparse.Namespace) -> int:
             )
             return 0
         print(health.to_text(lines))
-        print("\n".join(f"version {held.number}: {held.note}" for held in chosen.versions()))
+        print(
+            "\n".join(f"version {version.number}: {version.note}" for version in chosen.versions())
+        )
         return 0
     cards = [own.find(root, slug).card() for slug in own.slugs(root)]
     if arguments.json:
@@ -710,10 +718,10 @@ def _label(arguments: argparse.Namespace) -> int:
     chosen = own.find(workspace.root, arguments.collection.removeprefix(own.PREFIX))
     if arguments.undo is not None:
         version = None if arguments.undo == "newest" else int(_number(arguments.undo, "undo"))
-        made = intake.undo(chosen, version)
+        restored = intake.undo(chosen, version)
         if arguments.json:
-            print(json.dumps({"version": made}))
-        print(f"collection:{chosen.slug} is version {made}: labels taken back", file=sys.stderr)
+            print(json.dumps({"version": restored}))
+        print(f"collection:{chosen.slug} is version {restored}: labels taken back", file=sys.stderr)
         return 0
     if arguments.file is None:
         raise ConfigError("no file of answers", field="file", hint="give a file, or --undo")
@@ -724,27 +732,27 @@ def _label(arguments: argparse.Namespace) -> int:
     request = None
     if run is not None:
         request = returns.request_of(run, chosen, arguments.strategy, seed)
-    shown = intake.preview(
+    preview = intake.preview(
         chosen,
         table,
         request=request,
         accept_new_classes=arguments.accept_new_classes,
         overwrite=arguments.overwrite,
     )
-    made_ = None if arguments.dry_run else intake.take(chosen, shown)
+    number = None if arguments.dry_run else intake.take(chosen, preview)
     if arguments.json:
-        facts = dataclasses.asdict(shown) | {"sentence": shown.sentence(), "stored": made_}
+        facts = dataclasses.asdict(preview) | {"sentence": preview.sentence(), "stored": number}
         print(json.dumps(facts))
         return 0
-    print(shown.sentence())
-    print("\n".join(f"  {line}" for line in shown.details()))
+    print(preview.sentence())
+    print("\n".join(f"  {line}" for line in preview.details()))
     if arguments.dry_run:
         words = "nothing was changed"
-    elif made_ is None:
-        words = f"nothing to add; collection:{chosen.slug} stays version {shown.version}"
+    elif number is None:
+        words = f"nothing to add; collection:{chosen.slug} stays version {preview.version}"
     else:
         words = (
-            f"collection:{chosen.slug} is version {made_}; "
+            f"collection:{chosen.slug} is version {number}; "
             f"`python -m rambo label {chosen.slug} --undo` takes these labels back"
         )
     print(words, file=sys.stderr)
@@ -763,18 +771,18 @@ def _plan(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read_settings(given: bytes) -> configs.Settings:
+def _read_settings(content: bytes) -> configs.Settings:
     """Return nested settings from their JSON.
 
     Raises:
         ConfigError: this is something else.
     """
-    if len(given) > _SETTINGS_BYTES:
+    if len(content) > _SETTINGS_BYTES:
         raise ConfigError(
             f"over {_SETTINGS_BYTES:,} bytes", field="settings", hint="give the JSON of one run"
         )
     try:
-        settings = json.loads(given)
+        settings = json.loads(content)
     except (ValueError, RecursionError):
         raise ConfigError(
             "not JSON", field="settings", hint='give some like {"k": 200, "budget": 500}'

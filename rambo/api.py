@@ -334,8 +334,8 @@ def _dataset(
 
     labels, known, validation, test, classes, name = arrays
     if isinstance(images, str | os.PathLike):
-        given = {"labels": labels, "known": known, "validation": validation, "test": test}
-        for argument, value in (given | {"classes": classes}).items():
+        lists = {"labels": labels, "known": known, "validation": validation, "test": test}
+        for argument, value in (lists | {"classes": classes}).items():
             if value is not None:
                 raise ConfigError(
                     "stands beside the name of a dataset, which has its own",

@@ -21,7 +21,7 @@ from rambo.collection.records import UNKNOWN, LabelEntry, Snapshot
 from rambo.errors import StoreError
 from rambo.storage import database, files
 
-Said = Literal["label", "skipped", "unsure", "none of these", "taken back"]
+Kind = Literal["label", "skipped", "unsure", "none of these", "taken back"]
 ORIGIN = "labeled here"
 _FORMAT = 1
 _SCHEMA = """
@@ -33,20 +33,20 @@ CREATE INDEX answers_by_run ON answers (run)
 
 
 @dataclasses.dataclass(frozen=True)
-class GivenAnswer:
+class Answer:
     """One answer of a person at the keyboard.
 
     Attributes:
         token: names the answer; the same token is stored once.
         image: its number in the collection.
-        said: what was said; only `label` gives a class.
+        kind: what was said; only `label` gives a class.
         label: the class, or None.
         time: seconds since 1970.
     """
 
     token: str
     image: int
-    said: Said
+    kind: Kind
     label: str | None = None
     time: float = dataclasses.field(default_factory=time.time)
 
@@ -59,16 +59,16 @@ class Answers:
         self.collection, self.run = collection, run
         self._path = collection.folder / "answers.sqlite"
 
-    def add(self, given: Iterable[GivenAnswer]) -> None:
+    def add(self, answers: Iterable[Answer]) -> None:
         """Store answers, durable when this returns; those that are stored already are left alone.
 
         Raises:
             StoreError: the disk refuses.
         """
         rows = [
-            (one.token, self.run, one.image, one.said, one.label, one.time)
-            for one in given
-            if one.said in get_args(Said)
+            (one.token, self.run, one.image, one.kind, one.label, one.time)
+            for one in answers
+            if one.kind in get_args(Kind)
         ]
         if not rows:
             return
@@ -83,7 +83,7 @@ class Answers:
         except (sqlite3.Error, OSError, files.RefusedError) as error:
             raise self._refused(error) from error
 
-    def log(self) -> list[GivenAnswer]:
+    def log(self) -> list[Answer]:
         """Return every answer ever given, the oldest first.
 
         Raises:
@@ -93,24 +93,24 @@ class Answers:
             return []
         try:
             with closing(database.open_reader(self._path, _FORMAT)) as db:
-                found = db.execute(
+                rows = db.execute(
                     "SELECT token, run, image, said, label, time, crc FROM answers "
                     "WHERE run = ? ORDER BY entry",
                     (self.run,),
                 ).fetchall()
         except (sqlite3.Error, OSError, files.RefusedError) as error:
             raise self._refused(error) from error
-        if any(database.seal("", *row) != crc for *row, crc in found):
+        if any(database.seal("", *row) != crc for *row, crc in rows):
             raise self._refused(files.RefusedError("a row is damaged; restore it from a copy"))
         return [
-            GivenAnswer(token, image, said, label, when)
-            for token, _, image, said, label, when, _ in found
+            Answer(token, image, kind, label, when)
+            for token, _, image, kind, label, when, _ in rows
         ]
 
-    def current(self) -> dict[int, GivenAnswer]:
+    def current(self) -> dict[int, Answer]:
         """Return the answer that counts for each image; those taken back are not in it."""
         newest = {answer.image: answer for answer in self.log()}
-        return {image: one for image, one in newest.items() if one.said != "taken back"}
+        return {image: one for image, one in newest.items() if one.kind != "taken back"}
 
     def waiting(self, now: Snapshot | None = None) -> list[LabelEntry]:
         """Return what the answers would add to the collection's labels; nothing where all is there.
@@ -134,20 +134,20 @@ class Answers:
             if image not in rows:
                 continue
             label = int(now.labels[rows[image]])
-            held = None if label == UNKNOWN else now.classes[label]
+            current = None if label == UNKNOWN else now.classes[label]
             entry = LabelEntry(image, one.label, ORIGIN, time=one.time, run=self.run)
-            if one.said == "label":
-                if held == one.label:
+            if one.kind == "label":
+                if current == one.label:
                     continue
-                if held is not None and image not in mine:
+                if current is not None and image not in mine:
                     entry = dataclasses.replace(entry, standing="contested")
-            elif one.said == "taken back":
-                if image not in mine or held is None:
+            elif one.kind == "taken back":
+                if image not in mine or current is None:
                     continue
             else:
-                if held is not None and image in mine:
+                if current is not None and image in mine:
                     entries.append(dataclasses.replace(entry, label=None))  # the label goes
-                entry = dataclasses.replace(entry, answer=one.said)
+                entry = dataclasses.replace(entry, answer=one.kind)
             contested = entry.standing == "contested" or entry.answer != "label"
             if contested and (image, entry.label, entry.answer, entry.standing) in theirs:
                 continue
@@ -175,19 +175,19 @@ class Answers:
         with filelock.FileLock(self.collection.folder / "answers.lock", timeout=10):
             if not self._path.exists():
                 part = self._path.with_name(".answers.part")
-                for left in _files_of(part):
-                    left.unlink(missing_ok=True)
+                for rest in _files_of(part):
+                    rest.unlink(missing_ok=True)
                 database.create(part, _SCHEMA, _FORMAT)
                 part.rename(self._path)
                 files.sync_folder(self.collection.folder)
 
     def _refused(self, error: BaseException) -> StoreError:
         """Return the error of a disk that refuses or a record that is damaged."""
-        told = files.explain(error, "answer again")
-        return StoreError(f"collection {self.collection.slug}: answers: {told}")
+        reason = files.explain(error, "answer again")
+        return StoreError(f"collection {self.collection.slug}: answers: {reason}")
 
 
-def seconds_each(log: Sequence[GivenAnswer], most: int = 30) -> float | None:
+def seconds_each(log: Sequence[Answer], most: int = 30) -> float | None:
     """Return the median seconds between the last answers, breaks left out; None before there are two."""
     times = sorted(answer.time for answer in log)[-most:]
     gaps = sorted(b - a for a, b in itertools.pairwise(times) if b - a < 300)

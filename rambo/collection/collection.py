@@ -137,10 +137,10 @@ class Collection:
         Raises:
             DataError: it is damaged and its original is gone; names the file.
         """
-        wanted = [int(number) for number in numbers]
+        images = [int(number) for number in numbers]
         pack = PixelPack(self.folder, self.frame)
         crcs = self._read(_crcs)
-        for number, picture in zip(wanted, pack.read(wanted), strict=True):
+        for number, picture in zip(images, pack.read(images), strict=True):
             if picture_crc(picture) == crcs.get(number):
                 yield picture
             else:
@@ -166,9 +166,9 @@ class Collection:
             suffix = sniff_suffix(data)
             return (name if Path(name).suffix else f"{name}{suffix}"), data
         for name, place, path in places:
-            found = _read_inside(Path(place), path)
-            if found is not None and hashlib.sha256(found).hexdigest() == key:
-                return name, found
+            content = _read_inside(Path(place), path)
+            if content is not None and hashlib.sha256(content).hexdigest() == key:
+                return name, content
         name = places[0][0] if places else str(number)
         raise DataError(
             f"collection {self.slug}: the original of {shorten(name, 200)} is gone or was changed since "
@@ -196,12 +196,12 @@ class Collection:
         Raises:
             DataError: there is no such version, or it is undone already.
         """
-        known = {held.number: held for held in self.versions()}
-        if version not in known:
+        by_number = {one.number: one for one in self.versions()}
+        if version not in by_number:
             raise DataError(f"collection {self.slug}: no version {version} to undo")
         if version not in self.live_versions():
             raise DataError(f"collection {self.slug}: version {version} is undone already")
-        note = f"undoes version {version}: {known[version].note}"
+        note = f"undoes version {version}: {by_number[version].note}"
         return self.change("undo", note, lambda draft: None, undoes=version)
 
     def set_validation_share(self, share: float) -> int:
@@ -295,8 +295,8 @@ class Collection:
     def progress(self) -> ImportProgress | None:
         """Return how far the last import is, or None where nothing was written."""
         try:
-            told = json.loads((self.folder / "import.json").read_bytes())
-            progress = ImportProgress(**told)
+            facts = json.loads((self.folder / "import.json").read_bytes())
+            progress = ImportProgress(**facts)
         except (OSError, ValueError, TypeError):
             return None
         if progress.state == "running" and not self.importing():
@@ -339,13 +339,13 @@ def slugs(workspace: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        told = files.explain(error, "try again")
-        raise StoreError(f"the collections cannot be listed: {told}") from error
-    held = home(workspace)
+        reason = files.explain(error, "try again")
+        raise StoreError(f"the collections cannot be listed: {reason}") from error
+    folder = home(workspace)
     return sorted(
         name
         for name in names
-        if _SLUG.fullmatch(name) and (held / name / "collection.sqlite").is_file()
+        if _SLUG.fullmatch(name) and (folder / name / "collection.sqlite").is_file()
     )
 
 
@@ -401,8 +401,8 @@ def create(workspace: Path, name: str, frame: Frame, *, validation_share: float)
                 return Collection(parent / slug)
         raise files.RefusedError("no free name was found; give it another one")
     except (sqlite3.Error, OSError, files.RefusedError) as error:
-        told = files.explain(error, "import again")
-        raise StoreError(f"collection {shorten(name)} could not be made: {told}") from error
+        reason = files.explain(error, "import again")
+        raise StoreError(f"collection {shorten(name)} could not be made: {reason}") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -419,8 +419,8 @@ def delete(collection: Collection) -> None:
         try:
             collection.folder.rename(aside)
         except OSError as error:
-            told = files.explain(error, "delete it again")
-            raise StoreError(f"collection {collection.slug}: {told}") from error
+            reason = files.explain(error, "delete it again")
+            raise StoreError(f"collection {collection.slug}: {reason}") from error
     shutil.rmtree(aside, ignore_errors=True)
 
 

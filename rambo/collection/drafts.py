@@ -107,10 +107,10 @@ class Draft:
 
     def smalls(self) -> tuple[Numbers, np.ndarray]:
         """Return all image numbers and their small grey pictures, `N x 256` uint8."""
-        held = self.db.execute("SELECT image, small FROM smalls ORDER BY image").fetchall()
-        numbers = np.array([row[0] for row in held], dtype=np.int64)
-        pictures = np.frombuffer(b"".join(row[1] for row in held), dtype=np.uint8)
-        return numbers, pictures.reshape(len(held), -1)
+        rows = self.db.execute("SELECT image, small FROM smalls ORDER BY image").fetchall()
+        numbers = np.array([row[0] for row in rows], dtype=np.int64)
+        pictures = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.uint8)
+        return numbers, pictures.reshape(len(rows), -1)
 
     def finish(self, kind: str, note: str, undoes: int | None = None) -> int:
         """Make the change count, and return its version. Call it inside a transaction."""

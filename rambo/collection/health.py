@@ -20,7 +20,7 @@ from rambo.collection.records import (
 _NAMED = 100  # files that one line names
 _SMALL = 0.25  # of the usual longest side
 _DARK, _FLAT = 12.0, 2.0  # grey levels
-_SHOWN = 12  # classes named in one sentence
+_NAMED_CLASSES = 12  # classes named in one sentence
 
 
 def report(now: Snapshot) -> tuple[HealthLine, ...]:
@@ -63,15 +63,15 @@ def _counts(now: Snapshot) -> Iterable[HealthLine]:
         f"{len(now):,} images{groups}: {', '.join(roles)}. Working size: {now.frame.sentence()}.",
         count=len(now),
     )
-    known = now.labels != UNKNOWN
-    if known.any():
-        counts = np.bincount(now.labels[known], minlength=len(now.classes))
-        shown = [f"{name} {count:,}" for name, count in zip(now.classes, counts, strict=True)]
-        more = f" and {len(shown) - _SHOWN:,} more" if len(shown) > _SHOWN else ""
+    labeled = now.labels != UNKNOWN
+    if labeled.any():
+        counts = np.bincount(now.labels[labeled], minlength=len(now.classes))
+        lines = [f"{name} {count:,}" for name, count in zip(now.classes, counts, strict=True)]
+        more = f" and {len(lines) - _NAMED_CLASSES:,} more" if len(lines) > _NAMED_CLASSES else ""
         yield HealthLine(
             "classes",
             "info",
-            f"{len(now.classes):,} classes: {', '.join(shown[:_SHOWN])}{more}.",
+            f"{len(now.classes):,} classes: {', '.join(lines[:_NAMED_CLASSES])}{more}.",
             count=len(now.classes),
         )
 
@@ -120,12 +120,12 @@ def _contradictions(now: Snapshot) -> Iterable[HealthLine]:
         if entry.image in torn and entry.label is not None:
             answers.setdefault(entry.image, []).append(entry.label)
     first = now.contradictions[0]
-    said = " and ".join(dict.fromkeys(answers.get(first, [])))
+    labels = " and ".join(dict.fromkeys(answers.get(first, [])))
     yield HealthLine(
         "contradictions",
         "warning",
         f"{_counted(len(rows), 'image has', 'images have')} labels that contradict each other, such as "
-        f"{now.files[rows[0]]}: {said}.",
+        f"{now.files[rows[0]]}: {labels}.",
         "Where they came together the label counts as unknown, else the older one stands; look at them and "
         "give the right label.",
         _names(now, rows),
@@ -266,8 +266,8 @@ def _names(now: Snapshot, rows: Numbers) -> tuple[str, ...]:
 
 def _list(names: Sequence[str]) -> str:
     """Return a few names and how many more."""
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3:,} more"
+    text = ", ".join(names[:3])
+    return text if len(names) <= 3 else f"{text} and {len(names) - 3:,} more"
 
 
 def _sentence(text: str) -> str:

@@ -88,10 +88,10 @@ def _opened(data: bytes, limits: Limits) -> Image.Image:
     return image
 
 
-def _too_large(limits: Limits, seen: str) -> str:
+def _too_large(limits: Limits, size: str) -> str:
     """Return the refusal of an image with too many pixels."""
     return (
-        f"too large: {seen}; use at most {limits.pixels / 1e6:.0f} million pixels "
+        f"too large: {size}; use at most {limits.pixels / 1e6:.0f} million pixels "
         f"and sides of {limits.side:,}"
     )
 

@@ -108,17 +108,19 @@ def import_images(
         StoreError: the workspace has no room; the collection is as it was.
         RunLockedError: another import is at work on the collection.
     """
-    told = options or ImportOptions()
+    settings = options or ImportOptions()
     places = [paths] if isinstance(paths, Path) else list(paths)
     sources = [
-        read_source(path, told.limits, labels=told.labels, group_by=told.group_by)
+        read_source(path, settings.limits, labels=settings.labels, group_by=settings.group_by)
         for path in places
     ]
-    if told.test is not None:
-        sources.append(_as_test(read_source(told.test, told.limits, labels=told.labels)))
-    collection, fresh = _open(workspace, places[0], sources, told)
+    if settings.test is not None:
+        sources.append(
+            _as_test(read_source(settings.test, settings.limits, labels=settings.labels))
+        )
+    collection, fresh = _open(workspace, places[0], sources, settings)
     try:
-        return _Import(collection, sources, told, emit).run()
+        return _Import(collection, sources, settings, emit).run()
     finally:
         if fresh and not collection.versions() and not _has_rows(collection):
             collections.delete(collection)
@@ -131,43 +133,43 @@ def _as_test(source: Source) -> Source:
 
 
 def _open(
-    workspace: Path, path: Path, sources: Sequence[Source], told: ImportOptions
+    workspace: Path, path: Path, sources: Sequence[Source], options: ImportOptions
 ) -> tuple[Collection, bool]:
     """Return the collection that grows, and whether it is new."""
-    name = told.name or path.absolute().stem or path.absolute().name or "images"
+    name = options.name or path.absolute().stem or path.absolute().name or "images"
     slug = collections.slug_of(name)
     if slug in collections.slugs(workspace):
         return collections.find(workspace, slug), False
     own = any(item.role == "validation" for source in sources for item in source.items)
-    share = told.validation_share
+    share = options.validation_share
     if share is None:
         share = 0.0 if own else DEFAULT_SHARE
-    frame = _frame(sources, told)
+    frame = _frame(sources, options)
     return collections.create(workspace, name, frame, validation_share=share), True
 
 
-def _frame(sources: Sequence[Source], told: ImportOptions) -> Frame:
+def _frame(sources: Sequence[Source], options: ImportOptions) -> Frame:
     """Return the working size.
 
     Choice: small images of one size keep it; else the usual longest side, at most `LARGEST`.
     """
-    if told.size is not None:
-        if not SMALLEST <= told.size <= 512:
-            raise DataError(f"size {told.size}: use a working size of {SMALLEST} to 512 pixels")
-        return Frame(told.size, told.size, told.fit)
+    if options.size is not None:
+        if not SMALLEST <= options.size <= 512:
+            raise DataError(f"size {options.size}: use a working size of {SMALLEST} to 512 pixels")
+        return Frame(options.size, options.size, options.fit)
     sizes = []
     for source in sources:
         step = max(1, len(source.items) // _PROBES)
         for payload in source.loader.load([item.key for item in source.items[::step]]):
             if isinstance(payload, np.ndarray):
                 sizes.append((payload.shape[1], payload.shape[0]))
-            elif isinstance(payload, bytes) and (size := header_size(payload, told.limits)):
+            elif isinstance(payload, bytes) and (size := header_size(payload, options.limits)):
                 sizes.append(size)
     if len(set(sizes)) == 1 and min(sizes[0]) >= SMALLEST // 2 and max(sizes[0]) <= LARGEST:
-        return Frame(sizes[0][1], sizes[0][0], told.fit)
+        return Frame(sizes[0][1], sizes[0][0], options.fit)
     usual = int(np.median([max(size) for size in sizes])) if sizes else LARGEST
     side = min(LARGEST, max(SMALLEST, usual))
-    return Frame(side, side, told.fit)
+    return Frame(side, side, options.fit)
 
 
 def _has_rows(collection: Collection) -> bool:
@@ -180,9 +182,9 @@ class _Import:
     """One import at work."""
 
     def __init__(
-        self, collection: Collection, sources: Sequence[Source], told: ImportOptions, emit: Emit
+        self, collection: Collection, sources: Sequence[Source], options: ImportOptions, emit: Emit
     ) -> None:
-        self.collection, self.sources, self.told, self.emit = collection, sources, told, emit
+        self.collection, self.sources, self.options, self.emit = collection, sources, options, emit
         self.step = self.new = self.read = 0
         self.total = sum(len(source.items) for source in sources)
         self.reported = 0.0
@@ -230,26 +232,26 @@ class _Import:
         """Read what is new in a source, and note what is said of all of it."""
         with database.transaction(db):
             number = draft.source(source.kind, source.place)
-            known = _known_files(db, number, self.book.live)
-            self.book.refuse(number, source, known)
+            existing = _existing_files(db, number, self.book.live)
+            self.book.refuse(number, source, existing)
         fresh: dict[bytes, Item] = {}
         again: list[Item] = []
         for item in source.items:
-            held = known.get(item.path)
-            if held is not None and held[0] == item.stamp:
+            entry = existing.get(item.path)
+            if entry is not None and entry[0] == item.stamp:
                 again.append(item)
             else:
                 fresh.setdefault(item.path, item)
         with database.transaction(db):
             for item in again:
-                image = known[item.path][1]
+                image = existing[item.path][1]
                 if image is not None:
                     self.book.note(item, image)
             self.book.flush()
         self._advance(len(again))
-        work = Work(source.loader, self.collection.frame, self.told.limits, not source.stays)
+        work = Work(source.loader, self.collection.frame, self.options.limits, not source.stays)
         first: dict[bytes, int] = {}
-        for chunk, looks in workers.results(list(fresh.values()), work, self.told.jobs):
+        for chunk, looks in workers.results(list(fresh.values()), work, self.options.jobs):
             first |= self._store(db, draft, number, chunk, looks)
             self.read += len(chunk)
             self._advance(len(chunk))
@@ -268,11 +270,13 @@ class _Import:
             draft.add_remarks(
                 "remark", [line for line in source.remarks if line not in self.book.remarks]
             )
-            lost = len(set(known) - {item.path for item in source.items})
-            if lost:
+            absent = len(set(existing) - {item.path for item in source.items})
+            if absent:
                 draft.add_remarks(
                     "remark",
-                    [f"{lost:,} files of an earlier import are no longer there; their images stay"],
+                    [
+                        f"{absent:,} files of an earlier import are no longer there; their images stay"
+                    ],
                 )
 
     def _store(
@@ -348,10 +352,10 @@ class _Import:
         ).fetchone()
         with database.transaction(db):
             draft.discard()
-        seen = f" ({bad[0]}: {bad[1]})" if bad else ""
+        example = f" ({bad[0]}: {bad[1]})" if bad else ""
         raise DataError(
             f"collection {self.collection.slug}: none of the {self.total:,} files could be read as an "
-            f"image{seen}; save them as PNG or JPEG"
+            f"image{example}; save them as PNG or JPEG"
         )
 
     def _advance(self, count: int) -> None:
@@ -403,7 +407,7 @@ class _Book:
         self.labels = {
             image: label for image, label in snapshots.resolve(old)[0].items() if label is not None
         }
-        self.said = {
+        self.entries = {
             (e.image, e.label, e.annotator, e.answer) for e in entries if e.version == self.version
         }
         traits = snapshots.trait_values(db, self.live, {image: image for image in order})
@@ -413,11 +417,11 @@ class _Book:
 
     def note(self, item: Item, image: int) -> None:
         """Take down what a source says of an image, where that is new."""
-        said = (image, item.label, item.annotator, item.answer)
-        if (item.label is not None or item.answer != "label") and said not in self.said:
-            held = self.labels.get(image)
-            if held != item.label or item.answer != "label":
-                standing = "taken" if held is None or item.answer != "label" else "contested"
+        entry = (image, item.label, item.annotator, item.answer)
+        if (item.label is not None or item.answer != "label") and entry not in self.entries:
+            label = self.labels.get(image)
+            if label != item.label or item.answer != "label":
+                standing = "taken" if label is None or item.answer != "label" else "contested"
                 self._entries.append(
                     LabelEntry(
                         *(image, item.label, item.origin, item.answer),
@@ -425,24 +429,24 @@ class _Book:
                         standing=standing,  # type: ignore[arg-type]
                     )
                 )
-                self.said.add(said)
-        for trait, value, held_values in (
+                self.entries.add(entry)
+        for trait, value, values in (
             ("role", item.role, self.roles),
             ("group", item.group, self.groups),
         ):
-            if value is not None and held_values.get(image) != value:
-                if trait == "role" and held_values.get(image) == "test":
+            if value is not None and values.get(image) != value:
+                if trait == "role" and values.get(image) == "test":
                     continue  # a copy of a test image never teaches
-                held_values[image] = value
+                values[image] = value
                 self._traits[trait].append((image, value))
 
     def refuse(
-        self, source: int, source_: Source, known: Mapping[bytes, tuple[str, int | None]]
+        self, source: int, source_: Source, existing: Mapping[bytes, tuple[str, int | None]]
     ) -> None:
         """Take down files that are not even tried."""
         for bad in source_.refused:
             path = bad.file.encode("utf-8", "replace")
-            if path not in known:
+            if path not in existing:
                 self.draft.add_file(source, bad.file, path, "refused", None, bad.reason)
 
     def flush(self) -> None:
@@ -454,7 +458,7 @@ class _Book:
             values.clear()
 
 
-def _known_files(
+def _existing_files(
     db: sqlite3.Connection, source: int, live: Iterable[int]
 ) -> dict[bytes, tuple[str, int | None]]:
     """Return stamp and image of each file of a source as it was last seen."""

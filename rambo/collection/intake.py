@@ -43,8 +43,8 @@ class Contradiction:
     """An answer that disagrees with the label its image has."""
 
     file: str
-    held: str
-    said: str
+    current: str
+    answer: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Preview:
         source: what to call the file.
         version: of the collection, at which this holds.
         entries: what would be stored.
-        asked: images that the run asked for; None without a run.
+        batch: images that the run asked for; None without a run.
         labels: images that the file gives a class, of those asked for where a run asked.
         same: of these, images that have this label already.
         skipped: images that were skipped, without a class.
@@ -77,7 +77,7 @@ class Preview:
     source: str
     version: int
     entries: tuple[LabelEntry, ...]
-    asked: int | None
+    batch: int | None
     labels: int
     same: int
     skipped: int
@@ -97,7 +97,7 @@ class Preview:
 
     def sentence(self) -> str:
         """Return the counts on one line, such as `17 of 20 labels, 1 skipped, 2 missing`."""
-        of = "" if self.asked is None else f" of {self.asked:,}"
+        of = "" if self.batch is None else f" of {self.batch:,}"
         parts = [f"{self.labels:,}{of} {'label' if self.labels == 1 and not of else 'labels'}"]
         strange = sum(count for _, count in self.new_classes)
         for count, words in (
@@ -133,11 +133,13 @@ class Preview:
                 "unless you accept new classes"
             )
         if self.contradictions:
-            told = listing([f"{c.file}: {c.held}, now {c.said}" for c in self.contradictions])
+            conflicts = listing(
+                [f"{c.file}: {c.current}, now {c.answer}" for c in self.contradictions]
+            )
             lines.append(
-                f"labels that are replaced: {told}"
+                f"labels that are replaced: {conflicts}"
                 if self.overwritten
-                else f"answers against a label that is there: {told}; the label stays unless you overwrite it"
+                else f"answers against a label that is there: {conflicts}; the label stays unless you overwrite it"
             )
         for which, words in (
             (self.torn, "answers that disagree with each other, so nobody knows the label yet"),
@@ -187,7 +189,7 @@ def preview(
     reader = _Reader(now, request, accept_new_classes or not now.classes, overwrite)
     for row in sorted(matches):
         reader.read(row, matches[row])
-    asked = None if request is None else set(request.numbers)
+    batch = None if request is None else set(request.numbers)
     spoken = {int(now.numbers[row]) for row in matches}
     files = dict(zip(now.numbers.tolist(), now.files, strict=True))
     missing = [] if request is None else [n for n in request.numbers if n not in spoken]
@@ -195,8 +197,8 @@ def preview(
         source=table.name,
         version=now.version,
         entries=tuple(reader.entries),
-        asked=None if asked is None else len(asked),
-        labels=len(reader.labeled if asked is None else reader.labeled & asked),
+        batch=None if batch is None else len(batch),
+        labels=len(reader.labeled if batch is None else reader.labeled & batch),
         same=reader.same,
         skipped=reader.counts["skipped"],
         unsure=reader.counts["unsure"],
@@ -210,32 +212,32 @@ def preview(
         torn=tuple(reader.torn),
         foreign=foreign,
         ambiguous=ambiguous,
-        outside=0 if asked is None else len(reader.labeled - asked),
+        outside=0 if batch is None else len(reader.labeled - batch),
         remarks=table.remarks,
     )
 
 
-def take(collection: Collection, shown: Preview) -> int | None:
+def take(collection: Collection, preview: Preview) -> int | None:
     """Store what a preview showed, and return the new version; None where it adds nothing.
 
     Raises:
         DataError: the collection changed since the preview.
         RunLockedError: an import is at work on it.
     """
-    if not shown.entries:
+    if not preview.entries:
         return None
 
     def write(draft: Draft) -> None:
-        if snapshots.versions_of(draft.db)[-1].number != shown.version:
+        if snapshots.versions_of(draft.db)[-1].number != preview.version:
             raise DataError(
                 "changed since this was shown",
                 field="collection",
                 value=collection.slug,
                 hint="look at the file again, then take it",
             )
-        draft.add_labels(shown.entries)
+        draft.add_labels(preview.entries)
 
-    return collection.change("labels", f"{shown.source}: {shown.sentence()}", write)
+    return collection.change("labels", f"{preview.source}: {preview.sentence()}", write)
 
 
 def undo(collection: Collection, version: int | None = None) -> int:
@@ -244,9 +246,9 @@ def undo(collection: Collection, version: int | None = None) -> int:
     Raises:
         DataError: there are none to take back, or that version brought none.
     """
-    held = collection.versions()
-    gone = {v.undoes for v in held if v.kind == "undo"}
-    labels = [v.number for v in held if v.kind == "labels" and v.number not in gone]
+    versions = collection.versions()
+    undone = {v.undoes for v in versions if v.kind == "undo"}
+    labels = [v.number for v in versions if v.kind == "labels" and v.number not in undone]
     if version is None and not labels:
         raise DataError("no labels to take back", field="collection", value=collection.slug)
     if version is not None and version not in labels:
@@ -268,7 +270,7 @@ class _Reader:
     ) -> None:
         """Know what is known."""
         self.now, self.request, self.accept, self.overwrite = now, request, accept, overwrite
-        self.known = {(e.image, e.label, e.answer, e.annotator, e.standing) for e in now.entries}
+        self.existing = {(e.image, e.label, e.answer, e.annotator, e.standing) for e in now.entries}
         self.newest = snapshots.newest_answers(now.entries)
         self.spelling = _spellings(now.classes)
         self.entries: list[LabelEntry] = []
@@ -282,31 +284,31 @@ class _Reader:
     def read(self, row: int, answers: Sequence[Row]) -> None:
         """Take down what a file says of the image in a row of the snapshot."""
         now, image = self.now, int(self.now.numbers[row])
-        said = [(self._class(answer.label), answer) for answer in answers if answer.label]
-        if not said:
+        classes = [(self._class(answer.label), answer) for answer in answers if answer.label]
+        if not classes:
             self._read_rest(image, answers)
             return
         self.labeled.add(image)
-        names = {name for name, _ in said}
+        names = {name for name, _ in classes}
         strange = names - set(now.classes)
         self.new.update(strange)
         if not self.accept:
-            said = [(name, answer) for name, answer in said if name not in strange]
+            classes = [(name, answer) for name, answer in classes if name not in strange]
             names -= strange
         label = int(now.labels[row])
-        held = None if label == UNKNOWN else now.classes[label]
-        if held is None and len(names) > 1:
+        current = None if label == UNKNOWN else now.classes[label]
+        if current is None and len(names) > 1:
             self.torn.append(now.files[row])
         if not names or names == self.newest.get(image, set()):
             self.same += bool(names)
             return
-        if held is not None and not self.overwrite:
-            said = [(name, answer) for name, answer in said if name != held]
-        for name, answer in said:
-            against = held is not None and name != held
+        if current is not None and not self.overwrite:
+            classes = [(name, answer) for name, answer in classes if name != current]
+        for name, answer in classes:
+            against = current is not None and name != current
             standing: Standing = "contested" if against and not self.overwrite else "taken"
             if against:
-                self.contradictions.append(Contradiction(now.files[row], held or "", name))
+                self.contradictions.append(Contradiction(now.files[row], current or "", name))
             self._add(image, name, "label", answer, standing)
 
     def _read_rest(self, image: int, answers: Sequence[Row]) -> None:
@@ -321,21 +323,21 @@ class _Reader:
     ) -> None:
         """Add an entry; one that changes nothing only where it is not there already."""
         key = (image, label, kind, answer.annotator, standing)
-        if key in self.known and (label is None or standing == "contested"):
+        if key in self.existing and (label is None or standing == "contested"):
             return
-        self.known.add(key)
+        self.existing.add(key)
         run = self.request.run if self.request is not None else answer.run
         entry = LabelEntry(image, label, answer.origin, kind, run=run, annotator=answer.annotator)
         self.entries.append(dataclasses.replace(entry, standing=standing))
 
-    def _class(self, said: str | None) -> str:
+    def _class(self, text: str | None) -> str:
         """Return the class that an answer means: as it is spelled here, or as it was exported."""
-        name = class_name(said or "")
+        name = class_name(text or "")
         if name in self.now.classes:
             return name
-        shown = self.request.classes if self.request is not None else {}
+        spellings = self.request.classes if self.request is not None else {}
         bare = name.removeprefix("'")  # our CSV guards text that a spreadsheet would run
-        return shown.get(name) or self.spelling.get(bare.casefold(), name)
+        return spellings.get(name) or self.spelling.get(bare.casefold(), name)
 
 
 def _spellings(classes: Iterable[str]) -> dict[str, str]:
@@ -353,7 +355,7 @@ def _match(
     by_number = {number: row for row, number in enumerate(now.numbers.tolist())}
     by_hash = {digest: row for row, digest in enumerate(now.ids)}
     exported = request is not None and _speaks_of_exports(table, request)
-    found: dict[int, list[Row]] = {}
+    by_row: dict[int, list[Row]] = {}
     foreign: list[str] = []
     rest: list[Row] = []
     for answer in table.rows:
@@ -372,7 +374,7 @@ def _match(
         if place is None:
             foreign.append(display(answer.file or answer.digest or str(answer.index))[:60])
         else:
-            found.setdefault(place, []).append(answer)
+            by_row.setdefault(place, []).append(answer)
     if request is None and any(row.file is None for row in rest):
         raise DataError(
             "its rows name images by their place in a run's dataset",
@@ -387,8 +389,8 @@ def _match(
         [tables.split_path(name) or [name] for name in names],
     )
     for place, answer in matches.pairs():
-        found.setdefault(rows[place], []).append(answer)
-    return found, tuple(foreign + matches.missing), tuple(matches.ambiguous)
+        by_row.setdefault(rows[place], []).append(answer)
+    return by_row, tuple(foreign + matches.missing), tuple(matches.ambiguous)
 
 
 def _speaks_of_exports(table: Table, request: Request) -> bool:
@@ -398,10 +400,10 @@ def _speaks_of_exports(table: Table, request: Request) -> bool:
     """
     if any(row.run == request.run for row in table.rows):
         return True
-    asked = set(request.numbers)
+    batch = set(request.numbers)
     indices = [_index(row) for row in table.rows if row.file is not None]
     return bool(indices) and all(
-        index is not None and index < len(request.by_index) and request.by_index[index] in asked
+        index is not None and index < len(request.by_index) and request.by_index[index] in batch
         for index in indices
     )
 

@@ -42,12 +42,12 @@ def live_changes(db: sqlite3.Connection, version: int) -> dict[int, int]:
 
     An undo may be undone; so the newest is looked at first.
     """
-    known = [row for row in rows.select(db, "versions") if row[0] <= version]
+    versions = [row for row in rows.select(db, "versions") if row[0] <= version]
     undone: set[int] = set()
-    for number, _, _, _, _, undoes in reversed(known):
+    for number, _, _, _, _, undoes in reversed(versions):
         if undoes is not None and number not in undone:
             undone.add(undoes)
-    return {change: number for number, change, *_ in known if number not in undone}
+    return {change: number for number, change, *_ in versions if number not in undone}
 
 
 def read(db: sqlite3.Connection, slug: str, version: int) -> Snapshot:
@@ -166,9 +166,9 @@ def label_entries(
     db: sqlite3.Connection, live: Changes, order: Mapping[int, int]
 ) -> Iterable[LabelEntry]:
     """Yield the label entries that count, by version and then as they came."""
-    kept = [row for row in rows.select(db, "labels") if row[9] in live and row[1] in order]
-    kept.sort(key=lambda row: live[row[9]])  # stable
-    for _, image, label, origin, answer, time, run, annotator, standing, change in kept:
+    entries = [row for row in rows.select(db, "labels") if row[9] in live and row[1] in order]
+    entries.sort(key=lambda row: live[row[9]])  # stable
+    for _, image, label, origin, answer, time, run, annotator, standing, change in entries:
         yield LabelEntry(image, label, origin, answer, time, run, annotator, standing, live[change])
 
 
@@ -181,8 +181,8 @@ def trait_values(
         if change not in live or image not in order:
             continue
         rank = (live[change], _PRECEDENCE.get(value, 0) if trait == "role" else 0)
-        held = newest.get((trait, image))
-        if held is None or rank >= held[0]:
+        current = newest.get((trait, image))
+        if current is None or rank >= current[0]:
             newest[trait, image] = (rank, value)
     traits: dict[str, dict[int, str]] = {"role": {}, "split": {}, "group": {}}
     for (trait, image), (_, value) in newest.items():
@@ -198,8 +198,8 @@ def _roles(traits: Mapping[str, Mapping[int, str]], labels: Numbers) -> np.ndarr
         ("role", "validation", VALIDATION),
         ("role", "test", TEST),
     ):
-        for row, held in traits[trait].items():
-            if held == value and labels[row] != UNKNOWN:
+        for row, current in traits[trait].items():
+            if current == value and labels[row] != UNKNOWN:
                 roles[row] = role
     return roles
 

@@ -68,14 +68,14 @@ def redrawn(now: Snapshot, share: float) -> list[tuple[int, str]]:
 def _joining(now: Snapshot, share: float, *, fresh: bool) -> list[int]:
     """Return the rows that join S_val."""
     usable = (now.roles == LABELED) | (now.roles == VALIDATION)
-    held = np.zeros(len(now), dtype=bool) if fresh else now.roles == VALIDATION
-    return choose(now.labels, usable, held, _units(now), share)
+    members = np.zeros(len(now), dtype=bool) if fresh else now.roles == VALIDATION
+    return choose(now.labels, usable, members, _units(now), share)
 
 
 def choose(
     labels: Numbers,
     usable: Flags,
-    held: Flags,
+    inside: Flags,
     units: Sequence[str],
     share: float,
 ) -> list[int]:
@@ -84,33 +84,33 @@ def choose(
     Args:
         labels: `N` int64, -1 where nobody knows.
         usable: `N` bool: may join, or stands there.
-        held: `N` bool: stands there already.
+        inside: `N` bool: stands there already.
         units: `N` names; rows of one name move as one, in the order of a hash of it.
         share: of each class.
     """
     rows = np.flatnonzero(usable & (labels != UNKNOWN))
     classes = int(labels.max(initial=0)) + 1
     counts = np.bincount(labels[rows], minlength=classes)
-    wanted = [_share_of(int(count), share) for count in counts]
-    given = np.bincount(labels[rows[held[rows]]], minlength=classes)
-    left = counts - given
+    targets = [_share_of(int(count), share) for count in counts]
+    present = np.bincount(labels[rows[inside[rows]]], minlength=classes)
+    remaining = counts - present
     together: dict[str, list[int]] = {}
     for row in rows.tolist():
         together.setdefault(units[row], []).append(row)
     joining: list[int] = []
     for unit in sorted(together, key=_shuffled):
-        members = [row for row in together[unit] if not held[row]]
+        members = [row for row in together[unit] if not inside[row]]
         need = (
             np.bincount(labels[members], minlength=classes) if members else np.zeros(classes, int)
         )
-        if not members or (left - need)[need > 0].min() < 1:
-            continue  # the last labels of a class stay to be learned from
-        started = len(members) < len(
-            together[unit]
-        )  # a group with a member there belongs there whole
-        if started or any(given[label] < wanted[label] for label in np.flatnonzero(need)):
+        if not members or (remaining - need)[need > 0].min() < 1:
+            # the last labels of a class stay to be learned from
+            continue
+        # a group with a member there belongs there whole
+        started = len(members) < len(together[unit])
+        if started or any(present[label] < targets[label] for label in np.flatnonzero(need)):
             joining += members
-            given, left = given + need, left - need
+            present, remaining = present + need, remaining - need
     return joining
 
 
@@ -183,13 +183,13 @@ def few_labels(labeled: int, validation: int) -> list[str]:
 def advise(now: Snapshot) -> SplitAdvice:
     """Return what the labels at hand allow, and what is done instead where they are few."""
     labeled, validation = len(now.rows(LABELED)), len(now.rows(VALIDATION))
-    known = labeled + validation
+    total = labeled + validation
     classes = len(now.classes)
     sentences = few_labels(labeled, validation)
-    pairs = most_pairs(labeled) if known else None
+    pairs = most_pairs(labeled) if total else None
     counts = np.bincount(now.labels[now.labels != UNKNOWN], minlength=classes)
     absent = [now.classes[label] for label in np.flatnonzero(counts == 0)]
-    if absent and known:
+    if absent and total:
         sentences.append(
             f"{len(absent)} of {classes} classes have no label yet ({', '.join(absent[:3])}"
             f"{', ...' if len(absent) > 3 else ''}): the classifier cannot name them until one is bought."

@@ -74,11 +74,11 @@ def results(
     pool = _pool(jobs)
     waiting: deque[tuple[Sequence[Item], concurrent.futures.Future[list[Result]]]] = deque()
     try:
-        sent = 0
+        position = 0
         while True:
-            while len(waiting) < jobs * _AHEAD and sent < len(chunks):
-                waiting.append((chunks[sent], _submit(pool, chunks[sent], work)))
-                sent += 1
+            while len(waiting) < jobs * _AHEAD and position < len(chunks):
+                waiting.append((chunks[position], _submit(pool, chunks[position], work)))
+                position += 1
             if not waiting:
                 return
             chunk, future = waiting.popleft()
@@ -112,8 +112,8 @@ def _begin() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(OSError, ValueError):
         with open("/proc/self/statm") as file:  # noqa: PTH123
-            held = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (held + _MEMORY, held + _MEMORY))
+            size = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + _MEMORY, size + _MEMORY))
     with suppress(OSError):
         os.nice(5)
 
@@ -149,17 +149,17 @@ class _Nothing:
 
 def _one_by_one(chunk: Sequence[Item], work: Work) -> list[Result]:
     """Read a chunk that killed its worker image by image, in a process that is replaced when it dies."""
-    found = []
+    outcomes = []
     pool = _pool(1)
     for item in chunk:
         try:
-            found += _submit(pool, [item], work).result()
+            outcomes += _submit(pool, [item], work).result()
         except BrokenProcessPool:
-            found.append(Result(None, "reading it crashed the decoder; save it again as PNG"))
+            outcomes.append(Result(None, "reading it crashed the decoder; save it again as PNG"))
             pool.shutdown(wait=False)
             pool = _pool(1)
     pool.shutdown(wait=False)
-    return found
+    return outcomes
 
 
 def _payloads(chunk: Sequence[Item], work: Work) -> list[Payload | Exception]:

@@ -11,7 +11,7 @@ import pytest
 from collection_helpers import bring, label_of, photos, roles
 
 from rambo.collection import intake
-from rambo.collection.answers import Answers, GivenAnswer, seconds_each
+from rambo.collection.answers import Answer, Answers, seconds_each
 from rambo.collection.records import LabelEntry
 from rambo.errors import StoreError
 
@@ -37,8 +37,8 @@ def test_the_newest_answer_of_an_image_counts_and_one_taken_back_does_not(pets):
     first, second, *_ = pool(pets)
     answers = Answers(pets, RUN)
     assert answers.current() == {}
-    answers.add([GivenAnswer("a", first, "label", "cat"), GivenAnswer("b", second, "skipped")])
-    answers.add([GivenAnswer("c", first, "label", "dog"), GivenAnswer("d", second, "taken back")])
+    answers.add([Answer("a", first, "label", "cat"), Answer("b", second, "skipped")])
+    answers.add([Answer("c", first, "label", "dog"), Answer("d", second, "taken back")])
     assert {image: one.label for image, one in answers.current().items()} == {first: "dog"}
     assert [one.token for one in answers.log()] == ["a", "b", "c", "d"]
     assert Answers(pets, "another").log() == []
@@ -47,7 +47,7 @@ def test_the_newest_answer_of_an_image_counts_and_one_taken_back_does_not(pets):
 def test_an_answer_sent_twice_is_stored_once(pets):
     image = pool(pets)[0]
     for _ in range(2):
-        Answers(pets, RUN).add([GivenAnswer("a", image, "label", "cat")])
+        Answers(pets, RUN).add([Answer("a", image, "label", "cat")])
     assert len(Answers(pets, RUN).log()) == 1
 
 
@@ -56,9 +56,9 @@ def test_answers_become_labels_once_and_later_ones_replace_ones_own(pets):
     answers = Answers(pets, RUN)
     answers.add(
         [
-            GivenAnswer("a", first, "label", "cat"),
-            GivenAnswer("b", second, "unsure"),
-            GivenAnswer("c", third, "none of these"),
+            Answer("a", first, "label", "cat"),
+            Answer("b", second, "unsure"),
+            Answer("c", third, "none of these"),
         ]
     )
     version = answers.take()
@@ -69,12 +69,12 @@ def test_answers_become_labels_once_and_later_ones_replace_ones_own(pets):
     said = {e.answer for e in now.entries if e.version == version}
     assert said == {"label", "unsure", "none of these"}
     assert answers.take() is None
-    answers.add([GivenAnswer("d", first, "label", "owl"), GivenAnswer("e", second, "label", "dog")])
+    answers.add([Answer("d", first, "label", "owl"), Answer("e", second, "label", "dog")])
     answers.take()
     now = pets.snapshot()
     assert [label_of(now, f"unlabeled/u{n}.png") for n in range(3)] == ["owl", "dog", None]
     assert now.contradictions == ()
-    answers.add([GivenAnswer("f", first, "taken back")])
+    answers.add([Answer("f", first, "taken back")])
     answers.take()
     assert label_of(pets.snapshot(), "unlabeled/u0.png") is None
     assert answers.take() is None
@@ -85,7 +85,7 @@ def test_answers_become_labels_once_and_later_ones_replace_ones_own(pets):
 def test_a_label_that_somebody_else_gave_meanwhile_stays_and_is_contested(pets):
     image = number(pets, "unlabeled/u0.png")
     answers = Answers(pets, RUN)
-    answers.add([GivenAnswer("a", image, "label", "cat")])
+    answers.add([Answer("a", image, "label", "cat")])
     pets.add_labels([LabelEntry(image, "dog", "labels.csv, row 2")], "a file")
     answers.take()
     now = pets.snapshot()
@@ -100,7 +100,7 @@ def test_two_tabs_at_once_lose_no_answer(pets):
     def tab(name):
         for place, image in enumerate(images * 5):
             said = "cat" if name == "one" else "dog"
-            Answers(pets, RUN).add([GivenAnswer(f"{name}-{place}", image, "label", said)])
+            Answers(pets, RUN).add([Answer(f"{name}-{place}", image, "label", said)])
 
     tabs = [threading.Thread(target=tab, args=(name,)) for name in ("one", "two")]
     for thread in tabs:
@@ -134,14 +134,14 @@ for place in range(10_000):
     log = Answers(pets, RUN).log()
     assert [one.token for one in log][: last + 1] == [str(n) for n in range(last + 1)]
     assert len(log) <= last + 2
-    Answers(pets, RUN).add([GivenAnswer("after", 15, "skipped")])
+    Answers(pets, RUN).add([Answer("after", 15, "skipped")])
     assert len(Answers(pets, RUN).log()) == len(log) + 1
 
 
 def test_a_flipped_bit_in_an_answer_is_found(pets):
     import sqlite3
 
-    Answers(pets, RUN).add([GivenAnswer("a", 15, "label", "cat")])
+    Answers(pets, RUN).add([Answer("a", 15, "label", "cat")])
     with sqlite3.connect(pets.folder / "answers.sqlite") as db:
         db.execute("UPDATE answers SET label = 'dog'")
     with pytest.raises(StoreError, match="damaged"):
@@ -150,7 +150,7 @@ def test_a_flipped_bit_in_an_answer_is_found(pets):
 
 def test_the_pace_leaves_breaks_out():
     times = [0, 2, 4, 1000, 1002]
-    log = [GivenAnswer(str(t), 1, "label", "cat", time=float(t)) for t in times]
+    log = [Answer(str(t), 1, "label", "cat", time=float(t)) for t in times]
     assert seconds_each(log) == 2
     assert seconds_each(log[:1]) is None
-    assert GivenAnswer("x", 1, "skipped").time == pytest.approx(time.time(), abs=60)
+    assert Answer("x", 1, "skipped").time == pytest.approx(time.time(), abs=60)

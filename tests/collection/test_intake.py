@@ -274,7 +274,7 @@ def test_the_command_finds_the_run_in_the_file_and_takes_the_labels_back(
     assert (out.err, pets.latest()) == ("nothing was changed\n", before)
     assert main(["label", "collection:pets", str(path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["labels"], told["asked"], told["stored"]) == (17, 20, before + 1)
+    assert (told["labels"], told["batch"], told["stored"]) == (17, 20, before + 1)
     assert main(["label", "pets", "--undo"]) == 0
     assert f"collection:pets is version {before + 2}" in capsys.readouterr().err
     assert roles(pets.snapshot())["unlabeled"] == 20

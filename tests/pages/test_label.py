@@ -8,7 +8,7 @@ import pytest
 from page_helpers import assert_calm, open_page, words
 
 from rambo import collection as own
-from rambo.collection.answers import Answers, GivenAnswer
+from rambo.collection.answers import Answer, Answers
 from rambo.ui.components import labeler
 from rambo.ui.label import round_data
 
@@ -45,10 +45,10 @@ def test_the_desk_shows_the_batch_in_order_and_what_is_on_disk(pets, run):
     numbers = list(round_data.returns.request_of(run, pets).numbers)
     Answers(pets, run.id).add(
         [
-            GivenAnswer("a", numbers[0], "label", "dog"),
-            GivenAnswer("b", numbers[1], "unsure"),
-            GivenAnswer("c", numbers[2], "label", "cat"),
-            GivenAnswer("d", numbers[2], "taken back"),
+            Answer("a", numbers[0], "label", "dog"),
+            Answer("b", numbers[1], "unsure"),
+            Answer("c", numbers[2], "label", "cat"),
+            Answer("d", numbers[2], "taken back"),
         ]
     )
     app = open_page("pages/label.py", run.id)
@@ -66,7 +66,7 @@ def test_the_desk_shows_the_batch_in_order_and_what_is_on_disk(pets, run):
 def test_answers_become_labels_and_are_taken_back_by_a_click(pets, run):
     numbers = round_data.returns.request_of(run, pets).numbers
     Answers(pets, run.id).add(
-        [GivenAnswer(str(n), image, "label", "owl") for n, image in enumerate(numbers[:3])]
+        [Answer(str(n), image, "label", "owl") for n, image in enumerate(numbers[:3])]
     )
     app = open_page("pages/label.py", run.id)
     assert app.button(key="label-take").label == "Use 3 labels"
@@ -142,7 +142,7 @@ def test_the_ledger_counts_what_came_back_and_the_next_round_is_one_click(pets, 
     answers = Answers(pets, run.id)
     answers.add(
         [
-            GivenAnswer(str(n), image, "label", "owl", time=1000.0 + 30 * n)
+            Answer(str(n), image, "label", "owl", time=1000.0 + 30 * n)
             for n, image in enumerate(numbers[:5])
         ]
     )

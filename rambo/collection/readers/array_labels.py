@@ -54,23 +54,23 @@ def read_labels(parts: Sequence[Part], names: tuple[str, ...] | None) -> Labels:
             ("no labels: all are unknown",),
         )
     if "U" in kinds:
-        values, known = _texts(columns, parts)
+        values, valid = _texts(columns, parts)
     else:
-        values, known = _numbers(columns, parts, remarks)
-    unknown = int((~known).sum())
+        values, valid = _numbers(columns, parts, remarks)
+    unknown = int((~valid).sum())
     if unknown:
-        remarks.append(f"{unknown:,} of {len(known):,} labels are unknown and are no class")
-    labels = np.full(len(known), -1, dtype=np.int64)
+        remarks.append(f"{unknown:,} of {len(valid):,} labels are unknown and are no class")
+    labels = np.full(len(valid), -1, dtype=np.int64)
     if names is None:
-        distinct = np.unique(values[known])
+        distinct = np.unique(values[valid])
         if "U" in kinds:
             distinct = np.array(sorted(distinct.tolist(), key=natural), dtype=values.dtype)
         index = {value: place for place, value in enumerate(distinct.tolist())}
-        labels[known] = [index[value] for value in values[known].tolist()]
+        labels[valid] = [index[value] for value in values[valid].tolist()]
         return Labels(
             labels, tuple(str(value) for value in distinct.tolist()), False, tuple(remarks)
         )
-    labels[known] = _into(values[known], names, remarks)
+    labels[valid] = _into(values[valid], names, remarks)
     return Labels(labels, tuple(class_name(name) for name in names), True, tuple(remarks))
 
 
@@ -139,8 +139,8 @@ def _texts(
     for column, (_, count) in zip(columns, parts, strict=True):
         values = [""] * count if column is None else [str(value) for value in column.tolist()]
         texts += [class_name(value) for value in values]
-    known = np.array([not is_unknown(text) for text in texts], dtype=bool)
-    return np.array(texts, dtype=str), known
+    valid = np.array([not is_unknown(text) for text in texts], dtype=bool)
+    return np.array(texts, dtype=str), valid
 
 
 def _numbers(

@@ -141,14 +141,14 @@ class _Reader:
 
 def _spellings(name: str, meanings: Sequence[str]) -> set[str]:
     """Return the splits for which `name` has one of the meanings; the empty text is the whole file."""
-    found = set()
+    prefixes = set()
     if name in meanings:
-        found.add("")
+        prefixes.add("")
     for spelling, split in _SPLITS.items():
         for meaning in meanings:
             if name in (f"{spelling}_{meaning}", f"{meaning}_{spelling}"):
-                found.add(split)
-    return found
+                prefixes.add(split)
+    return prefixes
 
 
 def _find_splits(names: Sequence[str]) -> list[str]:
@@ -157,9 +157,9 @@ def _find_splits(names: Sequence[str]) -> list[str]:
     labeled = {split for name in names for split in _spellings(name.lower(), _LABELS)}
     order = ["train", "validation", "test"]
     if splits - {""}:
-        lost = [split for split in order if split in labeled and split not in splits]
-        if lost:
-            name = {"validation": "val"}.get(lost[0], lost[0])
+        absent = [split for split in order if split in labeled and split not in splits]
+        if absent:
+            name = {"validation": "val"}.get(absent[0], absent[0])
             raise RefusedError(f"holds no {name}_images beside {name}_labels; add them")
         return [split for split in order if split in splits]
     return [""] if "" in splits else []
@@ -181,8 +181,8 @@ def _assemble(reader: _Reader, splits: Sequence[str]) -> Arrays:
         roles += [split] * count
         files.append(_texts(reader.optional(_FILES, split), count, "files"))
         groups.append(_texts(reader.optional(_GROUPS, split), count, "groups"))
-    known = read_labels(labels, None if named is None else _names(named))
-    remarks += known.remarks
+    part = read_labels(labels, None if named is None else _names(named))
+    remarks += part.remarks
     unused = [display(name) for name in reader.members if name not in reader.used]
     if unused:
         remarks.append(f"not used: {listing(unused, 8)}")
@@ -190,9 +190,9 @@ def _assemble(reader: _Reader, splits: Sequence[str]) -> Arrays:
         remarks.append(f"its own split is kept: {', '.join(splits)}")
     return Arrays(
         images=tuple(images),
-        labels=known.labels,
-        classes=known.classes,
-        declared=known.declared,
+        labels=part.labels,
+        classes=part.classes,
+        declared=part.declared,
         roles=tuple(roles),
         files=_whole(files),
         groups=_whole(groups),
@@ -294,7 +294,7 @@ def _scale(images: np.ndarray) -> tuple[float | None, list[str]]:
     if images.dtype.kind == "b":
         return 255.0, ["true and false became white and black"]
     low, high = float(images.min()), float(images.max())
-    seen = f"images run from {low:g} to {high:g}"
+    scale = f"images run from {low:g} to {high:g}"
     if not math.isfinite(low) or not math.isfinite(high):
         raise RefusedError("images hold numbers that are not finite; save numpy.nan_to_num(images)")
     if images.dtype.kind == "f":
@@ -303,18 +303,20 @@ def _scale(images: np.ndarray) -> tuple[float | None, list[str]]:
         if low >= 0 and 2 < high <= 255:
             return 1.0, ["floats up to 255 were rounded"]
         raise RefusedError(
-            f"{seen}, which is {images.dtype} without a clear scale; save "
+            f"{scale}, which is {images.dtype} without a clear scale; save "
             "((images - images.min()) / numpy.ptp(images) * 255).astype('uint8')"
         )
     if low < 0:
-        raise RefusedError(f"{seen}; save (images - images.min()).astype('uint8') if that is meant")
+        raise RefusedError(
+            f"{scale}; save (images - images.min()).astype('uint8') if that is meant"
+        )
     if high <= 255:
         return 1.0, []
     if images.dtype.itemsize == 2:
         full = next(limit for limit in (1023, 4095, 65535) if high <= limit)
         return 255 / full, [f"16-bit numbers up to {full:,} were brought to 8 bits"]
     raise RefusedError(
-        f"{seen}, which is {images.dtype}; save (images / images.max() * 255).astype('uint8')"
+        f"{scale}, which is {images.dtype}; save (images / images.max() * 255).astype('uint8')"
     )
 
 

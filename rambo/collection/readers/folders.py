@@ -146,8 +146,8 @@ def _walk_folder(root: Path, limits: Limits, walk: _Walk) -> None:
     while waiting:
         parts = waiting.pop()
         try:
-            with os.scandir(root.joinpath(*parts)) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+            with os.scandir(root.joinpath(*parts)) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name)
         except OSError as error:
             reason = f"the folder cannot be opened ({error.strerror})"
             walk.refused.append(Unreadable(display("/".join(parts)), reason))
@@ -220,9 +220,9 @@ def _source(
     """Return the source of what was met."""
     what = f"{kind} {display(place.name)}"
     if not walk.entries:
-        seen = listing(walk.unused + [f"{bad.file} ({bad.reason})" for bad in walk.refused])
+        files = listing(walk.unused + [f"{bad.file} ({bad.reason})" for bad in walk.refused])
         raise DataError(
-            f"{what}: holds no image{f' (but {seen})' if seen else ''}; give a folder with PNG, JPEG, "
+            f"{what}: holds no image{f' (but {files})' if files else ''}; give a folder with PNG, JPEG, "
             "WebP, BMP, TIFF or GIF files"
         )
     placements, remarks = layout.place([entry.parts for entry in walk.entries], place.stem)
@@ -231,7 +231,7 @@ def _source(
     if column is not None and inner is None and labels is None:
         raise no_column(what, column)
     merged = [table for table in (inner, labels) if table is not None]
-    said = [tables.Matches(table, [entry.parts for entry in walk.entries]) for table in merged]
+    per_table = [tables.Matches(table, [entry.parts for entry in walk.entries]) for table in merged]
     items: list[Item] = []
     for row, (entry, placement) in enumerate(zip(walk.entries, placements, strict=True)):
         item = Item(
@@ -248,11 +248,11 @@ def _source(
             item = dataclasses.replace(
                 item, label=None, origin=""
             )  # folders hold the files, no more
-        for matches in said:
+        for matches in per_table:
             item = matches.apply(row, item)
-        items += matches_all(said, row, item)
-    remarks += [line for matches in said for line in matches.remarks()]
-    remarks += _seen(walk)
+        items += matches_all(per_table, row, item)
+    remarks += [line for matches in per_table for line in matches.remarks()]
+    remarks += _remarks(walk)
     declared = tuple(name for table in merged for name in table.classes)
     return Source(
         kind=kind,
@@ -266,10 +266,10 @@ def _source(
     )
 
 
-def matches_all(said: Sequence[tables.Matches], row: int, item: Item) -> Iterator[Item]:
+def matches_all(per_table: Sequence[tables.Matches], row: int, item: Item) -> Iterator[Item]:
     """Yield the item, and once more for every further answer that a table has for it."""
     yield item
-    for matches in said:
+    for matches in per_table:
         for extra in matches.further(row):
             yield dataclasses.replace(
                 item,
@@ -290,17 +290,17 @@ def no_column(what: str, column: str) -> DataError:
 
 def _own_table(walk: _Walk, what: str, group_column: str | None) -> Table | None:
     """Return the tables that lie beside the images as one, their file names from the top."""
-    found = []
+    parts = []
     for folder, data in walk.tables:
         try:
             table = tables.parse(data, f"{'/'.join((*folder, 'metadata'))}", group_column)
         except RefusedError as error:
             raise DataError(f"{what}: the table in {'/'.join(folder) or 'it'}: {error}") from error
-        found.append(table.below("/".join(folder)))
-    return tables.joined(found) if found else None
+        parts.append(table.below("/".join(folder)))
+    return tables.joined(parts) if parts else None
 
 
-def _seen(walk: _Walk) -> list[str]:
+def _remarks(walk: _Walk) -> list[str]:
     """Return remarks on what was passed over."""
     remarks = []
     if walk.junk:

@@ -94,10 +94,10 @@ def class_name(text: str) -> str:
 
 def distinct(items: Iterable[Item]) -> tuple[Item, ...]:
     """Return the items with names made unique, so that two files of one name never merge."""
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     result = []
     for item in items:
-        count = seen[item.name] = seen.get(item.name, 0) + 1
+        count = counts[item.name] = counts.get(item.name, 0) + 1
         if count > 1:
             item = dataclasses.replace(
                 item, name=f"{item.name} ({count})", path=item.path + f" ({count})".encode()
@@ -108,5 +108,5 @@ def distinct(items: Iterable[Item]) -> tuple[Item, ...]:
 
 def listing(names: Sequence[str], most: int = 3) -> str:
     """Return the first names and how many more there are."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
+    text = ", ".join(names[:most])
+    return text if len(names) <= most else f"{text} and {len(names) - most:,} more"

@@ -95,15 +95,15 @@ def read_parquet(
                 inner = record.get(column) or {}
                 name = inner.get("path") if isinstance(inner, dict) else None
                 name = f"{name or 'row'} ({path.name}, row {group}.{row})"
-                said = _said(record.get(label), classes) if label else None
+                class_ = _class_of(record.get(label), classes) if label else None
                 items.append(
                     Item(
                         key=(str(path), group, row),
                         name=display(name),
                         path=f"{path.name}/{group}/{row}".encode("utf-8", "backslashreplace"),
                         stamp=stamp,
-                        label=said,
-                        origin=f"{display(path.name)}, column {label}" if said else "",
+                        label=class_,
+                        origin=f"{display(path.name)}, column {label}" if class_ else "",
                         role=role,
                         group=str(record[group_by])
                         if group_by and record[group_by] is not None
@@ -150,17 +150,17 @@ def _path_column(schema: pa.Schema, column: str) -> list[str]:
 
 def _class_names(schema: pa.Schema, label: str | None) -> tuple[str, ...]:
     """Return the names that Hugging Face's description of the columns gives the labels."""
-    told = (schema.metadata or {}).get(b"huggingface")
-    if told is None or label is None:
+    features = (schema.metadata or {}).get(b"huggingface")
+    if features is None or label is None:
         return ()
     try:
-        names = json.loads(told)["info"]["features"][label]["names"]
+        names = json.loads(features)["info"]["features"][label]["names"]
         return tuple(class_name(str(name)) for name in names)
     except (ValueError, KeyError, TypeError):
         return ()
 
 
-def _said(value: Any, classes: tuple[str, ...]) -> str | None:
+def _class_of(value: Any, classes: tuple[str, ...]) -> str | None:
     """Return the class of a row, or None."""
     if isinstance(value, int) and classes:
         return classes[value] if 0 <= value < len(classes) else None

@@ -142,55 +142,55 @@ def _read_folder(path: Path, limits: Limits, table: Table | None, group_by: str 
     try:
         return folders.read_folder(path, limits, labels=table, group_by=group_by)
     except DataError:
-        found = sorted(p for p in path.rglob("*.parquet") if p.is_file() and not p.is_symlink())
-        if not found:
+        shards = sorted(p for p in path.rglob("*.parquet") if p.is_file() and not p.is_symlink())
+        if not shards:
             raise
         from rambo.collection.readers import parquet  # arrow: only where it is needed
 
-        return parquet.read_parquet(found, path, limits, group_by)
+        return parquet.read_parquet(shards, path, limits, group_by)
 
 
 def _read_npz(path: Path, limits: Limits, table: Table | None) -> Source:
     """Return the images of an `.npz` file; a table may name rows by index."""
-    held = arrays.read_arrays(path, limits)
+    content = arrays.read_arrays(path, limits)
     digest = hashlib.sha256(
         str((path.stat().st_size, path.stat().st_mtime_ns)).encode()
     ).hexdigest()
-    keys = [(part, row) for part, images in enumerate(held.images) for row in range(len(images))]
+    keys = [(part, row) for part, images in enumerate(content.images) for row in range(len(images))]
     items = []
     for place, key in enumerate(keys):
-        label = int(held.labels[place])
-        role = held.roles[place]
-        name = held.files[place] if held.files is not None else f"{path.stem}/{place:06d}.png"
+        label = int(content.labels[place])
+        role = content.roles[place]
+        name = content.files[place] if content.files is not None else f"{path.stem}/{place:06d}.png"
         items.append(
             Item(
                 key=key,
                 name=display(name),
                 path=f"{place}".encode(),
                 stamp=digest[:16],
-                label=None if label < 0 else held.classes[label],
+                label=None if label < 0 else content.classes[label],
                 origin="" if label < 0 else f"{display(path.name)}, labels",
                 role=role if role in ("validation", "test") else None,
-                group=held.groups[place] if held.groups is not None else None,
+                group=content.groups[place] if content.groups is not None else None,
             )
         )
-    remarks = [f"{display(path.name)}: {line}" for line in held.remarks]
+    remarks = [f"{display(path.name)}: {line}" for line in content.remarks]
     if table is not None:
         matches = Matches(table, [tables.split_path(item.name) for item in items])
-        said = [matches]
+        per_table = [matches]
         items = [
             answer
             for row, item in enumerate(items)
-            for answer in folders.matches_all(said, row, matches.apply(row, item))
+            for answer in folders.matches_all(per_table, row, matches.apply(row, item))
         ]
         remarks += matches.remarks()
     return Source(
         kind="npz",
         place=str(path),
         items=tuple(items) if table is not None else distinct(items),
-        loader=ArrayLoader(held.images),
+        loader=ArrayLoader(content.images),
         stays=False,
-        classes=held.classes if held.declared else (),
+        classes=content.classes if content.declared else (),
         remarks=tuple(remarks),
     )
 
@@ -227,9 +227,9 @@ def _read_table_source(path: Path, limits: Limits, group_by: str | None) -> Sour
         refused += [Unreadable(file, "there is no such file") for file in matches.missing]
         refused += [Unreadable(file, "several files could be meant") for file in matches.ambiguous]
     if not items:
-        seen = listing([f"{bad.file}: {bad.reason}" for bad in refused])
+        reasons = listing([f"{bad.file}: {bad.reason}" for bad in refused])
         raise RefusedError(
-            f"none of its images was found ({seen or 'it has no rows'}); put it beside them"
+            f"none of its images was found ({reasons or 'it has no rows'}); put it beside them"
         )
     inline = any(isinstance(item.key, str) for item in items)
     return Source(
@@ -288,13 +288,13 @@ def _file_item(root: Path, row: Row, name: str, group_by: str | None) -> Item:
 
 def _images_below(root: Path) -> list[str]:
     """Return all image files below `root`, relative to it."""
-    found = []
+    images = []
     home = root.resolve()
     for folder, below, names in os.walk(home):
         below[:] = sorted(name for name in below if not layout.is_junk(name))
-        found += [
+        images += [
             (Path(folder) / name).relative_to(home).as_posix()
             for name in sorted(names)
             if name.lower().endswith(SUFFIXES) and not (Path(folder) / name).is_symlink()
         ]
-    return found
+    return images

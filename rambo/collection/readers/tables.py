@@ -122,14 +122,14 @@ class Table:
         return dataclasses.replace(self, rows=moved)
 
 
-def joined(found: Sequence[Table]) -> Table:
+def joined(tables: Sequence[Table]) -> Table:
     """Return several tables as one."""
     return Table(
-        name=found[0].name if len(found) == 1 else f"{len(found)} tables",
-        rows=tuple(itertools.chain.from_iterable(table.rows for table in found)),
-        has_labels=any(table.has_labels for table in found),
-        classes=tuple(dict.fromkeys(name for table in found for name in table.classes)),
-        remarks=tuple(itertools.chain.from_iterable(table.remarks for table in found)),
+        name=tables[0].name if len(tables) == 1 else f"{len(tables)} tables",
+        rows=tuple(itertools.chain.from_iterable(table.rows for table in tables)),
+        has_labels=any(table.has_labels for table in tables),
+        classes=tuple(dict.fromkeys(name for table in tables for name in table.classes)),
+        remarks=tuple(itertools.chain.from_iterable(table.remarks for table in tables)),
     )
 
 
@@ -261,12 +261,12 @@ def _table(records: list[Columns], name: str, group_column: str | None) -> Table
     for number, record in enumerate(records, 2):
         role = split_of(_text(record, split)) if split else None
         group = _text(record, group_column) if group_column else ""
-        said = _text(record, label) if label else ""
+        text = _text(record, label) if label else ""
         rows.append(
             Row(
                 file=_text(record, file) if file else None,
                 index=_whole(_text(record, index)) if index and not file else None,
-                label=None if is_unknown(said) else class_name(said) or None,
+                label=None if is_unknown(text) else class_name(text) or None,
                 origin=f"{name}, row {number}",
                 role=None if role == "train" else role,
                 group=group or None,
@@ -324,9 +324,9 @@ def _label_studio(tasks: Sequence[Mapping[str, Any]], name: str) -> Table:
         role = None if role == "train" else role
         digest, run = (_text(task["data"], _column(list(task["data"]), c)) for c in (_HASH, _RUN))
         answers = []
-        found = task.get("annotations", task.get("completions", []))
-        truths = [note for note in found if isinstance(note, dict) and note.get("ground_truth")]
-        for note in truths or found:
+        notes = task.get("annotations", task.get("completions", []))
+        truths = [note for note in notes if isinstance(note, dict) and note.get("ground_truth")]
+        for note in truths or notes:
             if not isinstance(note, dict):
                 continue
             who = note.get("completed_by")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from rambo.collection import intake
-from rambo.collection.answers import Answers, GivenAnswer, Said, seconds_each
+from rambo.collection.answers import Answer, Answers, Kind, seconds_each
 from rambo.collection.drafts import Draft
 from rambo.collection.readers.items import class_name
 from rambo.errors import RamboError
@@ -29,7 +29,7 @@ _AHEAD = 48  # pictures that are sent before they are needed
 _BEHIND = 4
 _SECONDS = 0.3  # of making new pictures in one rerun; the browser asks again
 _SAVED = 400  # tokens that are confirmed
-_SAID: dict[int, Said] = {
+_SAID: dict[int, Kind] = {
     SKIPPED: "skipped",
     UNSURE: "unsure",
     NOTHING: "none of these",
@@ -47,7 +47,7 @@ def show(held: Round) -> None:
             st.info("Name the classes first: add the first one below.", icon=":material/category:")
         answers = Answers(held.collection, held.run.id)
         log = answers.log()
-        newest: dict[int, GivenAnswer] = {one.image: one for one in log}
+        newest: dict[int, Answer] = {one.image: one for one in log}
         place = {name: code for code, name in enumerate(now.classes)}
         codes = [_code(newest.get(number), place) for number in held.request.numbers]
         files = dict(zip(now.numbers.tolist(), now.files, strict=True))
@@ -67,13 +67,13 @@ def show(held: Round) -> None:
         _finish(held, answers)
 
 
-def _code(answer: GivenAnswer | None, place: Mapping[str, int]) -> int:
+def _code(answer: Answer | None, place: Mapping[str, int]) -> int:
     """Return what the browser calls an answer."""
     if answer is None:
         return UNANSWERED
-    if answer.said == "label":
+    if answer.kind == "label":
         return place.get(answer.label or "", UNANSWERED)
-    return next(code for code, said in _SAID.items() if said == answer.said)
+    return next(code for code, said in _SAID.items() if said == answer.kind)
 
 
 def _store(key: str, held: Round, classes: tuple[str, ...]) -> None:
@@ -81,7 +81,7 @@ def _store(key: str, held: Round, classes: tuple[str, ...]) -> None:
     with frame.calmly():
         asked = set(held.request.numbers)
         Answers(held.collection, held.run.id).add(
-            GivenAnswer(
+            Answer(
                 one.token,
                 one.image,
                 "label" if one.code >= 0 else _SAID[one.code],
