@@ -117,10 +117,10 @@ def test_a_kill_between_two_answers_loses_none_that_was_acknowledged(pets, tmp_p
 import sys
 from pathlib import Path
 from rambo.collection import find
-from rambo.collection.answers import Answers, GivenAnswer
+from rambo.collection.answers import Answers, Answer
 answers = Answers(find(Path(sys.argv[1]), "pets"), "round-1")
 for place in range(10_000):
-    answers.add([GivenAnswer(str(place), place % 6 + 15, "label", "cat")])
+    answers.add([Answer(str(place), place % 6 + 15, "label", "cat")])
     print(place, flush=True)
 """
     process = subprocess.Popen(

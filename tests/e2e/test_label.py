@@ -65,7 +65,7 @@ def test_a_person_labels_by_keyboard_with_undo_skip_and_reload(page, desk):
     page.keyboard.press("x")
     reaches(lambda: box(page, "done"), "5")
     reaches(lambda: box(page, "pending"), "0")
-    said = {n: (one.said, one.label) for n, one in answers.current().items()}
+    said = {n: (one.kind, one.label) for n, one in answers.current().items()}
     assert said == {
         first: ("label", "cat"),
         first + 1: ("label", "owl"),

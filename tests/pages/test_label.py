@@ -101,7 +101,7 @@ def test_what_the_browser_sends_is_checked_before_it_is_stored(pets, run, monkey
     }
     desk._store("k", held, ("cat", "dog", "owl"))
     desk._store("k", held, ("cat", "dog", "owl"))
-    assert [(one.token, one.said, one.label) for one in Answers(pets, run.id).log()] == [
+    assert [(one.token, one.kind, one.label) for one in Answers(pets, run.id).log()] == [
         ("t1", "label", "owl"),
         ("t5", "taken back", None),
     ]
