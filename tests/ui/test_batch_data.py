@@ -10,6 +10,7 @@ import streamlit as st
 
 from rambo import export
 from rambo.errors import StoreError
+from rambo.events import BatchChosen
 from rambo.runs import atlas, workspace
 from rambo.runs.workspace import Run, Workspace
 from rambo.ui.batch import batch_data, what_if
@@ -194,9 +195,47 @@ def test_captions_say_the_truth_only_with_the_oracle(run: Run) -> None:
     assert batch_data.captions(batch, [index], oracle=True)[index].endswith(f"oracle says {label}")
 
 
+def decision_of(utilities: list[float]) -> BatchChosen:
+    """Return a greedy step whose best candidate has images 0 to 4."""
+    ordered = sorted(utilities, reverse=True)
+    runner_up = ordered[1] if len(ordered) > 1 else None
+    best = [list(range(5))]
+    return BatchChosen(0, 1, best[0], ordered[0], runner_up, utilities, best, ordered[:1], [0.1])
+
+
 @pytest.mark.parametrize(
-    ("change", "told"),
-    [(0.0, "the chosen batch"), (0.004, "nearly equal"), (-0.15, "by 1.5 times the gap")],
+    ("change", "words"),
+    [
+        (0.0, "This is the chosen batch"),
+        (0.0009, "**above** the chosen one, by less than a tenth of the candidates' spread"),
+        (-0.15, "**below** the chosen one, by 15.0 times the candidates' spread"),
+    ],
 )
-def test_the_verdict_on_a_what_if_has_words_for_every_size(change: float, told: str) -> None:
-    assert told in what_if.verdict(change, 0.1, 0)
+def test_the_verdict_on_a_what_if_is_in_units_of_the_candidates_spread(
+    change: float, words: str
+) -> None:
+    """However close the runner-up: here it is one ten-thousandth behind."""
+    step = decision_of([0.5, 0.4999, 0.5 - 0.02, 0.49])
+    assert what_if.spread(step) == pytest.approx(0.01, rel=0.06)
+    assert words in what_if.verdict(change * what_if.spread(step) / 0.01, step, 5)
+
+
+@pytest.mark.parametrize(("size", "words"), [(4, "1 image fewer"), (7, "2 images more")])
+def test_there_is_no_verdict_between_unequal_sizes(size: int, words: str) -> None:
+    told = what_if.verdict(0.5, decision_of([0.1, 0.2, 0.3]), size)
+    assert words in told
+    assert "cannot rank" in told
+    assert "above" not in told
+
+
+def test_two_candidates_have_no_spread() -> None:
+    assert what_if.spread(decision_of([0.1, 0.2])) is None
+    assert what_if.spread(decision_of([0.1, 0.1, 0.1])) is None
+    assert "Too few candidates" in what_if.verdict(0.1, decision_of([0.1, 0.2]), 5)
+
+
+def test_why_a_swap_can_beat_the_chosen_batch_counts_what_was_looked_at() -> None:
+    step = decision_of([0.1, 0.2, 0.3])
+    told = what_if.why_beatable(step, 10)
+    assert "3 random batches of 5 images, of 252 that the 10 smallest margins allow" in told
+    assert "of more than 10^7" in what_if.why_beatable(step, 100)

@@ -18,6 +18,7 @@ from rambo.text import count, literal, percent
 from rambo.ui import controls, frame, readers, state
 from rambo.ui.batch import (
     batch_data,
+    chips,
     edited,
     exports,
     gate_view,
@@ -151,6 +152,7 @@ def show_sentence(batch: Batch, oracle: bool) -> None:
 
 def show_tabs(batch: Batch, oracle: bool) -> None:
     """Draw the open tab; the others cost nothing."""
+    chips.keep(batch)
     names = [name for name in _TABS if batch.strategy == "rambo" or name not in _OF_RAMBO]
     if not gate_view.is_there(batch):
         names.remove("Gate")
@@ -161,7 +163,9 @@ def show_tabs(batch: Batch, oracle: bool) -> None:
         with tab:
             if name == "Images":
                 images_view.show(batch, oracle)
-            elif name == "Steps":
+                continue
+            chips.show(batch)
+            if name == "Steps":
                 steps_view.show(batch)
             elif name == "What if":
                 what_if_view.show(batch, oracle)

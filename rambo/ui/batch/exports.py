@@ -9,7 +9,7 @@ import streamlit as st
 from rambo import export
 from rambo.figures.theme import strategy_word
 from rambo.text import count, literal
-from rambo.ui import state, takeaway
+from rambo.ui import downloads, state, takeaway
 from rambo.ui.batch import edited
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import PreparedFigure
@@ -104,9 +104,9 @@ def show(batch: Batch, *, oracle: bool) -> None:
     images = batch.count if own is None or original else own
     truth = oracle and st.checkbox("Include the oracle's labels as a column", key="export-truth")
     name, mime = export.name_of(batch.run, picked, batch.strategy, batch.seed)
-    st.download_button(
+    downloads.button(
         f"Download {count(images, 'image')}",
-        data=maker(
+        maker(
             batch,
             picked,
             truth=truth,
@@ -114,9 +114,8 @@ def show(batch: Batch, *, oracle: bool) -> None:
             guesses=guesses,
             original=original,
         ),
-        file_name=name,
-        mime=mime,
-        on_click="ignore",
+        name,
+        mime,
         type="primary",
         icon=":material/download:",
         key="export-download",
@@ -166,12 +165,11 @@ def maker(
 def figures_button(figures: Mapping[str, PreparedFigure], name: str) -> None:
     """Draw the button that saves figures, by title, as one HTML page that works without internet."""
     sections = [(title, "", figure) for title, figure in figures.items()]
-    st.download_button(
+    downloads.button(
         "Figures as HTML",
-        data=lambda: takeaway.page("RAMBO figures", sections, height=560),
-        file_name=f"{name}.html",
-        mime="text/html",
-        on_click="ignore",
+        lambda: takeaway.page("RAMBO figures", sections, height=560),
+        f"{name}.html",
+        "text/html",
         icon=":material/monitoring:",
         key="figures",
         help="One page with the figures, to zoom and hover in any browser. A PNG is in the bar above each figure.",

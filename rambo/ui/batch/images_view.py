@@ -9,10 +9,9 @@ import streamlit as st
 from rambo.runs.atlas import Indices
 from rambo.text import count
 from rambo.ui import frame
-from rambo.ui.batch import batch_data, batch_table, detail, edited
+from rambo.ui.batch import batch_data, batch_table, chips, detail, edited
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.batch.map_view import (
-    clear,
     gallery_key,
     lasso_of,
     marks,
@@ -71,6 +70,7 @@ def show(batch: Batch, oracle: bool) -> None:
     with frame.guard():
         view, table = pick_view(batch)
         settle(batch, table)
+        chips.show(batch)
         items = arrange(batch, view)
         left, right = st.columns([1, 1], gap="medium")
         with left:
@@ -137,7 +137,7 @@ def _pick_filter(batch: Batch, step: int) -> tuple[bool, tuple[int, ...], tuple[
         "Class that f guesses",
         there,
         format_func=batch.class_name,
-        key=f"guesses-{batch.key}",
+        key=chips.guesses_key(batch),
         placeholder="All classes",
     )
     low, high = st.slider("Margin", 0.0, 1.0, (0.0, 1.0), 0.01, key="margins")
@@ -154,20 +154,11 @@ def pick_page(batch: Batch, items: Indices) -> Indices:
 
 
 def show_bar(batch: Batch, items: Indices) -> None:
-    """Say how many images are shown and marked, and offer to clear the selection."""
+    """Say how many images are shown and selected, and offer what makes them the batch."""
     marked = marks(batch)
     with st.container(horizontal=True, vertical_alignment="center"):
         told = f"{len(items):,} of {count(batch.count, 'image')} shown"
         st.caption(told + (f", {len(marked):,} selected" if marked else ""))
-        if marked or lasso_of(batch) is not None:
-            st.button(
-                "Clear selection",
-                icon=":material/close:",
-                type="tertiary",
-                key="clear",
-                on_click=clear,
-                args=(batch,),
-            )
         edited.make_buttons(batch, items.tolist(), marked)
 
 

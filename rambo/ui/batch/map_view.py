@@ -55,9 +55,13 @@ def lasso_of(batch: Batch) -> list[int] | None:
     return shown.get("selected") if isinstance(shown, dict) else None
 
 
-def clear(batch: Batch) -> None:
-    """Forget the lasso and the selected images."""
+def clear_lasso(batch: Batch) -> None:
+    """Forget the lasso."""
     st.session_state[map_key(batch)] = {"selected": None}
+
+
+def clear_marks(batch: Batch) -> None:
+    """Forget the selected images."""
     st.session_state[gallery_key(batch)] = {"selected": []}
     st.session_state[f"cleared-{batch.key}"] = version(batch) + 1
     set_marks(batch, [])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -97,13 +98,23 @@ class Desk:
     def random_candidate(self) -> Edit:
         """Return the edit after another random candidate was taken, drawn as the acquisition draws them."""
         size = len(self.decision.chosen)
+        draw = self.edit.draws + 1
+        seed = self.decision.step * 1000 + draw
+        return self.edit.to(random_candidate(self._ranked, size, self.filter_size, seed), draw)
+
+    @functools.cached_property
+    def filter_size(self) -> int:
+        """How many images the margin filter left to this step."""
+        size = len(self.decision.chosen)
         acquisition = configs.restore(readers.config(self.batch.run)).acquisition
         # A last, smaller batch keeps the ratio M / b, as in the acquisition.
         few = -(-acquisition.filtered * size // acquisition.batch_size)
-        ranked = batch_data.ranked_pool(self.atlas, self._before, self._offered)
-        draw = self.edit.draws + 1
-        seed = self.decision.step * 1000 + draw
-        return self.edit.to(random_candidate(ranked, size, few, seed), draw)
+        return max(size, min(few, len(self._ranked)))
+
+    @functools.cached_property
+    def _ranked(self) -> Indices:
+        """U_j, the smallest margins first."""
+        return batch_data.ranked_pool(self.atlas, self._before, self._offered)
 
     @functools.cached_property
     def _offered(self) -> Indices:
@@ -138,21 +149,59 @@ def utility_of(hat: UHat, decision: BatchChosen, members: Sequence[int]) -> floa
     return decision.utility + (hat.step_utility(decision.step, members) - chosen)
 
 
-def verdict(change: float, gap: float | None, larger: int) -> str:
-    """Return in words what a change of u_hat means."""
-    if abs(change) < 1e-9:
-        told = "This is the chosen batch; select images below and swap them."
-    else:
-        told = f"u_hat ranks your batch **{'above' if change > 0 else 'below'}** the chosen one"
-        if gap and abs(change) < gap / 10:
-            told += ", by less than a tenth of the gap to the runner-up: nearly equal"
-        elif gap:
-            told += f", by {abs(change) / gap:.1f} times the gap to the runner-up"
-        told += "."
-    if larger:
-        more = "more" if larger > 0 else "fewer"
-        told += (
-            f" It has {count(abs(larger), 'image')} {more} than the chosen one: u_hat was trained on pairs "
-            "of sets of the same size, so compare only batches of the same size."
+def spread(decision: BatchChosen) -> float | None:
+    """Return the standard deviation of u_hat over a step's candidates: what counts as a difference there.
+
+    None with fewer than three candidates, or where all are equal.
+    """
+    if len(decision.utilities) < 3:
+        return None
+    deviation = float(np.std(decision.utilities, ddof=1))
+    return deviation if deviation > 1e-12 else None
+
+
+def verdict(change: float, decision: BatchChosen, size: int) -> str:
+    """Return in words what a change of u_hat means.
+
+    Args:
+        change: of u_hat, from the chosen batch to the person's.
+        decision: the greedy step.
+        size: images in the person's batch.
+    """
+    chosen = len(decision.chosen)
+    if size != chosen:
+        more = "more" if size > chosen else "fewer"
+        return (
+            f"Your batch has {count(abs(size - chosen), 'image')} {more} than the chosen one, so u_hat cannot rank the "
+            "two: it was trained on pairs of sets of the same size. Swap images to compare."
         )
-    return told
+    if abs(change) < 1e-9:
+        return "This is the chosen batch; select images below and swap them."
+    told = f"u_hat ranks your batch **{'above' if change > 0 else 'below'}** the chosen one"
+    unit = spread(decision)
+    if unit is None:
+        return f"{told}. Too few candidates to say whether that is much."
+    ratio = abs(change) / unit
+    if ratio < 0.1:
+        return f"{told}, by less than a tenth of the candidates' spread: nearly equal."
+    return f"{told}, by {ratio:.1f} times the candidates' spread."
+
+
+def why_beatable(decision: BatchChosen, filter_size: int) -> str:
+    """Return why a swap can rank above the chosen batch: the step looked at few of the batches there are.
+
+    Args:
+        decision: the greedy step.
+        filter_size: images that the margin filter left to it.
+    """
+    size, looked = len(decision.chosen), len(decision.utilities)
+    digits = int(
+        (math.lgamma(filter_size + 1) - math.lgamma(size + 1) - math.lgamma(filter_size - size + 1))
+        / math.log(10)
+    )
+    there = f"{math.comb(filter_size, size):,}" if digits < 6 else f"more than 10^{digits}"
+    return (
+        f"This step looked at {count(looked, 'random batch', 'random batches')} of {count(size, 'image')}, "
+        f"of {there} that the {filter_size:,} smallest margins allow, and took the best of them. A swap makes a batch "
+        "it never looked at, so it can rank above: u_hat prefers it, which does not make it better."
+    )

@@ -12,7 +12,16 @@ from rambo.text import count
 from rambo.ui import frame
 from rambo.ui.batch import batch_data, detail, edited, map_view, steps_view
 from rambo.ui.batch.batch_data import Batch
-from rambo.ui.batch.what_if import Desk, Edit, key_of, swap, utility_of, verdict
+from rambo.ui.batch.what_if import (
+    Desk,
+    Edit,
+    key_of,
+    spread,
+    swap,
+    utility_of,
+    verdict,
+    why_beatable,
+)
 from rambo.ui.components import gallery, plot
 
 SOURCES = ("next by margin", "the map", "another candidate")
@@ -32,11 +41,11 @@ def show(batch: Batch, oracle: bool) -> None:
             return
         st.caption(
             "u_hat ranks sets: its number has no unit and is no accuracy. Only differences between batches of the same "
-            "step and size say something, and the gap to the runner-up shows what counts as much."
+            "step and size say something; the spread of the step's candidates shows what counts as much."
         )
         decision = steps_view.pick_step(batch, key="what-if-step")
         desk = Desk(batch, batch.atlas, decision, edit_of(batch, decision), oracle)
-        show_numbers(hat, decision, desk.edit)
+        show_numbers(hat, desk)
         left, right = st.columns(2, gap="medium")
         with left:
             out = show_members(desk)
@@ -52,19 +61,28 @@ def edit_of(batch: Batch, decision: BatchChosen) -> Edit:
     return Edit(edited.load(batch).steps.get(decision.step, tuple(decision.chosen)))
 
 
-def show_numbers(hat: UHat, decision: BatchChosen, edit: Edit) -> None:
+def show_numbers(hat: UHat, desk: Desk) -> None:
     """Show u_hat before and after, and what the difference is worth."""
+    decision, edit = desk.decision, desk.edit
     before, after = decision.utility, utility_of(hat, decision, edit.members)
-    change, gap = after - before, decision.gap
+    equal = len(edit.members) == len(decision.chosen)
+    change, unit = after - before, spread(decision)
     with st.container(horizontal=True):
         st.metric("u_hat of the chosen batch", f"{before:.3f}")
-        st.metric("u_hat of your batch", f"{after:.3f}", delta=f"{change:+.3f}" if change else None)
-        st.metric("Gap to the runner-up", "-" if gap is None else f"{gap:.3f}")
+        delta = f"{change:+.3f}" if change and equal else None
+        st.metric("u_hat of your batch", f"{after:.3f}" if equal else "another size", delta=delta)
+        st.metric(
+            "Spread of the candidates",
+            "-" if unit is None else f"{unit:.3f}",
+            help="The standard deviation of u_hat over the batches this step looked at: the unit for differences.",
+        )
         st.metric("Images in your batch", f"{len(edit.members)}")
-    figure = maps.candidate_strip(decision.utilities, decision.utility, yours=after)
+    yours = after if equal else None
+    figure = maps.candidate_strip(decision.utilities, decision.utility, yours=yours)
     alt = "Predicted utilities of the candidates, of the chosen batch and of yours"
     plot(figure, key="what-if-strip", height=172, alt=alt)
-    st.markdown(verdict(change, gap, len(edit.members) - len(decision.chosen)))
+    st.markdown(verdict(change, decision, len(edit.members)))
+    st.caption(why_beatable(decision, desk.filter_size))
 
 
 def show_members(desk: Desk) -> list[int]:

@@ -49,9 +49,12 @@ class Gallery {
     if (data.kind === "rows") return this.showRows(data);
     if (data.revision !== this.revision) {
       // The page itself set the selection (see state.py); otherwise ours is the newer one.
+      const text = JSON.stringify(data.selected);
+      // Streamlit's browser side sends its own last word again with each rerun: it has to learn of the new one.
+      if (this.revision !== undefined && text !== this.sent) component.setStateValue("selected", data.selected);
       this.revision = data.revision;
       this.selected = [...data.selected];
-      this.sent = JSON.stringify(this.selected);
+      this.sent = text;
       clearTimeout(this.timer);
     }
     this.grid.setAttribute("aria-label", data.label);

@@ -94,9 +94,12 @@ class Chart {
     if (data.select && data.revision !== this.revision) {
       // The page itself set or cleared the selection (see state.py).
       if (this.revision !== undefined || data.selected) changed = true;
+      // Streamlit's browser side sends its own last word again with each rerun: it has to learn of the new one.
+      const stale = this.revision !== undefined && JSON.stringify(data.selected) !== JSON.stringify(this.selected ?? null);
       this.revision = data.revision;
       this.selected = data.selected;
       this.outlines = undefined;
+      if (stale) this.component.setStateValue("selected", data.selected);
     }
     while (this.node._dragging) await pause(100); // never redraw under the person's hand
     if (this.removed) return;

@@ -1,5 +1,6 @@
 """What fills the form, and what carries it elsewhere: presets, another run, a settings file, a command line."""
 
+import functools
 from collections.abc import Callable
 
 import streamlit as st
@@ -9,6 +10,7 @@ from rambo.config import Config
 from rambo.errors import RamboError
 from rambo.runs.workspace import Run
 from rambo.text import count, literal
+from rambo.ui import downloads
 from rambo.ui.configure import draft as drafts
 from rambo.ui.configure import fields, forms, settings_file
 from rambo.ui.configure.draft import Draft
@@ -68,14 +70,13 @@ def _transfer(draft: Draft, config: Config | None) -> None:
     else:
         st.caption("The same run without this page:")
         st.code(settings_file.command(config), language="bash", wrap_lines=True)
-    st.download_button(
+    downloads.button(
         "Download the settings",
-        settings_file.to_file(draft.values),
+        functools.partial(settings_file.to_file, dict(draft.values)),
         "rambo-settings.json",
         "application/json",
         icon=":material/download:",
         key="configure-download",
-        on_click="ignore",
     )
     st.file_uploader(
         "Fill the form from a settings file",

@@ -12,7 +12,7 @@ from rambo.runs import jobs, models
 from rambo.runs.models import Report
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, percent
-from rambo.ui import controls, frame, pictures, readers, state
+from rambo.ui import controls, downloads, frame, pictures, readers, state
 from rambo.ui.components import gallery
 from rambo.ui.label.round_data import Round
 
@@ -103,22 +103,20 @@ def _report(held: Round, run: Run, report: Report) -> None:
     for notice in report.notices:
         st.caption(literal(notice, 300))
     with st.container(horizontal=True):
-        st.download_button(
+        downloads.button(
             "Model (zip)",
-            data=lambda: models.load_zip(run),
-            file_name=f"{run.id}-model.zip",
-            mime="application/zip",
+            lambda: models.load_zip(run),
+            f"{run.id}-model.zip",
+            "application/zip",
             type="primary",
-            on_click="ignore",
             key="model-zip",
             help="model.safetensors, model.json, and a script that classifies a folder of images.",
         )
-        st.download_button(
+        downloads.button(
             "Predictions for every image (csv)",
-            data=lambda: run.load_table(models.PREDICTIONS).to_csv(index=False).encode(),
-            file_name=f"{run.id}-predictions.csv",
-            mime="text/csv",
-            on_click="ignore",
+            lambda: run.load_table(models.PREDICTIONS).to_csv(index=False).encode(),
+            f"{run.id}-predictions.csv",
+            "text/csv",
             key="model-csv",
         )
     if not report.judged:

@@ -7,7 +7,7 @@ import streamlit as st
 from rambo.runs.workspace import Run
 from rambo.studies import study as studies
 from rambo.text import count, literal
-from rambo.ui import takeaway
+from rambo.ui import downloads, takeaway
 from rambo.ui.components import plot
 from rambo.ui.readers import Record
 from rambo.ui.studies import figures, records, tables
@@ -145,14 +145,13 @@ def _show_downloads(study: Run, told: Record) -> None:
     )
     with st.container(horizontal=True):
         for label, data, file_name, mime in files:
-            st.download_button(
+            downloads.button(
                 label,
                 data,
                 file_name,
                 mime,
                 icon=":material/download:",
                 key=f"study-download-{mime.rpartition('/')[2]}",
-                on_click="ignore",
             )
     st.caption("The figure as PNG: the camera above it.")
 

@@ -13,7 +13,7 @@ from rambo.runs import jobs, line
 from rambo.runs.run import Worker
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, percent
-from rambo.ui import controls, frame, readers, state, takeaway
+from rambo.ui import controls, downloads, frame, readers, state, takeaway
 from rambo.ui.components import plot
 from rambo.ui.train import outcome, stepper
 from rambo.ui.train.feed import Feed, Glance, feed
@@ -203,13 +203,12 @@ def _show_charts(run: Run, known: Feed, trial: int) -> None:
                 with column:
                     _show_chart(run.id, config, known, chart, trial)
     _show_chart(run.id, config, known, wide, trial)
-    st.download_button(
+    downloads.button(
         "Download figures as HTML",
         functools.partial(figures_page, known, config, run.id),
-        file_name=f"{run.id}-figures.html",
-        mime="text/html",
+        f"{run.id}-figures.html",
+        "text/html",
         icon=":material/download:",
-        on_click="ignore",
         key="figures-html",
         help="All charts of all trials in one file that opens in any browser. One chart as PNG: the camera above it.",
     )

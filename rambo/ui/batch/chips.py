@@ -1,0 +1,112 @@
+"""What hides images of a batch, each as a chip with a cross: no filter works out of sight, whichever tab is open."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from rambo.text import count, literal
+from rambo.ui.batch.batch_data import Batch
+from rambo.ui.batch.map_view import (
+    clear_lasso,
+    clear_marks,
+    gallery_key,
+    lasso_of,
+    map_key,
+    marks,
+)
+
+_WHOLE = (0.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """One filter that is on.
+
+    Attributes:
+        name: ends the widget's key.
+        label: what it leaves.
+        drop: takes it away; called before the page is drawn again.
+    """
+
+    name: str
+    label: str
+    drop: Callable[[], None]
+
+
+def guesses_key(batch: Batch) -> str:
+    """Return the key of the filter by class."""
+    return f"guesses-{batch.key}"
+
+
+def keep(batch: Batch) -> None:
+    """Keep the filters while another tab is open: Streamlit forgets the state of what is not drawn."""
+    keys = ["step", "only", "margins", "sort", "as", guesses_key(batch), map_key(batch)]
+    for key in [*keys, gallery_key(batch)]:
+        if key in st.session_state:
+            st.session_state[key] = st.session_state[key]
+
+
+def chips(batch: Batch) -> list[Chip]:
+    """Return the filters that are on, and the selection."""
+    state = st.session_state
+    last = int(batch.steps.max(initial=0)) + 1
+    step = int(state.get("step") or last)
+    found = []
+    if batch.stepwise and state.get("only"):
+        found.append(Chip("only", f"Only step {step} of {last}", _setter(only=False, step=last)))
+    elif batch.stepwise and step < last:
+        found.append(Chip("step", f"Up to step {step} of {last}", _setter(step=last)))
+    key = guesses_key(batch)
+    for guess in state.get(key) or []:
+        left = [other for other in state[key] if other != guess]
+        word = literal(batch.class_name(guess), 40)
+        found.append(Chip(f"guess-{guess}", f"f guesses {word}", _setter(**{key: left})))
+    low, high = state.get("margins") or _WHOLE
+    if (low, high) != _WHOLE:
+        label = f"Margin {low:.2f} to {high:.2f}"
+        found.append(Chip("margins", label, _setter(margins=_WHOLE)))
+    lasso = lasso_of(batch)
+    if lasso is not None:
+        label = f"Inside the lasso: {count(len(lasso), 'image')}"
+        found.append(Chip("lasso", label, lambda: clear_lasso(batch)))
+    if marked := marks(batch):
+        found.append(Chip("marks", f"{len(marked):,} selected", lambda: clear_marks(batch)))
+    return found
+
+
+def show(batch: Batch) -> None:
+    """Draw the chips, if any."""
+    found = chips(batch)
+    if not found:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="chips"):
+        st.caption(":material/filter_alt: On Images:")
+        for chip in found:
+            st.button(
+                chip.label,
+                icon=":material/close:",
+                icon_position="right",
+                key=f"chip-{chip.name}",
+                on_click=chip.drop,
+                help="Take this away",
+            )
+        if len(found) > 1:
+            st.button(
+                "Clear all",
+                type="tertiary",
+                key="chip-all",
+                on_click=lambda: [chip.drop() for chip in found],
+            )
+
+
+def _setter(**values: Any) -> Callable[[], None]:
+    """Return what writes these values into the session."""
+
+    def write() -> None:
+        """Write them."""
+        for key, value in values.items():
+            st.session_state[key] = value
+
+    return write
