@@ -97,8 +97,15 @@ def show(batch: Batch) -> None:
                 "Clear all",
                 type="tertiary",
                 key="chip-all",
-                on_click=lambda: [chip.drop() for chip in found],
+                on_click=_drop_all,
+                args=(found,),
             )
+
+
+def _drop_all(found: list[Chip]) -> None:
+    """Take all filters away."""
+    for chip in found:
+        chip.drop()
 
 
 def _setter(**values: Any) -> Callable[[], None]:
