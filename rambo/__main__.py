@@ -710,8 +710,9 @@ def _train(arguments: argparse.Namespace) -> int:
 def _label(arguments: argparse.Namespace) -> int:
     """Bring labels back into a collection, or take the last ones back."""
     from rambo import collection as own
-    from rambo.collection import intake
+    from rambo.collection import intake, limited
     from rambo.collection.readers import sources
+    from rambo.datasets.disk import refusing
     from rambo.export import returns
 
     workspace = workspaces.Workspace.from_environment()
@@ -725,7 +726,8 @@ def _label(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.file is None:
         raise ConfigError("no file of answers", field="file", hint="give a file, or --undo")
-    table = sources.read_table(Path(arguments.file))
+    with refusing("table", Path(arguments.file), "save it again"):
+        table = limited.call(sources.read_table, Path(arguments.file))
     asking = returns.asking_run(table, workspace)
     run = asking if arguments.run is None else workspace.find(arguments.run)
     seed = None if arguments.seed is None else int(_number(arguments.seed, "seed"))

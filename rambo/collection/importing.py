@@ -15,10 +15,9 @@ from typing import NoReturn
 import numpy as np
 
 from rambo.collection import collection as collections
-from rambo.collection import duplicates, health, rows, snapshots, workers
+from rambo.collection import duplicates, health, limited, rows, snapshots, workers
 from rambo.collection.collection import Collection
 from rambo.collection.drafts import Draft
-from rambo.collection.images import header_size
 from rambo.collection.looks import LIMITS, Limits
 from rambo.collection.packs import OriginalPack, PixelPack
 from rambo.collection.readers.items import Item, Source
@@ -30,6 +29,7 @@ from rambo.config import shorten
 from rambo.errors import DataError, RunCancelled
 from rambo.events import Emit, StageAdvanced, StageFinished, StageStarted, ignore
 from rambo.storage import database
+from rambo.storage.files import RefusedError
 
 STAGE = "import"
 LARGEST = 96  # Choice: side of the frame for photos; features are hardly better above, memory is four times at 192
@@ -110,20 +110,25 @@ def import_images(
     """
     settings = options or ImportOptions()
     places = [paths] if isinstance(paths, Path) else list(paths)
-    sources = [
-        read_source(path, settings.limits, labels=settings.labels, group_by=settings.group_by)
-        for path in places
-    ]
-    if settings.test is not None:
-        sources.append(
-            _as_test(read_source(settings.test, settings.limits, labels=settings.labels))
-        )
-    collection, fresh = _open(workspace, places[0], sources, settings)
-    try:
-        return _Import(collection, sources, settings, emit).run()
-    finally:
-        if fresh and not collection.versions() and not _has_rows(collection):
-            collections.delete(collection)
+    with limited.scratch(workspace) as scratch:
+
+        def read(path: Path, labels: Path | None, group_by: str | None) -> Source:
+            try:
+                return limited.call(read_source, path, settings.limits, scratch, labels, group_by)
+            except RefusedError as error:
+                raise DataError(
+                    error.problem, field="source", value=path, hint=error.hint or "give less of it"
+                ) from error
+
+        sources = [read(path, settings.labels, settings.group_by) for path in places]
+        if settings.test is not None:
+            sources.append(_as_test(read(settings.test, settings.labels, None)))
+        collection, fresh = _open(workspace, places[0], sources, settings)
+        try:
+            return _Import(collection, sources, settings, emit).run()
+        finally:
+            if fresh and not collection.versions() and not _has_rows(collection):
+                collections.delete(collection)
 
 
 def _as_test(source: Source) -> Source:
@@ -160,11 +165,7 @@ def _frame(sources: Sequence[Source], options: ImportOptions) -> Frame:
     sizes = []
     for source in sources:
         step = max(1, len(source.items) // _PROBES)
-        for payload in source.loader.load([item.key for item in source.items[::step]]):
-            if isinstance(payload, np.ndarray):
-                sizes.append((payload.shape[1], payload.shape[0]))
-            elif isinstance(payload, bytes) and (size := header_size(payload, options.limits)):
-                sizes.append(size)
+        sizes += workers.sizes(source.items[::step], source.loader, options.limits)
     if len(set(sizes)) == 1 and min(sizes[0]) >= SMALLEST // 2 and max(sizes[0]) <= LARGEST:
         return Frame(sizes[0][1], sizes[0][0], options.fit)
     usual = int(np.median([max(size) for size in sizes])) if sizes else LARGEST

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rambo.collection import splits
+from rambo.collection import limited, splits
 from rambo.collection.looks import Limits, limits_from_environment
-from rambo.collection.readers.arrays import Arrays, read_arrays
+from rambo.collection.readers import arrays as arrays_
+from rambo.collection.readers.arrays import Arrays
 from rambo.config import shorten
 from rambo.datasets import prepared
 from rambo.datasets.disk import refusing
@@ -44,9 +45,13 @@ def prepare_archive(path: Path, workspace: Path, origin: str) -> Prepared:
         DataError: it is not such a file, or its arrays are not a dataset.
         StoreError: the workspace cannot be written.
     """
-    with refusing("file", path, "save it again with numpy.savez"):
+    limits = limits_from_environment(Limits())
+    with (
+        limited.scratch(workspace) as scratch,
+        refusing("file", path, "save it again with numpy.savez"),
+    ):
         return keep(
-            read_arrays(path, limits_from_environment(Limits())),
+            limited.call(arrays_.store, path, limits, scratch).opened(),
             workspace,
             name=archive_name(path),
             source="an .npz file of your own",

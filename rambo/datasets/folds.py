@@ -26,15 +26,15 @@ def deal(labels: Labels, units: Sequence[str], count: int, *, seed: int = 0) -> 
     for row, unit in enumerate(units):
         members.setdefault(unit, []).append(row)
     order = sorted(members, key=lambda unit: (-len(members[unit]), _shuffled(unit, seed)))
-    held = np.zeros((count, int(labels.max(initial=0)) + 1), np.int64)
+    counts = np.zeros((count, int(labels.max(initial=0)) + 1), np.int64)
     result = np.zeros(len(labels), np.int64)
     for unit in order:
         rows = members[unit]
-        of_class = np.bincount(labels[rows], minlength=held.shape[1])
-        crowd = held @ of_class  # how much of its classes each fold has
-        fold = int(np.lexsort((held.sum(1), crowd))[0])
+        of_class = np.bincount(labels[rows], minlength=counts.shape[1])
+        crowd = counts @ of_class  # how much of its classes each fold has
+        fold = int(np.lexsort((counts.sum(1), crowd))[0])
         result[rows] = fold
-        held[fold] += of_class
+        counts[fold] += of_class
     return result
 
 

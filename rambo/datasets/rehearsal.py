@@ -117,10 +117,10 @@ def scaled(config: Config, data: Prepared, rehearsal: Prepared) -> Config:
         data: the partly labeled dataset.
         rehearsal: what `derive` gave.
     """
-    held = int((data.roles == LABELED).sum())
+    labeled = int((data.roles == LABELED).sum())
     room = pictures(np.asarray(rehearsal.roles), rehearsal.clusters)
-    parts = held + 2 * config.budget
-    k = min(max(2, round(room * held / parts)), room - 2)
+    parts = labeled + 2 * config.budget
+    k = min(max(2, round(room * labeled / parts)), room - 2)
     budget = max(1, min(round(room * config.budget / parts), (room - k) // 2, config.budget))
     settings = describe(config)
     settings["k"], settings["budget"] = k, budget
@@ -175,14 +175,14 @@ def _names(data: Prepared, rows: np.ndarray) -> Names | None:
 
 def words(real: Config, config: Config, data: Prepared, played: Prepared) -> str:
     """Return what is played, in a sentence or two: the sizes beside those of the real run."""
-    held = int((data.roles == LABELED).sum())
+    labeled = int((data.roles == LABELED).sum())
     times = f"{config.trials} times, each time with others" if config.trials > 1 else "once"
     judged = f"{judges(played, config.trials):,} images judge"
     if played.folds is not None and config.trials > 1:
         judged += f", a third of them at a time ({_FOLDS}-fold validation)"
     return (
         f"Rehearsal: {config.k:,} of your labels are taken as held and {config.budget:,} are bought from the rest, "
-        f"in place of {held:,} and {real.budget:,}; this is done {times}, and {judged}. No label is spent."
+        f"in place of {labeled:,} and {real.budget:,}; this is done {times}, and {judged}. No label is spent."
     )
 
 

@@ -17,11 +17,11 @@ def teachers(data: Prepared, seed: int) -> tuple[np.ndarray, Labels | None]:
     fewer, S_val teaches as well and every label is judged by a classifier that has not seen its fold. Where a fold
     would leave fewer than two classes to learn from, S_val judges after all.
     """
-    roles, known = np.asarray(data.roles), np.asarray(data.labels) >= 0
-    taught = np.flatnonzero((roles == LABELED) & known)
+    roles, labeled = np.asarray(data.roles), np.asarray(data.labels) >= 0
+    taught = np.flatnonzero((roles == LABELED) & labeled)
     if (roles == TEST).any() or int((roles == VALIDATION).sum()) >= STEADY:
         return taught, None
-    every = np.flatnonzero(((roles == LABELED) | (roles == VALIDATION)) & known)
+    every = np.flatnonzero(((roles == LABELED) | (roles == VALIDATION)) & labeled)
     units, labels = folds.units_of(data, every), np.asarray(data.labels)[every]
     count = min(FOLDS, len(set(units)))
     own = folds.deal(labels, units, max(1, count), seed=seed)

@@ -1,6 +1,9 @@
 """What the tests of collections share: pictures that differ clearly, folders of them, and imports."""
 
+import dataclasses
 import math
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +77,22 @@ def chosen_run(workspace, collection, batch):
     run.save_table("trial-0/random/selection", table)
     run.set_status("done")
     return run
+
+
+@dataclasses.dataclass(frozen=True)
+class Deadly:
+    """A loader that does what a bug in a decoder would, for a few keys."""
+
+    root: str
+
+    def load(self, keys):
+        return [self._one(key) for key in keys]
+
+    def _one(self, key):
+        if key == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        while key == "loop":
+            pass
+        if key == "eat":
+            return bytes(3 * 10**9)
+        return (Path(self.root) / key).read_bytes()

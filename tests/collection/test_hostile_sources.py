@@ -45,7 +45,7 @@ def test_names_that_lead_out_of_a_zip_are_refused_and_nothing_is_written_there(t
     inside.mkdir()
     zipped(inside / "x.zip", [(name, png()) for name in ESCAPES] + [("cat/ok.png", png(1))])
     before = sorted(p for p in tmp_path.rglob("*"))
-    source = read_source(inside / "x.zip", LIMITS)
+    source = read_source(inside / "x.zip", LIMITS, tmp_path)
     assert [item.name for item in source.items] == ["cat/ok.png"]
     assert len(source.refused) == len(ESCAPES)
     assert {bad.reason for bad in source.refused} == {"its name leads out of the archive"}
@@ -64,7 +64,7 @@ def test_links_and_encrypted_members_of_a_zip_are_refused_by_name(tmp_path):
     at = data.rindex(b"cat/secret.png") - 46 + 8
     data[at] |= 1
     path.write_bytes(data)
-    source = read_source(path, LIMITS)
+    source = read_source(path, LIMITS, tmp_path)
     assert {bad.file: bad.reason.split(";")[0] for bad in source.refused} == {
         "cat/link.png": "it is a link or a device, not a file",
         "cat/secret.png": "it is encrypted",
@@ -73,14 +73,14 @@ def test_links_and_encrypted_members_of_a_zip_are_refused_by_name(tmp_path):
 
 def test_bombs_in_zips_are_refused_before_anything_is_unpacked(tmp_path):
     bomb = zipped(tmp_path / "b.zip", [("cat/zeros.png", bytes(30_000_000)), ("cat/a.png", png())])
-    source = read_source(bomb, LIMITS)
+    source = read_source(bomb, LIMITS, tmp_path)
     assert "only a bomb" in source.refused[0].reason
     started = time.perf_counter()
     with pytest.raises(DataError, match="unpacked; the limit is 0 GB"):
-        read_source(bomb, Limits(total_bytes=1_000_000))
+        read_source(bomb, Limits(total_bytes=1_000_000), tmp_path)
     many = zipped(tmp_path / "m.zip", [(f"{n}.png", b"") for n in range(300)])
     with pytest.raises(DataError, match="300 files inside; use at most 200"):
-        read_source(many, Limits(members=200))
+        read_source(many, Limits(members=200), tmp_path)
     assert time.perf_counter() - started < 1
 
 
@@ -92,7 +92,7 @@ def test_a_lying_directory_of_a_zip_is_refused_unopened(tmp_path, monkeypatch):
     many.write_bytes(data)
     monkeypatch.setattr(archives.zipfile, "ZipFile", None)
     with pytest.raises(DataError, match="files inside"):
-        read_source(many, LIMITS)
+        read_source(many, LIMITS, tmp_path)
 
 
 def test_a_member_that_is_damaged_costs_itself_only(tmp_path):

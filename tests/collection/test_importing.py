@@ -1,6 +1,5 @@
 """The import: what joins, what is known, what a version holds, and what is left when it dies."""
 
-import concurrent.futures
 import errno
 import os
 import zipfile
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from collection_helpers import (
     CLASSES,
+    Deadly,
     bring,
     label_of,
     photos,
@@ -23,7 +23,9 @@ from rambo import collection as own
 from rambo.collection import importing, packs, workers
 from rambo.collection.images import look_at_file
 from rambo.collection.importing import ImportOptions, import_images
-from rambo.collection.records import LabelEntry
+from rambo.collection.looks import LIMITS
+from rambo.collection.readers.items import Item
+from rambo.collection.records import Frame, LabelEntry
 from rambo.errors import DataError, RunCancelled, RunLockedError, RunNotFoundError, StoreError
 from rambo.events import StageAdvanced
 
@@ -331,28 +333,21 @@ def test_processes_read_the_same_as_one(tmp_path):
     assert np.array_equal(*pictures)
 
 
-def test_a_decoder_that_crashes_costs_one_image(tmp_path, monkeypatch):
-    """The first pool breaks; each image of its chunk is then read in a process of its own."""
-    root = photos(tmp_path / "pets", per_class=30)
-
-    class Broken(concurrent.futures.Future):
-        def __init__(self):
-            super().__init__()
-            self.set_exception(workers.BrokenProcessPool())
-
-    real, calls = workers._submit, []
-
-    def submit(pool, chunk, work):
-        calls.append(len(chunk))
-        return Broken() if len(calls) in (1, 8) else real(pool, chunk, work)
-
-    monkeypatch.setattr(workers, "_submit", submit)
-    monkeypatch.setattr(workers, "_pool", lambda jobs: concurrent.futures.ThreadPoolExecutor(jobs))
-    monkeypatch.setattr(workers, "CHUNK", 16)
-    result = import_images(tmp_path / "ws", root, ImportOptions(jobs=2))
-    assert len(result.collection.snapshot()) == 93
-    assert [bad.reason for bad in result.collection.snapshot().unreadable] == [
-        "reading it crashed the decoder; save it again as PNG"
+def test_a_decoder_that_crashes_loops_or_eats_memory_costs_one_image(tmp_path):
+    """The child of its chunk dies; each image of the chunk is then read again by itself."""
+    root = photos(tmp_path / "pets")
+    keys = ["cat/c0.png", "crash", "dog/d0.png", "loop", "eat", "owl/o0.png"]
+    items = [Item(key, key, key.encode(), "") for key in keys]
+    work = workers.Work(Deadly(str(root)), Frame(16, 16), LIMITS, store=False, seconds=1)
+    ((chunk, found),) = workers.results(items, work, jobs=1)
+    assert [item.key for item in chunk] == keys
+    assert [result.reason for result in found] == [
+        "",
+        "reading it crashed, or took over 1 s; save it again as PNG",
+        "",
+        "reading it crashed, or took over 1 s; save it again as PNG",
+        "it needs more memory than one image may have; save it smaller",
+        "",
     ]
 
 

@@ -183,10 +183,10 @@ def test_parquet_of_hugging_face(tmp_path, plain):
 def test_bad_parquet_is_refused_by_name(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"PAR1 but no more")
     with pytest.raises(DataError, match=r"x\.parquet: it is no whole parquet file"):
-        read_source(tmp_path / "x.parquet", LIMITS)
+        read_source(tmp_path / "x.parquet", LIMITS, tmp_path)
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "y.parquet")
     with pytest.raises(DataError, match=r"no column of images; it has text"):
-        read_source(tmp_path / "y.parquet", LIMITS)
+        read_source(tmp_path / "y.parquet", LIMITS, tmp_path)
 
 
 def test_an_npz_with_names_groups_and_a_table_by_index(tmp_path):

@@ -1,13 +1,17 @@
 """The arrays of an `.npz` file, in the forms that people have: what is certain is taken, what is not is refused.
 
-Read member by member, never unpickled; shape and size are compared before a byte is read.
+Read member by member, never unpickled; shape, size and ratio are compared before a byte is read. What is large goes
+through files, so that memory does not grow with it: `store` is for a limited child, `Stored.opened` for who asked it.
 """
 
 import dataclasses
 import math
+import secrets
+import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -27,7 +31,10 @@ _LABELS = ("labels", "label", "y", "targets", "target")
 _CLASSES = ("classes", "class_names", "classnames", "label_names", "labels_names", "categories")
 _FILES = ("files", "file_names", "filenames", "file_name", "paths")
 _GROUPS = ("groups", "group", "group_ids")
-_BLOCK = 4096  # images converted at once
+_BLOCK_BYTES = 8_000_000  # converted at once
+_SPOOLED = 16_000_000  # bytes from which an array is kept in a file
+_PIECE = 1_000_000  # bytes unpacked at once
+Allocate = Callable[[tuple[int, ...]], Pixels]
 _WHITE = 255
 
 
@@ -61,8 +68,37 @@ class Arrays:
         return any(self.roles)
 
 
-def read_arrays(path: Path, limits: Limits) -> Arrays:
-    """Return the arrays of an `.npz` file.
+@dataclasses.dataclass(frozen=True)
+class Mapped:
+    """Pixels in a file: `shape` bytes of uint8 from its start."""
+
+    path: str
+    shape: tuple[int, ...]
+
+    def opened(self) -> Pixels:
+        """Return the pixels, read from the disk as they are used."""
+        return np.memmap(self.path, np.uint8, "r", shape=self.shape)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stored:
+    """What an `.npz` file holds, its images in files: small enough to travel.
+
+    Attributes:
+        rest: everything but the images.
+        images: where they are.
+    """
+
+    rest: Arrays
+    images: tuple[Mapped, ...]
+
+    def opened(self) -> Arrays:
+        """Return the arrays, the images mapped."""
+        return dataclasses.replace(self.rest, images=tuple(part.opened() for part in self.images))
+
+
+def store(path: Path, limits: Limits, scratch: Path) -> Stored:
+    """Return the arrays of an `.npz` file, the images as files in a folder.
 
     Raises:
         RefusedError: it is none, breaks the limits, or holds what could mean several things; the
@@ -82,8 +118,31 @@ def read_arrays(path: Path, limits: Limits) -> Arrays:
                 f"holds no images, labels{f' (only {names})' if names else ''}; "
                 "save it as numpy.savez(file, images=..., labels=...)"
             )
-        reader = _Reader(archive, members, limits)
-        return _assemble(reader, splits)
+        reader = _Reader(archive, members, limits, scratch)
+        content = _assemble(reader, splits)
+        return Stored(
+            dataclasses.replace(content, images=()),
+            tuple(_in_a_file(images, scratch) for images in content.images),
+        )
+
+
+def _in_a_file(images: Pixels, scratch: Path) -> Mapped:
+    """Return images as a file; those that are one already stay where they are."""
+    if isinstance(images, np.memmap) and images.flags.c_contiguous:
+        path = Path(str(images.filename))
+        if path.stat().st_size == images.nbytes:
+            return Mapped(str(path), images.shape)
+    path = scratch / f"{secrets.token_hex(8)}.bin"
+    with path.open("xb") as file:
+        for block in _blocks(images):
+            file.write(np.ascontiguousarray(images[block]).data)
+    return Mapped(str(path), images.shape)
+
+
+def _blocks(images: np.ndarray) -> list[slice]:
+    """Return slices of a few megabytes of images."""
+    size = max(1, _BLOCK_BYTES * len(images) // max(1, images.nbytes))
+    return [slice(start, start + size) for start in range(0, len(images), size)]
 
 
 @dataclasses.dataclass
@@ -93,6 +152,7 @@ class _Reader:
     archive: zipfile.ZipFile
     members: dict[str, zipfile.ZipInfo]
     limits: Limits
+    scratch: Path
     used: list[str] = dataclasses.field(default_factory=list)
 
     def read(self, name: str) -> np.ndarray:
@@ -124,11 +184,27 @@ class _Reader:
                 raise ValueError(
                     f"{display(member.filename)} does not hold what its header promises"
                 )
-            data = stream.read()  # to the end, where the CRC is checked
-        if len(data) != size:
+            order: Literal["F", "C"] = "F" if fortran_order else "C"
+            if size > _SPOOLED:
+                path = self.scratch / f"{secrets.token_hex(8)}.bin"
+                with path.open("xb") as file:
+                    shutil.copyfileobj(stream, file, _PIECE)  # to the end, where the CRC is checked
+                    length = file.tell()
+            else:
+                data = stream.read()
+                length = len(data)
+        if length != size:
             raise ValueError(f"{display(member.filename)} does not hold what its header promises")
-        array = np.frombuffer(data, dtype=dtype)
-        return array.reshape(shape, order="F" if fortran_order else "C")
+        if size > _SPOOLED:
+            return np.memmap(path, dtype, "r", shape=shape, order=order)
+        return np.frombuffer(data, dtype=dtype).reshape(shape, order=order)
+
+    def allocate(self, shape: tuple[int, ...]) -> Pixels:
+        """Return room for pixels, in a file where they are many."""
+        if math.prod(shape) <= _SPOOLED:
+            return np.empty(shape, np.uint8)
+        path = self.scratch / f"{secrets.token_hex(8)}.bin"
+        return np.memmap(path, np.uint8, "w+", shape=shape)
 
     def optional(self, meanings: Sequence[str], split: str) -> np.ndarray | None:
         """Return the first member of these meanings, of a split or of the whole file, or None."""
@@ -173,7 +249,7 @@ def _assemble(reader: _Reader, splits: Sequence[str]) -> Arrays:
     for split in splits:
         raw = reader.optional(_IMAGES, split)
         assert raw is not None
-        pixels, how = as_pixels(raw)
+        pixels, how = as_pixels(raw, reader.allocate)
         images.append(pixels)
         count = len(pixels)
         remarks += [line for line in how if line not in remarks]
@@ -230,8 +306,17 @@ def as_text(value: object) -> str:
     return display(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
 
 
-def as_pixels(images: np.ndarray) -> tuple[Pixels, list[str]]:
+def _allocate(shape: tuple[int, ...]) -> Pixels:
+    """Return room for pixels in memory."""
+    return np.empty(shape, np.uint8)
+
+
+def as_pixels(images: np.ndarray, allocate: Allocate = _allocate) -> tuple[Pixels, list[str]]:
     """Return images as `N x H x W` or `N x H x W x 3` uint8, with remarks on what was done.
+
+    Args:
+        images: as a person has them.
+        allocate: gives room for the result where the numbers have to be changed.
 
     Raises:
         RefusedError: the numbers or the shape could mean several things.
@@ -251,20 +336,18 @@ def as_pixels(images: np.ndarray) -> tuple[Pixels, list[str]]:
     ordered, remarks = _channels_last(images, shape)
     scale, how = _scale(images)
     remarks += how
-    result = np.empty(ordered.shape, dtype=np.uint8) if scale is not None else None
-    if result is None:
+    if scale is None:
         pixels = ordered
     else:
-        for start in range(0, len(ordered), _BLOCK):
-            block = slice(start, start + _BLOCK)
+        pixels = allocate(ordered.shape)
+        for block in _blocks(ordered):
             values = ordered[block].astype(np.float32) * np.float32(scale)
-            result[block] = np.round(values).astype(np.uint8)
-        pixels = result
+            pixels[block] = np.round(values).astype(np.uint8)
     if pixels.ndim == 4 and pixels.shape[3] == 1:
         pixels = pixels[..., 0]
     if pixels.ndim == 4 and pixels.shape[3] == 4:
         remarks.append("what is transparent stands on white")
-        pixels = _on_white(pixels)
+        pixels = _on_white(pixels, allocate)
     return pixels, remarks
 
 
@@ -320,11 +403,11 @@ def _scale(images: np.ndarray) -> tuple[float | None, list[str]]:
     )
 
 
-def _on_white(pixels: Pixels) -> Pixels:
+def _on_white(pixels: Pixels, allocate: Allocate) -> Pixels:
     """Return images with transparency as they look on white."""
-    result = np.empty((*pixels.shape[:3], 3), dtype=np.uint8)
-    for start in range(0, len(pixels), _BLOCK):
-        block = pixels[start : start + _BLOCK].astype(np.float32)
-        alpha = block[..., 3:] / 255
-        result[start : start + _BLOCK] = np.round(block[..., :3] * alpha + _WHITE * (1 - alpha))
+    result = allocate((*pixels.shape[:3], 3))
+    for block in _blocks(pixels):
+        values = pixels[block].astype(np.float32)
+        alpha = values[..., 3:] / 255
+        result[block] = np.round(values[..., :3] * alpha + _WHITE * (1 - alpha))
     return result

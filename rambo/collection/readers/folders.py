@@ -25,7 +25,6 @@ class FolderLoader:
 
     root: str
     file_bytes: int
-    remote = True
 
     def load(self, keys: Sequence[Any]) -> list[Payload | Exception]:
         """Return the bytes of each file, or what the disk says."""
@@ -45,7 +44,6 @@ class ZipLoader:
 
     path: str
     file_bytes: int
-    remote = True
 
     def load(self, keys: Sequence[Any]) -> list[Payload | Exception]:
         """Return the bytes of each member, or why it cannot be read."""

@@ -43,9 +43,7 @@ class Item:
 
 
 class Loader(Protocol):
-    """The way to the bytes of items; small enough to be sent to another process where `remote`."""
-
-    remote: bool
+    """The way to the bytes of items; small enough to be sent to the process that reads them."""
 
     def load(self, keys: Sequence[Any]) -> list[Payload | Exception]:
         """Return what lies under each key, or why it cannot be read."""

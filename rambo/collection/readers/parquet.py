@@ -26,7 +26,6 @@ class ParquetLoader:
     """Reads the image column, a row group at a time; a key is file, group and row."""
 
     column: str
-    remote = True
 
     def load(self, keys: Sequence[Any]) -> list[Payload | Exception]:
         """Return the bytes of each image, or why there are none."""

@@ -3,37 +3,42 @@
 import base64
 import binascii
 import dataclasses
+import errno
+import functools
 import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from rambo.collection.looks import SUFFIXES, Limits, sniff_suffix
+from rambo.collection.looks import SUFFIXES, Limits, Pixels, sniff_suffix
 from rambo.collection.readers import arrays, folders, layout, tables
 from rambo.collection.readers.items import Item, Payload, Source, display, distinct, listing
 from rambo.collection.readers.tables import Matches, Row, Table
 from rambo.collection.records import Unreadable
 from rambo.config import shorten
-from rambo.errors import DataError, RamboError
-from rambo.storage.files import RefusedError
+from rambo.errors import DataError, RamboError, StoreError
+from rambo.storage.files import RefusedError, explain
 
 TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
 _TABLE_BYTES = 512_000_000
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True)
 class ArrayLoader:
-    """Gives rows of arrays that this process holds; a key is array and row."""
+    """Gives rows of arrays that lie in files; a key is array and row."""
 
-    images: tuple[np.ndarray, ...]
-    remote = False
+    images: tuple[arrays.Mapped, ...]
 
     def load(self, keys: Sequence[Any]) -> list[Payload | Exception]:
         """Return the pixels of each image."""
-        return [self.images[array][row] for array, row in keys]
+        return [_mapped(self.images[array])[row] for array, row in keys]
+
+
+@functools.lru_cache(maxsize=4)
+def _mapped(images: arrays.Mapped) -> Pixels:
+    """Return images that this process opened before."""
+    return images.opened()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +47,6 @@ class TableLoader:
 
     root: str
     file_bytes: int
-    remote = True
 
     def load(self, keys: Sequence[Any]) -> list[Payload | Exception]:
         """Return the bytes of each image, or why there are none."""
@@ -57,22 +61,28 @@ class TableLoader:
 
 
 def read_source(
-    path: Path, limits: Limits, *, labels: Path | None = None, group_by: str | None = None
+    path: Path,
+    limits: Limits,
+    scratch: Path,
+    labels: Path | None = None,
+    group_by: str | None = None,
 ) -> Source:
-    """Return what lies at a path: a folder, a zip, an `.npz`, a table, or parquet.
+    """Return what lies at a path: a folder, a zip, an `.npz`, a table, or parquet. It is for a limited child.
 
     Args:
         path: what a person named.
         limits: what files may ask for.
+        scratch: a folder for what does not fit into memory.
         labels: a table with labels for the images there.
         group_by: a column of a table, or `folder`: what keeps images together.
 
     Raises:
         DataError: nothing is there, or nothing that can be read; names the file and the way out.
+        StoreError: `scratch` has no room.
     """
     where = f"{'folder' if path.is_dir() else 'file'} {shorten(path, 200)}"
     try:
-        return _read(path.absolute(), limits, labels, group_by)
+        return _read(path.absolute(), limits, scratch, labels, group_by)
     except RamboError:
         raise
     except RefusedError as error:
@@ -82,13 +92,17 @@ def read_source(
             f"{where}: it does not fit into memory; use fewer images at a time"
         ) from error
     except Exception as error:  # zip, numpy and codecs raise over a dozen kinds
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(f"{where}: {explain(error, 'import again')}") from error
         reason = getattr(error, "strerror", None) or "it is damaged or of another kind"
         raise DataError(
             f"{where}: {reason}; save it again, or check that it may be read"
         ) from error
 
 
-def _read(path: Path, limits: Limits, labels: Path | None, group_by: str | None) -> Source:
+def _read(
+    path: Path, limits: Limits, scratch: Path, labels: Path | None, group_by: str | None
+) -> Source:
     """Return the source at an absolute path."""
     if not path.exists():
         raise RefusedError(
@@ -102,7 +116,7 @@ def _read(path: Path, limits: Limits, labels: Path | None, group_by: str | None)
     if suffix == ".npz":
         if column is not None and table is None:
             raise folders.no_column(f"file {display(path.name)}", column)
-        return _read_npz(path, limits, table)
+        return _read_npz(path, limits, scratch, table)
     if suffix == ".parquet":
         from rambo.collection.readers import parquet  # arrow: only where it is needed
 
@@ -150,13 +164,16 @@ def _read_folder(path: Path, limits: Limits, table: Table | None, group_by: str 
         return parquet.read_parquet(shards, path, limits, group_by)
 
 
-def _read_npz(path: Path, limits: Limits, table: Table | None) -> Source:
+def _read_npz(path: Path, limits: Limits, scratch: Path, table: Table | None) -> Source:
     """Return the images of an `.npz` file; a table may name rows by index."""
-    content = arrays.read_arrays(path, limits)
+    stored = arrays.store(path, limits, scratch)
+    content = stored.rest
     digest = hashlib.sha256(
         str((path.stat().st_size, path.stat().st_mtime_ns)).encode()
     ).hexdigest()
-    keys = [(part, row) for part, images in enumerate(content.images) for row in range(len(images))]
+    keys = [
+        (part, row) for part, images in enumerate(stored.images) for row in range(images.shape[0])
+    ]
     items = []
     for place, key in enumerate(keys):
         label = int(content.labels[place])
@@ -188,7 +205,7 @@ def _read_npz(path: Path, limits: Limits, table: Table | None) -> Source:
         kind="npz",
         place=str(path),
         items=tuple(items) if table is not None else distinct(items),
-        loader=ArrayLoader(content.images),
+        loader=ArrayLoader(stored.images),
         stays=False,
         classes=content.classes if content.declared else (),
         remarks=tuple(remarks),

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from rambo.collection import intake
+from rambo.collection import intake, limited
 from rambo.collection.intake import Preview
 from rambo.collection.readers import tables
 from rambo.collection.readers.items import display
@@ -61,7 +61,7 @@ def _preview(held: Round, name: str, data: bytes, accept: bool, overwrite: bool)
     if len(data) > _MOST:
         raise DataError("over 200 MB", field="file", value=where, hint="give names and labels only")
     try:
-        table = tables.parse(data, where)
+        table = limited.call(tables.parse, data, where)
     except RefusedError as error:
         raise DataError(str(error), field="file", value=where) from error
     return intake.preview(
