@@ -320,7 +320,7 @@ class ComputeConfig(Node):
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _ray_is_gone(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+    def _ray_error(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
         """Refuse ray, which version 0.1 offered and nobody ran; a stored run that names it is still shown."""
         if not isinstance(value, Mapping) or value.get("backend") != "ray":
             return value
@@ -433,19 +433,19 @@ def review(settings: Any) -> tuple[Config | None, list[ConfigError], set[str]]:
         The config, or None where leaving out does not help; the complaints; and the paths of what was left out.
     """
     complaints: list[ConfigError] = []
-    rest, gone = settings, set[str]()
+    rest, bad_fields = settings, set[str]()
     while True:
         try:
-            return Config.model_validate(rest), complaints, gone
+            return Config.model_validate(rest), complaints, bad_fields
         except pydantic.ValidationError as error:
             reasons = [_explain(part) for part in error.errors(include_url=False)]
-        complaints += [one for one in reasons if not one.speaks_of(gone)]
-        wrong = {one.field for one in reasons if one.field is not None} - gone
+        complaints += [one for one in reasons if not one.speaks_of(bad_fields)]
+        wrong = {one.field for one in reasons if one.field is not None} - bad_fields
         if rest is settings:
             rest = _copy(settings)
         if not wrong or not all([_leave_out(rest, path) for path in wrong]):
-            return None, complaints, gone | wrong
-        gone |= wrong
+            return None, complaints, bad_fields | wrong
+        bad_fields |= wrong
 
 
 def _copy(settings: Any, levels: int = 5) -> Any:

@@ -93,7 +93,7 @@ class RamboError(Exception):
         names = names or {}
         subject, name = "", names.get(self.field, self.field) if self.field else ""
         if name is not None:
-            subject = " ".join(part for part in (shorten(name, _FIELD), self._shown) if part)
+            subject = " ".join(part for part in (shorten(name, _FIELD), self._value_text) if part)
         problem, hint = self.problem, self.hint or ""
         for path in self.others:
             name = names.get(path) or path
@@ -105,7 +105,7 @@ class RamboError(Exception):
         return f"{text} ({self.context})" if self.context else text
 
     @property
-    def _shown(self) -> str:
+    def _value_text(self) -> str:
         """The value in words; of a path more is shown, as the end says which file it is."""
         if self.value is ...:
             return ""

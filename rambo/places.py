@@ -30,8 +30,8 @@ def shipped_data() -> Path:
 
 def downloads() -> Path:
     """Return where downloaded datasets go: RAMBO_DATA, else the checkout's own folder, else the user's cache."""
-    if given := os.environ.get("RAMBO_DATA"):
-        return Path(given)
+    if folder := os.environ.get("RAMBO_DATA"):
+        return Path(folder)
     if not installed():
         return IMPORT_FOLDER / "data" / "downloads"
     cache = os.environ.get("XDG_CACHE_HOME")

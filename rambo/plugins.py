@@ -27,8 +27,8 @@ Declaration = dict[str, Any]  # the decorator's arguments; those that are no lit
 
 def files() -> tuple[Path, ...]:
     """Return the files that this process was given, in order; they may be gone."""
-    given = os.environ.get(VARIABLE, "").split(os.pathsep)
-    return tuple(Path(name) for name in dict.fromkeys(filter(None, given)))
+    names = os.environ.get(VARIABLE, "").split(os.pathsep)
+    return tuple(Path(name) for name in dict.fromkeys(filter(None, names)))
 
 
 @contextlib.contextmanager
@@ -83,15 +83,17 @@ def _declared(path: Path, changed: int, size: int) -> tuple[Declaration, ...]:
         for call in node.decorator_list
         if isinstance(call, ast.Call) and ast.unparse(call.func).split(".")[-1] == DECORATOR
     ]
-    found = (_arguments(call) for call in decorators)
-    return tuple(declaration for declaration in found if isinstance(declaration.get("name"), str))
+    declarations = (_arguments(call) for call in decorators)
+    return tuple(
+        declaration for declaration in declarations if isinstance(declaration.get("name"), str)
+    )
 
 
 def _arguments(call: ast.Call) -> Declaration:
     """Return the arguments of a decorator that are literals; the first one is the name."""
-    given: list[tuple[str | None, ast.expr]] = [("name", value) for value in call.args[:1]]
-    given += [(word.arg, word.value) for word in call.keywords]
-    return {name: value.value for name, value in given if name and isinstance(value, ast.Constant)}
+    words: list[tuple[str | None, ast.expr]] = [("name", value) for value in call.args[:1]]
+    words += [(word.arg, word.value) for word in call.keywords]
+    return {name: value.value for name, value in words if name and isinstance(value, ast.Constant)}
 
 
 def _source(module: str) -> Path | None:

@@ -106,9 +106,9 @@ def prepare(
     if name.startswith(own.PREFIX):
         return _prepare_collection(name, workspace, emit)
     if name.startswith(in_memory.PREFIX):
-        return _reuse(name, workspace, in_memory.origin_of(name) or "", emit) or in_memory.gone(
-            name
-        )
+        return _reuse(
+            name, workspace, in_memory.origin_of(name) or "", emit
+        ) or in_memory.raise_absent(name)
     if name in CATALOG:
         origin = f"{name}/{RECIPE}"
         make = functools.partial(_prepare_named, name, root)

@@ -33,7 +33,7 @@ def origin_of(name: str, workspace: Path) -> str | None:
     try:
         collection = collections.find(workspace, named[0])
         version = collection.latest() if named[1] is None else named[1]
-        numbers = {held.number for held in collection.versions()}
+        numbers = {version.number for version in collection.versions()}
         return origin(collection, version, collection.frame) if version in numbers else None
     except (DataError, StoreError):
         return None

@@ -57,10 +57,10 @@ def keep(
         StoreError: the workspace cannot be written.
     """
     pixels, columns = [], []
-    for argument, given in zip(_PARTS, ((images, labels), validation, test), strict=True):
-        if given is None:
+    for argument, value in zip(_PARTS, ((images, labels), validation, test), strict=True):
+        if value is None:
             continue
-        some = _pair(argument, given)
+        some = _pair(argument, value)
         pixels.append(pixels_of(argument, some[0]))
         whose = "labels" if argument == "images" else argument
         columns.append(_column(whose, some[1], len(pixels[-1])))
@@ -68,7 +68,7 @@ def keep(
     if len({part.shape[1:] for part in pixels}) > 1:
         sizes = ", ".join(" x ".join(map(str, part.shape[1:])) for part in pixels)
         raise DataError(f"sizes differ ({sizes})", field="images", hint="make all images one size")
-    names = [part for part, given in zip(_PARTS[1:], (validation, test), strict=True) if given]
+    names = [part for part, value in zip(_PARTS[1:], (validation, test), strict=True) if value]
     try:
         read = read_labels(
             [(column, len(part)) for column, part in zip(columns, pixels, strict=True)],
@@ -119,7 +119,7 @@ def origin_of(name: str) -> str | None:
     return named and f"arrays/{RECIPE}/{named['digest']}"
 
 
-def gone(name: str) -> NoReturn:
+def raise_absent(name: str) -> NoReturn:
     """Refuse the name of arrays that are not in the workspace.
 
     Raises:
@@ -146,34 +146,34 @@ def contradictions(data: Prepared) -> list[tuple[int, int]]:
     return pairs
 
 
-def as_array(given: Any) -> np.ndarray:
+def as_array(values: Any) -> np.ndarray:
     """Return a tensor, a list, a pandas column or an array as an array; masks stay."""
-    if isinstance(given, np.ndarray):
-        return given
-    if hasattr(given, "detach"):  # a tensor, of which torch need not be imported to know
-        return np.asarray(given.detach().cpu().numpy())
-    return np.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given)
+    if isinstance(values, np.ndarray):
+        return values
+    if hasattr(values, "detach"):  # a tensor, of which torch need not be imported to know
+        return np.asarray(values.detach().cpu().numpy())
+    return np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
 
 
-def _pair(argument: str, given: Any) -> Pair:
+def _pair(argument: str, value: Any) -> Pair:
     """Return images and labels, or refuse what is no pair."""
-    if not isinstance(given, tuple | list) or len(given) != 2:
+    if not isinstance(value, tuple | list) or len(value) != 2:
         raise DataError(
-            f"{type(given).__name__} is no pair",
+            f"{type(value).__name__} is no pair",
             field=argument,
             hint=f"give {argument}=(images, labels)",
         )
-    return given[0], given[1]
+    return value[0], value[1]
 
 
-def pixels_of(argument: str, given: Any) -> np.ndarray:
+def pixels_of(argument: str, values: Any) -> np.ndarray:
     """Return images as `N x H x W` or `N x H x W x 3` uint8.
 
     Raises:
         DataError: they are none; the error names the argument.
     """
     try:
-        images = as_array(given)
+        images = as_array(values)
     except (ValueError, TypeError) as error:
         raise DataError(
             "no array of images of one size",
@@ -186,15 +186,15 @@ def pixels_of(argument: str, given: Any) -> np.ndarray:
         raise _refused(argument, error) from None
 
 
-def _column(argument: str, given: Any, count: int) -> np.ndarray:
+def _column(argument: str, values: Any, count: int) -> np.ndarray:
     """Return labels as whole numbers or texts, unknown ones as -1 or the empty text."""
-    if given is None:
+    if values is None:
         return np.full(count, UNLABELED, np.int64)
     try:
-        flat = isinstance(given, list | tuple) and not any(
-            isinstance(value, list | tuple | np.ndarray) for value in given
+        flat = isinstance(values, list | tuple) and not any(
+            isinstance(value, list | tuple | np.ndarray) for value in values
         )
-        array = np.array(given, dtype=object) if flat else as_array(given)  # a 1 stays no text
+        array = np.array(values, dtype=object) if flat else as_array(values)  # a 1 stays no text
     except (ValueError, TypeError) as error:
         raise DataError("no column of labels", field=argument, hint="give one an image") from error
     hidden = np.ma.getmaskarray(array) if isinstance(array, np.ma.MaskedArray) else None
@@ -217,29 +217,31 @@ def _plain(argument: str, array: np.ndarray) -> np.ndarray:
     """Return a column of Python objects as whole numbers or texts."""
     values = array.tolist()
     unknown = [value is None or value != value or str(value) == "<NA>" for value in values]
-    kinds = {isinstance(v, str) for v, lost in zip(values, unknown, strict=True) if not lost}
+    kinds = {isinstance(v, str) for v, absent in zip(values, unknown, strict=True) if not absent}
     if len(kinds) > 1:
         raise DataError(
             "numbers and texts are mixed", field=argument, hint="use one or the other for all"
         )
     if kinds == {True}:
-        texts = ["" if lost else v for v, lost in zip(values, unknown, strict=True)]
+        texts = ["" if absent else v for v, absent in zip(values, unknown, strict=True)]
         return np.array(texts, dtype=str)
     try:
-        numbers = [UNLABELED if lost else v for v, lost in zip(values, unknown, strict=True)]
+        numbers = [UNLABELED if absent else v for v, absent in zip(values, unknown, strict=True)]
         return np.asarray(numbers, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        kind = type(next(v for v, lost in zip(values, unknown, strict=True) if not lost)).__name__
+        kind = type(
+            next(v for v, absent in zip(values, unknown, strict=True) if not absent)
+        ).__name__
         raise DataError(
             f"holds {kind}", field=argument, hint="give whole numbers or texts, one an image"
         ) from error
 
 
-def _masked(column: np.ndarray, known: Any, count: int) -> np.ndarray:
+def _masked(column: np.ndarray, flags: Any, count: int) -> np.ndarray:
     """Return labels with those that shall not be known hidden."""
-    if known is None:
+    if flags is None:
         return column
-    mask = as_array(known)
+    mask = as_array(flags)
     if mask.dtype.kind != "b" or mask.shape != (count,):
         raise DataError(
             f"{mask.dtype} of shape {mask.shape}",
@@ -269,8 +271,10 @@ def _refused(argument: str, error: RefusedError) -> RamboError:
     if start == argument:
         problem = rest
     hint = (hint or "").removeprefix("save them as ").removeprefix("save ").strip()
-    asked = hint if hint.partition(" ")[0] in ("label", "use", "resize", "make") else f"give {hint}"
-    return DataError(problem, field=argument, hint=asked)
+    advice = (
+        hint if hint.partition(" ")[0] in ("label", "use", "resize", "make") else f"give {hint}"
+    )
+    return DataError(problem, field=argument, hint=advice)
 
 
 def _digest(arrays: Arrays) -> str:

@@ -15,9 +15,9 @@ from rambo.errors import BudgetError
 
 Indices = npt.NDArray[np.int64]
 
-KNOWN, ALIKE, GROUP = 1, 2, 3  # why an image is left out
+OF_LABELED, ALIKE, GROUP = 1, 2, 3  # why an image is left out
 REASONS = {
-    KNOWN: "repeats an image that has a label",
+    OF_LABELED: "repeats an image that has a label",
     ALIKE: "repeats another unlabeled image, which stays",
     GROUP: "belongs to a group of which enough images stay",
 }
@@ -29,7 +29,7 @@ class Restriction:
 
     Attributes:
         candidates: dataset indices that may be chosen, in the order of U_0.
-        left_out: dataset indices that may not.
+        exclusions: dataset indices that may not.
         reasons: why, for each of these: `KNOWN`, `ALIKE` or `GROUP`.
         likes: the image that each of these repeats; -1 where the reason is `GROUP`.
         fresh: images that repeat nothing with a label, where these are fewer than the budget and others had to be
@@ -37,7 +37,7 @@ class Restriction:
     """
 
     candidates: Indices
-    left_out: Indices
+    exclusions: Indices
     reasons: npt.NDArray[np.uint8]
     likes: Indices
     fresh: int = -1
@@ -58,8 +58,8 @@ def words(counts: list[int], candidates: int, fresh: int = -1) -> str:
         fresh: see `Restriction`.
     """
     parts = [
-        f"{counts[KNOWN]:,} repeat{'s' if counts[KNOWN] == 1 else ''} an image with a label"
-        if counts[KNOWN]
+        f"{counts[OF_LABELED]:,} repeat{'s' if counts[OF_LABELED] == 1 else ''} an image with a label"
+        if counts[OF_LABELED]
         else "",
         f"{counts[ALIKE]:,} repeat{'s' if counts[ALIKE] == 1 else ''} another one"
         if counts[ALIKE]
@@ -117,22 +117,22 @@ def restrict(
     out, reasons, likes, fresh = [none], [none], [none], -1
     if settings.per_cluster is not None and data.clusters is not None:
         clusters = np.asarray(data.clusters)
-        held = np.bincount(clusters[labeled], minlength=int(clusters.max()) + 1)
+        labels = np.bincount(clusters[labeled], minlength=int(clusters.max()) + 1)
         rank = _rank(clusters[order])
-        fits = rank + held[clusters[order]] < settings.per_cluster
+        fits = rank + labels[clusters[order]] < settings.per_cluster
         if fits.sum() < min(budget, len(order)):
             fresh, limit = int(fits.sum()), settings.per_cluster
             while (rank < limit).sum() < min(budget, len(order)):
                 limit += 1
             fits = rank < limit
         surplus, order = order[~fits], order[fits]
-        first = np.full(len(held), -1)
+        first = np.full(len(labels), -1)
         first[clusters[order[::-1]]] = order[::-1]
-        example = np.full(len(held), -1)
+        example = np.full(len(labels), -1)
         example[clusters[labeled[::-1]]] = labeled[::-1]
         bought = (example[clusters[surplus]] >= 0) & (fresh < 0)
         out.append(surplus)
-        reasons.append(np.where(bought, KNOWN, ALIKE))
+        reasons.append(np.where(bought, OF_LABELED, ALIKE))
         likes.append(np.where(bought, example[clusters[surplus]], first[clusters[surplus]]))
     if settings.per_group is not None and data.groups is not None:
         groups = np.asarray(data.groups)[order]
@@ -141,11 +141,11 @@ def restrict(
         out.append(surplus)
         reasons.append(np.full(len(surplus), GROUP))
         likes.append(np.full(len(surplus), -1))
-    left_out = np.concatenate(out)
-    place = left_out.argsort()
+    exclusions = np.concatenate(out)
+    place = exclusions.argsort()
     return Restriction(
-        candidates=unlabeled[~np.isin(unlabeled, left_out)],
-        left_out=left_out[place],
+        candidates=unlabeled[~np.isin(unlabeled, exclusions)],
+        exclusions=exclusions[place],
         reasons=np.concatenate(reasons)[place].astype(np.uint8),
         likes=np.concatenate(likes)[place],
         fresh=fresh,

@@ -37,7 +37,7 @@ class Costs:
 
     Attributes:
         waits: the run ends when the batches are chosen, because nobody knows their labels yet.
-        labels_held: k.
+        initial_labels: k.
         labels_bought: B.
         validation: images of S_val, whose labels are held too.
         unlabeled: images to choose from, or None where the dataset is unknown.
@@ -57,7 +57,7 @@ class Costs:
         acquisition_passes: the same in the acquisition.
     """
 
-    labels_held: int
+    initial_labels: int
     labels_bought: int
     validation: int
     unlabeled: int | None
@@ -123,7 +123,7 @@ def count(config: Config, sizes: DataSizes | None = None) -> Costs:
     slices = config.slices if pretrains else 0
     learners = len(lineup.learners(config.strategies))
     return Costs(
-        labels_held=config.k,
+        initial_labels=config.k,
         labels_bought=config.budget,
         validation=validation,
         unlabeled=sizes.pool - config.k if sizes.pool is not None else None,

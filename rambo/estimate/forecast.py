@@ -12,14 +12,14 @@ class Forecast:
     """What a run of a config would take on this machine.
 
     Attributes:
-        labels_held: k.
+        initial_labels: k.
         labels_bought: B.
         validation: images of S_val.
         unlabeled: images to choose from, None where they are not counted.
         trials: how often all is done.
         trainings: all classifiers.
         per_trial: classifiers of one trial, by role.
-        known: classifiers whose content is fixed before the start; their results can be looked up.
+        lookups: classifiers whose content is fixed before the start; their results can be looked up.
         cached: those of them that any run trained before.
         seconds: for what is left.
         stages: the same by stage.
@@ -29,14 +29,14 @@ class Forecast:
         sentence: the run in words.
     """
 
-    labels_held: int
+    initial_labels: int
     labels_bought: int
     validation: int
     unlabeled: int | None
     trials: int
     trainings: int
     per_trial: Mapping[str, int]
-    known: int
+    lookups: int
     cached: int
     seconds: float
     stages: Mapping[str, float]

@@ -111,21 +111,21 @@ def build(
         raise ConfigError(
             "unknown", field="--format", value=format, hint=f"choose one of: {', '.join(FORMATS)}"
         )
-    found = gather(run, strategy, seed, truth=truth, original=original)
-    if not found.rows:
+    contents = gather(run, strategy, seed, truth=truth, original=original)
+    if not contents.rows:
         raise StoreError(
             "the edited batch is empty", field="run", value=run.id, hint="export the original one"
         )
-    batch = Batch(run, found.rows, image_url, guesses, found.notices)
+    batch = Batch(run, contents.rows, image_url, guesses, contents.notices)
     first = batch.rows[0]
     name, mime = name_of(run, format, first["strategy"], first["seed"])
-    return Export(_FORMATS[format].make(batch), name, mime, len(batch.rows), found.notices)
+    return Export(_FORMATS[format].make(batch), name, mime, len(batch.rows), contents.notices)
 
 
 def name_of(run: Run, format: str, strategy: str, seed: int) -> tuple[str, str]:
     """Return name and media type of the file that `build` makes, without making it."""
-    made = _FORMATS[format]
-    return f"{run.id}-{strategy}-seed{seed}{made.ending}", made.mime
+    kind = _FORMATS[format]
+    return f"{run.id}-{strategy}-seed{seed}{kind.ending}", kind.mime
 
 
 def write(

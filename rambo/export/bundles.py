@@ -15,7 +15,7 @@ from rambo.export import readme
 from rambo.export.evidence import Row, class_names, open_images
 from rambo.export.packing import to_npy, to_png
 from rambo.export.text import to_csv, to_json, to_jsonl
-from rambo.runs import left_out
+from rambo.runs import exclusions
 from rambo.runs.record import dataset_name
 from rambo.runs.workspace import Run
 
@@ -61,7 +61,7 @@ def archive(batch: Batch) -> Files:
         "manifest.jsonl": to_jsonl(batch.rows),
         "run.json": to_json(describe(batch)),
         "dataset_index.npy": to_npy([row["dataset_index"] for row in batch.rows]),
-        "README.txt": (readme.archive(repeats=batch.repeats) + _left_out_words(batch)).encode(),
+        "README.txt": (readme.archive(repeats=batch.repeats) + _exclusion_words(batch)).encode(),
     }
     images = _images(batch, "images")
     tool = _label_studio_files(batch, images)
@@ -94,9 +94,11 @@ def distil(batch: Batch) -> Files:
     """
     positions = [row["pool_position"] for row in batch.rows]
     if None in positions:
-        told = "what the unlabeled pool looked like cannot be read, so DISTIL's indices are unknown"
+        problem = (
+            "what the unlabeled pool looked like cannot be read, so DISTIL's indices are unknown"
+        )
         way_out = "resume the run to make it again, or export --format zip for dataset_index.npy"
-        raise StoreError(told, field="run", value=batch.run.id, hint=way_out)
+        raise StoreError(problem, field="run", value=batch.run.id, hint=way_out)
     return {
         "pool_position.npy": to_npy(positions),
         "dataset_index.npy": to_npy([row["dataset_index"] for row in batch.rows]),
@@ -109,13 +111,13 @@ def describe(batch: Batch) -> dict[str, Any]:
     run, first = batch.run, batch.rows[0]
     config, environment = run.config, run.environment.record()
     dataset = environment["dataset"]
-    kept = {name: environment[name] for name in _ENVIRONMENT if name in environment}
-    left = left_out.load(run, first["seed"] - config["seed"])
+    software = {name: environment[name] for name in _ENVIRONMENT if name in environment}
+    repeats = exclusions.load(run, first["seed"] - config["seed"])
     about = {name: dataset[name] for name in _DATASET if name in dataset}
     named = {"name": last_part(dataset_name(config))}  # it may be the path of a user's file
-    said = {} if left is None else {"left_out": left.sentence}
+    extra = {} if repeats is None else {"left_out": repeats.sentence}
     return (
-        said
+        extra
         | {
             "run_id": run.id,
             "created": run.created(),
@@ -123,16 +125,16 @@ def describe(batch: Batch) -> dict[str, Any]:
             "seed": first["seed"],
             "images": len(batch.rows),
             "config": config | {"dataset": (config.get("dataset") or {}) | named},
-            "environment": kept | {"dataset": about, "classes": class_names(run)},
+            "environment": software | {"dataset": about, "classes": class_names(run)},
         }
         | ({"notices": list(batch.notices)} if batch.notices else {})
     )
 
 
-def _left_out_words(batch: Batch) -> str:
+def _exclusion_words(batch: Batch) -> str:
     """Return what the README says of images that were left out, or an empty text."""
-    said = describe(batch).get("left_out")
-    return f"\n{said[0].upper()}{said[1:]}.\n" if said else ""
+    sentence = describe(batch).get("left_out")
+    return f"\n{sentence[0].upper()}{sentence[1:]}.\n" if sentence else ""
 
 
 def choices(names: list[str]) -> list[str]:
@@ -142,10 +144,10 @@ def choices(names: list[str]) -> list[str]:
     empty, all get their number in front.
     """
     plain = ["".join(c if c.isprintable() else " " for c in name).split() for name in names]
-    shown = [" ".join(words) for words in plain]
-    if all(shown) and len(set(shown)) == len(shown):
-        return shown
-    return [f"{number}: {name}" for number, name in enumerate(shown)]
+    labels = [" ".join(words) for words in plain]
+    if all(labels) and len(set(labels)) == len(labels):
+        return labels
+    return [f"{number}: {name}" for number, name in enumerate(labels)]
 
 
 def _metadata(batch: Batch) -> bytes:
@@ -159,15 +161,15 @@ def _label_studio_files(batch: Batch, images: Files) -> Files:
     Two lists of tasks, for one of them: `tasks.json` has the addresses of images that Label Studio serves,
     `tasks-inline.json` the pictures themselves, which show without any set-up.
     """
-    shown = choices(class_names(batch.run))
+    names = choices(class_names(batch.run))
     files = {
-        "tasks.json": to_json([_task(row, shown, batch) for row in batch.rows]),
-        "label_config.xml": _label_config(shown),
+        "tasks.json": to_json([_task(row, names, batch) for row in batch.rows]),
+        "label_config.xml": _label_config(names),
         "README.txt": readme.label_studio(batch.image_url == IMAGE_URL, batch.guesses).encode(),
     }
     if sum(map(len, images.values())) <= _INLINE_BYTES:
         inline = [
-            _task(row, shown, batch, _data_url(images[f"images/{row['file']}"]))
+            _task(row, names, batch, _data_url(images[f"images/{row['file']}"]))
             for row in batch.rows
         ]
         files["tasks-inline.json"] = to_json(inline)
@@ -179,7 +181,7 @@ def _data_url(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def _task(row: Row, shown: list[str], batch: Batch, image: str | None = None) -> dict[str, Any]:
+def _task(row: Row, names: list[str], batch: Batch, image: str | None = None) -> dict[str, Any]:
     """Return one Label Studio task; the class that f guesses is ticked where that was asked for.
 
     The margin is data and no score: Label Studio would show a score as if it were a confidence.
@@ -191,19 +193,19 @@ def _task(row: Row, shown: list[str], batch: Batch, image: str | None = None) ->
         "from_name": "label",
         "to_name": "image",
         "type": "choices",
-        "value": {"choices": [shown[row["predicted_class"]]]},
+        "value": {"choices": [names[row["predicted_class"]]]},
     }
     return task | {"predictions": [{"model_version": batch.run.id, "result": [ticked]}]}
 
 
-def _label_config(shown: list[str]) -> bytes:
+def _label_config(names: list[str]) -> bytes:
     """Return the labeling interface: the image, and beside it, on the same screen, one choice of a class."""
     view = ET.Element("View", style="display: flex; gap: 1rem; align-items: flex-start")
-    left = ET.SubElement(view, "View", style="flex: 1 1 60%; min-width: 0")
-    ET.SubElement(left, "Image", name="image", value="$image", maxHeight="70vh", zoom="true")
+    column = ET.SubElement(view, "View", style="flex: 1 1 60%; min-width: 0")
+    ET.SubElement(column, "Image", name="image", value="$image", maxHeight="70vh", zoom="true")
     right = ET.SubElement(view, "View", style="flex: 1 1 40%; max-height: 80vh; overflow-y: auto")
     group = ET.SubElement(right, "Choices", name="label", toName="image", choice="single")
-    for name in shown:
+    for name in names:
         ET.SubElement(group, "Choice", value=name)
     ET.indent(view)
     return (ET.tostring(view, encoding="unicode") + "\n").encode()

@@ -12,7 +12,7 @@ from rambo.datasets.prepared import TEST, Images, Prepared
 from rambo.errors import ConfigError, DataError, StoreError
 from rambo.events import BatchChosen
 from rambo.runs import atlas as atlases
-from rambo.runs import edits, left_out, paths
+from rambo.runs import edits, exclusions, paths
 from rambo.runs.edits import EditedBatch
 from rambo.runs.results import Result
 from rambo.runs.workspace import Run
@@ -101,17 +101,17 @@ def gather(
     own = {int(row[2]) for row in table}
     if edit is not None:
         table = _edited(table, edit)
-    seen = _seen(run, trial, [int(row[2]) for row in table], notices)
+    measures = _measures(run, trial, [int(row[2]) for row in table], notices)
     classes = class_names(run)
     head = {"run_id": run.id, "strategy": strategy, "seed": seed}
-    left = _left_out(run, trial, notices)
+    repeats = _exclusions(run, trial, notices)
     indices = np.array([int(row[2]) for row in table], np.int64)
     chosen: list[Row] = [
-        head | _evidence(order, row, known, classes)
-        for order, (row, known) in enumerate(zip(table, seen, strict=True), 1)
+        head | _evidence(order, row, measure, classes)
+        for order, (row, measure) in enumerate(zip(table, measures, strict=True), 1)
     ]
-    if left is not None:
-        counts = zip(chosen, left.spared(indices), strict=True)
+    if repeats is not None:
+        counts = zip(chosen, repeats.spared(indices), strict=True)
         chosen = [row | {"repeats": times} for row, times in counts]
     if edit is not None:
         chosen = [
@@ -136,10 +136,10 @@ def gather(
     return Evidence(chosen, tuple(notices))
 
 
-def _left_out(run: Run, trial: int, notices: list[str]) -> left_out.LeftOut | None:
+def _exclusions(run: Run, trial: int, notices: list[str]) -> exclusions.Exclusions | None:
     """Return what was left out before anybody chose, or None where nothing was or it cannot be read."""
     try:
-        return left_out.load(run, trial)
+        return exclusions.load(run, trial)
     except StoreError:
         notices.append(
             f"What was left out before the choice cannot be read, so there is no column repeats. {_again(run)}"
@@ -190,15 +190,17 @@ def _prepared_of(run: Run) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        told = "its prepared images are missing or damaged"
+        problem = "its prepared images are missing or damaged"
         way_out = "`python -m rambo prepare` with the name of its dataset makes them again"
-        raise StoreError(told, field="run", value=run.id, hint=way_out) from error
+        raise StoreError(problem, field="run", value=run.id, hint=way_out) from error
 
 
 def _chosen(run: Run, trial: int, strategy: str, seed: int, notices: list[str]) -> list[list[Any]]:
     """Return the values of `_EVIDENCE` for each chosen image, in the order of choice."""
-    kept = [r for r in run.results() if (r.trial, r.strategy) == (trial, strategy) and r.selected]
-    if not kept and not run.has_artifact(paths.of_choice(trial, strategy, paths.SELECTION)):
+    results = [
+        r for r in run.results() if (r.trial, r.strategy) == (trial, strategy) and r.selected
+    ]
+    if not results and not run.has_artifact(paths.of_choice(trial, strategy, paths.SELECTION)):
         raise StoreError(
             f"strategy {strategy}, seed {seed}, has chosen nothing yet",
             field="run",
@@ -206,16 +208,16 @@ def _chosen(run: Run, trial: int, strategy: str, seed: int, notices: list[str]) 
             hint=f"wait for it or `python -m rambo resume {run.id}`",
         )
     try:
-        return _selection(run, trial, strategy, kept[0] if kept else None)
+        return _selection(run, trial, strategy, results[0] if results else None)
     except StoreError as error:
-        if not kept:
+        if not results:
             raise
         notices.append(
             f"The evidence of this choice cannot be read ({error.problem.partition(': ')[2]}), so images and order "
             f"are the record's, and what else the strategy noted is empty. {_again(run)}"
         )
     utilities = _utilities(run, trial, strategy)
-    pairs = zip(kept[0].selected, kept[0].steps, strict=True)
+    pairs = zip(results[0].selected, results[0].steps, strict=True)
     return [
         [order, step, index, None, None, utilities.get(step)]
         for order, (index, step) in enumerate(pairs, 1)
@@ -246,8 +248,8 @@ def _selection(run: Run, trial: int, strategy: str, result: Result | None) -> li
             value=run.id,
             hint="resume the run to make it again",
         )
-    told: list[list[Any]] = frame.where(frame.notna(), None).to_numpy().tolist()
-    return told
+    rows: list[list[Any]] = frame.where(frame.notna(), None).to_numpy().tolist()
+    return rows
 
 
 def _utilities(run: Run, trial: int, strategy: str) -> dict[int, float]:
@@ -263,7 +265,7 @@ def _utilities(run: Run, trial: int, strategy: str) -> dict[int, float]:
     }
 
 
-def _seen(run: Run, trial: int, chosen: Sequence[int], notices: list[str]) -> list[Row]:
+def _measures(run: Run, trial: int, chosen: Sequence[int], notices: list[str]) -> list[Row]:
     """Return `pool_position`, `margin` and `predicted_class` of chosen images by the atlas."""
     try:
         atlas = atlases.load_atlas(run, trial)
@@ -277,13 +279,13 @@ def _seen(run: Run, trial: int, chosen: Sequence[int], notices: list[str]) -> li
     places = {index: place for place, index in enumerate(atlas.indices.tolist())}
     margins, guesses = atlases.margins(atlas.probabilities), atlas.guesses
     positions = _positions(run, atlas, notices)
-    seen = []
+    measures = []
     for index in chosen:
-        known = {"pool_position": positions.get(index)}
+        measure = {"pool_position": positions.get(index)}
         if (place := places.get(index)) is not None:
-            known |= {"margin": margins[place].item(), "predicted_class": guesses[place].item()}
-        seen.append(known)
-    return seen
+            measure |= {"margin": margins[place].item(), "predicted_class": guesses[place].item()}
+        measures.append(measure)
+    return measures
 
 
 def _again(run: Run) -> str:
@@ -313,31 +315,31 @@ def _positions(run: Run, atlas: atlases.Atlas, notices: list[str]) -> dict[int, 
     return {index: position for position, index in enumerate(unlabeled)}
 
 
-def _evidence(order: int, row: Sequence[Any], seen: Row, classes: Sequence[str]) -> Row:
+def _evidence(order: int, row: Sequence[Any], measure: Row, classes: Sequence[str]) -> Row:
     """Return what is known of one chosen image: by its strategy, else by the atlas, else None."""
     _, step, index, margin, own_guess, utility = row
-    guess: int | None = seen.get("predicted_class") if own_guess is None else int(own_guess)
+    guess: int | None = measure.get("predicted_class") if own_guess is None else int(own_guess)
     label = classes[guess] if guess is not None and 0 <= guess < len(classes) else None
     return {
         "order": order,
         "step": int(step),
         "dataset_index": int(index),
-        "pool_position": seen.get("pool_position"),
+        "pool_position": measure.get("pool_position"),
         "file": f"{int(index):06d}.png",
-        "margin": seen.get("margin") if margin is None else margin,
+        "margin": measure.get("margin") if margin is None else margin,
         "predicted_class": guess,
         "predicted_label": label,
         "predicted_utility": utility,
     }
 
 
-def _one_of(what: str, given: Any, known: Sequence[Any]) -> Any:
-    """Return `given`, or the first of `known` where nothing is given."""
-    if given is None:
-        return known[0]
-    if given not in known:
-        there = ", ".join(map(str, known))
+def _one_of(what: str, value: Any, choices: Sequence[Any]) -> Any:
+    """Return `value`, or the first of `choices` where nothing is given."""
+    if value is None:
+        return choices[0]
+    if value not in choices:
+        there = ", ".join(map(str, choices))
         raise ConfigError(
-            "not in this run", field=f"--{what}", value=given, hint=f"choose one of: {there}"
+            "not in this run", field=f"--{what}", value=value, hint=f"choose one of: {there}"
         )
-    return given
+    return value

@@ -125,10 +125,10 @@ def label_studio(local: bool, guesses: bool) -> str:
         local: the images are served by Label Studio itself, from a folder.
         guesses: f's guesses are ticked.
     """
-    told = _GUESSES if guesses else ""
+    text = _GUESSES if guesses else ""
     if local:
-        return _LABEL_STUDIO.format(serving=_SERVING, storage=_STORAGE, guesses=told)
-    return _LABEL_STUDIO.format(serving=_OWN, storage="", guesses=told)
+        return _LABEL_STUDIO.format(serving=_SERVING, storage=_STORAGE, guesses=text)
+    return _LABEL_STUDIO.format(serving=_OWN, storage="", guesses=text)
 
 
 def archive(*, repeats: bool) -> str:

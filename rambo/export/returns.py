@@ -39,9 +39,9 @@ def request_of(
         ConfigError: the run has no such strategy or seed.
         StoreError: nothing is chosen yet, or its images are missing or damaged.
     """
-    seen = collection_of(run)
-    if seen is None or seen[0] != collection.slug:
-        whose = "a dataset that is no collection" if seen is None else f"collection {seen[0]}"
+    origin = collection_of(run)
+    if origin is None or origin[0] != collection.slug:
+        whose = "a dataset that is no collection" if origin is None else f"collection {origin[0]}"
         raise DataError(
             f"chose from {whose}",
             field="run",
@@ -52,12 +52,12 @@ def request_of(
     numbers = () if names is None else names.numbers
     chosen = [int(row["dataset_index"]) for row in rows(run, strategy, seed)]
     classes = class_names(run)
-    shown = choices(classes)
+    texts = choices(classes)
     return Request(
         run=run.id,
         numbers=tuple(numbers[index] for index in chosen),
         by_index=numbers,
-        classes={other: name for other, name in zip(shown, classes, strict=True) if other != name},
+        classes={other: name for other, name in zip(texts, classes, strict=True) if other != name},
     )
 
 

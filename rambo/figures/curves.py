@@ -241,7 +241,10 @@ def batches(kinds: Kinds) -> Figure | None:
     hover = "step %{x}: u_hat %{y:.3f}<extra>%{fullData.name}</extra>"
     others = points("candidates", numbers[keep], values[keep], GREY, "line-ew-open", 11)
     second = [s for s in steps if s.runner_up is not None]
-    kept, runners = [steps[at] for at in thin(len(steps))], [second[at] for at in thin(len(second))]
+    sample, runners = (
+        [steps[at] for at in thin(len(steps))],
+        [second[at] for at in thin(len(second))],
+    )
     traces = [
         others,
         points(
@@ -254,8 +257,8 @@ def batches(kinds: Kinds) -> Figure | None:
         ),
         points(
             "chosen",
-            [s.step + 1 for s in kept],
-            [s.utility for s in kept],
+            [s.step + 1 for s in sample],
+            [s.utility for s in sample],
             BLUE,
             "star",
             12,

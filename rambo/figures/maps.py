@@ -105,13 +105,13 @@ def embedding_map(
         limit: points drawn at most, unless `whole` groups alone are more.
         notes: dataset index -> a further line of its tooltip.
     """
-    kept = sum(len(group.ids) for group in groups if group.whole)
+    fixed = sum(len(group.ids) for group in groups if group.whole)
     rest = sum(len(group.ids) for group in groups if not group.whole)
-    share = min(1.0, max(limit - kept, 0) / max(rest, 1))
-    shown = [group.ids if group.whole else thin(group.ids, share) for group in groups]
+    share = min(1.0, max(limit - fixed, 0) / max(rest, 1))
+    visible = [group.ids if group.whole else thin(group.ids, share) for group in groups]
     data = [
         _trace(atlas, group, ids, classes, notes or {})
-        for group, ids in zip(groups, shown, strict=True)
+        for group, ids in zip(groups, visible, strict=True)
         if len(ids)
     ]
     axes: list[Figure] = [
@@ -121,7 +121,7 @@ def embedding_map(
     layout: Figure = {"xaxis": axes[0], "yaxis": axes[1]}
     layout["legend"] = _LEGEND | {"itemsizing": "constant"}
     figure = prepare_figure({"data": data, "layout": layout})
-    return EmbeddingMap(figure, _told(groups, shown, kept + rest))
+    return EmbeddingMap(figure, _caption(groups, visible, fixed + rest))
 
 
 def thin(ids: Indices, share: float) -> Indices:
@@ -176,8 +176,8 @@ def margin_histogram(parts: Mapping[str, tuple[NDArray[Any], str]]) -> PreparedF
     middles = ((edges[:-1] + edges[1:]) / 2).astype(np.float32)
     data = []
     for name, (values, colour) in parts.items():
-        known = values[np.isfinite(values)]
-        shares = np.histogram(known, edges)[0] / max(len(known), 1)
+        finite = values[np.isfinite(values)]
+        shares = np.histogram(finite, edges)[0] / max(len(finite), 1)
         trace = {
             "type": "bar",
             "name": for_plot(name),
@@ -284,17 +284,17 @@ def _trace(
     }
 
 
-def _told(groups: Sequence[Group], shown: Sequence[Indices], total: int) -> str:
+def _caption(groups: Sequence[Group], visible: Sequence[Indices], total: int) -> str:
     """Return what the map shows, in words."""
-    drawn = sum(map(len, shown))
-    told = f"Map of {count(drawn, 'image')} by f's last layer (two principal components)"
-    if drawn == total:
-        return f"{told}: all of them are shown."
+    visible_count = sum(map(len, visible))
+    text = f"Map of {count(visible_count, 'image')} by f's last layer (two principal components)"
+    if visible_count == total:
+        return f"{text}: all of them are shown."
     parts = [
         f"{len(ids):,} of {len(group.ids):,} {group.name}"
         if len(ids) < len(group.ids)
         else f"all {len(ids):,} {group.name}"
-        for group, ids in zip(groups, shown, strict=True)
+        for group, ids in zip(groups, visible, strict=True)
         if len(group.ids)
     ]
-    return f"{told}: {', '.join(parts)}."
+    return f"{text}: {', '.join(parts)}."

@@ -63,22 +63,22 @@ def accuracies(results: Sequence[Result], metric: str) -> dict[str, Accuracy]:
     """
     values: dict[str, list[float]] = {}
     for result in results:
-        known = values.setdefault(result.strategy, [])
+        numbers = values.setdefault(result.strategy, [])
         if (value := getattr(result, metric)) is not None:
-            known.append(value)
-    return {name: Accuracy(tuple(found)) for name, found in values.items()}
+            numbers.append(value)
+    return {name: Accuracy(tuple(numbers)) for name, numbers in values.items()}
 
 
 def evaluated(results: Sequence[Result]) -> dict[str, Accuracy]:
     """Return the test accuracies of each strategy that has any, in their order."""
-    found = accuracies(results, "test_accuracy")
-    return {name: accuracy for name, accuracy in found.items() if accuracy.values}
+    by_strategy = accuracies(results, "test_accuracy")
+    return {name: accuracy for name, accuracy in by_strategy.items() if accuracy.values}
 
 
 def verdict(results: Sequence[Result]) -> str | None:
     """Return what the paired figures say of u_hat, as `report.compare` words it, or None where nothing is paired."""
-    said = report.compare(_of(results, "rambo"), _of(results, "filter-only"))
-    return said and said.replace("+-", "±")
+    sentence = report.compare(_of(results, "rambo"), _of(results, "filter-only"))
+    return sentence and sentence.replace("+-", "±")
 
 
 def missing_controls(strategies: Sequence[str]) -> list[str]:
@@ -107,11 +107,11 @@ def accuracy_table(results: Sequence[Result]) -> pd.DataFrame:
 
 def accuracy_figure(results: Sequence[Result]) -> PreparedFigure:
     """Return test accuracies as points with bars of one standard error, every trial as a small ring."""
-    found = evaluated(results)
-    names = list(found)[::-1]  # the first strategy on top
+    by_strategy = evaluated(results)
+    names = list(by_strategy)[::-1]  # the first strategy on top
     data: list[Figure] = []
     for place, name in enumerate(names):
-        accuracy, colour = found[name], lineup.of(name).colour
+        accuracy, colour = by_strategy[name], lineup.of(name).colour
         symbol = lineup.of(name).symbol
         base: Figure = {"type": "scatter", "mode": "markers", "showlegend": False}
         if accuracy.trials > 1:

@@ -35,7 +35,7 @@ def line(
 ) -> Figure:
     """Return a line over 1, 2, ..., thinned; where one points, it tells the phase of each value."""
     keep = thin(len(values))
-    shown, phase = form or "%{y:.0f}", ", %{text}" if phases else ""
+    template, phase = form or "%{y:.0f}", ", %{text}" if phases else ""
     texts = {"text": [phases[at] for at in keep]} if phases else {}
     return {
         "type": "scatter",
@@ -44,7 +44,7 @@ def line(
         "x": [int(at) + 1 for at in keep],
         "y": [values[at] for at in keep],
         "line": {"color": colour, "dash": dash, "width": 2},
-        "hovertemplate": f"epoch %{{x}}{phase}: {shown} {unit}<extra>{name}</extra>",
+        "hovertemplate": f"epoch %{{x}}{phase}: {template} {unit}<extra>{name}</extra>",
         **texts,
     }
 
@@ -72,5 +72,5 @@ def figure(
     words: Sequence[Figure] = (),
 ) -> Figure:
     """Return a figure."""
-    drawn = {**layout, "shapes": list(shapes), "annotations": list(words)}
-    return {"data": traces, "layout": drawn | {"showlegend": len(traces) > 1}}
+    whole = {**layout, "shapes": list(shapes), "annotations": list(words)}
+    return {"data": traces, "layout": whole | {"showlegend": len(traces) > 1}}

@@ -36,12 +36,12 @@ class Gate:
 
     Attributes:
         likeness: `m`, share of the images known to belong that look no more like S_val than this one, in (0, 1].
-        left_out: `m` bool.
+        excluded: `m` bool.
         foreign_share: estimated share of the pool that does not belong, a lower bound of it.
     """
 
     likeness: Tensor
-    left_out: Tensor
+    excluded: Tensor
     foreign_share: float
 
 

@@ -25,9 +25,9 @@ with warnings.catch_warnings():  # it warns where ipywidgets are missing; its te
 class Bar:
     """A listener that draws the stage a run is in; what was noticed stays on screen."""
 
-    def __init__(self, shown: bool = True) -> None:
+    def __init__(self, visible: bool = True) -> None:
         """Start without a bar."""
-        self._shown = shown
+        self._visible = visible
         self._bar: Any = None
 
     def __call__(self, event: Event) -> None:
@@ -36,7 +36,7 @@ class Bar:
             case StageStarted():
                 self.close()
                 words = STAGE_WORDS.get(event.stage, event.stage)
-                off = not self._shown or event.total < 2
+                off = not self._visible or event.total < 2
                 self._bar = tqdm(total=event.total, desc=words, leave=False, disable=off)
             case StageAdvanced() if self._bar is not None:
                 self._bar.update(event.step - self._bar.n)
@@ -50,7 +50,7 @@ class Bar:
                 self._note(f"u_hat orders {100 * event.accuracy:.0f} % of {event.pairs} pairs")
             case StrategySelected():
                 self._note(f"{strategy_word(event.strategy)} chose {event.budget} images")
-            case Noticed() if self._shown:
+            case Noticed() if self._visible:
                 tqdm.write(f"note: {event.message}", file=sys.stderr)
             case _:
                 pass

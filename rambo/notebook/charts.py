@@ -85,17 +85,17 @@ class Figures:
         if name == "map":
             return self._map()
         if name not in _CHARTS:
-            known = ", ".join((*_CHARTS, "map"))
-            raise ConfigError("unknown", field="figure", value=name, hint=f"choose one of: {known}")
+            names = ", ".join((*_CHARTS, "map"))
+            raise ConfigError("unknown", field="figure", value=name, hint=f"choose one of: {names}")
         chart = _CHARTS[name]
-        drawn = chart.draw(self._kinds)
-        if drawn is None:
+        figure = chart.draw(self._kinds)
+        if figure is None:
             word = strategy_word(self._strategy)
             reason = (
                 chart.missing(self._run.config) or f"the choice of {word} has nothing to show there"
             )
             raise StoreError(reason, field="figure", value=name, hint=self._way_out())
-        return graph(drawn, chart.title)
+        return graph(figure, chart.title)
 
     def __iter__(self) -> Iterator[str]:
         """Yield the names of the figures that this choice has."""

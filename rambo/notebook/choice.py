@@ -22,7 +22,7 @@ from rambo.runs.results import Result
 from rambo.runs.run import Run
 from rambo.text import count, duration
 
-_SHOWN = 60  # thumbnails of a batch
+_THUMBNAILS = 60  # thumbnails of a batch
 _ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".json": "json", ".zip": "zip"}
 
 
@@ -134,8 +134,8 @@ class Choice:
                 value=path.name,
                 hint=f"end it in {', '.join(_ENDINGS)}, or give format=",
             )
-        made = export.write(self.run, named, path, self.strategy, self._seed)
-        for notice in made.notices:  # whatever could not be read is said
+        result = export.write(self.run, named, path, self.strategy, self._seed)
+        for notice in result.notices:  # whatever could not be read is said
             warnings.warn(notice, stacklevel=2)
         return path
 
@@ -155,18 +155,20 @@ class Choice:
         result = self.result
         steps = len(set(result.steps))
         how = f" in {steps} steps" if steps > 1 else ""
-        told = [
+        sentences = [
             f"{strategy_word(self.strategy)} chose {count(len(result.selected), 'image')}{how}."
         ]
         if result.test_accuracy is None and self.run.status == "done":
-            told.append("Nobody knows their labels yet: have them labeled, and then choose again.")
+            sentences.append(
+                "Nobody knows their labels yet: have them labeled, and then choose again."
+            )
         elif result.test_accuracy is not None:
             share = f"{100 * result.test_accuracy:.1f} %"
-            told.append(
+            sentences.append(
                 f"With their labels a fresh classifier f reaches {share} on the test images."
             )
-        told.append(cost_words([result]))
-        return " ".join(told)
+        sentences.append(cost_words([result]))
+        return " ".join(sentences)
 
     def _repr_html_(self) -> str:
         """Return thumbnails, what it cost and what it says."""
@@ -177,7 +179,7 @@ class Choice:
         except StoreError as error:
             return markup.card(title, [markup.safe(status), markup.safe(error)])
         try:
-            chosen = np.asarray(self._data.images[self.indices[:_SHOWN]])
+            chosen = np.asarray(self._data.images[self.indices[:_THUMBNAILS]])
             pictures = markup.thumbnails(chosen, f"The first {len(chosen)} chosen images")
         except StoreError as error:
             pictures = markup.safe(error)

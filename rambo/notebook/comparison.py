@@ -53,13 +53,13 @@ class Comparison:
             {
                 "first": first,
                 "second": second,
-                "points": found.mean,
-                "low": found.low,
-                "high": found.high,
-                "trials": found.trials,
-                "finding": found.finding,
+                "points": difference.mean,
+                "low": difference.low,
+                "high": difference.high,
+                "trials": difference.trials,
+                "finding": difference.finding,
             }
-            for first, second, found in self._pairs()
+            for first, second, difference in self._pairs()
         ]
         columns = ["first", "second", "points", "low", "high", "trials", "finding"]
         return pd.DataFrame(rows, columns=columns)
@@ -67,11 +67,11 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """What the paired differences say, one sentence for each other strategy."""
-        told = [
-            f"{strategy_word(first)} {_FINDINGS[found.finding]} {strategy_word(second)}: {found.words()}."
-            for first, second, found in self._pairs()
+        sentences = [
+            f"{strategy_word(first)} {_FINDINGS[difference.finding]} {strategy_word(second)}: {difference.words()}."
+            for first, second, difference in self._pairs()
         ]
-        return " ".join(told) or "Nothing is evaluated yet that could be compared."
+        return " ".join(sentences) or "Nothing is evaluated yet that could be compared."
 
     @property
     def figure(self) -> Any:
@@ -125,6 +125,6 @@ class Comparison:
         pairs = []
         for other in others:
             gaps = report.paired(groups.get(first, []), groups.get(other, []))
-            if (found := report.difference(gaps, among=len(others))) is not None:
-                pairs.append((first, other, found))
+            if (difference := report.difference(gaps, among=len(others))) is not None:
+                pairs.append((first, other, difference))
         return pairs

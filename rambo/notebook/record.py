@@ -56,13 +56,13 @@ class StoredRun:
 
     def _repr_html_(self) -> str:
         """Return what a list says of it, and below it what it has to say."""
-        seen = self.run.describe()
-        if seen.status == "unreadable":
-            return markup.card(f"Run {self.id}", [markup.safe(seen.message)])
-        single = len(seen.strategies) == 1 and seen.trials == 1
+        description = self.run.describe()
+        if description.status == "unreadable":
+            return markup.card(f"Run {self.id}", [markup.safe(description.message)])
+        single = len(description.strategies) == 1 and description.trials == 1
         inside = self.choice() if single else self.comparison()
-        head = f"{dataset_words(self.run)}, {seen.status}"
-        message = markup.safe(seen.message) if seen.message else ""
+        head = f"{dataset_words(self.run)}, {description.status}"
+        message = markup.safe(description.message) if description.message else ""
         return markup.card(f"Run {self.id}: {head}", [message, inside._repr_html_()])
 
     def __repr__(self) -> str:
@@ -85,11 +85,20 @@ class RunList(tuple[StoredRun, ...]):
             return "No runs yet: <code>rambo.choose('fashion-mnist-mini', preset='demo')</code> makes the first."
         rows = []
         for stored in self:
-            seen = stored.run.describe()
+            description = stored.run.describe()
             rows.append(
                 (
-                    *(seen.run, seen.status, seen.dataset or "-", seen.k or "-"),
-                    *(seen.budget or "-", ", ".join(seen.strategies), seen.message),
+                    *(
+                        description.run,
+                        description.status,
+                        description.dataset or "-",
+                        description.k or "-",
+                    ),
+                    *(
+                        description.budget or "-",
+                        ", ".join(description.strategies),
+                        description.message,
+                    ),
                 )
             )
         head = ("run", "status", "dataset", "k", "budget", "strategies", "")

@@ -46,8 +46,8 @@ def build(
     spend = tree.get("budget", BUDGET) if budget is None else int(budget)
     if preset is None:
         step = max(1, -(-spend // 10))
-        held = settings.get("k", defaults.get("k", 200))
-        start = max(held // 4, held - 3 * step, 2) if isinstance(held, int) else None
+        k = settings.get("k", defaults.get("k", 200))
+        start = max(k // 4, k - 3 * step, 2) if isinstance(k, int) else None
         tree = {
             "acquisition": {"batch_size": step},
             "rambo": {"initial_size": start, "offline": {"pairs": 60}},

@@ -102,12 +102,12 @@ def _same(config: Config, data: Prepared, workspace: Workspace) -> Run | None:
     Choice: where a strategy is not ours, its code may have changed since it chose, so a run in which it has chosen is
     not taken again; whatever was trained is found anyhow.
     """
-    wanted: Settings = describe(config)
+    settings: Settings = describe(config)
     foreigners = set(config.strategies) - set(lineup.OURS)
     mixed = foreign.with_foreign(data, config.dataset.corruption, workspace.root)
     for run in workspace.runs():
         with contextlib.suppress(StoreError):
-            if run.config != wanted:
+            if run.config != settings:
                 continue
             if run.environment.dataset.fingerprint != mixed.fingerprint:
                 continue

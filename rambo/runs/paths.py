@@ -12,7 +12,7 @@ An artifact's name leaves out `artifacts/` and the ending.
 from pathlib import Path
 
 RECORD = "run.sqlite"
-ATLAS, GATE, LEFT_OUT = "atlas", "gate", "left-out"
+ATLAS, GATE, EXCLUSIONS = "atlas", "gate", "left-out"
 SELECTION, SERVED, POOLS, U_HAT = "selection", "served", "pools", "u_hat"
 ENDINGS = ("safetensors", "parquet")  # arrays, tables
 

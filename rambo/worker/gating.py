@@ -30,9 +30,9 @@ class GatedPool:
     kept_anyway: Tensor
 
     @property
-    def left_out(self) -> Tensor:
+    def excluded(self) -> Tensor:
         """Which of U_0 no strategy may choose, `m` bool."""
-        return self.gate.left_out & ~self.kept_anyway
+        return self.gate.excluded & ~self.kept_anyway
 
     @property
     def arrays(self) -> Mapping[str, np.ndarray]:
@@ -40,7 +40,7 @@ class GatedPool:
         return {
             "indices": self.unlabeled.numpy(),
             "likeness": self.gate.likeness.numpy(),
-            "left_out": self.left_out.numpy(),
+            "left_out": self.excluded.numpy(),
             "kept_anyway": self.kept_anyway.numpy(),
             "foreign_share": np.array([self.gate.foreign_share]),
         }
@@ -48,7 +48,7 @@ class GatedPool:
     @property
     def sentence(self) -> str:
         """What happened, in words."""
-        count, whole = int(self.left_out.sum()), len(self.unlabeled)
+        count, whole = int(self.excluded.sum()), len(self.unlabeled)
         if not count:
             return f"the gate keeps all {whole:,} unlabeled images: none is unlike S_0 and S_val"
         return (
@@ -69,10 +69,10 @@ def gate_pool(problem: Problem, budget: int, settings: GateConfig, streams: Stre
         streams: decides the folds.
     """
     assert settings.by != "off"
-    known = torch.cat([problem.labeled, problem.validation])
+    labeled = torch.cat([problem.labeled, problem.validation])
     unlabeled = problem.unlabeled
     gate = look(
-        problem.describe_images(known).numpy(),
+        problem.describe_images(labeled).numpy(),
         problem.describe_images(unlabeled).numpy(),
         settings.by,
         axes=settings.axes,
@@ -81,10 +81,10 @@ def gate_pool(problem: Problem, budget: int, settings: GateConfig, streams: Stre
         seed=streams.take("gate") % 2**32,
     )
     anyway = torch.isin(unlabeled, torch.tensor(settings.keep, dtype=torch.int64))
-    missing = budget - int((~gate.left_out | anyway).sum())
+    missing = budget - int((~gate.excluded | anyway).sum())
     if missing > 0:
         order = gate.likeness.argsort(descending=True, stable=True)
-        anyway[order[(gate.left_out & ~anyway)[order]][:missing]] = True
-    anyway &= gate.left_out
-    kept = unlabeled[~gate.left_out | anyway]
-    return GatedPool(dataclasses.replace(problem, unlabeled=kept), unlabeled, gate, anyway)
+        anyway[order[(gate.excluded & ~anyway)[order]][:missing]] = True
+    anyway &= gate.excluded
+    candidates = unlabeled[~gate.excluded | anyway]
+    return GatedPool(dataclasses.replace(problem, unlabeled=candidates), unlabeled, gate, anyway)

@@ -89,14 +89,14 @@ def plan(
         pixels = config.dataset.feature_resolution**2
         stages = {"features": _FEATURE_SECONDS * pixels * len(data.images)} | stages
     return Forecast(
-        labels_held=whole.labels_held,
+        initial_labels=whole.initial_labels,
         labels_bought=whole.labels_bought,
         validation=whole.validation,
         unlabeled=whole.unlabeled,
         trials=whole.trials,
         trainings=whole.total,
         per_trial=whole.per_trial,
-        known=len(units),
+        lookups=len(units),
         cached=len(cached),
         seconds=sum(stages.values()),
         stages=stages,

@@ -28,7 +28,7 @@ from rambo.events import (
 )
 from rambo.method.pools import UNLABELED, Problem, Selection, union, without
 from rambo.runs import paths
-from rambo.runs.left_out import left_out_arrays
+from rambo.runs.exclusions import to_arrays
 from rambo.runs.record import Entry
 from rambo.runs.results import Result, ranking_of
 from rambo.seeding import Streams
@@ -188,7 +188,7 @@ def _restrict(
     )
     if config.budget > (most := len(restriction.candidates)):
         raise repeats.too_few(config.budget, data, config.acquisition, most=most)
-    return restriction if len(restriction.left_out) else None
+    return restriction if len(restriction.exclusions) else None
 
 
 def _draw_labeled(
@@ -296,7 +296,7 @@ def run_trial(
     picture = functools.partial(draw, keeper, number, results, ensemble=ensemble, weights=weights)
     pool = functools.cache(lambda: _offer(trial, number, config, keeper))
     offered = {
-        paths.LEFT_OUT: trial.restriction is not None,
+        paths.EXCLUSIONS: trial.restriction is not None,
         paths.GATE: config.acquisition.gate.by != "off",
     }
     if any(wanted and not keeper.has_arrays(number, name) for name, wanted in offered.items()):
@@ -364,8 +364,8 @@ def _offer(
 
     What repeats another image is left out first; the gate, where it is on, looks at the rest of U_0.
     """
-    if trial.restriction is not None and not keeper.has_arrays(number, paths.LEFT_OUT):
-        keeper.keep_arrays(number, paths.LEFT_OUT, left_out_arrays(trial.restriction))
+    if trial.restriction is not None and not keeper.has_arrays(number, paths.EXCLUSIONS):
+        keeper.keep_arrays(number, paths.EXCLUSIONS, to_arrays(trial.restriction))
         keeper.listener(number, None)(Noticed(trial.restriction.sentence))
     settings = config.acquisition.gate
     if settings.by == "off":
@@ -377,7 +377,7 @@ def _offer(
     if not keeper.has_arrays(number, paths.GATE):  # a resumed trial decides the same again
         keeper.keep_arrays(number, paths.GATE, gated.arrays)
     emit(Noticed(gated.sentence))
-    return gated.problem, {"left out by the gate": int(gated.left_out.sum())}
+    return gated.problem, {"left out by the gate": int(gated.excluded.sum())}
 
 
 def _select(

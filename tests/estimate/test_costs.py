@@ -33,7 +33,7 @@ def test_the_demo_preset_is_counted() -> None:
     expected = {"offline": 20, "repeat": 10, "labeled": 4, "llal": 0, "evaluation": 4}
     assert cost.per_trial == expected
     assert cost.total == 38
-    assert (cost.labels_held, cost.labels_bought, cost.validation) == (200, 200, 1000)
+    assert (cost.initial_labels, cost.labels_bought, cost.validation) == (200, 200, 1000)
     assert (cost.unlabeled, cost.trials, cost.strategies) == (7800, 1, 4)
     assert (cost.slices, cost.greedy_steps) == (3, 10)
     assert (cost.true_samples, cost.interpolated_samples) == (20, 120)

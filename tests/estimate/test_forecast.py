@@ -9,7 +9,7 @@ from rambo.estimate.costs import Rate
 from rambo.estimate.forecast import Forecast
 
 OURS = Forecast(
-    labels_held=24,
+    initial_labels=24,
     labels_bought=12,
     validation=40,
     unlabeled=None,

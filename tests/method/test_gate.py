@@ -26,7 +26,7 @@ def by(request: pytest.FixtureRequest) -> gate.Look:
 def test_a_clean_pool_is_kept_whole(by: gate.Look) -> None:
     rng = np.random.default_rng(1)
     outcome = gate.look(clouds(rng, [100, 100]), clouds(rng, [300, 300]), by, **SETTINGS)
-    assert int(outcome.left_out.sum()) <= 3
+    assert int(outcome.excluded.sum()) <= 3
     assert outcome.foreign_share < 0.1
 
 
@@ -35,15 +35,15 @@ def test_foreign_images_are_left_out_and_counted(by: gate.Look) -> None:
     pool = clouds(rng, [180, 180, 0, 240])  # the fourth class is not among those known to belong
     outcome = gate.look(clouds(rng, [100, 100]), pool, by, **SETTINGS)
     foreign = np.arange(600) >= 360
-    assert outcome.left_out.numpy()[foreign].mean() > 0.9
-    assert outcome.left_out.numpy()[~foreign].mean() < 0.15
+    assert outcome.excluded.numpy()[foreign].mean() > 0.9
+    assert outcome.excluded.numpy()[~foreign].mean() < 0.15
     assert 0.3 < outcome.foreign_share < 0.45
 
 
 def test_a_pool_with_rarer_classes_is_kept(by: gate.Look) -> None:
     rng = np.random.default_rng(3)
     outcome = gate.look(clouds(rng, [100, 100]), clouds(rng, [500, 50]), by, **SETTINGS)
-    assert outcome.left_out.float().mean() < 0.02
+    assert outcome.excluded.float().mean() < 0.02
     assert outcome.foreign_share < 0.02
 
 

@@ -49,23 +49,23 @@ def test_the_share_of_foreign_images_is_that_of_the_unlabeled_pool(dirty: trials
 def test_strategies_see_what_the_gate_leaves(dirty: trials.Trial) -> None:
     gated = decide(dirty)
     assert (gated.problem.unlabeled < 200).float().mean() > 0.95
-    assert len(gated.problem.unlabeled) + int(gated.left_out.sum()) == 76
+    assert len(gated.problem.unlabeled) + int(gated.excluded.sum()) == 76
     assert "leaves out" in gated.sentence
 
 
 def test_a_person_overrules_the_gate(dirty: trials.Trial) -> None:
     before = decide(dirty)
-    wanted = before.unlabeled[before.left_out][:3]
+    wanted = before.unlabeled[before.excluded][:3]
     after = decide(dirty, keep=tuple(wanted.tolist()))
     assert torch.isin(wanted, after.problem.unlabeled).all()
-    assert int(after.left_out.sum()) == int(before.left_out.sum()) - 3
+    assert int(after.excluded.sum()) == int(before.excluded.sum()) - 3
     assert int(after.kept_anyway.sum()) == 3
 
 
 def test_a_budget_can_always_be_spent(dirty: trials.Trial) -> None:
     gated = decide(dirty, budget=60)
     assert len(gated.problem.unlabeled) == 60
-    likeness, left = gated.gate.likeness, gated.left_out
+    likeness, left = gated.gate.likeness, gated.excluded
     assert float(likeness[left].max()) <= float(likeness[gated.kept_anyway].min())
 
 

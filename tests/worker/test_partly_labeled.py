@@ -16,7 +16,7 @@ from rambo.errors import BudgetError, ConfigError, DataError
 from rambo.estimate import costs, outline
 from rambo.estimate.costs import DataSizes
 from rambo.events import Event, Noticed, StageStarted
-from rambo.runs import left_out, report
+from rambo.runs import exclusions, report
 from rambo.runs.workspace import Run, Workspace, create_run, summary
 from rambo.worker import run_worker, trial
 
@@ -152,7 +152,7 @@ def test_costs_and_words_know_that_nothing_is_judged(tiny: Prepared, tmp_path: P
     fitted = checks.fit(config(), data)
     counted = costs.count(fitted, DataSizes.of(fitted, data))
     assert counted.per_trial["evaluation"] == 0
-    assert (counted.labels_held, counted.validation, counted.unlabeled) == (20, 12, 60)
+    assert (counted.initial_labels, counted.validation, counted.unlabeled) == (20, 12, 60)
     words = outline.sentence(fitted, counted)
     assert "waits for its labels" in words
     assert "tested" not in words
@@ -182,9 +182,11 @@ def test_of_a_scene_one_image_is_left_and_none_where_one_has_a_label(tiny: Prepa
     assert len(one.problem.unlabeled) == 94, "f is still asked about all of them"
     restriction = one.restriction
     assert restriction is not None
-    assert len(restriction.left_out) == 94 - len(offered)
-    assert (scenes[restriction.likes] == scenes[restriction.left_out]).all()
-    assert not np.isin(restriction.likes, restriction.left_out).any(), "what stays, or has a label"
+    assert len(restriction.exclusions) == 94 - len(offered)
+    assert (scenes[restriction.likes] == scenes[restriction.exclusions]).all()
+    assert not np.isin(restriction.likes, restriction.exclusions).any(), (
+        "what stays, or has a label"
+    )
     labeled = np.isin(restriction.likes, one.problem.labeled.numpy())
     assert (labeled == (restriction.reasons == 1)).all()
     again = trial.split(config(k=6, budget=2, rambo={"initial_size": 4}), data, 0, None)
@@ -294,7 +296,7 @@ def test_every_strategy_keeps_to_it_and_the_run_says_what_was_left_out(
     notices = [event.message for event in heard if isinstance(event, Noticed)]
     sentence = "45 of 60 unlabeled images are left out, so that no picture is paid for twice: 45 repeat another one"
     assert notices == [sentence]
-    found = left_out.load(run, 0)
+    found = exclusions.load(run, 0)
     assert found is not None
     assert found.sentence == sentence
     assert len(found.indices) == 45

@@ -369,7 +369,7 @@ def test_a_plan_leaves_nothing_but_the_dataset(tiny_archive: Path, tmp_path: Pat
     assert told.rate.source == "calibrated"
     assert told == forecast.restore(json.loads(json.dumps(told.public(), allow_nan=False)))
     assert set(told.public()) == KEYS
-    assert (told.labels_held, told.labels_bought, told.unlabeled) == (24, 12, 76)
+    assert (told.initial_labels, told.labels_bought, told.unlabeled) == (24, 12, 76)
     assert told.sentence.startswith("You hold 24 labels, and 60 more")
 
 

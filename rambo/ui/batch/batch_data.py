@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from rambo.datasets.prepared import Prepared
 from rambo.events import BatchChosen
 from rambo.runs import atlas as atlases
-from rambo.runs import left_out, paths, whatif
+from rambo.runs import exclusions, paths, whatif
 from rambo.runs.atlas import UNLABELED_POOL, Atlas, Indices
-from rambo.runs.left_out import LeftOut
+from rambo.runs.exclusions import Exclusions
 from rambo.runs.record import Entry
 from rambo.runs.whatif import UHat
 from rambo.runs.workspace import Run
@@ -177,19 +177,19 @@ def u_hat(batch: Batch) -> UHat | None:
     return _u_hat(batch.stamp, batch_parts.stamp_of(batch.run, names), _batch=batch)
 
 
-def left_out_of(batch: Batch) -> LeftOut | None:
+def exclusions_of(batch: Batch) -> Exclusions | None:
     """Return what no strategy of the trial could choose, because it repeats another image; None where nothing was.
 
     Raises:
         StoreError: the artifact is damaged.
     """
-    return left_out.load(batch.run, batch.trial)
+    return exclusions.load(batch.run, batch.trial)
 
 
 def offered(batch: Batch, atlas: Atlas) -> Indices:
     """Return the images of U_0 that a strategy could choose: no repeats of others, and none behind the gate."""
     pool: Indices = atlas.members(UNLABELED_POOL)
-    if (left := left_out_of(batch)) is not None:
+    if (left := exclusions_of(batch)) is not None:
         pool = np.setdiff1d(pool, left.indices)
     if batch.run.has_artifact(paths.of_trial(batch.trial, paths.GATE)):
         gate = readers.arrays(batch.run, paths.of_trial(batch.trial, paths.GATE))

@@ -134,7 +134,7 @@ def show_sentence(batch: Batch, oracle: bool) -> None:
             f"; their median margin is {np.median(known):.3f}, in the pool {np.median(pool):.3f}"
         )
     st.markdown(told + ".")
-    if left := batch_data.left_out_of(batch):
+    if left := batch_data.exclusions_of(batch):
         st.caption(f":material/content_copy: {left.sentence[0].upper()}{left.sentence[1:]}.")
     labels = batch.labels(batch.indices) if oracle else None
     if labels is not None:

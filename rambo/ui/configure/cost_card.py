@@ -75,7 +75,7 @@ def _numbers(config: Config, counted: Costs) -> None:
         missing = counted.total - (plan.cached if plan else 0)
         seconds, source = _time(config, counted, answer)
         grid = st.grid(2, min_column_width=95)
-        grid.metric("Labels held", f"{counted.labels_held:,}", help="k: known from the start.")
+        grid.metric("Labels held", f"{counted.initial_labels:,}", help="k: known from the start.")
         grid.metric("Labels bought", f"{counted.labels_bought:,}", help="B: all in one round.")
         grid.metric("To train", f"{missing:,}", help=_roles(counted))
         grid.metric(

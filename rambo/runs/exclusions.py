@@ -12,7 +12,7 @@ from rambo.runs.run import Run
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LeftOut:
+class Exclusions:
     """The images that were left out of U_0 in a trial.
 
     Attributes:
@@ -41,10 +41,10 @@ class LeftOut:
         return [int(counts.get(index, 0)) for index in chosen.tolist()]
 
 
-def left_out_arrays(restriction: Restriction) -> dict[str, np.ndarray]:
+def to_arrays(restriction: Restriction) -> dict[str, np.ndarray]:
     """Return the artifact of a restriction."""
     return {
-        "indices": restriction.left_out,
+        "indices": restriction.exclusions,
         "reasons": restriction.reasons,
         "likes": restriction.likes,
         "kept": np.array([len(restriction.candidates)]),
@@ -52,19 +52,19 @@ def left_out_arrays(restriction: Restriction) -> dict[str, np.ndarray]:
     }
 
 
-def load(run: Run, trial: int) -> LeftOut | None:
+def load(run: Run, trial: int) -> Exclusions | None:
     """Return what was left out in a trial, or None where nothing was.
 
     Raises:
         StoreError: the artifact is damaged.
     """
-    name = paths.of_trial(trial, paths.LEFT_OUT)
+    name = paths.of_trial(trial, paths.EXCLUSIONS)
     if not run.has_artifact(name):
         return None
     arrays = run.load_arrays(name)
     try:
         parts = arrays["indices"], arrays["reasons"].astype(np.int64), arrays["likes"]
-        return LeftOut(*parts, int(arrays["kept"][0]), int(arrays.get("fresh", [-1])[0]))
+        return Exclusions(*parts, int(arrays["kept"][0]), int(arrays.get("fresh", [-1])[0]))
     except (KeyError, IndexError, ValueError) as error:
         raise StoreError(
             f"run {run.id}: artifact {name} is damaged; resume the run to make it again"
