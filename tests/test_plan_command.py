@@ -15,7 +15,7 @@ from rambo.estimate import costs
 ROOT = Path(__file__).resolve().parents[1]
 KEYS = {
     *(
-        "labels_held",
+        "initial_labels",
         "labels_bought",
         "validation",
         "unlabeled",
@@ -23,7 +23,7 @@ KEYS = {
         "trainings",
         "per_trial",
     ),
-    *("known", "cached", "seconds", "stages", "rate", "device", "jobs", "sentence"),
+    *("lookups", "cached", "seconds", "stages", "rate", "device", "jobs", "sentence"),
 }
 
 
@@ -45,10 +45,10 @@ def test_the_plan_of_the_demo_is_json_and_makes_no_run(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert set(answer) == KEYS
-    assert (answer["labels_held"], answer["labels_bought"]) == (200, 200)
+    assert (answer["initial_labels"], answer["labels_bought"]) == (200, 200)
     assert (answer["unlabeled"], answer["validation"]) == (7800, 1000)
     assert answer["trainings"] == costs.count(configs.build(settings)).total == 38
-    assert (answer["known"], answer["cached"], answer["device"]) == (34, 0, "cpu")
+    assert (answer["lookups"], answer["cached"], answer["device"]) == (34, 0, "cpu")
     assert answer["seconds"] == pytest.approx(sum(answer["stages"].values()))
     assert answer["seconds"] > 1
     assert answer["rate"]["seconds_per_image"] > 0

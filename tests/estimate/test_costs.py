@@ -156,7 +156,7 @@ def test_trials_multiply_the_work_and_nothing_else() -> None:
     assert three.per_trial == one.per_trial
     assert three.total == 3 * one.total
     once = (
-        "labels_held",
+        "initial_labels",
         "labels_bought",
         "unlabeled",
         "slices",

@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
 }
 KEYS = {
     *(
-        "labels_held",
+        "initial_labels",
         "labels_bought",
         "validation",
         "unlabeled",
@@ -44,7 +44,7 @@ KEYS = {
         "trainings",
         "per_trial",
     ),
-    *("known", "cached", "seconds", "stages", "rate", "device", "jobs", "sentence"),
+    *("lookups", "cached", "seconds", "stages", "rate", "device", "jobs", "sentence"),
 }
 
 
@@ -143,8 +143,8 @@ def check_counts(ran: Ran) -> None:
     assert told == expected
     assert ran.before.trainings == len(ran.trained) == len(ran.kept)
     unknown = ran.config.trials * (len(ran.config.strategies) + ran.config.oracle_draws)
-    assert ran.before.known == ran.after.known == len(ran.trained) - unknown
-    assert (ran.before.cached, ran.after.cached) == (0, ran.before.known)
+    assert ran.before.lookups == ran.after.lookups == len(ran.trained) - unknown
+    assert (ran.before.cached, ran.after.cached) == (0, ran.before.lookups)
 
 
 def check_units(ran: Ran) -> None:
@@ -228,14 +228,14 @@ def test_heads_are_known_once_their_features_are_there(
     ran = run_planned(config_for(tiny_archive, **HEADS[name]), tmp_path)
     before, after, trials = ran.before, ran.after, ran.config.trials
     proxy = name == "a proxy"
-    assert before.known == (1 if proxy else 0)  # f on S_0 is a network beside a proxy
+    assert before.lookups == (1 if proxy else 0)  # f on S_0 is a network beside a proxy
     assert before.cached == 0
     assert before.stages["features"] == pytest.approx(3e-3 * (16 / 64) ** 2 * 200)
     assert "features" not in after.stages
     told = Counter(event.role for event in ran.trained)
     assert told == {role: trials * n for role, n in before.per_trial.items() if n}
     unknown = trials * len(ran.config.strategies)
-    assert after.known == after.cached == before.trainings - unknown
+    assert after.lookups == after.cached == before.trainings - unknown
     assert after.stages["offline"] < before.stages["offline"]
     data = opened(ran.config, ran.workspace)
     file = planning._features_file(ran.config, data, "cpu")
@@ -331,7 +331,7 @@ def test_a_second_run_has_less_to_do(ran: Ran) -> None:
 
 
 def test_other_trials_are_not_taken_for_kept(ran: Ran, tiny_archive: Path) -> None:
-    one = ran.before.known // 2
+    one = ran.before.lookups // 2
     assert plan(config_for(tiny_archive, seed=1), ran.workspace).cached == one  # trial 1 of before
     assert plan(config_for(tiny_archive, trials=5), ran.workspace).cached == 2 * one
     assert plan(config_for(tiny_archive, seed=2), ran.workspace).cached == 0
@@ -343,7 +343,7 @@ def test_more_pairs_keep_the_labeled_pools_only_where_the_draw_is_another(
     ran: Ran, tiny_archive: Path
 ) -> None:
     more = plan(config_for(tiny_archive, trials=1, rambo={"offline": {"pairs": 6}}), ran.workspace)
-    assert more.per_trial["labeled"] <= more.cached < more.known
+    assert more.per_trial["labeled"] <= more.cached < more.lookups
 
 
 def test_a_stopped_run_is_counted_to_where_it_came(ran: Ran) -> None:
@@ -356,7 +356,7 @@ def test_a_stopped_run_is_counted_to_where_it_came(ran: Ran) -> None:
         db.commit()
     try:
         now = plan(ran.config, ran.workspace)
-        assert now.cached == now.known - len(gone)
+        assert now.cached == now.lookups - len(gone)
         assert now.stages["offline"] > ran.after.stages["offline"]
     finally:
         for key, record, arrays in rows:
