@@ -97,6 +97,7 @@ class Report(_Record):
         confusion: row true class, column guess.
         mistakes: the most confident first.
         notices: what a person should know.
+        onnx: `model.onnx` where the zip holds it, else why it does not.
     """
 
     classifier: str
@@ -112,6 +113,7 @@ class Report(_Record):
     confusion: tuple[tuple[int, ...], ...] = ()
     mistakes: tuple[Mistake, ...] = ()
     notices: tuple[str, ...] = ()
+    onnx: str = ""
 
     def sentence(self) -> str:
         """Return the accuracies with counts and standard errors on one line."""

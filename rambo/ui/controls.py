@@ -28,7 +28,7 @@ def start(config: Config, data: Prepared) -> Run:
     name = device_name(config)
     run, new = jobs.start(config, data, state.workspace(), name)
     if not new:
-        st.toast("These settings are being worked on already: here is that run.")
+        frame.notify("These settings are being worked on already: here is that run.")
     return run
 
 
@@ -192,11 +192,11 @@ def _stop(run: Run) -> None:
     """Ask the worker to stop."""
     with frame.calmly():
         jobs.stop(run)
-        st.toast("Stopping: the unit in flight is finished first.")
+        frame.notify("Stopping: the unit in flight is finished first.")
 
 
 def _resume(run: Run) -> None:
     """Start a worker again."""
     with frame.calmly():
         jobs.resume(run)
-        st.toast("Resumed.")
+        frame.notify("Resumed.")

@@ -24,6 +24,7 @@ from rambo.text import count, literal, moment
 from rambo.ui import readers, state, terms
 
 _ICON = str(Path(__file__).with_name("icon.png"))
+_NOTICES = "notices"
 _PICKED = 200  # runs the picker offers
 _POOLS = ("S_0", "U_0", "S_val", "k", "B")
 _SYMBOLS = {  # script -> what stands at its foot
@@ -95,6 +96,8 @@ def page(script: str, *, pick: bool = True) -> Iterator[Run | None]:
 @contextlib.contextmanager
 def guard() -> Iterator[None]:
     """Turn an error inside the block into a message; use it in fragments too, which run on their own."""
+    for words, icon in st.session_state.pop(_NOTICES, []):
+        st.toast(words, icon=icon)
     try:
         yield
     except RamboError as error:
@@ -114,7 +117,15 @@ def calmly() -> Iterator[None]:
     try:
         yield
     except RamboError as error:
-        st.toast(literal(error, 300), icon=":material/error:")
+        notify(literal(error, 300), icon=":material/error:")
+
+
+def notify(words: str, icon: str | None = None) -> None:
+    """Show a short notice beside what is drawn next.
+
+    A callback may draw nothing itself: in a fragment its elements replace those at the top of the page.
+    """
+    st.session_state.setdefault(_NOTICES, []).append((words, icon))
 
 
 def _words(script: str, run: Run | None) -> None:

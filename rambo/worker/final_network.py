@@ -17,7 +17,9 @@ from rambo.datasets.features import Backbone
 from rambo.export.packing import to_zip
 from rambo.worker.classify_script import SCRIPT
 
-_NO_ONNX = "not written: torch.onnx needs the packages onnx and onnxscript, which are not installed"
+_NO_ONNX = (
+    "not written: it needs two packages more, `pip install onnx onnxscript`; then train again"
+)
 
 
 class FinalNetwork(nn.Module):
@@ -64,8 +66,10 @@ def on_pixels(model: nn.Module, mean: Tensor, std: Tensor) -> FinalNetwork:
     return FinalNetwork(model, mean * 255, std * 255).eval()
 
 
-def bundle(network: FinalNetwork, shape: tuple[int, int, int], about: Mapping[str, Any]) -> bytes:
-    """Return the zip: weights, what they are, the network's graph, ONNX where it can be had, and a script.
+def bundle(
+    network: FinalNetwork, shape: tuple[int, int, int], about: Mapping[str, Any]
+) -> tuple[bytes, str]:
+    """Return the zip of weights, graph, ONNX where it can be had and a script, and ONNX in words.
 
     The graph carries no weights, so `model.safetensors` is the one place they are in.
 
@@ -84,7 +88,7 @@ def bundle(network: FinalNetwork, shape: tuple[int, int, int], about: Mapping[st
         "network.pt2": _graph(network, example),
         "classify.py": SCRIPT.encode(),
     }
-    return to_zip(members | ({"model.onnx": onnx} if onnx else {}))
+    return to_zip(members | ({"model.onnx": onnx} if onnx else {})), note
 
 
 def _graph(network: FinalNetwork, example: Tensor) -> bytes:
@@ -115,6 +119,7 @@ def _onnx(network: FinalNetwork, example: Tensor) -> tuple[bytes, str]:
                 network,
                 (example,),
                 dynamo=True,
+                verbose=False,
                 input_names=["pictures"],
                 output_names=["probabilities"],
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=4096)},),

@@ -124,9 +124,10 @@ class _Training:
         with stage("packing", 1, self.emit) as advance:
             shape = tuple(data.images.shape[1:])
             about = self._about(data, report)
-            models.save_zip(self.run, bundle(network.cpu(), shape, about))
+            archive, onnx = bundle(network.cpu(), shape, about)
+            models.save_zip(self.run, archive)
             advance()
-        models.save_report(self.run, report)
+        models.save_report(self.run, report.model_copy(update={"onnx": onnx}))
 
     def _open(self) -> Prepared:
         """Return the version that the model was made for, prepared again where it is gone."""

@@ -117,4 +117,4 @@ def _stop(slug: str) -> None:
     """Ask the import to end."""
     with frame.calmly():
         imports.stop(state.workspace().root, slug)
-        st.toast("Stopping: what is read just now is finished first.")
+        frame.notify("Stopping: what is read just now is finished first.")

@@ -188,7 +188,7 @@ def _redraw(collection: Collection, key: str) -> None:
     """Draw S_val by the share on the slider."""
     with frame.calmly():
         version = collection.set_validation_share(st.session_state[key] / 100)
-        st.toast(f"Version {version}: the validation images were drawn anew.")
+        frame.notify(f"Version {version}: the validation images were drawn anew.")
 
 
 def _show_versions(opened: Opened) -> None:
@@ -229,7 +229,7 @@ def _undo(collection: Collection, version: int) -> None:
     """Take a version back."""
     with frame.calmly():
         made = collection.undo(version)
-        st.toast(f"Version {made}: version {version} is taken back.")
+        frame.notify(f"Version {made}: version {version} is taken back.")
 
 
 def _delete_button(collection: Collection) -> None:

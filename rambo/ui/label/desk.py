@@ -140,7 +140,7 @@ def _take(answers: Answers) -> None:
     with frame.calmly():
         version = answers.take()
         if version is not None:
-            st.toast(f"The collection is version {version}.", icon=":material/check:")
+            frame.notify(f"The collection is version {version}.", icon=":material/check:")
 
 
 def undo_button(held: Round, *, key: str) -> None:
@@ -162,7 +162,7 @@ def _undo(held: Round, version: int) -> None:
     """Take the labels of a version back."""
     with frame.calmly():
         made = intake.undo(held.collection, version)
-        st.toast(f"Version {made} takes the labels of version {version} back.")
+        frame.notify(f"Version {made} takes the labels of version {version} back.")
 
 
 def _add_class(held: Round) -> None:
@@ -180,4 +180,4 @@ def _add_class(held: Round) -> None:
         try:
             held.collection.change("classes", f"class {name}", write)
         except RamboError as error:
-            st.toast(literal(error, 300), icon=":material/error:")
+            frame.notify(literal(error, 300), icon=":material/error:")

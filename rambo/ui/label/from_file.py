@@ -84,4 +84,4 @@ def _take(held: Round, shown: Preview) -> None:
     """Store what was shown."""
     with frame.calmly():
         version = intake.take(held.collection, shown)
-        st.toast(f"The collection is version {version}." if version else "Nothing was new.")
+        frame.notify(f"The collection is version {version}." if version else "Nothing was new.")

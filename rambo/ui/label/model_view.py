@@ -110,7 +110,8 @@ def _report(held: Round, run: Run, report: Report) -> None:
             "application/zip",
             type="primary",
             key="model-zip",
-            help="model.safetensors, model.json, and a script that classifies a folder of images.",
+            help="model.safetensors, model.json, and classify.py, which classifies a folder of images anywhere: it "
+            "needs torch, safetensors and Pillow, and nothing of RAMBO.",
         )
         downloads.button(
             "Predictions for every image (csv)",
@@ -119,6 +120,9 @@ def _report(held: Round, run: Run, report: Report) -> None:
             "text/csv",
             key="model-csv",
         )
+    if report.onnx:
+        inside = report.onnx == "model.onnx"
+        st.caption("The zip holds model.onnx too." if inside else f"ONNX was {report.onnx}.")
     if not report.judged:
         return
     left, right = st.columns(2)

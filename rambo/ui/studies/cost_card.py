@@ -60,7 +60,7 @@ def _start(name: str, settings: Settings, data: Prepared) -> Run:
         lambda: study.create(name, settings, data, state.workspace(), device),
     )
     if not new:
-        st.toast("This study is being worked on already: here it is.")
+        frame.notify("This study is being worked on already: here it is.")
     return made
 
 
