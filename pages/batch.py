@@ -1,14 +1,19 @@
 """Batch: the chosen images, why they were chosen, what another choice would have meant, and the hand-over."""
 
+import functools
+
 import streamlit as st
 
-from rambo.ui import frame
-from rambo.ui.batch import batch_view
+from rambo.ui import frame, present, state
+from rambo.ui.batch import batch_view, slides
 
 with frame.page("pages/batch.py") as run:
-    st.title("Batch")
-    if run is None:
-        frame.no_run("A batch is chosen by a run, and there is none yet.")
+    if run is not None and state.presenting():
+        present.show(run, functools.partial(slides.slides, run))
     else:
-        frame.header(run)
-        batch_view.show(run)
+        st.title("Batch")
+        if run is None:
+            frame.no_run("A batch is chosen by a run, and there is none yet.")
+        else:
+            frame.header(run, "pages/batch.py", **batch_view.filters())
+            batch_view.show(run)

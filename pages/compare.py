@@ -1,14 +1,19 @@
 """Compare: RAMBO beside its rivals."""
 
+import functools
+
 import streamlit as st
 
-from rambo.ui import frame
-from rambo.ui.compare import compare_view
+from rambo.ui import frame, present, state
+from rambo.ui.compare import compare_view, slides
 
 with frame.page("pages/compare.py") as run:
-    st.title("Compare")
-    if run is None:
-        frame.no_run("There is nothing to compare yet.")
+    if run is not None and state.presenting():
+        present.show(run, functools.partial(slides.slides, run))
     else:
-        frame.header(run)
-        compare_view.show(run)
+        st.title("Compare")
+        if run is None:
+            frame.no_run("There is nothing to compare yet.")
+        else:
+            frame.header(run, "pages/compare.py", **compare_view.filters(run))
+            compare_view.show(run)

@@ -17,8 +17,9 @@ from rambo.figures.prepared import Figure, PreparedFigure, prepare_figure
 from rambo.runs import report
 from rambo.runs.atlas import Indices
 from rambo.runs.results import Result
-from rambo.text import percent
+from rambo.text import for_plot, percent
 
+_DARK = 0.55  # of a field, from which on its number is white
 _METRICS = {"test_accuracy": "test", "validation_accuracy": "validation"}
 
 
@@ -145,6 +146,35 @@ def jaccard(chosen: Mapping[str, Indices]) -> pd.DataFrame:
     names = [theme.strategy_word(name) for name in sets]
     table = [[len(a & b) / max(len(a | b), 1) for b in sets.values()] for a in sets.values()]
     return pd.DataFrame(table, index=names, columns=names)
+
+
+def overlap_figure(chosen: Mapping[str, Indices]) -> PreparedFigure:
+    """Return the table of `jaccard` as coloured fields with their numbers."""
+    table = jaccard(chosen)
+    values = table.to_numpy()
+    names = [for_plot(name, 24) for name in table.columns]
+    trace: Figure = {
+        "type": "heatmap",
+        "x": names,
+        "y": names,
+        "z": values.astype(np.float32),
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": [[0, "#dfe5ee"], [1, theme.BLUE]],
+        "showscale": False,
+        "xgap": 3,
+        "ygap": 3,
+        "hovertemplate": "%{x} and %{y}: %{z:.2f}<extra></extra>",
+    }
+    words = [
+        {"x": x, "y": y, "text": f"{values[y, x]:.2f}", "showarrow": False}
+        | {"font": {"color": "#ffffff" if values[y, x] > _DARK else "#16203a", "size": 14}}
+        for y in range(len(names))
+        for x in range(len(names))
+    ]
+    axis: Figure = {"type": "category", "showgrid": False}
+    layout: Figure = {"xaxis": axis, "yaxis": axis | {"autorange": "reversed"}}
+    return prepare_figure({"data": [trace], "layout": layout | {"annotations": words}})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -75,12 +75,14 @@ def page(script: str, *, pick: bool = True) -> Iterator[Run | None]:
     """
     label = state.PAGES[script][0]
     st.set_page_config(page_title=f"{label} - RAMBO", page_icon=_ICON, layout="wide")
-    st.html(_style(script))
+    presenting = state.presenting()
+    st.html(_style(script, presenting))
     run, complete = None, False
     with guard():
         run, complaint = _chosen(pick)
-        with st.sidebar:
-            _sidebar(run)
+        if not presenting:
+            with st.sidebar:
+                _sidebar(run)
         if complaint:
             st.title(label)
             st.error(literal(complaint, 200), icon=":material/search_off:")
@@ -90,7 +92,8 @@ def page(script: str, *, pick: bool = True) -> Iterator[Run | None]:
         st.stop()
     with guard():
         yield run
-        _words(script, run)
+        if not presenting:
+            _words(script, run)
 
 
 @contextlib.contextmanager
@@ -136,14 +139,32 @@ def _words(script: str, run: Run | None) -> None:
             state.link("pages/learn.py", run.id if run else None, "All terms", step="terms")
 
 
-def header(run: Run) -> None:
-    """Draw the name of the run and what it is about."""
+def header(run: Run, presents: str = "", **filters: object) -> None:
+    """Draw the name of the run and what it is about.
+
+    Args:
+        run: the run.
+        presents: the script of the page where it has a mode for projectors.
+        filters: of the address that opens it there.
+    """
     config = readers.config(run)
-    terms.caption(
-        f"Run {run.id} · {shorten(readers.environment(run).dataset.name)} · "
-        f"{{k}} = {config['k']}, {{B}} = {config['budget']}, "
-        f"{{b}} = {config['acquisition']['batch_size']}, seed {config['seed']}"
-    )
+    with st.container(
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
+    ):
+        terms.caption(
+            f"Run {run.id} · {shorten(readers.environment(run).dataset.name)} · "
+            f"{{k}} = {config['k']}, {{B}} = {config['budget']}, "
+            f"{{b}} = {config['acquisition']['batch_size']}, seed {config['seed']}"
+        )
+        if presents:
+            st.page_link(
+                presents,
+                label="Present",
+                icon=":material/present_to_all:",
+                help="One figure at a time in large type, for a projector: arrow keys turn, Esc leaves, and the "
+                "address opens it.",
+                query_params=state.address(run.id, **filters, present=1),
+            )
 
 
 def badge(status: str) -> None:
@@ -250,10 +271,11 @@ def _log(error: Exception) -> str:
 
 
 @functools.cache
-def _style(script: str) -> str:
-    """Return the style sheet of a page: what `style.css` has for all pages, and what it has for this one."""
+def _style(script: str, presenting: bool) -> str:
+    """Return the style sheet of a page: what `style.css` has for all pages, for this one, and for presenting."""
     shared, *sections = _PAGE.split((Path(__file__).parent / "style.css").read_text("utf-8"))
-    own = dict(zip(sections[::2], sections[1::2], strict=True)).get(script, "")
+    parts = dict(zip(sections[::2], sections[1::2], strict=True))
+    own = parts.get(script, "") + (parts["present"] if presenting else "")
     return f"<style>:root {{ --rambo-blue: {theme.BLUE}; }}\n{shared}{own}</style>"
 
 

@@ -46,6 +46,11 @@ def requested() -> str | None:
     return value or None
 
 
+def presenting() -> bool:
+    """Return whether the address asks for one figure at a time, in large type."""
+    return "present" in st.query_params
+
+
 def find_run(run_id: str) -> Run:
     """Return the run of that name.
 

@@ -1,6 +1,6 @@
 """The words and symbols of the paper, each explained once; on a page a symbol explains itself on hover, tap or focus.
 
-terms.caption("Run {k} = 200, {B} = 500")     a caption whose symbols explain themselves
+terms.caption("S_0 holds {k} = 200 labels")   a caption whose symbols explain themselves
 terms.strip("S_0", "k", "u_hat")              one line of symbols at the foot of a page
 terms.words("u_hat")                          the plain sentence, for `help=` of a widget or a metric
 """
@@ -240,7 +240,9 @@ TERMS: Mapping[str, Term] = dict(
         ),
     ]
 )
-_SYMBOL = re.compile(r"\{([A-Za-z_0-9]+)\}")
+# In plain text a symbol is one that no English word can be; a single letter stands in braces.
+_UNMISTAKABLE = sorted((name for name in TERMS if "_" in name or name == "lambda"), key=len)[::-1]
+_SYMBOL = re.compile(rf"\{{([A-Za-z_0-9]+)\}}|(?<![\w{{])({'|'.join(_UNMISTAKABLE)})(?!\w)")
 
 
 def words(symbol: str) -> str:
@@ -250,7 +252,7 @@ def words(symbol: str) -> str:
 
 
 def caption(text: str) -> None:
-    """Draw a caption in which `{S_0}` becomes a symbol that explains itself; all else is shown as it is.
+    """Draw a caption in which S_0 and `{k}` become symbols that explain themselves; all else is shown as it is.
 
     Args:
         text: plain text; what comes from users and files is safe in it, its braces too.
@@ -265,10 +267,10 @@ def strip(*symbols: str, lead: str = "Words on this page") -> None:
 
 
 def marked(text: str) -> str:
-    """Return HTML of a text whose known `{symbols}` explain themselves."""
+    """Return HTML of a text whose symbols explain themselves: `S_0` as it stands, a letter in braces: `{k}`."""
     pieces, end = [], 0
     for match in _SYMBOL.finditer(text):
-        if (term := TERMS.get(match[1])) is not None:
+        if (term := TERMS.get(match[1] or match[2])) is not None:
             pieces += [html.escape(text[end : match.start()]), _spot(term)]
             end = match.end()
     return "".join([*pieces, html.escape(text[end:])])

@@ -1,5 +1,6 @@
 """The page Batch as a person uses it: replay, lasso, swap, detail, download."""
 
+import contextlib
 import io
 import json
 import os
@@ -228,3 +229,46 @@ def test_each_of_many_downloads_right_after_a_new_format_arrives(
         assert Path(waiting.value.path()).stat().st_size > 100
         # a click may overtake the new format on a busy machine: then the file before comes again
         assert waiting.value.suggested_filename.endswith(tuple(formats.values()))
+
+
+def test_present_mode_is_turned_by_keys_fills_the_window_and_is_left_by_escape(
+    opened, address: str
+) -> None:
+    page = opened
+    page.get_by_role("link", name="Present").click()
+    title = page.locator("h1")
+    title.get_by_text("The images that RAMBO chose").wait_for()
+
+    def place() -> str:
+        return page.evaluate("new URLSearchParams(location.search).get('present')")
+
+    def press(key: str, wanted: str | None) -> None:
+        """Press until the address says so: a page that is still being drawn does not listen."""
+
+        def there() -> bool:
+            if place() != wanted:
+                page.keyboard.press(key)
+                with contextlib.suppress(AssertionError):
+                    reaches(place, wanted, 10)
+            return place() == wanted
+
+        until(there, f"{key} leads to {wanted}")
+
+    press("ArrowRight", "2")
+    title.get_by_text("Where the chosen images lie").wait_for()
+    chart = page.locator(".rambo-plot[data-digest]")
+    chart.wait_for()
+    until(lambda: chart.bounding_box()["height"] > 550, "a chart as high as the window allows")
+    box = page.locator(".st-key-present-turn").bounding_box()
+    assert box["y"] + box["height"] <= 1000
+    assert page.evaluate("document.querySelector('.block-container').scrollWidth") <= 1440
+    chart.click()  # arrows turn the page also where the chart has the focus
+    press("ArrowRight", "3")
+    press("PageUp", "2")
+    press("Home", "1")
+    other = page.context.new_page()
+    other.goto(page.url.split("?")[0] + "?" + page.evaluate("location.search").lstrip("?"))
+    other.locator("h1").get_by_text("The images that RAMBO chose").wait_for()
+    other.close()
+    press("Escape", None)
+    title.get_by_text("Batch").wait_for()

@@ -80,3 +80,15 @@ def test_owners_keep_the_order_of_choice() -> None:
 def test_the_controls_are_asked_for() -> None:
     assert rivals.missing_controls(["rambo", "random"]) == ["filter-only", "margin"]
     assert rivals.missing_controls(["random", "margin", "filter-only"]) == []
+
+
+def test_the_overlap_as_a_figure_has_the_numbers_of_its_table() -> None:
+    chosen = {"rambo": np.array([1, 2, 3]), "margin": np.array([2, 3, 4, 5])}
+    figure = json.loads(rivals.overlap_figure(chosen).text)
+    assert [word["text"] for word in figure["layout"]["annotations"]] == [
+        "1.00",
+        "0.40",
+        "0.40",
+        "1.00",
+    ]
+    assert figure["data"][0]["x"] == ["RAMBO", "Margin"]

@@ -46,3 +46,12 @@ def test_the_steps_to_touch_exist_and_name_known_symbols() -> None:
     for step in steps.STEPS:
         assert set(step.terms) <= set(terms.TERMS), step.name
     assert {term.step for term in terms.TERMS.values() if term.step} <= names
+
+
+def test_a_symbol_that_no_word_can_be_needs_no_braces() -> None:
+    text = terms.marked(
+        "u_hat learns on S_0, weighed by lambda_OT; a lambda, and some_S_0 of hu_hat"
+    )
+    for symbol in ("u_hat", "S_0", "lambda_OT", "lambda"):
+        assert text.count(terms.TERMS[symbol].name) == 1, symbol
+    assert "some_S_0 of hu_hat" in text

@@ -55,10 +55,22 @@ def show(run: Run) -> None:
     show_tabs(batch, oracle)
 
 
+def asked(run: Run) -> tuple[str, int]:
+    """Return the strategy and the trial of the address, or the first ones."""
+    names, trials = batch_data.strategies(run), batch_data.trials(run)
+    strategy = _from_address("strategy", names, "rambo" if "rambo" in names else names[0])
+    return strategy, _from_address("trial", trials, 0)
+
+
+def filters() -> dict[str, str | None]:
+    """Return what the address says of the choice that is shown."""
+    return {name: st.query_params.get(name) for name in ("strategy", "trial")}
+
+
 def pick_choice(run: Run) -> tuple[str, int]:
     """Return the strategy and the trial a person wants to see; both stand in the address."""
     names, trials = batch_data.strategies(run), batch_data.trials(run)
-    strategy = _from_address("strategy", names, "rambo" if "rambo" in names else names[0])
+    strategy, trial = asked(run)
     if len(names) > 1:
         strategy = st.segmented_control(
             "Chosen by",
@@ -72,7 +84,6 @@ def pick_choice(run: Run) -> tuple[str, int]:
             ),
             **_to_address("strategy", run),
         )
-    trial = _from_address("trial", trials, 0)
     if len(trials) > 1:
         seed = readers.config(run)["seed"]
         trial = st.selectbox(
@@ -119,10 +130,15 @@ def pick_oracle(batch: Batch) -> bool:
     )
 
 
-def show_sentence(batch: Batch, oracle: bool) -> None:
-    """Say what was chosen, in one sentence; with the oracle also how often f is right."""
+def sentence(batch: Batch, strong: str = "") -> str:
+    """Return what was chosen, in one sentence.
+
+    Args:
+        batch: the choice.
+        strong: stands on both sides of what matters most.
+    """
     steps = len(np.unique(batch.steps))
-    told = f"**{strategy_word(batch.strategy)}** chose **{count(batch.count, 'image')}**"
+    told = f"{strong}{strategy_word(batch.strategy)}{strong} chose {strong}{count(batch.count, 'image')}{strong}"
     if batch.atlas is not None:
         pool = batch_data.pool_margins(batch.atlas)
         told += f" of {len(pool):,} unlabeled ones"
@@ -133,7 +149,12 @@ def show_sentence(batch: Batch, oracle: bool) -> None:
         told += (
             f"; their median margin is {np.median(known):.3f}, in the pool {np.median(pool):.3f}"
         )
-    st.markdown(told + ".")
+    return told + "."
+
+
+def show_sentence(batch: Batch, oracle: bool) -> None:
+    """Say what was chosen, in one sentence; with the oracle also how often f is right."""
+    st.markdown(sentence(batch, "**"))
     if left := batch_data.exclusions_of(batch):
         st.caption(f":material/content_copy: {left.sentence[0].upper()}{left.sentence[1:]}.")
     labels = batch.labels(batch.indices) if oracle else None
@@ -182,7 +203,7 @@ def show_balance(batch: Batch) -> None:
     if batch.atlas is None:
         st.info("Without the map of the images there is no pool to compare with.")
         return
-    classes, margins = _balance(batch.stamp, _batch=batch)
+    classes, margins = balance(batch)
     st.caption("f's guesses, not labels: nobody has bought those of the unlabeled pool.")
     left, right = st.columns(2)
     with left:
@@ -201,6 +222,15 @@ def show_balance(batch: Batch) -> None:
             height=360,
             alt="Margins of chosen images and of the pool",
         )
+
+
+def balance(batch: Batch) -> tuple[PreparedFigure, PreparedFigure]:
+    """Return the class guesses and the margins of a batch beside those of the pool.
+
+    Args:
+        batch: with an atlas.
+    """
+    return _balance(batch.stamp, _batch=batch)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
@@ -233,7 +263,7 @@ def show_export(batch: Batch, oracle: bool) -> None:
             if batch.atlas is None:
                 st.caption("There is no map of the images to save.")
                 return
-            classes, margins = _balance(batch.stamp, _batch=batch)
+            classes, margins = balance(batch)
             embedded = map_view.map_of(batch)
             figures = {
                 "Map of the images": embedded.figure,

@@ -61,6 +61,17 @@ def show(run: Run) -> None:
     _show_pair(run, trial, batches)
 
 
+def filters(run: Run) -> dict[str, object]:
+    """Return the trial and the two strategies that a person picked, as the address has them."""
+    seen = st.session_state
+    a = seen.get(f"compare-a-{run.id}")
+    return {
+        "trial": seen.get(f"compare-trial-{run.id}"),
+        "a": a,
+        "b": seen.get(f"compare-b-{run.id}-{a}"),
+    }
+
+
 def _offer_controls(run: Run) -> None:
     """Say which of the rivals a run goes without, and offer a run that has them."""
     missing = rivals.missing_controls(readers.config(run)["strategies"])
@@ -114,7 +125,7 @@ def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
             file_name="rambo-accuracy",
         )
     with right:
-        st.markdown(f"**{_verdict(results)}**")
+        st.markdown(f"**{literal(verdict(results), 300)}**")
         st.caption(
             "A fresh classifier f is trained on the k labels and the B bought ones. The test images serve this "
             "figure alone; bars are one standard error over the trials, rings are single trials."
@@ -129,15 +140,15 @@ def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
                 st.markdown(f"**{literal(theme.strategy_word(name))}**: {literal(words, 400)}")
 
 
-def _verdict(results: Sequence[Result]) -> str:
-    """Return what the figures say of u_hat, in words, also where they say nothing or the wrong thing."""
+def verdict(results: Sequence[Result]) -> str:
+    """Return what the figures say of u_hat, in plain words, also where they say nothing or the wrong thing."""
     said = rivals.verdict(results)
     if said is None:
         return (
-            "RAMBO and its control Filter only are not both evaluated, so u\\_hat cannot be judged."
+            "RAMBO and its control Filter only are not both evaluated, so u_hat cannot be judged."
         )
     pair = f"{theme.strategy_word('rambo')} minus {theme.strategy_word('filter-only')}"
-    return literal(f"{said}.".replace("rambo minus filter-only", pair), 300)
+    return f"{said}.".replace("rambo minus filter-only", pair)
 
 
 def _wide(name: str) -> DeltaGenerator:
@@ -162,6 +173,11 @@ def _pick_trial(run: Run) -> int:
     return picked or 0
 
 
+def few(batches: dict[str, Batch]) -> dict[str, Batch]:
+    """Return as many choices as one figure holds, the first ones."""
+    return batches if len(batches) <= _MANY else dict(list(batches.items())[:_FEW])
+
+
 def _pick_few(run: Run, batches: dict[str, Batch]) -> dict[str, Batch]:
     """Return the choices to lay side by side; where there are many, those that a person picks."""
     if len(batches) <= _MANY:
@@ -169,7 +185,7 @@ def _pick_few(run: Run, batches: dict[str, Batch]) -> dict[str, Batch]:
     picked = st.pills(
         "Strategies in the two figures below",
         list(batches),
-        default=list(batches)[:_FEW],
+        default=list(few(batches)),
         selection_mode="multi",
         format_func=theme.strategy_word,
         key=f"compare-few-{run.id}",
@@ -198,7 +214,7 @@ def _show_overlap(batches: dict[str, Batch]) -> None:
             st.info("This run has no predictions of f to count classes by.")
             return
         plot(
-            _balance(batches),
+            balance(batches),
             key=f"balance-{first.run.id}-{first.trial}",
             height=340,
             alt="Shares of the classes that f guesses, for each strategy and the unlabeled pool.",
@@ -209,7 +225,7 @@ def _show_overlap(batches: dict[str, Batch]) -> None:
         )
 
 
-def _balance(batches: dict[str, Batch]) -> PreparedFigure:
+def balance(batches: dict[str, Batch]) -> PreparedFigure:
     """Return the class shares of every choice beside those of the pool."""
     first = next(iter(batches.values()))
     atlas = first.atlas
@@ -302,7 +318,7 @@ def _show_map(a: Batch, b: Batch, split: rivals.Owners, names: tuple[str, str]) 
         for trouble in a.troubles:
             st.info(literal(trouble, 300))
         return
-    drawn = _map(a.stamp, b.stamp, _batches=(a, b), _split=split)
+    drawn = owners_map(a, b, split)
     plot(
         drawn.figure,
         key=f"owners-{a.run.id}-{a.trial}-{a.strategy}-{b.strategy}",
@@ -311,6 +327,17 @@ def _show_map(a: Batch, b: Batch, split: rivals.Owners, names: tuple[str, str]) 
         file_name="rambo-owners",
     )
     st.caption(drawn.caption)
+
+
+def owners_map(a: Batch, b: Batch, split: rivals.Owners) -> maps.EmbeddingMap:
+    """Return the map of two strategies' choices, made once.
+
+    Args:
+        a: with an atlas.
+        b: of the same trial.
+        split: who owns which image.
+    """
+    return _map(a.stamp, b.stamp, _batches=(a, b), _split=split)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)

@@ -238,7 +238,7 @@ class Chart {
 
   /** Arrows move, + and - zoom, 0 resets, Escape clears the selection. */
   pressed(event) {
-    if (event.target !== this.box || !this.drawn || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!this.component.data.keys || event.target !== this.box || !this.drawn || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] }[event.key];
     const zoom = { "+": 0.8, "=": 0.8, "-": 1.25 }[event.key];
     if (event.key === "0") {

@@ -30,6 +30,7 @@ def plot(
     highlight: Sequence[int] | None = None,
     on_select: Callable[[], object] | None = None,
     file_name: str | None = None,
+    keys: bool = True,
 ) -> list[int] | None:
     """Draw `figure`, and return the ids inside the person's lasso or box.
 
@@ -53,6 +54,7 @@ def plot(
         highlight: ids (`customdata`) ringed on top of the chart.
         on_select: called before the rerun that a changed selection starts.
         file_name: name, without suffix, of the PNG download; `key` by default.
+        keys: arrows move the chart while it has the focus; False where they turn the page.
 
     Returns:
         Sorted distinct ids; `[]` for a lasso around nothing; None without a selection (nothing
@@ -73,6 +75,7 @@ def plot(
         "height": height,
         "file": file_name or key,
         "select": select,
+        "keys": keys,
         "selected": selected,
         "revision": state.revision(key, selected) if select else 0,
         "highlight": [int(item) for item in highlight] if highlight is not None else [],

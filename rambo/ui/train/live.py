@@ -13,7 +13,7 @@ from rambo.runs import jobs, line
 from rambo.runs.run import Worker
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, percent
-from rambo.ui import controls, downloads, frame, readers, state, takeaway
+from rambo.ui import controls, downloads, frame, readers, state, takeaway, terms
 from rambo.ui.components import plot
 from rambo.ui.train import outcome, stepper
 from rambo.ui.train.feed import Feed, Glance, feed
@@ -187,6 +187,12 @@ def _pick_trial(run: Run, view: Glance) -> int:
     return view.trial if chosen == "newest" else int(chosen)
 
 
+def trial_of(run: Run) -> int | None:
+    """Return the trial that a person picked, from 0, or None."""
+    chosen = st.session_state.get(f"trial-{run.id}")
+    return chosen if isinstance(chosen, int) else None
+
+
 def _show_charts(run: Run, known: Feed, trial: int) -> None:
     """Draw the charts in two columns, the last over the whole width."""
     config = readers.config(run)
@@ -229,7 +235,7 @@ def _show_chart(run_id: str, config: Settings, known: Feed, chart: Chart, trial:
         else:
             name = f"{run_id}-{chart.name}"
             plot(figure, key=f"chart-{chart.name}", alt=chart.alt, height=_HEIGHT, file_name=name)
-        st.caption(literal(chart.caption, 600))
+        terms.caption(chart.caption)
         if figure is not None and chart.name == "losses" and known.spans_widely(trial):
             st.toggle("Logarithmic scale", value=True, key="log-losses")
 

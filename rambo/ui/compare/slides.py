@@ -1,0 +1,100 @@
+"""What the page Compare presents: who was ahead, what the choices share, and two of them side by side."""
+
+import functools
+from collections.abc import Sequence
+
+import streamlit as st
+
+from rambo.figures import rivals
+from rambo.figures.theme import strategy_word
+from rambo.runs.workspace import Run
+from rambo.text import count
+from rambo.ui import present, readers
+from rambo.ui.batch import batch_data
+from rambo.ui.batch.batch_data import Batch
+from rambo.ui.compare.compare_view import balance, few, owners_map, verdict
+from rambo.ui.components import rows
+from rambo.ui.present import Slide
+
+_SHOWN = 60  # images of a row
+
+
+def slides(run: Run) -> Sequence[Slide]:
+    """Return what there is to say of the strategies of a run."""
+    results = readers.summary(run).results
+    shown = []
+    if rivals.evaluated(results):
+        alt = "Test accuracy of every strategy with its standard error."
+        words = f"{verdict(results)} Bars are one standard error over the trials, rings are single trials."
+        draw = functools.partial(
+            present.chart, rivals.accuracy_figure(results), key="accuracy", alt=alt
+        )
+        shown.append(Slide("accuracy", "Accuracy after buying the labels", words, draw))
+    return [*shown, *_choices(run)]
+
+
+def _choices(run: Run) -> list[Slide]:
+    """Return what the choices of one trial share, and what they do not."""
+    typed, known = st.query_params.get("trial", ""), batch_data.trials(run)
+    trial = next((number for number in known if str(number) == typed), 0)
+    ready = batch_data.ready(run, trial)
+    batches = {name: batch for name in ready if (batch := batch_data.load(run, trial, name))}
+    if len(batches) < 2:
+        return []
+    some = few(batches)
+    shown = [
+        Slide(
+            "overlap",
+            "How much do the choices share?",
+            "Images that both chose over images that either chose: 1 is the same batch, 0 none of the {B} in common.",
+            functools.partial(
+                present.chart,
+                rivals.overlap_figure({name: batch.indices for name, batch in some.items()}),
+                key="overlap",
+                alt="Share of images that two strategies have in common, for every two of them.",
+            ),
+        )
+    ]
+    if next(iter(batches.values())).atlas is not None:
+        alt = "Shares of the classes that f guesses, for each strategy and the unlabeled pool."
+        draw = functools.partial(present.chart, balance(some), key="balance", alt=alt)
+        words = "Classes as {f}, trained on the {k} labels of {S_0}, guesses them. Grey is the unlabeled pool {U_0}."
+        shown.append(Slide("balance", "Which classes do they favour?", words, draw))
+    first = _named(batches, "a", next(iter(batches)))
+    second = _named(batches, "b", next(name for name in batches if name != first))
+    return shown + (_pair(batches[first], batches[second]) if first != second else [])
+
+
+def _named(batches: dict[str, Batch], part: str, default: str) -> str:
+    """Return the strategy that a part of the address names."""
+    typed = st.query_params.get(part, "")
+    return typed if typed in batches else default
+
+
+def _pair(a: Batch, b: Batch) -> list[Slide]:
+    """Return two choices side by side."""
+    split = rivals.owners(a.indices, b.indices)
+    first, second = strategy_word(a.strategy), strategy_word(b.strategy)
+    lines = {f"only {first}": split.first, "both": split.both, f"only {second}": split.second}
+    told = ", ".join(f"{name} {count(len(ids), 'image')}" for name, ids in lines.items())
+    title = f"{first} and {second}"
+
+    def draw() -> None:
+        """Draw a row of images for each owner."""
+        shown = {name: ids[:_SHOWN].tolist() for name, ids in lines.items()}
+        everyone = [image for ids in shown.values() for image in ids]
+        with st.container(key="present-scroll-pair"):
+            rows(
+                batch_data.sheet(a, everyone),
+                [{"ids": ids, "label": name} for name, ids in shown.items()],
+                key="present-pair",
+                size=64,
+                captions=batch_data.captions(a, everyone),
+            )
+
+    pair = [Slide("pair", title, f"Chosen by {told}.", draw)]
+    if a.atlas is not None:
+        drawn = owners_map(a, b, split)
+        draw_map = functools.partial(present.chart, drawn.figure, key="owners", alt=drawn.caption)
+        pair.append(Slide("owners", f"{title} on the map", drawn.caption, draw_map))
+    return pair
