@@ -61,15 +61,12 @@ def show(run: Run) -> None:
     _show_pair(run, trial, batches)
 
 
-def filters(run: Run) -> dict[str, object]:
+def filters(run: Run) -> dict[str, str | None]:
     """Return the trial and the two strategies that a person picked, as the address has them."""
     seen = st.session_state
-    a = seen.get(f"compare-a-{run.id}")
-    return {
-        "trial": seen.get(f"compare-trial-{run.id}"),
-        "a": a,
-        "b": seen.get(f"compare-b-{run.id}-{a}"),
-    }
+    trial, a = seen.get(f"compare-trial-{run.id}"), seen.get(f"compare-a-{run.id}")
+    b = seen.get(f"compare-b-{run.id}-{a}")
+    return {"trial": None if trial is None else str(trial), "a": a, "b": b}
 
 
 def _offer_controls(run: Run) -> None:
