@@ -25,7 +25,7 @@ from rambo.runs import jobs, line, paths
 from rambo.runs.record import Entry
 from rambo.runs.results import Ranking, Result, Summary
 from rambo.runs.workspace import Run
-from rambo.ui import takeaway
+from rambo.ui import takeaway, terms
 from rambo.ui.train import live, outcome, stepper
 from rambo.ui.train.feed import feed
 from rambo.ui.train.stages import Cell
@@ -86,7 +86,7 @@ def test_a_finished_run_says_what_was_chosen_and_draws_every_chart(done: Run) ->
     assert "Stop" not in [button.label for button in app.button]
     for chart in CHARTS:
         assert chart.title in shown
-        assert chart.caption in shown
+        assert terms.marked(chart.caption) in shown
 
 
 def test_each_trial_can_be_looked_at(done: Run) -> None:
