@@ -288,7 +288,7 @@ class Collection:
     def importing(self) -> bool:
         """Return whether an import, or another change, is at work."""
         try:
-            return files.is_held(self.folder / "write.lock")
+            return files.is_locked(self.folder / "write.lock")
         except OSError:
             return False
 

@@ -23,8 +23,8 @@ from rambo.storage import files
 
 _NAME = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
 _DAMAGED = "it is damaged", "resume the run to make it again"
-_LOST = "it is lost", "resume the run to make it again"
-_GONE = "its folder was moved or deleted meanwhile", "resume the run where it lies now"
+_MISSING_FILE = "it is lost", "resume the run to make it again"
+_MISSING_FOLDER = "its folder was moved or deleted meanwhile", "resume the run where it lies now"
 
 
 class RunFolder:
@@ -126,7 +126,7 @@ class RunFolder:
         """
         with self.naming("looking at its folder"):
             if not self.folder.is_dir():
-                raise files.RefusedError(*_GONE)
+                raise files.RefusedError(*_MISSING_FOLDER)
 
     @contextmanager
     def naming(self, doing: str) -> Iterator[None]:
@@ -152,18 +152,18 @@ class RunFolder:
     def _bytes(self, name: str, suffix: str) -> bytes:
         """Return what an artifact holds; what the record does not know is not there yet."""
         path, digests = self._artifact(name, suffix), self.digests()
-        known = None if digests is None else digests.get(f"{name}.{suffix}")
+        digest = None if digests is None else digests.get(f"{name}.{suffix}")
         try:
-            if digests is not None and known is None:
+            if digests is not None and digest is None:
                 raise FileNotFoundError
             data = path.read_bytes()
         except FileNotFoundError as error:
-            if known is not None:
-                raise files.RefusedError(*_LOST) from error
+            if digest is not None:
+                raise files.RefusedError(*_MISSING_FILE) from error
             raise files.RefusedError(
                 "it is not there yet", "wait for it or resume the run"
             ) from error
-        if known is not None and hashlib.sha256(data).hexdigest() != known:
+        if digest is not None and hashlib.sha256(data).hexdigest() != digest:
             raise files.RefusedError(*_DAMAGED)
         return data
 

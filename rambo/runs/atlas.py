@@ -137,9 +137,11 @@ def rows_of(ordered: Indices, indices: Any) -> NDArray[np.intp]:
     Raises:
         DataError: one of them is not there.
     """
-    wanted = np.asarray(indices, np.int64).reshape(-1)
-    rows = np.searchsorted(ordered, wanted)
-    missing = wanted[(rows == len(ordered)) | (ordered[rows.clip(max=len(ordered) - 1)] != wanted)]
+    queries = np.asarray(indices, np.int64).reshape(-1)
+    rows = np.searchsorted(ordered, queries)
+    missing = queries[
+        (rows == len(ordered)) | (ordered[rows.clip(max=len(ordered) - 1)] != queries)
+    ]
     if len(missing):
         raise DataError(
             f"image {missing[0]} is not in this trial's pools", hint="choose one that is"

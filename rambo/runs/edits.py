@@ -46,12 +46,12 @@ class EditedBatch(pydantic.BaseModel):
 
     def without_step(self, step: int) -> "EditedBatch":
         """Return the edit with one step as the strategy chose it."""
-        return EditedBatch(steps={s: held for s, held in self.steps.items() if s != step})
+        return EditedBatch(steps={s: members for s, members in self.steps.items() if s != step})
 
     def removed(self, chosen: Sequence[int], steps: Sequence[int]) -> list[int]:
         """Return the images of the strategy's choice that the person took out."""
-        held = {image for image, _ in self.batch(chosen, steps)}
-        return [int(image) for image in chosen if image not in held]
+        members = {image for image, _ in self.batch(chosen, steps)}
+        return [int(image) for image in chosen if image not in members]
 
     def added(self, chosen: Sequence[int], steps: Sequence[int]) -> list[int]:
         """Return the images that the person put in."""
@@ -59,18 +59,18 @@ class EditedBatch(pydantic.BaseModel):
         return [image for image, _ in self.batch(chosen, steps) if image not in own]
 
     def limited(
-        self, kept: Iterable[int], chosen: Sequence[int], steps: Sequence[int]
+        self, images: Iterable[int], chosen: Sequence[int], steps: Sequence[int]
     ) -> "EditedBatch":
-        """Return the edit whose batch is what `kept` leaves of it; images it lacks join the last step."""
-        wanted = list(dict.fromkeys(map(int, kept)))
+        """Return the edit whose batch is what `images` leaves of it; images it lacks join the last step."""
+        unique = list(dict.fromkeys(map(int, images)))
         now = self.batch(chosen, steps)
         last = max((step for _, step in now), default=0)
-        left = {
-            step: [i for i, s in now if s == step and i in set(wanted)] for step in {*steps, last}
+        groups = {
+            step: [i for i, s in now if s == step and i in set(unique)] for step in {*steps, last}
         }
-        held = {image for image, _ in now}
-        left[last] = left[last] + [image for image in wanted if image not in held]
-        return EditedBatch(steps={step: tuple(members) for step, members in left.items()})
+        present = {image for image, _ in now}
+        groups[last] = groups[last] + [image for image in unique if image not in present]
+        return EditedBatch(steps={step: tuple(members) for step, members in groups.items()})
 
 
 def load(run: Run, trial: int, strategy: str) -> EditedBatch | None:

@@ -19,21 +19,21 @@ class Exclusions:
         indices: dataset indices, sorted.
         reasons: keys of `repeats.REASONS`, one for each.
         likes: the image that each of these repeats; -1 for none.
-        kept: how many unlabeled images could be chosen.
+        candidates: how many unlabeled images could be chosen.
         fresh: see `repeats.Restriction`; -1 as a rule.
     """
 
     indices: np.ndarray
     reasons: np.ndarray
     likes: np.ndarray
-    kept: int
+    candidates: int
     fresh: int = -1
 
     @property
     def sentence(self) -> str:
         """What was left out, and why, without a full stop."""
         counts = np.bincount(self.reasons, minlength=4).tolist()
-        return repeats.words(counts, self.kept, self.fresh)
+        return repeats.words(counts, self.candidates, self.fresh)
 
     def spared(self, chosen: np.ndarray) -> list[int]:
         """Return for each chosen image how many left-out ones repeat it: labels that one label saves."""

@@ -63,7 +63,7 @@ class Request:
 
     def arguments(self) -> list[str]:
         """Return the options of `python -m rambo import`."""
-        given = {
+        values = {
             "name": self.name,
             "labels": self.labels,
             "test": self.test,
@@ -72,7 +72,7 @@ class Request:
             "size": "" if self.size is None else f"{self.size}",
             "fit": self.fit,
         }
-        options = [f"--{option}={value}" for option, value in given.items() if value]
+        options = [f"--{option}={value}" for option, value in values.items() if value]
         return ["import", "--json", *options, "--", *self.sources]
 
 
@@ -83,12 +83,12 @@ class Standing:
     Attributes:
         state: `none` where nobody asked for one here.
         progress: how far it is; None before it has read anything.
-        told: why it failed, in one line.
+        message: why it failed, in one line.
     """
 
     state: State
     progress: ImportProgress | None = None
-    told: str = ""
+    message: str = ""
 
 
 def begin(workspace: Path, request: Request) -> None:
@@ -114,8 +114,8 @@ def begin(workspace: Path, request: Request) -> None:
             process = _launch(workspace, request, folder, lock.fileno())
             files.write_bytes(folder / "pid", f"{process.pid}".encode())
     except OSError as error:
-        told = files.reason(error, "import again")
-        raise StoreError(f"the import cannot start: {told.problem}", hint=told.hint) from error
+        reason = files.reason(error, "import again")
+        raise StoreError(f"the import cannot start: {reason.problem}", hint=reason.hint) from error
     # Someone has to wait for a child, or it stays in the process table.
     threading.Thread(target=process.wait, daemon=True).start()
 
@@ -140,12 +140,17 @@ def _launch(workspace: Path, request: Request, folder: Path, lock: int) -> subpr
 
 def standing(workspace: Path, slug: str) -> Standing:
     """Return where the newest import of a collection stands; also one from the command line while it runs."""
-    held = _collection(workspace, slug)
-    progress = None if held is None else held.progress()
+    collection = _collection(workspace, slug)
+    progress = None if collection is None else collection.progress()
     folder = _folder(workspace, slug)
-    if files.is_held(folder / _LOCK):
+    if files.is_locked(folder / _LOCK):
         return Standing("running", progress if progress and progress.state == "running" else None)
-    if held is not None and held.importing() and progress and progress.state == "running":
+    if (
+        collection is not None
+        and collection.importing()
+        and progress
+        and progress.state == "running"
+    ):
         return Standing("running", progress)
     if not (folder / _REQUEST).is_file():
         state: State = progress.state if progress and progress.state != "done" else "none"
@@ -156,15 +161,15 @@ def standing(workspace: Path, slug: str) -> Standing:
     if "error" in answer:
         return Standing("failed", progress, jobs.worded(_error(answer), 500))
     stopped = (folder / _STOP).exists() or (progress is not None and progress.state == "stopped")
-    told = "" if stopped else "the import ended without a word; start it again to go on"
-    return Standing("stopped" if stopped else "failed", progress, told)
+    message = "" if stopped else "the import ended without a word; start it again to go on"
+    return Standing("stopped" if stopped else "failed", progress, message)
 
 
-def asked(workspace: Path, slug: str) -> Request | None:
+def request_of(workspace: Path, slug: str) -> Request | None:
     """Return what was asked of the newest import of a collection, or None."""
     try:
-        told = json.loads((_folder(workspace, slug) / _REQUEST).read_bytes())
-        return Request(**told | {"sources": tuple(told["sources"])})
+        facts = json.loads((_folder(workspace, slug) / _REQUEST).read_bytes())
+        return Request(**facts | {"sources": tuple(facts["sources"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -185,29 +190,31 @@ def stop(workspace: Path, slug: str) -> None:
         StoreError: the disk refuses.
     """
     folder = _folder(workspace, slug)
-    held = _collection(workspace, slug)
+    collection = _collection(workspace, slug)
     try:
         if folder.is_dir():
             (folder / _STOP).touch()
-        if held is not None:
-            held.request_stop()
+        if collection is not None:
+            collection.request_stop()
     except OSError as error:
-        told = files.reason(error, "stop it again")
-        raise StoreError(f"the import cannot be stopped: {told.problem}", hint=told.hint) from error
+        reason = files.reason(error, "stop it again")
+        raise StoreError(
+            f"the import cannot be stopped: {reason.problem}", hint=reason.hint
+        ) from error
     threading.Thread(target=_see_to_it, args=(folder,), daemon=True).start()
 
 
 def forget(workspace: Path, slug: str) -> None:
     """Forget an import that has ended; the collection is left as it is."""
     folder = _folder(workspace, slug)
-    if not files.is_held(folder / _LOCK):
+    if not files.is_locked(folder / _LOCK):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _see_to_it(folder: Path) -> None:
     """End an import that has not come to a safe point in time, as Ctrl-C would."""
     end = time.monotonic() + STOP_SECONDS
-    while files.is_held(folder / _LOCK):
+    while files.is_locked(folder / _LOCK):
         if time.monotonic() > end:
             with contextlib.suppress(OSError, ValueError):
                 os.killpg(int((folder / "pid").read_bytes()), signal.SIGTERM)
@@ -231,10 +238,10 @@ def _collection(workspace: Path, slug: str) -> Collection | None:
 def _answer(folder: Path) -> Mapping[str, Any]:
     """Return what the process printed; empty where it printed nothing."""
     try:
-        told = json.loads((folder / _ANSWER).read_bytes())
+        content = json.loads((folder / _ANSWER).read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _error(answer: Mapping[str, Any]) -> RamboError:

@@ -54,23 +54,23 @@ def start(config: Config, data: Prepared, workspace: Workspace, device: str) -> 
 
 
 def start_study(
-    wanted: Settings, workspace: Workspace, make: Callable[[], Run]
+    config: Settings, workspace: Workspace, make: Callable[[], Run]
 ) -> tuple[Run, bool]:
     """Return a study that is being worked on, and whether it is a new one; two clicks start one, as in `start`.
 
     Args:
-        wanted: its whole config, as the record would hold it.
+        config: its whole config, as the record would hold it.
         workspace: of the studies.
         make: makes it, queued.
 
     Raises:
         RamboError: as `make`.
     """
-    return _start_once(wanted, workspace, _live_studies, make)
+    return _start_once(config, workspace, _live_studies, make)
 
 
 def _start_once(
-    wanted: Settings,
+    config: Settings,
     workspace: Workspace,
     live: Callable[[Workspace], list[Run]],
     make: Callable[[], Run],
@@ -79,7 +79,7 @@ def _start_once(
     files.make_folder(workspace.root)
     with filelock.FileLock(workspace.root / ".start.lock", timeout=30):
         for run in live(workspace):
-            if run.config == wanted:
+            if run.config == config:
                 return run, False
         run = make()
         try:
@@ -176,9 +176,9 @@ def log_tail(run: Run, lines: int = 30) -> list[str]:
             text = log.read().decode("utf-8", "replace")
     except OSError:
         return []
-    told = text.splitlines()[1 if skipped else 0 :]  # the first one may be half a line
-    shown = list(_without_traces(told, inside=skipped > 0))[-lines:]
-    return [without_folders(words) for words in shown]
+    parts = text.splitlines()[1 if skipped else 0 :]  # the first one may be half a line
+    tail = list(_without_traces(parts, inside=skipped > 0))[-lines:]
+    return [without_folders(words) for words in tail]
 
 
 def without_folders(text: str) -> str:
@@ -229,12 +229,12 @@ def probe_devices(timeout: float = 60) -> Devices:
         ) from error
 
 
-def spawn(arguments: list[str], given: str = "") -> subprocess.Popen[str]:
+def spawn(arguments: list[str], stdin: str = "") -> subprocess.Popen[str]:
     """Return a running `python -m rambo ARGUMENTS`, whose standard output is JSON for the caller to read.
 
     Args:
         arguments: the command and its options.
-        given: written to its standard input.
+        stdin: written to its standard input.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "rambo", *arguments],
@@ -246,7 +246,7 @@ def spawn(arguments: list[str], given: str = "") -> subprocess.Popen[str]:
     )
     assert process.stdin is not None
     with suppress(BrokenPipeError):
-        process.stdin.write(given)
+        process.stdin.write(stdin)
         process.stdin.close()
     process.stdin = None  # or `communicate` flushes a closed file, and raises
     return process
@@ -272,12 +272,12 @@ def _without_traces(lines: Iterable[str], *, inside: bool) -> Iterator[str]:
         lines: of a log.
         inside: whether the first lines may be the rest of a trace.
     """
-    for told in lines:
-        if _TRACE.search(told.rstrip()):
+    for text in lines:
+        if _TRACE.search(text.rstrip()):
             inside = True
-        elif not (inside and told[:1].isspace()):
+        elif not (inside and text[:1].isspace()):
             inside = False
-            yield told
+            yield text
 
 
 def environment() -> dict[str, str]:

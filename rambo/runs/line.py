@@ -48,7 +48,7 @@ def wait_in_line(
 def standing(root: Path) -> dict[str, list[str]]:
     """Return the run ids at each device: the first works, the others wait, in this order."""
     folders = sorted((root / "line").glob("*/")) if (root / "line").is_dir() else []
-    lines = {folder.name: [_run_of(name) for name in _held(folder)] for folder in folders}
+    lines = {folder.name: [_run_of(name) for name in _live(folder)] for folder in folders}
     return {device: runs for device, runs in lines.items() if runs}
 
 
@@ -58,7 +58,7 @@ def _draw(folder: Path, run_id: str) -> filelock.BaseFileLock:
         names = sorted(path.name for path in folder.iterdir() if _TICKET.fullmatch(path.name))
         number = int(names[-1].partition("-")[0]) + 1 if names else 1
         for name in names:
-            if not files.is_held(folder / name):
+            if not files.is_locked(folder / name):
                 (folder / name).unlink(missing_ok=True)
         ticket = filelock.FileLock(folder / f"{number:012d}-{run_id}")
         ticket.acquire(timeout=30)
@@ -67,13 +67,13 @@ def _draw(folder: Path, run_id: str) -> filelock.BaseFileLock:
 
 def _ahead(folder: Path, name: str) -> list[str]:
     """Return the held tickets before `name`."""
-    return [other for other in _held(folder) if other < name]
+    return [other for other in _live(folder) if other < name]
 
 
-def _held(folder: Path) -> list[str]:
+def _live(folder: Path) -> list[str]:
     """Return the names of all held tickets, lowest first."""
     names = sorted(path.name for path in folder.iterdir() if _TICKET.fullmatch(path.name))
-    return [name for name in names if files.is_held(folder / name)]
+    return [name for name in names if files.is_locked(folder / name)]
 
 
 def _run_of(name: str) -> str:

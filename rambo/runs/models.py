@@ -136,12 +136,12 @@ class Report(_Record):
     def table(self) -> list[str]:
         """Return a line for each class."""
         lines = []
-        for held in self.classes:
+        for report in self.classes:
             shares = [
                 f"{word} {share:.1%}" if share is not None else f"{word} unknown"
-                for word, share in (("precision", held.precision), ("recall", held.recall))
+                for word, share in (("precision", report.precision), ("recall", report.recall))
             ]
-            lines.append(f"  {held.name}: {held.labeled:,} labels, {', '.join(shares)}")
+            lines.append(f"  {report.name}: {report.labeled:,} labels, {', '.join(shares)}")
         return lines
 
 
@@ -200,14 +200,14 @@ def create(config: Settings, data: Prepared, workspace: Workspace, device: str) 
 
 def of_collection(workspace: Workspace, slug: str) -> list[Run]:
     """Return the models of a collection, the newest first; a damaged one is left out."""
-    found = []
+    runs = []
     for run in workspace_of(workspace).runs():
         try:
             if run.config.get("model", {}).get("collection") == slug:
-                found.append(run)
+                runs.append(run)
         except StoreError:
             continue
-    return found
+    return runs
 
 
 def save_report(run: Run, report: Report) -> None:

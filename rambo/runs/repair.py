@@ -35,7 +35,9 @@ def broken(run: Run) -> list[str]:
 def is_whole(run: Run, result: Result) -> bool:
     """Return whether all that a strategy left beside its result can be read, and its choice is the record's."""
     own = _own(run, result)
-    return holds_choice(run, result) and all(run.is_whole(name) for name in own if not _drawn(name))
+    return holds_choice(run, result) and all(
+        run.is_whole(name) for name in own if not _is_picture(name)
+    )
 
 
 def holds_choice(run: Run, result: Result) -> bool:
@@ -52,9 +54,9 @@ def holds_choice(run: Run, result: Result) -> bool:
 def forget(run: Run, result: Result) -> list[str]:
     """Let the record forget what a strategy left and cannot be made again; return its names."""
     own = _own(run, result)
-    gone = [name for name in own if not _drawn(name) and not run.is_whole(name)]
-    run.forget_artifacts(gone)
-    return gone
+    damaged = [name for name in own if not _is_picture(name) and not run.is_whole(name)]
+    run.forget_artifacts(damaged)
+    return damaged
 
 
 def _own(run: Run, result: Result) -> list[str]:
@@ -63,6 +65,6 @@ def _own(run: Run, result: Result) -> list[str]:
     return [name for name in run.artifacts() if name.startswith(start)]
 
 
-def _drawn(name: str) -> bool:
+def _is_picture(name: str) -> bool:
     """Return whether the pictures of a trial make it again, and not the strategy."""
     return name.endswith(f"/{paths.SERVED}")

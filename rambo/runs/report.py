@@ -87,11 +87,11 @@ def figure_words(results: Sequence[Result]) -> dict[str, str]:
 
 def percent(values: Sequence[float | None]) -> str:
     """Return the mean of fractions in percent with its standard error, `-` where there is none."""
-    known = [100 * value for value in values if value is not None]
-    if not known:
+    numbers = [100 * value for value in values if value is not None]
+    if not numbers:
         return "-"
-    mean = f"{statistics.fmean(known):.1f}"
-    return mean if len(known) == 1 else f"{mean} +- {standard_error(known):.1f}"
+    mean = f"{statistics.fmean(numbers):.1f}"
+    return mean if len(numbers) == 1 else f"{mean} +- {standard_error(numbers):.1f}"
 
 
 def standard_error(values: Sequence[float]) -> float:
@@ -214,13 +214,13 @@ def rehearsal_verdict(results: Sequence[Result], test_images: int | None = None)
     if len(order) == 1:
         return f"On your own images, {words} came to {100 * means[best]:.1f} % of test accuracy; nothing else ran.{few}"
     rival = "random" if "random" in order[1:] else order[1]
-    found = difference(paired(groups[best], groups[rival]), among=len(order) - 1)
-    if found is None:
+    contrast = difference(paired(groups[best], groups[rival]), among=len(order) - 1)
+    if contrast is None:
         return None
-    gap = f"{found.words()} against {lineup.of(rival).phrase}"
-    if found.finding == "more":
+    gap = f"{contrast.words()} against {lineup.of(rival).phrase}"
+    if contrast.finding == "more":
         return f"On your own images, {words} won: {gap}.{few}"
-    why = "too few trials to say" if found.finding == "too few" else "this may be chance"
+    why = "too few trials to say" if contrast.finding == "too few" else "this may be chance"
     return f"On your own images, no strategy is clearly ahead; {words} did best with {gap}: {why}.{few}"
 
 
@@ -234,7 +234,7 @@ VERDICTS = {
 
 def compare(ours: Sequence[Result], control: Sequence[Result]) -> str | None:
     """Return the verdict on u_hat: paired test accuracy of rambo less the filter-only control."""
-    found = difference(paired(ours, control))
-    if found is None:
+    contrast = difference(paired(ours, control))
+    if contrast is None:
         return None
-    return f"rambo minus filter-only: {found.words()}: {VERDICTS[found.finding]}"
+    return f"rambo minus filter-only: {contrast.words()}: {VERDICTS[contrast.finding]}"

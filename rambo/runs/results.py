@@ -129,7 +129,7 @@ class Summary:
 
     def public(self) -> dict[str, Any]:  # JSON's edge: `show --json`
         """Return the object that `show --json` prints."""
-        ranking = {name: getattr(self.ranking, name) for name in _SHOWN}
+        ranking = {name: getattr(self.ranking, name) for name in _PUBLIC}
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return fields | {
             "results": [result.public() for result in self.results],
@@ -138,7 +138,7 @@ class Summary:
 
 
 _MEANS = ("inner", "outer", "kendall_tau", "noise_ceiling", "held_out")
-_SHOWN = (*_MEANS, "held_out_pairs", "ceiling_pairs")  # in the order in which they are printed
+_PUBLIC = (*_MEANS, "held_out_pairs", "ceiling_pairs")  # in the order in which they are printed
 
 
 def mean_ranking(results: Iterable[Result]) -> Ranking:

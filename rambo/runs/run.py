@@ -82,7 +82,7 @@ class Run(RunFolder):
         self._record = paths.record(self.folder)
         self._ballast = paths.ballast(self.folder)
         self._guard = threading.RLock()  # the timer below commits from its own thread
-        self._kept: sqlite3.Connection | None = None  # open while this object holds the lock
+        self._writer: sqlite3.Connection | None = None  # open while this object holds the lock
         self._attempt: int | None = None
         self._pending: list[tuple[Any, ...]] = []
         self._due = 0.0
@@ -188,7 +188,7 @@ class Run(RunFolder):
     def locked(self) -> bool:
         """Return whether a worker holds the run; takes nothing and waits for nothing."""
         with self.naming("looking at its lock"):
-            return files.is_held(paths.lock(self.folder))
+            return files.is_locked(paths.lock(self.folder))
 
     # What the worker does; `set_status` and `request_stop` are for others too.
 
@@ -270,13 +270,15 @@ class Run(RunFolder):
 
     def forget_artifacts(self, names: Iterable[str]) -> None:
         """Let the record know no more of artifacts that cannot be made again."""
-        gone, digests = set(names), self.digests()
-        if digests is None or not gone:
+        removals, digests = set(names), self.digests()
+        if digests is None or not removals:
             return
-        left = {
-            file: known for file, known in digests.items() if file.rpartition(".")[0] not in gone
+        rest = {
+            file: digest
+            for file, digest in digests.items()
+            if file.rpartition(".")[0] not in removals
         }
-        self._commit(record.put_fact("digests", left))
+        self._commit(record.put_fact("digests", rest))
 
     def save_cell(self, place: int, label: str, run_id: str) -> None:
         """Keep the run of a study's cell, which stands at `place` among the cells."""
@@ -349,8 +351,8 @@ class Run(RunFolder):
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """Give a connection to read with."""
         with self.naming("reading its record"), self._guard:
-            if self._kept is not None:
-                yield self._kept
+            if self._writer is not None:
+                yield self._writer
                 return
             with closing(database.open_reader(self._record, record.VERSION)) as db:
                 yield db
@@ -358,8 +360,8 @@ class Run(RunFolder):
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """Give a connection to write with: the lock holder's own, or one for this time."""
-        if self._kept is not None:
-            yield self._kept
+        if self._writer is not None:
+            yield self._writer
             return
         with closing(database.open_writer(self._record, record.VERSION)) as db:
             yield db
@@ -369,10 +371,10 @@ class Run(RunFolder):
         """Keep one connection open; put the last events on disk, also when the block fails."""
         with self.naming("opening its record"):
             try:
-                self._kept = database.open_writer(self._record, record.VERSION)
+                self._writer = database.open_writer(self._record, record.VERSION)
             except (sqlite3.Error, OSError) as error:  # beside a record SQLite needs a little room
                 self._make_room(error)
-                self._kept = database.open_writer(self._record, record.VERSION)
+                self._writer = database.open_writer(self._record, record.VERSION)
         try:
             yield
             self.flush()
@@ -382,8 +384,8 @@ class Run(RunFolder):
             raise
         finally:
             with self._guard:
-                self._kept.close()
-                self._kept = None
+                self._writer.close()
+                self._writer = None
 
     def _commit(self, *statements: database.Statement) -> None:
         """Write all pending events and then `statements`, as one."""
@@ -408,14 +410,14 @@ class Run(RunFolder):
 
     def _derived(self, facts: Facts) -> str:
         """Return the status; `interrupted` for one that should have a worker and has none."""
-        if not _lost(facts) or self.locked():
+        if not _without_worker(facts) or self.locked():
             return facts.status
         # The worker may have ended between the two looks: what it wrote last is what counts.
         facts = self._facts()
-        return "interrupted" if _lost(facts) and not self.locked() else facts.status
+        return "interrupted" if _without_worker(facts) and not self.locked() else facts.status
 
 
-def _lost(facts: Facts) -> bool:
+def _without_worker(facts: Facts) -> bool:
     """Return whether a run without a worker in this state has lost it.
 
     A queued run may wait for its first worker for ever, or for a launched one for `LAUNCH_SECONDS`.

@@ -85,10 +85,10 @@ class UHat:
 
     def _rows(self, members: Any) -> NDArray[np.intp]:
         """Return the rows of one set, checked."""
-        wanted = _as_indices(members)
-        if len(wanted) == 0 or len(np.unique(wanted)) < len(wanted):
+        subset = _as_indices(members)
+        if len(subset) == 0 or len(np.unique(subset)) < len(subset):
             raise DataError("a set is empty or names an image twice", hint="give distinct images")
-        return rows_of(self.indices, wanted)
+        return rows_of(self.indices, subset)
 
     @functools.cached_property
     def _pool(self) -> Callable[[Array], Array]:

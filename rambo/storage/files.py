@@ -168,7 +168,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def is_held(lock_file: Path) -> bool:
+def is_locked(lock_file: Path) -> bool:
     """Return whether a process holds the exclusive lock on `lock_file`, without taking it.
 
     A shared lock is asked for and dropped at once: viewers do not disturb each other, and a worker

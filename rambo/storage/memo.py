@@ -21,7 +21,7 @@ from rambo.errors import StoreError
 from rambo.storage import database, files
 
 T = TypeVar("T")
-Found = tuple[dict[str, Any], dict[str, np.ndarray]]
+MemoRow = tuple[dict[str, Any], dict[str, np.ndarray]]
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE utilities (key TEXT PRIMARY KEY, record TEXT, arrays TEXT, crc INTEGER) WITHOUT ROWID
@@ -46,7 +46,7 @@ class Memo:
         self._gate = self._root / "utilities.lock"
         self._predictions = self._root / "predictions"
 
-    def get(self, key: str) -> Found | None:
+    def get(self, key: str) -> MemoRow | None:
         """Return record and arrays of `key`, or None where it has to be computed.
 
         Args:
@@ -97,9 +97,9 @@ class Memo:
             StoreError: the file cannot be read.
         """
         # A damaged row may be no JSON; an error in the query would condemn the whole file.
-        held = "AND CASE WHEN json_valid(record) THEN json_extract(record, ?) END = ? "
+        condition = "AND CASE WHEN json_valid(record) THEN json_extract(record, ?) END = ? "
         columns = "SELECT key, record, arrays, crc FROM utilities"
-        query = f"{columns} WHERE TRUE {held * len(facts)} LIMIT ?"
+        query = f"{columns} WHERE TRUE {condition * len(facts)} LIMIT ?"
         values = [value for name, fact in facts.items() for value in (f"$.{name}", fact)]
         records = []
         for key, text, digest, crc in self._rows(query, *values, limit):
@@ -113,7 +113,7 @@ class Memo:
             return []
         return self._attempt(lambda db: db.execute(query, values).fetchall())
 
-    def _find(self, db: sqlite3.Connection, key: str) -> Found | None:
+    def _find(self, db: sqlite3.Connection, key: str) -> MemoRow | None:
         """Return what a whole row with whole arrays holds."""
         row = db.execute(
             "SELECT record, arrays, crc FROM utilities WHERE key = ?", (key,)

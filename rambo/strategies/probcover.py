@@ -27,8 +27,8 @@ def probcover(call: Call) -> Selection:
     this rule, so the rest is random.
     """
     problem, streams, predictions = call.problem, call.streams, call.predictions()
-    drawn = torch.randperm(len(problem.unlabeled), generator=streams.torch("graph"))[:_LARGEST]
-    pool = problem.unlabeled[drawn].sort().values
+    sample = torch.randperm(len(problem.unlabeled), generator=streams.torch("graph"))[:_LARGEST]
+    pool = problem.unlabeled[sample].sort().values
     points, space = unit_vectors(
         call.problem, call.config, predictions, union(problem.labeled, pool)
     )

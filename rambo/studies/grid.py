@@ -87,13 +87,13 @@ def plan_cells(
             "unknown", field="study", value=name, hint=f"choose one of: {', '.join(STUDIES)}"
         )
     base = make(settings)
-    found = []
+    pairs = []
     for cell in STUDIES[name].cells(base):
         try:
-            found.append((cell, make(lay(configs.describe(base), cell.changes))))
+            pairs.append((cell, make(lay(configs.describe(base), cell.changes))))
         except ConfigError as error:
             raise error.within(f"study {name}, {cell.label}") from None
-    return found
+    return pairs
 
 
 def count(planned: Sequence[tuple[Cell, Config]], sizes: DataSizes) -> dict[str, Trainings]:
@@ -193,11 +193,11 @@ def _dirty_pools(config: Config) -> list[Cell]:
     Choice: four shares of foreign images, or the one that the settings ask for. Rare classes try the gate: a pool
     whose classes are not S_val's looks unlike it, and every image still belongs.
     """
-    asked, by = config.dataset.corruption.foreign, config.acquisition.gate.by
+    share, by = config.dataset.corruption.foreign, config.acquisition.gate.by
     pools: dict[str, Settings] = {
-        f"{100 * s:g} % foreign": {"foreign": s} for s in ((asked,) if asked else _FOREIGN)
+        f"{100 * s:g} % foreign": {"foreign": s} for s in ((share,) if share else _FOREIGN)
     }
-    if not asked:
+    if not share:
         pools["rare classes"] = {"imbalance": "glister"}
     return [
         Cell(
@@ -267,11 +267,11 @@ def _paper_ablation(dataset: str, config: Config, strategy: str) -> Reported | N
 
 def _paper_full(dataset: str, config: Config, strategy: str) -> Reported | None:
     """Return the full model's and random's row where k and B are those of the ablation."""
-    found = _paper_ablation(dataset, config, strategy)
-    same = found and found.source.endswith(f"k {config.k:,}, B {config.budget:,}")
+    reported = _paper_ablation(dataset, config, strategy)
+    same = reported and reported.source.endswith(f"k {config.k:,}, B {config.budget:,}")
     clean = config.dataset.corruption.label_noise == 0
     clean &= config.dataset.corruption.imbalance == "none"
-    return found if same and clean else None
+    return reported if same and clean else None
 
 
 def _paper_weight(dataset: str, config: Config, strategy: str) -> Reported | None:

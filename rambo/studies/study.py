@@ -77,11 +77,11 @@ def planned(study: Run) -> list[tuple[Cell, Config]]:
 def runs(study: Run) -> dict[str, Run]:
     """Return the runs of the cells that were begun, by label; those deleted since are left out."""
     workspace = Workspace(study.folder.parent.parent)
-    found = {}
+    by_label = {}
     for label, run_id in study.cells().items():
         with contextlib.suppress(RunNotFoundError):
-            found[label] = workspace.find(run_id)
-    return found
+            by_label[label] = workspace.find(run_id)
+    return by_label
 
 
 def find(name: str, workspace: Workspace) -> Run:
@@ -111,15 +111,15 @@ def table(study: Run, read: Callable[[Run], Summary] = summary) -> Table:
     results: dict[str, list[Result]] = {}
     for cell, config in planned(study):
         run = begun.get(cell.label)
-        told = read(run) if run else None
-        results[cell.label] = told.results if told else []
+        summary = read(run) if run else None
+        results[cell.label] = summary.results if summary else []
         done = sum(result.test_accuracy is not None for result in results[cell.label])
         cells.append(
             {
                 "label": cell.label,
                 "place": dict(cell.place),
                 "run": run.id if run else None,
-                "status": told.status if told else "waiting",
+                "status": summary.status if summary else "waiting",
                 "done": done,
                 "wanted": config.trials * (len(config.strategies) + bool(config.oracle_draws)),
             }
@@ -189,18 +189,18 @@ def verdicts(name: str, results: Mapping[str, Sequence[Result]]) -> list[Table]:
         name: of the study.
         results: of each cell, by label.
     """
-    found = []
+    rows = []
     if name == "ablation":
-        found += [_main_effect(part, results) for part in grid.PARTS]
+        rows += [_main_effect(part, results) for part in grid.PARTS]
     elif name == "ot-weight":
         zero = _of(results.get("lambda_OT = 0", ()), "rambo")
-        found += [
+        rows += [
             _verdict(f"{label} minus lambda_OT = 0", label, _of(own, "rambo"), zero)
             for label, own in results.items()
             if label not in ("controls", "lambda_OT = 0")
         ]
     elif name == "dirty-pool":
-        found += _gate_verdicts(results)
+        rows += _gate_verdicts(results)
     controls = [r for own in results.values() for r in own] if "controls" in results else []
     for label, own in results.items():
         ours = _of(own, "rambo")
@@ -208,13 +208,13 @@ def verdicts(name: str, results: Mapping[str, Sequence[Result]]) -> list[Table]:
         for other in ("filter-only", "random", lineup.ORACLE.name):
             theirs = _of(own, other) or _of(_distinct(controls), other)
             if ours and theirs:
-                found.append(_verdict(f"RAMBO minus {other}{where}", _said(other), ours, theirs))
-    return [verdict for verdict in found if verdict is not None]
+                rows.append(_verdict(f"RAMBO minus {other}{where}", _phrase(other), ours, theirs))
+    return [verdict for verdict in rows if verdict is not None]
 
 
 def _gate_verdicts(results: Mapping[str, Sequence[Result]]) -> list[Table | None]:
     """Return what the gate adds to each strategy at each share of foreign images, and RAMBO+ against its rivals."""
-    found = []
+    rows = []
     for label, own in results.items():
         share, _, gate = label.rpartition(", ")
         if gate != "gate":
@@ -222,14 +222,14 @@ def _gate_verdicts(results: Mapping[str, Sequence[Result]]) -> list[Table | None
         without = results.get(f"{share}, no gate", ())
         for strategy in dict.fromkeys(result.strategy for result in own):
             title = f"{strategy} with the gate minus without ({share})"
-            found.append(_verdict(title, "the gate", _of(own, strategy), _of(without, strategy)))
+            rows.append(_verdict(title, "the gate", _of(own, strategy), _of(without, strategy)))
             if strategy != "rambo-plus":
                 title = f"rambo-plus minus {strategy}, both with the gate ({share})"
-                found.append(_verdict(title, "RAMBO+", _of(own, "rambo-plus"), _of(own, strategy)))
-    return found
+                rows.append(_verdict(title, "RAMBO+", _of(own, "rambo-plus"), _of(own, strategy)))
+    return rows
 
 
-def _said(other: str) -> str:
+def _phrase(other: str) -> str:
     """Return the subject of the verdict on RAMBO against `other`."""
     return "u_hat" if other == "filter-only" else "RAMBO"
 
@@ -244,22 +244,24 @@ def _verdict(
     return _worded(title, subject, report.difference(report.paired(ours, theirs)))
 
 
-def _worded(title: str, subject: str, found: Difference | None) -> Table | None:
+def _worded(title: str, subject: str, contrast: Difference | None) -> Table | None:
     """Return a difference as JSON types with its sentence."""
-    if found is None:
+    if contrast is None:
         return None
     endings = report.VERDICTS if subject == "u_hat" else _FINDINGS
-    ending = endings[found.finding].format(a=subject)
-    interval = "" if found.low is None else f" (95 %: {found.low:+.1f} to {found.high:+.1f})"
+    ending = endings[contrast.finding].format(a=subject)
+    interval = (
+        "" if contrast.low is None else f" (95 %: {contrast.low:+.1f} to {contrast.high:+.1f})"
+    )
     return {
         "pair": title,
-        "mean": found.mean,
-        "error": found.error,
-        "low": found.low,
-        "high": found.high,
-        "trials": found.trials,
-        "finding": found.finding,
-        "words": f"{title}: {found.words()}{interval}: {ending}",
+        "mean": contrast.mean,
+        "error": contrast.error,
+        "low": contrast.low,
+        "high": contrast.high,
+        "trials": contrast.trials,
+        "finding": contrast.finding,
+        "words": f"{title}: {contrast.words()}{interval}: {ending}",
     }
 
 
@@ -301,7 +303,7 @@ def mean_utilities(study: Run) -> dict[str, tuple[float, float, int, Reported | 
     """
     dataset = study.config["dataset"]["name"]
     places = {cell.label: cell.place.get("S_val") for cell, _ in planned(study)}
-    found = {}
+    means = {}
     for label, run in runs(study).items():
         # Those who learn do so from the same samples: one of them tells them all.
         teller = next(iter(lineup.learners(run.config["strategies"])), None)
@@ -316,8 +318,8 @@ def mean_utilities(study: Run) -> dict[str, tuple[float, float, int, Reported | 
             size = places[label]
             reported = paper.mean_utility(dataset, int(size)) if size is not None else None
             error = report.standard_error(values)
-            found[label] = (statistics.fmean(values), error, len(values), reported)
-    return found
+            means[label] = (statistics.fmean(values), error, len(values), reported)
+    return means
 
 
 _COLUMNS = ("trials", "test", "test_error", "validation", "validation_error")
@@ -325,41 +327,41 @@ _WASTED = "labels wasted"
 _REPORTED = ("reported", "reported_error", "reported_source")
 
 
-def _wastes(told: Table) -> bool:
+def _wastes(table: Table) -> bool:
     """Return whether labels could be wasted on foreign images in any cell."""
-    return any(row["wasted"] is not None for row in told["rows"])
+    return any(row["wasted"] is not None for row in table["rows"])
 
 
-def to_csv(told: Table) -> str:
+def to_csv(table: Table) -> str:
     """Return the rows of a study as CSV; accuracies in percent.
 
     Args:
-        told: as `table` gives it.
+        table: as `table` gives it.
     """
-    places = list(dict.fromkeys(name for cell in told["cells"] for name in cell["place"]))
-    spent = [_WASTED] if _wastes(told) else []
+    places = list(dict.fromkeys(name for cell in table["cells"] for name in cell["place"]))
+    spent = [_WASTED] if _wastes(table) else []
     columns = ["cell", *places, "strategy", *_COLUMNS, *spent, *_REPORTED]
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    for row in told["rows"]:
+    for row in table["rows"]:
         scaled = {name: _percent(row[name]) for name in _COLUMNS[1:]} | {_WASTED: row["wasted"]}
         writer.writerow({name: "" if v is None else v for name, v in (row | scaled).items()})
     return out.getvalue()
 
 
-def to_markdown(told: Table) -> str:
+def to_markdown(table: Table) -> str:
     """Return a study as a Markdown table with its verdicts."""
     heads = ["cell", "strategy", "test %", "validation %", "trials", "paper %"]
-    wastes = _wastes(told)
+    wastes = _wastes(table)
     heads += [_WASTED] if wastes else []
     lines = [
-        f"### {told['title']} ({told['source']}) on {_plain(told['dataset'])}",
+        f"### {table['title']} ({table['source']}) on {_plain(table['dataset'])}",
         "",
         f"| {' | '.join(heads)} |",
         f"| {' | '.join('---' for _ in heads)} |",
     ]
-    for row in told["rows"]:
+    for row in table["rows"]:
         reported = _spread(row["reported"], row["reported_error"])
         cells = [row["cell"], row["strategy"]]
         for name in ("test", "validation"):
@@ -367,7 +369,7 @@ def to_markdown(told: Table) -> str:
         cells += [str(row["trials"]), reported]
         cells += ["-" if row["wasted"] is None else f"{row['wasted']:.0f}"] if wastes else []
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", *(f"- {verdict['words']}" for verdict in told["verdicts"])]
+    lines += ["", *(f"- {verdict['words']}" for verdict in table["verdicts"])]
     return "\n".join(lines) + "\n"
 
 

@@ -25,7 +25,7 @@ from rambo.errors import ConfigError
 Name = Literal["loky", "dask"]
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as in glibc's malloc.h
 # Bytes that are kept, and of a block with a mapping of its own; glibc takes no higher threshold for these.
-_KEPT, _MAPPED = 2**31 - 1, 32 << 20
+_TRIM, _MAPPED = 2**31 - 1, 32 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _dask(address: str | None, jobs: int) -> Iterator[int]:
             hint="pip install distributed, or choose loky",
         ) from None
     # What `keep_memory` does, for workers that run a task in a thread: one arena, as a thread's own gives memory back.
-    keeping = {"ARENA_MAX": 1, "MMAP_THRESHOLD_": _MAPPED, "TRIM_THRESHOLD_": _KEPT}
+    keeping = {"ARENA_MAX": 1, "MMAP_THRESHOLD_": _MAPPED, "TRIM_THRESHOLD_": _TRIM}
     born = {f"distributed.nanny.pre-spawn-environ.MALLOC_{key}": n for key, n in keeping.items()}
     with contextlib.ExitStack() as stack:
         with _reaching(address), _quiet_interrupts():
@@ -162,7 +162,7 @@ def keep_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    return bool(mallopt(_MMAP_THRESHOLD, _MAPPED) and mallopt(_TRIM_THRESHOLD, _KEPT))
+    return bool(mallopt(_MMAP_THRESHOLD, _MAPPED) and mallopt(_TRIM_THRESHOLD, _TRIM))
 
 
 @cache

@@ -147,7 +147,7 @@ def _train_epoch(
 ) -> tuple[Tensor, bool]:
     """Take one pass in minibatches; return the logits on the way, `a x c`, and whether the loss stayed finite."""
     model.train()
-    said = []
+    outputs = []
     worst = torch.zeros((), device=labels.device)
     size = config.minibatch_size
     for minibatch, target in zip(images.split(size), labels.split(size), strict=True):
@@ -157,8 +157,8 @@ def _train_epoch(
         optimizer.step()
         # a NaN stays; one device read an epoch, not a step
         worst = torch.maximum(worst, loss.detach())
-        said.append(logits.detach())
-    return torch.cat(said), math.isfinite(float(worst))
+        outputs.append(logits.detach())
+    return torch.cat(outputs), math.isfinite(float(worst))
 
 
 @torch.no_grad()

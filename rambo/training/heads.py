@@ -57,8 +57,8 @@ def fit_heads(
     spread = _spread(features)
     scaled = (features.double() - center) / spread
     scaled = torch.cat([scaled, scaled.new_ones(len(scaled), 1)], 1)  # k x (d + 1)
-    left_vectors, lengths, right = torch.linalg.svd(scaled, full_matrices=False)
-    axes = left_vectors * lengths  # k x r: the features in the pool's own axes
+    vectors, lengths, right = torch.linalg.svd(scaled, full_matrices=False)
+    axes = vectors * lengths  # k x r: the features in the pool's own axes
     step = 1 / (0.5 * lengths.square() + l2).clamp(min=_SMALLEST)  # r
 
     sets, count = members.shape

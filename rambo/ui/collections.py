@@ -113,7 +113,7 @@ def _card(folder: str, stamp: readers.Stamp) -> CollectionCard:
 def waiting() -> dict[str, str]:
     """Return the collections whose first import has made nothing yet: slug and name."""
     root = state.workspace().root
-    asked = {slug: imports.asked(root, slug) for slug in imports.pending(root)}
+    asked = {slug: imports.request_of(root, slug) for slug in imports.pending(root)}
     return {slug: request.name for slug, request in asked.items() if request is not None}
 
 

@@ -21,18 +21,18 @@ class GatedPool:
         problem: S_0, what is left of U_0, and S_val.
         unlabeled: all of U_0, `m` indices.
         gate: what it decided on each.
-        kept_anyway: `m` bool, of those it would have left out.
+        exempt: `m` bool, of those it would have left out.
     """
 
     problem: Problem
     unlabeled: Tensor
     gate: Gate
-    kept_anyway: Tensor
+    exempt: Tensor
 
     @property
     def excluded(self) -> Tensor:
         """Which of U_0 no strategy may choose, `m` bool."""
-        return self.gate.excluded & ~self.kept_anyway
+        return self.gate.excluded & ~self.exempt
 
     @property
     def arrays(self) -> Mapping[str, np.ndarray]:
@@ -41,7 +41,7 @@ class GatedPool:
             "indices": self.unlabeled.numpy(),
             "likeness": self.gate.likeness.numpy(),
             "left_out": self.excluded.numpy(),
-            "kept_anyway": self.kept_anyway.numpy(),
+            "kept_anyway": self.exempt.numpy(),
             "foreign_share": np.array([self.gate.foreign_share]),
         }
 

@@ -43,8 +43,8 @@ def words(error: BaseException, device: str) -> str:
 
 def _needed(error: BaseException) -> float | None:
     """Return the bytes that an allocation asked for, or None where the error does not say."""
-    found = _ALLOCATION.search(str(error))
-    return float(found[1]) * _UNITS[(found[2] or "bytes").lower()] if found else None
+    match = _ALLOCATION.search(str(error))
+    return float(match[1]) * _UNITS[(match[2] or "bytes").lower()] if match else None
 
 
 def _free() -> float | None:

@@ -204,16 +204,16 @@ class _Training:
         self, data: Prepared, taught: np.ndarray, config: ClassifierConfig
     ) -> tuple[FinalNetwork, np.ndarray]:
         """Return a network trained on the labeled images, and what it says of every image."""
-        model = self._kept(data, config) or self._fit(data, taught, config)
+        model = self._stored_model(data, config) or self._fit(data, taught, config)
         network = on_pixels(model, torch.tensor(data.mean), torch.tensor(data.std)).to(self.device)
-        said = []
+        outputs = []
         count = -(-len(data.images) // _CHUNK)
         with stage("predicting", count, self.emit) as advance, torch.inference_mode():
             for start in range(0, len(data.images), _CHUNK):
                 chunk = torch.from_numpy(data.images[start : start + _CHUNK]).to(self.device)
-                said.append(network(chunk).cpu())
+                outputs.append(network(chunk).cpu())
                 advance()
-        return network, torch.cat(said).numpy()
+        return network, torch.cat(outputs).numpy()
 
     def _fit(self, data: Prepared, taught: np.ndarray, config: ClassifierConfig) -> Classifier:
         """Train the network; each epoch is a step, and its weights are kept."""
@@ -258,7 +258,7 @@ class _Training:
                 advance()
         return judged.numpy()
 
-    def _kept(self, data: Prepared, config: ClassifierConfig) -> Classifier | None:
+    def _stored_model(self, data: Prepared, config: ClassifierConfig) -> Classifier | None:
         """Return the network that an earlier attempt trained, or None."""
         if not self.run.has_artifact(_WEIGHTS):
             return None
@@ -278,16 +278,16 @@ class _Training:
         words: str,
     ) -> Report:
         """Return how good it is: on the images kept aside, else on the labels by the models of the other folds."""
-        said = probabilities
+        combined = probabilities
         parts = {
             part: np.flatnonzero((data.roles == role) & (data.labels >= 0))
             for part, role in (("validation", VALIDATION), ("test", TEST))
         }
         if judged is not None:
-            said = probabilities.copy()
-            said[taught] = judged
+            combined = probabilities.copy()
+            combined[taught] = judged
             parts = {cross_validation.STAGE: taught}
-        guesses = said.argmax(1)
+        guesses = combined.argmax(1)
         scores = {
             part: Score(correct=int((guesses[rows] == data.labels[rows]).sum()), count=len(rows))
             for part, rows in parts.items()
@@ -301,7 +301,7 @@ class _Training:
         confusion = np.zeros((size, size), dtype=np.int64)
         np.add.at(confusion, (data.labels[rows], guesses[rows]), 1)
         wrong = rows[guesses[rows] != data.labels[rows]]
-        sure = wrong[np.argsort(-said[wrong, guesses[wrong]], kind="stable")][:_MISTAKES]
+        sure = wrong[np.argsort(-combined[wrong, guesses[wrong]], kind="stable")][:_MISTAKES]
         names = data.names()
         files = names.files if names is not None else ()
         return Report(
@@ -331,7 +331,7 @@ class _Training:
                     file=files[row] if files else f"{row:06d}.png",
                     label=data.classes[data.labels[row]],
                     guess=data.classes[guesses[row]],
-                    probability=float(said[row, guesses[row]]),
+                    probability=float(combined[row, guesses[row]]),
                 )
                 for row in sure.tolist()
             ),

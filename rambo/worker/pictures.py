@@ -204,8 +204,8 @@ def largest_shares(plan: Matrix) -> tuple[NDArray[np.int64], Matrix]:
 def _find(ensemble: Ensemble) -> Predictions | None:
     """Return the predictions of f on S_0 where it was trained already."""
     unit = ensemble.fit_unit(ensemble.problem.labeled, "labeled", predict=True)
-    kept = ensemble.memo.get(unit.key)
-    return ensemble.predictions(unit, Outcome(*kept, cached=True)) if kept else None
+    stored = ensemble.memo.get(unit.key)
+    return ensemble.predictions(unit, Outcome(*stored, cached=True)) if stored else None
 
 
 def _label_table(problem: Problem, weights: TransportConfig) -> Matrix:
@@ -219,8 +219,8 @@ def _label_table(problem: Problem, weights: TransportConfig) -> Matrix:
     size = min(weights.label_dimensions, *both.shape)
     with np.errstate(invalid="ignore"):  # as in `ground_cost`
         reduced = PCA(size, svd_solver="full").fit_transform(both)
-    left, right = problem.labels[pool].numpy(), problem.labels[problem.validation].numpy()
-    sides = (reduced[: len(pool)], left), (reduced[len(pool) :], right)
+    pool_labels, right = problem.labels[pool].numpy(), problem.labels[problem.validation].numpy()
+    sides = (reduced[: len(pool)], pool_labels), (reduced[len(pool) :], right)
     return weights.label_weight * gaussian_label_distances(*sides, problem.num_classes)
 
 

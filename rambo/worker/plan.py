@@ -82,9 +82,9 @@ def plan(
     cached = memo.stored_keys(unit.key for unit in units)
     whole = costs.count(config, DataSizes.of(config, data))
     missing = [unit for unit in units if unit.key not in cached]
-    left = remaining(whole, missing, () if features_file else whole.heads)
+    rest = remaining(whole, missing, () if features_file else whole.heads)
     rate = measure_rate(config, data, memo, device)
-    stages = costs.stage_seconds(left, rate, jobs)
+    stages = costs.stage_seconds(rest, rate, jobs)
     if checks.wants_features(config, data) and not features_file and device == "cpu":
         pixels = config.dataset.feature_resolution**2
         stages = {"features": _FEATURE_SECONDS * pixels * len(data.images)} | stages
@@ -111,8 +111,8 @@ def _features_file(config: Config, data: Prepared, device: str) -> str:
     """Return where the frozen features of a run lie already; empty where they do not, or nothing reads them."""
     if not checks.wants_features(config, data):
         return ""
-    found = finished_features(data, config.dataset, data_root=None, device=device)
-    return "" if found is None else str(found)
+    path = finished_features(data, config.dataset, data_root=None, device=device)
+    return "" if path is None else str(path)
 
 
 def fixed_units(
@@ -186,16 +186,16 @@ def remaining(whole: Costs, missing: Sequence[TrainingUnit], unknown: Sequence[s
         missing: units that have to be trained.
         unknown: roles of which no unit is known; all of them are left.
     """
-    left: dict[str, Trainings] = defaultdict(Trainings)
+    rest: dict[str, Trainings] = defaultdict(Trainings)
     for unit in missing:
         fit = unit.fit if isinstance(unit, LossUnit) else unit
-        left[fit.role] += Trainings(1, len(fit.subset), fit.evaluated)
+        rest[fit.role] += Trainings(1, len(fit.subset), fit.evaluated)
     trainings = {
-        name: role if name == "evaluation" or name in unknown else left[name]
+        name: role if name == "evaluation" or name in unknown else rest[name]
         for name, role in whole.trainings.items()
     }
-    drawn = whole.trainings["offline"].count
-    share = trainings["offline"].count / drawn if drawn else 0.0
+    pairs = whole.trainings["offline"].count
+    share = trainings["offline"].count / pairs if pairs else 0.0
     return dataclasses.replace(
         whole,
         trainings=trainings,

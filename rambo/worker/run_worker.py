@@ -107,7 +107,7 @@ def work(run: Run, listener: Emit = ignore) -> str:
         RunLockedError: another worker holds the run.
         RamboError: what went wrong; the run's status says it too.
     """
-    with run.lock(), contextlib.ExitStack() as held:
+    with run.lock(), contextlib.ExitStack() as stack:
         done = run.status == "done"
         if done and not repair.broken(run):
             return "done"
@@ -115,7 +115,7 @@ def work(run: Run, listener: Emit = ignore) -> str:
         try:
             run.clear_stop()
             files = run.environment.plugins
-            held.enter_context(plugins.using(files))
+            stack.enter_context(plugins.using(files))
             check_offered(run.config)
             config = restore(run.config)
             for name in config.strategies:
@@ -162,8 +162,8 @@ def _ended(run: Run) -> bool:
         *config["strategies"],
         *([trials.BEST_OF_RANDOM] if config.get("oracle_draws") else []),
     ]
-    kept = {(r.trial, r.strategy) for r in run.results() if r.test_accuracy is not None}
-    return {(trial, name) for trial in range(config["trials"]) for name in names} <= kept
+    complete = {(r.trial, r.strategy) for r in run.results() if r.test_accuracy is not None}
+    return {(trial, name) for trial in range(config["trials"]) for name in names} <= complete
 
 
 def waits_for_labels(run: Run) -> bool:

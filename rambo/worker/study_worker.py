@@ -14,58 +14,58 @@ from rambo.studies.grid import Cell
 from rambo.worker import run_worker
 
 
-def work(told: Run, listener: Emit = ignore) -> str:
+def work(study_run: Run, listener: Emit = ignore) -> str:
     """Work on a study until it is done, stopped or failed, and return that status.
 
     A cell that fails does not keep the others from being done; the study has then failed, and resuming it tries
     that cell again.
 
     Args:
-        told: a queued, stopped, failed or interrupted study.
+        study_run: a queued, stopped, failed or interrupted study.
         listener: hears every event beside the study's own record.
 
     Raises:
         RunLockedError: another worker holds the study.
         RamboError: what went wrong; the status says it too.
     """
-    with told.lock(), plugins.using(told.environment.plugins):
-        if told.status == "done":
+    with study_run.lock(), plugins.using(study_run.environment.plugins):
+        if study_run.status == "done":
             return "done"
-        told.clear_stop()
-        told.begin_attempt()
-        told.set_status("running")
+        study_run.clear_stop()
+        study_run.begin_attempt()
+        study_run.set_status("running")
         try:
-            failed = _work_through(told, listener)
+            failed = _work_through(study_run, listener)
         except (RunCancelled, KeyboardInterrupt):
-            told.set_status("stopped", "stopped on request; resume it to go on")
+            study_run.set_status("stopped", "stopped on request; resume it to go on")
             return "stopped"
         except RamboError as error:
-            told.set_status("failed", str(error))
+            study_run.set_status("failed", str(error))
             raise
         except Exception as error:
-            told.set_status(
+            study_run.set_status(
                 "failed", f"an unforeseen {type(error).__name__}; the log has the details"
             )
             raise
         if failed:
             first, reason = next(iter(failed.items()))
             number = "1 cell" if len(failed) == 1 else f"{len(failed)} cells"
-            told.set_status("failed", f"{number} failed; the first, {first}: {reason}")
+            study_run.set_status("failed", f"{number} failed; the first, {first}: {reason}")
             return "failed"
-        told.set_status("done")
+        study_run.set_status("done")
         return "done"
 
 
-def _work_through(told: Run, listener: Emit) -> dict[str, str]:
+def _work_through(study_run: Run, listener: Emit) -> dict[str, str]:
     """Do every cell; return the reasons of those that failed, by label."""
-    workspace = Workspace(told.folder.parent.parent)
-    passing = _Passing(told, listener)
-    cells = study.planned(told)
+    workspace = Workspace(study_run.folder.parent.parent)
+    passing = _Passing(study_run, listener)
+    cells = study.planned(study_run)
     failed: dict[str, str] = {}
     with stage("cells", len(cells), passing.record) as advance:
         for place, (cell, config) in enumerate(cells):
             try:
-                run = _run_of(place, cell, config, told, workspace, passing)
+                run = _run_of(place, cell, config, study_run, workspace, passing)
                 if run_worker.work(run, passing) == "stopped":
                     raise RunCancelled
             except RunCancelled:
@@ -78,19 +78,24 @@ def _work_through(told: Run, listener: Emit) -> dict[str, str]:
 
 
 def _run_of(
-    place: int, cell: Cell, config: Config, told: Run, workspace: Workspace, passing: "_Passing"
+    place: int,
+    cell: Cell,
+    config: Config,
+    study_run: Run,
+    workspace: Workspace,
+    passing: "_Passing",
 ) -> Run:
     """Return the run of a cell, made now where there is none or where it was deleted."""
-    if (begun := told.cells().get(cell.label)) is not None:
+    if (begun := study_run.cells().get(cell.label)) is not None:
         with contextlib.suppress(RunNotFoundError):
             return workspace.find(begun)
     data = catalog.prepare(config.dataset.name, workspace.root, emit=passing)
-    if data.fingerprint != told.environment.dataset.fingerprint:
+    if data.fingerprint != study_run.environment.dataset.fingerprint:
         raise DataError(
             f"{data.name} has changed since this study was made", hint="start a new study"
         )
     run = run_worker.start(config, workspace, passing)
-    told.save_cell(place, cell.label, run.id)
+    study_run.save_cell(place, cell.label, run.id)
     return run
 
 
@@ -98,20 +103,20 @@ def _run_of(
 class _Passing:
     """Passes the events of a cell on, and stops it where a stop of the study was asked for."""
 
-    told: Run
+    study_run: Run
     listener: Emit
 
     def __call__(self, event: Event) -> None:
         """Pass an event of a cell on."""
         self.listener(event)
-        if self.told.stop_requested():
+        if self.study_run.stop_requested():
             raise RunCancelled
 
     def record(self, event: Event) -> None:
         """Keep an event of the study itself, and pass it on."""
-        self.told.append(event, trial=None, strategy=None)
-        self.told.flush()
+        self.study_run.append(event, trial=None, strategy=None)
+        self.study_run.flush()
         if not isinstance(event, StageAdvanced):
             self.listener(event)
-        if self.told.stop_requested():
+        if self.study_run.stop_requested():
             raise RunCancelled

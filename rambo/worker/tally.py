@@ -86,16 +86,16 @@ class Tally:
     @property
     def trainings(self) -> int:
         """How many of this attempt's trainings the run made itself, in whatever attempt."""
-        return sum(map(self._made, self._own.cached))
+        return sum(map(self._trained, self._own.cached))
 
     @property
     def cached_trainings(self) -> int:
         """How many it found."""
         return len(self._own.cached) - self.trainings
 
-    def made(self, stage: str, role: str, index: int) -> bool:
+    def trained(self, stage: str, role: str, index: int) -> bool:
         """Return whether the run made a training of this attempt itself, in whatever attempt."""
-        return self._made((stage, role, index, 0))
+        return self._trained((stage, role, index, 0))
 
-    def _made(self, name: Name) -> bool:
+    def _trained(self, name: Name) -> bool:
         return not self._own.cached[name] or name in self._earlier

@@ -89,8 +89,8 @@ class Trial:
         """The problem as strategies see it: U_0 without what repeats another image."""
         if self.restriction is None:
             return self.problem
-        kept = torch.from_numpy(self.restriction.candidates)
-        return dataclasses.replace(self.problem, unlabeled=kept)
+        candidates = torch.from_numpy(self.restriction.candidates)
+        return dataclasses.replace(self.problem, unlabeled=candidates)
 
     def reveal(self, selection: Selection) -> Tensor:
         """Return the labels `N` after the oracle, which there must be, was asked for the chosen images."""
@@ -147,8 +147,8 @@ def split(
         labeled = _draw_labeled(pool, truth, config.k, data.num_classes, streams.torch("labeled"))
         oracle = truth
     labels = torch.full_like(truth, UNLABELED)
-    known = union(labeled, validation)
-    labels[known] = truth[known]
+    visible = union(labeled, validation)
+    labels[visible] = truth[visible]
     problem = Problem(
         images=torch.from_numpy(data.images),
         labels=labels,
@@ -177,10 +177,10 @@ def _restrict(
     """Return which of U_0 may be chosen, or None where nothing limits it."""
     if not repeats.limits(config.acquisition, data):
         return None
-    known = torch.cat([problem.labeled, problem.validation, test])
+    labeled = torch.cat([problem.labeled, problem.validation, test])
     restriction = repeats.restrict(
         problem.unlabeled.numpy(),
-        known.numpy(),
+        labeled.numpy(),
         data,
         config.acquisition,
         budget=config.budget,
@@ -224,22 +224,22 @@ def _corrupt(
     pool: Tensor, oracle: Tensor, settings: CorruptionConfig, num_classes: int, streams: Streams
 ) -> tuple[Tensor, Tensor]:
     """Return the pool once classes are rare, and what the oracle then says of it."""
-    left = corruption.keep_imbalanced(
+    balanced = corruption.keep_imbalanced(
         pool.numpy(),
         oracle.numpy(),
         settings.imbalance,
         num_classes,
         seed=streams.take("imbalance"),
     )
-    told = corruption.flip_labels(
+    noisy = corruption.flip_labels(
         oracle.numpy(),
-        left,
+        balanced,
         settings.label_noise,
         num_classes,
         settings.noisy_classes,
         seed=streams.take("noise"),
     )
-    return torch.from_numpy(left), torch.from_numpy(told)
+    return torch.from_numpy(balanced), torch.from_numpy(noisy)
 
 
 def _mix_in_foreign(unlabeled: Tensor, foreign: Tensor, share: float, streams: Streams) -> Tensor:
@@ -250,12 +250,12 @@ def _mix_in_foreign(unlabeled: Tensor, foreign: Tensor, share: float, streams: S
     if not share:
         return unlabeled
     assert len(foreign), "prepared without foreign images; `foreign.prepare` mixes them in"
-    wanted = min(round(share * len(unlabeled)), len(foreign))
-    own = round(wanted * (1 - share) / share)
+    number = min(round(share * len(unlabeled)), len(foreign))
+    own = round(number * (1 - share) / share)
     order = torch.randperm(len(unlabeled), generator=streams.torch("own"))
-    drawn = torch.randperm(len(foreign), generator=streams.torch("foreign"))
-    kept = order[: min(own, len(unlabeled))].sort().values
-    return union(unlabeled[kept], foreign[drawn[:wanted]].sort().values)
+    draw = torch.randperm(len(foreign), generator=streams.torch("foreign"))
+    own_rows = order[: min(own, len(unlabeled))].sort().values
+    return union(unlabeled[own_rows], foreign[draw[:number]].sort().values)
 
 
 def run_trial(
@@ -299,7 +299,7 @@ def run_trial(
         paths.EXCLUSIONS: trial.restriction is not None,
         paths.GATE: config.acquisition.gate.by != "off",
     }
-    if any(wanted and not keeper.has_arrays(number, name) for name, wanted in offered.items()):
+    if any(due and not keeper.has_arrays(number, name) for name, due in offered.items()):
         pool()  # what the pages show of it is not there, or no more
     for name in config.strategies:
         result = keeper.find(number, name)
@@ -507,15 +507,15 @@ def _evaluate(
     with stage("evaluation", len(units), tally) as advance:
         outcomes = ensemble.run(units, tally, advance)
     for (place, result), outcome in zip(pending.items(), outcomes, strict=True):
-        made = tally.made("evaluation", "evaluation", place)
+        trained = tally.trained("evaluation", "evaluation", place)
         accuracies, seconds = outcome.record["accuracies"], outcome.record["seconds"]
         evaluated = dataclasses.replace(
             result,
             validation_accuracy=accuracies["validation"],
             test_accuracy=accuracies["test"],
             seconds={**result.seconds, "evaluation": round(seconds, 3)},
-            trainings=result.trainings + made,
-            cached_trainings=result.cached_trainings + (not made),
+            trainings=result.trainings + trained,
+            cached_trainings=result.cached_trainings + (not trained),
         )
         keeper.keep_result(evaluated)
         keeper.listener(number, result.strategy)(

@@ -45,7 +45,7 @@ def test_an_import_works_in_a_process_of_its_own_and_its_end_is_read_from_the_di
     assert (held.name, len(held.snapshot()), held.validation_share) == ("My pets", 12, 0.4)
     assert held.frame.width == 16
     assert [version.number for version in held.versions()] == [1]
-    assert imports.asked(root, "my-pets") == request
+    assert imports.request_of(root, "my-pets") == request
 
 
 def test_what_cannot_be_read_is_told_in_one_line_that_names_it(tmp_path: Path) -> None:
@@ -106,5 +106,5 @@ def test_a_stop_reaches_the_import_and_stands_afterwards(tmp_path: Path) -> None
 def test_an_import_from_the_command_line_needs_no_request(tmp_path: Path) -> None:
     import_images(tmp_path, _archive(tmp_path / "pets.npz"), ImportOptions(jobs=1))
     assert imports.standing(tmp_path, "pets").state == "none"
-    assert imports.asked(tmp_path, "pets") is None
+    assert imports.request_of(tmp_path, "pets") is None
     assert imports.pending(tmp_path) == []

@@ -102,17 +102,17 @@ def test_no_flipped_or_missing_byte_passes_as_another_number() -> None:
 
 def test_a_look_at_a_lock_is_shared_and_takes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "worker.lock"
-    assert not files.is_held(path)
+    assert not files.is_locked(path)
     assert not path.exists()
     path.touch()
-    assert not files.is_held(path)
+    assert not files.is_locked(path)
     with path.open() as other:
         fcntl.flock(other, fcntl.LOCK_SH)  # another viewer in the same moment
-        assert not files.is_held(path)
+        assert not files.is_locked(path)
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        assert files.is_held(path)
-        assert files.is_held(path)
-    assert not files.is_held(path)
+        assert files.is_locked(path)
+        assert files.is_locked(path)
+    assert not files.is_locked(path)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def _stopped(progress: ImportProgress | None) -> str:
 def _offer(slug: str, again: str, whole: bool) -> None:
     """Draw the ways on: the same once more, another one, or none."""
     root = state.workspace().root
-    before = imports.asked(root, slug)
+    before = imports.request_of(root, slug)
     with st.container(horizontal=True):
         if before is not None:
             st.button(
@@ -68,7 +68,7 @@ def _again(slug: str) -> None:
     """Start the same import once more."""
     with frame.calmly():
         root = state.workspace().root
-        before = imports.asked(root, slug)
+        before = imports.request_of(root, slug)
         if before is not None:
             imports.begin(root, before)
 

@@ -38,7 +38,7 @@ def show_collection(slug: str) -> None:
                 icon=":material/search_off:",
             )
             return
-        request = imports.asked(root, slug)
+        request = imports.request_of(root, slug)
         st.subheader(literal(request.name if request else slug, 80))
         arrival.show_standing(slug, standing, whole=False)
         return
