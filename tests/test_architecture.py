@@ -417,6 +417,54 @@ def test_the_pattern_for_machine_paths(text: str, found: bool) -> None:
     assert bool(MACHINE.search(text)) == found
 
 
+# Names are nouns of what a thing is: a participle says what somebody did with it, and reads like a riddle.
+RIDDLES = set(
+    "told found known held said left shown given asked wanted kept seen drawn gone made sent lost "
+    "heard meant spoken brought".split()
+)
+# Terms of the field, and what others read: an argument of `rambo.choose`, an error that is raised as Python's own is.
+TERMS = {"held_out", "held_out_pairs", "RunNotFoundError"}
+PUBLIC_ARGUMENTS = {("api.py", "known"), ("in_memory.py", "known")}
+
+
+def own_names(path: Path) -> Iterator[tuple[ast.AST, str]]:
+    """Return every name that a module gives: functions, classes, arguments, variables, attributes."""
+    for node in ast.walk(tree(path)):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield node, node.name
+            case ast.arg():
+                yield node, node.arg
+            case ast.Name(ctx=ast.Store()):
+                yield node, node.id
+            case ast.Attribute(ctx=ast.Store()):
+                yield node, node.attr
+
+
+@functools.cache
+def sides(path: Path) -> set[int]:
+    """Return the names `left` and `right` of two columns, which stand in one assignment."""
+    pairs = (
+        node.elts
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Tuple) and [dotted(part) for part in node.elts] == ["left", "right"]
+    )
+    return {id(part) for pair in pairs for part in pair}
+
+
+def test_names_are_nouns_and_no_riddles() -> None:
+    wrong = [
+        f"{where(path, node)} {name}"
+        for path in FILES
+        for node, name in own_names(path)
+        if RIDDLES & set(re.findall(r"[a-z]+", re.sub(r"([A-Z])", r" \1", name).lower()))
+        and name not in TERMS
+        and (path.name, name) not in PUBLIC_ARGUMENTS
+        and id(node) not in sides(path)
+    ]
+    assert wrong == []
+
+
 def test_all_events_are_declared_in_one_module() -> None:
     """Pages know the events of one module; an event declared elsewhere would reach nobody."""
     declared = [

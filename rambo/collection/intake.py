@@ -190,9 +190,9 @@ def preview(
     for row in sorted(matches):
         reader.read(row, matches[row])
     batch = None if request is None else set(request.numbers)
-    spoken = {int(now.numbers[row]) for row in matches}
+    covered = {int(now.numbers[row]) for row in matches}
     files = dict(zip(now.numbers.tolist(), now.files, strict=True))
-    missing = [] if request is None else [n for n in request.numbers if n not in spoken]
+    missing = [] if request is None else [n for n in request.numbers if n not in covered]
     return Preview(
         source=table.name,
         version=now.version,

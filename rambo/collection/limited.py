@@ -96,10 +96,10 @@ def scratch(workspace: Path) -> Iterator[Path]:
     """
     try:
         files.make_folder(workspace)
-        for left in workspace.glob(f"{_SCRATCH}*"):  # of a process that was killed
-            owner = left.name.removeprefix(_SCRATCH).partition("-")[0]
+        for scratch in workspace.glob(f"{_SCRATCH}*"):  # of a process that was killed
+            owner = scratch.name.removeprefix(_SCRATCH).partition("-")[0]
             if not Path(f"/proc/{owner}").exists() and Path("/proc/self").exists():
-                shutil.rmtree(left, ignore_errors=True)
+                shutil.rmtree(scratch, ignore_errors=True)
         folder = workspace / f"{_SCRATCH}{os.getpid()}-{secrets.token_hex(4)}"
         folder.mkdir(mode=0o700)
     except OSError as error:

@@ -24,7 +24,7 @@ from rambo.datasets import catalog, in_memory, rehearsal
 from rambo.errors import ConfigError
 from rambo.ui import state
 
-_ASKED = "files-asked-for"  # paths that somebody typed or sent in this session
+_OWN_PATHS = "files-asked-for"  # paths that somebody typed or sent in this session
 _FILES = ("dataset.name", "dataset.corruption.foreign_source", "dataset.feature_weights")
 
 
@@ -46,7 +46,7 @@ def is_path(name: str) -> bool:
 
 def located(typed: str) -> str | None:
     """Return the absolute path of a file in an open folder, or None; no other folder is ever looked into."""
-    path = _found(typed.removeprefix(rehearsal.PREFIX))
+    path = _location(typed.removeprefix(rehearsal.PREFIX))
     return str(path) if path is not None and path.is_file() else None
 
 
@@ -57,7 +57,7 @@ def source(typed: str, field: str) -> str:
         ConfigError: nothing of that name lies in an open folder; whether it lies elsewhere is not said.
     """
     try:
-        path = _found(str(Path(typed).expanduser()))
+        path = _location(str(Path(typed).expanduser()))
     except RuntimeError:  # no such user
         path = None
     if path is None:
@@ -76,7 +76,7 @@ def folders_open() -> bool:
     return bool(_opened())
 
 
-def _found(typed: str) -> Path | None:
+def _location(typed: str) -> Path | None:
     """Return the absolute path of what is there in an open folder, or None; no other folder is ever looked into."""
     roots = _folders()
     for start in (Path.cwd(), places.downloads()):
@@ -93,16 +93,16 @@ def _found(typed: str) -> Path | None:
 
 def problems(values: Mapping[str, Any]) -> list[ConfigError]:
     """Return everything in settings, by dotted path, that may not be set from a page."""
-    found = []
+    complaints = []
     if values.get("compute.backend") == "dask" and cluster() is None:
         hint = "choose loky; whoever starts the app opens a cluster with RAMBO_CLUSTER"
-        found.append(
+        complaints.append(
             ConfigError("is not open here", field="compute.backend", value="dask", hint=hint)
         )
     address = values.get("compute.address")
     if address is not None and address != cluster():
         hint = "leave it empty; whoever starts the app opens a cluster with RAMBO_CLUSTER"
-        found.append(
+        complaints.append(
             ConfigError("is not open here", field="compute.address", value=address, hint=hint)
         )
     for path in _FILES:
@@ -110,10 +110,10 @@ def problems(values: Mapping[str, Any]) -> list[ConfigError]:
         named = isinstance(name, str) and name and (is_path(name) or path == _FILES[-1])
         if named and not is_open(str(name)):
             hint = "send the file, or let whoever starts the app open its folder with RAMBO_FOLDERS"
-            found.append(
+            complaints.append(
                 ConfigError("lies in no open folder", field=path, value=Path(str(name)), hint=hint)
             )
-    return found
+    return complaints
 
 
 def check(config: Config) -> None:
@@ -129,8 +129,8 @@ def check(config: Config) -> None:
         "dataset.feature_weights": config.dataset.feature_weights,
         "dataset.corruption.foreign_source": config.dataset.corruption.foreign_source,
     }
-    if found := problems(values):
-        raise ConfigError.join(found)
+    if complaints := problems(values):
+        raise ConfigError.join(complaints)
 
 
 def is_open(name: str) -> bool:
@@ -146,12 +146,12 @@ def is_open(name: str) -> bool:
 
 def ask_for(name: str) -> None:
     """Note that somebody typed or sent this path; one that only stands in an address is never read."""
-    st.session_state.setdefault(_ASKED, set()).add(name)
+    st.session_state.setdefault(_OWN_PATHS, set()).add(name)
 
 
-def is_asked_for(name: str) -> bool:
+def is_own_path(name: str) -> bool:
     """Return whether a dataset may be looked at: one of the catalog, or a file that somebody asked for."""
-    return not is_path(name) or name in st.session_state.get(_ASKED, ())
+    return not is_path(name) or name in st.session_state.get(_OWN_PATHS, ())
 
 
 def _folders() -> list[Path]:
@@ -162,7 +162,7 @@ def _folders() -> list[Path]:
 
 def _opened() -> list[Path]:
     """Return the folders that whoever started the app opened."""
-    given = os.environ.get("RAMBO_FOLDERS")
-    if given is not None:
-        return [Path(part).expanduser() for part in given.split(os.pathsep) if part]
+    folders = os.environ.get("RAMBO_FOLDERS")
+    if folders is not None:
+        return [Path(part).expanduser() for part in folders.split(os.pathsep) if part]
     return [] if os.environ.get("RAMBO_SHARE") else [Path.cwd(), Path.home()]

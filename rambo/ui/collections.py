@@ -88,20 +88,20 @@ def label(dataset: str) -> str:
         return dataset
     called = names()
     twice = list(called.values()).count(called[named[0]]) > 1
-    told = [f"my images {named[0]}" if twice else "my images"]
-    told += [] if named[1] is None else [f"version {named[1]}"]
-    return f"{called[named[0]]} ({', '.join(told)})"
+    parts = [f"my images {named[0]}" if twice else "my images"]
+    parts += [] if named[1] is None else [f"version {named[1]}"]
+    return f"{called[named[0]]} ({', '.join(parts)})"
 
 
 def cards() -> list[CollectionCard]:
     """Return a line for each collection, sorted by name; what has not changed is not read again."""
     root = state.workspace().root
-    found = []
+    cards_ = []
     for slug in own.slugs(root)[:_CARDS]:
         folder = own.home(root) / slug
         stamp = readers.stamp(folder / "collection.sqlite", folder / "collection.sqlite-wal")
-        found.append(_card(str(folder), stamp))
-    return sorted(found, key=lambda card: snapshots.natural(card.name))
+        cards_.append(_card(str(folder), stamp))
+    return sorted(cards_, key=lambda card: snapshots.natural(card.name))
 
 
 @st.cache_resource(show_spinner=False, max_entries=_CARDS)
@@ -113,8 +113,8 @@ def _card(folder: str, stamp: readers.Stamp) -> CollectionCard:
 def waiting() -> dict[str, str]:
     """Return the collections whose first import has made nothing yet: slug and name."""
     root = state.workspace().root
-    asked = {slug: imports.request_of(root, slug) for slug in imports.pending(root)}
-    return {slug: request.name for slug, request in asked.items() if request is not None}
+    requests = {slug: imports.request_of(root, slug) for slug in imports.pending(root)}
+    return {slug: request.name for slug, request in requests.items() if request is not None}
 
 
 def sheet(opened: Opened, rows: Iterable[int]) -> Sprites:
@@ -124,21 +124,21 @@ def sheet(opened: Opened, rows: Iterable[int]) -> Sprites:
         opened: the collection.
         rows: of the snapshot, distinct, at most some thousands.
     """
-    wanted = np.fromiter(rows, np.int64)
-    numbers = opened.now.numbers[wanted]
-    return _sheet(str(opened.collection.folder), numbers.tobytes(), wanted.tobytes())
+    places = np.fromiter(rows, np.int64)
+    numbers = opened.now.numbers[places]
+    return _sheet(str(opened.collection.folder), numbers.tobytes(), places.tobytes())
 
 
 @st.cache_resource(show_spinner=False, max_entries=48)
 def _sheet(folder: str, numbers: bytes, rows: bytes) -> Sprites:
     """Return what `sheet` gives; pictures of a number never change."""
     collection = Collection(Path(folder))
-    wanted: list[int] = np.frombuffer(numbers, np.int64).tolist()
+    order: list[int] = np.frombuffer(numbers, np.int64).tolist()
     frame = collection.frame
     try:
-        pictures = list(collection.pictures(wanted))
+        pictures = list(collection.pictures(order))
     except RamboError:  # one is damaged and its original gone: that one is grey
-        pictures = [_picture(collection, number, frame) for number in wanted]
+        pictures = [_picture(collection, number, frame) for number in order]
     shape = (0, 3, frame.height, frame.width)
     images = np.stack(pictures) if pictures else np.zeros(shape, np.uint8)
     return make_sprites(images, np.frombuffer(rows, np.int64).tolist())

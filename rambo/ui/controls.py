@@ -119,9 +119,9 @@ def resume_button(run: Run, status: str, *, key: str) -> None:
 
 def repair_button(run: Run, *, key: str) -> None:
     """Draw the button that makes lost or damaged files of a done run again, where there are any."""
-    if lost := readers.broken(run):
+    if damaged := readers.broken(run):
         st.button(
-            f"Resume: make {count(len(lost), 'file')} again",
+            f"Resume: make {count(len(damaged), 'file')} again",
             icon=":material/build:",
             type="primary",
             key=f"{key}-repair",

@@ -48,13 +48,13 @@ def button(
     )
 
 
-def hold(made: bytes | str, mime: str, file_name: str, seconds: float = SECONDS) -> bytes:
+def hold(content: bytes | str, mime: str, file_name: str, seconds: float = SECONDS) -> bytes:
     """Return the bytes of a file, after telling Streamlit to keep the file that it makes of them for some seconds.
 
     Streamlit knows a file by bytes, type and name, so this one and that of the button are the same. Outside a session
     its owner is a constant that no script run clears; a place of its own there is taken back by an empty file.
     """
-    data = made.encode() if isinstance(made, str) else made
+    data = content.encode() if isinstance(content, str) else content
     if runtime.exists():
         files = runtime.get_instance().media_file_mgr
         place = f"rambo-download-{next(_numbers)}"

@@ -203,16 +203,16 @@ def _sidebar(run: Run | None) -> None:
     for target in state.PAGES:
         state.link(target, run.id if run else None)
     names = {record.run: _short_name(record) for record in readers.runs()[:_PICKED]}
-    known = list(names)
-    if run is not None and run.id not in known:
-        known.append(run.id)
-    if known:
+    ids = list(names)
+    if run is not None and run.id not in ids:
+        ids.append(run.id)
+    if ids:
         st.divider()
         key = f"picker-{run.id if run else ''}"
         st.selectbox(
             "Run",
-            known,
-            index=known.index(run.id) if run else None,
+            ids,
+            index=ids.index(run.id) if run else None,
             format_func=lambda name: names.get(name, name),
             key=key,
             on_change=_pick,

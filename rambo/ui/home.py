@@ -51,8 +51,10 @@ def show_collections() -> None:
     for slug, name in waiting.items():
         _collection_row(slug, name, "its import has made nothing yet")
     for card in cards[:_PAGE]:
-        held = f"{count(card.images, 'image')}, version {card.version}: " if card.version else ""
-        _collection_row(card.slug, card.name, f"{held}{card.note}")
+        contents = (
+            f"{count(card.images, 'image')}, version {card.version}: " if card.version else ""
+        )
+        _collection_row(card.slug, card.name, f"{contents}{card.note}")
     if len(cards) > _PAGE:
         st.caption(f"and {count(len(cards) - _PAGE, 'more collection')} on the page Data")
 
@@ -87,15 +89,15 @@ def show_runs() -> None:
 
 
 @st.fragment(run_every=2)
-def _show_live(shown: tuple[tuple[str, str], ...]) -> None:
+def _show_live(standings: tuple[tuple[str, str], ...]) -> None:
     """Show the runs at work; when a run came, went or changed its state, draw the whole page again.
 
     Args:
-        shown: what the page shows, as `_standing` gives it.
+        standings: what the page shows, as `_standing` gives it.
     """
     with frame.guard():
         records = readers.runs()
-        if _standing(records) != shown:
+        if _standing(records) != standings:
             st.rerun()
         live = [record for record in records if record.status in jobs.LIVE]
         lines = line.standing(state.workspace().root) if live else {}
@@ -175,8 +177,8 @@ def _show_ended(records: list[Description]) -> None:
 
 def _matching(records: list[Description], typed: str) -> list[Description]:
     """Return the records that have every typed word in their name, dataset, state or strategies."""
-    wanted = typed.casefold().split()
-    return [record for record in records if all(word in _searched(record) for word in wanted)]
+    terms = typed.casefold().split()
+    return [record for record in records if all(word in _searched(record) for word in terms)]
 
 
 def _searched(record: Description) -> str:
@@ -233,13 +235,15 @@ def _outcome(run: Run, record: Description) -> None:
     if readers.waits(run):
         st.markdown("**Batch chosen**, waiting for labels")
         return
-    if said := readers.rehearsal_verdict(run):
-        st.caption(literal(said, 300))
-    found = rivals.accuracies(readers.summary(run).results, "test_accuracy")
-    named = [(literal(theme.strategy_word(name)), accuracy) for name, accuracy in found.items()]
+    if sentence := readers.rehearsal_verdict(run):
+        st.caption(literal(sentence, 300))
+    by_strategy = rivals.accuracies(readers.summary(run).results, "test_accuracy")
+    named = [
+        (literal(theme.strategy_word(name)), accuracy) for name, accuracy in by_strategy.items()
+    ]
     for name, accuracy in named[:1]:
-        told = count(accuracy.trials, "trial")
-        st.markdown(f"**{accuracy.words()}** test accuracy of {name}, {told}")
+        trials = count(accuracy.trials, "trial")
+        st.markdown(f"**{accuracy.words()}** test accuracy of {name}, {trials}")
     if rest := ", ".join(f"{name} {accuracy.words()}" for name, accuracy in named[1:]):
         st.caption(rest)
 
@@ -260,7 +264,7 @@ _STEPS = (
     "RAMBO learns from those few labels which <em>set</em> of images teaches a classifier most.",
     "Then it chooses all the images to label in one go, and shows you how it chose.",
 )
-_DRAWN = (  # for screen readers
+_ALT_TEXTS = (  # for screen readers
     "Forty images, six of them with a label.",
     "A set with labels of every kind teaches more than a set with one kind.",
     "Nine of the forty images, spread over all of them, are chosen.",
@@ -285,9 +289,9 @@ def _picture() -> str:
     )
     steps = "".join(
         f'<div class="step"><div class="head"><b>{number}</b><span>{words}</span></div>'
-        f'<div class="drawn" role="img" aria-label="{told}">{drawing}</div></div>'
-        for number, (words, told, drawing) in enumerate(
-            zip(_STEPS, _DRAWN, drawings, strict=True), 1
+        f'<div class="drawn" role="img" aria-label="{alt_text}">{drawing}</div></div>'
+        for number, (words, alt_text, drawing) in enumerate(
+            zip(_STEPS, _ALT_TEXTS, drawings, strict=True), 1
         )
     )
     return f'<div class="rambo-steps"><div class="row">{steps}</div></div>'

@@ -23,10 +23,10 @@ SHIPPED = "fashion-mnist-mini"
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a dataset stands: `state` is `ready`, `missing`, `preparing` or `failed`; `told` says why it failed."""
+    """Where a dataset stands: `state` is `ready`, `missing`, `preparing` or `failed`; `message` says why it failed."""
 
     state: str
-    told: str = ""
+    message: str = ""
 
 
 def names() -> list[str]:
@@ -50,10 +50,10 @@ def open_named(name: str) -> Prepared | None:
     """
     if not _may_look(name):
         return None
-    asked = str(state.workspace().root), name, _changed(name)
-    fingerprint = _fingerprint(*asked)
+    key = str(state.workspace().root), name, _changed(name)
+    fingerprint = _fingerprint(*key)
     if fingerprint is None:
-        _fingerprint.clear(*asked)  # it may be prepared the next moment
+        _fingerprint.clear(*key)  # it may be prepared the next moment
         return None
     try:
         return readers.open_dataset(fingerprint)
@@ -74,10 +74,10 @@ def ensure(name: str) -> Prepared | None:
 
 def standing(name: str) -> Standing:
     """Return where a dataset stands, without starting anything."""
-    found = _preparations().standing(name)
-    if found.state == "preparing":  # asked each second: a large file is not hashed meanwhile
-        return found
-    return Standing("ready") if open_named(name) is not None else found
+    result = _preparations().standing(name)
+    if result.state == "preparing":  # asked each second: a large file is not hashed meanwhile
+        return result
+    return Standing("ready") if open_named(name) is not None else result
 
 
 def retry(name: str) -> None:
@@ -89,7 +89,7 @@ def retry(name: str) -> None:
 
 def _may_look(name: str) -> bool:
     """Return whether a dataset may be looked at: no page reads, or looks for, what only stands in an address."""
-    return allowed.is_asked_for(name) and (not allowed.is_path(name) or bool(allowed.located(name)))
+    return allowed.is_own_path(name) and (not allowed.is_path(name) or bool(allowed.located(name)))
 
 
 class Preparations:

@@ -33,14 +33,14 @@ def sheet(data: Prepared | None, ids: Iterable[int]) -> Sprites:
         data: the dataset; without it every tile is grey, and so is one whose pixels are damaged.
         ids: distinct dataset indices, at most some thousands.
     """
-    wanted = np.fromiter(ids, np.int64)
+    indices = np.fromiter(ids, np.int64)
     try:
-        return _sheet(data.fingerprint if data else "", wanted.tobytes(), _data=data)
+        return _sheet(data.fingerprint if data else "", indices.tobytes(), _data=data)
     except DataError:
         assert data is not None
         _say_damaged()
         return make_sprites(
-            np.concatenate([_tile(data, index) for index in wanted]), wanted.tolist()
+            np.concatenate([_tile(data, index) for index in indices]), indices.tolist()
         )
 
 
@@ -62,9 +62,9 @@ def _tile(data: Prepared, index: int) -> Images:
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _sheet(fingerprint: str, wanted: bytes, *, _data: Prepared | None) -> Sprites:
+def _sheet(fingerprint: str, indices: bytes, *, _data: Prepared | None) -> Sprites:
     """Return the thumbnails; the first two arguments are the key of the cache, bytes as they are hashed at once."""
-    ids: list[int] = np.frombuffer(wanted, np.int64).tolist()
+    ids: list[int] = np.frombuffer(indices, np.int64).tolist()
     if _data is None:
         return make_sprites(np.full((len(ids), 1, _SIDE, _SIDE), _GREY, np.uint8), ids)
     return make_sprites(_data.pixels(ids), ids)

@@ -117,23 +117,23 @@ class Listing:
     def __init__(self) -> None:
         """Know nothing yet."""
         self._guard = threading.Lock()
-        self._known: dict[str, tuple[Stamp, Description]] = {}
+        self._descriptions: dict[str, tuple[Stamp, Description]] = {}
 
     def describe(self) -> list[Description]:
         """Return all runs, the newest first; only those that may have changed are read."""
         workspace = state.workspace()
         with self._guard:
-            known: dict[str, tuple[Stamp, Description]] = {}
+            descriptions: dict[str, tuple[Stamp, Description]] = {}
             for name in workspace.ids():
                 run = Run(workspace.root / name)
                 now = _record_stamp(run)
-                before = self._known.get(name)
+                before = self._descriptions.get(name)
                 if before is None or before[0] != now or before[1].status not in _ENDED:
                     before = now, run.describe()
-                known[name] = before
-            self._known = known
-            found = [facts for _, facts in known.values()]
-        return sorted(found, key=lambda run: (run.created, run.run), reverse=True)
+                descriptions[name] = before
+            self._descriptions = descriptions
+            runs = [facts for _, facts in descriptions.values()]
+        return sorted(runs, key=lambda run: (run.created, run.run), reverse=True)
 
 
 def status(run: Run) -> tuple[str, str]:

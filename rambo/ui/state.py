@@ -65,8 +65,8 @@ def find_run(run_id: str) -> Run:
 
 def address(run_id: str | None, **filters: Any) -> dict[str, str]:
     """Return the query parameters of a link: the run, and filters that are not None."""
-    given = {"run": run_id} | filters
-    return {name: str(value) for name, value in given.items() if value is not None}
+    query = {"run": run_id} | filters
+    return {name: str(value) for name, value in query.items() if value is not None}
 
 
 def go(page: str, run_id: str | None = None, **filters: Any) -> NoReturn:
@@ -76,11 +76,11 @@ def go(page: str, run_id: str | None = None, **filters: Any) -> NoReturn:
 
 def link(page: str, run_id: str | None, label: str | None = None, **filters: Any) -> None:
     """Draw a link to a page that keeps the run."""
-    word, icon, told = PAGES[page]
+    word, icon, words = PAGES[page]
     st.page_link(
         page,
         label=label or word,
         icon=icon,
-        help=told,
+        help=words,
         query_params=address(run_id, **filters),
     )

@@ -67,7 +67,7 @@ def opened(run: str | None = None, **params: str) -> AppTest:
 def picked(file: Path) -> AppTest:
     """Return the page with a file that was asked for on the page Data in the same session."""
     app = opened()
-    app.session_state[allowed._ASKED] = {str(file)}
+    app.session_state[allowed._OWN_PATHS] = {str(file)}
     app.query_params["dataset"] = str(file)
     app.run()
     assert_calm(app)
@@ -600,7 +600,7 @@ def metrics(app: AppTest) -> dict[str, str]:
     return {metric.label: metric.value for metric in app.metric}
 
 
-def answered(app: AppTest, answer: planner.Answer) -> AppTest:
+def answered(app: AppTest, answer: planner.PlanAnswer) -> AppTest:
     asked = app.session_state["configure-planner"]
     asked._keep(asked._wanted, answer)
     app.run()
@@ -616,7 +616,7 @@ def test_the_counts_are_there_at_once_and_the_plan_refines_them(home: Path) -> N
         "To train": "38",
         "Time": "…",
     }
-    answered(app, planner.Answer(forecast.restore(PLAN), at=time.monotonic()))
+    answered(app, planner.PlanAnswer(forecast.restore(PLAN), at=time.monotonic()))
     assert metrics(app)["To train"] == "4"
     assert metrics(app)["Time"] == "3 min"
     assert "34 are trained already" in told(app)
@@ -627,7 +627,7 @@ def test_the_counts_are_there_at_once_and_the_plan_refines_them(home: Path) -> N
 
 
 def test_a_plan_that_failed_leaves_the_counts(home: Path) -> None:
-    app = answered(opened(), planner.Answer(None, "out of <b>memory</b>", time.monotonic()))
+    app = answered(opened(), planner.PlanAnswer(None, "out of <b>memory</b>", time.monotonic()))
     assert metrics(app)["To train"] == "38"
     assert metrics(app)["Time"] == "unknown"
     assert "could not be measured" in told(app)

@@ -53,9 +53,9 @@ def test_what_cannot_be_read_is_told_in_one_line_that_names_it(tmp_path: Path) -
     imports.begin(root, Request("Gone", (str(tmp_path / "no-such-folder"),)))
     now = _ended(root, "gone")
     assert now.state == "failed"
-    assert "no-such-folder" in now.told
-    assert "nothing is there" in now.told
-    assert str(tmp_path) not in now.told
+    assert "no-such-folder" in now.message
+    assert "nothing is there" in now.message
+    assert str(tmp_path) not in now.message
     assert imports.pending(root) == ["gone"]
     imports.forget(root, "gone")
     assert imports.standing(root, "gone").state == "none"
@@ -89,7 +89,7 @@ def test_an_import_that_died_without_a_word_says_so(tmp_path: Path) -> None:
     _asked_for(tmp_path, "pets")
     now = imports.standing(tmp_path, "pets")
     assert now.state == "failed"
-    assert "without a word" in now.told
+    assert "without a word" in now.message
 
 
 def test_a_stop_reaches_the_import_and_stands_afterwards(tmp_path: Path) -> None:

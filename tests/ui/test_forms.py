@@ -22,7 +22,7 @@ from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError
 from rambo.estimate import costs, forecast
 from rambo.ui.configure import fields, forms, planner, settings, settings_file
-from rambo.ui.configure.planner import Answer, Planner
+from rambo.ui.configure.planner import PlanAnswer, Planner
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -639,7 +639,7 @@ def test_rates_are_shared_and_outlast_the_server(
 
 def test_a_newer_question_ends_the_older_one(monkeypatch: pytest.MonkeyPatch) -> None:
     spawned = Spawner(monkeypatch, out=json.dumps(PLAN))
-    monkeypatch.setattr(planner.Asked, "_wait", lambda self: None)  # it never answers
+    monkeypatch.setattr(planner.PlanRequest, "_wait", lambda self: None)  # it never answers
     asked = Planner()
     asked.want(config_of(k=30), 0.0)
     asked.tick(1.0)
@@ -698,7 +698,7 @@ def test_a_process_that_cannot_start_is_a_word(monkeypatch: pytest.MonkeyPatch) 
     asked.want(config_of(), 0.0)
     assert asked.tick(1.0)
     answer = asked.want(config_of(), 1.0)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, PlanAnswer)
     assert "no memory" in answer.complaint
 
 

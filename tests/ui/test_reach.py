@@ -49,17 +49,17 @@ def test_the_whole_of_s_0_lies_in_its_bounds(tmp_path: Path) -> None:
     assert (found.sizes[0], found.sizes[-1]) == (10, 60)
     flat = data.images.reshape(100, -1) / 255
     exact = exact_transport(cdist(flat[:60], flat[60:], "sqeuclidean"))
-    assert found.found.lower[-1] <= exact <= found.found.upper[-1]
-    assert found.found.values[-1] == pytest.approx(exact, rel=0.02)
+    assert found.transport.lower[-1] <= exact <= found.transport.upper[-1]
+    assert found.transport.values[-1] == pytest.approx(exact, rel=0.02)
     again = reach.measure(data, "auto", pool, held, seed=1)
-    np.testing.assert_array_equal(again.found.values, found.found.values)
+    np.testing.assert_array_equal(again.transport.values, found.transport.values)
 
 
 def test_a_tiny_pool_is_measured_too(tmp_path: Path) -> None:
     data = images_of(tmp_path, 1, 28, 28)
     found = reach.measure(data, "auto", np.arange(2), np.arange(60, 61), seed=0)
     assert set(found.sizes) == {2}
-    assert np.isfinite(found.found.upper).all()
+    assert np.isfinite(found.transport.upper).all()
 
 
 def test_large_pools_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,7 @@ def test_colour_images_are_described_by_finished_features(tmp_path: Path) -> Non
     there = reach.measure(data, "auto", pool, held, seed=0)
     assert there.space == "between frozen features"
     exact = exact_transport(cdist(features[:60], features[60:], "sqeuclidean"))
-    assert there.found.lower[-1] <= exact <= there.found.upper[-1]
+    assert there.transport.lower[-1] <= exact <= there.transport.upper[-1]
 
 
 @pytest.mark.parametrize(

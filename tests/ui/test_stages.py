@@ -245,7 +245,7 @@ def test_features_come_before_the_first_trial(real: tuple[Record, list[Entry]]) 
     ],
 )
 def test_remaining_times_in_words(seconds: float, words: str) -> None:
-    assert sentences.left(seconds) == words
+    assert sentences.remaining(seconds) == words
 
 
 def test_ago() -> None:

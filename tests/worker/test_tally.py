@@ -73,8 +73,8 @@ def test_only_the_first_of_a_name_is_asked_for() -> None:
     tally = Tally(ignore, entries((1, 0.0, StageStarted("evaluation", 2))))
     counted(tally, StageStarted("evaluation", 2), fit("evaluation", 0, cached=False))
     counted(tally, fit("evaluation", 1, cached=True))
-    assert tally.made("evaluation", "evaluation", 0)
-    assert not tally.made("evaluation", "evaluation", 1)
+    assert tally.trained("evaluation", "evaluation", 0)
+    assert not tally.trained("evaluation", "evaluation", 1)
 
 
 def test_seconds_are_those_of_all_attempts() -> None:

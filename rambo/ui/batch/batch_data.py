@@ -78,7 +78,7 @@ class Batch:
         return len(self.indices)
 
     @functools.cached_property
-    def known(self) -> frozenset[int]:
+    def in_atlas(self) -> frozenset[int]:
         """The images that the atlas has."""
         return frozenset(self.atlas.indices.tolist() if self.atlas is not None else ())
 
@@ -103,8 +103,8 @@ class Batch:
 
     def at(self, index: int) -> int | None:
         """Return the place of an image in the order of choice, from 0, or None if it was not chosen."""
-        found = np.flatnonzero(self.indices == index)
-        return int(found[0]) if len(found) else None
+        places_ = np.flatnonzero(self.indices == index)
+        return int(places_[0]) if len(places_) else None
 
     def at_step(self, step: int) -> Indices:
         """Return what greedy step `step` chose, in the order of choice."""
@@ -189,8 +189,8 @@ def exclusions_of(batch: Batch) -> Exclusions | None:
 def offered(batch: Batch, atlas: Atlas) -> Indices:
     """Return the images of U_0 that a strategy could choose: no repeats of others, and none behind the gate."""
     pool: Indices = atlas.members(UNLABELED_POOL)
-    if (left := exclusions_of(batch)) is not None:
-        pool = np.setdiff1d(pool, left.indices)
+    if (repeats := exclusions_of(batch)) is not None:
+        pool = np.setdiff1d(pool, repeats.indices)
     if batch.run.has_artifact(paths.of_trial(batch.trial, paths.GATE)):
         gate = readers.arrays(batch.run, paths.of_trial(batch.trial, paths.GATE))
         pool = np.setdiff1d(pool, gate["indices"][gate["left_out"]])
@@ -231,15 +231,15 @@ def ranked_pool(atlas: Atlas, without: Indices, among: Indices | None = None) ->
 
 def captions(batch: Batch, ids: Iterable[int], *, oracle: bool = False) -> dict[int, str]:
     """Return what to say of each image: guess, margin, step; with the oracle also its true label."""
-    wanted = [int(item) for item in ids]
+    items = [int(item) for item in ids]
     places = {int(index): place for place, index in enumerate(batch.indices)}
-    seen = _seen(batch, [item for item in wanted if item not in places])
-    labels = batch.labels(wanted) if oracle else None
-    told = {}
-    for number, item in enumerate(wanted):
+    guesses = _guesses(batch, [item for item in items if item not in places])
+    labels = batch.labels(items) if oracle else None
+    lines = {}
+    for number, item in enumerate(items):
         place = places.get(item)
         if place is None:
-            guess, margin = seen.get(item, (-1, np.nan))
+            guess, margin = guesses.get(item, (-1, np.nan))
         else:
             guess, margin = int(batch.guesses[place]), float(batch.margins[place])
         parts = [f"image {item}"]
@@ -247,18 +247,18 @@ def captions(batch: Batch, ids: Iterable[int], *, oracle: bool = False) -> dict[
         parts += [f"margin {margin:.3f}"] if np.isfinite(margin) else []
         parts += [f"step {batch.steps[place] + 1}"] if place is not None and batch.stepwise else []
         parts += [f"the oracle says {labels[number]}"] if labels else []
-        told[item] = ", ".join(parts)
-    return told
+        lines[item] = ", ".join(parts)
+    return lines
 
 
-def _seen(batch: Batch, ids: Sequence[int]) -> dict[int, tuple[int, float]]:
+def _guesses(batch: Batch, ids: Sequence[int]) -> dict[int, tuple[int, float]]:
     """Return guess and margin of images that were not chosen, as far as the atlas knows them."""
     if batch.atlas is None:
         return {}
-    known = [item for item in ids if item in batch.known]
-    rows = batch.atlas.rows(known)
+    visible = [item for item in ids if item in batch.in_atlas]
+    rows = batch.atlas.rows(visible)
     guesses, margins = batch.atlas.guesses[rows].tolist(), margins_of(batch.atlas)[rows].tolist()
-    return dict(zip(known, zip(guesses, margins, strict=True), strict=True))
+    return dict(zip(visible, zip(guesses, margins, strict=True), strict=True))
 
 
 def _selection(trial: int, strategy: str) -> str:
@@ -275,7 +275,7 @@ def _load(stamp: Hashable, *, _run: Run, _trial: int, _strategy: str, _picks: li
     complete = _run.has_artifact(_selection(_trial, _strategy))
     seed = readers.config(_run)["seed"] + _trial
     if complete:
-        rows = batch_parts.rows_kept(_run, _trial, _strategy, seed, troubles)
+        rows = batch_parts.exported_rows(_run, _trial, _strategy, seed, troubles)
     else:
         rows = batch_parts.rows_so_far(decisions, atlas)
     if complete and _strategy == "rambo" and not decisions:

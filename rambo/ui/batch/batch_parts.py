@@ -17,17 +17,19 @@ from rambo.runs.workspace import Run
 from rambo.ui import readers
 from rambo.ui.readers import Record, Stamp
 
-_TOLD = (
+_OWN_NOTICES = (
     "The map of the images in this trial",
     "The prepared dataset",
 )  # by `read_atlas`, `read_data`
 
 
-def rows_kept(run: Run, trial: int, strategy: str, seed: int, troubles: list[str]) -> list[Record]:
+def exported_rows(
+    run: Run, trial: int, strategy: str, seed: int, troubles: list[str]
+) -> list[Record]:
     """Return what exports have of each chosen image; what they could not read joins the troubles."""
-    found = export.gather(run, strategy, seed)
-    troubles += [notice for notice in found.notices if not notice.startswith(_TOLD)]
-    return found.rows
+    evidence = export.gather(run, strategy, seed)
+    troubles += [notice for notice in evidence.notices if not notice.startswith(_OWN_NOTICES)]
+    return evidence.rows
 
 
 def rows_so_far(decisions: Sequence[BatchChosen], atlas: Atlas | None) -> list[Record]:
@@ -41,8 +43,8 @@ def rows_so_far(decisions: Sequence[BatchChosen], atlas: Atlas | None) -> list[R
         return rows
     places = atlas.rows([row["dataset_index"] for row in rows])
     margins, guesses = atlases.margins(atlas.probabilities)[places], atlas.guesses[places]
-    seen = zip(rows, margins.tolist(), guesses.tolist(), strict=True)
-    return [row | {"margin": margin, "predicted_class": guess} for row, margin, guess in seen]
+    measures = zip(rows, margins.tolist(), guesses.tolist(), strict=True)
+    return [row | {"margin": margin, "predicted_class": guess} for row, margin, guess in measures]
 
 
 def column(rows: Sequence[Record], name: str, unknown: float) -> NDArray[np.float64]:

@@ -51,18 +51,18 @@ def table_of(batch: Batch, page: Indices, oracle: bool) -> pd.DataFrame:
 
 def thumbnails(batch: Batch, page: Indices) -> list[str]:
     """Return each image as a data address."""
-    known = batch.data.fingerprint if batch.data is not None else ""
-    return _thumbnails(known, tuple(page.tolist()), _data=batch.data)
+    fingerprint = batch.data.fingerprint if batch.data is not None else ""
+    return _thumbnails(fingerprint, tuple(page.tolist()), _data=batch.data)
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
 def _thumbnails(fingerprint: str, ids: tuple[int, ...], *, _data: Prepared | None) -> list[str]:
     """Return the addresses; the first two arguments are the key of the cache."""
-    found = []
+    images = []
     for index in ids:
         picture = pictures.picture(_data, index)
         picture.thumbnail((96, 96))
         buffer = io.BytesIO()
         picture.save(buffer, "PNG")
-        found.append("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode())
-    return found
+        images.append("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode())
+    return images

@@ -138,25 +138,25 @@ def sentence(batch: Batch, strong: str = "") -> str:
         strong: stands on both sides of what matters most.
     """
     steps = len(np.unique(batch.steps))
-    told = f"{strong}{strategy_word(batch.strategy)}{strong} chose {strong}{count(batch.count, 'image')}{strong}"
+    words = f"{strong}{strategy_word(batch.strategy)}{strong} chose {strong}{count(batch.count, 'image')}{strong}"
     if batch.atlas is not None:
         pool = batch_data.pool_margins(batch.atlas)
-        told += f" of {len(pool):,} unlabeled ones"
+        words += f" of {len(pool):,} unlabeled ones"
     if steps > 1:
-        told += f" in {steps} greedy steps of up to {np.bincount(batch.steps).max()}"
-    known = batch.margins[np.isfinite(batch.margins)]
-    if batch.atlas is not None and len(known):
-        told += (
-            f"; their median margin is {np.median(known):.3f}, in the pool {np.median(pool):.3f}"
+        words += f" in {steps} greedy steps of up to {np.bincount(batch.steps).max()}"
+    margins = batch.margins[np.isfinite(batch.margins)]
+    if batch.atlas is not None and len(margins):
+        words += (
+            f"; their median margin is {np.median(margins):.3f}, in the pool {np.median(pool):.3f}"
         )
-    return told + "."
+    return words + "."
 
 
 def show_sentence(batch: Batch, oracle: bool) -> None:
     """Say what was chosen, in one sentence; with the oracle also how often f is right."""
     st.markdown(sentence(batch, "**"))
-    if left := batch_data.exclusions_of(batch):
-        st.caption(f":material/content_copy: {left.sentence[0].upper()}{left.sentence[1:]}.")
+    if repeats := batch_data.exclusions_of(batch):
+        st.caption(f":material/content_copy: {repeats.sentence[0].upper()}{repeats.sentence[1:]}.")
     labels = batch.labels(batch.indices) if oracle else None
     if labels is not None:
         right = np.mean(

@@ -53,37 +53,37 @@ def chips(batch: Batch) -> list[Chip]:
     state = st.session_state
     last = int(batch.steps.max(initial=0)) + 1
     step = int(state.get("step") or last)
-    found = []
+    result = []
     if batch.stepwise and state.get("only"):
-        found.append(Chip("only", f"Only step {step} of {last}", _setter(only=False, step=last)))
+        result.append(Chip("only", f"Only step {step} of {last}", _setter(only=False, step=last)))
     elif batch.stepwise and step < last:
-        found.append(Chip("step", f"Up to step {step} of {last}", _setter(step=last)))
+        result.append(Chip("step", f"Up to step {step} of {last}", _setter(step=last)))
     key = guesses_key(batch)
     for guess in state.get(key) or []:
-        left = [other for other in state[key] if other != guess]
+        others = [other for other in state[key] if other != guess]
         word = literal(batch.class_name(guess), 40)
-        found.append(Chip(f"guess-{guess}", f"f guesses {word}", _setter(**{key: left})))
+        result.append(Chip(f"guess-{guess}", f"f guesses {word}", _setter(**{key: others})))
     low, high = state.get("margins") or _WHOLE
     if (low, high) != _WHOLE:
         label = f"Margin {low:.2f} to {high:.2f}"
-        found.append(Chip("margins", label, _setter(margins=_WHOLE)))
+        result.append(Chip("margins", label, _setter(margins=_WHOLE)))
     lasso = lasso_of(batch)
     if lasso is not None:
         label = f"Inside the lasso: {count(len(lasso), 'image')}"
-        found.append(Chip("lasso", label, lambda: clear_lasso(batch)))
+        result.append(Chip("lasso", label, lambda: clear_lasso(batch)))
     if marked := marks(batch):
-        found.append(Chip("marks", f"{len(marked):,} selected", lambda: clear_marks(batch)))
-    return found
+        result.append(Chip("marks", f"{len(marked):,} selected", lambda: clear_marks(batch)))
+    return result
 
 
 def show(batch: Batch) -> None:
     """Draw the chips, if any."""
-    found = chips(batch)
-    if not found:
+    shelf = chips(batch)
+    if not shelf:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="chips"):
         st.caption(":material/filter_alt: On Images:")
-        for chip in found:
+        for chip in shelf:
             st.button(
                 chip.label,
                 icon=":material/close:",
@@ -92,19 +92,19 @@ def show(batch: Batch) -> None:
                 on_click=chip.drop,
                 help="Take this away",
             )
-        if len(found) > 1:
+        if len(shelf) > 1:
             st.button(
                 "Clear all",
                 type="tertiary",
                 key="chip-all",
                 on_click=_drop_all,
-                args=(found,),
+                args=(shelf,),
             )
 
 
-def _drop_all(found: list[Chip]) -> None:
+def _drop_all(shelf: list[Chip]) -> None:
     """Take all filters away."""
-    for chip in found:
+    for chip in shelf:
         chip.drop()
 
 

@@ -71,10 +71,10 @@ def show_facts(batch: Batch, index: int, oracle: bool) -> None:
     place, pool = batch.at(index), _pool(batch, index)
     lines = []
     if place is not None:
-        told = f"Chosen as number **{place + 1}** of {batch.count}"
+        place_words = f"Chosen as number **{place + 1}** of {batch.count}"
         if batch.stepwise:
-            told += f", in step **{batch.steps[place] + 1}** of {batch.steps.max() + 1}"
-        lines.append(f"{told}.")
+            place_words += f", in step **{batch.steps[place] + 1}** of {batch.steps.max() + 1}"
+        lines.append(f"{place_words}.")
         if np.isfinite(batch.utilities[place]):
             lines.append(f"u_hat of S_j with its batch: **{batch.utilities[place]:.3f}**.")
     elif pool is not None:
@@ -152,29 +152,29 @@ def show_served(batch: Batch, index: int) -> None:
     _row(batch, images[there].tolist(), [percent(float(part), 0) for part in mass[there]])
 
 
-def _row(batch: Batch, ids: Sequence[int], told: Sequence[str]) -> None:
+def _row(batch: Batch, ids: Sequence[int], captions: Sequence[str]) -> None:
     """Show images whose labels are known, side by side."""
     labels = batch.labels(ids) or [""] * len(ids)
     if not ids:
         st.caption("None.")
         return
     columns = st.columns(_NEAREST)
-    for column, index, label, word in zip(columns, ids, labels, told, strict=False):
+    for column, index, label, word in zip(columns, ids, labels, captions, strict=False):
         with column:
             _picture(batch, index, SMALL, f"{label} · {word}")
 
 
-def _picture(batch: Batch, index: int, side: int, told: str) -> None:
+def _picture(batch: Batch, index: int, side: int, caption: str) -> None:
     """Show one image enlarged, pixel by pixel."""
     picture = pictures.picture(batch.data, index)
     scale = side / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     sampling = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
-    st.image(picture.resize(size, sampling), caption=literal(told, 80) or None)
+    st.image(picture.resize(size, sampling), caption=literal(caption, 80) or None)
 
 
 def _pool(batch: Batch, index: int) -> int | None:
     """Return the pool of an image, or None where the atlas does not know it."""
-    if batch.atlas is None or index not in batch.known:
+    if batch.atlas is None or index not in batch.in_atlas:
         return None
     return int(batch.atlas.pool[batch.atlas.rows([index])[0]])

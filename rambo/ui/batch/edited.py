@@ -11,7 +11,7 @@ from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import strip
 
-_SHOWN = 60  # added images that are drawn
+_THUMBNAILS = 60  # added images that are drawn
 
 
 def load(batch: Batch) -> EditedBatch:
@@ -49,10 +49,10 @@ def show(batch: Batch) -> None:
         f"{len(removed):,} of {word}'s {batch.count:,} taken out" if removed else "",
         f"{len(added):,} put in" if added else "",
     ]
-    told = " and ".join(part for part in parts if part) or "another order"
+    changes = " and ".join(part for part in parts if part) or "another order"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
-            f":material/edit: **Your own batch: {count(now, 'image')}** ({told} by you). "
+            f":material/edit: **Your own batch: {count(now, 'image')}** ({changes} by you). "
             "It is what is exported and labeled."
         )
         st.button(
@@ -65,10 +65,15 @@ def show(batch: Batch) -> None:
         )
     if added:
         st.caption("Put in by you:")
-        strip(batch_data.sheet(batch, added[:_SHOWN]), added[:_SHOWN], key="edit-added", size=36)
+        strip(
+            batch_data.sheet(batch, added[:_THUMBNAILS]),
+            added[:_THUMBNAILS],
+            key="edit-added",
+            size=36,
+        )
 
 
-def make_buttons(batch: Batch, shown: list[int], marked: list[int]) -> None:
+def make_buttons(batch: Batch, visible: list[int], marked: list[int]) -> None:
     """Draw what makes the selected or the shown images the batch."""
     edit = load(batch)
     now = [i for i, _ in edit.batch(batch.indices.tolist(), batch.steps.tolist())]
@@ -77,13 +82,17 @@ def make_buttons(batch: Batch, shown: list[int], marked: list[int]) -> None:
         rest = [image for image in now if image not in set(inside)]
         _button(batch, f"Take {len(inside):,} out of the batch", "delete", rest, "edit-remove")
         _button(batch, f"Make these {len(inside):,} the batch", "filter_list", inside, "edit-keep")
-    elif 0 < len(shown) < batch.count:
+    elif 0 < len(visible) < batch.count:
         _button(
-            batch, f"Make the {len(shown):,} shown the batch", "filter_list", shown, "edit-shown"
+            batch,
+            f"Make the {len(visible):,} shown the batch",
+            "filter_list",
+            visible,
+            "edit-shown",
         )
 
 
-def _button(batch: Batch, label: str, icon: str, kept: list[int], key: str) -> None:
+def _button(batch: Batch, label: str, icon: str, images: list[int], key: str) -> None:
     """Draw one of them."""
     st.button(
         label,
@@ -91,17 +100,17 @@ def _button(batch: Batch, label: str, icon: str, kept: list[int], key: str) -> N
         type="tertiary",
         key=key,
         on_click=_limit,
-        args=(batch, kept),
+        args=(batch, images),
         help="Your own batch beside the strategy's; it is kept on disk, and can be taken back.",
     )
 
 
-def _limit(batch: Batch, kept: list[int]) -> None:
+def _limit(batch: Batch, images: list[int]) -> None:
     """Make these images the batch."""
     with frame.calmly():
         _forget(batch)
         chosen, steps = batch.indices.tolist(), batch.steps.tolist()
-        save(batch, load(batch).limited(kept, chosen, steps))
+        save(batch, load(batch).limited(images, chosen, steps))
 
 
 def _discard(batch: Batch) -> None:

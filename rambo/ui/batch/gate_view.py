@@ -10,7 +10,7 @@ from rambo.ui import pictures, readers
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import gallery
 
-_SHOWN = 500
+_THUMBNAILS = 500
 
 
 def is_there(batch: Batch) -> bool:
@@ -20,28 +20,28 @@ def is_there(batch: Batch) -> bool:
 
 def show(batch: Batch) -> None:
     """Draw what the gate left out, most unlike first."""
-    told = readers.arrays(batch.run, _place(batch))
-    ids, likeness = told["indices"], told["likeness"]
-    out = order_out(likeness, told["left_out"])
-    st.markdown(sentence(len(ids), len(out), int(told["kept_anyway"].sum())))
+    arrays = readers.arrays(batch.run, _place(batch))
+    ids, likeness = arrays["indices"], arrays["likeness"]
+    out = order_out(likeness, arrays["left_out"])
+    st.markdown(sentence(len(ids), len(out), int(arrays["kept_anyway"].sum())))
     if not len(out):
         return
-    shown = [int(index) for index in ids[out[:_SHOWN]]]
+    visible = [int(index) for index in ids[out[:_THUMBNAILS]]]
     words = {
         int(ids[place]): f"image {ids[place]}\n{reason(float(likeness[place]))}"
-        for place in out[:_SHOWN]
+        for place in out[:_THUMBNAILS]
     }
     result = gallery(
-        pictures.sheet(batch.data, shown),
-        shown,
+        pictures.sheet(batch.data, visible),
+        visible,
         key=f"gate-{batch.run.id}-{batch.trial}",
         size=48,
         captions=words,
         max_height=420,
         label="Images left out",
     )
-    if len(out) > len(shown):
-        st.caption(f"The {len(shown):,} least alike of {len(out):,} are shown.")
+    if len(out) > len(visible):
+        st.caption(f"The {len(visible):,} least alike of {len(out):,} are shown.")
     if result.selected:
         st.caption("To let these be chosen all the same, start a run with this setting:")
         st.code(f"acquisition.gate.keep = {sorted(result.selected)}", language=None)
@@ -49,17 +49,17 @@ def show(batch: Batch) -> None:
         st.caption("Select images that do belong: the setting that keeps them appears here.")
 
 
-def sentence(whole: int, left_out: int, kept: int) -> str:
+def sentence(whole: int, excluded: int, exempt: int) -> str:
     """Return what the gate decided, in words."""
-    if not left_out:
+    if not excluded:
         return f"The gate kept all **{count(whole, 'unlabeled image')}**: none looks unlike S_0 and S_val."
     anyway = (
-        f" {count(kept, 'image')} it would have left out stayed, as the settings ask."
-        if kept
+        f" {count(exempt, 'image')} it would have left out stayed, as the settings ask."
+        if exempt
         else ""
     )
     return (
-        f"The gate left **{left_out:,}** of {whole:,} unlabeled images out, before any strategy chose: "
+        f"The gate left **{excluded:,}** of {whole:,} unlabeled images out, before any strategy chose: "
         f"they look unlike S_0 and S_val.{anyway}"
     )
 
@@ -69,9 +69,9 @@ def reason(likeness: float) -> str:
     return f"only {percent(likeness)} of S_0 and S_val look as unlike the others as this"
 
 
-def order_out(likeness: NDArray[np.float64], left_out: NDArray[np.bool_]) -> NDArray[np.int64]:
+def order_out(likeness: NDArray[np.float64], excluded: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the places of what was left out, most unlike first."""
-    places = np.flatnonzero(left_out)
+    places = np.flatnonzero(excluded)
     ordered: NDArray[np.int64] = places[np.argsort(likeness[places], kind="stable")]
     return ordered
 

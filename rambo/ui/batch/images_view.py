@@ -60,8 +60,8 @@ def arrange(batch: Batch, view: View) -> Indices:
     keys = {"margin": batch.margins, "class guess": batch.guesses, "step": batch.steps}
     if view.sort in keys:
         places = places[keys[view.sort][places].argsort(kind="stable")]
-    shown: Indices = batch.indices[places]
-    return shown
+    order: Indices = batch.indices[places]
+    return order
 
 
 @st.fragment
@@ -157,16 +157,16 @@ def show_bar(batch: Batch, items: Indices) -> None:
     """Say how many images are shown and selected, and offer what makes them the batch."""
     marked = marks(batch)
     with st.container(horizontal=True, vertical_alignment="center"):
-        told = f"{len(items):,} of {count(batch.count, 'image')} shown"
-        st.caption(told + (f", {len(marked):,} selected" if marked else ""))
+        caption = f"{len(items):,} of {count(batch.count, 'image')} shown"
+        st.caption(caption + (f", {len(marked):,} selected" if marked else ""))
         edited.make_buttons(batch, items.tolist(), marked)
 
 
 def show_gallery(batch: Batch, page: Indices, view: View, oracle: bool) -> int | None:
     """Draw thumbnails; return the image that was opened."""
     steps = {index: batch.step_of[index] for index in page.tolist()}
-    told = f"chosen in step {view.up_to + 1}"
-    marked = {index: told for index, step in steps.items() if step == view.up_to}
+    mark = f"chosen in step {view.up_to + 1}"
+    marked = {index: mark for index, step in steps.items() if step == view.up_to}
     result = gallery(
         batch_data.sheet(batch, (batch.indices if batch.count <= 2000 else page).tolist()),
         page.tolist(),

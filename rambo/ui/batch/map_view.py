@@ -32,11 +32,11 @@ def version(batch: Batch) -> int:
 
 def settle(batch: Batch, table: bool) -> None:
     """Take over what was selected in the gallery; a gallery that is not drawn has no say."""
-    shown = st.session_state.get(gallery_key(batch))
+    selection = st.session_state.get(gallery_key(batch))
     if table:
         st.session_state.pop(gallery_key(batch), None)
-    elif isinstance(shown, dict) and isinstance(shown.get("selected"), list):
-        set_marks(batch, shown["selected"])
+    elif isinstance(selection, dict) and isinstance(selection.get("selected"), list):
+        set_marks(batch, selection["selected"])
 
 
 def marks(batch: Batch) -> list[int]:
@@ -51,8 +51,8 @@ def set_marks(batch: Batch, ids: Sequence[int]) -> None:
 
 def lasso_of(batch: Batch) -> list[int] | None:
     """Return the images inside the lasso, or None without one."""
-    shown = st.session_state.get(map_key(batch))
-    return shown.get("selected") if isinstance(shown, dict) else None
+    selection = st.session_state.get(map_key(batch))
+    return selection.get("selected") if isinstance(selection, dict) else None
 
 
 def clear_lasso(batch: Batch) -> None:
@@ -92,7 +92,7 @@ def show_map(batch: Batch, ringed: Sequence[int], oracle: bool) -> int | None:
 def show_lasso(batch: Batch, lasso: Sequence[int], oracle: bool) -> int | None:
     """Say what is inside the lasso, and show what was not chosen there."""
     assert batch.atlas is not None
-    ids = np.array([item for item in lasso if item in batch.known], np.int64)
+    ids = np.array([item for item in lasso if item in batch.in_atlas], np.int64)
     pool = batch.atlas.pool[batch.atlas.rows(ids)]
     others = np.setdiff1d(ids[pool == UNLABELED_POOL], batch.indices)
     chosen = np.isin(ids, batch.indices).sum()
@@ -103,15 +103,15 @@ def show_lasso(batch: Batch, lasso: Sequence[int], oracle: bool) -> int | None:
     if not len(others):
         return None
     ranked = batch_data.ranked_pool(batch.atlas, np.setdiff1d(batch.atlas.indices, others))
-    shown = ranked[:_OTHERS].tolist()
-    st.caption(f"Not chosen, the {len(shown)} smallest margins of {len(others):,}:")
+    nearest = ranked[:_OTHERS].tolist()
+    st.caption(f"Not chosen, the {len(nearest)} smallest margins of {len(others):,}:")
     return gallery(
-        batch_data.sheet(batch, shown),
-        shown,
+        batch_data.sheet(batch, nearest),
+        nearest,
         key="lasso-others",
         multi=False,
         size=36,
-        captions=batch_data.captions(batch, shown, oracle=oracle),
+        captions=batch_data.captions(batch, nearest, oracle=oracle),
         label="Unlabeled images inside the lasso",
         max_height=170,
     ).opened
@@ -130,7 +130,7 @@ def map_of(batch: Batch) -> maps.EmbeddingMap:
 def _map(stamp: Hashable, *, _batch: Batch) -> maps.EmbeddingMap:
     """Return the map; the stamp alone is the key of the cache."""
     assert _batch.atlas is not None
-    ids = np.array([item for item in _batch.indices if int(item) in _batch.known], np.int64)
+    ids = np.array([item for item in _batch.indices if int(item) in _batch.in_atlas], np.int64)
     groups = maps.pools(_batch.atlas, [maps.chosen_group(ids)])
     steps = _batch.step_of if _batch.stepwise else {}
     notes = {index: f"chosen in step {step + 1}" for index, step in steps.items()}

@@ -12,7 +12,7 @@ from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import plot, rows
 
-_SHOWN = 40  # images of a candidate
+_THUMBNAILS = 40  # images of a candidate
 
 
 @st.fragment
@@ -70,14 +70,14 @@ def show_candidates(batch: Batch, decision: BatchChosen) -> None:
     """Draw the best candidates as rows of images."""
     best = decision.candidate_utilities[0] if decision.candidate_utilities else 0.0
     lines: list[dict[str, Any]] = []
-    wanted = list(zip(decision.candidates, decision.candidate_utilities, strict=True))
-    for place, (members, utility) in enumerate(wanted):
+    pairs = list(zip(decision.candidates, decision.candidate_utilities, strict=True))
+    for place, (members, utility) in enumerate(pairs):
         margin = decision.candidate_margins[place]
         behind = "" if place == 0 else f" ({utility - best:+.3f})"
-        more = f", first {_SHOWN} of {len(members)}" if len(members) > _SHOWN else ""
+        more = f", first {_THUMBNAILS} of {len(members)}" if len(members) > _THUMBNAILS else ""
         lines.append(
             {
-                "ids": members[:_SHOWN],
+                "ids": members[:_THUMBNAILS],
                 "label": f"u_hat {utility:.3f}{behind}, mean margin {margin:.3f}{more}",
                 "marks": set(members) == set(decision.chosen),
             }

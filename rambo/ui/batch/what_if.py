@@ -38,8 +38,8 @@ class Edit:
         new = tuple(int(item) for item in members)
         if new == self.members:
             return self
-        drawn = self.draws if draws is None else draws
-        return Edit(new, (*self.history, self.members), drawn)
+        number = self.draws if draws is None else draws
+        return Edit(new, (*self.history, self.members), number)
 
     def undone(self) -> "Edit":
         """Return the edit before the last change."""
@@ -51,20 +51,20 @@ class Edit:
 def swap(members: Sequence[int], out: Sequence[int], into: Sequence[int]) -> Members:
     """Return a batch without the images `out`, those of `into` in their places, the rest of `into` at the end."""
     coming = [item for item in into if item not in set(members) - set(out)]
-    left, result = list(coming), []
+    rest, result = list(coming), []
     for item in members:
         if item not in out:
             result.append(item)
-        elif left:
-            result.append(left.pop(0))
-    return tuple(int(item) for item in [*result, *left])
+        elif rest:
+            result.append(rest.pop(0))
+    return tuple(int(item) for item in [*result, *rest])
 
 
 def random_candidate(ranked: Indices, size: int, filter_size: int, seed: int) -> Members:
     """Return a random batch of the smallest margins, in the order of margins, as the acquisition draws candidates."""
     few = ranked[: max(filter_size, size)]
-    drawn = np.random.default_rng(seed).choice(len(few), min(size, len(few)), replace=False)
-    return tuple(few[np.sort(drawn)].tolist())
+    sample = np.random.default_rng(seed).choice(len(few), min(size, len(few)), replace=False)
+    return tuple(few[np.sort(sample)].tolist())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -139,8 +139,8 @@ def utility_of(hat: UHat, decision: BatchChosen, members: Sequence[int]) -> floa
     What was recorded stays as it was; other batches take their distance from the chosen one, as the same network gives
     slightly different last digits on another machine or in another batch of candidates.
     """
-    known = zip(decision.candidates, decision.candidate_utilities, strict=True)
-    recorded = {frozenset(candidate): utility for candidate, utility in known}
+    pairs = zip(decision.candidates, decision.candidate_utilities, strict=True)
+    recorded = {frozenset(candidate): utility for candidate, utility in pairs}
     recorded[frozenset(decision.chosen)] = decision.utility
     utility = recorded.get(frozenset(members))
     if utility is not None:
@@ -177,14 +177,14 @@ def verdict(change: float, decision: BatchChosen, size: int) -> str:
         )
     if abs(change) < 1e-9:
         return "This is the chosen batch; select images below and swap them."
-    told = f"u_hat ranks your batch **{'above' if change > 0 else 'below'}** the chosen one"
+    sentence = f"u_hat ranks your batch **{'above' if change > 0 else 'below'}** the chosen one"
     unit = spread(decision)
     if unit is None:
-        return f"{told}. Too few candidates to say whether that is much."
+        return f"{sentence}. Too few candidates to say whether that is much."
     ratio = abs(change) / unit
     if ratio < 0.1:
-        return f"{told}, by less than a tenth of the candidates' spread: nearly equal."
-    return f"{told}, by {ratio:.1f} times the candidates' spread."
+        return f"{sentence}, by less than a tenth of the candidates' spread: nearly equal."
+    return f"{sentence}, by {ratio:.1f} times the candidates' spread."
 
 
 def why_beatable(decision: BatchChosen, filter_size: int) -> str:

@@ -55,9 +55,9 @@ def show(batch: Batch, oracle: bool) -> None:
 
 def edit_of(batch: Batch, decision: BatchChosen) -> Edit:
     """Return the person's batch of a step: of this tab, else as it is on disk, at first the one that was chosen."""
-    kept = st.session_state.get(key_of(batch, decision))
-    if isinstance(kept, Edit):
-        return kept
+    edit = st.session_state.get(key_of(batch, decision))
+    if isinstance(edit, Edit):
+        return edit
     return Edit(edited.load(batch).steps.get(decision.step, tuple(decision.chosen)))
 
 
@@ -248,11 +248,12 @@ def _apply(desk: Desk, change: Callable[[], Edit]) -> None:
     """Keep a changed batch, on disk too, and forget what was selected in the galleries."""
     with frame.calmly():
         edit = change()
-        held = edited.load(desk.batch)
+        own_batch = edited.load(desk.batch)
         step = desk.decision.step
         own = edit.members == tuple(desk.decision.chosen)
         edited.save(
-            desk.batch, held.without_step(step) if own else held.with_step(step, edit.members)
+            desk.batch,
+            own_batch.without_step(step) if own else own_batch.with_step(step, edit.members),
         )
         st.session_state[desk.key] = edit
         for part in ("members", "offered"):

@@ -21,7 +21,7 @@ from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import PreparedFigure, gallery, plot
 
-_SHOWN = 600  # thumbnails of one gallery
+_THUMBNAILS = 600  # thumbnails of one gallery
 _BOTH = "#b8860b"
 _MANY, _FEW = (
     6,
@@ -83,15 +83,15 @@ def _offer_controls(run: Run) -> None:
         _start_with_rivals(run)
     st.caption("What was trained before is found again, so this is quick.")
     chosen = readers.config(run)["strategies"]
-    if gone := [literal(name) for name in chosen if name not in lineup.names()]:
-        st.caption(f"It goes without {', '.join(gone)}, whose plugin is not here.")
+    if absent := [literal(name) for name in chosen if name not in lineup.names()]:
+        st.caption(f"It goes without {', '.join(absent)}, whose plugin is not here.")
 
 
 def _start_with_rivals(run: Run) -> None:
     """Start a run of the same settings with the strategies it lacks."""
     settings = readers.config(run)
-    wanted = {"rambo", *settings["strategies"], *lineup.CONTROLS}
-    strategies = [name for name in lineup.names() if name in wanted]
+    names = {"rambo", *settings["strategies"], *lineup.CONTROLS}
+    strategies = [name for name in lineup.names() if name in names]
     config = configs.restore(settings | {"strategies": strategies})
     state.go("pages/train.py", controls.start(config, readers.dataset(run)).id)
 
@@ -106,8 +106,8 @@ def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
             icon=":material/new_label:",
         )
         return
-    if said := readers.rehearsal_verdict(run):
-        st.info(literal(said, 500), icon=":material/theater_comedy:")
+    if sentence := readers.rehearsal_verdict(run):
+        st.info(literal(sentence, 500), icon=":material/theater_comedy:")
     if all(result.test_accuracy is None for result in results):
         st.info("The labels are not revealed yet: accuracies come with the last stage.")
         return
@@ -131,21 +131,21 @@ def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
             st.caption(f":material/info: {proxy[0].upper()}{proxy[1:]}.")
     table = rivals.accuracy_table(results)
     st.dataframe(table, hide_index=True, width="stretch", height="content", column_config=_COLUMNS)
-    if told := report.figure_words(results):
+    if by_strategy := report.figure_words(results):
         with st.expander("What the strategies say of their choices"):
-            for name, words in told.items():
+            for name, words in by_strategy.items():
                 st.markdown(f"**{literal(theme.strategy_word(name))}**: {literal(words, 400)}")
 
 
 def verdict(results: Sequence[Result]) -> str:
     """Return what the figures say of u_hat, in plain words, also where they say nothing or the wrong thing."""
-    said = rivals.verdict(results)
-    if said is None:
+    sentence = rivals.verdict(results)
+    if sentence is None:
         return (
             "RAMBO and its control Filter only are not both evaluated, so u_hat cannot be judged."
         )
     pair = f"{theme.strategy_word('rambo')} minus {theme.strategy_word('filter-only')}"
-    return f"{said}.".replace("rambo minus filter-only", pair)
+    return f"{sentence}.".replace("rambo minus filter-only", pair)
 
 
 def _wide(name: str) -> DeltaGenerator:
@@ -278,15 +278,15 @@ def _show_two(run: Run, trial: int, a: Batch, b: Batch) -> None:
 def _show_part(run: Run, batch: Batch, name: str, ids: Indices, *, oracle: bool) -> None:
     """Draw one gallery."""
     st.markdown(f"**{name}** · {count(len(ids), 'image')}")
-    shown = ids[:_SHOWN]
-    told = batch_data.captions(batch, shown.tolist(), oracle=oracle)
+    visible = ids[:_THUMBNAILS]
+    captions = batch_data.captions(batch, visible.tolist(), oracle=oracle)
     gallery(
-        batch_data.sheet(batch, shown.tolist()),
-        shown.tolist(),
+        batch_data.sheet(batch, visible.tolist()),
+        visible.tolist(),
         key=f"part-{run.id}-{batch.trial}-{batch.strategy}-{name}",
         size=44,
         readonly=True,
-        captions=told,
+        captions=captions,
         empty="None.",
         label=name,
         max_height=420,
@@ -315,15 +315,15 @@ def _show_map(a: Batch, b: Batch, split: rivals.Owners, names: tuple[str, str]) 
         for trouble in a.troubles:
             st.info(literal(trouble, 300))
         return
-    drawn = owners_map(a, b, split)
+    map_ = owners_map(a, b, split)
     plot(
-        drawn.figure,
+        map_.figure,
         key=f"owners-{a.run.id}-{a.trial}-{a.strategy}-{b.strategy}",
         height=520,
         alt=f"Map of all images; those that only {names[0]}, only {names[1]} or both chose are marked.",
         file_name="rambo-owners",
     )
-    st.caption(drawn.caption)
+    st.caption(map_.caption)
 
 
 def owners_map(a: Batch, b: Batch, split: rivals.Owners) -> maps.EmbeddingMap:
@@ -350,8 +350,8 @@ def _map(
         look = lineup.of(name).colour, lineup.of(name).symbol, 9
         groups.append(maps.Group(f"only {theme.strategy_word(name)}", own, *look))
     groups.append(maps.Group("both", _split.both, _BOTH, "star", 11))
-    known = [
+    placed = [
         dataclasses.replace(group, ids=group.ids[np.isin(group.ids, atlas.indices)])
         for group in groups
     ]
-    return maps.embedding_map(atlas, maps.pools(atlas, known), _batches[0].classes)
+    return maps.embedding_map(atlas, maps.pools(atlas, placed), _batches[0].classes)

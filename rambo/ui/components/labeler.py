@@ -27,7 +27,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Sent:
+class LabelerAnswer:
     """An answer as the browser sends it.
 
     Attributes:
@@ -57,7 +57,7 @@ def labeler(
     names: Sequence[str] = (),
     seconds: float | None = None,
     on_answers: Callable[[], None],
-    on_wanted: Callable[[], None],
+    on_request: Callable[[], None],
 ) -> None:
     """Show the images of `queue` one after the other.
 
@@ -75,7 +75,7 @@ def labeler(
         names: of the images, for screen readers and as a caption.
         seconds: an answer takes, for the pace; None where not known.
         on_answers: called before the rerun that new answers start: put them on disk.
-        on_wanted: called before the rerun that missing pictures start.
+        on_request: called before the rerun that missing pictures start.
     """
     data = {
         "queue": list(queue),
@@ -91,13 +91,13 @@ def labeler(
         "seconds": seconds,
         "storage": f"rambo-{key}",
     }
-    _component(key=key, data=data, on_answers_change=on_answers, on_wanted_change=on_wanted)
+    _component(key=key, data=data, on_answers_change=on_answers, on_wanted_change=on_request)
 
 
-def sent(key: str) -> list[Sent]:
+def answers_of(key: str) -> list[LabelerAnswer]:
     """Return the answers that the browser sent; what is no answer is left out."""
     return [
-        Sent(
+        LabelerAnswer(
             one["token"], one["image"], one["code"], str(one.get("label") or ""), float(one["time"])
         )
         for one in _list(key, "answers")
@@ -109,7 +109,7 @@ def sent(key: str) -> list[Sent]:
     ]
 
 
-def wanted(key: str) -> list[int]:
+def requested_images(key: str) -> list[int]:
     """Return the images whose pictures the browser lacks."""
     return [one for one in _list(key, "wanted") if isinstance(one, int)]
 

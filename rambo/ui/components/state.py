@@ -32,8 +32,8 @@ def current(key: str, default: list[int] | None) -> list[int] | None:
 def revision(key: str, selected: Sequence[int] | None) -> int:
     """Return the revision of `selected`; it grows when the page, not the browser, changed it."""
     note = _note(key)
-    if note.seen != selected:
-        note.seen = None if selected is None else list(selected)
+    if note.selection != selected:
+        note.selection = None if selected is None else list(selected)
         note.revision += 1
     return note.revision
 
@@ -43,7 +43,7 @@ def received(key: str, then: Callable[[], object] | None) -> Callable[[], None]:
 
     def callback() -> None:
         """Note it."""
-        _note(key).seen = current(key, None)
+        _note(key).selection = current(key, None)
         if then is not None:
             then()
 
@@ -54,7 +54,7 @@ def received(key: str, then: Callable[[], object] | None) -> Callable[[], None]:
 class Note:
     """The book-keeping of a component: the selection that the browser has, and the revision of it."""
 
-    seen: list[int] | None = None
+    selection: list[int] | None = None
     revision: int = 0
 
 

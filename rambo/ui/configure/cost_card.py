@@ -17,7 +17,7 @@ from rambo.estimate.work import DataSizes
 from rambo.text import count, duration, literal
 from rambo.ui import controls, frame, readers, state
 from rambo.ui.configure import forms
-from rambo.ui.configure.planner import Answer, Planner, Rates, too_many
+from rambo.ui.configure.planner import PlanAnswer, Planner, Rates, too_many
 
 _PLANNER = "configure-planner"
 _ROLES = {
@@ -46,8 +46,8 @@ def planner() -> Planner:
     """Return the planner of this tab."""
     if _PLANNER not in st.session_state:
         st.session_state[_PLANNER] = Planner(rates=_rates(str(state.workspace().root)))
-    found: Planner = st.session_state[_PLANNER]
-    return found
+    result: Planner = st.session_state[_PLANNER]
+    return result
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
@@ -66,10 +66,10 @@ def _estimate(config: Config, data: Prepared) -> None:
 def _numbers(config: Config, counted: Costs) -> None:
     """Draw labels, classifiers and time."""
     with frame.guard():
-        asked = planner()
+        the_planner = planner()
         now = time.monotonic()
-        answer = None if too_many(counted) else asked.want(config, now)
-        if answer is None and not too_many(counted) and asked.tick(now):
+        answer = None if too_many(counted) else the_planner.want(config, now)
+        if answer is None and not too_many(counted) and the_planner.tick(now):
             st.rerun()
         plan = answer.plan if answer else None
         missing = counted.total - (plan.cached if plan else 0)
@@ -83,11 +83,11 @@ def _numbers(config: Config, counted: Costs) -> None:
             seconds,
             help="As this machine goes now; others at work make it longer.",
         )
-        st.caption(_kept(counted, answer))
+        st.caption(_reuse(counted, answer))
         st.caption(source)
 
 
-def _time(config: Config, counted: Costs, answer: Answer | None) -> tuple[str, str]:
+def _time(config: Config, counted: Costs, answer: PlanAnswer | None) -> tuple[str, str]:
     """Return the expected time and where it comes from, in words."""
     if answer is not None and answer.plan is not None:
         plan = answer.plan
@@ -95,13 +95,13 @@ def _time(config: Config, counted: Costs, answer: Answer | None) -> tuple[str, s
         source = literal(plan.rate.source)
         where = f"On {_device(plan.device)}{at_once}"
         return duration(plan.seconds), f"{_stages(plan.stages)}{where}; rate {source}."
-    known = planner().rate(config)
-    if known is not None:
-        rate, jobs = known
-        told = f"About, from what was measured before ({literal(rate.source)}); being looked up …"
+    measured = planner().rate(config)
+    if measured is not None:
+        rate, jobs = measured
+        text = f"About, from what was measured before ({literal(rate.source)}); being looked up …"
         if too_many(counted) or answer is not None:
-            told = f"About, from what was measured before ({literal(rate.source)})."
-        return f"~ {duration(costs.seconds(counted, rate, jobs))}", told
+            text = f"About, from what was measured before ({literal(rate.source)})."
+        return f"~ {duration(costs.seconds(counted, rate, jobs))}", text
     if too_many(counted):
         return (
             "unknown",
@@ -112,12 +112,12 @@ def _time(config: Config, counted: Costs, answer: Answer | None) -> tuple[str, s
     return "…", "Measuring how fast this machine is …"
 
 
-def _kept(counted: Costs, answer: Answer | None) -> str:
+def _reuse(counted: Costs, answer: PlanAnswer | None) -> str:
     """Return how many of the trainings are there already."""
     if answer is not None and answer.plan is not None:
-        kept = answer.plan.cached
-        if kept:
-            return f"Of {count(counted.total, 'classifier')}, **{kept:,} are trained already** and are used again."
+        cached = answer.plan.cached
+        if cached:
+            return f"Of {count(counted.total, 'classifier')}, **{cached:,} are trained already** and are used again."
         return "None of them is trained already."
     if answer is not None or too_many(counted):
         return "What was trained before was not looked up."

@@ -10,19 +10,19 @@ from rambo.errors import RamboError
 from rambo.text import count, literal
 from rambo.ui import frame, library
 
-_SHOWN_CLASSES = 10
+_MOST_CLASSES = 10
 
 
 @dataclass(frozen=True)
 class Opened:
     """A dataset that was asked for: the data, or why there is none yet.
 
-    `state` is `ready`, `missing`, `preparing`, `failed` or `unknown`; `told` says more where there is more to say.
+    `state` is `ready`, `missing`, `preparing`, `failed` or `unknown`; `message` says more where there is more to say.
     """
 
     data: Prepared | None
     state: str
-    told: str = ""
+    message: str = ""
 
     @property
     def complaint(self) -> str:
@@ -31,15 +31,15 @@ class Opened:
             "ready": "",
             "missing": "not on this machine yet: get it first",
             "preparing": "being prepared: one moment",
-        }.get(self.state, self.told)
+        }.get(self.state, self.message)
 
 
 def open_data(name: object) -> Opened:
     """Return the dataset of that name; the shipped one is prepared on the way, others only when asked for."""
-    known = isinstance(name, str) and (
+    available = isinstance(name, str) and (
         name in library.names() or name.lower().endswith(".npz") or library.is_own(name)
     )
-    if not isinstance(name, str) or not known:
+    if not isinstance(name, str) or not available:
         return Opened(None, "unknown", "choose one of the list, or type the path of an .npz file")
     try:
         data = library.ensure(name) if name == library.SHIPPED else library.open_named(name)
@@ -48,7 +48,7 @@ def open_data(name: object) -> Opened:
     if data is not None:
         return Opened(data, "ready")
     standing = library.standing(name)
-    return Opened(None, standing.state, standing.told)
+    return Opened(None, standing.state, standing.message)
 
 
 def show(name: str, opened: Opened) -> None:
@@ -91,17 +91,17 @@ def _facts(data: Prepared) -> str:
     channels, height, width = data.images.shape[1:]
     pool, own, test = (int((data.roles == role).sum()) for role in (POOL, VALIDATION, TEST))
     colour = "grey" if channels == 1 else "colour"
-    held = f"{pool:,} to train on" + (f", {own:,} to check with" if own else "")
+    pools = f"{pool:,} to train on" + (f", {own:,} to check with" if own else "")
     if data.partly_labeled:
         labeled = int((data.roles == LABELED).sum())
-        held = f"{labeled:,} labeled to learn from, {own:,} to check with, {pool:,} to choose from"
-    names = ", ".join(literal(name, 30) for name in data.classes[:_SHOWN_CLASSES])
+        pools = f"{labeled:,} labeled to learn from, {own:,} to check with, {pool:,} to choose from"
+    names = ", ".join(literal(name, 30) for name in data.classes[:_MOST_CLASSES])
     more = (
-        f" and {len(data.classes) - _SHOWN_CLASSES:,} more"
-        if len(data.classes) > _SHOWN_CLASSES
+        f" and {len(data.classes) - _MOST_CLASSES:,} more"
+        if len(data.classes) > _MOST_CLASSES
         else ""
     )
     return (
-        f"{held}, {test:,} to test with · {height} x {width}, {colour} · "
+        f"{pools}, {test:,} to test with · {height} x {width}, {colour} · "
         f"{count(data.num_classes, 'class', 'classes')}: {names}{more}"
     )

@@ -15,7 +15,7 @@ from rambo.ui.configure import fields, settings
 from rambo.ui.configure.settings import Values
 
 FIRST = "demo"
-_KEY, _WIDGET, _SEEN = "configure-draft", "configure:", "configure-seen"
+_KEY, _WIDGET, _ADDRESS = "configure-draft", "configure:", "configure-seen"
 _CLASSES = "dataset.corruption.noisy_classes"
 
 
@@ -98,9 +98,9 @@ def undo() -> None:
 def take_address() -> str:
     """Take what the address asks for once, `?dataset=NAME`; return a complaint where it cannot be."""
     name = st.query_params.get("dataset")
-    if name is None or st.session_state.get(_SEEN) == name:
+    if name is None or st.session_state.get(_ADDRESS) == name:
         return ""
-    st.session_state[_SEEN] = name
+    st.session_state[_ADDRESS] = name
     if len(name) > 1000 or not name.isprintable() or not name:
         return f"dataset {shorten(name)}: no name of a dataset"
     draft = current()

@@ -352,9 +352,9 @@ def facts() -> dict[str, Facts]:
 def _facts(strategies: tuple[str, ...]) -> dict[str, Facts]:
     """Return the facts for a lineup."""
     schema = Config.model_json_schema()
-    found = dict(_leaves(schema, schema["$defs"], ""))
-    found["strategies"] = dataclasses.replace(found["strategies"], choices=strategies)
-    return found
+    by_path = dict(_leaves(schema, schema["$defs"], ""))
+    by_path["strategies"] = dataclasses.replace(by_path["strategies"], choices=strategies)
+    return by_path
 
 
 def is_optional(path: str) -> bool:
@@ -362,20 +362,20 @@ def is_optional(path: str) -> bool:
     return path in facts() and facts()[path].optional
 
 
-def _leaves(node: Schema, known: Schema, prefix: str) -> list[tuple[str, Facts]]:
+def _leaves(node: Schema, definitions: Schema, prefix: str) -> list[tuple[str, Facts]]:
     """Return the facts of all fields below a node of the schema."""
-    found: list[tuple[str, Facts]] = []
+    leaves: list[tuple[str, Facts]] = []
     for name, part in node["properties"].items():
         path = f"{prefix}{name}"
         if "$ref" in part:
-            found += _leaves(known[part["$ref"].rsplit("/", 1)[1]], known, f"{path}.")
+            leaves += _leaves(definitions[part["$ref"].rsplit("/", 1)[1]], definitions, f"{path}.")
             continue
         kinds = [kind for kind in part.get("anyOf", [part]) if kind.get("type") != "null"]
         shape = kinds[0]
         choices = shape.get("items", shape).get("enum", ())
         optional = "anyOf" in part and len(kinds) < len(part["anyOf"])
-        found.append((path, Facts(shape["type"], optional, tuple(choices), _limits(shape))))
-    return found
+        leaves.append((path, Facts(shape["type"], optional, tuple(choices), _limits(shape))))
+    return leaves
 
 
 def _limits(shape: Schema) -> str:

@@ -15,7 +15,7 @@ from rambo.ui.configure import draft as drafts
 from rambo.ui.configure import fields, forms, settings_file
 from rambo.ui.configure.draft import Draft
 
-_PRESET, _UPLOAD, _TOLD = "configure-preset", "configure-upload", "configure-told"
+_PRESET, _UPLOAD, _COMPLAINT = "configure-preset", "configure-upload", "configure-told"
 _LISTED = 6  # changes that are named
 _PRESET_HELP = {
     "demo": "A first look: 200 labels to buy, about two minutes on a laptop.",
@@ -46,8 +46,8 @@ def pick_start(draft: Draft, run: Run | None) -> None:
                 args=(run,),
                 help=f"Fills the form with the settings of {literal(run.id)}.",
             )
-    if told := st.session_state.get(_TOLD):  # until something else fills the form
-        st.error(literal(told, 1500), icon=":material/error:")
+    if complaint := st.session_state.get(_COMPLAINT):  # until something else fills the form
+        st.error(literal(complaint, 1500), icon=":material/error:")
     _changes(draft)
 
 
@@ -126,21 +126,21 @@ def _pick_preset() -> None:
     """Fill the form from the preset that was clicked."""
     name = st.session_state[_PRESET]
     if name in presets.PRESETS:
-        st.session_state[_TOLD] = drafts.pick_preset(name)
+        st.session_state[_COMPLAINT] = drafts.pick_preset(name)
 
 
 def _take_run(run: Run) -> None:
     """Fill the form from a run."""
-    st.session_state[_TOLD] = ""
+    st.session_state[_COMPLAINT] = ""
     try:
         drafts.take_run(run)
     except RamboError as error:
-        st.session_state[_TOLD] = f"the settings of this run cannot be used: {error}"
+        st.session_state[_COMPLAINT] = f"the settings of this run cannot be used: {error}"
 
 
 def _take_file() -> None:
     """Fill the form from an uploaded file, or say why not; then nothing has changed."""
-    st.session_state[_TOLD] = ""
+    st.session_state[_COMPLAINT] = ""
     file = st.session_state.get(_UPLOAD)
     if file is None:
         return
@@ -149,4 +149,4 @@ def _take_file() -> None:
             settings_file.read_file(file.read(settings_file.FILE_BYTES + 1)), f"file {file.name}"
         )
     except RamboError as error:
-        st.session_state[_TOLD] = f"the file was not taken: {error}"
+        st.session_state[_COMPLAINT] = f"the file was not taken: {error}"

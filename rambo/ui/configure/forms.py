@@ -137,8 +137,8 @@ def _section(name: str, entries: list[Field], look: Look) -> None:
 
 def _fields(entries: Iterable[Field], look: Look) -> None:
     """Draw fields in as many columns as fit: before them a row of switches and choices of many, after them lists."""
-    known = fields.facts()
-    kinds = [(entry, _shape(known[entry.path])) for entry in entries]
+    all_facts = fields.facts()
+    kinds = [(entry, _shape(all_facts[entry.path])) for entry in entries]
     if switches := [entry for entry, kind in kinds if kind == "boolean"]:
         with st.container(horizontal=True, gap="large"):
             for entry in switches:
@@ -256,15 +256,15 @@ def _strategies(facts: Facts, look: Look, shared: Options) -> None:
 
 def _classes(entry: Field, look: Look, shared: Options) -> None:
     """Draw numbers of classes, with their names where the dataset is there."""
-    given = [n for n in look.draft.values[entry.path] if n >= len(look.classes)]
-    known = list(range(len(look.classes) or 10))
+    others = [n for n in look.draft.values[entry.path] if n >= len(look.classes)]
+    numbers = list(range(len(look.classes) or 10))
 
     def name(number: int) -> str:
         """Return the number and the name of a class."""
-        known = number < len(look.classes)
-        return f"{number}: {shorten(look.classes[number], 40)}" if known else str(number)
+        has_name = number < len(look.classes)
+        return f"{number}: {shorten(look.classes[number], 40)}" if has_name else str(number)
 
-    options = sorted({*known, *given})
+    options = sorted({*numbers, *others})
     st.multiselect(options=options, format_func=name, placeholder="all classes", **shared)
 
 

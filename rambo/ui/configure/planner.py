@@ -25,12 +25,12 @@ from rambo.storage import files
 PATIENCE = 0.6  # seconds without a change before a process is worth starting
 LIMIT = 120.0  # seconds a plan may take
 FRESH = 300.0  # seconds an answer counts: runs go on training meanwhile
-_KEPT = 100  # rates in a file
+_MOST_RATES = 100  # rates in a file
 MOST = 20_000  # trainings to look up; beyond, arithmetic has to do
 
 
 @dataclass(frozen=True)
-class Answer:
+class PlanAnswer:
     """What the process said: the plan, or a complaint."""
 
     plan: Forecast | None
@@ -39,7 +39,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Question:
+class PlanQuestion:
     """Settings as JSON, their digest, and what their rate depends on."""
 
     text: str
@@ -47,27 +47,27 @@ class Question:
     pace: str
 
     @classmethod
-    def about(cls, config: Config) -> "Question":
+    def about(cls, config: Config) -> "PlanQuestion":
         """Return the question about a config."""
         text = json.dumps(describe(config), sort_keys=True)
         return cls(text, hashlib.sha256(text.encode()).hexdigest(), _pace(config))
 
 
-class Asked:
+class PlanRequest:
     """One process at work on a question."""
 
-    def __init__(self, question: Question, now: float) -> None:
+    def __init__(self, question: PlanQuestion, now: float) -> None:
         """Start it."""
         self.question, self._since = question, now
-        self._answer: Answer | None = None
+        self._answer: PlanAnswer | None = None
         self._process = jobs.spawn(["plan", "--json"], question.text)
         threading.Thread(target=self._wait, daemon=True).start()
 
-    def answer(self, now: float) -> Answer | None:
+    def answer(self, now: float) -> PlanAnswer | None:
         """Return the answer, or None while there is none."""
         if self._answer is None and now - self._since > LIMIT:
             self.end()
-            return Answer(None, f"no answer within {LIMIT:.0f} seconds", now)
+            return PlanAnswer(None, f"no answer within {LIMIT:.0f} seconds", now)
         return self._answer
 
     def end(self) -> None:
@@ -79,9 +79,9 @@ class Asked:
         """Wait for the end of the process, so that it leaves nothing behind."""
         out, _ = self._process.communicate()
         try:
-            self._answer = Answer(_read(self._process, out), "", time.monotonic())
+            self._answer = PlanAnswer(_read(self._process, out), "", time.monotonic())
         except ValueError:
-            self._answer = Answer(None, jobs.worded(jobs.failure(out), 300), time.monotonic())
+            self._answer = PlanAnswer(None, jobs.worded(jobs.failure(out), 300), time.monotonic())
 
 
 def _read(process: subprocess.Popen[str], out: str) -> Forecast:
@@ -103,50 +103,50 @@ class Planner:
     Tabs may share it.
     """
 
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, PlanAnswer] = field(default_factory=dict)
     rates: "Rates" = field(default_factory=lambda: Rates())
-    _wanted: Question | None = None
+    _question: PlanQuestion | None = None
     _since: float = 0.0
-    _asked: Asked | None = None
+    _request: PlanRequest | None = None
 
-    def want(self, config: Config, now: float) -> Answer | None:
+    def want(self, config: Config, now: float) -> PlanAnswer | None:
         """Ask about a config and return the answer if it is there."""
-        question = Question.about(config)
-        if question != self._wanted:
-            self._wanted, self._since = question, now
-        known = self.answers.get(question.digest)
-        if known is not None and now - known.at > FRESH:
+        question = PlanQuestion.about(config)
+        if question != self._question:
+            self._question, self._since = question, now
+        answer = self.answers.get(question.digest)
+        if answer is not None and now - answer.at > FRESH:
             del self.answers[question.digest]
             return None
-        return known
+        return answer
 
     def tick(self, now: float) -> bool:
         """Move on; return whether the answer to what is wanted is there."""
-        if self._asked is not None and (answer := self._asked.answer(now)) is not None:
-            self._keep(self._asked.question, answer)
-            self._asked = None
-        if self._wanted is None or self._wanted.digest in self.answers:
-            return self._wanted is not None
-        if self._asked is not None and self._asked.question != self._wanted:
+        if self._request is not None and (answer := self._request.answer(now)) is not None:
+            self._keep(self._request.question, answer)
+            self._request = None
+        if self._question is None or self._question.digest in self.answers:
+            return self._question is not None
+        if self._request is not None and self._request.question != self._question:
             self.forget()
-        if self._asked is None and now - self._since >= PATIENCE:
+        if self._request is None and now - self._since >= PATIENCE:
             try:
-                self._asked = Asked(self._wanted, now)
+                self._request = PlanRequest(self._question, now)
             except OSError as error:
-                self._keep(self._wanted, Answer(None, shorten(error, 200), now))
-        return self._wanted.digest in self.answers
+                self._keep(self._question, PlanAnswer(None, shorten(error, 200), now))
+        return self._question.digest in self.answers
 
     def forget(self) -> None:
         """End what is at work: its question is not asked any more."""
-        if self._asked is not None:
-            self._asked.end()
-            self._asked = None
+        if self._request is not None:
+            self._request.end()
+            self._request = None
 
     def rate(self, config: Config) -> tuple[costs.Rate, int] | None:
         """Return the newest rate for such a config and how many trainings went on at once, where one is known."""
         return self.rates.get(_pace(config))
 
-    def _keep(self, question: Question, answer: Answer) -> None:
+    def _keep(self, question: PlanQuestion, answer: PlanAnswer) -> None:
         """Keep an answer, and its rate for all configs that go as fast."""
         self.answers[question.digest] = answer
         if answer.plan is not None:
@@ -162,27 +162,27 @@ class Rates:
     def __init__(self, file: Path | None = None) -> None:
         """Read the file."""
         self._file = file
-        self._known: dict[str, tuple[costs.Rate, int]] = {}
+        self._rates: dict[str, tuple[costs.Rate, int]] = {}
         with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
             for pace, (rate, at_once) in json.loads(file.read_text() if file else "{}").items():
-                found = costs.Rate(**rate)
-                numbers = found.seconds_per_image, found.seconds_per_pass, int(at_once)
+                rate_ = costs.Rate(**rate)
+                numbers = rate_.seconds_per_image, rate_.seconds_per_pass, int(at_once)
                 if all(0 < number < math.inf for number in numbers):
-                    self._known[pace] = found, numbers[2]
+                    self._rates[pace] = rate_, numbers[2]
 
     def get(self, pace: str) -> tuple[costs.Rate, int] | None:
         """Return the newest rate, where there is one."""
-        return self._known.get(pace)
+        return self._rates.get(pace)
 
     def keep(self, pace: str, rate: costs.Rate, at_once: int) -> None:
         """Keep a rate, the newest last."""
-        self._known.pop(pace, None)
-        self._known[pace] = rate, at_once
-        newest = list(self._known.items())[-_KEPT:]
+        self._rates.pop(pace, None)
+        self._rates[pace] = rate, at_once
+        newest = list(self._rates.items())[-_MOST_RATES:]
         if self._file is not None:
-            told = {pace: [dataclasses.asdict(rate), n] for pace, (rate, n) in newest}
+            content = {pace: [dataclasses.asdict(rate), n] for pace, (rate, n) in newest}
             with suppress(OSError, RamboError):
-                files.write_bytes(self._file, json.dumps(told).encode())
+                files.write_bytes(self._file, json.dumps(content).encode())
 
 
 def too_many(counted: Costs) -> bool:

@@ -91,10 +91,12 @@ def check(values: Values, data: Prepared | None, devices: Mapping[str, str] | No
         data: the dataset they name, where it is prepared.
         devices: names of this machine's devices by kind, where they are known.
     """
-    config, wrong, gone = configs.review(nest(values))
+    config, wrong, bad_fields = configs.review(nest(values))
     errors: list[RamboError] = [*wrong, *allowed.problems(values)]
     if config is not None:
-        errors += [error for error in _misfits(config, data, devices) if not error.speaks_of(gone)]
+        errors += [
+            error for error in _misfits(config, data, devices) if not error.speaks_of(bad_fields)
+        ]
     complaints: dict[str, str] = {}
     for error in errors:
         complaints.setdefault(_place(error), _words(error))
@@ -144,18 +146,18 @@ def _has_letter(entry: fields.Field) -> bool:
     return entry.group == fields.BUDGETS and bool(entry.symbol)
 
 
-def problems(given: Mapping[str, Any]) -> list[str]:
+def problems(settings: Mapping[str, Any]) -> list[str]:
     """Return everything that is wrong with nested settings, one line each; fields may be missing.
 
     An unknown field is told with the name that is most like it.
     """
-    return [_line(error) for error in configs.review(given)[1]]
+    return [_line(error) for error in configs.review(settings)[1]]
 
 
 def _line(error: ConfigError) -> str:
     """Return one thing that is wrong with settings of someone else."""
     path = error.field or ""
-    groups = {known.rpartition(".")[0] for known in fields.facts()}
+    groups = {path.rpartition(".")[0] for path in fields.facts()}
     if path in fields.facts() or path in groups:
         return str(error)
     return f"{configs.shorten(path, 100)}: {error.problem}; {_nearest(path.split('.'))}"
@@ -174,21 +176,21 @@ def notes(config: Config, data: Prepared | None) -> dict[str, str]:
     """Return what follows from the values by rule, by the path it belongs to, as Markdown of our own."""
     acquisition, model = config.acquisition, config.rambo.utility_model
     b, m, learns = acquisition.batch_size, acquisition.filtered, _pretrains(config.strategies)
-    said: dict[str, str] = {}
+    lines: dict[str, str] = {}
     steps = _split(config.budget, config.greedy_steps, b, "greedy step", r"\tau_2")
     if learns and config.slices:
         grown = config.k - config.initial_size
         slices = _split(grown, config.slices, b, "pretraining slice", r"\tau_1")
         steps = f"{steps}; {slices}"
-    said["acquisition.batch_size"] = f"{steps}."
+    lines["acquisition.batch_size"] = f"{steps}."
     if filtered := _filter_note(config, data, m, b):
-        said["acquisition.filter_size"] = filtered
+        lines["acquisition.filter_size"] = filtered
     if learns and config.initial_size == config.k:
-        said["rambo.initial_size"] = (
+        lines["rambo.initial_size"] = (
             "k_1 = k: no pretraining; u_hat stays as the offline pairs left it."
         )
     if not learns:
-        said["strategies"] = (
+        lines["strategies"] = (
             "Without RAMBO there is no pretraining; DULO learns a utility model of its own."
             if "dulo" in config.strategies
             else "Without RAMBO there is no pretraining; RAMBO+ learns three weights from true pairs."
@@ -196,22 +198,22 @@ def notes(config: Config, data: Prepared | None) -> dict[str, str]:
             else "Without RAMBO nothing is learned: the utility model is not used."
         )
     if config.classifier.name == "logistic":
-        said["classifier.name"] = (
+        lines["classifier.name"] = (
             "A stand-in for the networks of the paper: fast, and not what its numbers were made with."
         )
-    said |= _corruption_notes(config.dataset.corruption, data)
+    lines |= _corruption_notes(config.dataset.corruption, data)
     if config.acquisition.gate.by == "off":
-        said["acquisition.gate.by"] = (
+        lines["acquisition.gate.by"] = (
             "Off: if the pool may hold images of another kind, switch it on; each one bought is a label wasted."
         )
     elif config.acquisition.gate.keep:
-        kept = count(len(config.acquisition.gate.keep), "image")
-        said["acquisition.gate.keep"] = f"{kept} can be chosen whatever the gate says."
+        images = count(len(config.acquisition.gate.keep), "image")
+        lines["acquisition.gate.keep"] = f"{images} can be chosen whatever the gate says."
     if model.transport and model.ot_weight == 0:
-        said["rambo.utility_model.ot_weight"] = "0: the OT distance is shown but teaches nothing."
+        lines["rambo.utility_model.ot_weight"] = "0: the OT distance is shown but teaches nothing."
     if data is not None:
-        said |= _data_notes(config, data)
-    return said
+        lines |= _data_notes(config, data)
+    return lines
 
 
 def _pretrains(strategies: Iterable[str]) -> bool:
@@ -236,30 +238,30 @@ def _filter_note(config: Config, data: Prepared | None, m: int, b: int) -> str:
         return f"M < 2 b: one candidate a step, {b} of the {m} smallest margins at random."
     if data is not None and m >= (unlabeled := _pool(config, data) - config.k):
         return f"M covers all {unlabeled:,} unlabeled images: the margins filter nothing."
-    left = f"; {m % b} are left over" if m % b else ""
-    return f"{m // b} candidate batches a step{left}."
+    remainder = f"; {m % b} are left over" if m % b else ""
+    return f"{m // b} candidate batches a step{remainder}."
 
 
 def _data_notes(config: Config, data: Prepared) -> dict[str, str]:
     """Return what the dataset decides."""
-    said = {}
+    lines = {}
     if data.partly_labeled:
-        said["k"] = f"Fixed: {config.k:,} images of this dataset have a label to learn from."
+        lines["k"] = f"Fixed: {config.k:,} images of this dataset have a label to learn from."
     if config.acquisition.per_cluster is not None and data.clusters is not None:
-        said["acquisition.per_cluster"] = _repeats_note(data)
+        lines["acquisition.per_cluster"] = _repeats_note(data)
     if own := _own(data):
-        said["dataset.validation_size"] = f"Fixed: the dataset brings {own:,} of its own."
+        lines["dataset.validation_size"] = f"Fixed: the dataset brings {own:,} of its own."
     if config.budget == _pool(config, data) - config.k:
-        said["budget"] = "All unlabeled images: there is nothing to choose."
+        lines["budget"] = "All unlabeled images: there is nothing to choose."
     name = checks.resolve_classifier(config.classifier, data.images.shape[1:]).name
     if config.classifier.name == "auto":
-        said["classifier.name"] = (
+        lines["classifier.name"] = (
             f"{fields.FIELDS['classifier.name'].names[name]} for these images."
         )
     if config.dataset.corruption.imbalance != "none":
-        left = f"{_pool(config, data):,} images or more are left to hold or to choose from."
-        said["dataset.corruption.imbalance"] = f"{_rare_words(config.dataset.corruption)} {left}"
-    return said
+        rest = f"{_pool(config, data):,} images or more are left to hold or to choose from."
+        lines["dataset.corruption.imbalance"] = f"{_rare_words(config.dataset.corruption)} {rest}"
+    return lines
 
 
 def _repeats_note(data: Prepared) -> str:
@@ -270,20 +272,20 @@ def _repeats_note(data: Prepared) -> str:
 
 def _corruption_notes(settings: CorruptionConfig, data: Prepared | None) -> dict[str, str]:
     """Return what is wrong with the data, in words."""
-    said, path = {}, "dataset.corruption."
+    lines, path = {}, "dataset.corruption."
     if settings.label_noise:
         classes = settings.noisy_classes
         names = data.classes if data else ()
         listed = ", ".join(literal(names[n] if n < len(names) else n, 30) for n in classes[:10])
         more = " and others" if len(classes) > 10 else ""
         about = f" of {listed}{more}" if classes else ""
-        said[f"{path}label_noise"] = (
+        lines[f"{path}label_noise"] = (
             f"Of the labels{about} that you hold or buy, the oracle gets "
             f"{wrong_words(settings.label_noise)} wrong; the checking and test images are clean."
         )
     if settings.imbalance != "none":
-        said[f"{path}imbalance"] = _rare_words(settings)
-    return said
+        lines[f"{path}imbalance"] = _rare_words(settings)
+    return lines
 
 
 def wrong_words(share: float) -> str:
@@ -295,8 +297,8 @@ def wrong_words(share: float) -> str:
 
 def _rare_words(settings: CorruptionConfig) -> str:
     """Return what imbalance does."""
-    left = "80" if settings.imbalance == "paper" else "10"
-    return f"Each trial draws 3 of 10 classes that keep {left} % of their images."
+    percent = "80" if settings.imbalance == "paper" else "10"
+    return f"Each trial draws 3 of 10 classes that keep {percent} % of their images."
 
 
 def _pool(config: Config, data: Prepared) -> int:
@@ -311,9 +313,9 @@ def _own(data: Prepared) -> int:
 
 def idle(values: Values, data: Prepared | None) -> set[str]:
     """Return the paths that change nothing while the other values stand as they do."""
-    given = values.get("strategies")
-    given = given if isinstance(given, list) else []
-    strategies = {name for name in given if name in lineup.names()}  # whatever else a file may hold
+    names = values.get("strategies")
+    names = names if isinstance(names, list) else []
+    strategies = {name for name in names if name in lineup.names()}  # whatever else a file may hold
     chosen = [lineup.of(name) for name in strategies]
     unused = {
         "acquisition.filter_size": not any(strategy.filters for strategy in chosen),
@@ -336,8 +338,8 @@ def idle(values: Values, data: Prepared | None) -> set[str]:
     rivals = [s for s in map(lineup.of, lineup.names()) if s.node not in (None, "rambo")]
     unused |= {f"{rival.node}.": rival.name not in strategies for rival in rivals}
     prefixes = tuple(prefix for prefix, is_off in unused.items() if is_off)
-    found = {path for path in fields.FIELDS if path.startswith(prefixes)}
-    return found | _idle_model(values, strategies) | _idle_classifier(values, strategies)
+    paths = {path for path in fields.FIELDS if path.startswith(prefixes)}
+    return paths | _idle_model(values, strategies) | _idle_classifier(values, strategies)
 
 
 def _idle_model(values: Values, strategies: set[str]) -> set[str]:

@@ -15,7 +15,7 @@ from rambo.ui.configure.settings import Values
 
 FILE_BYTES = 64_000
 _DEPTH = 6  # the tree itself is four deep
-_TOLD = 8  # problems that are named
+_MOST_PROBLEMS = 8  # problems that are named
 
 
 def command(config: Config) -> str:
@@ -66,22 +66,26 @@ def read_file(content: bytes) -> Values:
             f"the file has over {FILE_BYTES:,} bytes", hint="a settings file has a few thousand"
         )
     try:
-        given = json.loads(content.decode("utf-8-sig"))
-        json.dumps(given, ensure_ascii=False).encode()  # half a surrogate pair ends here
+        values_of_file = json.loads(content.decode("utf-8-sig"))
+        json.dumps(values_of_file, ensure_ascii=False).encode()  # half a surrogate pair ends here
     except (ValueError, RecursionError):
         raise ConfigError(
             "the file is not JSON", hint="download the settings here to see one"
         ) from None
-    if not isinstance(given, dict):
+    if not isinstance(values_of_file, dict):
         raise ConfigError(
             "the file holds no group of settings", hint="download the settings here to see one"
         )
-    if _deeper(given, _DEPTH):
+    if _deeper(values_of_file, _DEPTH):
         raise ConfigError(f"the file is nested over {_DEPTH} deep", hint="settings are not")
-    if found := settings.problems(given):
-        more = f"; and {count(len(found) - _TOLD, 'more', 'more')}" if len(found) > _TOLD else ""
-        raise ConfigError("; ".join(found[:_TOLD]) + more)
-    values = settings.of(configs.build(given))
+    if problems := settings.problems(values_of_file):
+        more = (
+            f"; and {count(len(problems) - _MOST_PROBLEMS, 'more', 'more')}"
+            if len(problems) > _MOST_PROBLEMS
+            else ""
+        )
+        raise ConfigError("; ".join(problems[:_MOST_PROBLEMS]) + more)
+    values = settings.of(configs.build(values_of_file))
     if foreign := allowed.problems(values):
         raise ConfigError.join(foreign)
     return values

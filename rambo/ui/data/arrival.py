@@ -21,7 +21,7 @@ def show_standing(slug: str, standing: Standing, *, whole: bool) -> None:
     if standing.state == "running":
         _show_running(slug)
     elif standing.state == "failed":
-        st.error(literal(standing.told, 500), icon=":material/error:")
+        st.error(literal(standing.message, 500), icon=":material/error:")
         if whole:
             st.caption("The collection is as it was.")
         _offer(slug, "Try again", whole)
@@ -88,8 +88,8 @@ def _show_running(slug: str) -> None:
         now = imports.standing(state.workspace().root, slug)
         if now.state != "running":
             st.rerun()
-        share, told = _words(now.progress)
-        st.progress(share, text=told)
+        share, words = _words(now.progress)
+        st.progress(share, text=words)
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
                 "Stop",
@@ -109,8 +109,8 @@ def _words(progress: ImportProgress | None) -> tuple[float, str]:
     share = min(1.0, progress.step / progress.total)
     if progress.step >= progress.total:
         return 1.0, f"All {count(progress.total, 'file')} read; looking for images that repeat"
-    left = "" if progress.eta_seconds is None else f", {duration(progress.eta_seconds)} left"
-    return share, f"{progress.step:,} of {count(progress.total, 'file')} read{left}"
+    eta = "" if progress.eta_seconds is None else f", {duration(progress.eta_seconds)} left"
+    return share, f"{progress.step:,} of {count(progress.total, 'file')} read{eta}"
 
 
 def _stop(slug: str) -> None:

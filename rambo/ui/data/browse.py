@@ -39,7 +39,9 @@ def show_dataset(data: Prepared, name: str, run: Run | None) -> None:
     if data.partly_labeled:
         return
     with frame.guard():
-        errors.show_errors(data, choice.known_as(name, run), run if name == choice.RUN else None)
+        errors.show_errors(
+            data, choice.dataset_name(name, run), run if name == choice.RUN else None
+        )
 
 
 def _facts(data: Prepared) -> None:
@@ -75,8 +77,8 @@ def _show_images(data: Prepared) -> None:
         st.button("Other images", icon=":material/shuffle:", on_click=address.draw_others)
     if label is None:
         sample = {
-            shown: samples.of_class(data, shown, _BY_CLASS, seed)
-            for shown in range(min(_CLASSES, data.num_classes))
+            label: samples.of_class(data, label, _BY_CLASS, seed)
+            for label in range(min(_CLASSES, data.num_classes))
         }
         st.caption(
             "A few of each class, drawn at random. Choose a class to see more and to open an image."
@@ -89,7 +91,7 @@ def _show_images(data: Prepared) -> None:
     else:
         ids = samples.of_class(data, label, _IN_CLASS, seed)
         st.caption("Double click an image, or press Enter on it, to see it large.")
-        samples.show_gallery(data, ids, key="data-class", known=True)
+        samples.show_gallery(data, ids, key="data-class", labeled=True)
     if data.partly_labeled:
         st.caption(
             "Images that you labeled, and those that validate; the class of all others is not known yet."
@@ -102,15 +104,15 @@ def _show_images(data: Prepared) -> None:
 
 def _show_counts(data: Prepared) -> None:
     """Draw how many images of each class there are."""
-    figure, shown = _count_figure(data.fingerprint, data)
+    figure, classes = _count_figure(data.fingerprint, data)
     plot(
         figure,
         key="data-counts",
-        alt=f"Images of each of {shown} classes: to choose from, for validation and for the test.",
-        height=max(240, 110 + 27 * shown),
+        alt=f"Images of each of {classes} classes: to choose from, for validation and for the test.",
+        height=max(240, 110 + 27 * classes),
     )
-    if shown < data.num_classes:
-        st.caption(f"The first {shown} of {data.num_classes:,} classes.")
+    if classes < data.num_classes:
+        st.caption(f"The first {classes} of {data.num_classes:,} classes.")
 
 
 def _pick_class(key: str) -> None:
@@ -123,18 +125,18 @@ def _pick_class(key: str) -> None:
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _count_figure(fingerprint: str, _data: Prepared) -> tuple[PreparedFigure, int]:
     """Return bars of the images in each class by role, and how many classes they show; built once."""
-    shown = min(_BARS, _data.num_classes)
+    classes = min(_BARS, _data.num_classes)
     colours = {LABELED: theme.GREEN, POOL: theme.BLUE, VALIDATION: theme.PURPLE, TEST: theme.GREY}
     bars = []
     for role, word in _ROLES:
         labels = _data.labels[(_data.roles == role) & (_data.labels >= 0)]
-        counts = np.bincount(labels, minlength=_data.num_classes)[:shown]
+        counts = np.bincount(labels, minlength=_data.num_classes)[:classes]
         if counts.any():
             bar = {"type": "bar", "orientation": "h", "name": word, "x": counts}
-            bar |= {"y": np.arange(shown), "marker": {"color": colours[role]}}
+            bar |= {"y": np.arange(classes), "marker": {"color": colours[role]}}
             bars.append(bar | {"hovertemplate": "%{x:,} " + word + "<extra></extra>"})
-    names = [for_plot(name, 24) for name in _data.classes[:shown]]
-    ticks = {"tickvals": list(range(shown)), "ticktext": names, "autorange": "reversed"}
+    names = [for_plot(name, 24) for name in _data.classes[:classes]]
+    ticks = {"tickvals": list(range(classes)), "ticktext": names, "autorange": "reversed"}
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"}
     layout = {
         "barmode": "stack",
@@ -144,4 +146,4 @@ def _count_figure(fingerprint: str, _data: Prepared) -> tuple[PreparedFigure, in
         "margin": {"l": 10, "r": 10, "t": 40, "b": 40},
         "bargap": 0.3,
     }
-    return prepare_figure({"data": bars, "layout": layout}), shown
+    return prepare_figure({"data": bars, "layout": layout}), classes

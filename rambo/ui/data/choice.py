@@ -9,7 +9,7 @@ from rambo.ui import allowed, collections, frame, library, readers, state
 from rambo.ui.data import address, upload
 
 RUN, OWN, NEW = ":run", ":own", ":new"  # choices beside the names of the catalog
-_SHOWN = 60  # characters of a collection's name
+_NAME_LENGTH = 60  # characters of a collection's name
 
 
 def pick_dataset(run: Run | None) -> str:
@@ -21,16 +21,16 @@ def pick_dataset(run: Run | None) -> str:
         NEW: "Use my images: folder, zip, table …",
         OWN: "A labeled .npz file, to compare strategies",
     }
-    asked = _asked() or next(iter(words))
-    if asked.startswith(collected.PREFIX) and asked not in words:
-        words[asked] = shorten(
-            asked.removeprefix(collected.PREFIX), _SHOWN
+    requested = _requested() or next(iter(words))
+    if requested.startswith(collected.PREFIX) and requested not in words:
+        words[requested] = shorten(
+            requested.removeprefix(collected.PREFIX), _NAME_LENGTH
         )  # there is none: said below
     key = "data-choice"
-    wanted = asked if asked in words else OWN
-    if st.session_state.get(key) not in words or st.session_state.get("data-asked") != wanted:
-        st.session_state[key] = wanted  # an import, or a link, may have changed the address
-    st.session_state["data-asked"] = wanted
+    current = requested if requested in words else OWN
+    if st.session_state.get(key) not in words or st.session_state.get("data-asked") != current:
+        st.session_state[key] = current  # an import, or a link, may have changed the address
+    st.session_state["data-asked"] = current
     return st.selectbox(
         "Dataset",
         list(words),
@@ -46,12 +46,12 @@ def _collections() -> dict[str, str]:
     names = collections.names() | collections.waiting()
     called = list(names.values())
     return {
-        slug: shorten(name, _SHOWN) + (f" ({slug})" if called.count(name) > 1 else "")
+        slug: shorten(name, _NAME_LENGTH) + (f" ({slug})" if called.count(name) > 1 else "")
         for slug, name in names.items()
     }
 
 
-def _asked() -> str | None:
+def _requested() -> str | None:
     """Return what the address asks for; `collection=SLUG` stands for the dataset of that name."""
     slug = st.query_params.get("collection")
     return f"{collected.PREFIX}{slug}" if slug else st.query_params.get("dataset")
@@ -59,8 +59,8 @@ def _asked() -> str | None:
 
 def pick_file() -> str:
     """Return the path of a file on this machine, typed or uploaded, or an empty text."""
-    asked = st.query_params.get("dataset", OWN)
-    st.session_state.setdefault("data-path", "" if asked == OWN else asked)
+    requested = st.query_params.get("dataset", OWN)
+    st.session_state.setdefault("data-path", "" if requested == OWN else requested)
     left, right = st.columns(2, gap="large")
     typed = left.text_input(
         "Path of an .npz file on this machine",
@@ -84,7 +84,7 @@ def _located(typed: str) -> str:
 
     What only stands in an address is not looked for.
     """
-    if not allowed.is_asked_for(typed) or not typed.lower().endswith(".npz"):
+    if not allowed.is_own_path(typed) or not typed.lower().endswith(".npz"):
         return typed
     path = allowed.located(typed)
     if path is None:
@@ -97,7 +97,7 @@ def is_archive(path: str) -> bool:
     """Return whether this may be an `.npz` file; one that only stands in an address is not looked for."""
     if not path.lower().endswith(".npz") or not allowed.is_open(path):
         return False
-    return not allowed.is_asked_for(path) or allowed.located(path) is not None
+    return not allowed.is_own_path(path) or allowed.located(path) is not None
 
 
 def _remember_choice() -> None:
@@ -122,11 +122,11 @@ def _remember_path() -> None:
 
 def _take_upload() -> None:
     """Keep an uploaded file, and begin to prepare it."""
-    sent = st.session_state["data-upload"]
-    if sent is None:
+    file = st.session_state["data-upload"]
+    if file is None:
         return
     with frame.calmly():
-        path = upload.keep_upload(sent, sent.name, state.workspace().root)
+        path = upload.keep_upload(file, file.name, state.workspace().root)
         st.session_state["data-path"] = str(path)
         _remember_path()
         library.ensure(str(path))
@@ -135,10 +135,10 @@ def _take_upload() -> None:
 def use_button(name: str, run: Run | None) -> None:
     """Draw the way on: a run of this dataset."""
     if st.button("Use this dataset", type="primary", icon=":material/arrow_forward:"):
-        state.go("pages/configure.py", run.id if run else None, dataset=known_as(name, run))
+        state.go("pages/configure.py", run.id if run else None, dataset=dataset_name(name, run))
 
 
-def known_as(name: str, run: Run | None) -> str:
+def dataset_name(name: str, run: Run | None) -> str:
     """Return the name under which Configure knows what a person looks at."""
     if name == RUN and run is not None:
         return str(readers.config(run)["dataset"]["name"])

@@ -197,7 +197,7 @@ def _show_versions(opened: Opened) -> None:
     st.caption(
         "Every change makes a version, and every run names the one it used. Taking one back makes a version too."
     )
-    versions = sorted(opened.versions, key=lambda held: held.number, reverse=True)
+    versions = sorted(opened.versions, key=lambda version: version.number, reverse=True)
     for version in versions[:_VERSIONS]:
         live = version.number in opened.live
         with st.container(
@@ -228,8 +228,8 @@ def _when(seconds: float) -> str:
 def _undo(collection: Collection, version: int) -> None:
     """Take a version back."""
     with frame.calmly():
-        made = collection.undo(version)
-        frame.notify(f"Version {made}: version {version} is taken back.")
+        number = collection.undo(version)
+        frame.notify(f"Version {number}: version {version} is taken back.")
 
 
 def _delete_button(collection: Collection) -> None:

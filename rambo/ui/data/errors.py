@@ -17,7 +17,7 @@ from rambo.ui.components import PreparedFigure, plot, prepare_figure, rows
 from rambo.ui.configure import draft, fields, settings
 from rambo.ui.data import address
 
-_SHOWN, _BARS = 12, 30  # images read wrong, and classes
+_THUMBNAILS, _BARS = 12, 30  # images read wrong, and classes
 _MOST = 0.5  # of the labels, on the slider
 _NOISE, _IMBALANCE = "dataset.corruption.label_noise", "dataset.corruption.imbalance"
 _NAMES: dict[Imbalance, str] = {
@@ -33,12 +33,12 @@ class Wrong:
 
     Attributes:
         pool: what is left of it.
-        told: what the oracle says of all `N` images.
+        labels: what the oracle says of all `N` images.
         flipped: those of the pool that it reads wrong, at random.
     """
 
     pool: Indices
-    told: Labels
+    labels: Labels
     flipped: Indices
 
 
@@ -72,14 +72,14 @@ def _try_out(data: Prepared, name: str, run: Run | None) -> None:
 
 def _pick(data: Prepared, name: str, run: Run | None) -> tuple[float, Imbalance]:
     """Return the share of wrong labels and the imbalance; draw the way to a run with them."""
-    given = readers.config(run)["dataset"].get("corruption", {}) if run else {}
+    corruption_ = readers.config(run)["dataset"].get("corruption", {}) if run else {}
     key = f"{data.fingerprint}-{run.id if run else ''}"
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         share = st.slider(
             "Labels the oracle gets wrong",
             0,
             round(100 * _MOST),
-            min(round(100 * given.get("label_noise", 0)), round(100 * _MOST)),
+            min(round(100 * corruption_.get("label_noise", 0)), round(100 * _MOST)),
             5,
             format="%d %%",
             key=f"data-noise-{key}",
@@ -88,7 +88,7 @@ def _pick(data: Prepared, name: str, run: Run | None) -> tuple[float, Imbalance]
         preset = st.selectbox(
             "Rare classes",
             list(_NAMES),
-            index=list(_NAMES).index(given.get("imbalance", "none")),
+            index=list(_NAMES).index(corruption_.get("imbalance", "none")),
             format_func=_NAMES.__getitem__,
             help=fields.FIELDS[_IMBALANCE].help,
             key=f"data-imbalance-{key}",
@@ -109,28 +109,28 @@ def corrupted(
 ) -> Wrong:
     """Return the images to choose from with what is wrong with them; all but the dataset is the key of the cache."""
     pool, classes = np.flatnonzero(_data.roles == POOL), _data.num_classes
-    left = corruption.keep_imbalanced(pool, _data.labels, preset, classes, seed=seed)
-    told = corruption.flip_labels(_data.labels, left, share, classes, seed=seed)
-    flipped = left[told[left] != _data.labels[left]]
-    return Wrong(left, told, np.random.default_rng(seed).permutation(flipped))
+    indices = corruption.keep_imbalanced(pool, _data.labels, preset, classes, seed=seed)
+    labels = corruption.flip_labels(_data.labels, indices, share, classes, seed=seed)
+    flipped = indices[labels[indices] != _data.labels[indices]]
+    return Wrong(indices, labels, np.random.default_rng(seed).permutation(flipped))
 
 
 def _show_counts(data: Prepared, wrong: Wrong, share: float, preset: Imbalance) -> None:
     """Draw how many images of each class the oracle tells of, and say what became of the pool."""
     before, after = int(np.sum(data.roles == POOL)), len(wrong.pool)
-    figure, shown = _count_figure(data.fingerprint, share, preset, address.seed(), data, wrong)
+    figure, classes = _count_figure(data.fingerprint, share, preset, address.seed(), data, wrong)
     plot(
         figure,
         key="data-errors",
-        alt=f"Images to choose from in {shown} classes as the oracle reads them, beside what they were.",
-        height=max(240, 110 + 27 * shown),
+        alt=f"Images to choose from in {classes} classes as the oracle reads them, beside what they were.",
+        height=max(240, 110 + 27 * classes),
     )
-    gone = f", {before - after:,} of rare classes are left out" if after < before else ""
+    absent = f", {before - after:,} of rare classes are left out" if after < before else ""
     read = ""
     if len(wrong.flipped):
         read = f" The oracle gets {settings.wrong_words(share)} wrong: {count(len(wrong.flipped), 'label')}."
     st.caption(
-        f"Of {count(before, 'image')} to choose from {after:,} stay{gone}.{read} "
+        f"Of {count(before, 'image')} to choose from {after:,} stay{absent}.{read} "
         "Each trial of a run draws its own."
     )
 
@@ -142,7 +142,7 @@ def _show_flipped(data: Prepared, wrong: Wrong) -> None:
             "No label is wrong. Move the slider to see which would be.", icon=":material/check:"
         )
         return
-    ids = [int(index) for index in wrong.flipped[:_SHOWN]]
+    ids = [int(index) for index in wrong.flipped[:_THUMBNAILS]]
     st.caption("Some that it reads wrong:")
     sprites = pictures.sheet(data, ids)
     lines = [{"ids": [index], "label": _misread(data, wrong, index)} for index in ids]
@@ -151,8 +151,8 @@ def _show_flipped(data: Prepared, wrong: Wrong) -> None:
 
 def _misread(data: Prepared, wrong: Wrong, index: int) -> str:
     """Return `Sneaker read as Bag`, for a component that shows text as it is."""
-    true, told = (data.classes[int(labels[index])] for labels in (data.labels, wrong.told))
-    return f"{shorten(true, 40)} read as {shorten(told, 40)}"
+    true, wrong_ = (data.classes[int(labels[index])] for labels in (data.labels, wrong.labels))
+    return f"{shorten(true, 40)} read as {shorten(wrong_, 40)}"
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
@@ -165,16 +165,16 @@ def _count_figure(
     _wrong: Wrong,
 ) -> tuple[PreparedFigure, int]:
     """Return bars of what the oracle says of the pool, ticks where the classes were, and how many classes they show."""
-    shown, places = min(_BARS, _data.num_classes), np.arange(min(_BARS, _data.num_classes))
+    classes, places = min(_BARS, _data.num_classes), np.arange(min(_BARS, _data.num_classes))
 
     def counted(labels: Labels) -> Labels:
         """Return images by class, of the classes that are shown."""
-        return np.bincount(labels, minlength=_data.num_classes)[:shown]
+        return np.bincount(labels, minlength=_data.num_classes)[:classes]
 
-    right = _wrong.told[_wrong.pool] == _data.labels[_wrong.pool]
-    told = _wrong.told[_wrong.pool]
+    right = _wrong.labels[_wrong.pool] == _data.labels[_wrong.pool]
+    labels = _wrong.labels[_wrong.pool]
     bars = [
-        {"type": "bar", "orientation": "h", "name": name, "x": counted(told[which]), "y": places}
+        {"type": "bar", "orientation": "h", "name": name, "x": counted(labels[which]), "y": places}
         | {"marker": {"color": colour}, "hovertemplate": "%{x:,} " + name + "<extra></extra>"}
         for name, which, colour in (
             ("read right", right, theme.BLUE),
@@ -185,8 +185,8 @@ def _count_figure(
     before |= {"x": counted(_data.labels[_data.roles == POOL])}
     before |= {"hovertemplate": "%{x:,} before<extra></extra>"}
     mark = {"symbol": "line-ns-open", "size": 16, "color": theme.GREY, "line": {"width": 3}}
-    ticks = {"tickvals": list(range(shown)), "autorange": "reversed"}
-    ticks |= {"ticktext": [for_plot(name, 24) for name in _data.classes[:shown]]}
+    ticks = {"tickvals": list(range(classes)), "autorange": "reversed"}
+    ticks |= {"ticktext": [for_plot(name, 24) for name in _data.classes[:classes]]}
     layout = {
         "barmode": "stack",
         "yaxis": ticks | {"automargin": True, "showgrid": False, "fixedrange": True},
@@ -201,4 +201,4 @@ def _count_figure(
         "margin": {"l": 10, "r": 10, "t": 40, "b": 40},
         "bargap": 0.3,
     }
-    return prepare_figure({"data": [*bars, before | {"marker": mark}], "layout": layout}), shown
+    return prepare_figure({"data": [*bars, before | {"marker": mark}], "layout": layout}), classes

@@ -84,9 +84,9 @@ def _show_files(opened: Opened, line: HealthLine, place: int) -> None:
 
 def rows_of(now: Snapshot, line: HealthLine) -> Iterable[int]:
     """Return the rows of the images that a line speaks of; of duplicates those that are alike side by side."""
-    wanted = set(line.files)
-    rows = {row for row, name in enumerate(now.files) if name in wanted}
-    numbers = {number for name, number in now.copies if name in wanted}
+    files = set(line.files)
+    rows = {row for row, name in enumerate(now.files) if name in files}
+    numbers = {number for name, number in now.copies if name in files}
     if line.topic == "duplicates" and numbers:
         rows = set(np.flatnonzero(np.isin(now.numbers, list(numbers))).tolist())
     if line.topic in ("duplicates", "crossings"):
@@ -97,13 +97,13 @@ def rows_of(now: Snapshot, line: HealthLine) -> Iterable[int]:
 def _answers(now: Snapshot) -> dict[int, str]:
     """Return what was said of each image whose answers disagree, by row."""
     rows = {number: row for row, number in enumerate(now.numbers.tolist())}
-    said: dict[int, list[str]] = {}
-    for row, words in _said(now, rows):
-        said.setdefault(row, []).append(words)
-    return {row: " · ".join(dict.fromkeys(words)) for row, words in said.items()}
+    by_row: dict[int, list[str]] = {}
+    for row, words in _label_words(now, rows):
+        by_row.setdefault(row, []).append(words)
+    return {row: " · ".join(dict.fromkeys(words)) for row, words in by_row.items()}
 
 
-def _said(now: Snapshot, rows: dict[int, int]) -> Iterator[tuple[int, str]]:
+def _label_words(now: Snapshot, rows: dict[int, int]) -> Iterator[tuple[int, str]]:
     """Yield row and answer with its origin, for images whose answers disagree."""
     torn = set(now.contradictions)
     for entry in now.entries:

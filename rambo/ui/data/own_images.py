@@ -38,9 +38,9 @@ def show_images(opened: Opened) -> None:
     page = st.pagination(pages, key=key) if pages > 1 else 1
     first = (page - 1) * _PAGE
     part = rows[first : first + _PAGE]
-    told = f"{first + 1:,} to {first + len(part):,} of " if pages > 1 else ""
+    range_ = f"{first + 1:,} to {first + len(part):,} of " if pages > 1 else ""
     st.caption(
-        f"{told}{count(len(rows), 'image')}, in the order of their files. Double click one, or press Enter on it, to "
+        f"{range_}{count(len(rows), 'image')}, in the order of their files. Double click one, or press Enter on it, to "
         "see its original."
     )
     show_gallery(opened, part.tolist(), key=f"own-images-{now.slug}", opens="own")
@@ -60,11 +60,11 @@ def _pick_role(now: Snapshot) -> str | None:
     """Return the role to look at, or None for all."""
     sizes = {word: len(now.rows(role)) for word, role in _ROLES.items()}
     options = [_ALL, *(word for word, size in sizes.items() if size)]
-    asked = st.query_params.get("pool")
+    requested = st.query_params.get("pool")
     chosen = st.selectbox(
         "Show",
         options,
-        index=options.index(asked) if asked in options else 0,
+        index=options.index(requested) if requested in options else 0,
         format_func=lambda word: _ALL if word == _ALL else f"{word} ({sizes[word]:,})",
         key=f"own-role-{now.slug}-{now.version}",
         on_change=_remember,
@@ -78,11 +78,11 @@ def _pick_class(now: Snapshot) -> int | None:
     """Return the class to look at, or None for all."""
     if not now.classes:
         return None
-    asked = address.number("label", len(now.classes))
+    requested = address.number("label", len(now.classes))
     chosen = st.selectbox(
         "Class",
         range(-1, len(now.classes)),
-        index=0 if asked is None else asked + 1,
+        index=0 if requested is None else requested + 1,
         format_func=lambda label: "any" if label < 0 else shorten(now.classes[label], 60),
         key=f"own-class-{now.slug}-{now.version}",
         on_change=_remember,
@@ -134,8 +134,8 @@ def show_gallery(
 def _caption(now: Snapshot, row: int) -> str:
     """Return the name of an image and what is known of it."""
     label = now.labels[row]
-    known = "no label yet" if label == UNKNOWN else now.classes[label]
-    return f"{shorten(now.files[row], 100)}\n{known}"
+    label_word = "no label yet" if label == UNKNOWN else now.classes[label]
+    return f"{shorten(now.files[row], 100)}\n{label_word}"
 
 
 @st.dialog("One image", width="small")
@@ -154,10 +154,10 @@ def _enlarged(opened: Opened, row: int, more: str) -> None:
     )
     number = int(now.numbers[row])
     for entry in [entry for entry in now.entries if entry.image == number][-5:]:
-        said = entry.answer if entry.label is None else entry.label
+        answer = entry.answer if entry.label is None else entry.label
         by = f", {literal(entry.annotator, 40)}" if entry.annotator else ""
         st.caption(
-            f"version {entry.version}: {literal(said)} from {literal(entry.origin, 100)}{by}"
+            f"version {entry.version}: {literal(answer)} from {literal(entry.origin, 100)}{by}"
         )
     if more:
         st.caption(literal(more, 300))

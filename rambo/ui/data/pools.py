@@ -17,7 +17,7 @@ from rambo.ui import readers
 from rambo.ui.configure.settings import wrong_words
 from rambo.ui.data import address, reach, samples
 
-_SHOWN = 240  # images of a pool
+_THUMBNAILS = 240  # images of a pool
 _POOLS = {  # name in the address -> value of `Atlas.pool`, heading, meaning
     "labeled": (
         LABELED,
@@ -43,16 +43,16 @@ def show_cut(data: Prepared, run: Run | None) -> None:
     if data.partly_labeled:
         _show_own_cut(data)
         return
-    given = readers.config(run) if run else configs.describe(configs.build({}))
+    settings = readers.config(run) if run else configs.describe(configs.build({}))
     fixed, pool, test = (int(np.sum(data.roles == role)) for role in (VALIDATION, POOL, TEST))
     key, size = f"{data.fingerprint}-{run.id if run else ''}", fixed
     left, right = st.columns(2, vertical_alignment="bottom")
-    start = min(given["k"], max(1, pool - 1))
+    start = min(settings["k"], max(1, pool - 1))
     k = left.number_input("k, labels to begin with", 1, value=start, key=f"data-k-{key}")
     if not fixed:
-        start = min(given["dataset"]["validation_size"], max(1, pool // 10))
+        start = min(settings["dataset"]["validation_size"], max(1, pool // 10))
         size = right.number_input("Validation images", 1, value=start, key=f"data-size-{key}")
-    imbalance = given["dataset"].get("corruption", {}).get("imbalance", "none")
+    imbalance = settings["dataset"].get("corruption", {}).get("imbalance", "none")
     cut = {"validation_size": max(1, size), "corruption": {"imbalance": imbalance}}
     try:
         config = configs.build({"k": k, "budget": 1, "dataset": cut})
@@ -105,12 +105,12 @@ def show_pools(data: Prepared, run: Run) -> None:
         )
         return
     sizes = {name: int(np.sum(atlas["pool"] == code)) for name, (code, *_) in _POOLS.items()}
-    asked = st.query_params.get("pool")
+    requested = st.query_params.get("pool")
     with st.container(horizontal=True, vertical_alignment="center"):
         name = st.segmented_control(
             "Pool",
             list(_POOLS),
-            default=asked if asked in _POOLS else "labeled",
+            default=requested if requested in _POOLS else "labeled",
             format_func=lambda name: f"{_POOLS[name][1]} ({sizes[name]:,})",
             required=True,
             key=f"data-pool-{run.id}",
@@ -121,17 +121,17 @@ def show_pools(data: Prepared, run: Run) -> None:
         st.button(
             "Others", icon=":material/shuffle:", on_click=address.draw_others, key="data-more"
         )
-    code, _, told = _POOLS[name]
-    ids = samples.drawn(atlas["indices"][atlas["pool"] == code], _SHOWN, address.seed(), code)
+    code, _, words = _POOLS[name]
+    ids = samples.sample(atlas["indices"][atlas["pool"] == code], _THUMBNAILS, address.seed(), code)
     trials = readers.config(run)["trials"]
     first = " Pools of the first trial." if trials > 1 else ""
-    st.caption(f"{told} {len(ids):,} of {sizes[name]:,} are shown.{first}")
+    st.caption(f"{words} {len(ids):,} of {sizes[name]:,} are shown.{first}")
     if wrong := readers.config(run)["dataset"].get("corruption", {}).get("label_noise"):
         st.caption(
             f":material/error_outline: The oracle of this run errs: of the labels it tells it gets "
             f"{wrong_words(wrong)} wrong. The classes shown here are the true ones."
         )
-    samples.show_gallery(data, ids, key=f"data-pool-{name}", known=name != "unlabeled")
+    samples.show_gallery(data, ids, key=f"data-pool-{name}", labeled=name != "unlabeled")
     labeled, validation = (
         atlas["indices"][atlas["pool"] == code] for code in (LABELED, VALIDATION_POOL)
     )

@@ -29,12 +29,12 @@ class Reach:
 
     Attributes:
         sizes: `s` sizes of the subsets, ascending; the last is all that were looked at.
-        found: their OT.
+        transport: their OT.
         space: what the cost is measured in, for a person.
     """
 
     sizes: Indices
-    found: SharedTransport
+    transport: SharedTransport
     space: str
 
 
@@ -66,10 +66,10 @@ def _show(data: Prepared, run: Run, labeled: Indices, validation: Indices) -> No
     model = readers.config(run)["rambo"]["utility_model"]
     extractor = model["extractor"]
     classes = "; the run adds distances between classes" if _labels_count(model) else ""
-    figure, reach = _drawn(
+    figure, reach = _cached_figure(
         data.fingerprint, extractor, labeled, validation, address.seed() % 100, data
     )
-    lower, upper = float(reach.found.lower[-1]), float(reach.found.upper[-1])
+    lower, upper = float(reach.transport.lower[-1]), float(reach.transport.upper[-1])
     looked, whole = int(reach.sizes[-1]), len(labeled)
     of = "S_0 as a whole" if looked == whole else f"{looked:,} of the {whole:,} images of S_0"
     st.markdown(f"**{of}: OT {span(lower, upper)}**")
@@ -102,7 +102,7 @@ def span(lower: float, upper: float) -> str:
 
 
 @st.cache_resource(show_spinner="Measuring subsets", max_entries=16)
-def _drawn(
+def _cached_figure(
     fingerprint: str,
     extractor: str,
     labeled: Indices,
@@ -130,16 +130,15 @@ def measure(
     from scipy.spatial.distance import cdist
 
     rng = np.random.default_rng(seed)
-    pool, held = (
-        np.sort(rng.permutation(part)[:_MOST]) for part in (labeled, validation)
-    )  # k above that would take seconds
+    # k above that would take seconds
+    pool, targets = (np.sort(rng.permutation(part)[:_MOST]) for part in (labeled, validation))
     images, space = _described(data, extractor)
-    cost = cdist(images(pool), images(held), "sqeuclidean")
+    cost = cdist(images(pool), images(targets), "sqeuclidean")
     k = len(pool)
     sizes = np.linspace(min(_SMALLEST, k), k, _SUBSETS).round().astype(np.int64)
     members = np.stack([np.isin(np.arange(k), rng.permutation(k)[:size]) for size in sizes])
-    found = shared_kernel_transport(cost, members, widest=float("inf"))
-    return Reach(sizes, found, space)
+    transport = shared_kernel_transport(cost, members, widest=float("inf"))
+    return Reach(sizes, transport, space)
 
 
 def _described(data: Prepared, extractor: str) -> tuple[Any, str]:
@@ -150,8 +149,8 @@ def _described(data: Prepared, extractor: str) -> tuple[Any, str]:
     grey = data.images.shape[1:] == (1, 28, 28)
     files = [] if grey and extractor != "features" else sorted(data.folder.glob("features-*.npy"))
     if finished := [file for file in files if file.with_suffix(".sha256").is_file()]:
-        known = finished[0].with_suffix(".sha256").read_text(encoding="ascii")
-        features: NDArray[np.float32] = map_array(finished[0], known)
+        digest = finished[0].with_suffix(".sha256").read_text(encoding="ascii")
+        features: NDArray[np.float32] = map_array(finished[0], digest)
         return lambda at: features[at].astype(np.float64), "between frozen features"
     space = "between pixels"
     if extractor == "features" or not grey:
@@ -163,7 +162,7 @@ def _figure(reach: Reach) -> PreparedFigure:
     """Return OT over size with its bounds; the whole of S_0 stands out."""
     values, lower, upper = (
         array.astype(np.float32)
-        for array in (reach.found.values, reach.found.lower, reach.found.upper)
+        for array in (reach.transport.values, reach.transport.lower, reach.transport.upper)
     )
     traces = []
     for name, which, colour, symbol in (

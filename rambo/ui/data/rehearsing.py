@@ -50,7 +50,7 @@ def _wait(opened: Opened) -> None:
             standing = library.standing(name)
             if standing.state == "failed":
                 st.session_state[_key(opened)] = False
-                st.error(literal(standing.told, 500), icon=":material/error:")
+                st.error(literal(standing.message, 500), icon=":material/error:")
             else:
                 st.info("Making the images ready to learn from.", icon=":material/hourglass_top:")
             return

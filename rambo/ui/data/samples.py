@@ -14,7 +14,7 @@ from rambo.ui import pictures
 from rambo.ui.components import gallery
 
 
-def drawn(candidates: Indices, size: int, seed: int, part: int) -> list[int]:
+def sample(candidates: Indices, size: int, seed: int, part: int) -> list[int]:
     """Return up to `size` of the candidates, in random order; the same seed and part draw the same."""
     order = np.random.default_rng([seed, part]).permutation(len(candidates))[:size]
     return [int(index) for index in candidates[order]]
@@ -23,21 +23,21 @@ def drawn(candidates: Indices, size: int, seed: int, part: int) -> list[int]:
 def of_class(data: Prepared, label: int, size: int, seed: int) -> list[int]:
     """Return up to `size` images of one class that a run may choose or begins with, in random order."""
     mine = np.flatnonzero(np.isin(data.roles, (POOL, LABELED)) & (data.labels == label))
-    return drawn(mine, size, seed, label)
+    return sample(mine, size, seed, label)
 
 
-def show_gallery(data: Prepared, ids: Sequence[int], *, key: str, known: bool) -> None:
+def show_gallery(data: Prepared, ids: Sequence[int], *, key: str, labeled: bool) -> None:
     """Draw a gallery whose images can be opened.
 
     Args:
         data: the dataset.
         ids: what to show, distinct dataset indices.
         key: of the gallery.
-        known: whether their labels may be shown.
+        labeled: whether their labels may be shown.
     """
     words = {index: f"image {index}" for index in ids}
-    if known:
-        words = {i: f"{told}\n{data.class_of(i)}" for i, told in words.items()}
+    if labeled:
+        words = {i: f"{word}\n{data.class_of(i)}" for i, word in words.items()}
     result = gallery(
         pictures.sheet(data, ids),
         ids,
@@ -49,11 +49,11 @@ def show_gallery(data: Prepared, ids: Sequence[int], *, key: str, known: bool) -
         label="Images",
     )
     if result.opened is not None and result.opened in ids:
-        _enlarged(data, result.opened, known)
+        _enlarged(data, result.opened, labeled)
 
 
 @st.dialog("One image", width="small")
-def _enlarged(data: Prepared, index: int, known: bool) -> None:
+def _enlarged(data: Prepared, index: int, labeled: bool) -> None:
     """Show one image large, with its number and its size."""
     picture = pictures.picture(data, index)
     width, height = picture.size
@@ -61,6 +61,6 @@ def _enlarged(data: Prepared, index: int, known: bool) -> None:
     large = picture.resize((width * factor, height * factor), Image.Resampling.NEAREST)
     st.image(large, alt=f"Image {index} of {shorten(data.name)}, {factor} times its size")
     label = literal(data.class_of(index))
-    st.markdown(f"**{label}**" if known else "Its label is not bought, so it is not shown.")
+    st.markdown(f"**{label}**" if labeled else "Its label is not bought, so it is not shown.")
     scale = f", shown {factor} times as large" if factor > 1 else ""
     st.caption(f"Image {index:,} of the dataset · {height} x {width} pixels{scale}")

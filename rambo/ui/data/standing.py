@@ -45,7 +45,7 @@ def _show_standing(name: str) -> None:
         _show_preparing(name, began)
     elif standing.state == "failed":
         st.session_state.pop(f"data-began-{name}", None)
-        st.error(literal(standing.told, 500), icon=":material/error:")
+        st.error(literal(standing.message, 500), icon=":material/error:")
         st.button("Try again", icon=":material/refresh:", on_click=library.retry, args=(name,))
     elif name in catalog.CATALOG:
         _show_missing(name)

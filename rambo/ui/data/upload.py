@@ -22,12 +22,12 @@ ARCHIVES = (".zip", ".npz", ".parquet")
 
 
 def keep_upload(
-    sent: BinaryIO, name: str, root: Path, *, suffix: str = ".npz", limit_mb: int | None = None
+    stream: BinaryIO, name: str, root: Path, *, suffix: str = ".npz", limit_mb: int | None = None
 ) -> Path:
-    """Return `<root>/uploads/<sha256>/<name>.npz` with the bytes of `sent`, whole or not there at all.
+    """Return `<root>/uploads/<sha256>/<name>.npz` with the bytes of `stream`, whole or not there at all.
 
     Args:
-        sent: what a person sent.
+        stream: what a person sent.
         name: what they call it.
         root: the workspace.
         suffix: of the file that is kept.
@@ -44,7 +44,7 @@ def keep_upload(
         files.make_folder(beside.parent)
         sha, size = hashlib.sha256(), 0
         with beside.open("xb") as file:
-            while block := sent.read(1 << 20):
+            while block := stream.read(1 << 20):
                 size += len(block)
                 if size > most << 20:
                     raise DataError(
@@ -59,15 +59,17 @@ def keep_upload(
         beside.replace(target)
         files.sync_folder(target.parent)
     except OSError as error:
-        told = files.reason(error, "send the file again")
-        raise StoreError(f"the file could not be kept: {told.problem}", hint=told.hint) from error
+        reason = files.reason(error, "send the file again")
+        raise StoreError(
+            f"the file could not be kept: {reason.problem}", hint=reason.hint
+        ) from error
     finally:
         beside.unlink(missing_ok=True)
     return target
 
 
 @dataclasses.dataclass(frozen=True)
-class Sent:
+class UploadedFiles:
     """What a person sent, kept on this machine.
 
     Attributes:
@@ -79,13 +81,13 @@ class Sent:
     labels: str
 
 
-def keep_all(sent: Sequence[Any], root: Path) -> Sent:
+def keep_all(uploads: Sequence[Any], root: Path) -> UploadedFiles:
     """Return where the files of one collection are kept.
 
     Choice: a table beside images or archives is their labels; alone it holds the pictures itself.
 
     Args:
-        sent: as Streamlit's uploader gives them, each with a `name`.
+        uploads: as Streamlit's uploader gives them, each with a `name`.
         root: the workspace.
 
     Raises:
@@ -93,14 +95,14 @@ def keep_all(sent: Sequence[Any], root: Path) -> Sent:
         StoreError: the disk refuses.
     """
     kinds: dict[str, list[Any]] = {"table": [], "archive": [], "image": []}
-    for file in sent:
+    for file in uploads:
         kinds[_kind(file.name)].append(file)
     tables = [_keep(file, root) for file in kinds["table"]]
     sources = [_keep(file, root) for file in kinds["archive"]]
     if kinds["image"]:
         sources.append(_as_zip(kinds["image"], root))
     if not sources:
-        return Sent(tuple(tables), "")
+        return UploadedFiles(tuple(tables), "")
     if len(tables) > 1:
         raise DataError(
             f"{len(tables)} tables of labels",
@@ -108,7 +110,7 @@ def keep_all(sent: Sequence[Any], root: Path) -> Sent:
             value=kinds["table"][1].name,
             hint="send one table; further ones can be added once the images are in",
         )
-    return Sent(tuple(sources), tables[0] if tables else "")
+    return UploadedFiles(tuple(sources), tables[0] if tables else "")
 
 
 def _kind(name: str) -> str:
@@ -145,5 +147,5 @@ def _as_zip(images: Sequence[Any], root: Path) -> str:
                 )  # a time that never changes
                 bundle.writestr(entry, file.getvalue())
         packed.seek(0)
-        kept = keep_upload(packed, "images", root, suffix=".zip", limit_mb=OWN_MB)
-    return str(kept.absolute())
+        path = keep_upload(packed, "images", root, suffix=".zip", limit_mb=OWN_MB)
+    return str(path.absolute())

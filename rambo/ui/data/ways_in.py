@@ -17,7 +17,7 @@ from rambo.text import literal, percent
 from rambo.ui import allowed, collections, frame, state
 from rambo.ui.data import address, upload
 
-_FOLDER, _SENT = "A folder or file on this machine", "Files I send from my computer"
+_FOLDER, _UPLOAD = "A folder or file on this machine", "Files I send from my computer"
 _FITS: dict[Fit, str] = {
     "letterbox": "Letterbox: the whole image, the rest grey",
     "crop": "Crop: the middle fills the frame",
@@ -106,10 +106,10 @@ def _name(form: _Form) -> None:
 def _way(form: _Form) -> str:
     """Return where the images are."""
     if not allowed.folders_open():
-        return _SENT
+        return _UPLOAD
     return st.segmented_control(
         "Where are the images?",
-        [_FOLDER, _SENT],
+        [_FOLDER, _UPLOAD],
         default=_FOLDER,
         required=True,
         key=form.state("way"),
@@ -118,10 +118,10 @@ def _way(form: _Form) -> str:
 
 def _path(form: _Form) -> None:
     """Draw the field for a path; nothing is looked up before the button is pressed."""
-    given = form.before.sources[0] if form.before and form.before.sources else ""
+    first = form.before.sources[0] if form.before and form.before.sources else ""
     st.text_input(
         "Path of the folder, zip, .npz, table or parquet file",
-        value=given,
+        value=first,
         key=form.state("path"),
         placeholder="~/photos",
         help="`~` is your home folder. The images stay where they are.",
@@ -213,7 +213,7 @@ def _start(form: _Form, folder: bool) -> None:
         RamboError: something is missing, or cannot be kept.
     """
     root = state.workspace().root
-    sources, labels, test, stem = _given(form, folder)
+    sources, labels, test, stem = _sources(form, folder)
     request = Request(
         name=form.grows or _named(form, stem),
         sources=sources,
@@ -230,7 +230,7 @@ def _start(form: _Form, folder: bool) -> None:
     st.rerun()
 
 
-def _given(form: _Form, folder: bool) -> tuple[tuple[str, ...], str, str, str]:
+def _sources(form: _Form, folder: bool) -> tuple[tuple[str, ...], str, str, str]:
     """Return sources, table of labels, test set, and what the first source is called.
 
     Raises:
@@ -246,8 +246,8 @@ def _given(form: _Form, folder: bool) -> tuple[tuple[str, ...], str, str, str]:
     if not files:
         raise ConfigError("no files", field="images", hint="choose the files to send")
     with st.spinner("Keeping the files"):
-        sent = upload.keep_all(files, state.workspace().root)
-    return sent.sources, sent.labels, "", Path(files[0].name).stem
+        uploads = upload.keep_all(files, state.workspace().root)
+    return uploads.sources, uploads.labels, "", Path(files[0].name).stem
 
 
 def _named(form: _Form, stem: str) -> str:
@@ -259,9 +259,9 @@ def _named(form: _Form, stem: str) -> str:
     name = _text(form, "name") or stem or "images"
     slug = own.slug_of(name)
     if slug in own.slugs(state.workspace().root) and not (form.before and form.before.slug == slug):
-        held = collections.names()[slug]
+        namesake = collections.names()[slug]
         raise ConfigError(
-            f"there is a collection {literal(held)} already",
+            f"there is a collection {literal(namesake)} already",
             field="name",
             value=name,
             hint="give another name, or open that one and add the images to it",

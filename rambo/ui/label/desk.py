@@ -18,9 +18,9 @@ from rambo.ui.components.labeler import (
     UNANSWERED,
     UNSURE,
     Picture,
+    answers_of,
     labeler,
-    sent,
-    wanted,
+    requested_images,
 )
 from rambo.ui.label import round_data
 from rambo.ui.label.round_data import Round
@@ -29,7 +29,7 @@ _AHEAD = 48  # pictures that are sent before they are needed
 _BEHIND = 4
 _SECONDS = 0.3  # of making new pictures in one rerun; the browser asks again
 _SAVED = 400  # tokens that are confirmed
-_SAID: dict[int, Kind] = {
+_KINDS: dict[int, Kind] = {
     SKIPPED: "skipped",
     UNSURE: "unsure",
     NOTHING: "none of these",
@@ -38,33 +38,33 @@ _SAID: dict[int, Kind] = {
 
 
 @st.fragment
-def show(held: Round) -> None:
+def show(current: Round) -> None:
     """Draw the desk."""
     with frame.guard():
-        key = f"labeler-{held.run.id}-{held.strategy}"
-        now = round_data.snapshot(held.collection)
+        key = f"labeler-{current.run.id}-{current.strategy}"
+        now = round_data.snapshot(current.collection)
         if not now.classes:
             st.info("Name the classes first: add the first one below.", icon=":material/category:")
-        answers = Answers(held.collection, held.run.id)
+        answers = Answers(current.collection, current.run.id)
         log = answers.log()
         newest: dict[int, Answer] = {one.image: one for one in log}
         place = {name: code for code, name in enumerate(now.classes)}
-        codes = [_code(newest.get(number), place) for number in held.request.numbers]
+        codes = [_code(newest.get(number), place) for number in current.request.numbers]
         files = dict(zip(now.numbers.tolist(), now.files, strict=True))
         labeler(
-            held.request.numbers,
+            current.request.numbers,
             codes,
             key=key,
             classes=now.classes,
-            pictures=_pictures(held, codes, wanted(key)),
+            pictures=_pictures(current, codes, requested_images(key)),
             saved=[one.token for one in log[-_SAVED:]],
-            guesses=held.guesses,
-            names=[files.get(number, "") for number in held.request.numbers],
+            guesses=current.guesses,
+            names=[files.get(number, "") for number in current.request.numbers],
             seconds=seconds_each(log),
-            on_answers=lambda: _store(key, held, now.classes),
-            on_wanted=lambda: None,
+            on_answers=lambda: _store(key, current, now.classes),
+            on_request=lambda: None,
         )
-        _finish(held, answers)
+        _finish(current, answers)
 
 
 def _code(answer: Answer | None, place: Mapping[str, int]) -> int:
@@ -73,45 +73,46 @@ def _code(answer: Answer | None, place: Mapping[str, int]) -> int:
         return UNANSWERED
     if answer.kind == "label":
         return place.get(answer.label or "", UNANSWERED)
-    return next(code for code, said in _SAID.items() if said == answer.kind)
+    return next(code for code, kind in _KINDS.items() if kind == answer.kind)
 
 
-def _store(key: str, held: Round, classes: tuple[str, ...]) -> None:
+def _store(key: str, current: Round, classes: tuple[str, ...]) -> None:
     """Put what the browser sent on disk; what fails stays in the browser and is sent again."""
     with frame.calmly():
-        asked = set(held.request.numbers)
-        Answers(held.collection, held.run.id).add(
+        batch = set(current.request.numbers)
+        Answers(current.collection, current.run.id).add(
             Answer(
                 one.token,
                 one.image,
-                "label" if one.code >= 0 else _SAID[one.code],
+                "label" if one.code >= 0 else _KINDS[one.code],
                 one.label if one.code >= 0 else None,
                 one.time,
             )
-            for one in sent(key)
-            if one.image in asked and (one.label in classes if one.code >= 0 else one.code in _SAID)
+            for one in answers_of(key)
+            if one.image in batch
+            and (one.label in classes if one.code >= 0 else one.code in _KINDS)
         )
 
 
-def _pictures(held: Round, codes: list[int], lacking: list[int]) -> dict[int, Picture]:
+def _pictures(current: Round, codes: list[int], lacking: list[int]) -> dict[int, Picture]:
     """Return the pictures the browser needs next, as many as can be made in a moment."""
-    numbers = held.request.numbers
+    numbers = current.request.numbers
     ahead = [number for number, code in zip(numbers, codes, strict=True) if code == UNANSWERED]
     first = numbers.index(ahead[0]) if ahead else len(numbers)
-    asked = [number for number in lacking if number in set(numbers)]
-    needed = [*asked, *ahead[:_AHEAD], *numbers[max(0, first - _BEHIND) : first]]
-    found: dict[int, Picture] = {}
+    urgent = [number for number in lacking if number in set(numbers)]
+    needed = [*urgent, *ahead[:_AHEAD], *numbers[max(0, first - _BEHIND) : first]]
+    pictures: dict[int, Picture] = {}
     end = time.monotonic() + _SECONDS
     for number in dict.fromkeys(needed):
-        if len(found) >= 6 and time.monotonic() > end:
+        if len(pictures) >= 6 and time.monotonic() > end:
             break
-        found[number] = round_data.picture(str(held.collection.folder), number)
-    return found
+        pictures[number] = round_data.picture(str(current.collection.folder), number)
+    return pictures
 
 
-def _finish(held: Round, answers: Answers) -> None:
+def _finish(current: Round, answers: Answers) -> None:
     """Draw what turns answers into labels, what adds a class, and what takes labels back."""
-    waiting = answers.waiting(round_data.snapshot(held.collection))
+    waiting = answers.waiting(round_data.snapshot(current.collection))
     labels = sum(entry.answer == "label" and entry.label is not None for entry in waiting)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.button(
@@ -124,12 +125,12 @@ def _finish(held: Round, answers: Answers) -> None:
             key="label-take",
             help="Makes a new version of the collection. Until then the answers wait on disk; nothing is lost.",
         )
-        undo_button(held, key="label-undo-here")
+        undo_button(current, key="label-undo-here")
         st.text_input(
             "Add a class",
             key="label-new-class",
             on_change=_add_class,
-            args=(held,),
+            args=(current,),
             placeholder="its name, then Enter",
             width=240,
         )
@@ -143,34 +144,36 @@ def _take(answers: Answers) -> None:
             frame.notify(f"The collection is version {version}.", icon=":material/check:")
 
 
-def undo_button(held: Round, *, key: str) -> None:
+def undo_button(current: Round, *, key: str) -> None:
     """Draw the button that takes the newest labels back, where there are some."""
-    gone = {version.undoes for version in held.collection.versions() if version.kind == "undo"}
-    labels = [v for v in held.collection.versions() if v.kind == "labels" and v.number not in gone]
+    undone = {version.undoes for version in current.collection.versions() if version.kind == "undo"}
+    labels = [
+        v for v in current.collection.versions() if v.kind == "labels" and v.number not in undone
+    ]
     if labels:
         st.button(
             f"Take version {labels[-1].number} back",
             icon=":material/undo:",
             key=key,
             on_click=_undo,
-            args=(held, labels[-1].number),
+            args=(current, labels[-1].number),
             help=literal(labels[-1].note, 300),
         )
 
 
-def _undo(held: Round, version: int) -> None:
+def _undo(current: Round, version: int) -> None:
     """Take the labels of a version back."""
     with frame.calmly():
-        made = intake.undo(held.collection, version)
-        frame.notify(f"Version {made} takes the labels of version {version} back.")
+        number = intake.undo(current.collection, version)
+        frame.notify(f"Version {number} takes the labels of version {version} back.")
 
 
-def _add_class(held: Round) -> None:
+def _add_class(current: Round) -> None:
     """Add a class to the collection."""
     with frame.calmly():
         name = class_name(st.session_state["label-new-class"])
         st.session_state["label-new-class"] = ""
-        classes = round_data.snapshot(held.collection).classes
+        classes = round_data.snapshot(current.collection).classes
         if not name or name in classes:
             return
 
@@ -178,6 +181,6 @@ def _add_class(held: Round) -> None:
             draft.add_remarks("class", [*classes, name])  # in this order: keys stay what they are
 
         try:
-            held.collection.change("classes", f"class {name}", write)
+            current.collection.change("classes", f"class {name}", write)
         except RamboError as error:
             frame.notify(literal(error, 300), icon=":material/error:")

@@ -17,7 +17,7 @@ _MOST = 200_000_000
 
 
 @st.fragment
-def show(held: Round) -> None:
+def show(current: Round) -> None:
     """Draw the way of files."""
     with frame.guard():
         st.markdown(
@@ -25,7 +25,7 @@ def show(held: Round) -> None:
             "JSON export of the tasks from Batch. Rows find their images by name, index or hash, never by their "
             "order; half of the answers today and the rest tomorrow is fine."
         )
-        sent = st.file_uploader(
+        file = st.file_uploader(
             "File with labels",
             type=["csv", "tsv", "txt", "json", "jsonl", "ndjson"],
             key="label-file",
@@ -33,25 +33,25 @@ def show(held: Round) -> None:
         with st.container(horizontal=True):
             accept = st.checkbox("Accept new classes", key="label-accept")
             overwrite = st.checkbox("Overwrite labels that disagree", key="label-overwrite")
-        if sent is not None:
-            shown = _preview(held, sent.name, sent.getvalue(), accept, overwrite)
-            _tell(shown)
+        if file is not None:
+            preview = _preview(current, file.name, file.getvalue(), accept, overwrite)
+            _tell(preview)
             st.button(
-                "Take these labels" if shown.entries else "Nothing to add",
+                "Take these labels" if preview.entries else "Nothing to add",
                 type="primary",
-                disabled=not shown.entries,
+                disabled=not preview.entries,
                 on_click=_take,
-                args=(held, shown),
+                args=(current, preview),
                 key="label-take-file",
             )
-        desk.undo_button(held, key="label-undo-file")
+        desk.undo_button(current, key="label-undo-file")
         st.caption(
-            f"On the command line: `python -m rambo label {held.collection.slug} FILE --run {held.run.id}`, "
+            f"On the command line: `python -m rambo label {current.collection.slug} FILE --run {current.run.id}`, "
             "with `--dry-run` to look first and `--undo` to take the last labels back."
         )
 
 
-def _preview(held: Round, name: str, data: bytes, accept: bool, overwrite: bool) -> Preview:
+def _preview(current: Round, name: str, data: bytes, accept: bool, overwrite: bool) -> Preview:
     """Return what a file would change.
 
     Raises:
@@ -65,23 +65,23 @@ def _preview(held: Round, name: str, data: bytes, accept: bool, overwrite: bool)
     except RefusedError as error:
         raise DataError(str(error), field="file", value=where) from error
     return intake.preview(
-        held.collection,
+        current.collection,
         table,
-        request=held.request,
+        request=current.request,
         accept_new_classes=accept,
         overwrite=overwrite,
     )
 
 
-def _tell(shown: Preview) -> None:
+def _tell(preview: Preview) -> None:
     """Draw the counts, and what each needs."""
-    st.success(f"{literal(shown.source)}: {shown.sentence()}", icon=":material/fact_check:")
-    for line in shown.details():
+    st.success(f"{literal(preview.source)}: {preview.sentence()}", icon=":material/fact_check:")
+    for line in preview.details():
         st.caption(literal(line, 500))
 
 
-def _take(held: Round, shown: Preview) -> None:
+def _take(current: Round, preview: Preview) -> None:
     """Store what was shown."""
     with frame.calmly():
-        version = intake.take(held.collection, shown)
+        version = intake.take(current.collection, preview)
         frame.notify(f"The collection is version {version}." if version else "Nothing was new.")

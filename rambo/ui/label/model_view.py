@@ -16,15 +16,15 @@ from rambo.ui import controls, downloads, frame, pictures, readers, state
 from rambo.ui.components import gallery
 from rambo.ui.label.round_data import Round
 
-_SHOWN = 24
+_THUMBNAILS = 24
 
 
 @st.fragment(run_every=2)
-def show(held: Round) -> None:
+def show(current: Round) -> None:
     """Draw the newest model of the collection, and the button that trains one."""
     with frame.guard():
-        found = models.of_collection(state.workspace(), held.collection.slug)
-        live = found[0] if found and found[0].status in jobs.LIVE else None
+        runs = models.of_collection(state.workspace(), current.collection.slug)
+        live = runs[0] if runs and runs[0].status in jobs.LIVE else None
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
                 "Train the final model",
@@ -32,7 +32,7 @@ def show(held: Round) -> None:
                 icon=":material/model_training:",
                 disabled=live is not None,
                 on_click=_start,
-                args=(held,),
+                args=(current,),
                 key="model-train",
                 help="On all labels but those kept aside to measure it. It goes on when the browser is closed.",
             )
@@ -40,28 +40,28 @@ def show(held: Round) -> None:
                 controls.run_buttons(live, key=f"model-{live.id}")
         if live is not None:
             _progress(live)
-        for run in found:
+        for run in runs:
             report = models.load_report(run)
             if report is not None:
-                _report(held, run, report)
+                _report(current, run, report)
                 break
             if run is not live:
                 status, message = run.status, run.describe().message
                 st.warning(literal(f"{run.id} is {status}: {message}", 400))
                 controls.run_buttons(run, key=f"model-{run.id}")
                 break
-        if not found:
+        if not runs:
             st.caption(
                 "The labels were bought for a classifier: this trains it, says honestly how good it is, and gives "
-                f"you the file. On the command line: `python -m rambo train {held.collection.slug} --out FOLDER`."
+                f"you the file. On the command line: `python -m rambo train {current.collection.slug} --out FOLDER`."
             )
 
 
-def _start(held: Round) -> None:
+def _start(current: Round) -> None:
     """Start the training on the newest version."""
     with frame.calmly():
         workspace = state.workspace()
-        data = catalog.prepare(f"{PREFIX}{held.collection.slug}", workspace.root)
+        data = catalog.prepare(f"{PREFIX}{current.collection.slug}", workspace.root)
         devices = readers.devices(wait=5)
         name = devices.names.get(devices.auto, "cpu") if devices else "cpu"
         run = models.create(models.settings(data), data, workspace, name)
@@ -74,13 +74,13 @@ def _progress(run: Run) -> None:
         event = entry.event
         if isinstance(event, StageStarted | StageAdvanced):
             step = event.step if isinstance(event, StageAdvanced) else 0
-            told = readers.Progress(None, event.stage, step, event.total)
-            st.progress(told.share, text=told.words())
+            progress = readers.Progress(None, event.stage, step, event.total)
+            st.progress(progress.share, text=progress.words())
             return
     st.progress(0.0, text="The training starts.")
 
 
-def _report(held: Round, run: Run, report: Report) -> None:
+def _report(current: Round, run: Run, report: Report) -> None:
     """Draw how good a model is, and what can be taken home."""
     st.markdown(f"**{literal(report.dataset)}**: {literal(report.words, 300)}.")
     with st.container(horizontal=True):
@@ -154,7 +154,7 @@ def _report(held: Round, run: Run, report: Report) -> None:
 
 def _mistakes(run: Run, report: Report) -> None:
     """Draw what f was most sure of and wrong about."""
-    worst = report.mistakes[:_SHOWN]
+    worst = report.mistakes[:_THUMBNAILS]
     if not worst:
         st.success("No mistake on the images that judged.", icon=":material/verified:")
         return

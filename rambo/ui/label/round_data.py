@@ -47,10 +47,10 @@ def load(run: Run) -> Round | None:
     """
     if not str(readers.config(run)["dataset"]["name"]).startswith("collection:"):
         return None
-    seen = returns.collection_of(run)
-    if seen is None:
+    origin = returns.collection_of(run)
+    if origin is None:
         return None
-    collection = find(state.workspace().root, seen[0])
+    collection = find(state.workspace().root, origin[0])
     names: list[str] = readers.config(run)["strategies"]
     typed = st.query_params.get("strategy")
     strategy = next((name for name in names if name == typed), names[0])
@@ -90,13 +90,13 @@ def picture(folder: str, number: int) -> Picture:
     try:
         with Image.open(io.BytesIO(collection.original(number)[1])) as image:
             image.draft("RGB", (_SIDE, _SIDE))
-            shown = ImageOps.exif_transpose(image).convert("RGB")
-        shown.thumbnail((_SIDE, _SIDE))
+            thumbnail = ImageOps.exif_transpose(image).convert("RGB")
+        thumbnail.thumbnail((_SIDE, _SIDE))
     except (DataError, StoreError, OSError, ValueError, Image.DecompressionBombError):
         (pixels,) = collection.pictures([number])
-        shown = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+        thumbnail = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
     buffer = io.BytesIO()
-    small = max(shown.size) < 100
-    shown.save(buffer, "PNG" if small else "JPEG", **({} if small else {"quality": 88}))
+    small = max(thumbnail.size) < 100
+    thumbnail.save(buffer, "PNG" if small else "JPEG", **({} if small else {"quality": 88}))
     data = buffer.getvalue()
     return Picture(data, "image/png" if small else "image/jpeg", media.digest_of(data))

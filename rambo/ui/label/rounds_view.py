@@ -19,7 +19,7 @@ from rambo.ui.label.round_data import Round
 _BREAK = 300  # seconds without an answer that are no work
 
 
-def show(held: Round) -> None:
+def show(current: Round) -> None:
     """Draw the ledger and the button of the next round."""
     with frame.guard():
         st.button(
@@ -27,17 +27,17 @@ def show(held: Round) -> None:
             type="primary",
             icon=":material/restart_alt:",
             on_click=_prepare,
-            args=(held,),
+            args=(current,),
             key="next-round",
             help="Opens Configure with the settings of this run on the newest version of the collection.",
         )
         if st.session_state.pop("label-go", False):
             state.go("pages/configure.py", None)
         st.markdown("**Rounds**")
-        rounds = _rounds(held)
+        rounds = _rounds(current)
         st.dataframe(pd.DataFrame(rounds), hide_index=True)
         st.markdown("**Labels against accuracy**")
-        trained = _trained(held)
+        trained = _trained(current)
         if trained:
             st.dataframe(pd.DataFrame(trained), hide_index=True)
         else:
@@ -46,18 +46,18 @@ def show(held: Round) -> None:
             )
 
 
-def _prepare(held: Round) -> None:
+def _prepare(current: Round) -> None:
     """Fill the form of Configure; the answers so far become labels first."""
     with frame.calmly():
-        Answers(held.collection, held.run.id).take()
-        draft.take_run(held.run)
-        draft.take({"dataset.name": f"{PREFIX}{held.collection.slug}"})
+        Answers(current.collection, current.run.id).take()
+        draft.take_run(current.run)
+        draft.take({"dataset.name": f"{PREFIX}{current.collection.slug}"})
         st.session_state["label-go"] = True
 
 
-def _rounds(held: Round) -> list[dict[str, int | str]]:
+def _rounds(current: Round) -> list[dict[str, int | str]]:
     """Return one row a run on this collection, the oldest first."""
-    now = round_data.snapshot(held.collection)
+    now = round_data.snapshot(current.collection)
     labeled = {
         int(number)
         for number, role in zip(now.numbers, now.roles, strict=True)
@@ -65,36 +65,36 @@ def _rounds(held: Round) -> list[dict[str, int | str]]:
     }
     rows: list[dict[str, int | str]] = []
     for record in reversed(readers.runs()):
-        if not str(record.dataset or "").startswith(f"{PREFIX}{held.collection.slug}"):
+        if not str(record.dataset or "").startswith(f"{PREFIX}{current.collection.slug}"):
             continue
         run = state.find_run(record.run)
         try:
-            found = round_data.load(run)
+            earlier = round_data.load(run)
         except RamboError:
             continue
-        if found is None or found.collection.slug != held.collection.slug:
+        if earlier is None or earlier.collection.slug != current.collection.slug:
             continue
-        asked = found.request.numbers
-        times = sorted(one.time for one in Answers(found.collection, run.id).log())
+        numbers = earlier.request.numbers
+        times = sorted(one.time for one in Answers(earlier.collection, run.id).log())
         spent = sum(b - a for a, b in itertools.pairwise(times) if b - a < _BREAK)
         rows.append(
             {
                 "round": len(rows) + 1,
                 "run": run.id,
                 "when": moment(record.created),
-                "chosen by": found.strategy,
-                "asked": len(asked),
-                "labels back": sum(number in labeled for number in asked),
+                "chosen by": earlier.strategy,
+                "asked": len(numbers),
+                "labels back": sum(number in labeled for number in numbers),
                 "time at the keyboard": duration(spent) if len(times) > 1 else "-",
             }
         )
     return rows
 
 
-def _trained(held: Round) -> list[dict[str, int | str]]:
+def _trained(current: Round) -> list[dict[str, int | str]]:
     """Return one row a final model, the oldest first."""
     rows: list[dict[str, int | str]] = []
-    for run in reversed(models.of_collection(state.workspace(), held.collection.slug)):
+    for run in reversed(models.of_collection(state.workspace(), current.collection.slug)):
         report = _report_of(run)
         if report is not None:
             rows.append(

@@ -12,13 +12,13 @@ _TABS = ("By keyboard", "From a file", "Final model", "Rounds")
 
 def show(run: Run) -> None:
     """Draw the page for one run."""
-    held = round_data.load(run)
-    if held is None:
+    current = round_data.load(run)
+    if current is None:
         show_nothing_to_label(run)
         return
     st.markdown(
-        f"**{count(len(held.request.numbers), 'image')}** of {literal(held.collection.name)} wait for a label; "
-        f"{literal(held.strategy)} chose them."
+        f"**{count(len(current.request.numbers), 'image')}** of {literal(current.collection.name)} wait for a label; "
+        f"{literal(current.strategy)} chose them."
     )
     tabs = st.tabs(_TABS, key="label-view", on_change="rerun", bind="query-params")
     for tab, draw in zip(
@@ -26,7 +26,7 @@ def show(run: Run) -> None:
     ):
         if tab.open:
             with tab:
-                draw(held)
+                draw(current)
 
 
 def show_nothing_to_label(run: Run) -> None:

@@ -56,9 +56,9 @@ def train(board: int, chosen: list[int]) -> float:
         board: its number, from 0.
         chosen: image indices.
     """
-    known = tables.table("boards")["boards"][board]
+    own = tables.table("boards")["boards"][board]
     _, labels, roles = tables.dataset()
-    grown, pixels = np.array(sorted({*known["labeled"], *chosen})), tables.pixels()
+    grown, pixels = np.array(sorted({*own["labeled"], *chosen})), tables.pixels()
     everyone = np.ones((1, len(grown)), bool)
     head = heads.fit_heads(pixels[grown], labels[grown], everyone, num_classes=len(tables.CLASSES))
     test = np.flatnonzero(roles == TEST)
@@ -73,8 +73,8 @@ def rivals(board: int) -> dict[str, float]:
 
 def luck(board: int) -> list[float]:
     """Return the test accuracies of random choices on a board, sorted."""
-    drawn: list[float] = tables.table("boards")["boards"][board]["luck"]
-    return drawn
+    accuracies: list[float] = tables.table("boards")["boards"][board]["luck"]
+    return accuracies
 
 
 def show() -> None:
@@ -140,15 +140,15 @@ def _put(key: str, chosen: list[int]) -> None:
 
 def _fill(key: str, pool: list[int], chosen: list[int]) -> None:
     """Add random images up to the budget."""
-    left = [image for image in pool if image not in set(chosen)]
-    more = np.random.default_rng(time.time_ns()).permutation(left)[: BUDGET - len(chosen)]
+    rest = [image for image in pool if image not in set(chosen)]
+    more = np.random.default_rng(time.time_ns()).permutation(rest)[: BUDGET - len(chosen)]
     _put(key, [*chosen, *more.tolist()])
 
 
 def _from_address(pool: list[int]) -> list[int]:
     """Return the choice in the address."""
-    asked = [p for p in st.query_params.get("pick", "").split(".") if p.isascii() and p.isdigit()]
-    places = dict.fromkeys(int(part) for part in asked)
+    places_ = [p for p in st.query_params.get("pick", "").split(".") if p.isascii() and p.isdigit()]
+    places = dict.fromkeys(int(part) for part in places_)
     return [pool[place] for place in places if place < len(pool)][:BUDGET]
 
 

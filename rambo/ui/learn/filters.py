@@ -33,7 +33,7 @@ def _universe() -> tuple[int, ...]:
 
 def show() -> None:
     """Draw the step."""
-    known = tables.table("filters")
+    data = tables.table("filters")
     left, right = st.columns([2, 3], gap="large")
     with left:
         size = st.select_slider(
@@ -42,7 +42,7 @@ def show() -> None:
             value=_START,
             key="M",
             bind="query-params",
-            help=f"b = {known['batch_size']} is margin sampling; the whole pool is u_hat alone.",
+            help=f"b = {data['batch_size']} is margin sampling; the whole pool is u_hat alone.",
         )
         row, margin = shipped()[size], shipped()[sizes()[0]]
         shared = len(set(row["chosen"]) & set(margin["chosen"]))
@@ -59,7 +59,7 @@ def show() -> None:
                     "Of the chosen images; small means f hesitates.",
                 ),
                 "As margin chooses": (
-                    f"{shared} of {known['budget']}",
+                    f"{shared} of {data['budget']}",
                     "How many of them margin sampling (M = b) takes too.",
                 ),
             }
@@ -71,8 +71,8 @@ def show() -> None:
             alt="Test accuracy and mean margin of the choice over the filter size M.",
         )
     with right:
-        st.markdown(f"**The {known['budget']} chosen images**, in the order of choice")
-        kept = set(margin["chosen"])
+        st.markdown(f"**The {data['budget']} chosen images**, in the order of choice")
+        by_margin = set(margin["chosen"])
         gallery(
             tables.sheet(_universe()),
             row["chosen"],
@@ -81,11 +81,11 @@ def show() -> None:
             readonly=True,
             max_height=520,
             groups={
-                image: "margin takes it too" if image in kept else "only with this M"
+                image: "margin takes it too" if image in by_margin else "only with this M"
                 for image in row["chosen"]
             },
             captions={
-                image: f"step {i // known['batch_size'] + 1}, margin {m:.3f}"
+                image: f"step {i // data['batch_size'] + 1}, margin {m:.3f}"
                 for i, (image, m) in enumerate(zip(row["chosen"], row["margins"], strict=True))
             },
             label="The chosen images",

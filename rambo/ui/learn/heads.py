@@ -53,10 +53,10 @@ def fit_heads(
     scaled = np.concatenate([(wide - center) / spread, np.ones((len(wide), 1))], 1)
     # The pool's own axes, from its small Gram matrix. Plain loops of numpy: threads of an algebra library wait for
     # each other on a machine that trains, a second where this takes some milliseconds.
-    squares, left = np.linalg.eigh(np.einsum("id,jd->ij", scaled, scaled))
-    kept = squares > _RANK * squares.max()
-    lengths, left = np.sqrt(squares[kept]), left[:, kept]
-    axes = left * lengths
+    squares, vectors = np.linalg.eigh(np.einsum("id,jd->ij", scaled, scaled))
+    large = squares > _RANK * squares.max()
+    lengths, vectors = np.sqrt(squares[large]), vectors[:, large]
+    axes = vectors * lengths
     step = 1 / np.maximum(0.5 * lengths**2 + settings.l2, _SMALLEST)
     sets, count = members.shape
     truth = np.eye(num_classes)[labels][:, None]  # k x 1 x c
@@ -72,7 +72,7 @@ def fit_heads(
         grown = (1 + (1 + 4 * inertia**2) ** 0.5) / 2
         ahead, now = following + (inertia - 1) / grown * (following - now), following
         inertia = grown
-    whole = np.einsum("kd,kw->dw", scaled, (left / lengths) @ now)
+    whole = np.einsum("kd,kw->dw", scaled, (vectors / lengths) @ now)
     whole = whole.reshape(-1, sets, num_classes).transpose(1, 0, 2)
     weights = whole[:, :-1] / spread[:, None]
     return Heads(weights, whole[:, -1] - (center[:, None] * weights).sum(1))

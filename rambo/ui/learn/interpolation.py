@@ -39,14 +39,14 @@ class Sets:
 @cache
 def shipped() -> Sets:
     """Return the shipped sets."""
-    known = tables.table("interpolation")
-    rows = known["sets"]
+    data = tables.table("interpolation")
+    rows = data["sets"]
     return Sets(
         [row["members"] for row in rows],
         np.array([row["distances"] for row in rows]),
         np.array([row["utilities"] for row in rows]),
-        (known["accuracies"][0], known["accuracies"][1]),
-        (known["sizes"][0], known["sizes"][1]),
+        (data["accuracies"][0], data["accuracies"][1]),
+        (data["sizes"][0], data["sizes"][1]),
     )
 
 

@@ -17,8 +17,8 @@ CHOOSERS = ("margin", "entropy", "badge")
 
 def accuracies(name: str) -> Array:
     """Return the final test accuracy by seed and number of rounds; a random choice has one column."""
-    found: Array = np.array(tables.table("rounds")["accuracies"][name])
-    return found
+    values: Array = np.array(tables.table("rounds")["accuracies"][name])
+    return values
 
 
 def mean_and_error(values: Array) -> tuple[float, float]:
@@ -28,8 +28,8 @@ def mean_and_error(values: Array) -> tuple[float, float]:
 
 def show() -> None:
     """Draw the step."""
-    known = tables.table("rounds")
-    budget, options = known["settings"]["budget"], known["rounds"]
+    data = tables.table("rounds")
+    budget, options = data["settings"]["budget"], data["rounds"]
     left, right = st.columns([2, 3], gap="large")
     with left:
         count = st.select_slider(
@@ -76,8 +76,8 @@ def show() -> None:
             }
         )
         st.caption(
-            f"{budget} labels in all on top of {known['settings']['k']}; f is a logistic head on pixels. It starts at "
-            f"{percent(float(np.mean(known['start'])))}."
+            f"{budget} labels in all on top of {data['settings']['k']}; f is a logistic head on pixels. It starts at "
+            f"{percent(float(np.mean(data['start'])))}."
         )
     with right:
         plot(

@@ -14,11 +14,11 @@ def show() -> None:
         bind="query-params",
         placeholder="a symbol or a word, such as margin",
     )
-    wanted = word.strip().lower()
+    query = word.strip().lower()
     rows = [
         term
         for term in TERMS.values()
-        if wanted in f"{term.symbol} {term.name} {term.meaning}".lower()
+        if query in f"{term.symbol} {term.name} {term.meaning}".lower()
     ]
     if not rows:
         st.info("No term has this in it.", icon=":material/search_off:")

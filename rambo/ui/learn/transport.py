@@ -81,8 +81,8 @@ def _shortest(
 
 def show() -> None:
     """Draw the step."""
-    known = tables.table("transport")
-    candidates: list[int] = known["labeled"]
+    data = tables.table("transport")
+    candidates: list[int] = data["labeled"]
     left, right = st.columns([2, 3], gap="large")
     with left:
         weight = st.slider(
@@ -141,8 +141,8 @@ def ground_cost(weight: float) -> Array:
     Args:
         weight: of the label distances.
     """
-    known = tables.table("transport")
-    cost: Array = np.array(known["feature_cost"]) + weight * np.array(known["label_cost"])
+    data = tables.table("transport")
+    cost: Array = np.array(data["feature_cost"]) + weight * np.array(data["label_cost"])
     return cost
 
 
@@ -198,13 +198,13 @@ def figure(members: list[int], plan: Array, as_map: bool) -> Figure:
         plan: `a x v`.
         as_map: by likeness, in place of two columns.
     """
-    known = tables.table("transport")
-    ids = [known["labeled"][row] for row in members] + known["validation"]
+    data = tables.table("transport")
+    ids = [data["labeled"][row] for row in members] + data["validation"]
     labels = tables.dataset()[1]
     count, others = plan.shape
     if as_map:
-        places = np.array(known["points"])
-        spots = np.concatenate([places[members], places[len(known["labeled"]) :]])
+        places = np.array(data["points"])
+        spots = np.concatenate([places[members], places[len(data["labeled"]) :]])
         size = np.array([0.055, 0.055]) * np.ptp(places, axis=0)
     else:
         spots = np.concatenate([_column(0.0, count), _column(1.0, others)])

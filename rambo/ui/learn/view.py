@@ -15,8 +15,8 @@ def show() -> None:
     titles[TERMS] = "All terms"
     names = list(titles)
     if st.session_state.get("learn-step") not in names:
-        asked = st.query_params.get("step")
-        st.session_state["learn-step"] = asked if asked in names else names[0]
+        requested = st.query_params.get("step")
+        st.session_state["learn-step"] = requested if requested in names else names[0]
     name = st.segmented_control(
         "Step",
         names,

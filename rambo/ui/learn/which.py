@@ -135,10 +135,10 @@ def _reveal(pairs: Pairs, at: int, guesses: dict[int, int]) -> None:
     u_hat = "A" if pairs.scores[at][0] > pairs.scores[at][1] else "B"
     better = "neither" if first[0] == first[1] else SIDES[int(first.argmax())]
     again = "neither" if second[0] == second[1] else SIDES[int(second.argmax())]
-    said = SIDES[guesses[at]]
-    icon = ":material/check_circle:" if said == better else ":material/cancel:"
-    (st.success if said == better else st.warning)(
-        f"You said **{said}**. Trained once, A reaches {percent(first[0])} and B {percent(first[1])}: "
+    guess = SIDES[guesses[at]]
+    icon = ":material/check_circle:" if guess == better else ":material/cancel:"
+    (st.success if guess == better else st.warning)(
+        f"You said **{guess}**. Trained once, A reaches {percent(first[0])} and B {percent(first[1])}: "
         f"**{better}**. Trained again, A {percent(second[0])} and B {percent(second[1])}: **{again}**. "
         f"u_hat said **{u_hat}**.",
         icon=icon,
@@ -165,7 +165,7 @@ def _reveal(pairs: Pairs, at: int, guesses: dict[int, int]) -> None:
 def figure(yours: float | None, model: float | None, reach: tuple[float, float]) -> Figure:
     """Return the shares in a row each; what a perfect model would reach as a bar from least to most."""
     rows = [("a coin", 0.5, theme.GREY), ("u_hat", model, theme.BLUE), ("you", yours, theme.PINK)]
-    kept = [(name, 100 * value, colour) for name, value, colour in rows if value is not None]
+    points = [(name, 100 * value, colour) for name, value, colour in rows if value is not None]
     return {
         "data": [
             {
@@ -180,11 +180,11 @@ def figure(yours: float | None, model: float | None, reach: tuple[float, float])
             {
                 "type": "scatter",
                 "mode": "markers+text",
-                "x": [value for _, value, _ in kept],
-                "y": [name for name, _, _ in kept],
-                "text": [f"{value:.0f} %" for _, value, _ in kept],
+                "x": [value for _, value, _ in points],
+                "y": [name for name, _, _ in points],
+                "text": [f"{value:.0f} %" for _, value, _ in points],
                 "textposition": "middle right",
-                "marker": {"size": 14, "color": [colour for *_, colour in kept]},
+                "marker": {"size": 14, "color": [colour for *_, colour in points]},
                 "showlegend": False,
             },
         ],

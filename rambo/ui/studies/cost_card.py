@@ -45,8 +45,8 @@ def show(now: Choices, checked: StudyCheck, data: Prepared | None, run: Run | No
             number = count(len(checked.complaints), "thing", "things")
             st.caption(f"Start waits: {number} to put right, named above.")
         elif pressed and data is not None and checked.settings is not None:
-            made = _start(now.study, checked.settings, data)
-            state.go("pages/studies.py", run.id if run else None, study=made.id)
+            study = _start(now.study, checked.settings, data)
+            state.go("pages/studies.py", run.id if run else None, study=study.id)
 
 
 def _start(name: str, settings: Settings, data: Prepared) -> Run:
@@ -54,14 +54,14 @@ def _start(name: str, settings: Settings, data: Prepared) -> Run:
     config = configs.build(settings)
     allowed.check(config)
     device = controls.device_name(config)
-    made, new = jobs.start_study(
+    run, new = jobs.start_study(
         configs.describe(config) | {"study": name},
         records.workspace(),
         lambda: study.create(name, settings, data, state.workspace(), device),
     )
     if not new:
         frame.notify("This study is being worked on already: here it is.")
-    return made
+    return run
 
 
 def _estimate(checked: StudyCheck, data: Prepared | None) -> None:
@@ -70,8 +70,8 @@ def _estimate(checked: StudyCheck, data: Prepared | None) -> None:
     sizes = DataSizes.of(config, data) if data is not None else DataSizes()
     counted = costing.whole(checked.cells, sizes)
     waits = data is not None and configure_card.planner().rate(config) is None
-    drawn = st.fragment(_numbers, run_every=1.0 if waits else None)
-    drawn(config, checked, counted, local=data is not None)
+    fragment = st.fragment(_numbers, run_every=1.0 if waits else None)
+    fragment(config, checked, counted, local=data is not None)
 
 
 def _numbers(config: Config, checked: StudyCheck, counted: Costs, *, local: bool) -> None:
@@ -89,12 +89,12 @@ def _numbers(config: Config, checked: StudyCheck, counted: Costs, *, local: bool
 def _time(config: Config, counted: Costs, *, local: bool) -> tuple[float | None, str, str]:
     """Return the expected seconds, the same as a word, and where they come from."""
     planner, now = configure_card.planner(), time.monotonic()
-    known = planner.rate(config)
-    if known is not None:
-        rate, at_once = known
-        told = f", {at_once} at once" if at_once > 1 else ""
+    measured = planner.rate(config)
+    if measured is not None:
+        rate, at_once = measured
+        reason = f", {at_once} at once" if at_once > 1 else ""
         seconds = costs.seconds(counted, rate, at_once)
-        source = f"Rate {literal(rate.source)}{told}. Others at work make it longer."
+        source = f"Rate {literal(rate.source)}{reason}. Others at work make it longer."
         return seconds, f"~ {duration(seconds)}", source
     if not local:
         return None, "unknown", "The time is unknown until the dataset is here."
@@ -103,5 +103,5 @@ def _time(config: Config, counted: Costs, *, local: bool) -> tuple[float | None,
         st.rerun()
     if answer is None or answer.plan is not None:
         return None, "…", "Measuring how fast this machine is …"
-    told = literal(answer.complaint, 200)
-    return None, "unknown", f"The time is unknown until something was trained here: {told}."
+    reason = literal(answer.complaint, 200)
+    return None, "unknown", f"The time is unknown until something was trained here: {reason}."

@@ -47,13 +47,13 @@ def sentence(
     choices = sum(
         config.trials * (len(config.strategies) + bool(config.oracle_draws)) for config in configs
     )
-    held, bought = (_span([getattr(c, name) for c in configs]) for name in ("k", "budget"))
+    initial, bought = (_span([getattr(c, name) for c in configs]) for name in ("k", "budget"))
     trials = _span([config.trials for config in configs])
     several = len(planned) > 1
     each = f"{len(planned):,} cells, each a run" if several else "One run"
     shared = "what the cells have in common is trained once, and " if several else ""
     parts = [
-        f"{each} of {count_of(trials, 'trial')} that holds {held} labels and buys {bought}: "
+        f"{each} of {count_of(trials, 'trial')} that holds {initial} labels and buys {bought}: "
         f"{count(choices, 'choice')} to make and to judge.",
         f"For them at most {count(counted.total, 'classifier')} are trained; {shared}what was trained here before "
         "is found again.",

@@ -10,7 +10,7 @@ from rambo.text import for_plot
 from rambo.ui.components import PreparedFigure, prepare_figure
 from rambo.ui.studies import tables
 
-Told = Mapping[str, Any]  # as `study.table` gives it
+StudyTable = Mapping[str, Any]  # as `study.table` gives it
 _NUMBERS = {"B", "k", "S_val"}  # axes with a scale; the values of others stand side by side
 _TITLES = {
     "B": "B, labels bought",
@@ -26,27 +26,27 @@ _DODGE = 0.05  # of a place, between strategies that would hide each other
 _BELOW = 0.3  # of a row, where the paper's figure stands
 
 
-def figure(told: Told, metric: str) -> PreparedFigure:
+def figure(table: StudyTable, metric: str) -> PreparedFigure:
     """Return the figure of a study.
 
     Args:
-        told: as `study.table` gives it.
+        table: as `study.table` gives it.
         metric: `test` or `validation`.
     """
-    rows = [row for row in told["rows"] if row[metric] is not None]
-    drawn = _along(told, rows, metric) if told["axis"] else _by_row(told, rows, metric)
-    return prepare_figure(drawn)
+    rows = [row for row in table["rows"] if row[metric] is not None]
+    figure_ = _along(table, rows, metric) if table["axis"] else _by_row(table, rows, metric)
+    return prepare_figure(figure_)
 
 
-def height(told: Told) -> int:
+def height(table: StudyTable) -> int:
     """Return how many pixels high the figure of a study should be."""
-    return 400 if told["axis"] else max(220, 110 + _ROW * len(told["rows"]))
+    return 400 if table["axis"] else max(220, 110 + _ROW * len(table["rows"]))
 
 
-def _along(told: Told, rows: Sequence[Told], metric: str) -> Figure:
+def _along(table: StudyTable, rows: Sequence[StudyTable], metric: str) -> Figure:
     """Return lines along the study's axis; what the axis does not touch is a dashed line across."""
-    axis = told["axis"]
-    places = {cell["label"]: cell["place"][axis] for cell in told["cells"]}
+    axis = table["axis"]
+    places = {cell["label"]: cell["place"][axis] for cell in table["cells"]}
     inside = [label for label, value in places.items() if value != "-"]
     numeric = axis in _NUMBERS
     at = {label: float(places[label]) if numeric else place for place, label in enumerate(inside)}
@@ -84,7 +84,7 @@ def _tick(value: object, label: str) -> str:
     )
 
 
-def _line(name: str, rows: Sequence[Told], x: Sequence[float], metric: str) -> Figure:
+def _line(name: str, rows: Sequence[StudyTable], x: Sequence[float], metric: str) -> Figure:
     """Return the line of one strategy."""
     colour = lineup.of(name).colour
     symbol = lineup.of(name).symbol
@@ -97,25 +97,25 @@ def _line(name: str, rows: Sequence[Told], x: Sequence[float], metric: str) -> F
         "error_y": {"array": _errors(rows, metric), "color": colour},
         "marker": {"symbol": symbol, "size": 10, "color": colour},
         "line": {"color": colour, "width": 2},
-        "text": [_told(row, metric) for row in rows],
+        "text": [_value_words(row, metric) for row in rows],
         "hovertemplate": "%{text}",
     }
 
 
-def _paper_line(name: str, rows: Sequence[Told], x: Sequence[float]) -> list[Figure]:
+def _paper_line(name: str, rows: Sequence[StudyTable], x: Sequence[float]) -> list[Figure]:
     """Return the paper's figures of one strategy as hollow markers, where it has any."""
-    known = [
+    pairs = [
         (row, place) for row, place in zip(rows, x, strict=True) if row["reported"] is not None
     ]
-    if not known:
+    if not pairs:
         return []
-    trace = _paper([row for row, _ in known], for_plot(f"{theme.strategy_word(name)}, paper"), name)
-    y = [row["reported"] for row, _ in known]
-    error = {"array": [row["reported_error"] for row, _ in known]}
-    return [trace | {"x": [place for _, place in known], "y": y, "error_y": error}]
+    trace = _paper([row for row, _ in pairs], for_plot(f"{theme.strategy_word(name)}, paper"), name)
+    y = [row["reported"] for row, _ in pairs]
+    error = {"array": [row["reported_error"] for row, _ in pairs]}
+    return [trace | {"x": [place for _, place in pairs], "y": y, "error_y": error}]
 
 
-def _across(name: str, row: Told, ends: tuple[float, float], metric: str) -> list[Figure]:
+def _across(name: str, row: StudyTable, ends: tuple[float, float], metric: str) -> list[Figure]:
     """Return a dashed line across for a strategy that the axis does not touch, and one for the paper's figure."""
     colour = lineup.of(name).colour
     base: Figure = {"type": "scatter", "x": list(ends)}
@@ -131,7 +131,7 @@ def _across(name: str, row: Told, ends: tuple[float, float], metric: str) -> lis
             "size": 8,
             "color": colour,
         },
-        "text": [_told(row, metric)] * 2,
+        "text": [_value_words(row, metric)] * 2,
         "hovertemplate": "%{text}",
     }
     if row["reported"] is None:
@@ -141,9 +141,9 @@ def _across(name: str, row: Told, ends: tuple[float, float], metric: str) -> lis
     return [ours, theirs | {"mode": "lines", "line": {"color": colour, "width": 1, "dash": "dot"}}]
 
 
-def _by_row(told: Told, rows: Sequence[Told], metric: str) -> Figure:
+def _by_row(table: StudyTable, rows: Sequence[StudyTable], metric: str) -> Figure:
     """Return a horizontal point for each row of the table, the first on top."""
-    ticks = [_row_name(told, row) for row in rows]
+    ticks = [_row_name(table, row) for row in rows]
     at = {id(row): len(rows) - 1 - place for place, row in enumerate(rows)}
     data: list[Figure] = []
     for name in dict.fromkeys(row["strategy"] for row in rows):
@@ -155,37 +155,37 @@ def _by_row(told: Told, rows: Sequence[Told], metric: str) -> Figure:
                 "type": "scatter",
                 "mode": "markers",
                 "name": for_plot(theme.strategy_word(name)),
-                "showlegend": len(told["cells"]) > 1,
+                "showlegend": len(table["cells"]) > 1,
                 "x": [100 * row[metric] for row in own],
                 "y": [at[id(row)] for row in own],
                 "error_x": {"array": _errors(own, metric), "color": colour},
                 "marker": {"symbol": symbol, "size": 12, "color": colour},
-                "text": [_told(row, metric) for row in own],
+                "text": [_value_words(row, metric) for row in own],
                 "hovertemplate": "%{text}",
             }
         )
-        if known := [row for row in own if row["reported"] is not None]:
+        if reported := [row for row in own if row["reported"] is not None]:
             label = for_plot(f"{theme.strategy_word(name)}, paper")
-            error = {"array": [row["reported_error"] for row in known]}
-            y = [at[id(row)] - _BELOW for row in known]
-            x = [row["reported"] for row in known]
-            data.append(_paper(known, label, name) | {"x": x, "y": y, "error_x": error})
+            error = {"array": [row["reported_error"] for row in reported]}
+            y = [at[id(row)] - _BELOW for row in reported]
+            x = [row["reported"] for row in reported]
+            data.append(_paper(reported, label, name) | {"x": x, "y": y, "error_x": error})
     vertical: Figure = {"tickvals": list(range(len(rows))), "ticktext": ticks[::-1]}
     vertical |= {"range": [-0.7, max(len(rows), 1) - 0.4], "automargin": True, "fixedrange": True}
     horizontal = {"title": {"text": _metric_title(metric)}, "automargin": True}
     return {"data": data, "layout": {"xaxis": horizontal, "yaxis": vertical}}
 
 
-def _row_name(told: Told, row: Told) -> str:
+def _row_name(table: StudyTable, row: StudyTable) -> str:
     """Return what stands at a row: the cell, or who chose where that is what tells rows apart."""
     word = theme.strategy_word(row["strategy"])
-    alone = sum(other["cell"] == row["cell"] for other in told["rows"]) == 1
-    if len(told["cells"]) == 1 or row["cell"] == "controls":
+    alone = sum(other["cell"] == row["cell"] for other in table["rows"]) == 1
+    if len(table["cells"]) == 1 or row["cell"] == "controls":
         return for_plot(word)
     return for_plot(row["cell"] if alone else f"{row['cell']} · {word}")
 
 
-def _paper(rows: Sequence[Told], label: str, name: str) -> Figure:
+def _paper(rows: Sequence[StudyTable], label: str, name: str) -> Figure:
     """Return what all of the paper's points have in common: hollow, and named as the paper's."""
     colour = lineup.of(name).colour
     symbol = lineup.of(name).symbol
@@ -206,12 +206,12 @@ def _paper(rows: Sequence[Told], label: str, name: str) -> Figure:
     }
 
 
-def _errors(rows: Sequence[Told], metric: str) -> list[float]:
+def _errors(rows: Sequence[StudyTable], metric: str) -> list[float]:
     """Return standard errors in points; 0, which draws no bar, for single trials."""
     return [100 * (row[f"{metric}_error"] or 0.0) for row in rows]
 
 
-def _told(row: Told, metric: str) -> str:
+def _value_words(row: StudyTable, metric: str) -> str:
     """Return what a point says when it is pointed at."""
     trials = "1 trial" if row["trials"] == 1 else f"{row['trials']} trials"
     few = ", too few to say" if tables.too_few(row) else ""

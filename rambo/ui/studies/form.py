@@ -15,7 +15,7 @@ from rambo.ui.configure.dataset_line import Opened
 from rambo.ui.studies import setup
 from rambo.ui.studies.setup import Choices, StudyCheck
 
-_KEPT = "studies-choices"
+_CHOICES = "studies-choices"
 _FIRST_SOURCE = "quick"
 _SOURCE_WORDS = {setup.CONFIGURE: "As in Configure"}
 _SOURCE_HELP = {
@@ -40,12 +40,12 @@ _HELP = {
 
 def choices() -> Choices:
     """Return what this tab's form holds now."""
-    kept = _kept()
-    for name in kept:
+    values = _values()
+    for name in values:
         if _key(name) in st.session_state:
-            kept[name] = st.session_state[_key(name)]
-    strategies = tuple(name for name in lineup.names() if name in kept["strategies"])
-    return Choices(**kept | {"strategies": strategies})
+            values[name] = st.session_state[_key(name)]
+    strategies = tuple(name for name in lineup.names() if name in values["strategies"])
+    return Choices(**values | {"strategies": strategies})
 
 
 def show_questions() -> None:
@@ -73,7 +73,7 @@ def show_settings(now: Choices, opened: Opened, checked: StudyCheck) -> None:
         required=True,
         format_func=lambda name: _SOURCE_WORDS.get(name, name.capitalize()),
         on_change=_fill,
-        help="  \n".join(f"**{name}**: {told}" for name, told in _SOURCE_HELP.items()),
+        help="  \n".join(f"**{name}**: {words}" for name, words in _SOURCE_HELP.items()),
         **_bound("source"),
     )
     _complaint(checked, "source")
@@ -114,7 +114,7 @@ def _strategies(now: Choices, checked: StudyCheck) -> None:
     if setup.names_strategies(now.study):
         st.caption("Who chooses is part of this question: there is nothing to pick.")
         return
-    told = "  \n".join(
+    words = "  \n".join(
         f"**{literal(strategy.word)}**: {literal(strategy.help, 300)}"
         for strategy in map(lineup.of, lineup.names())
     )
@@ -123,7 +123,7 @@ def _strategies(now: Choices, checked: StudyCheck) -> None:
         lineup.names(),
         selection_mode="multi",
         format_func=theme.strategy_word,
-        help=told,
+        help=words,
         **_bound("strategies"),
     )
     _complaint(checked, "strategies")
@@ -131,9 +131,9 @@ def _strategies(now: Choices, checked: StudyCheck) -> None:
 
 def _rest(checked: StudyCheck) -> None:
     """Say what is wrong in fields that this form does not show."""
-    shown = {"dataset.name", "source", "strategies", *setup.NUMBERS}
+    visible = {"dataset.name", "source", "strategies", *setup.NUMBERS}
     for path, words in checked.complaints.items():
-        if path not in shown:
+        if path not in visible:
             where = "" if path == "study" else f"{path}, set on Configure: "
             _red(f"{where}{words}")
 
@@ -149,18 +149,18 @@ def _red(words: str) -> None:
     st.markdown(f":small[:red[:material/error: {literal(words, 400)}]]")
 
 
-def _kept() -> Settings:
+def _values() -> Settings:
     """Return what the form remembers; at first the quick comparison on the shipped images."""
-    if _KEPT not in st.session_state:
+    if _CHOICES not in st.session_state:
         first: Settings = {
             "study": next(iter(STUDIES)),
             "source": _FIRST_SOURCE,
             "dataset": library.SHIPPED,
         }
         first["strategies"] = ["rambo", *lineup.CONTROLS]
-        st.session_state[_KEPT] = first | _numbers(_FIRST_SOURCE, library.SHIPPED)
-    found: Settings = st.session_state[_KEPT]
-    return found
+        st.session_state[_CHOICES] = first | _numbers(_FIRST_SOURCE, library.SHIPPED)
+    values: Settings = st.session_state[_CHOICES]
+    return values
 
 
 def _numbers(source: str, dataset: str) -> Settings:
@@ -193,7 +193,7 @@ def _fill_for_dataset() -> None:
 
 def _put(changes: Settings) -> None:
     """Show other values; from a callback only."""
-    _kept().update(changes)
+    _values().update(changes)
     for name, value in changes.items():
         st.session_state[_key(name)] = value
 
@@ -201,7 +201,7 @@ def _put(changes: Settings) -> None:
 def _bound(name: str) -> Settings:
     """Return the key of a field's widget, which holds what the form remembers."""
     if _key(name) not in st.session_state:
-        st.session_state[_key(name)] = _kept()[name]
+        st.session_state[_key(name)] = _values()[name]
     return {"key": _key(name)}
 
 

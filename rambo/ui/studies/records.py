@@ -55,16 +55,16 @@ class Listed:
 def listing() -> list[Listed]:
     """Return all studies, the newest first."""
     statuses = {run.run: run.status for run in readers.runs()}
-    found = []
+    studies_ = []
     for study in workspace().runs():
         described = study.describe()
         if described.status == "unreadable":
-            found.append(Listed(described, "", 0, None))
+            studies_.append(Listed(described, "", 0, None))
             continue
         done = sum(statuses.get(run_id) == "done" for run_id in cell_runs(study).values())
         name = str(config(study).get("study", ""))
-        found.append(Listed(described, name, done, _cells(str(study.folder))))
-    return found
+        studies_.append(Listed(described, name, done, _cells(str(study.folder))))
+    return studies_
 
 
 def config(study: Run) -> Settings:
@@ -97,8 +97,8 @@ def table(study: Run) -> Record:
 
 def mean_utilities(study: Run) -> Record:
     """Return `study.mean_utilities`, read again when a cell ended or began."""
-    known = tuple((cell["label"], cell["run"], cell["status"]) for cell in table(study)["cells"])
-    return _mean_utilities(str(study.folder), known)
+    cells = tuple((cell["label"], cell["run"], cell["status"]) for cell in table(study)["cells"])
+    return _mean_utilities(str(study.folder), cells)
 
 
 def _state(study: Run) -> tuple[object, ...]:
@@ -145,16 +145,16 @@ def _begun(folder: str, stamp: readers.Stamp) -> dict[str, str]:
 @st.cache_resource(show_spinner=False, max_entries=64)
 def _planned(folder: str) -> list[tuple[Cell, Config]]:
     """Return what `planned` gives."""
-    found = _at(folder)
-    if not isinstance(found.config.get("study"), str):
+    study = _at(folder)
+    if not isinstance(study.config.get("study"), str):
         raise StoreError(
-            "its record names no study", field="study", value=found.id, hint="delete it"
+            "its record names no study", field="study", value=study.id, hint="delete it"
         )
-    return studies.planned(found)
+    return studies.planned(study)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
-def _table(folder: str, known: tuple[object, ...]) -> Record:
+def _table(folder: str, cells: tuple[object, ...]) -> Record:
     """Return what `table` gives; the arguments are the key of the cache."""
     _planned(folder)
     return studies.table(_at(folder), _summary)
@@ -169,6 +169,6 @@ def _summary(run: Run) -> Summary:
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
-def _mean_utilities(folder: str, known: tuple[Any, ...]) -> Record:
+def _mean_utilities(folder: str, cells: tuple[Any, ...]) -> Record:
     """Return what `mean_utilities` gives; the arguments are the key of the cache."""
     return dict(studies.mean_utilities(_at(folder)))

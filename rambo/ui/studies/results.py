@@ -24,27 +24,27 @@ _COLUMNS = {
 
 def show(study: Run) -> None:
     """Draw all that is known so far."""
-    told = records.table(study)
-    if not told["rows"]:
+    table = records.table(study)
+    if not table["rows"]:
         st.info(
             "No results yet. Verdicts, the figure and the table appear here as the cells are judged.",
             icon=":material/hourglass_top:",
         )
         return
-    _show_verdicts(told)
-    _show_figure(study, told)
-    _show_table(told)
-    if told["name"] == "validation-size":
+    _show_verdicts(table)
+    _show_figure(study, table)
+    _show_table(table)
+    if table["name"] == "validation-size":
         _show_utilities(study)
-    if told["name"] == "runtime":
-        _show_runtimes(told)
-    _show_downloads(study, told)
+    if table["name"] == "runtime":
+        _show_runtimes(table)
+    _show_downloads(study, table)
 
 
-def _show_verdicts(told: Record) -> None:
+def _show_verdicts(table: Record) -> None:
     """Say first what the figures say."""
     st.subheader("What it says")
-    verdicts = told["verdicts"]
+    verdicts = table["verdicts"]
     if not verdicts:
         st.caption("Nothing can be compared yet: a verdict needs two choices of the same trial.")
     with st.container(gap="xsmall"):
@@ -62,10 +62,10 @@ def _verdict(verdict: Record) -> None:
     st.markdown(f":{colour}-badge[{sign}] {literal(tables.verdict_words(verdict), 300)}")
 
 
-def _show_figure(study: Run, told: Record) -> None:
+def _show_figure(study: Run, table: Record) -> None:
     """Draw the figure of the accuracy that is switched on."""
     st.subheader("The figure")
-    words = tables.reported_words(told)
+    words = tables.reported_words(table)
     with st.container(horizontal=True, vertical_alignment="center"):
         metric = st.segmented_control(
             "Accuracy",
@@ -79,26 +79,26 @@ def _show_figure(study: Run, told: Record) -> None:
         )
         if words and not st.toggle(
             "The paper's figures",
-            value=tables.same_sizes(told),
+            value=tables.same_sizes(table),
             key=f"study-paper-{study.id}",
             help="Off at first where the paper had other numbers of labels: accuracies then lie far apart.",
         ):
-            told, words = tables.without_paper(told), ""
+            table, words = tables.without_paper(table), ""
     plot(
-        figures.figure(told, metric or "test"),
+        figures.figure(table, metric or "test"),
         key=f"study-figure-{study.id}",
-        height=figures.height(told),
+        height=figures.height(table),
         alt=f"{tables.METRICS[metric or 'test']} of every strategy in each cell, with its standard error.",
-        file_name=f"rambo-{told['name']}",
+        file_name=f"rambo-{table['name']}",
     )
     hollow = " Hollow marks are the paper's validation accuracies." if words else ""
     st.caption(literal(f"Means over the trials, with bars of one standard error.{hollow}", 500))
 
 
-def _show_table(told: Record) -> None:
+def _show_table(content: Record) -> None:
     """Draw our figures beside the paper's."""
     st.subheader("The table")
-    table = tables.results(told)
+    table = tables.results(content)
     st.dataframe(
         table,
         hide_index=True,
@@ -106,27 +106,27 @@ def _show_table(told: Record) -> None:
         height="content" if len(table) <= _WHOLE else _HEIGHT,
         column_config=dict(_COLUMNS),
     )
-    if words := tables.reported_words(told):
+    if words := tables.reported_words(content):
         st.caption(literal(words, 500))
 
 
 def _show_utilities(study: Run) -> None:
     """Draw Table 2 beside ours."""
-    found = records.mean_utilities(study)
-    if not found:
+    means = records.mean_utilities(study)
+    if not means:
         return
     st.subheader("Mean utility by the size of the validation set")
-    st.dataframe(tables.utilities(found), hide_index=True, width="stretch")
+    st.dataframe(tables.utilities(means), hide_index=True, width="stretch")
     st.caption(
         "The mean accuracy of classifiers trained on random sets, as validation sets of each size see it, with one "
         "standard error over the sets; the paper's are those of Table 2."
     )
 
 
-def _show_runtimes(told: Record) -> None:
+def _show_runtimes(table: Record) -> None:
     """Draw where the time went, beside the paper's minutes."""
     st.subheader("Time by stage")
-    st.dataframe(tables.runtimes(told), hide_index=True, width="stretch")
+    st.dataframe(tables.runtimes(table), hide_index=True, width="stretch")
     st.caption(
         "Seconds of one trial, on average. Trainings that were found again cost nothing, so a strategy that reused "
         "much looks faster than it is. The paper's minutes (B.7) were measured on two NVIDIA A40 with 500 offline "
@@ -134,10 +134,10 @@ def _show_runtimes(told: Record) -> None:
     )
 
 
-def _show_downloads(study: Run, told: Record) -> None:
+def _show_downloads(study: Run, table: Record) -> None:
     """Draw the downloads: data, text, and the figures in one file."""
-    name = f"rambo-{told['name']}-{study.id[-4:]}"
-    shared = told | {"dataset": dataset_word(told["dataset"])}
+    name = f"rambo-{table['name']}-{study.id[-4:]}"
+    shared = table | {"dataset": dataset_word(table["dataset"])}
     files = (
         ("CSV", functools.partial(studies.to_csv, shared), f"{name}.csv", "text/csv"),
         ("Markdown", functools.partial(studies.to_markdown, shared), f"{name}.md", "text/markdown"),
@@ -156,12 +156,12 @@ def _show_downloads(study: Run, told: Record) -> None:
     st.caption("The figure as PNG: the camera above it.")
 
 
-def _page(told: Record) -> bytes:
+def _page(table: Record) -> bytes:
     """Return the figures of both accuracies as one HTML file."""
-    title = f"{told['title']} ({told['source']}) on {told['dataset']}"
-    words = tables.reported_words(told)
-    sections = [(word, words, figures.figure(told, name)) for name, word in tables.METRICS.items()]
-    return takeaway.page(title, sections, height=figures.height(told))
+    title = f"{table['title']} ({table['source']}) on {table['dataset']}"
+    words = tables.reported_words(table)
+    sections = [(word, words, figures.figure(table, name)) for name, word in tables.METRICS.items()]
+    return takeaway.page(title, sections, height=figures.height(table))
 
 
 def dataset_word(name: str) -> str:

@@ -87,12 +87,12 @@ def values(choices: Choices, configured: Values) -> Values:
     Raises:
         ConfigError: as `base`.
     """
-    found = base(choices.source, choices.dataset, configured)
-    if choices.k != found["k"]:
-        found["rambo.initial_size"] = None  # it belongs to the other k
-    found |= {name: getattr(choices, name) for name in NUMBERS}
+    settings = base(choices.source, choices.dataset, configured)
+    if choices.k != settings["k"]:
+        settings["rambo.initial_size"] = None  # it belongs to the other k
+    settings |= {name: getattr(choices, name) for name in NUMBERS}
     fixed = names_strategies(choices.study)
-    return found | {"strategies": _FIXED if fixed else list(choices.strategies)}
+    return settings | {"strategies": _FIXED if fixed else list(choices.strategies)}
 
 
 def check(

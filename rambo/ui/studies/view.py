@@ -24,12 +24,12 @@ def show(run: Run | None) -> None:
     Args:
         run: of the address, which every link keeps.
     """
-    wanted = st.query_params.get("study")
-    if not wanted:
+    name = st.query_params.get("study")
+    if not name:
         _show_new(run)
         return
     try:
-        study = records.find(wanted)
+        study = records.find(name)
     except RunNotFoundError as error:
         st.error(literal(error, 200), icon=":material/search_off:")
         _link(run, "See all studies")
@@ -109,27 +109,27 @@ def _show_study(study: Run, run: Run | None) -> None:
         st.error(literal(message, 500), icon=":material/broken_image:")
         watch.delete_button(study, run)
         return
-    told = None
+    table = None
     with frame.guard():
         records.planned(study)
-        told = records.table(study)
-    if told is None:
+        table = records.table(study)
+    if table is None:
         watch.delete_button(study, run)
         return
-    _header(study, told)
+    _header(study, table)
     watch.show(study)
     with frame.guard():
         results.show(study)
     controls.show_log(study, status, "study")
 
 
-def _header(study: Run, told: Record) -> None:
+def _header(study: Run, table: Record) -> None:
     """Draw the question and what it is asked of."""
-    config = told["config"]
-    st.subheader(literal(told["title"]))
-    st.markdown(f"{literal(told['question'], 300)} &nbsp; :gray[{literal(told['source'])}]")
+    config = table["config"]
+    st.subheader(literal(table["title"]))
+    st.markdown(f"{literal(table['question'], 300)} &nbsp; :gray[{literal(table['source'])}]")
     st.caption(
-        f"Study {literal(study.id)} · {literal(dataset_word(told['dataset']), 60)} · k = {config['k']:,}, "
+        f"Study {literal(study.id)} · {literal(dataset_word(table['dataset']), 60)} · k = {config['k']:,}, "
         f"B = {config['budget']:,}, b = {config['acquisition']['batch_size']:,} · "
         f"{count(config['trials'], 'trial')} from seed {config['seed']:,} · {moment(study.created())}"
     )

@@ -25,9 +25,9 @@ def show(study: Run) -> None:
 
     The rest of the page is drawn anew only when a result came or a state changed.
     """
-    told = records.table(study)
-    live = told["status"] in jobs.LIVE
-    st.fragment(_body, run_every=_TICK if live else None)(study, _shown(told))
+    table = records.table(study)
+    live = table["status"] in jobs.LIVE
+    st.fragment(_body, run_every=_TICK if live else None)(study, _state_of(table))
 
 
 def delete_button(study: Run, run: Run | None) -> None:
@@ -43,31 +43,31 @@ def delete_button(study: Run, run: Run | None) -> None:
         )
 
 
-def done(told: Record) -> int:
+def done(table: Record) -> int:
     """Return how many cells are done."""
-    return sum(cell["status"] == "done" for cell in told["cells"])
+    return sum(cell["status"] == "done" for cell in table["cells"])
 
 
-def _shown(told: Record) -> tuple[object, ...]:
+def _state_of(table: Record) -> tuple[object, ...]:
     """Return what the page is drawn anew for when it changes."""
-    cells = [(cell["run"], cell["status"], cell["done"]) for cell in told["cells"]]
-    return told["status"], *cells
+    cells = [(cell["run"], cell["status"], cell["done"]) for cell in table["cells"]]
+    return table["status"], *cells
 
 
-def _body(study: Run, shown: tuple[object, ...]) -> None:
+def _body(study: Run, before: tuple[object, ...]) -> None:
     """Draw everything that changes while a study is worked on."""
     with frame.guard():
-        told = records.table(study)
-        if _shown(told) != shown:
+        table = records.table(study)
+        if _state_of(table) != before:
             st.rerun()
-        _state(study, told)
-        ended = told["status"] == "done"
+        _state(study, table)
+        ended = table["status"] == "done"
         with st.expander("Cells", expanded=not ended, icon=":material/grid_on:"):
-            for place, cell in enumerate(told["cells"]):
+            for place, cell in enumerate(table["cells"]):
                 _cell(place, cell)
 
 
-def _state(study: Run, told: Record) -> None:
+def _state(study: Run, table: Record) -> None:
     """Draw the state, how far the study has come, and the buttons that fit."""
     status, message = readers.status(study)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -76,9 +76,9 @@ def _state(study: Run, told: Record) -> None:
         controls.resume_button(study, status, key="study")
         if status not in jobs.LIVE:
             delete_button(study, _run_of_address())
-    cells = told["cells"]
+    cells = table["cells"]
     if status != "done":
-        words = f"{done(told)} of {count(len(cells), 'cell')}"
+        words = f"{done(table)} of {count(len(cells), 'cell')}"
         at_work = [cell for cell in cells if cell["status"] in jobs.LIVE and cell["run"]]
         doing = f"  \nNow: {literal(at_work[0]['label'])}, {_doing(at_work[0])}" if at_work else ""
         parts = [min(1.0, cell["done"] / max(1, cell["wanted"])) for cell in cells]

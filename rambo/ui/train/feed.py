@@ -160,9 +160,9 @@ def feed(run: Run) -> Feed:
     Raises:
         RamboError: the run is damaged, or of a version that is not understood.
     """
-    found = _feed(str(run.folder), run.created())
-    found.refresh()
-    return found
+    result = _feed(str(run.folder), run.created())
+    result.refresh()
+    return result
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)

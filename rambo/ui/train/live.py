@@ -17,7 +17,7 @@ from rambo.ui import controls, downloads, frame, readers, state, takeaway, terms
 from rambo.ui.components import plot
 from rambo.ui.train import outcome, stepper
 from rambo.ui.train.feed import Feed, Glance, feed
-from rambo.ui.train.sentences import ago, left
+from rambo.ui.train.sentences import ago, remaining
 
 _SILENT = 120.0  # seconds without an event after which a person should look
 _HEIGHT = 320
@@ -47,22 +47,22 @@ def _body(run: Run, live: bool) -> None:
                 st.error(literal(message, 500), icon=":material/broken_image:")
                 controls.run_controls(run)
             return
-        known = feed(run)
-        view = known.look(status, time.time())
+        events = feed(run)
+        view = events.look(status, time.time())
         with top:
-            _show_state(run, status, message, view, known)
+            _show_state(run, status, message, view, events)
         with steps:
             trial = _pick_trial(run, view)
-            st.html(stepper.table(known.cells(trial), live=status == "running"))
+            st.html(stepper.table(events.cells(trial), live=status == "running"))
             for notice in view.notices[-3:]:
                 st.caption(f":material/info: {literal(notice, 300)}")
         with grid:
-            _show_charts(run, known, trial)
+            _show_charts(run, events, trial)
         with foot:
             controls.show_log(run, status)
 
 
-def _show_state(run: Run, status: str, message: str, view: Glance, known: Feed) -> None:
+def _show_state(run: Run, status: str, message: str, view: Glance, events: Feed) -> None:
     """Say how the run stands, in words, and offer what can be done."""
     with st.container(horizontal=True, vertical_alignment="center"):
         frame.badge(status)
@@ -77,11 +77,11 @@ def _show_state(run: Run, status: str, message: str, view: Glance, known: Feed) 
         case "running":
             _show_progress(run, view)
         case "done":
-            _show_outcome(run, known)
+            _show_outcome(run, events)
         case _:
-            told = literal(message, 500) if status == "failed" else _ENDINGS[status]
+            text = literal(message, 500) if status == "failed" else _ENDINGS[status]
             box = st.error if status in ("failed", "interrupted") else st.info
-            box(told)
+            box(text)
             st.progress(view.progress, f"{percent(view.progress, 0)} was done")
 
 
@@ -104,7 +104,7 @@ def _show_progress(run: Run, view: Glance) -> None:
     elif view.remaining == 0:
         rest = "takes a little longer than expected"
     else:
-        rest = left(view.remaining)
+        rest = remaining(view.remaining)
     news = "nothing heard yet" if view.news is None else f"last event {ago(view.news)}"
     st.progress(view.progress, f"{percent(view.progress, 0)} · {rest} · {news}")
     if view.silent > _SILENT and not stopping:
@@ -115,21 +115,21 @@ def _show_progress(run: Run, view: Glance) -> None:
         )
 
 
-def _show_outcome(run: Run, known: Feed) -> None:
+def _show_outcome(run: Run, events: Feed) -> None:
     """Say what was chosen, how good it was, and where to look next."""
     summary = readers.summary(run)
-    st.success(outcome.chosen(summary, known.unlabeled), icon=":material/check_circle:")
-    found = rivals.evaluated(summary.results)
+    st.success(outcome.chosen(summary, events.unlabeled), icon=":material/check_circle:")
+    accuracies = rivals.evaluated(summary.results)
     if readers.waits(run):
         st.info(_WAITS, icon=":material/new_label:")
-    if said := readers.rehearsal_verdict(run):
-        st.markdown(f"**{literal(said, 500)}**")
-    if found:
+    if sentence := readers.rehearsal_verdict(run):
+        st.markdown(f"**{literal(sentence, 500)}**")
+    if accuracies:
         st.caption("Test accuracy of a fresh classifier on the labels at hand and those chosen by:")
-    for column, (name, text, told) in zip(
-        st.columns(max(len(found), 4)), stepper.metrics(found), strict=False
+    for column, (name, text, help_) in zip(
+        st.columns(max(len(accuracies), 4)), stepper.metrics(accuracies), strict=False
     ):
-        column.metric(name, text, help=told)
+        column.metric(name, text, help=help_)
     st.markdown(literal(" ".join(outcome.verdict(summary)), 600))
     with st.container(horizontal=True):
         state.link("pages/batch.py", run.id, "See the chosen images")
@@ -143,8 +143,10 @@ def _waiting(run: Run) -> str:
     lines = line.standing(run.folder.parent)
     for device, ids in lines.items():
         if run.id in ids and (ahead := ids.index(run.id)):
-            told = f"**In line for the {literal(device.upper())}: {count(ahead, 'run')} ahead.**"
-            return f"{told} {literal(ids[0])} is being worked on."
+            sentence = (
+                f"**In line for the {literal(device.upper())}: {count(ahead, 'run')} ahead.**"
+            )
+            return f"{sentence} {literal(ids[0])} is being worked on."
     # A worker draws its ticket once its libraries are loaded; until then others may stand where it will.
     device = readers.environment(run).device or "cpu"
     ids = lines.get(device, [])
@@ -207,11 +209,11 @@ def _show_charts(run: Run, known: Feed, trial: int) -> None:
         for start in range(0, len(pairs), 2):
             for column, chart in zip(st.columns(2), pairs[start : start + 2], strict=False):
                 with column:
-                    _show_chart(run.id, config, known, chart, trial)
-    _show_chart(run.id, config, known, wide, trial)
+                    _show_chart(run.id, config, events, chart, trial)
+    _show_chart(run.id, config, events, wide, trial)
     downloads.button(
         "Download figures as HTML",
-        functools.partial(figures_page, known, config, run.id),
+        functools.partial(figures_page, events, config, run.id),
         f"{run.id}-figures.html",
         "text/html",
         icon=":material/download:",
@@ -220,7 +222,7 @@ def _show_charts(run: Run, known: Feed, trial: int) -> None:
     )
 
 
-def _show_chart(run_id: str, config: Settings, known: Feed, chart: Chart, trial: int) -> None:
+def _show_chart(run_id: str, config: Settings, events: Feed, chart: Chart, trial: int) -> None:
     """Draw one chart with its words, or say when it will be there."""
     with st.container(border=True, height="stretch"):
         st.markdown(f"**{literal(chart.title)}**")
@@ -229,7 +231,7 @@ def _show_chart(run_id: str, config: Settings, known: Feed, chart: Chart, trial:
         linear = chart.name == "losses" and not st.session_state.get("log-losses", True)
         if linear:
             draw, variant = functools.partial(curves.losses, logarithmic=False), "-linear"
-        figure = None if missing else known.figure(chart, trial, draw, variant)
+        figure = None if missing else events.figure(chart, trial, draw, variant)
         if figure is None:
             st.html(stepper.empty(missing or chart.waits, _HEIGHT))
         else:
@@ -240,12 +242,12 @@ def _show_chart(run_id: str, config: Settings, known: Feed, chart: Chart, trial:
             st.toggle("Logarithmic scale", value=True, key="log-losses")
 
 
-def figures_page(known: Feed, config: Settings, run_id: str) -> bytes:
+def figures_page(events: Feed, config: Settings, run_id: str) -> bytes:
     """Return all charts of all trials as one HTML file."""
     sections = []
     for trial in range(config["trials"]):
         for chart in CHARTS:
-            figure = known.figure(chart, trial, chart.draw)
+            figure = events.figure(chart, trial, chart.draw)
             if figure is not None and not chart.missing(config):
                 prefix = f"Trial {trial + 1}. " if config["trials"] > 1 else ""
                 sections.append((prefix + chart.title, chart.caption, figure))

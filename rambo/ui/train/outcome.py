@@ -27,30 +27,30 @@ def chosen(summary: Summary, unlabeled: int | None) -> str:
 
 def verdict(summary: Summary) -> list[str]:
     """Return honest sentences: who was ahead, whether that means anything, and what u_hat added."""
-    found = rivals.evaluated(summary.results)
-    if "rambo" not in found or len(found) < 2:
+    accuracies = rivals.evaluated(summary.results)
+    if "rambo" not in accuracies or len(accuracies) < 2:
         return []
-    means = {name: statistics.fmean(accuracy.values) for name, accuracy in found.items()}
+    means = {name: statistics.fmean(accuracy.values) for name, accuracy in accuracies.items()}
     gaps = {name: 100 * (means["rambo"] - mean) for name, mean in means.items() if name != "rambo"}
     ahead = {name: gap for name, gap in gaps.items() if gap >= 0.05}
     behind = {name: -gap for name, gap in gaps.items() if gap <= -0.05}
     level = [name for name in gaps if name not in ahead and name not in behind]
-    told = []
+    parts = []
     if behind:
-        told.append(f"behind {_list(behind)}")
+        parts.append(f"behind {_list(behind)}")
     if ahead:
-        told.append(f"ahead of {_list(ahead)}")
+        parts.append(f"ahead of {_list(ahead)}")
     if level:
-        told.append(f"level with {' and '.join(map(strategy_word, level))}")
-    trials = found["rambo"].trials
-    lines = [f"In test accuracy RAMBO is {', '.join(told)}."]
+        parts.append(f"level with {' and '.join(map(strategy_word, level))}")
+    trials = accuracies["rambo"].trials
+    lines = [f"In test accuracy RAMBO is {', '.join(parts)}."]
     if trials < _ENOUGH_TRIALS:
         lines.append(
             f"{count(trials, 'trial')} cannot tell such differences from chance; run five or more to know."
         )
-    if said := rivals.verdict(summary.results):
-        told_of = "What u_hat itself added, RAMBO minus Filter only"
-        lines.append(said.replace("rambo minus filter-only", told_of) + ".")
+    if sentence := rivals.verdict(summary.results):
+        phrase = "What u_hat itself added, RAMBO minus Filter only"
+        lines.append(sentence.replace("rambo minus filter-only", phrase) + ".")
     return lines
 
 

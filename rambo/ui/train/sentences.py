@@ -14,18 +14,18 @@ def doing(tracker: Tracker) -> str:
     if place is None:
         return READY
     trial, strategy = tracker.where
-    told = _told(tracker.plan, place)
+    words = _place_words(tracker.plan, place)
     if tracker.where not in tracker.places:  # what is done before the first trial
-        return told
+        return words
     parts = []
     if tracker.plan.trials > 1:
         parts.append(f"Trial {(trial or 0) + 1} of {tracker.plan.trials}")
     if strategy is not None:
         parts.append(strategy_word(strategy))
-    return f"{', '.join(parts)}: {told[:1].lower()}{told[1:]}" if parts else told
+    return f"{', '.join(parts)}: {words[:1].lower()}{words[1:]}" if parts else words
 
 
-def left(seconds: float) -> str:
+def remaining(seconds: float) -> str:
     """Return a remaining time as people say it: `about 1 min 20 s left`."""
     if seconds < 10:
         return "a few seconds left"
@@ -47,7 +47,7 @@ def ago(seconds: float) -> str:
     return f"{seconds:.0f} s ago" if seconds < 120 else f"{count(seconds // 60, 'minute')} ago"
 
 
-def _told(plan: Plan, place: Place) -> str:
+def _place_words(plan: Plan, place: Place) -> str:
     """Return the sentence without its place."""
     step, steps = place.steps.get(place.stage or "", (0, 0))
     if place.finished:

@@ -248,9 +248,9 @@ def _note_fit(place: Place, fit: ClassifierTrained, plan: Plan) -> None:
             place.smallest = min(place.smallest, fit.size)
         least = max(2 * plan.mean_size - plan.largest_size, 1.0)
         mean = (least + min(place.smallest, plan.largest_size)) / 2
-        left = max(plan.fits - place.fits, 0) * mean
+        rest = max(plan.fits - place.fits, 0) * mean
         place.shares["offline"] = max(
-            place.shares.get("offline", 0.0), place.images / (place.images + left)
+            place.shares.get("offline", 0.0), place.images / (place.images + rest)
         )
     elif fit.role == "labeled":
         place.labeled, place.epoch = place.labeled + 1, None

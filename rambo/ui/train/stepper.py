@@ -16,7 +16,12 @@ _SIGNS = {
     "waiting": ("○", "currentColor"),
     "none": ("·", "currentColor"),
 }
-_SPOKEN = {"done": "done", "now": "going on", "waiting": "waiting", "none": "not part of this"}
+_STATUS_WORDS = {
+    "done": "done",
+    "now": "going on",
+    "waiting": "waiting",
+    "none": "not part of this",
+}
 
 
 def table(cells: Mapping[str, Mapping[str, Cell]], *, live: bool) -> str:
@@ -46,23 +51,23 @@ def empty(text: str, height: int) -> str:
     return f'<div style="{style}">{_text(text)}</div>'
 
 
-def metrics(found: Mapping[str, Accuracy]) -> Iterator[tuple[str, str, str]]:
+def metrics(accuracies: Mapping[str, Accuracy]) -> Iterator[tuple[str, str, str]]:
     """Yield name, test accuracy with its standard error, and a help text of each strategy."""
-    for name, accuracy in found.items():
-        told = f"{lineup.of(name).help} Mean over {count(accuracy.trials, 'trial')}."
+    for name, accuracy in accuracies.items():
+        words = f"{lineup.of(name).help} Mean over {count(accuracy.trials, 'trial')}."
         mean = report.percent(accuracy.values).replace("+-", "±")
-        yield strategy_word(name), f"{mean} %", told
+        yield strategy_word(name), f"{mean} %", words
 
 
 def _cell(cell: Cell, live: bool) -> str:
     """Return one cell: a sign, the state for screen readers, and a few words."""
     sign, colour = _SIGNS[cell.state]
-    spoken, words = _SPOKEN[cell.state], cell.words
+    status, words = _STATUS_WORDS[cell.state], cell.words
     if cell.state == "now" and not live:
-        sign, spoken, words = "◼", "ended here", f"ended at {cell.words}"
+        sign, status, words = "◼", "ended here", f"ended at {cell.words}"
     return (
         f'<td class="{cell.state}"><span class="sign" style="color: {colour}" aria-hidden="true">{sign}</span>'
-        f'<span class="spoken">{spoken}: </span>{_text(words)}</td>'
+        f'<span class="spoken">{status}: </span>{_text(words)}</td>'
     )
 
 
