@@ -85,12 +85,12 @@ def _body(run: Run, slides: Callable[[], Sequence[Slide]], live: bool) -> None:
     with frame.guard():
         if (readers.status(run)[0] in jobs.LIVE) != live or not state.presenting():
             st.rerun()
-        shown = slides()
-        at = _at(len(shown))
+        pages = slides()
+        at = _at(len(pages))
         with st.container(key="present"):
             with frame.guard():
-                _slide(shown[at] if shown else _NOTHING)
-            _turn(at, len(shown))
+                _slide(pages[at] if pages else _NOTHING)
+            _turn(at, len(pages))
 
 
 def _slide(slide: Slide) -> None:

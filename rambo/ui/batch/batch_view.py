@@ -55,7 +55,7 @@ def show(run: Run) -> None:
     show_tabs(batch, oracle)
 
 
-def asked(run: Run) -> tuple[str, int]:
+def address_choice(run: Run) -> tuple[str, int]:
     """Return the strategy and the trial of the address, or the first ones."""
     names, trials = batch_data.strategies(run), batch_data.trials(run)
     strategy = _from_address("strategy", names, "rambo" if "rambo" in names else names[0])
@@ -70,7 +70,7 @@ def filters() -> dict[str, str | None]:
 def pick_choice(run: Run) -> tuple[str, int]:
     """Return the strategy and the trial a person wants to see; both stand in the address."""
     names, trials = batch_data.strategies(run), batch_data.trials(run)
-    strategy, trial = asked(run)
+    strategy, trial = address_choice(run)
     if len(names) > 1:
         strategy = st.segmented_control(
             "Chosen by",

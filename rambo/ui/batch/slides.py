@@ -12,27 +12,27 @@ from rambo.text import count
 from rambo.ui import present
 from rambo.ui.batch import batch_data, map_view
 from rambo.ui.batch.batch_data import Batch
-from rambo.ui.batch.batch_view import asked, balance, sentence
+from rambo.ui.batch.batch_view import address_choice, balance, sentence
 from rambo.ui.components import PreparedFigure, gallery
 from rambo.ui.present import Slide
 from rambo.ui.train.feed import feed
 
-_SHOWN = 200  # images that a room can look at
+_THUMBNAILS = 200  # images that a room can look at
 
 
 def slides(run: Run) -> Sequence[Slide]:
     """Return what there is to say of the choice that the address names."""
-    strategy, trial = asked(run)
+    strategy, trial = address_choice(run)
     batch = batch_data.load(run, trial, strategy)
     if batch is None or not batch.count:
         return []
     word = strategy_word(strategy)
-    of = f" of {batch.count:,}" if batch.count > _SHOWN else ""
-    shown = count(min(batch.count, _SHOWN), "image")
+    of = f" of {batch.count:,}" if batch.count > _THUMBNAILS else ""
+    result = count(min(batch.count, _THUMBNAILS), "image")
     images = Slide(
         "images",
         f"The images that {word} chose",
-        f"{sentence(batch)} Shown: {shown}{of}, in the order of choice.",
+        f"{sentence(batch)} Shown: {result}{of}, in the order of choice.",
         functools.partial(_images, batch),
     )
     return [images, *_charts(batch)]
@@ -40,10 +40,10 @@ def slides(run: Run) -> Sequence[Slide]:
 
 def _charts(batch: Batch) -> list[Slide]:
     """Return the figures that a choice has."""
-    shown = []
+    visible = []
     if batch.atlas is not None:
         embedded = map_view.map_of(batch)
-        shown.append(
+        visible.append(
             _slide(
                 "map",
                 "Where the chosen images lie",
@@ -56,10 +56,10 @@ def _charts(batch: Batch) -> list[Slide]:
     if batch.decisions:
         steps = next(chart for chart in CHARTS if chart.name == "batches")
         figure = feed(batch.run).figure(steps, batch.trial, steps.draw)
-        shown.append(_slide("steps", steps.title, steps.caption, figure, steps.alt))
+        visible.append(_slide("steps", steps.title, steps.caption, figure, steps.alt))
     if batch.atlas is not None and batch.complete:
         classes, margins = balance(batch)
-        shown.append(
+        visible.append(
             _slide(
                 "classes",
                 "Which classes does f guess?",
@@ -68,7 +68,7 @@ def _charts(batch: Batch) -> list[Slide]:
                 "Class guesses of chosen images and of the pool",
             )
         )
-        shown.append(
+        visible.append(
             _slide(
                 "margins",
                 "How unsure is f?",
@@ -78,7 +78,7 @@ def _charts(batch: Batch) -> list[Slide]:
                 "Margins of chosen images and of the pool",
             )
         )
-    return shown
+    return visible
 
 
 def _slide(name: str, title: str, words: str, figure: PreparedFigure | None, alt: str) -> Slide:
@@ -89,7 +89,7 @@ def _slide(name: str, title: str, words: str, figure: PreparedFigure | None, alt
 
 def _images(batch: Batch) -> None:
     """Draw the images."""
-    ids = batch.indices[:_SHOWN].tolist()
+    ids = batch.indices[:_THUMBNAILS].tolist()
     with st.container(key="present-scroll-images"):
         gallery(
             batch_data.sheet(batch, ids),

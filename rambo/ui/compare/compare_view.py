@@ -63,9 +63,9 @@ def show(run: Run) -> None:
 
 def filters(run: Run) -> dict[str, str | None]:
     """Return the trial and the two strategies that a person picked, as the address has them."""
-    seen = st.session_state
-    trial, a = seen.get(f"compare-trial-{run.id}"), seen.get(f"compare-a-{run.id}")
-    b = seen.get(f"compare-b-{run.id}-{a}")
+    session = st.session_state
+    trial, a = session.get(f"compare-trial-{run.id}"), session.get(f"compare-a-{run.id}")
+    b = session.get(f"compare-b-{run.id}-{a}")
     return {"trial": None if trial is None else str(trial), "a": a, "b": b}
 
 

@@ -16,33 +16,33 @@ from rambo.ui.compare.compare_view import balance, few, owners_map, verdict
 from rambo.ui.components import rows
 from rambo.ui.present import Slide
 
-_SHOWN = 60  # images of a row
+_THUMBNAILS = 60  # images of a row
 
 
 def slides(run: Run) -> Sequence[Slide]:
     """Return what there is to say of the strategies of a run."""
     results = readers.summary(run).results
-    shown = []
+    result = []
     if rivals.evaluated(results):
         alt = "Test accuracy of every strategy with its standard error."
         words = f"{verdict(results)} Bars are one standard error over the trials, rings are single trials."
         draw = functools.partial(
             present.chart, rivals.accuracy_figure(results), key="accuracy", alt=alt
         )
-        shown.append(Slide("accuracy", "Accuracy after buying the labels", words, draw))
-    return [*shown, *_choices(run)]
+        result.append(Slide("accuracy", "Accuracy after buying the labels", words, draw))
+    return [*result, *_choices(run)]
 
 
 def _choices(run: Run) -> list[Slide]:
     """Return what the choices of one trial share, and what they do not."""
-    typed, known = st.query_params.get("trial", ""), batch_data.trials(run)
-    trial = next((number for number in known if str(number) == typed), 0)
+    typed, trials = st.query_params.get("trial", ""), batch_data.trials(run)
+    trial = next((number for number in trials if str(number) == typed), 0)
     ready = batch_data.ready(run, trial)
     batches = {name: batch for name in ready if (batch := batch_data.load(run, trial, name))}
     if len(batches) < 2:
         return []
     some = few(batches)
-    shown = [
+    result = [
         Slide(
             "overlap",
             "How much do the choices share?",
@@ -59,10 +59,10 @@ def _choices(run: Run) -> list[Slide]:
         alt = "Shares of the classes that f guesses, for each strategy and the unlabeled pool."
         draw = functools.partial(present.chart, balance(some), key="balance", alt=alt)
         words = "Classes as {f}, trained on the {k} labels of {S_0}, guesses them. Grey is the unlabeled pool {U_0}."
-        shown.append(Slide("balance", "Which classes do they favour?", words, draw))
+        result.append(Slide("balance", "Which classes do they favour?", words, draw))
     first = _named(batches, "a", next(iter(batches)))
     second = _named(batches, "b", next(name for name in batches if name != first))
-    return shown + (_pair(batches[first], batches[second]) if first != second else [])
+    return result + (_pair(batches[first], batches[second]) if first != second else [])
 
 
 def _named(batches: dict[str, Batch], part: str, default: str) -> str:
@@ -76,25 +76,25 @@ def _pair(a: Batch, b: Batch) -> list[Slide]:
     split = rivals.owners(a.indices, b.indices)
     first, second = strategy_word(a.strategy), strategy_word(b.strategy)
     lines = {f"only {first}": split.first, "both": split.both, f"only {second}": split.second}
-    told = ", ".join(f"{name} {count(len(ids), 'image')}" for name, ids in lines.items())
+    words = ", ".join(f"{name} {count(len(ids), 'image')}" for name, ids in lines.items())
     title = f"{first} and {second}"
 
     def draw() -> None:
         """Draw a row of images for each owner."""
-        shown = {name: ids[:_SHOWN].tolist() for name, ids in lines.items()}
-        everyone = [image for ids in shown.values() for image in ids]
+        visible = {name: ids[:_THUMBNAILS].tolist() for name, ids in lines.items()}
+        everyone = [image for ids in visible.values() for image in ids]
         with st.container(key="present-scroll-pair"):
             rows(
                 batch_data.sheet(a, everyone),
-                [{"ids": ids, "label": name} for name, ids in shown.items()],
+                [{"ids": ids, "label": name} for name, ids in visible.items()],
                 key="present-pair",
                 size=64,
                 captions=batch_data.captions(a, everyone),
             )
 
-    pair = [Slide("pair", title, f"Chosen by {told}.", draw)]
+    pair = [Slide("pair", title, f"Chosen by {words}.", draw)]
     if a.atlas is not None:
-        drawn = owners_map(a, b, split)
-        draw_map = functools.partial(present.chart, drawn.figure, key="owners", alt=drawn.caption)
-        pair.append(Slide("owners", f"{title} on the map", drawn.caption, draw_map))
+        owners = owners_map(a, b, split)
+        draw_map = functools.partial(present.chart, owners.figure, key="owners", alt=owners.caption)
+        pair.append(Slide("owners", f"{title} on the map", owners.caption, draw_map))
     return pair

@@ -238,7 +238,7 @@ def _show_chart(run_id: str, config: Settings, events: Feed, chart: Chart, trial
             name = f"{run_id}-{chart.name}"
             plot(figure, key=f"chart-{chart.name}", alt=chart.alt, height=_HEIGHT, file_name=name)
         terms.caption(chart.caption)
-        if figure is not None and chart.name == "losses" and known.spans_widely(trial):
+        if figure is not None and chart.name == "losses" and events.spans_widely(trial):
             st.toggle("Logarithmic scale", value=True, key="log-losses")
 
 

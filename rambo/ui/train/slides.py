@@ -12,7 +12,7 @@ from rambo.text import percent
 from rambo.ui import present, readers
 from rambo.ui.present import Slide
 from rambo.ui.train.feed import Feed, feed
-from rambo.ui.train.sentences import left
+from rambo.ui.train.sentences import remaining
 
 
 def slides(run: Run) -> Sequence[Slide]:
@@ -20,27 +20,27 @@ def slides(run: Run) -> Sequence[Slide]:
     config = readers.config(run)
     if "rambo" not in config["strategies"]:
         return []
-    known, status = feed(run), readers.status(run)[0]
-    view = known.look(status, time.time())
+    events, status = feed(run), readers.status(run)[0]
+    view = events.look(status, time.time())
     typed = st.query_params.get("trial", "")
     trial = int(typed) if typed in {str(number) for number in range(view.trials)} else view.trial
     going = ""
     if status == "running":
-        rest = f", {left(view.remaining)}" if view.remaining else ""
+        rest = f", {remaining(view.remaining)}" if view.remaining else ""
         going = f" Now: {view.sentence} {percent(view.progress, 0)}{rest}."
     return [
         Slide(
             chart.name,
             chart.title,
             chart.caption + going,
-            functools.partial(_draw, known, chart, trial),
+            functools.partial(_draw, events, chart, trial),
         )
         for chart in CHARTS
         if not chart.missing(config)
     ]
 
 
-def _draw(known: Feed, chart: Chart, trial: int) -> None:
+def _draw(events: Feed, chart: Chart, trial: int) -> None:
     """Draw a chart."""
-    figure = known.figure(chart, trial, chart.draw)
+    figure = events.figure(chart, trial, chart.draw)
     present.chart(figure, key=chart.name, alt=chart.alt, waits=chart.waits)
