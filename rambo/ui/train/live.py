@@ -195,7 +195,7 @@ def trial_of(run: Run) -> int | None:
     return chosen if isinstance(chosen, int) else None
 
 
-def _show_charts(run: Run, known: Feed, trial: int) -> None:
+def _show_charts(run: Run, events: Feed, trial: int) -> None:
     """Draw the charts in two columns, the last over the whole width."""
     config = readers.config(run)
     if "rambo" not in config["strategies"]:
