@@ -37,6 +37,7 @@ from rambo.runs import models, report
 from rambo.runs import workspace as workspaces
 from rambo.storage import files
 from rambo.studies import grid, study
+from rambo.studies.table import to_csv, to_markdown
 
 _FIELDS = {  # command-line option -> dotted path in the config
     "dataset": "dataset.name",
@@ -453,7 +454,7 @@ def _print_summary(run: workspaces.Run, as_json: bool) -> None:
         return
     if study.is_study(run):
         table = study.table(run)
-        public, text = table, study.to_markdown(table)
+        public, text = table.public(), to_markdown(table)
     else:
         summary = workspaces.summary(run)
         public, text = summary.public(), report.table(summary, workspaces.judges(run))
@@ -523,7 +524,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _export_study(run: workspaces.Run, arguments: argparse.Namespace) -> int:
     """Write the table of a study."""
-    writers = {"csv": study.to_csv, "markdown": study.to_markdown}
+    writers = {"csv": to_csv, "markdown": to_markdown}
     if arguments.format not in writers:
         raise ConfigError(
             f"a study is written as {' or '.join(writers)}", field="format", value=arguments.format

@@ -119,21 +119,30 @@ class RamboError(Exception):
         """Return what a notebook shows in place of a trace: one line for each thing that is wrong."""
         return [str(part) for part in self.parts]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return the error as JSON types, for another process."""
-        record: dict[str, Any] = {"kind": type(self).__name__, "text": str(self)}
-        record |= {"problem": self.problem, "field": self.field, "limit": self.limit}
-        record |= {"hint": self.hint, "others": list(self.others)}
-        record |= {"context": self.context}
-        if self.value is not ...:
-            value = self.value
-            small = value is None or (isinstance(value, _PLAIN) and len(shorten(value, _TEXT)) < 60)
-            record["value"] = value if small else shorten(value, _TEXT)
-            if isinstance(value, Path):
-                record["value"] = {"path": shorten(value, _TEXT)}
-        if self._parts:
-            record["parts"] = [part.to_json() for part in self._parts]
-        return record
+        fields = {
+            "kind": type(self).__name__,
+            "text": str(self),
+            "problem": self.problem,
+            "field": self.field,
+            "limit": self.limit,
+            "hint": self.hint,
+            "others": list(self.others),
+            "context": self.context,
+        }
+        parts = {"parts": [part.to_json() for part in self._parts]} if self._parts else {}
+        return fields | self._value_json() | parts
+
+    def _value_json(self) -> dict[str, object]:
+        """Return the value as JSON types, shortened; nothing where there is none."""
+        value = self.value
+        if value is ...:
+            return {}
+        if isinstance(value, Path):
+            return {"value": {"path": shorten(value, _TEXT)}}
+        small = value is None or (isinstance(value, _PLAIN) and len(shorten(value, _TEXT)) < 60)
+        return {"value": value if small else shorten(value, _TEXT)}
 
 
 class ConfigError(RamboError):

@@ -144,7 +144,7 @@ def files_of(strategies: Iterable[str]) -> list[Path]:
     return [
         path
         for path in plugins.files()
-        if outsiders & {declaration["name"] for declaration in plugins.declared(path)}
+        if outsiders & {declaration.name for declaration in plugins.declared(path)}
     ]
 
 
@@ -196,9 +196,9 @@ def _others() -> dict[str, Strategy]:
     ]
     records = dict(_registered)
     for declaration in declarations:
-        words = {key: value for key, value in declaration.items() if _fits(key, value)}
+        words = {key: value for key, value in declaration.arguments.items() if _fits(key, value)}
         with contextlib.suppress(ConfigError):  # whoever runs it is told; here it is not there
-            records.setdefault(declaration["name"], check(Strategy(declaration["name"], **words)))
+            records.setdefault(declaration.name, check(Strategy(declaration.name, **words)))
     return records
 
 

@@ -9,11 +9,12 @@ Only a worker runs it, when the strategy is needed: `rambo.strategies.find`.
 
 import ast
 import contextlib
+import dataclasses
 import functools
 import importlib.machinery
 import importlib.metadata
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,18 @@ GROUP = "rambo.strategies"
 DECORATOR = "strategy"
 _LARGEST = 1_000_000  # bytes of a file that is read for what it declares
 
-Declaration = dict[str, Any]  # the decorator's arguments; those that are no literals are left out
+
+@dataclasses.dataclass(frozen=True)
+class Declaration:
+    """A strategy as its decorator declares it.
+
+    Attributes:
+        name: of the strategy.
+        arguments: what else the decorator says, by name; what is no literal is left out.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def files() -> tuple[Path, ...]:
@@ -64,7 +76,7 @@ def declared(path: Path) -> tuple[Declaration, ...]:
 def offered(offer: importlib.metadata.EntryPoint) -> tuple[Declaration, ...]:
     """Return what the module of an offer declares; where its text cannot be found, the offer's name."""
     path = _source(offer.module)
-    return (declared(path) if path else ()) or ({"name": offer.name},)
+    return (declared(path) if path else ()) or (Declaration(offer.name),)
 
 
 @functools.lru_cache(maxsize=64)
@@ -83,17 +95,18 @@ def _declared(path: Path, changed: int, size: int) -> tuple[Declaration, ...]:
         for call in node.decorator_list
         if isinstance(call, ast.Call) and ast.unparse(call.func).split(".")[-1] == DECORATOR
     ]
-    declarations = (_arguments(call) for call in decorators)
-    return tuple(
-        declaration for declaration in declarations if isinstance(declaration.get("name"), str)
-    )
+    return tuple(filter(None, map(_declaration, decorators)))
 
 
-def _arguments(call: ast.Call) -> Declaration:
-    """Return the arguments of a decorator that are literals; the first one is the name."""
+def _declaration(call: ast.Call) -> Declaration | None:
+    """Return what a decorator says in literals; its first argument is the name, without which it says nothing."""
     words: list[tuple[str | None, ast.expr]] = [("name", value) for value in call.args[:1]]
     words += [(word.arg, word.value) for word in call.keywords]
-    return {name: value.value for name, value in words if name and isinstance(value, ast.Constant)}
+    literal = {
+        name: value.value for name, value in words if name and isinstance(value, ast.Constant)
+    }
+    name = literal.pop("name", None)
+    return Declaration(name, literal) if isinstance(name, str) else None
 
 
 def _source(module: str) -> Path | None:

@@ -520,19 +520,14 @@ def test_where_the_things_of_a_run_lie_is_said_in_one_module() -> None:
 
 
 FREE_FORM = {"dict[str, Any]", "dict[str, object]"}
-# Names for what has no record of ours. `Row`, `Table` and `Record` should become records.
+# Names for what has no record of ours.
 ALIASES = {
     "Figure",  # plotly.js knows its fields
     "Settings",  # the config checks them
     "Schema",  # JSON Schema, as pydantic writes it
     "Options",  # of Streamlit's widgets
-    "Payload",  # read by gallery.js
-    "Declaration",  # arguments of a plugin's decorator
     "UnitRecord",  # each kind of unit its own
     "Columns",  # of a person's table
-    "Row",
-    "Table",
-    "Record",
 }
 
 

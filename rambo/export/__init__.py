@@ -12,7 +12,7 @@ from pathlib import Path
 from rambo.errors import ConfigError, StoreError
 from rambo.export import bundles
 from rambo.export.bundles import IMAGE_URL, Batch, Files
-from rambo.export.evidence import COLUMNS, Evidence, gather, rows
+from rambo.export.evidence import COLUMNS, ChosenImage, Evidence, gather, rows
 from rambo.export.packing import to_zip
 from rambo.export.text import to_csv, to_json, to_jsonl
 from rambo.runs.workspace import Run
@@ -22,6 +22,7 @@ __all__ = [
     "COLUMNS",
     "FORMATS",
     "IMAGE_URL",
+    "ChosenImage",
     "Evidence",
     "Export",
     "build",
@@ -50,7 +51,9 @@ def _zipped(make: Callable[[Batch], Files], ending: str) -> _Format:
 _FORMATS = {
     "csv": _Format(lambda batch: to_csv(batch.rows), ".csv", "text/csv"),
     "jsonl": _Format(lambda batch: to_jsonl(batch.rows), ".jsonl", "application/jsonl"),
-    "json": _Format(lambda batch: to_json(batch.rows), ".json", "application/json"),
+    "json": _Format(
+        lambda batch: to_json([row.record() for row in batch.rows]), ".json", "application/json"
+    ),
     "zip": _zipped(bundles.archive, ".zip"),
     "label-studio": _zipped(bundles.label_studio, "-label-studio.zip"),
     "fiftyone": _zipped(bundles.fiftyone, "-fiftyone.zip"),
@@ -118,7 +121,7 @@ def build(
         )
     batch = Batch(run, contents.rows, image_url, guesses, contents.notices)
     first = batch.rows[0]
-    name, mime = name_of(run, format, first["strategy"], first["seed"])
+    name, mime = name_of(run, format, first.strategy, first.seed)
     return Export(_FORMATS[format].make(batch), name, mime, len(batch.rows), contents.notices)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from rambo.errors import StoreError
 from rambo.export import readme
-from rambo.export.evidence import Row, class_names, open_images
+from rambo.export.evidence import ChosenImage, class_names, open_images
 from rambo.export.packing import to_npy, to_png
-from rambo.export.text import to_csv, to_json, to_jsonl
+from rambo.export.text import to_csv, to_json, to_jsonl, to_lines
 from rambo.runs import exclusions
 from rambo.runs.record import dataset_name
 from rambo.runs.workspace import Run
@@ -40,7 +40,7 @@ class Batch:
     """
 
     run: Run
-    rows: list[Row]
+    rows: list[ChosenImage]
     image_url: str
     guesses: bool = False
     notices: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Batch:
     @property
     def repeats(self) -> bool:
         """Whether the manifest says how many images repeat each."""
-        return any("repeats" in row for row in self.rows)
+        return any(row.repeats is not None for row in self.rows)
 
 
 Files = dict[str, bytes]
@@ -60,7 +60,7 @@ def archive(batch: Batch) -> Files:
         "manifest.csv": to_csv(batch.rows),
         "manifest.jsonl": to_jsonl(batch.rows),
         "run.json": to_json(describe(batch)),
-        "dataset_index.npy": to_npy([row["dataset_index"] for row in batch.rows]),
+        "dataset_index.npy": to_npy([row.dataset_index for row in batch.rows]),
         "README.txt": (readme.archive(repeats=batch.repeats) + _exclusion_words(batch)).encode(),
     }
     images = _images(batch, "images")
@@ -77,7 +77,7 @@ def label_studio(batch: Batch) -> Files:
 
 def fiftyone(batch: Batch) -> Files:
     """Return a `FiftyOneImageClassificationDataset` without labels, and the manifest beside it."""
-    names = [row["file"].removesuffix(".png") for row in batch.rows]
+    names = [row.file.removesuffix(".png") for row in batch.rows]
     labels = {"classes": class_names(batch.run), "labels": dict.fromkeys(names)}
     return {
         "labels.json": to_json(labels),
@@ -92,8 +92,8 @@ def distil(batch: Batch) -> Files:
     Raises:
         StoreError: where the images stand in U_0 is not known.
     """
-    positions = [row["pool_position"] for row in batch.rows]
-    if None in positions:
+    positions = [row.pool_position for row in batch.rows if row.pool_position is not None]
+    if len(positions) < len(batch.rows):
         problem = (
             "what the unlabeled pool looked like cannot be read, so DISTIL's indices are unknown"
         )
@@ -101,7 +101,7 @@ def distil(batch: Batch) -> Files:
         raise StoreError(problem, field="run", value=batch.run.id, hint=way_out)
     return {
         "pool_position.npy": to_npy(positions),
-        "dataset_index.npy": to_npy([row["dataset_index"] for row in batch.rows]),
+        "dataset_index.npy": to_npy([row.dataset_index for row in batch.rows]),
         "README.txt": readme.DISTIL.encode(),
     }
 
@@ -112,7 +112,7 @@ def describe(batch: Batch) -> dict[str, Any]:
     config, environment = run.config, run.environment.record()
     dataset = environment["dataset"]
     software = {name: environment[name] for name in _ENVIRONMENT if name in environment}
-    repeats = exclusions.load(run, first["seed"] - config["seed"])
+    repeats = exclusions.load(run, first.seed - config["seed"])
     about = {name: dataset[name] for name in _DATASET if name in dataset}
     named = {"name": last_part(dataset_name(config))}  # it may be the path of a user's file
     extra = {} if repeats is None else {"left_out": repeats.sentence}
@@ -121,8 +121,8 @@ def describe(batch: Batch) -> dict[str, Any]:
         | {
             "run_id": run.id,
             "created": run.created(),
-            "strategy": first["strategy"],
-            "seed": first["seed"],
+            "strategy": first.strategy,
+            "seed": first.seed,
             "images": len(batch.rows),
             "config": config | {"dataset": (config.get("dataset") or {}) | named},
             "environment": software | {"dataset": about, "classes": class_names(run)},
@@ -152,7 +152,8 @@ def choices(names: list[str]) -> list[str]:
 
 def _metadata(batch: Batch) -> bytes:
     """Return the manifest as Hugging Face's image folder reads it: `file_name` first, beside the images."""
-    return to_csv([{"file_name": row["file"]} | row for row in batch.rows])
+    rows = [{"file_name": row.file} | row.record() for row in batch.rows]
+    return to_lines([rows[0], *(row.values() for row in rows)])
 
 
 def _label_studio_files(batch: Batch, images: Files) -> Files:
@@ -169,8 +170,7 @@ def _label_studio_files(batch: Batch, images: Files) -> Files:
     }
     if sum(map(len, images.values())) <= _INLINE_BYTES:
         inline = [
-            _task(row, names, batch, _data_url(images[f"images/{row['file']}"]))
-            for row in batch.rows
+            _task(row, names, batch, _data_url(images[f"images/{row.file}"])) for row in batch.rows
         ]
         files["tasks-inline.json"] = to_json(inline)
     return files
@@ -181,19 +181,21 @@ def _data_url(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def _task(row: Row, names: list[str], batch: Batch, image: str | None = None) -> dict[str, Any]:
+def _task(
+    row: ChosenImage, names: list[str], batch: Batch, image: str | None = None
+) -> dict[str, Any]:
     """Return one Label Studio task; the class that f guesses is ticked where that was asked for.
 
     The margin is data and no score: Label Studio would show a score as if it were a confidence.
     """
-    task = {"data": {"image": image or batch.image_url + row["file"]} | row}
-    if not batch.guesses or row["predicted_label"] is None:
+    task = {"data": {"image": image or batch.image_url + row.file} | row.record()}
+    if not batch.guesses or row.predicted_class is None or row.predicted_label is None:
         return task
     ticked = {
         "from_name": "label",
         "to_name": "image",
         "type": "choices",
-        "value": {"choices": [names[row["predicted_class"]]]},
+        "value": {"choices": [names[row.predicted_class]]},
     }
     return task | {"predictions": [{"model_version": batch.run.id, "result": [ticked]}]}
 
@@ -213,10 +215,9 @@ def _label_config(names: list[str]) -> bytes:
 
 def _images(batch: Batch, folder: str) -> Files:
     """Return the chosen images as PNG files below `folder`."""
-    images = open_images(batch.run, [row["dataset_index"] for row in batch.rows])
+    images = open_images(batch.run, [row.dataset_index for row in batch.rows])
     return {
-        f"{folder}/{row['file']}": to_png(image)
-        for row, image in zip(batch.rows, images, strict=True)
+        f"{folder}/{row.file}": to_png(image) for row, image in zip(batch.rows, images, strict=True)
     }
 
 

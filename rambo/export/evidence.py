@@ -17,22 +17,55 @@ from rambo.runs.edits import EditedBatch
 from rambo.runs.results import Result
 from rambo.runs.workspace import Run
 
-COLUMNS = (
-    "run_id",
-    "strategy",
-    "seed",
-    "order",
-    "step",
-    "dataset_index",
-    "pool_position",
-    "file",
-    "margin",
-    "predicted_class",
-    "predicted_label",
-    "predicted_utility",
-)
-Row = dict[str, Any]
 
+@dataclasses.dataclass(frozen=True)
+class ChosenImage:
+    """What is known of one chosen image; None where nobody knows it.
+
+    Attributes:
+        run_id: of the run that chose.
+        strategy: which of its strategies.
+        seed: of the trial.
+        order: of the choice, from 1.
+        step: the greedy step, from 0.
+        dataset_index: the image.
+        pool_position: its rank in U_0, from 0.
+        file: what the image is called in an archive.
+        margin: of the two largest probabilities of f.
+        predicted_class: by f.
+        predicted_label: its name.
+        predicted_utility: of the set that the step made.
+        repeats: how many images that were left out repeat this one; None where none were left out.
+        chosen_by: the strategy, or `person`; None where nobody edited the batch.
+        true_label: the class name that the dataset holds; None unless it was asked for.
+    """
+
+    run_id: str
+    strategy: str
+    seed: int
+    order: int
+    step: int
+    dataset_index: int
+    pool_position: int | None
+    file: str
+    margin: float | None
+    predicted_class: int | None
+    predicted_label: str | None
+    predicted_utility: float | None
+    repeats: int | None = None
+    chosen_by: str | None = None
+    true_label: str | None = None
+
+    # JSON's edge, and the cells of a CSV
+    def record(self) -> dict[str, Any]:
+        """Return the columns; the last three only where there is something in them."""
+        cells = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: cell for name, cell in cells.items() if name in COLUMNS or cell is not None}
+
+
+COLUMNS = tuple(
+    field.name for field in dataclasses.fields(ChosenImage) if field.default is dataclasses.MISSING
+)
 _EVIDENCE = ("order", "step", "dataset_index", "margin", "predicted_class", "predicted_utility")
 
 
@@ -41,12 +74,32 @@ class Evidence:
     """What is known of a chosen batch.
 
     Attributes:
-        rows: one dict of `COLUMNS` for each chosen image, in the order of choice.
+        rows: one for each chosen image, in the order of choice.
         notices: what could not be read, and what that leaves empty, one sentence each with the way out.
     """
 
-    rows: list[Row]
+    rows: list[ChosenImage]
     notices: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Choice:
+    """What the strategy noted of one image."""
+
+    index: int
+    step: int
+    margin: float | None = None
+    guess: int | None = None
+    utility: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Measure:
+    """What the atlas says of one image."""
+
+    position: int | None = None
+    margin: float | None = None
+    guess: int | None = None
 
 
 def rows(
@@ -56,7 +109,7 @@ def rows(
     *,
     truth: bool = False,
     original: bool = False,
-) -> list[Row]:
+) -> list[ChosenImage]:
     """Return the rows of `gather`, for those who have no place for its notices."""
     return gather(run, strategy, seed, truth=truth, original=original).rows
 
@@ -69,20 +122,17 @@ def gather(
     truth: bool = False,
     original: bool = False,
 ) -> Evidence:
-    """Return one dict of `COLUMNS` for each chosen image, in the order of choice, and what could not be read.
+    """Return what is known of each chosen image, in the order of choice, and what could not be read.
 
-    Where images were left out because they repeat others there is a column `repeats` too: how many repeat this one.
-
-    `order` counts from 1, `step` and `pool_position` from 0. What neither the strategy nor the
-    trial's atlas says is None. A batch that a person edited comes as the person left it, with a
-    column `chosen_by`: the strategy, or `person`. The strategy's choice itself stands in the record: where its artifact
-    is lost or damaged, or says something else, the record counts.
+    What neither the strategy nor the trial's atlas says is None. A batch that a person edited comes as the person left
+    it. The strategy's choice itself stands in the record: where its artifact is lost or damaged, or says something
+    else, the record counts.
 
     Args:
         run: the run.
         strategy: the first of the run where not given.
         seed: that of the first trial where not given.
-        truth: add a column `true_label`, the class name that the dataset holds.
+        truth: fill `true_label`.
         original: the strategy's own choice, whatever a person made of it.
 
     Raises:
@@ -96,44 +146,54 @@ def gather(
     seed = _one_of("seed", seed, seeds)
     trial = seeds.index(seed)
     notices: list[str] = []
-    table = _chosen(run, trial, strategy, seed, notices)
+    choices = _chosen(run, trial, strategy, seed, notices)
     edit = None if original else edits.load(run, trial, strategy)
-    own = {int(row[2]) for row in table}
+    own = {choice.index for choice in choices}
     if edit is not None:
-        table = _edited(table, edit)
-    measures = _measures(run, trial, [int(row[2]) for row in table], notices)
+        choices = _edited(choices, edit)
+    indices = [choice.index for choice in choices]
+    measures = _measures(run, trial, indices, notices)
     classes = class_names(run)
-    head = {"run_id": run.id, "strategy": strategy, "seed": seed}
     repeats = _exclusions(run, trial, notices)
-    indices = np.array([int(row[2]) for row in table], np.int64)
-    chosen: list[Row] = [
-        head | _evidence(order, row, measure, classes)
-        for order, (row, measure) in enumerate(zip(table, measures, strict=True), 1)
+    chosen = [
+        _image((run.id, strategy, seed), order, choice, measure, classes)
+        for order, (choice, measure) in enumerate(zip(choices, measures, strict=True), 1)
     ]
     if repeats is not None:
-        counts = zip(chosen, repeats.spared(indices), strict=True)
-        chosen = [row | {"repeats": times} for row, times in counts]
+        counts = zip(chosen, repeats.spared(np.array(indices, np.int64)), strict=True)
+        chosen = [dataclasses.replace(row, repeats=times) for row, times in counts]
     if edit is not None:
         chosen = [
-            row | {"chosen_by": strategy if row["dataset_index"] in own else "person"}
+            dataclasses.replace(row, chosen_by=strategy if row.dataset_index in own else "person")
             for row in chosen
         ]
     if truth:
-        data = open_dataset(run)
-        if data.partly_labeled:
-            raise ConfigError(
-                "nobody knows the labels of these images yet",
-                field="truth",
-                value=True,
-                hint="export without the column of true labels",
-            )
-
-        def truth_of(index: int) -> str:
-            label = int(data.labels[index])
-            return classes[label] if label >= 0 else data.class_of(index)  # names are cleaned
-
-        chosen = [row | {"true_label": truth_of(row["dataset_index"])} for row in chosen]
+        names = _true_labels(run, classes, indices)
+        pairs = zip(chosen, names, strict=True)
+        chosen = [dataclasses.replace(row, true_label=name) for row, name in pairs]
     return Evidence(chosen, tuple(notices))
+
+
+def _true_labels(run: Run, classes: Sequence[str], indices: Sequence[int]) -> list[str]:
+    """Return the class names that the dataset holds.
+
+    Raises:
+        ConfigError: nobody knows them.
+        StoreError: the dataset is gone.
+    """
+    data = open_dataset(run)
+    if data.partly_labeled:
+        raise ConfigError(
+            "nobody knows the labels of these images yet",
+            field="truth",
+            value=True,
+            hint="export without the column of true labels",
+        )
+    labels = [int(data.labels[index]) for index in indices]
+    return [
+        classes[label] if label >= 0 else data.class_of(index)  # names are cleaned
+        for index, label in zip(indices, labels, strict=True)
+    ]
 
 
 def _exclusions(run: Run, trial: int, notices: list[str]) -> exclusions.Exclusions | None:
@@ -147,12 +207,11 @@ def _exclusions(run: Run, trial: int, notices: list[str]) -> exclusions.Exclusio
         return None
 
 
-def _edited(table: Sequence[Sequence[Any]], edit: EditedBatch) -> list[list[Any]]:
-    """Return the rows of a selection as a person left the batch; of a new image only its step is known."""
-    by_index = {int(row[2]): list(row) for row in table}
-    steps = [int(row[1]) for row in table]
-    batch = edit.batch(list(by_index), steps)
-    return [by_index.get(index, [0, step, index, None, None, None]) for index, step in batch]
+def _edited(choices: Sequence[_Choice], edit: EditedBatch) -> list[_Choice]:
+    """Return a choice as a person left the batch; of a new image only its step is known."""
+    by_index = {choice.index: choice for choice in choices}
+    batch = edit.batch(list(by_index), [choice.step for choice in choices])
+    return [by_index.get(index, _Choice(index, step)) for index, step in batch]
 
 
 def class_names(run: Run) -> list[str]:
@@ -195,8 +254,8 @@ def _prepared_of(run: Run) -> Iterator[None]:
         raise StoreError(problem, field="run", value=run.id, hint=way_out) from error
 
 
-def _chosen(run: Run, trial: int, strategy: str, seed: int, notices: list[str]) -> list[list[Any]]:
-    """Return the values of `_EVIDENCE` for each chosen image, in the order of choice."""
+def _chosen(run: Run, trial: int, strategy: str, seed: int, notices: list[str]) -> list[_Choice]:
+    """Return the chosen images in the order of choice."""
     results = [
         r for r in run.results() if (r.trial, r.strategy) == (trial, strategy) and r.selected
     ]
@@ -218,14 +277,11 @@ def _chosen(run: Run, trial: int, strategy: str, seed: int, notices: list[str]) 
         )
     utilities = _utilities(run, trial, strategy)
     pairs = zip(results[0].selected, results[0].steps, strict=True)
-    return [
-        [order, step, index, None, None, utilities.get(step)]
-        for order, (index, step) in enumerate(pairs, 1)
-    ]
+    return [_Choice(index, step, utility=utilities.get(step)) for index, step in pairs]
 
 
-def _selection(run: Run, trial: int, strategy: str, result: Result | None) -> list[list[Any]]:
-    """Return the values of `_EVIDENCE` as the artifact holds them.
+def _selection(run: Run, trial: int, strategy: str, result: Result | None) -> list[_Choice]:
+    """Return the chosen images as the artifact holds them.
 
     Raises:
         StoreError: it cannot be read, or is not the choice that the record holds.
@@ -248,8 +304,11 @@ def _selection(run: Run, trial: int, strategy: str, result: Result | None) -> li
             value=run.id,
             hint="resume the run to make it again",
         )
-    rows: list[list[Any]] = frame.where(frame.notna(), None).to_numpy().tolist()
-    return rows
+    cells = frame.where(frame.notna(), None).to_numpy().tolist()
+    return [
+        _Choice(int(index), int(step), margin, None if guess is None else int(guess), utility)
+        for _, step, index, margin, guess, utility in cells
+    ]
 
 
 def _utilities(run: Run, trial: int, strategy: str) -> dict[int, float]:
@@ -265,8 +324,8 @@ def _utilities(run: Run, trial: int, strategy: str) -> dict[int, float]:
     }
 
 
-def _measures(run: Run, trial: int, chosen: Sequence[int], notices: list[str]) -> list[Row]:
-    """Return `pool_position`, `margin` and `predicted_class` of chosen images by the atlas."""
+def _measures(run: Run, trial: int, chosen: Sequence[int], notices: list[str]) -> list[_Measure]:
+    """Return what the atlas says of chosen images."""
     try:
         atlas = atlases.load_atlas(run, trial)
     except StoreError as error:
@@ -275,15 +334,15 @@ def _measures(run: Run, trial: int, chosen: Sequence[int], notices: list[str]) -
             f"The map of the images in this trial cannot be read ({why}), so pool_position is empty, and so are "
             f"margin and guess where the strategy did not note them. {_again(run)}"
         )
-        return [{} for _ in chosen]
+        return [_Measure() for _ in chosen]
     places = {index: place for place, index in enumerate(atlas.indices.tolist())}
     margins, guesses = atlases.margins(atlas.probabilities), atlas.guesses
     positions = _positions(run, atlas, notices)
     measures = []
     for index in chosen:
-        measure = {"pool_position": positions.get(index)}
+        measure = _Measure(positions.get(index))
         if (place := places.get(index)) is not None:
-            measure |= {"margin": margins[place].item(), "predicted_class": guesses[place].item()}
+            measure = _Measure(measure.position, margins[place].item(), guesses[place].item())
         measures.append(measure)
     return measures
 
@@ -315,22 +374,30 @@ def _positions(run: Run, atlas: atlases.Atlas, notices: list[str]) -> dict[int, 
     return {index: position for position, index in enumerate(unlabeled)}
 
 
-def _evidence(order: int, row: Sequence[Any], measure: Row, classes: Sequence[str]) -> Row:
+def _image(
+    head: tuple[str, str, int],
+    order: int,
+    choice: _Choice,
+    measure: _Measure,
+    classes: Sequence[str],
+) -> ChosenImage:
     """Return what is known of one chosen image: by its strategy, else by the atlas, else None."""
-    _, step, index, margin, own_guess, utility = row
-    guess: int | None = measure.get("predicted_class") if own_guess is None else int(own_guess)
-    label = classes[guess] if guess is not None and 0 <= guess < len(classes) else None
-    return {
-        "order": order,
-        "step": int(step),
-        "dataset_index": int(index),
-        "pool_position": measure.get("pool_position"),
-        "file": f"{int(index):06d}.png",
-        "margin": measure.get("margin") if margin is None else margin,
-        "predicted_class": guess,
-        "predicted_label": label,
-        "predicted_utility": utility,
-    }
+    run, strategy, seed = head
+    guess = measure.guess if choice.guess is None else choice.guess
+    return ChosenImage(
+        run_id=run,
+        strategy=strategy,
+        seed=seed,
+        order=order,
+        step=choice.step,
+        dataset_index=choice.index,
+        pool_position=measure.position,
+        file=f"{choice.index:06d}.png",
+        margin=measure.margin if choice.margin is None else choice.margin,
+        predicted_class=guess,
+        predicted_label=classes[guess] if guess is not None and 0 <= guess < len(classes) else None,
+        predicted_utility=choice.utility,
+    )
 
 
 def _one_of(what: str, value: Any, choices: Sequence[Any]) -> Any:

@@ -50,7 +50,7 @@ def request_of(
         )
     names = open_dataset(run).names()
     numbers = () if names is None else names.numbers
-    chosen = [int(row["dataset_index"]) for row in rows(run, strategy, seed)]
+    chosen = [row.dataset_index for row in rows(run, strategy, seed)]
     classes = class_names(run)
     texts = choices(classes)
     return Request(

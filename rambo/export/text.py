@@ -5,10 +5,10 @@ JSON is exact; CSV guards text that a spreadsheet would run as a formula with a 
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rambo.export.evidence import COLUMNS, Row
+from rambo.export.evidence import COLUMNS, ChosenImage
 
 # After a separator too: a spreadsheet of another language splits at `;` or a tab, quotes or not.
 # The last four are the full-width signs, which spreadsheets read as the plain ones.
@@ -18,10 +18,14 @@ _FORMULA = re.compile("(^|[,;|\t\r\n])(?=[-=+@\t\r\n\0\uff1d\uff0b\uff0d\uff20])
 _NEGATIVE = re.compile(r"-[0-9]+(\.[0-9]+)?")
 
 
-def to_csv(table: Sequence[Row]) -> bytes:
+def to_csv(rows: Sequence[ChosenImage]) -> bytes:
     r"""Return rows as UTF-8 CSV: a header, `\n` after each line, RFC 4180 quoting, None empty."""
-    header = list(table[0]) if table else list(COLUMNS)
-    lines = [header, *([row[name] for name in header] for row in table)]
+    records = [row.record() for row in rows]
+    return to_lines([records[0] if records else COLUMNS, *(row.values() for row in records)])
+
+
+def to_lines(lines: Iterable[Iterable[Any]]) -> bytes:
+    """Return lines of cells as CSV."""
     text = "".join(",".join(map(_cell, line)) + "\n" for line in lines)
     return text.encode("utf-8", "backslashreplace")  # a file name may hold what is no character
 
@@ -37,9 +41,9 @@ def _cell(value: Any) -> str:
     return '"' + text.replace('"', '""') + '"' if quoted else text
 
 
-def to_jsonl(table: Sequence[Row]) -> bytes:
+def to_jsonl(rows: Sequence[ChosenImage]) -> bytes:
     """Return rows as JSON lines."""
-    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in table).encode()
+    return "".join(json.dumps(row.record(), allow_nan=False) + "\n" for row in rows).encode()
 
 
 def to_json(value: Any) -> bytes:

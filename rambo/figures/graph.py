@@ -24,7 +24,7 @@ def graph(figure: Mapping[str, Any] | PreparedFigure, title: str = "", height: i
 
     text = prepare_figure(figure).text.replace(_PAGE, "white")
     tree = json.loads(text, object_hook=_array)
-    layout: dict[str, Any] = {
+    layout: Figure = {
         "template": "plotly_white",
         "height": height,
         "title": {"text": title, "font": {"size": 15}},

@@ -99,7 +99,9 @@ class Choice:
     def table(self) -> pd.DataFrame:
         """Return what is known of each chosen image, a row each, in the order of choice."""
         rows = export.rows(self.run, self.strategy, self._seed)
-        return pd.DataFrame(rows).drop(columns=["run_id", "strategy", "seed"])
+        return pd.DataFrame([row.record() for row in rows]).drop(
+            columns=["run_id", "strategy", "seed"]
+        )
 
     def images(self) -> np.ndarray:
         """Return the chosen images in the order of choice: `B x H x W` or `B x H x W x 3` uint8.

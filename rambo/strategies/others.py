@@ -62,7 +62,7 @@ def load(name: str, files: Iterable[Path] = ()) -> Callable[..., Any]:
     """
     if name not in _functions:
         for path in plugins.files():
-            if name in {declaration["name"] for declaration in plugins.declared(path)}:
+            if name in {declaration.name for declaration in plugins.declared(path)}:
                 _run(path)
                 break
         else:
@@ -97,7 +97,7 @@ def _run(path: Path) -> None:
 def _import(name: str) -> None:
     """Import the package that offers a strategy; its entry may name the function itself."""
     for offer in plugins.offers():
-        if name in {offer.name, *(declaration["name"] for declaration in plugins.offered(offer))}:
+        if name in {offer.name, *(declaration.name for declaration in plugins.offered(offer))}:
             try:
                 target = offer.load()
             except ConfigError:

@@ -5,12 +5,9 @@ are the names of its cells' runs, which are ordinary runs.
 """
 
 import contextlib
-import csv
-import io
-import re
+import dataclasses
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from rambo import checks, lineup
 from rambo import config as configs
@@ -25,9 +22,9 @@ from rambo.runs.workspace import Run, Workspace, environment, summary
 from rambo.studies import grid, paper
 from rambo.studies.grid import STUDIES, Cell
 from rambo.studies.paper import Reported
+from rambo.studies.table import Accuracy, CellProgress, StudyRow, StudyTable, Verdict
 
 FOLDER = "studies"
-Table = dict[str, Any]
 
 
 def workspace_of(workspace: Workspace) -> Workspace:
@@ -96,10 +93,10 @@ def find(name: str, workspace: Workspace) -> Run:
         return workspace.find(name)
 
 
-def table(study: Run, read: Callable[[Run], Summary] = summary) -> Table:
-    """Return a study as JSON types: its cells, a row for each cell and strategy, and verdicts in words.
+def table(study: Run, read: Callable[[Run], Summary] = summary) -> StudyTable:
+    """Return a study as a table: its cells, a row for each cell and strategy, and verdicts in words.
 
-    Accuracies are fractions; a row's `reported` is the paper's figure in percent. Cells without results have no rows.
+    Cells without results have no rows.
 
     Args:
         study: in any state.
@@ -107,44 +104,43 @@ def table(study: Run, read: Callable[[Run], Summary] = summary) -> Table:
     """
     name = study.config["study"]
     kind, dataset = STUDIES[name], study.config["dataset"]["name"]
-    begun, cells, rows = runs(study), [], []
+    begun, cells, rows = runs(study), list[CellProgress](), list[StudyRow]()
     results: dict[str, list[Result]] = {}
     for cell, config in planned(study):
         run = begun.get(cell.label)
-        summary = read(run) if run else None
-        results[cell.label] = summary.results if summary else []
-        done = sum(result.test_accuracy is not None for result in results[cell.label])
+        own = read(run) if run else None
+        results[cell.label] = own.results if own else []
         cells.append(
-            {
-                "label": cell.label,
-                "place": dict(cell.place),
-                "run": run.id if run else None,
-                "status": summary.status if summary else "waiting",
-                "done": done,
-                "wanted": config.trials * (len(config.strategies) + bool(config.oracle_draws)),
-            }
+            CellProgress(
+                label=cell.label,
+                place=dict(cell.place),
+                run=run.id if run else None,
+                status=own.status if own else "waiting",
+                done=sum(result.test_accuracy is not None for result in results[cell.label]),
+                wanted=config.trials * (len(config.strategies) + bool(config.oracle_draws)),
+            )
         )
         rows += [
-            _row(cell, strategy, own, kind.reported(dataset, config, strategy))
-            for strategy, own in by_strategy(results[cell.label]).items()
+            _row(cell, strategy, chosen, kind.reported(dataset, config, strategy))
+            for strategy, chosen in by_strategy(results[cell.label]).items()
         ]
-    return {
-        "study": study.id,
-        "name": name,
-        "title": kind.title,
-        "source": kind.source,
-        "question": kind.question,
-        "axis": kind.axis,
-        "dataset": dataset,
-        "config": study.config,
-        "status": study.status,
-        "cells": cells,
-        "rows": rows,
-        "verdicts": verdicts(name, results),
-    }
+    return StudyTable(
+        study=study.id,
+        name=name,
+        title=kind.title,
+        source=kind.source,
+        question=kind.question,
+        axis=kind.axis,
+        dataset=dataset,
+        config=study.config,
+        status=study.status,
+        cells=cells,
+        rows=rows,
+        verdicts=verdicts(name, results),
+    )
 
 
-def _row(cell: Cell, strategy: str, own: Sequence[Result], reported: Reported | None) -> Table:
+def _row(cell: Cell, strategy: str, own: Sequence[Result], reported: Reported | None) -> StudyRow:
     """Return one line of the table."""
     stages = {name for result in own for name in result.seconds}
     seconds = {
@@ -153,25 +149,28 @@ def _row(cell: Cell, strategy: str, own: Sequence[Result], reported: Reported | 
     }
     counts = [result.figures.get("labels wasted") for result in own]
     wasted = [count for count in counts if isinstance(count, int | float)]
-    measured = {}
-    for metric, short in (("test_accuracy", "test"), ("validation_accuracy", "validation")):
-        values = [value for result in own if (value := getattr(result, metric)) is not None]
-        measured[short] = statistics.fmean(values) if values else None
-        measured[f"{short}_error"] = report.standard_error(values) if len(values) > 1 else None
-    return {
-        "cell": cell.label,
-        **cell.place,
-        "strategy": strategy,
-        "trials": sum(result.test_accuracy is not None for result in own),
-        **measured,
-        "trainings": sum(result.trainings for result in own),
-        "cached_trainings": sum(result.cached_trainings for result in own),
-        "wasted": statistics.fmean(wasted) if wasted else None,
-        "seconds": seconds,
-        "reported": reported and reported.mean,
-        "reported_error": reported and reported.error,
-        "reported_source": reported and reported.source,
-    }
+    return StudyRow(
+        cell=cell.label,
+        place=cell.place,
+        strategy=strategy,
+        trials=sum(result.test_accuracy is not None for result in own),
+        test=_accuracy([result.test_accuracy for result in own]),
+        validation=_accuracy([result.validation_accuracy for result in own]),
+        trainings=sum(result.trainings for result in own),
+        cached_trainings=sum(result.cached_trainings for result in own),
+        wasted=statistics.fmean(wasted) if wasted else None,
+        seconds=seconds,
+        reported=reported,
+    )
+
+
+def _accuracy(values: Sequence[float | None]) -> Accuracy:
+    """Return mean and standard error of the accuracies there are."""
+    measured = [value for value in values if value is not None]
+    return Accuracy(
+        statistics.fmean(measured) if measured else None,
+        report.standard_error(measured) if len(measured) > 1 else None,
+    )
 
 
 _FINDINGS = {
@@ -182,7 +181,7 @@ _FINDINGS = {
 }
 
 
-def verdicts(name: str, results: Mapping[str, Sequence[Result]]) -> list[Table]:
+def verdicts(name: str, results: Mapping[str, Sequence[Result]]) -> list[Verdict]:
     """Return the paired differences that answer a study's question, each with a sentence.
 
     Args:
@@ -212,7 +211,7 @@ def verdicts(name: str, results: Mapping[str, Sequence[Result]]) -> list[Table]:
     return [verdict for verdict in rows if verdict is not None]
 
 
-def _gate_verdicts(results: Mapping[str, Sequence[Result]]) -> list[Table | None]:
+def _gate_verdicts(results: Mapping[str, Sequence[Result]]) -> list[Verdict | None]:
     """Return what the gate adds to each strategy at each share of foreign images, and RAMBO+ against its rivals."""
     rows = []
     for label, own in results.items():
@@ -239,13 +238,13 @@ def _verdict(
     subject: str,
     ours: Sequence[Result],
     theirs: Sequence[Result],
-) -> Table | None:
+) -> Verdict | None:
     """Return one paired difference with its sentence, or None where no pair was evaluated."""
     return _worded(title, subject, report.difference(report.paired(ours, theirs)))
 
 
-def _worded(title: str, subject: str, contrast: Difference | None) -> Table | None:
-    """Return a difference as JSON types with its sentence."""
+def _worded(title: str, subject: str, contrast: Difference | None) -> Verdict | None:
+    """Return a difference with its sentence."""
     if contrast is None:
         return None
     endings = report.VERDICTS if subject == "u_hat" else _FINDINGS
@@ -253,19 +252,10 @@ def _worded(title: str, subject: str, contrast: Difference | None) -> Table | No
     interval = (
         "" if contrast.low is None else f" (95 %: {contrast.low:+.1f} to {contrast.high:+.1f})"
     )
-    return {
-        "pair": title,
-        "mean": contrast.mean,
-        "error": contrast.error,
-        "low": contrast.low,
-        "high": contrast.high,
-        "trials": contrast.trials,
-        "finding": contrast.finding,
-        "words": f"{title}: {contrast.words()}{interval}: {ending}",
-    }
+    return Verdict(title, contrast, f"{title}: {contrast.words()}{interval}: {ending}")
 
 
-def _main_effect(part: str, results: Mapping[str, Sequence[Result]]) -> Table | None:
+def _main_effect(part: str, results: Mapping[str, Sequence[Result]]) -> Verdict | None:
     """Return the mean of a part's four cells less that of the other four, over the trials that have all eight."""
     on: dict[int, list[float]] = {}
     off: dict[int, list[float]] = {}
@@ -296,11 +286,25 @@ def _distinct(results: Iterable[Result]) -> list[Result]:
     return list(first.values())
 
 
-def mean_utilities(study: Run) -> dict[str, tuple[float, float, int, Reported | None]]:
-    """Return the mean utility of the offline utility samples of each cell, its standard error, and their number.
+@dataclasses.dataclass(frozen=True)
+class MeanUtility:
+    """The mean utility of a cell's offline utility samples.
 
-    The last entry is the paper's figure (Table 2), where it has one.
+    Attributes:
+        mean: a fraction.
+        error: its standard error.
+        sets: how many there are.
+        reported: the paper's figure (Table 2), where it has one.
     """
+
+    mean: float
+    error: float
+    sets: int
+    reported: Reported | None
+
+
+def mean_utilities(study: Run) -> dict[str, MeanUtility]:
+    """Return the mean utility of the offline utility samples of each cell, by label."""
     dataset = study.config["dataset"]["name"]
     places = {cell.label: cell.place.get("S_val") for cell, _ in planned(study)}
     means = {}
@@ -318,73 +322,5 @@ def mean_utilities(study: Run) -> dict[str, tuple[float, float, int, Reported | 
             size = places[label]
             reported = paper.mean_utility(dataset, int(size)) if size is not None else None
             error = report.standard_error(values)
-            means[label] = (statistics.fmean(values), error, len(values), reported)
+            means[label] = MeanUtility(statistics.fmean(values), error, len(values), reported)
     return means
-
-
-_COLUMNS = ("trials", "test", "test_error", "validation", "validation_error")
-_WASTED = "labels wasted"
-_REPORTED = ("reported", "reported_error", "reported_source")
-
-
-def _wastes(table: Table) -> bool:
-    """Return whether labels could be wasted on foreign images in any cell."""
-    return any(row["wasted"] is not None for row in table["rows"])
-
-
-def to_csv(table: Table) -> str:
-    """Return the rows of a study as CSV; accuracies in percent.
-
-    Args:
-        table: as `table` gives it.
-    """
-    places = list(dict.fromkeys(name for cell in table["cells"] for name in cell["place"]))
-    spent = [_WASTED] if _wastes(table) else []
-    columns = ["cell", *places, "strategy", *_COLUMNS, *spent, *_REPORTED]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for row in table["rows"]:
-        scaled = {name: _percent(row[name]) for name in _COLUMNS[1:]} | {_WASTED: row["wasted"]}
-        writer.writerow({name: "" if v is None else v for name, v in (row | scaled).items()})
-    return out.getvalue()
-
-
-def to_markdown(table: Table) -> str:
-    """Return a study as a Markdown table with its verdicts."""
-    heads = ["cell", "strategy", "test %", "validation %", "trials", "paper %"]
-    wastes = _wastes(table)
-    heads += [_WASTED] if wastes else []
-    lines = [
-        f"### {table['title']} ({table['source']}) on {_plain(table['dataset'])}",
-        "",
-        f"| {' | '.join(heads)} |",
-        f"| {' | '.join('---' for _ in heads)} |",
-    ]
-    for row in table["rows"]:
-        reported = _spread(row["reported"], row["reported_error"])
-        cells = [row["cell"], row["strategy"]]
-        for name in ("test", "validation"):
-            cells.append(_spread(_percent(row[name]), _percent(row[f"{name}_error"])))
-        cells += [str(row["trials"]), reported]
-        cells += ["-" if row["wasted"] is None else f"{row['wasted']:.0f}"] if wastes else []
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", *(f"- {verdict['words']}" for verdict in table["verdicts"])]
-    return "\n".join(lines) + "\n"
-
-
-def _plain(name: str) -> str:
-    """Return a name that somebody else chose as one line that Markdown shows as it is."""
-    return re.sub(r"([\\`*_\[\]<>|!&])", r"\\\1", configs.shorten(name, 200))
-
-
-def _percent(value: float | None) -> float | None:
-    """Return a fraction in percent with two decimals."""
-    return None if value is None else round(100 * value, 2)
-
-
-def _spread(mean: float | None, error: float | None) -> str:
-    """Return `80.4 +- 0.3`, or less where less is known."""
-    if mean is None:
-        return "-"
-    return f"{mean:.1f}" if error is None else f"{mean:.1f} +- {error:.1f}"

@@ -8,7 +8,6 @@ import dataclasses
 import os
 import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,7 +30,6 @@ from rambo.runs.workspace import Run
 from rambo.text import literal
 from rambo.ui import state
 
-Record = dict[str, Any]
 Stamp = tuple[int, ...]
 _ENDED = ("done", "failed", "stopped", "interrupted")
 

@@ -17,6 +17,7 @@ from store_helpers import CONFIG, names, refusal
 
 from rambo import export
 from rambo.errors import ConfigError
+from rambo.export.text import to_lines
 from rambo.runs import edits
 from rambo.runs.edits import EditedBatch
 from rambo.runs.environment import Environment
@@ -75,11 +76,14 @@ EXPECTED = [  # without an atlas there is no position in the pool
 
 def test_rows_hold_what_the_run_knows_in_the_order_of_choice(run: Run) -> None:
     choose(run)
-    assert export.rows(run) == [
+    assert [row.record() for row in export.rows(run)] == [
         dict(zip(export.COLUMNS, (run.id, "rambo", 5, *row), strict=True)) for row in EXPECTED
     ]
     for row in export.rows(run):
-        kinds = [type(row[name]) for name in ("seed", "order", "step", "dataset_index", "margin")]
+        kinds = [
+            type(getattr(row, name))
+            for name in ("seed", "order", "step", "dataset_index", "margin")
+        ]
         assert kinds == [int, int, int, int, float]
 
 
@@ -88,16 +92,16 @@ def test_an_edited_batch_is_what_is_exported_and_the_original_is_offered(run: Ru
     before = export.rows(run)
     edits.save(run, 0, "rambo", EditedBatch().with_step(0, [9000, 123]))
     table = export.rows(run)
-    assert [(row["order"], row["step"], row["dataset_index"]) for row in table] == [
+    assert [(row.order, row.step, row.dataset_index) for row in table] == [
         (1, 0, 9000),
         (2, 0, 123),
         (3, 1, 70),
     ]
-    assert [row["chosen_by"] for row in table] == ["rambo", "person", "rambo"]
-    assert table[1]["file"] == "000123.png"
-    assert [table[1][name] for name in ("margin", "predicted_label", "predicted_utility")] == [
-        None
-    ] * 3
+    assert [row.chosen_by for row in table] == ["rambo", "person", "rambo"]
+    assert table[1].file == "000123.png"
+    assert [
+        getattr(table[1], name) for name in ("margin", "predicted_label", "predicted_utility")
+    ] == [None] * 3
     assert export.rows(run, original=True) == before
     assert export.build(run, "csv").count == 3
     assert b"chosen_by" in export.build(run, "csv").data
@@ -112,7 +116,7 @@ def test_strategy_and_seed_choose_the_batch(run: Run) -> None:
     choose(run, 1, "rambo", 0.5)
     choose(run, 1, "margin", 0.75)
     first = [export.rows(run, *which)[0] for which in [(), (None, 6), ("margin", 6)]]
-    told = [(row["strategy"], row["seed"], row["predicted_utility"]) for row in first]
+    told = [(row.strategy, row.seed, row.predicted_utility) for row in first]
     assert told == [("rambo", 5, 0.25), ("rambo", 6, 0.5), ("margin", 6, 0.75)]
     words = refusal(lambda: export.rows(run, strategy="random\n"), ConfigError)
     assert words == "--strategy random?: not in this run; choose one of: rambo, margin"
@@ -143,12 +147,12 @@ def test_a_strategy_without_evidence_has_empty_cells(run: Run) -> None:
     )
     run.save_table("trial-0/margin/selection", frame)
     for row in export.rows(run, "margin"):
-        assert [row[name] for name in export.COLUMNS[8:]] == [None] * 4
+        assert [getattr(row, name) for name in export.COLUMNS[8:]] == [None] * 4
     frame["predicted_class"] = [1.0, 99.0]  # pandas makes floats of a column with gaps
     run.save_table("trial-0/margin/selection", frame)
     rows = export.rows(run, "margin")
-    assert [row["predicted_class"] for row in rows] == [1, 99]
-    assert [row["predicted_label"] for row in rows] == ["=1+1", None]
+    assert [row.predicted_class for row in rows] == [1, 99]
+    assert [row.predicted_label for row in rows] == ["=1+1", None]
 
 
 def test_evidence_of_another_form_is_refused(run: Run) -> None:
@@ -158,7 +162,7 @@ def test_evidence_of_another_form_is_refused(run: Run) -> None:
 
 def test_every_format_reads_back_exactly(run: Run, tmp_path: Path) -> None:
     choose(run)
-    rows = export.rows(run)
+    rows = [row.record() for row in export.rows(run)]
     assert export.write(run, "json", tmp_path / "out.json").count == 3
     assert json.loads((tmp_path / "out.json").read_text()) == rows
     assert export.write(run, "jsonl", tmp_path / "out.jsonl").count == 3
@@ -179,8 +183,8 @@ def test_every_format_reads_back_exactly(run: Run, tmp_path: Path) -> None:
 
 def test_no_cell_of_a_csv_is_a_formula_and_every_cell_reads_back() -> None:
     assert len(PAYLOADS) >= 50
-    table = [{"label": text, "number": -1.5, "note": text} for text in PAYLOADS + HARMLESS]
-    data = export.to_csv(table).decode()
+    table = [(text, -1.5, text) for text in PAYLOADS + HARMLESS]
+    data = to_lines([("label", "number", "note"), *table]).decode()
     read = list(csv.reader(io.StringIO(data, newline=""), strict=True))
     assert read[0] == ["label", "number", "note"]
     assert len(read) == len(table) + 1

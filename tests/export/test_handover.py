@@ -143,10 +143,10 @@ def load(data: bytes) -> np.ndarray:
 def test_rows_name_the_file_and_the_place_in_the_unlabeled_pool(run: Run) -> None:
     for strategy in ("rambo", "margin"):
         table = export.rows(run, strategy)
-        assert [row["file"] for row in table] == [f"{index:06d}.png" for index in CHOSEN]
-        assert [UNLABELED[row["pool_position"]] for row in table] == CHOSEN
-        assert all(type(row["pool_position"]) is int for row in table)
-        assert all(list(row) == list(export.COLUMNS) for row in table)
+        assert [row.file for row in table] == [f"{index:06d}.png" for index in CHOSEN]
+        assert [UNLABELED[row.pool_position] for row in table] == CHOSEN
+        assert all(type(row.pool_position) is int for row in table)
+        assert all(list(row.record()) == list(export.COLUMNS) for row in table)
 
 
 def test_a_strategy_without_evidence_takes_it_from_the_atlas_and_another_keeps_its_own(
@@ -154,21 +154,21 @@ def test_a_strategy_without_evidence_takes_it_from_the_atlas_and_another_keeps_i
 ) -> None:
     probabilities = torch.from_numpy(save_atlas(run))[CHOSEN]
     filled, own = export.rows(run, "margin"), export.rows(run, "rambo")
-    assert [row["margin"] for row in filled] == acquisition.margins(probabilities).tolist()
+    assert [row.margin for row in filled] == acquisition.margins(probabilities).tolist()
     guesses = probabilities.argmax(1).tolist()
-    assert [row["predicted_class"] for row in filled] == guesses
-    assert [row["predicted_label"] for row in filled] == [CLASSES[guess] for guess in guesses]
-    assert {row["predicted_utility"] for row in filled} == {None}
-    assert [row["margin"] for row in own] == np.linspace(0.0, 0.5, 6).tolist()
-    assert [row["predicted_class"] for row in own] == [0, 1, 2, 3, 4, 5]
+    assert [row.predicted_class for row in filled] == guesses
+    assert [row.predicted_label for row in filled] == [CLASSES[guess] for guess in guesses]
+    assert {row.predicted_utility for row in filled} == {None}
+    assert [row.margin for row in own] == np.linspace(0.0, 0.5, 6).tolist()
+    assert [row.predicted_class for row in own] == [0, 1, 2, 3, 4, 5]
 
 
 def test_an_atlas_that_lacks_an_image_gives_no_positions(run: Run) -> None:
     """They would all be off by one behind it."""
     probabilities = save_atlas(run, without=(CHOSEN[1],))
     table = export.rows(run, "margin")
-    assert {row["pool_position"] for row in table} == {None}
-    known = [row["predicted_class"] for row in table]
+    assert {row.pool_position for row in table} == {None}
+    known = [row.predicted_class for row in table]
     guesses = probabilities.argmax(1)
     assert known == [None if i == CHOSEN[1] else guesses[i] for i in CHOSEN]
 
@@ -177,7 +177,7 @@ def test_without_an_atlas_all_but_distil_is_there(tmp_path: Path) -> None:
     run = new_run(tmp_path / "runs")
     keys = ("pool_position", "margin", "predicted_class", "predicted_label", "predicted_utility")
     for row in export.rows(run, "margin"):
-        assert [row[key] for key in keys] == [None] * 5
+        assert [getattr(row, key) for key in keys] == [None] * 5
     for format in export.FORMATS:
         if format == "distil":
             words = refusal(lambda: export.build(run, "distil"))
@@ -193,8 +193,8 @@ def test_without_an_atlas_all_but_distil_is_there(tmp_path: Path) -> None:
 def test_without_its_images_a_run_still_gives_rows(run: Run, tmp_path: Path) -> None:
     (tmp_path / "runs" / "datasets").rename(tmp_path / "away")
     table = export.rows(run)
-    assert [row["margin"] for row in table] == np.linspace(0.0, 0.5, 6).tolist()
-    assert {row["pool_position"] for row in table} == {None}
+    assert [row.margin for row in table] == np.linspace(0.0, 0.5, 6).tolist()
+    assert {row.pool_position for row in table} == {None}
     for format in ("zip", "label-studio", "fiftyone"):
         words = refusal(lambda format=format: export.build(run, format))
         assert "images are missing or damaged" in words
@@ -293,7 +293,7 @@ def test_nothing_private_is_in_any_byte(tmp_path: Path, format: str, name: str) 
 def test_true_labels_stay_out_unless_asked_for(run: Run, tmp_path: Path) -> None:
     """With other labels in the dataset, every byte stays as it was."""
     before = {format: export.build(run, format).data for format in export.FORMATS}
-    shown = [row["true_label"] for row in export.rows(run, truth=True)]
+    shown = [row.true_label for row in export.rows(run, truth=True)]
     assert shown == [CLASSES[index % len(CLASSES)] for index in CHOSEN]
     members = unpack(run, "zip", truth=True)
     table = list(csv.DictReader(io.StringIO(members["manifest.csv"].decode(), newline="")))
@@ -310,7 +310,7 @@ def test_true_labels_stay_out_unless_asked_for(run: Run, tmp_path: Path) -> None
     hashes = meta.sha256 | {"labels": hashlib.sha256(file.read_bytes()).hexdigest()}
     changed = meta.model_copy(update={"sha256": hashes}).sealed()
     (file.parent / "meta.json").write_text(changed.model_dump_json())
-    assert {export.rows(run, truth=True)[0]["true_label"]} == {CLASSES[0]}
+    assert {export.rows(run, truth=True)[0].true_label} == {CLASSES[0]}
     for format in export.FORMATS:
         assert export.build(run, format).data == before[format]
         assert b"true_label" not in b"".join(
@@ -324,7 +324,7 @@ def test_true_labels_stay_out_unless_asked_for(run: Run, tmp_path: Path) -> None
 
 
 def test_the_manifest_is_the_rows(run: Run) -> None:
-    rows, members = export.rows(run), unpack(run, "zip")
+    rows, members = [row.record() for row in export.rows(run)], unpack(run, "zip")
     lines = members["manifest.jsonl"].decode().splitlines()
     assert [json.loads(line) for line in lines] == rows
     read = csv.reader(io.StringIO(members["manifest.csv"].decode(), newline=""), strict=True)
@@ -382,15 +382,15 @@ def test_label_studio_gets_tasks_that_fit_its_interface_and_its_images(
     assert offered[3] == "two lines"
     for task, row in zip(tasks, rows, strict=True):
         url = task["data"]["image"]
-        assert url == "/data/local-files/?d=" + f"images/{row['file']}"
+        assert url == "/data/local-files/?d=" + f"images/{row.file}"
         assert url.partition("?d=")[2] in members
-        assert {key: task["data"][key] for key in row} == row
+        assert {key: task["data"][key] for key in row.record()} == row.record()
         (prediction,) = task["predictions"]
         (result,) = prediction["result"]
         assert "score" not in prediction, "a margin is no confidence"
         assert (result["from_name"], result["to_name"]) == ("label", "image")
         assert result["type"] == "choices"
-        assert result["value"] == {"choices": [offered[row["predicted_class"]]]}
+        assert result["value"] == {"choices": [offered[row.predicted_class]]}
 
 
 def test_guesses_are_in_the_tasks_only_where_they_are_asked_for(run: Run) -> None:
@@ -472,7 +472,7 @@ def test_choices_are_lines_that_differ(given: list[str], shown: list[str]) -> No
 
 
 def test_fiftyone_gets_its_labels_file_without_labels(run: Run) -> None:
-    members, rows = unpack(run, "fiftyone"), export.rows(run)
+    members, rows = unpack(run, "fiftyone"), [row.record() for row in export.rows(run)]
     labels = json.loads(members["labels.json"])
     assert labels == {"classes": CLASSES, "labels": {f"{index:06d}": None for index in CHOSEN}}
     assert list(labels["labels"]) == [f"{index:06d}" for index in CHOSEN]

@@ -553,11 +553,11 @@ def test_selected_or_filtered_images_become_the_batch(done: Run) -> None:
     app.run()
     app.button(key="edit-keep").click().run()
     assert_calm(app)
-    assert [row["dataset_index"] for row in export.rows(done, "rambo")] == kept
+    assert [row.dataset_index for row in export.rows(done, "rambo")] == kept
     app.session_state[map_view.gallery_key(batch)] = {"selected": kept[:1]}
     app.run()
     app.button(key="edit-remove").click().run()
-    assert [row["dataset_index"] for row in export.rows(done, "rambo")] == kept[1:]
+    assert [row.dataset_index for row in export.rows(done, "rambo")] == kept[1:]
     assert "Your own batch: 2 images" in words(app)
 
 

@@ -90,7 +90,7 @@ def test_transport_takes_its_set_from_the_address_and_says_its_distance(home: Pa
 def test_swapping_an_image_moves_the_distance_and_the_address(home: Path) -> None:
     app = open_page(LEARN, step="transport")
     before = metric(app, "OT(S, S_val)")
-    candidates = tables.table("transport")["labeled"]
+    candidates = tables.read(tables.Transport).labeled
     rows = [*transport.START[:-1], 3]
     app.session_state["learn-set"] = {"selected": [candidates[row] for row in rows]}
     app.run()
@@ -118,14 +118,14 @@ def test_a_missing_table_is_one_sentence_with_the_way_out(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "FOLDER", tmp_path)
-    tables.table.cache_clear()
+    tables._read.cache_clear()
     try:
         app = open_page(LEARN, step="transport")
         assert_calm(app)
         assert "python" in app.error[0].value
         assert "learn" in app.error[0].value
     finally:
-        tables.table.cache_clear()
+        tables._read.cache_clear()
 
 
 def test_train_says_what_the_core_would(home: Path) -> None:
@@ -133,7 +133,7 @@ def test_train_says_what_the_core_would(home: Path) -> None:
     assert_calm(app)
     train = app.button(key="learn-beat-train")
     assert train.disabled
-    choice = tables.table("boards")["boards"][2]["choices"]["badge"]
+    choice = tables.read(tables.Boards).boards[2].choices["badge"]
     app.session_state["learn-beat-2"] = {"selected": choice}
     app.run()
     assert len(param(app, "pick").split(".")) == beat.BUDGET
@@ -232,15 +232,15 @@ def test_m_changes_the_chosen_images(home: Path) -> None:
     assert metric(app, "As margin chooses") == "200 of 200"
     app.select_slider(key="M").set_value(filters.sizes()[-1]).run()
     row = filters.shipped()[filters.sizes()[-1]]
-    assert metric(app, "Test accuracy") == f"{100 * np.mean(row['test_accuracies']):.1f} %"
-    shared = set(row["chosen"]) & set(filters.shipped()[filters.sizes()[0]]["chosen"])
+    assert metric(app, "Test accuracy") == f"{100 * np.mean(row.test_accuracies):.1f} %"
+    shared = set(row.chosen) & set(filters.shipped()[filters.sizes()[0]].chosen)
     assert metric(app, "As margin chooses") == f"{len(shared)} of 200"
 
 
 def test_the_rounds_say_what_asking_once_costs(home: Path) -> None:
     app = open_page(LEARN, step="rounds", rounds="10", strategy="entropy")
     table = rounds.accuracies("entropy")
-    at = tables.table("rounds")["rounds"].index(10)
+    at = tables.read(tables.Rounds).rounds.index(10)
     mean, _ = rounds.mean_and_error(table[:, at])
     gain, error = rounds.mean_and_error(table[:, at] - table[:, 0])
     assert metric(app, "Test accuracy").startswith(f"{100 * mean:.1f} ±")

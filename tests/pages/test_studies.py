@@ -260,8 +260,8 @@ def test_a_done_study_says_its_verdicts_first_and_shows_every_figure(read: Run) 
     assert_calm(app)
     text = shown(app)
     expected = study.table(read)
-    assert len(expected["verdicts"]) == 4
-    for verdict in expected["verdicts"]:
+    assert len(expected.verdicts) == 4
+    for verdict in expected.verdicts:
         assert tables.verdict_words(verdict) in text
     assert "±" in text
     assert "+-" not in text
@@ -314,8 +314,8 @@ def test_table_2_stands_beside_ours_and_minutes_beside_seconds(home: Path) -> No
     assert_calm(app)
     expected = study.mean_utilities(sized)["|S_val| = 50"]
     (shown_row,) = app.dataframe[1].value.to_dict("records")
-    assert shown_row["sets"] == expected[2] == 10
-    assert shown_row["mean utility"].startswith(f"{100 * expected[0]:.1f} ±")
+    assert shown_row["sets"] == expected.sets == 10
+    assert shown_row["mean utility"].startswith(f"{100 * expected.mean:.1f} ±")
 
 
 # Damage and strangers.

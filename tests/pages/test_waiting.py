@@ -99,8 +99,8 @@ def test_every_export_works_and_none_has_a_true_label(
 ) -> None:
     assert export.write(waiting, format, tmp_path / "out", "margin").count == 6
     rows = export.rows(waiting, "margin")
-    assert "true_label" not in rows[0]
-    assert [row["repeats"] for row in rows] == [3] * 6
+    assert rows[0].true_label is None
+    assert [row.repeats for row in rows] == [3] * 6
     with pytest.raises(ConfigError, match="nobody knows the labels"):
         export.build(waiting, format, "margin", truth=True)
 

@@ -18,6 +18,8 @@ from rambo.events import UtilitySamplesAdded
 from rambo.runs.results import Ranking, Summary, restore
 from rambo.runs.workspace import Run, Workspace, environment
 from rambo.studies import study
+from rambo.studies.paper import Reported
+from rambo.studies.table import StudyTable, to_csv, to_markdown
 
 FIVE = (0.01, -0.02, 0.03, 0.0, -0.01)  # what each of five trials adds to all
 HOSTILE = "=1+1|<script>\n# *x* ![p](//host/p.png)"
@@ -69,8 +71,8 @@ def around(mean: float) -> list[float | None]:
     return [mean + extra for extra in FIVE]
 
 
-def words(told: dict[str, Any]) -> list[str]:
-    return [verdict["words"] for verdict in told["verdicts"]]
+def words(told: StudyTable) -> list[str]:
+    return [verdict.words for verdict in told.verdicts]
 
 
 # Made and found.
@@ -111,30 +113,31 @@ def test_what_does_not_fit_is_refused_with_its_cell_before_anything_is_written(
 
 def test_a_study_without_results_is_all_waiting(data: Prepared, workspace: Workspace) -> None:
     told = study.table(make("noisy-oracle", data, workspace, oracle_draws=2, trials=4))
-    assert [cell["status"] for cell in told["cells"]] == ["waiting"] * 2
-    assert [(cell["done"], cell["wanted"]) for cell in told["cells"]] == [(0, 4 * 4)] * 2
-    assert told["cells"][1]["place"] == {"noise": 0.2}
-    assert told["rows"] == told["verdicts"] == []
-    assert (told["name"], told["axis"], told["status"]) == ("noisy-oracle", "noise", "queued")
-    assert told == json.loads(json.dumps(told, allow_nan=False))
+    assert [cell.status for cell in told.cells] == ["waiting"] * 2
+    assert [(cell.done, cell.wanted) for cell in told.cells] == [(0, 4 * 4)] * 2
+    assert told.cells[1].place == {"noise": 0.2}
+    assert told.rows == told.verdicts == []
+    assert (told.name, told.axis, told.status) == ("noisy-oracle", "noise", "queued")
+    shown = told.public()
+    assert shown == json.loads(json.dumps(shown, allow_nan=False))
 
 
 def test_a_row_is_the_mean_over_its_trials(data: Prepared, workspace: Workspace) -> None:
     told = make("noisy-oracle", data, workspace, trials=3)
     run = fill(told, "clean", {"rambo": [0.5, 0.6, None], "random": [0.4]}, data)
     shown = study.table(told)
-    first, second = shown["rows"]
-    assert (first["cell"], first["noise"], first["strategy"]) == ("clean", 0.0, "rambo")
-    assert (first["trials"], first["trainings"], first["cached_trainings"]) == (2, 9, 3)
-    assert first["test"] == pytest.approx(0.55)
-    assert first["test_error"] == pytest.approx(math.sqrt(0.005 / 2))
-    assert first["validation"] == pytest.approx(0.65)
-    assert first["seconds"] == {"acquisition": 2.0, "evaluation": 2.0}
-    assert (second["trials"], second["test"], second["test_error"]) == (1, 0.4, None)
-    assert second["reported"] is None
-    cell, waiting = shown["cells"]
-    assert (cell["run"], cell["status"], cell["done"], cell["wanted"]) == (run.id, "done", 3, 9)
-    assert waiting["status"] == "waiting"
+    first, second = shown.rows
+    assert (first.cell, first.place["noise"], first.strategy) == ("clean", 0.0, "rambo")
+    assert (first.trials, first.trainings, first.cached_trainings) == (2, 9, 3)
+    assert first.test.mean == pytest.approx(0.55)
+    assert first.test.error == pytest.approx(math.sqrt(0.005 / 2))
+    assert first.validation.mean == pytest.approx(0.65)
+    assert first.seconds == {"acquisition": 2.0, "evaluation": 2.0}
+    assert (second.trials, second.test.mean, second.test.error) == (1, 0.4, None)
+    assert second.reported is None
+    cell, waiting = shown.cells
+    assert (cell.run, cell.status, cell.done, cell.wanted) == (run.id, "done", 3, 9)
+    assert waiting.status == "waiting"
 
 
 def test_a_dirty_pool_tells_what_is_wasted_and_what_the_gate_adds(
@@ -146,7 +149,7 @@ def test_a_dirty_pool_tells_what_is_wasted_and_what_the_gate_adds(
     both = {"margin": around(0.8), "rambo-plus": around(0.81)}
     fill(told, gated, both, data, figures={"labels wasted": 2})
     shown = study.table(told)
-    assert [row["wasted"] for row in shown["rows"]] == [240, 2, 2]
+    assert [row.wasted for row in shown.rows] == [240, 2, 2]
     assert any(
         text.startswith("margin with the gate minus without (40 % foreign): +10.0")
         and text.endswith("the gate is better here")
@@ -155,8 +158,8 @@ def test_a_dirty_pool_tells_what_is_wasted_and_what_the_gate_adds(
     assert any(
         text.startswith("rambo-plus minus margin, both with the gate") for text in words(shown)
     )
-    assert "| 240 |" in study.to_markdown(shown)
-    assert study.to_csv(shown).splitlines()[0].split(",")[9] == "labels wasted"
+    assert "| 240 |" in to_markdown(shown)
+    assert to_csv(shown).splitlines()[0].split(",")[9] == "labels wasted"
 
 
 def test_the_papers_figure_stands_beside_ours(data: Prepared, workspace: Workspace) -> None:
@@ -164,11 +167,11 @@ def test_the_papers_figure_stands_beside_ours(data: Prepared, workspace: Workspa
     told = make("ablation", data, workspace, **changes)
     fill(told, "bilevel + RankNet", {"rambo": [0.9, 0.8]}, data)
     fill(told, "controls", {"random": [0.7], "margin": [0.7]}, data)
-    full, margin, random = study.table(told)["rows"]
-    assert (full["reported"], full["reported_error"]) == (95.0, 0.1)
-    assert full["reported_source"] == "Table 4: k 200, B 500"
-    assert random["reported"] == 93.4
-    assert margin["reported"] is margin["reported_source"] is None
+    full, margin, random = study.table(told).rows
+    assert full.reported == Reported(95.0, 0.1, "Table 4: k 200, B 500")
+    assert random.reported is not None
+    assert random.reported.mean == 93.4
+    assert margin.reported is None
 
 
 def test_a_cell_whose_run_was_deleted_waits_again(data: Prepared, workspace: Workspace) -> None:
@@ -179,9 +182,9 @@ def test_a_cell_whose_run_was_deleted_waits_again(data: Prepared, workspace: Wor
     )
     workspace.delete(gone)
     shown = study.table(told)
-    assert [cell["run"] for cell in shown["cells"]] == [kept.id, None]
-    assert shown["cells"][1]["status"] == "waiting"
-    assert [row["cell"] for row in shown["rows"]] == ["clean"]
+    assert [cell.run for cell in shown.cells] == [kept.id, None]
+    assert shown.cells[1].status == "waiting"
+    assert [row.cell for row in shown.rows] == ["clean"]
     assert list(study.runs(told)) == ["clean"]
 
 
@@ -191,13 +194,13 @@ def test_the_reader_of_summaries_can_be_another(data: Prepared, workspace: Works
     shown = study.table(
         told, lambda run: Summary(run.id, "", {}, f"read {run.id[:4]}", [], Ranking())
     )
-    assert [cell["status"] for cell in shown["cells"]] == ["read tiny", "waiting"]
+    assert [cell.status for cell in shown.cells] == ["read tiny", "waiting"]
 
 
 def test_a_study_that_lost_its_worker_is_interrupted(data: Prepared, workspace: Workspace) -> None:
     told = make("noisy-oracle", data, workspace)
     told.set_status("running")
-    assert told.status == study.table(told)["status"] == "interrupted"
+    assert told.status == study.table(told).status == "interrupted"
     with told.lock():
         assert Run(told.folder).status == "running"
 
@@ -216,22 +219,29 @@ def test_differences_are_paired_and_worded(data: Prepared, workspace: Workspace)
     fill(told, "clean", accuracies, data)
     fill(told, "20 % of the labels wrong", {"rambo": [0.5, 0.6], "random": [0.4, 0.3]}, data)
     told_now = study.table(told)
-    first, second, third, fourth = told_now["verdicts"]
-    assert first["pair"] == "RAMBO minus filter-only (clean)"
-    assert (first["mean"], first["trials"], first["finding"]) == (pytest.approx(2.0), 5, "more")
-    assert first["error"] == pytest.approx(0.0, abs=1e-9)
+    first, second, third, fourth = told_now.verdicts
+    assert first.pair == "RAMBO minus filter-only (clean)"
+    assert (first.difference.mean, first.difference.trials, first.difference.finding) == (
+        pytest.approx(2.0),
+        5,
+        "more",
+    )
+    assert first.difference.error == pytest.approx(0.0, abs=1e-9)
     assert words(told_now)[0] == (
         "RAMBO minus filter-only (clean): +2.0 +- 0.0 points of test accuracy over 5 paired trials "
         "(95 %: +2.0 to +2.0): u_hat helps here"
     )
     gaps = [-9.0, 8.0, -7.0, 10.0, -1.0]
     error = statistics.stdev(gaps) / math.sqrt(5)
-    assert (second["mean"], second["error"]) == (pytest.approx(0.2), pytest.approx(error))
-    assert second["high"] == pytest.approx(0.2 + 2.7764451 * error)
+    assert (second.difference.mean, second.difference.error) == (
+        pytest.approx(0.2),
+        pytest.approx(error),
+    )
+    assert second.difference.high == pytest.approx(0.2 + 2.7764451 * error)
     assert words(told_now)[1].endswith("no evidence of a difference")
-    assert third["pair"] == "RAMBO minus best-of-random (clean)"
+    assert third.pair == "RAMBO minus best-of-random (clean)"
     assert words(told_now)[2].endswith(": RAMBO is worse here")
-    assert fourth["pair"] == "RAMBO minus random (20 % of the labels wrong)"
+    assert fourth.pair == "RAMBO minus random (20 % of the labels wrong)"
     assert words(told_now)[3].endswith("(95 %: -107.1 to +147.1): too few trials to say")
 
 
@@ -268,15 +278,17 @@ def test_main_effects_are_the_four_on_less_the_four_off(
 ) -> None:
     told = make("ablation", data, workspace, trials=5)
     ablation(told, data, 5)
-    bilevel, transport, rank, *others = study.table(told)["verdicts"]
-    assert [v["mean"] for v in (bilevel, transport, rank)] == pytest.approx([1.0, 2.0, -0.5])
-    assert [v["finding"] for v in (bilevel, transport, rank)] == ["more", "more", "less"]
-    assert bilevel["pair"] == "bilevel on minus off, four cells each"
-    assert bilevel["words"].endswith(": bilevel is better here")
-    assert rank["words"].endswith(": RankNet is worse here")
+    bilevel, transport, rank, *others = study.table(told).verdicts
+    assert [v.difference.mean for v in (bilevel, transport, rank)] == pytest.approx(
+        [1.0, 2.0, -0.5]
+    )
+    assert [v.difference.finding for v in (bilevel, transport, rank)] == ["more", "more", "less"]
+    assert bilevel.pair == "bilevel on minus off, four cells each"
+    assert bilevel.words.endswith(": bilevel is better here")
+    assert rank.words.endswith(": RankNet is worse here")
     assert len(others) == 8 * 2  # each cell against both controls
-    assert others[0]["pair"] == "RAMBO minus filter-only (bilevel + OT + RankNet)"
-    assert others[0]["mean"] == pytest.approx(2.5 + 100 * statistics.fmean(FIVE))
+    assert others[0].pair == "RAMBO minus filter-only (bilevel + OT + RankNet)"
+    assert others[0].difference.mean == pytest.approx(2.5 + 100 * statistics.fmean(FIVE))
 
 
 def test_a_trial_without_all_eight_cells_has_no_main_effect(
@@ -284,30 +296,30 @@ def test_a_trial_without_all_eight_cells_has_no_main_effect(
 ) -> None:
     told = make("ablation", data, workspace, trials=5)
     ablation(told, data, 5, skip="OT")
-    effects = study.table(told)["verdicts"][:3]
-    assert [v["trials"] for v in effects] == [4] * 3
-    assert [v["mean"] for v in effects] == pytest.approx([1.0, 2.0, -0.5])
-    assert {v["finding"] for v in effects} == {"too few"}
+    effects = study.table(told).verdicts[:3]
+    assert [v.difference.trials for v in effects] == [4] * 3
+    assert [v.difference.mean for v in effects] == pytest.approx([1.0, 2.0, -0.5])
+    assert {v.difference.finding for v in effects} == {"too few"}
 
 
 def test_half_an_ablation_has_no_main_effects(data: Prepared, workspace: Workspace) -> None:
     told = make("ablation", data, workspace, trials=5)
     for label in ("bilevel + OT + RankNet", "none of them"):
         fill(told, label, {"rambo": around(0.7)}, data)
-    assert study.table(told)["verdicts"] == []
+    assert study.table(told).verdicts == []
 
 
 def test_weights_are_compared_with_none(data: Prepared, workspace: Workspace) -> None:
     told = make("ot-weight", data, workspace, trials=5)
     for label, mean in (("lambda_OT = 0", 0.70), ("lambda_OT = 1", 0.73), ("lambda_OT = 100", 0.6)):
         fill(told, label, {"rambo": around(mean)}, data)
-    verdicts = study.table(told)["verdicts"]
-    assert [v["pair"] for v in verdicts] == [
+    verdicts = study.table(told).verdicts
+    assert [v.pair for v in verdicts] == [
         "lambda_OT = 1 minus lambda_OT = 0",
         "lambda_OT = 100 minus lambda_OT = 0",
     ]
-    assert [v["mean"] for v in verdicts] == pytest.approx([3.0, -10.0])
-    assert verdicts[0]["words"].endswith(": lambda_OT = 1 is better here")
+    assert [v.difference.mean for v in verdicts] == pytest.approx([3.0, -10.0])
+    assert verdicts[0].words.endswith(": lambda_OT = 1 is better here")
 
 
 # Utilities of random subsets.
@@ -329,11 +341,11 @@ def test_mean_utilities_are_of_the_offline_samples_once(
         )
     run.append(UtilitySamplesAdded("pretraining-1", [9, 9], [0.0, 0.0]), trial=0, strategy="rambo")
     run.flush()
-    mean, error, number, reported = study.mean_utilities(told)["|S_val| = 100"]
-    assert (mean, number) == (pytest.approx(0.5), 4)
-    assert error == pytest.approx(statistics.stdev([0.2, 0.4, 0.6, 0.8]) / 2)
-    assert reported is not None
-    assert (reported.mean, reported.source) == (75.7, "Table 2")
+    own = study.mean_utilities(told)["|S_val| = 100"]
+    assert (own.mean, own.sets) == (pytest.approx(0.5), 4)
+    assert own.error == pytest.approx(statistics.stdev([0.2, 0.4, 0.6, 0.8]) / 2)
+    assert own.reported is not None
+    assert (own.reported.mean, own.reported.source) == (75.7, "Table 2")
 
 
 def test_mean_utilities_of_dulo_alone(data: Prepared, workspace: Workspace) -> None:
@@ -343,7 +355,7 @@ def test_mean_utilities_of_dulo_alone(data: Prepared, workspace: Workspace) -> N
     run.append(event, trial=0, strategy="dulo")
     run.flush()
     (found,) = study.mean_utilities(told).values()
-    assert found[2:] == (2, None)
+    assert (found.sets, found.reported) == (2, None)
 
 
 # Files.
@@ -353,7 +365,7 @@ def test_the_csv_has_a_line_for_every_row(data: Prepared, workspace: Workspace) 
     told = make("ablation", data, workspace, dataset={"name": "mnist"})
     fill(told, "OT", {"rambo": [0.5, 0.6]}, data)
     fill(told, "controls", {"random": [0.123456]}, data)
-    rows = list(csv.DictReader(io.StringIO(study.to_csv(study.table(told)))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(study.table(told)))))
     assert list(rows[0])[:5] == ["cell", "bilevel", "OT", "RankNet", "strategy"]
     assert list(rows[0])[5:] == [
         *("trials", "test", "test_error", "validation", "validation_error"),
@@ -370,7 +382,7 @@ def test_the_csv_has_a_line_for_every_row(data: Prepared, workspace: Workspace) 
     assert (first["validation"], first["reported"]) == ("65.0", "94.9")
     assert (second["test"], second["test_error"], second["OT"]) == ("12.35", "", "-")
     assert second["reported_source"] == "Table 4: k 200, B 500"
-    empty = study.to_csv(study.table(make("noisy-oracle", data, workspace)))
+    empty = to_csv(study.table(make("noisy-oracle", data, workspace)))
     assert empty == (
         "cell,noise,strategy,trials,test,test_error,validation,validation_error,reported,reported_error,"
         "reported_source\n"
@@ -380,7 +392,7 @@ def test_the_csv_has_a_line_for_every_row(data: Prepared, workspace: Workspace) 
 def test_the_markdown_has_a_table_and_the_verdicts(data: Prepared, workspace: Workspace) -> None:
     told = make("runtime", data, workspace)
     fill(told, "all", {"rambo": [0.5, 0.6], "random": [None]}, data)
-    assert study.to_markdown(study.table(told)).splitlines() == [
+    assert to_markdown(study.table(told)).splitlines() == [
         "### Where the time goes (B.7) on tiny",
         "",
         "| cell | strategy | test % | validation % | trials | paper % |",
@@ -394,7 +406,7 @@ def test_the_markdown_has_a_table_and_the_verdicts(data: Prepared, workspace: Wo
 def test_the_papers_figures_stand_in_the_markdown(data: Prepared, workspace: Workspace) -> None:
     told = make("ablation", data, workspace, dataset={"name": "mnist"})
     fill(told, "none of them", {"rambo": [0.5]}, data)
-    text = study.to_markdown(study.table(told))
+    text = to_markdown(study.table(told))
     assert "| none of them | rambo | 50.0 | 60.0 | 1 | 94.8 +- 0.2 |" in text
 
 
@@ -402,13 +414,13 @@ def test_a_hostile_name_stays_one_harmless_line(data: Prepared, workspace: Works
     told = make("runtime", data, workspace, dataset={"name": HOSTILE})
     fill(told, "all", {"rambo": [0.5], "random": [0.4]}, data)
     shown = study.table(told)
-    assert shown["dataset"] == HOSTILE
-    text = study.to_markdown(shown)
+    assert shown.dataset == HOSTILE
+    text = to_markdown(shown)
     heading = text.splitlines()[0]
     assert len([line for line in text.splitlines() if line.startswith("#")]) == 1
     assert r"on =1+1\|\<script\>?# \*x\* \!\[p\](//host/p.png)" in heading
-    assert HOSTILE.splitlines()[0] not in study.to_csv(shown)
-    assert [r["strategy"] for r in csv.DictReader(io.StringIO(study.to_csv(shown)))] == [
+    assert HOSTILE.splitlines()[0] not in to_csv(shown)
+    assert [r["strategy"] for r in csv.DictReader(io.StringIO(to_csv(shown)))] == [
         "rambo",
         "random",
     ]

@@ -48,10 +48,10 @@ def loaded(run: Run, strategy: str = "rambo") -> batch_data.Batch:
 def test_it_is_what_show_and_export_say(run: Run, strategy: str) -> None:
     batch, rows = loaded(run, strategy), export.rows(run, strategy)
     told = {r.strategy: r for r in workspace.summary(run).results}[strategy]
-    assert batch.indices.tolist() == told.selected == [row["dataset_index"] for row in rows]
+    assert batch.indices.tolist() == told.selected == [row.dataset_index for row in rows]
     assert batch.steps.tolist() == told.steps
-    assert batch.guesses.tolist() == [row["predicted_class"] for row in rows]
-    np.testing.assert_array_equal(batch.margins, [row["margin"] for row in rows])
+    assert batch.guesses.tolist() == [row.predicted_class for row in rows]
+    np.testing.assert_array_equal(batch.margins, [row.margin for row in rows])
     assert batch.complete
     assert batch.troubles == ()
     assert len(batch.decisions) == (3 if strategy == "rambo" else 0)

@@ -46,7 +46,7 @@ def gallery_page() -> None:
     import numpy as np
     import streamlit as st
 
-    from rambo.ui.components import gallery, make_sprites, rows
+    from rambo.ui.components import ImageRow, gallery, make_sprites, rows
 
     sprites = make_sprites(np.zeros((4, 1, 8, 8), np.uint8), [10, 11, 12, 13])
     items = st.session_state.get("items", [13, 10, 12])
@@ -62,7 +62,7 @@ def gallery_page() -> None:
         on_open=lambda: st.session_state.update(seen=True),
     )
     st.text(f"{result.selected} {result.opened}")
-    rows(sprites, [{"ids": [12, 11], "label": "a", "marks": True}, {"ids": []}], key="rows")
+    rows(sprites, [ImageRow([12, 11], "a", "chosen"), ImageRow([])], key="rows")
 
 
 def test_arrays_travel_as_typed_arrays_and_the_template_is_dropped() -> None:

@@ -1,5 +1,7 @@
 """The shipped tables: made by the script, whole, and the page's arithmetic on them is the core's."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ NAMES = ("boards", "transport", "rounds", "pairs", "interpolation", "filters")
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_table_says_how_to_make_it_again(name: str) -> None:
-    table = tables.table(name)
+    table = json.loads((tables.FOLDER / f"{name}.json").read_bytes())
     assert table["made_by"] == f"python -m benchmarks.learn_tables {name}"
     assert "seed" in table["settings"] or "seeds" in table["settings"]
 
@@ -26,9 +28,9 @@ def test_the_tables_are_small() -> None:
 
 
 def test_a_head_of_the_page_is_a_head_of_the_core() -> None:
-    board = tables.table("boards")["boards"][0]
-    universe = np.array(sorted([*board["labeled"], *board["choices"]["rambo"]]))
-    members = np.stack([np.isin(universe, board["labeled"]), np.ones(len(universe), bool)])
+    board = tables.read(tables.Boards).boards[0]
+    universe = np.array(sorted([*board.labeled, *board.choices["rambo"]]))
+    members = np.stack([np.isin(universe, board.labeled), np.ones(len(universe), bool)])
     features, labels = tables.pixels(), tables.dataset()[1]
     universe = universe.astype(np.int64)
     ours = heads.fit_heads(features[universe], labels[universe], members, num_classes=10)
@@ -51,27 +53,27 @@ def test_a_head_of_the_page_is_a_head_of_the_core() -> None:
 @pytest.mark.parametrize("number", range(10))
 def test_a_board_is_fair(number: int) -> None:
     """Every choice has the budget and comes from the pool; the judges' images are in no pool."""
-    board, roles = tables.table("boards")["boards"][number], tables.dataset()[2]
-    pool = set(board["unlabeled"])
-    assert len(board["labeled"]) == 40
+    board, roles = tables.read(tables.Boards).boards[number], tables.dataset()[2]
+    pool = set(board.unlabeled)
+    assert len(board.labeled) == 40
     assert len(pool) == 200
-    assert not pool & set(board["labeled"])
-    assert (roles[[*pool, *board["labeled"]]] == POOL).all()
-    for name, choice in board["choices"].items():
+    assert not pool & set(board.labeled)
+    assert (roles[[*pool, *board.labeled]] == POOL).all()
+    for name, choice in board.choices.items():
         assert len(set(choice)) == beat.BUDGET, name
         assert set(choice) <= pool, name
-    assert len(board["luck"]) == 100
-    assert board["luck"] == sorted(board["luck"])
+    assert len(board.luck) == 100
+    assert board.luck == sorted(board.luck)
     assert (roles == TEST).sum() == 1000
 
 
 def test_the_page_s_f_is_right_where_the_core_s_is() -> None:
     """What the page trains on the spot and what a run's evaluation would have said of the same choice."""
-    board = tables.table("boards")["boards"][2]
+    board = tables.read(tables.Boards).boards[2]
     features, (_, labels, roles) = tables.pixels(), tables.dataset()
     test = np.flatnonzero(roles == TEST)
-    for name, choice in {"": [], **board["choices"]}.items():
-        grown = np.array(sorted([*board["labeled"], *choice]))
+    for name, choice in {"": [], **board.choices}.items():
+        grown = np.array(sorted([*board.labeled, *choice]))
         fitted = core.fit_heads(
             torch.from_numpy(features[grown]),
             torch.from_numpy(labels[grown]),
@@ -93,7 +95,7 @@ def test_more_labels_help_on_average() -> None:
 
 
 def test_the_pairs_are_pairs_of_equal_size_from_one_labeled_pool() -> None:
-    pairs, labeled = which.shipped(), set(tables.table("pairs")["labeled"])
+    pairs, labeled = which.shipped(), set(tables.read(tables.Pairs).labeled)
     assert len(pairs.sets) >= 100
     assert len(labeled) == 200
     for first, second in pairs.sets:
@@ -110,7 +112,7 @@ def test_equation_4_is_the_core_s() -> None:
     near, far = torch.from_numpy(sets.distances).T
     expected = interpolate_utilities(near, far, *sets.accuracies)
     np.testing.assert_allclose(values, expected.numpy())
-    stored = [row["interpolated"] for row in tables.table("interpolation")["sets"]]
+    stored = [row.interpolated for row in tables.read(tables.Interpolation).sets]
     np.testing.assert_allclose(values, stored, atol=2e-5)
 
 
@@ -121,20 +123,20 @@ def test_equation_4_of_two_zeros_is_halfway() -> None:
 
 
 def test_every_filter_spends_the_budget_and_the_smallest_is_margin_sampling() -> None:
-    known = tables.table("filters")
+    known = tables.read(tables.Filters)
     for size, row in filters.shipped().items():
-        assert len(set(row["chosen"])) == len(row["margins"]) == known["budget"]
-        assert size >= known["batch_size"]
-    margin = filters.shipped()[known["batch_size"]]["margins"]
+        assert len(set(row.chosen)) == len(row.margins) == known.budget
+        assert size >= known.batch_size
+    margin = filters.shipped()[known.batch_size].margins
     assert margin == sorted(margin)
-    assert max(margin) <= np.mean(filters.shipped()[max(filters.sizes())]["margins"])
+    assert max(margin) <= np.mean(filters.shipped()[max(filters.sizes())].margins)
 
 
 def test_the_rounds_are_there_for_every_seed() -> None:
-    known = tables.table("rounds")
+    known = tables.read(tables.Rounds)
     for name in rounds.CHOOSERS:
-        assert rounds.accuracies(name).shape == (known["settings"]["seeds"], len(known["rounds"]))
-    assert rounds.accuracies("random").shape == (known["settings"]["seeds"], 1)
+        assert rounds.accuracies(name).shape == (known.settings.seeds, len(known.rounds))
+    assert rounds.accuracies("random").shape == (known.settings.seeds, 1)
 
 
 def test_mean_and_standard_error() -> None:
@@ -163,7 +165,7 @@ def test_what_the_page_says_of_the_pairs_is_so() -> None:
 def test_what_the_page_says_of_the_filter_is_so() -> None:
     """The margins grow with M at once; the accuracy hardly moves."""
     rows = [filters.shipped()[size] for size in filters.sizes()]
-    mean_margins = [np.mean(row["margins"]) for row in rows]
+    mean_margins = [np.mean(row.margins) for row in rows]
     assert mean_margins == sorted(mean_margins)
-    means = [np.mean(row["test_accuracies"]) for row in rows]
+    means = [np.mean(row.test_accuracies) for row in rows]
     assert max(means) - min(means) < 0.03

@@ -1,5 +1,6 @@
 """A study in words, tables, figures and prices: the pure parts of the page Studies."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -9,54 +10,62 @@ from tiny import tiny_config
 from rambo import config as configs
 from rambo.estimate import costs
 from rambo.estimate.costs import DataSizes
+from rambo.runs.report import Difference
 from rambo.studies import grid
+from rambo.studies.paper import Reported
+from rambo.studies.table import Accuracy, CellProgress, StudyRow, StudyTable, Verdict
 from rambo.ui.configure import settings
 from rambo.ui.studies import costing, figures, setup, tables
 from rambo.ui.studies.setup import Choices
 
 
-def row(cell: str, strategy: str, test: float, **changes: Any) -> dict[str, Any]:
+def row(cell: str, strategy: str, test: float | None, **changes: Any) -> StudyRow:
     """Return a row as `study.table` gives it."""
-    made: dict[str, Any] = {
-        "cell": cell,
-        "strategy": strategy,
-        "trials": 5,
-        "test": test,
-        "test_error": 0.01,
-    }
-    made |= {"validation": test + 0.02, "validation_error": 0.02, "seconds": {}, "trainings": 3}
-    made |= {
-        "cached_trainings": 1,
-        "wasted": None,
-        "reported": None,
-        "reported_error": None,
-        "reported_source": None,
-    }
-    return made | changes
+    made = StudyRow(
+        cell=cell,
+        place={},
+        strategy=strategy,
+        trials=5,
+        test=Accuracy() if test is None else Accuracy(test, 0.01),
+        validation=Accuracy() if test is None else Accuracy(test + 0.02, 0.02),
+        trainings=3,
+        cached_trainings=1,
+        wasted=None,
+        seconds={},
+        reported=None,
+    )
+    return dataclasses.replace(made, **changes)
 
 
-def told(
-    axis: str, places: dict[str, Any], rows: list[dict[str, Any]], **changes: Any
-) -> dict[str, Any]:
+def told(axis: str, places: dict[str, Any], rows: list[StudyRow]) -> StudyTable:
     """Return a study as `study.table` gives it."""
-    cells = [{"label": label, "place": {axis or "all": value}} for label, value in places.items()]
-    config = configs.describe(tiny_config())
-    return {
-        "axis": axis,
-        "cells": cells,
-        "rows": rows,
-        "config": config,
-        "dataset": "mnist",
-    } | changes
+    cells = [
+        CellProgress(label, {axis or "all": value}, None, "waiting", 0, 1)
+        for label, value in places.items()
+    ]
+    return StudyTable(
+        study="",
+        name="",
+        title="",
+        source="",
+        question="",
+        axis=axis,
+        dataset="mnist",
+        config=configs.describe(tiny_config()),
+        status="done",
+        cells=cells,
+        rows=rows,
+        verdicts=[],
+    )
 
 
-def drawn(study: dict[str, Any], metric: str = "test") -> dict[str, Any]:
+def drawn(study: StudyTable, metric: str = "test") -> dict[str, Any]:
     """Return the figure as JSON."""
     tree: dict[str, Any] = json.loads(figures.figure(study, metric).text)
     return tree
 
 
-PAPER = {"reported": 71.4, "reported_error": 0.2, "reported_source": "Table 6"}
+PAPER = Reported(71.4, 0.2, "Table 6")
 
 
 def test_a_numeric_axis_has_a_scale_and_each_strategy_one_line() -> None:
@@ -86,7 +95,7 @@ def test_the_switch_draws_the_other_accuracy() -> None:
 
 def test_controls_of_an_axis_they_do_not_depend_on_go_across() -> None:
     places = {"lambda_OT = 0": 0, "lambda_OT = 1": 1, "controls": "-"}
-    rows = [row("lambda_OT = 0", "rambo", 0.5, **PAPER), row("lambda_OT = 1", "rambo", 0.6)]
+    rows = [row("lambda_OT = 0", "rambo", 0.5, reported=PAPER), row("lambda_OT = 1", "rambo", 0.6)]
     rows += [row("controls", "margin", 0.55)]
     tree = drawn(told("lambda_OT", places, rows))
     ours, theirs, margin = tree["data"]
@@ -103,7 +112,7 @@ def test_controls_of_an_axis_they_do_not_depend_on_go_across() -> None:
 
 
 def test_a_table_study_has_a_row_for_each_result_with_the_first_on_top() -> None:
-    rows = [row("OT", "rambo", 0.5, **PAPER), row("none of them", "rambo", 0.4)]
+    rows = [row("OT", "rambo", 0.5, reported=PAPER), row("none of them", "rambo", 0.4)]
     rows += [row("controls", "random", 0.3)]
     tree = drawn(told("", {"OT": "-", "none of them": "-", "controls": "-"}, rows))
     ours, theirs, random = tree["data"]
@@ -122,12 +131,15 @@ def test_a_figure_of_hostile_names_has_no_markup() -> None:
 @pytest.mark.parametrize("axis", ["", "B", "M"])
 def test_a_study_without_accuracies_draws_an_empty_figure(axis: str) -> None:
     assert drawn(told(axis, {"one": 1}, []))["data"] == []
-    missing = row("one", "rambo", 0.5) | {"test": None, "test_error": None}
+    missing = row("one", "rambo", None)
     assert drawn(told(axis, {"one": 1}, [missing]))["data"] == []
 
 
 def test_the_table_says_where_there_are_too_few_trials_and_what_the_paper_has() -> None:
-    rows = [row("a", "rambo", 0.5, trials=4), row("b", "rambo", 0.625, test_error=None, **PAPER)]
+    rows = [
+        row("a", "rambo", 0.5, trials=4),
+        dataclasses.replace(row("b", "rambo", 0.6, reported=PAPER), test=Accuracy(0.625)),
+    ]
     table = tables.results(told("", {"a": 1, "b": 2}, rows))
     assert table["trials"].tolist() == ["4, too few", "5"]
     assert table["test"].tolist() == ["50.0 ± 1.0 %", "62.5 %"]
@@ -137,12 +149,12 @@ def test_the_table_says_where_there_are_too_few_trials_and_what_the_paper_has() 
 
 def test_the_papers_figures_share_an_axis_only_where_the_labels_are_as_many() -> None:
     config = configs.describe(tiny_config())
-    far = PAPER | {"reported_source": "Table 3: k 200, B 500"}
-    near = PAPER | {"reported_source": f"Table 3: k {config['k']}, B {config['budget']}"}
-    for reported, same in ((far, False), (near, True), (PAPER, True), ({}, False)):
-        study = told("", {"a": 1}, [row("a", "rambo", 0.5, **reported)])
+    far = Reported(71.4, 0.2, "Table 3: k 200, B 500")
+    near = Reported(71.4, 0.2, f"Table 3: k {config['k']}, B {config['budget']}")
+    for reported, same in ((far, False), (near, True), (PAPER, True), (None, False)):
+        study = told("", {"a": 1}, [row("a", "rambo", 0.5, reported=reported)])
         assert tables.same_sizes(study) == same
-    study = told("", {"a": 1}, [row("a", "rambo", 0.5, **far)])
+    study = told("", {"a": 1}, [row("a", "rambo", 0.5, reported=far)])
     assert "validation accuracies" in tables.reported_words(study)
     assert tables.reported_words(tables.without_paper(study)) == ""
     assert len(drawn(study)["data"]) == 2
@@ -156,12 +168,16 @@ def test_runtimes_stand_in_the_order_of_the_stages_above_the_papers_minutes() ->
     assert list(table.columns) == ["strategy", "offline", "acquisition", "evaluation", "reused"]
     assert table["offline"].tolist() == ["2 min", "50 min"]
     assert table["reused"].tolist() == ["1 of 4", "-"]
-    assert len(tables.runtimes(study | {"dataset": "tiny"})) == 1
+    assert len(tables.runtimes(dataclasses.replace(study, dataset="tiny"))) == 1
 
 
 def test_verdicts_are_told_in_the_words_of_the_pages() -> None:
     said = tables.verdict_words(
-        {"words": "RAMBO minus filter-only: +0.2 +- 0.3 points: no evidence"}
+        Verdict(
+            "RAMBO minus filter-only",
+            Difference(0.2, 0.3, -0.5, 0.9, 5),
+            "RAMBO minus filter-only: +0.2 +- 0.3 points: no evidence",
+        )
     )
     assert said == "RAMBO minus Filter only: +0.2 ± 0.3 points: no evidence"
 

@@ -87,7 +87,8 @@ def test_an_export_goes_on_from_the_record_and_says_what_is_missing(copied: Run)
     flip(copied.folder / "artifacts/trial-0/rambo/selection.parquet")
     after = export.gather(copied)
     assert after.rows == [
-        row | {"margin": now["margin"]} for row, now in zip(rows, after.rows, strict=True)
+        dataclasses.replace(row, margin=now.margin)
+        for row, now in zip(rows, after.rows, strict=True)
     ]
     (notice,) = after.notices
     assert "it is damaged" in notice
@@ -105,7 +106,7 @@ def test_rows_that_are_not_the_records_are_no_choice(copied: Run) -> None:
     frame = copied.load_table("trial-0/margin/selection")
     copied.save_table("trial-0/margin/selection", frame.iloc[:4])  # whole, and yet too few
     found = export.gather(copied, "margin")
-    assert [row["dataset_index"] for row in found.rows] == frame["dataset_index"].tolist()
+    assert [row.dataset_index for row in found.rows] == frame["dataset_index"].tolist()
     assert "it is not the choice that the record holds" in found.notices[0]
     assert repair.broken(copied) == ["trial-0/margin/selection"]
 
@@ -114,7 +115,7 @@ def test_a_damaged_description_of_the_dataset_is_told(copied: Run) -> None:
     (meta,) = copied.folder.parent.glob("datasets/*/meta.json")
     flip(meta)
     found = export.gather(copied)
-    assert {row["pool_position"] for row in found.rows} == {None}
+    assert {row.pool_position for row in found.rows} == {None}
     (notice,) = found.notices
     assert notice.startswith("The prepared dataset cannot be read, so pool_position is empty")
 

@@ -49,7 +49,7 @@ def results(told: Run) -> dict[str, list[dict[str, Any]]]:
 
 
 def statuses(told: Run) -> dict[str, str]:
-    return {cell["label"]: cell["status"] for cell in study.table(told)["cells"]}
+    return {cell.label: cell.status for cell in study.table(told).cells}
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,8 @@ def test_a_study_works_through_all_its_cells(whole: tuple[Run, list[Event]]) -> 
     assert told.status == "done"
     assert statuses(told) == dict.fromkeys(LABELS, "done")
     shown = study.table(told)
-    assert [(cell["done"], cell["wanted"]) for cell in shown["cells"]] == [(2, 2)] * 4
-    assert [(row["B"], row["strategy"], row["trials"]) for row in shown["rows"]] == [
+    assert [(cell.done, cell.wanted) for cell in shown.cells] == [(2, 2)] * 4
+    assert [(row.place["B"], row.strategy, row.trials) for row in shown.rows] == [
         (size, name, 1) for size in (10, 14, 18, 20) for name in ("margin", "random")
     ]
     assert isinstance(heard[0], StageStarted)
@@ -75,7 +75,7 @@ def test_a_study_works_through_all_its_cells(whole: tuple[Run, list[Event]]) -> 
     steps = [e.event.step for e in told.events() if e.event.kind == "StageAdvanced"]
     assert steps == [1, 2, 3, 4]
     workspace = Workspace(told.folder.parent.parent)
-    assert {run.id for run in workspace.runs()} == {cell["run"] for cell in shown["cells"]}
+    assert {run.id for run in workspace.runs()} == {cell.run for cell in shown.cells}
     assert all(run.config["budget"] in (10, 14, 18, 20) for run in workspace.runs())
     assert all(build(run.config).strategies == ("margin", "random") for run in workspace.runs())
 
@@ -251,7 +251,7 @@ def test_a_killed_study_is_interrupted_and_goes_on(
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert told.status == "interrupted"
-    assert study.table(told)["status"] == "interrupted"
+    assert study.table(told).status == "interrupted"
     assert study_worker.work(told) == "done"
     assert results(told) == results(whole[0])
     assert len(Workspace(tmp_path).runs()) <= 5  # killed between making a run and noting it

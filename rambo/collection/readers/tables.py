@@ -419,17 +419,17 @@ class Matches:
         if not rows:
             return item
         row = rows[0]
-        changes: dict[str, Any] = {
-            "role": row.role or item.role,
-            "group": row.group if row.group is not None else item.group,
-        }
-        if self.table.has_labels:
-            changes |= {
-                "label": row.label,
-                "origin": row.origin if row.label or row.answer != "label" else "",
-            }
-            changes |= {"annotator": row.annotator, "answer": row.answer}
-        return dataclasses.replace(item, **changes)
+        group = row.group if row.group is not None else item.group
+        item = dataclasses.replace(item, role=row.role or item.role, group=group)
+        if not self.table.has_labels:
+            return item
+        return dataclasses.replace(
+            item,
+            label=row.label,
+            origin=row.origin if row.label or row.answer != "label" else "",
+            annotator=row.annotator,
+            answer=row.answer,
+        )
 
     def further(self, place: int) -> Iterator[Row]:
         """Yield every answer for an image after the first."""

@@ -275,23 +275,25 @@ def _load(stamp: Hashable, *, _run: Run, _trial: int, _strategy: str, _picks: li
     complete = _run.has_artifact(_selection(_trial, _strategy))
     seed = readers.config(_run)["seed"] + _trial
     if complete:
-        rows = batch_parts.exported_rows(_run, _trial, _strategy, seed, troubles)
+        picks = batch_parts.exported_picks(_run, _trial, _strategy, seed, troubles)
     else:
-        rows = batch_parts.rows_so_far(decisions, atlas)
+        picks = batch_parts.picks_so_far(decisions, atlas)
     if complete and _strategy == "rambo" and not decisions:
         troubles.append("The greedy steps of this run were not recorded, so they cannot be shown.")
-    served = batch_parts.read_served(_run, _trial, _strategy, len(rows)) if complete else None
+    served = (
+        batch_parts.read_served(_run, _trial, _strategy, len(picks.indices)) if complete else None
+    )
     return Batch(
         run=_run,
         trial=_trial,
         strategy=_strategy,
         seed=seed,
         classes=readers.environment(_run).classes,
-        indices=np.array([row["dataset_index"] for row in rows], np.int64),
-        steps=np.array([row["step"] for row in rows], np.int64),
-        margins=batch_parts.column(rows, "margin", np.nan),
-        guesses=batch_parts.column(rows, "predicted_class", -1).astype(np.int64),
-        utilities=batch_parts.column(rows, "predicted_utility", np.nan),
+        indices=picks.indices,
+        steps=picks.steps,
+        margins=picks.margins,
+        guesses=picks.guesses,
+        utilities=picks.utilities,
         complete=complete,
         decisions=decisions,
         atlas=atlas,

@@ -15,7 +15,7 @@ from rambo.runs import paths
 from rambo.runs.atlas import Atlas
 from rambo.runs.workspace import Run
 from rambo.ui import readers
-from rambo.ui.readers import Record, Stamp
+from rambo.ui.readers import Stamp
 
 _OWN_NOTICES = (
     "The map of the images in this trial",
@@ -23,33 +23,59 @@ _OWN_NOTICES = (
 )  # by `read_atlas`, `read_data`
 
 
-def exported_rows(
-    run: Run, trial: int, strategy: str, seed: int, troubles: list[str]
-) -> list[Record]:
+@dataclasses.dataclass(frozen=True)
+class Picks:
+    """Chosen images in the order of choice; NaN, of guesses -1, where nobody knows.
+
+    Attributes:
+        indices: the images.
+        steps: greedy steps, from 0.
+        margins: of f.
+        guesses: of f.
+        utilities: predicted, of the set that the step made.
+    """
+
+    indices: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    margins: NDArray[np.float64]
+    guesses: NDArray[np.int64]
+    utilities: NDArray[np.float64]
+
+
+def exported_picks(run: Run, trial: int, strategy: str, seed: int, troubles: list[str]) -> Picks:
     """Return what exports have of each chosen image; what they could not read joins the troubles."""
     evidence = export.gather(run, strategy, seed)
     troubles += [notice for notice in evidence.notices if not notice.startswith(_OWN_NOTICES)]
-    return evidence.rows
+    rows = evidence.rows
+    return Picks(
+        indices=np.array([row.dataset_index for row in rows], np.int64),
+        steps=np.array([row.step for row in rows], np.int64),
+        margins=_column([row.margin for row in rows], np.nan),
+        guesses=_column([row.predicted_class for row in rows], -1).astype(np.int64),
+        utilities=_column([row.predicted_utility for row in rows], np.nan),
+    )
 
 
-def rows_so_far(decisions: Sequence[BatchChosen], atlas: Atlas | None) -> list[Record]:
+def picks_so_far(decisions: Sequence[BatchChosen], atlas: Atlas | None) -> Picks:
     """Return the picks of the steps made so far."""
-    rows = [
-        {"dataset_index": index, "step": decision.step, "predicted_utility": decision.utility}
-        for decision in decisions
-        for index in decision.chosen
-    ]
-    if atlas is None:
-        return rows
-    places = atlas.rows([row["dataset_index"] for row in rows])
-    margins, guesses = atlases.margins(atlas.probabilities)[places], atlas.guesses[places]
-    measures = zip(rows, margins.tolist(), guesses.tolist(), strict=True)
-    return [row | {"margin": margin, "predicted_class": guess} for row, margin, guess in measures]
+    pairs = [(index, step) for step in decisions for index in step.chosen]
+    indices = np.array([index for index, _ in pairs], np.int64)
+    margins, guesses = np.full(len(pairs), np.nan), np.full(len(pairs), -1, np.int64)
+    if atlas is not None:
+        places = atlas.rows(indices)
+        margins = atlases.margins(atlas.probabilities)[places].astype(np.float64)
+        guesses = atlas.guesses[places].astype(np.int64)
+    return Picks(
+        indices=indices,
+        steps=np.array([step.step for _, step in pairs], np.int64),
+        margins=margins,
+        guesses=guesses,
+        utilities=_column([step.utility for _, step in pairs], np.nan),
+    )
 
 
-def column(rows: Sequence[Record], name: str, unknown: float) -> NDArray[np.float64]:
-    """Return one column, `unknown` where there is nothing."""
-    values = [row.get(name) for row in rows]
+def _column(values: Sequence[float | None], unknown: float) -> NDArray[np.float64]:
+    """Return values as an array, `unknown` where there is nothing."""
     return np.array([unknown if value is None else value for value in values], np.float64)
 
 

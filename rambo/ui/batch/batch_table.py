@@ -33,20 +33,22 @@ def columns() -> dict[str, Any]:
 def table_of(batch: Batch, page: Indices, oracle: bool) -> pd.DataFrame:
     """Return the table of some chosen images, with thumbnails."""
     at = [batch.at(int(index)) or 0 for index in page]
-    columns: dict[str, Any] = {
-        "thumbnail": thumbnails(batch, page),
-        "order": np.array(at, np.int64) + 1,
-        "image": page,
-        "guess": [batch.class_name(int(guess)) for guess in batch.guesses[at]],
-        "margin": batch.margins[at],
-        "step": batch.steps[at] + 1,
-    }
+    table = pd.DataFrame(
+        {
+            "thumbnail": thumbnails(batch, page),
+            "order": np.array(at, np.int64) + 1,
+            "image": page,
+            "guess": [batch.class_name(int(guess)) for guess in batch.guesses[at]],
+            "margin": batch.margins[at],
+            "step": batch.steps[at] + 1,
+        }
+    )
     if np.isfinite(batch.utilities).any():
-        columns["u_hat"] = batch.utilities[at]
+        table["u_hat"] = batch.utilities[at]
     labels = batch.labels(page.tolist()) if oracle else None
     if labels is not None:
-        columns["oracle"] = labels
-    return pd.DataFrame(columns)
+        table["oracle"] = labels
+    return table
 
 
 def thumbnails(batch: Batch, page: Indices) -> list[str]:

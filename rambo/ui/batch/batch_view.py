@@ -82,7 +82,9 @@ def pick_choice(run: Run) -> tuple[str, int]:
                 f"**{literal(strategy_word(name))}**: {literal(lineup.of(name).help, 300)}"
                 for name in names
             ),
-            **_to_address("strategy", run),
+            key=f"strategy-{run.id}",
+            on_change=_to_address,
+            args=("strategy", run),
         )
     if len(trials) > 1:
         seed = readers.config(run)["seed"]
@@ -92,7 +94,9 @@ def pick_choice(run: Run) -> tuple[str, int]:
             index=trial,
             format_func=lambda number: f"{number + 1} (seed {seed + number})",
             width=180,
-            **_to_address("trial", run),
+            key=f"trial-{run.id}",
+            on_change=_to_address,
+            args=("trial", run),
         )
     return strategy, trial
 
@@ -103,18 +107,12 @@ def _from_address(name: str, options: Sequence[T], default: T) -> T:
     return next((option for option in options if str(option) == typed), default)
 
 
-def _to_address(name: str, run: Run) -> dict[str, Any]:
-    """Return the arguments of a widget that keeps its choice in the address.
+def _to_address(name: str, run: Run) -> None:
+    """Put the choice of a widget into the address.
 
     `bind="query-params"` would write the words on the page there, and a link would have to know them.
     """
-    key = f"{name}-{run.id}"
-
-    def keep() -> None:
-        """Put the choice into the address."""
-        st.query_params[name] = str(st.session_state[key])
-
-    return {"key": key, "on_change": keep}
+    st.query_params[name] = str(st.session_state[f"{name}-{run.id}"])
 
 
 def pick_oracle(batch: Batch) -> bool:

@@ -1,7 +1,5 @@
 """The greedy steps of RAMBO: which candidate batches there were, and by how much the chosen one won."""
 
-from typing import Any
-
 import streamlit as st
 
 from rambo.events import BatchChosen
@@ -10,7 +8,7 @@ from rambo.text import count
 from rambo.ui import frame
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
-from rambo.ui.components import plot, rows
+from rambo.ui.components import ImageRow, plot, rows
 
 _THUMBNAILS = 40  # images of a candidate
 
@@ -69,20 +67,20 @@ def show_result(decision: BatchChosen) -> None:
 def show_candidates(batch: Batch, decision: BatchChosen) -> None:
     """Draw the best candidates as rows of images."""
     best = decision.candidate_utilities[0] if decision.candidate_utilities else 0.0
-    lines: list[dict[str, Any]] = []
+    lines = []
     pairs = list(zip(decision.candidates, decision.candidate_utilities, strict=True))
     for place, (members, utility) in enumerate(pairs):
         margin = decision.candidate_margins[place]
         behind = "" if place == 0 else f" ({utility - best:+.3f})"
         more = f", first {_THUMBNAILS} of {len(members)}" if len(members) > _THUMBNAILS else ""
         lines.append(
-            {
-                "ids": members[:_THUMBNAILS],
-                "label": f"u_hat {utility:.3f}{behind}, mean margin {margin:.3f}{more}",
-                "marks": set(members) == set(decision.chosen),
-            }
+            ImageRow(
+                members[:_THUMBNAILS],
+                f"u_hat {utility:.3f}{behind}, mean margin {margin:.3f}{more}",
+                "chosen" if set(members) == set(decision.chosen) else None,
+            )
         )
-    ids = list(dict.fromkeys(item for line in lines for item in line["ids"]))
+    ids = list(dict.fromkeys(item for line in lines for item in line.ids))
     rows(
         batch_data.sheet(batch, ids),
         lines,

@@ -13,7 +13,7 @@ from rambo.ui import present, readers
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.compare.compare_view import balance, few, owners_map, verdict
-from rambo.ui.components import rows
+from rambo.ui.components import ImageRow, rows
 from rambo.ui.present import Slide
 
 _THUMBNAILS = 60  # images of a row
@@ -86,7 +86,7 @@ def _pair(a: Batch, b: Batch) -> list[Slide]:
         with st.container(key="present-scroll-pair"):
             rows(
                 batch_data.sheet(a, everyone),
-                [{"ids": ids, "label": name} for name, ids in visible.items()],
+                [ImageRow(ids, name) for name, ids in visible.items()],
                 key="present-pair",
                 size=64,
                 captions=batch_data.captions(a, everyone),

@@ -7,15 +7,12 @@ Everything that comes from data reaches the page as text, never as HTML.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
 from rambo.errors import DataError
 from rambo.figures.sprites import Sprites
 from rambo.ui.components import media, state
-
-Payload = dict[str, Any]  # what gallery.js reads
 
 _HERE = Path(__file__).parent
 
@@ -31,6 +28,21 @@ class GalleryResult:
 
     selected: list[int]
     opened: int | None
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """A row of thumbnails.
+
+    Attributes:
+        ids: dataset indices.
+        label: text before them.
+        mark: a marked row gets a tick, this text and a frame.
+    """
+
+    ids: Sequence[int]
+    label: str = ""
+    mark: str | None = None
 
 
 def gallery(
@@ -119,12 +131,12 @@ def strip(
     captions: Mapping[int, str] | None = None,
 ) -> None:
     """Show `ids` as one read-only row of thumbnails."""
-    rows(sprites, [{"ids": ids, "label": label}], key=key, size=size, captions=captions)
+    rows(sprites, [ImageRow(ids, label)], key=key, size=size, captions=captions)
 
 
 def rows(
     sprites: Sprites,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[ImageRow],
     *,
     key: str,
     size: int = 32,
@@ -135,8 +147,7 @@ def rows(
 
     Args:
         sprites: from `make_sprites`.
-        rows: each `{"ids": [...], "label": "text", "marks": bool | str}`; a marked row gets a
-            tick, the mark's text ("chosen" by default) and a frame.
+        rows: one below the other.
         key: unique on the page.
         size: longer side of a thumbnail, pixels.
         captions: id -> tooltip.
@@ -147,14 +158,10 @@ def rows(
     """
     lines = []
     for row in rows:
-        ids = [int(item) for item in row["ids"]]
-        mark = row.get("marks") or None
-        line: Payload = {"ids": ids, "slots": _slots(sprites, ids)}
-        line["label"] = str(row.get("label", ""))
-        line["mark"] = "chosen" if mark is True else mark
-        if captions:
-            line["captions"] = [captions.get(item) for item in ids]
-        lines.append(line)
+        ids = [int(item) for item in row.ids]
+        line = {"ids": ids, "slots": _slots(sprites, ids), "label": row.label, "mark": row.mark}
+        spoken = {"captions": [captions.get(item) for item in ids]} if captions else {}
+        lines.append(line | spoken)
     data = _sheet(sprites, size) | {"kind": "rows", "rows": lines, "empty": empty}
     _component(key=key, data=data)
 
@@ -166,9 +173,10 @@ def _cells(
     badges: Mapping[int, str],
     captions: Mapping[int, str],
     groups: Mapping[int, str],
-) -> Payload:
+) -> dict[str, Sequence[int | str | None]]:
     """Return the columns of the grid, one entry an item; those without any content are left out."""
-    cells: Payload = {"ids": [int(item) for item in items], "slots": _slots(sprites, items)}
+    cells: dict[str, Sequence[int | str | None]]
+    cells = {"ids": [int(item) for item in items], "slots": _slots(sprites, items)}
     if badges:
         cells["badges"] = [badges.get(item) for item in items]
     if captions:
@@ -179,7 +187,7 @@ def _cells(
     return cells
 
 
-def _sheet(sprites: Sprites, size: int) -> Payload:
+def _sheet(sprites: Sprites, size: int) -> dict[str, str | int | list[int]]:
     """Return where the sheet is and how it is cut."""
     return {
         "url": media.publish(sprites.data, sprites.mime, sprites.digest),

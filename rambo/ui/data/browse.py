@@ -9,7 +9,7 @@ from rambo.figures import theme
 from rambo.runs.workspace import Run
 from rambo.text import count, for_plot, literal
 from rambo.ui import frame, pictures
-from rambo.ui.components import PreparedFigure, plot, prepare_figure, rows
+from rambo.ui.components import ImageRow, PreparedFigure, plot, prepare_figure, rows
 from rambo.ui.data import address, choice, errors, pools, samples
 
 _BY_CLASS, _IN_CLASS = 10, 96  # images shown of each class, and of a single one
@@ -83,7 +83,7 @@ def _show_images(data: Prepared) -> None:
         st.caption(
             "A few of each class, drawn at random. Choose a class to see more and to open an image."
         )
-        lines = [{"ids": ids, "label": shorten(data.classes[c], 60)} for c, ids in sample.items()]
+        lines = [ImageRow(ids, shorten(data.classes[c], 60)) for c, ids in sample.items()]
         sprites = pictures.sheet(data, [index for ids in sample.values() for index in ids])
         rows(sprites, lines, key="data-rows", size=36)
         if data.num_classes > _CLASSES:

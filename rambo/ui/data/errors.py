@@ -13,7 +13,7 @@ from rambo.figures import theme
 from rambo.runs.workspace import Run
 from rambo.text import count, for_plot
 from rambo.ui import frame, pictures, readers, state
-from rambo.ui.components import PreparedFigure, plot, prepare_figure, rows
+from rambo.ui.components import ImageRow, PreparedFigure, plot, prepare_figure, rows
 from rambo.ui.configure import draft, fields, settings
 from rambo.ui.data import address
 
@@ -145,7 +145,7 @@ def _show_flipped(data: Prepared, wrong: Wrong) -> None:
     ids = [int(index) for index in wrong.flipped[:_THUMBNAILS]]
     st.caption("Some that it reads wrong:")
     sprites = pictures.sheet(data, ids)
-    lines = [{"ids": [index], "label": _misread(data, wrong, index)} for index in ids]
+    lines = [ImageRow([index], _misread(data, wrong, index)) for index in ids]
     rows(sprites, lines, key="data-flipped", size=36)
 
 

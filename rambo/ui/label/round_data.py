@@ -67,7 +67,7 @@ def _request(
     run = readers.run_in(folder)
     request = returns.request_of(run, _collection, strategy)
     rows = evidence.rows(run, strategy)
-    return request, tuple(row["predicted_label"] or "" for row in rows)
+    return request, tuple(row.predicted_label or "" for row in rows)
 
 
 def snapshot(collection: Collection) -> Snapshot:

@@ -46,7 +46,7 @@ def best() -> Best:
 
 def boards() -> int:
     """Return how many boards there are."""
-    return len(tables.table("boards")["boards"])
+    return len(tables.read(tables.Boards).boards)
 
 
 def train(board: int, chosen: list[int]) -> float:
@@ -56,9 +56,9 @@ def train(board: int, chosen: list[int]) -> float:
         board: its number, from 0.
         chosen: image indices.
     """
-    own = tables.table("boards")["boards"][board]
+    own = tables.read(tables.Boards).boards[board]
     _, labels, roles = tables.dataset()
-    grown, pixels = np.array(sorted({*own["labeled"], *chosen})), tables.pixels()
+    grown, pixels = np.array(sorted({*own.labeled, *chosen})), tables.pixels()
     everyone = np.ones((1, len(grown)), bool)
     head = heads.fit_heads(pixels[grown], labels[grown], everyone, num_classes=len(tables.CLASSES))
     test = np.flatnonzero(roles == TEST)
@@ -67,13 +67,13 @@ def train(board: int, chosen: list[int]) -> float:
 
 def rivals(board: int) -> dict[str, float]:
     """Return the test accuracy of what each strategy chose on a board, without a choice under ``."""
-    measured: dict[str, float] = tables.table("boards")["boards"][board]["accuracies"]
+    measured: dict[str, float] = tables.read(tables.Boards).boards[board].accuracies
     return measured
 
 
 def luck(board: int) -> list[float]:
     """Return the test accuracies of random choices on a board, sorted."""
-    accuracies: list[float] = tables.table("boards")["boards"][board]["luck"]
+    accuracies: list[float] = tables.read(tables.Boards).boards[board].luck
     return accuracies
 
 
@@ -91,7 +91,7 @@ def show() -> None:
         )
         - 1
     )
-    pool: list[int] = tables.table("boards")["boards"][board]["unlabeled"]
+    pool: list[int] = tables.read(tables.Boards).boards[board].unlabeled
     left, right = st.columns([3, 2], gap="large")
     with left:
         chosen = _choose(board, pool)
@@ -199,7 +199,7 @@ def _standing(board: int, yours: float, chosen: list[int]) -> None:
     )
     labels = tables.dataset()[1]
     classes = len(set(labels[chosen].tolist()))
-    both = len(set(chosen) & set(tables.table("boards")["boards"][board]["choices"]["rambo"]))
+    both = len(set(chosen) & set(tables.read(tables.Boards).boards[board].choices["rambo"]))
     st.caption(
         f"Your images show {classes} of {len(tables.CLASSES)} classes; {both} of them RAMBO chose too."
     )

@@ -15,9 +15,9 @@ _START = 200
 
 
 @cache
-def shipped() -> dict[int, tables.Table]:
+def shipped() -> dict[int, tables.Filter]:
     """Return what was chosen by filter size."""
-    return {row["filter_size"]: row for row in tables.table("filters")["filters"]}
+    return {row.filter_size: row for row in tables.read(tables.Filters).filters}
 
 
 def sizes() -> list[int]:
@@ -28,12 +28,12 @@ def sizes() -> list[int]:
 @cache
 def _universe() -> tuple[int, ...]:
     """Return every image that any filter size chose: one sheet for all of them."""
-    return tuple(sorted({image for row in shipped().values() for image in row["chosen"]}))
+    return tuple(sorted({image for row in shipped().values() for image in row.chosen}))
 
 
 def show() -> None:
     """Draw the step."""
-    data = tables.table("filters")
+    data = tables.read(tables.Filters)
     left, right = st.columns([2, 3], gap="large")
     with left:
         size = st.select_slider(
@@ -42,11 +42,11 @@ def show() -> None:
             value=_START,
             key="M",
             bind="query-params",
-            help=f"b = {data['batch_size']} is margin sampling; the whole pool is u_hat alone.",
+            help=f"b = {data.batch_size} is margin sampling; the whole pool is u_hat alone.",
         )
         row, margin = shipped()[size], shipped()[sizes()[0]]
-        shared = len(set(row["chosen"]) & set(margin["chosen"]))
-        accuracies = np.array(row["test_accuracies"])
+        shared = len(set(row.chosen) & set(margin.chosen))
+        accuracies = np.array(row.test_accuracies)
         parts.numbers(
             {
                 "Test accuracy": (
@@ -55,11 +55,11 @@ def show() -> None:
                     + ", ".join(percent(float(a)) for a in accuracies),
                 ),
                 "Mean margin": (
-                    f"{np.mean(row['margins']):.3f}",
+                    f"{np.mean(row.margins):.3f}",
                     "Of the chosen images; small means f hesitates.",
                 ),
                 "As margin chooses": (
-                    f"{shared} of {data['budget']}",
+                    f"{shared} of {data.budget}",
                     "How many of them margin sampling (M = b) takes too.",
                 ),
             }
@@ -71,22 +71,22 @@ def show() -> None:
             alt="Test accuracy and mean margin of the choice over the filter size M.",
         )
     with right:
-        st.markdown(f"**The {data['budget']} chosen images**, in the order of choice")
-        by_margin = set(margin["chosen"])
+        st.markdown(f"**The {data.budget} chosen images**, in the order of choice")
+        by_margin = set(margin.chosen)
         gallery(
             tables.sheet(_universe()),
-            row["chosen"],
+            row.chosen,
             key="learn-filter-chosen",
             size=32,
             readonly=True,
             max_height=520,
             groups={
                 image: "margin takes it too" if image in by_margin else "only with this M"
-                for image in row["chosen"]
+                for image in row.chosen
             },
             captions={
-                image: f"step {i // data['batch_size'] + 1}, margin {m:.3f}"
-                for i, (image, m) in enumerate(zip(row["chosen"], row["margins"], strict=True))
+                image: f"step {i // data.batch_size + 1}, margin {m:.3f}"
+                for i, (image, m) in enumerate(zip(row.chosen, row.margins, strict=True))
             },
             label="The chosen images",
         )
@@ -96,9 +96,9 @@ def figure(size: int) -> Figure:
     """Return test accuracy and mean margin over M."""
     rows = [shipped()[m] for m in sizes()]
     trained = [
-        (m, 100 * a) for m, row in zip(sizes(), rows, strict=True) for a in row["test_accuracies"]
+        (m, 100 * a) for m, row in zip(sizes(), rows, strict=True) for a in row.test_accuracies
     ]
-    means = [100 * float(np.mean(row["test_accuracies"])) for row in rows]
+    means = [100 * float(np.mean(row.test_accuracies)) for row in rows]
     now = sizes().index(size)
     return {
         "data": [
@@ -119,7 +119,7 @@ def figure(size: int) -> Figure:
             {
                 **parts.line(
                     sizes(),
-                    [float(np.mean(row["margins"])) for row in rows],
+                    [float(np.mean(row.margins)) for row in rows],
                     "mean margin (right)",
                     color=theme.PURPLE,
                     width=2,

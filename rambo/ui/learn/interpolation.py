@@ -39,14 +39,14 @@ class Sets:
 @cache
 def shipped() -> Sets:
     """Return the shipped sets."""
-    data = tables.table("interpolation")
-    rows = data["sets"]
+    data = tables.read(tables.Interpolation)
+    rows = data.sets
     return Sets(
-        [row["members"] for row in rows],
-        np.array([row["distances"] for row in rows]),
-        np.array([row["utilities"] for row in rows]),
-        (data["accuracies"][0], data["accuracies"][1]),
-        (data["sizes"][0], data["sizes"][1]),
+        [row.members for row in rows],
+        np.array([row.distances for row in rows]),
+        np.array([row.utilities for row in rows]),
+        (data.accuracies[0], data.accuracies[1]),
+        (data.sizes[0], data.sizes[1]),
     )
 
 

@@ -187,7 +187,7 @@ def jitter(
 
 def _retrained() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Return the gaps of the first and the second trainings of the shipped pairs, and the sizes."""
-    rows = tables.table("pairs")["pairs"]
-    utilities = np.array([row["utilities"] for row in rows])  # pair x set x training
+    rows = tables.read(tables.Pairs).pairs
+    utilities = np.array([row.utilities for row in rows])  # pair x set x training
     gaps = utilities[:, 0] - utilities[:, 1]
-    return gaps[:, 0], gaps[:, 1], np.array([len(row["sets"][0]) for row in rows])
+    return gaps[:, 0], gaps[:, 1], np.array([len(row.sets[0]) for row in rows])

@@ -17,7 +17,7 @@ CHOOSERS = ("margin", "entropy", "badge")
 
 def accuracies(name: str) -> Array:
     """Return the final test accuracy by seed and number of rounds; a random choice has one column."""
-    values: Array = np.array(tables.table("rounds")["accuracies"][name])
+    values: Array = np.array(tables.read(tables.Rounds).accuracies[name])
     return values
 
 
@@ -28,8 +28,8 @@ def mean_and_error(values: Array) -> tuple[float, float]:
 
 def show() -> None:
     """Draw the step."""
-    data = tables.table("rounds")
-    budget, options = data["settings"]["budget"], data["rounds"]
+    data = tables.read(tables.Rounds)
+    budget, options = data.settings.budget, data.rounds
     left, right = st.columns([2, 3], gap="large")
     with left:
         count = st.select_slider(
@@ -76,8 +76,8 @@ def show() -> None:
             }
         )
         st.caption(
-            f"{budget} labels in all on top of {data['settings']['k']}; f is a logistic head on pixels. It starts at "
-            f"{percent(float(np.mean(data['start'])))}."
+            f"{budget} labels in all on top of {data.settings.k}; f is a logistic head on pixels. It starts at "
+            f"{percent(float(np.mean(data.start)))}."
         )
     with right:
         plot(
@@ -90,7 +90,7 @@ def show() -> None:
 
 def figure(name: str, count: int) -> Figure:
     """Return the accuracy over the rounds for each strategy, this one in full colour."""
-    options = tables.table("rounds")["rounds"]
+    options = tables.read(tables.Rounds).rounds
     random, _ = mean_and_error(accuracies("random")[:, 0])
     data = [
         parts.line(

@@ -1,12 +1,12 @@
 """What Learn reads: the shipped images and the small tables in `data/learn`. No run, no workspace, no network."""
 
-import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
+import pydantic
 import streamlit as st
 from numpy.typing import NDArray
 
@@ -19,27 +19,134 @@ FOLDER = places.shipped_data() / "learn"
 _SHIPPED = catalog.CATALOG["fashion-mnist-mini"]
 CLASSES = _SHIPPED.classes
 
-Table = dict[str, Any]  # one of `data/learn`: each step of Learn knows the fields of its own
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
 
-@cache
-def table(name: str) -> Table:
-    """Return a table by its name.
+class Record(pydantic.BaseModel, frozen=True):
+    """What stands in a table; fields that no step reads are left out."""
+
+
+class Pair(Record):
+    """Two sets of image indices; of each the utility of two trainings, and the predicted one."""
+
+    sets: tuple[list[int], list[int]]
+    utilities: tuple[tuple[float, float], tuple[float, float]]
+    scores: tuple[float, float]
+
+
+class Pairs(Record):
+    """Pairs of sets from one labeled pool."""
+
+    labeled: list[int]
+    pairs: list[Pair]
+
+
+class Subset(Record):
+    """A set with its distances to S_i and S_{i+1}, trained and interpolated utility."""
+
+    members: list[int]
+    distances: tuple[float, float]
+    utilities: tuple[float, float]
+    interpolated: float
+
+
+class Interpolation(Record):
+    """Sets between two labeled pools, with the accuracies and sizes of these."""
+
+    sets: list[Subset]
+    accuracies: tuple[float, float]
+    sizes: tuple[int, int]
+
+
+class Filter(Record):
+    """What was chosen with one filter size, the margins at that time, and how good it was."""
+
+    filter_size: int
+    chosen: list[int]
+    margins: list[float]
+    test_accuracies: list[float]
+
+
+class Filters(Record):
+    """One choice for each filter size."""
+
+    budget: int
+    batch_size: int
+    filters: list[Filter]
+
+
+class Transport(Record):
+    """Costs between labeled and validation images, and where all of them lie in the plane."""
+
+    labeled: list[int]
+    validation: list[int]
+    points: list[tuple[float, float]]
+    feature_cost: list[list[float]]
+    label_cost: list[list[float]]
+
+
+class Purse(Record):
+    """What was spent: labels held, bought, and how often all was repeated."""
+
+    k: int
+    budget: int
+    seeds: int
+
+
+class Rounds(Record):
+    """Test accuracies by strategy, seed and number of rounds, and those before the first."""
+
+    settings: Purse
+    rounds: list[int]
+    start: list[float]
+    accuracies: dict[str, list[list[float]]]
+
+
+class Board(Record):
+    """A pool, what each strategy chose of it, and test accuracies: of these, without a choice (``), of luck."""
+
+    labeled: list[int]
+    unlabeled: list[int]
+    choices: dict[str, list[int]]
+    accuracies: dict[str, float]
+    luck: list[float]
+
+
+class Boards(Record):
+    """Boards to play on."""
+
+    boards: list[Board]
+
+
+Kind = TypeVar("Kind", bound=Record)
+
+
+def read(kind: type[Kind]) -> Kind:
+    """Return the table of that kind, which lies under the kind's name.
 
     Raises:
-        DataError: it is not there, or no table; the message says how to make it again.
+        DataError: it is not there, or no such table; the message says how to make it again.
     """
+    record = _read(kind)
+    assert isinstance(record, kind)
+    return record
+
+
+@cache
+def _read(kind: type[Record]) -> Record:
+    """Return what `read` does."""
+    name = kind.__name__.lower()
     path = FOLDER / f"{name}.json"
     try:
-        loaded: Table = json.loads(path.read_text("utf-8"))
+        return kind.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
         raise DataError(
-            f"table {name}: {path.name} is missing or damaged; make it again with "
-            f"python -m benchmarks.learn_tables {name}"
+            "is missing or damaged",
+            field="table",
+            value=path.name,
+            hint=f"make it again with python -m benchmarks.learn_tables {name}",
         ) from None
-    return loaded
 
 
 @cache

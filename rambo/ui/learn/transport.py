@@ -81,8 +81,8 @@ def _shortest(
 
 def show() -> None:
     """Draw the step."""
-    data = tables.table("transport")
-    candidates: list[int] = data["labeled"]
+    data = tables.read(tables.Transport)
+    candidates: list[int] = data.labeled
     left, right = st.columns([2, 3], gap="large")
     with left:
         weight = st.slider(
@@ -141,8 +141,8 @@ def ground_cost(weight: float) -> Array:
     Args:
         weight: of the label distances.
     """
-    data = tables.table("transport")
-    cost: Array = np.array(data["feature_cost"]) + weight * np.array(data["label_cost"])
+    data = tables.read(tables.Transport)
+    cost: Array = np.array(data.feature_cost) + weight * np.array(data.label_cost)
     return cost
 
 
@@ -173,7 +173,7 @@ def _choose(candidates: list[int]) -> list[int]:
 
 def _again() -> None:
     """Put the first set back."""
-    candidates: list[int] = tables.table("transport")["labeled"]
+    candidates: list[int] = tables.read(tables.Transport).labeled
     st.session_state["learn-set"] = {"selected": _images_of(START, candidates)}
 
 
@@ -198,13 +198,13 @@ def figure(members: list[int], plan: Array, as_map: bool) -> Figure:
         plan: `a x v`.
         as_map: by likeness, in place of two columns.
     """
-    data = tables.table("transport")
-    ids = [data["labeled"][row] for row in members] + data["validation"]
+    data = tables.read(tables.Transport)
+    ids = [data.labeled[row] for row in members] + data.validation
     labels = tables.dataset()[1]
     count, others = plan.shape
     if as_map:
-        places = np.array(data["points"])
-        spots = np.concatenate([places[members], places[len(data["labeled"]) :]])
+        places = np.array(data.points)
+        spots = np.concatenate([places[members], places[len(data.labeled) :]])
         size = np.array([0.055, 0.055]) * np.ptp(places, axis=0)
     else:
         spots = np.concatenate([_column(0.0, count), _column(1.0, others)])

@@ -35,11 +35,11 @@ class Pairs:
 @cache
 def shipped() -> Pairs:
     """Return the shipped pairs."""
-    rows = tables.table("pairs")["pairs"]
+    rows = tables.read(tables.Pairs).pairs
     return Pairs(
-        [(row["sets"][0], row["sets"][1]) for row in rows],
-        np.array([row["utilities"] for row in rows]),
-        np.array([row["scores"] for row in rows]),
+        [row.sets for row in rows],
+        np.array([row.utilities for row in rows]),
+        np.array([row.scores for row in rows]),
     )
 
 
@@ -108,7 +108,7 @@ def _set(side: int, members: list[int]) -> None:
     classes = len(np.unique(labels[members]))
     st.markdown(f"**Set {SIDES[side]}**: {len(members)} images of {classes} classes")
     gallery(
-        tables.sheet(sorted(tables.table("pairs")["labeled"])),
+        tables.sheet(sorted(tables.read(tables.Pairs).labeled)),
         ordered,
         key=f"learn-pair-{SIDES[side]}",
         size=34 if len(members) <= 60 else 24,

@@ -1,16 +1,16 @@
 """The figure of a study, drawn as the paper draws its own: means with bars of one standard error. Pure functions."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rambo import lineup
 from rambo.figures import theme
 from rambo.figures.prepared import Figure
+from rambo.studies.paper import Reported
+from rambo.studies.table import StudyRow, StudyTable
 from rambo.text import for_plot
 from rambo.ui.components import PreparedFigure, prepare_figure
 from rambo.ui.studies import tables
 
-StudyTable = Mapping[str, Any]  # as `study.table` gives it
 _NUMBERS = {"B", "k", "S_val"}  # axes with a scale; the values of others stand side by side
 _TITLES = {
     "B": "B, labels bought",
@@ -33,35 +33,33 @@ def figure(table: StudyTable, metric: str) -> PreparedFigure:
         table: as `study.table` gives it.
         metric: `test` or `validation`.
     """
-    rows = [row for row in table["rows"] if row[metric] is not None]
-    figure_ = _along(table, rows, metric) if table["axis"] else _by_row(table, rows, metric)
-    return prepare_figure(figure_)
+    rows = [row for row in table.rows if row.accuracy(metric).mean is not None]
+    drawn = _along(table, rows, metric) if table.axis else _by_row(table, rows, metric)
+    return prepare_figure(drawn)
 
 
 def height(table: StudyTable) -> int:
     """Return how many pixels high the figure of a study should be."""
-    return 400 if table["axis"] else max(220, 110 + _ROW * len(table["rows"]))
+    return 400 if table.axis else max(220, 110 + _ROW * len(table.rows))
 
 
-def _along(table: StudyTable, rows: Sequence[StudyTable], metric: str) -> Figure:
+def _along(table: StudyTable, rows: Sequence[StudyRow], metric: str) -> Figure:
     """Return lines along the study's axis; what the axis does not touch is a dashed line across."""
-    axis = table["axis"]
-    places = {cell["label"]: cell["place"][axis] for cell in table["cells"]}
+    axis = table.axis
+    places = {cell.label: cell.place[axis] for cell in table.cells}
     inside = [label for label, value in places.items() if value != "-"]
     numeric = axis in _NUMBERS
     at = {label: float(places[label]) if numeric else place for place, label in enumerate(inside)}
-    names = list(dict.fromkeys(row["strategy"] for row in rows))
-    moving = [
-        name for name in names if any(r["strategy"] == name and r["cell"] in at for r in rows)
-    ]
+    names = list(dict.fromkeys(row.strategy for row in rows))
+    moving = [name for name in names if any(r.strategy == name and r.cell in at for r in rows)]
     data: list[Figure] = []
     for number, name in enumerate(names):
-        own = [row for row in rows if row["strategy"] == name]
+        own = [row for row in rows if row.strategy == name]
         if name in moving:
             dodge = 0.0 if numeric else _DODGE * (number - (len(moving) - 1) / 2)
-            own = [row for row in own if row["cell"] in at]
-            data.append(_line(name, own, [at[row["cell"]] + dodge for row in own], metric))
-            data += _paper_line(name, own, [at[row["cell"]] + dodge for row in own])
+            own = [row for row in own if row.cell in at]
+            data.append(_line(name, own, [at[row.cell] + dodge for row in own], metric))
+            data += _paper_line(name, own, [at[row.cell] + dodge for row in own])
         elif at:
             data += _across(name, own[0], (min(at.values()), max(at.values())), metric)
     horizontal: Figure = {"title": {"text": _TITLES.get(axis, "")}, "automargin": True}
@@ -84,7 +82,7 @@ def _tick(value: object, label: str) -> str:
     )
 
 
-def _line(name: str, rows: Sequence[StudyTable], x: Sequence[float], metric: str) -> Figure:
+def _line(name: str, rows: Sequence[StudyRow], x: Sequence[float], metric: str) -> Figure:
     """Return the line of one strategy."""
     colour = lineup.of(name).colour
     symbol = lineup.of(name).symbol
@@ -93,7 +91,7 @@ def _line(name: str, rows: Sequence[StudyTable], x: Sequence[float], metric: str
         "mode": "lines+markers",
         "name": for_plot(theme.strategy_word(name)),
         "x": list(x),
-        "y": [100 * row[metric] for row in rows],
+        "y": _means(rows, metric),
         "error_y": {"array": _errors(rows, metric), "color": colour},
         "marker": {"symbol": symbol, "size": 10, "color": colour},
         "line": {"color": colour, "width": 2},
@@ -102,20 +100,18 @@ def _line(name: str, rows: Sequence[StudyTable], x: Sequence[float], metric: str
     }
 
 
-def _paper_line(name: str, rows: Sequence[StudyTable], x: Sequence[float]) -> list[Figure]:
+def _paper_line(name: str, rows: Sequence[StudyRow], x: Sequence[float]) -> list[Figure]:
     """Return the paper's figures of one strategy as hollow markers, where it has any."""
-    pairs = [
-        (row, place) for row, place in zip(rows, x, strict=True) if row["reported"] is not None
-    ]
+    pairs = [(row.reported, place) for row, place in zip(rows, x, strict=True) if row.reported]
     if not pairs:
         return []
-    trace = _paper([row for row, _ in pairs], for_plot(f"{theme.strategy_word(name)}, paper"), name)
-    y = [row["reported"] for row, _ in pairs]
-    error = {"array": [row["reported_error"] for row, _ in pairs]}
+    reported = [one for one, _ in pairs]
+    trace = _paper(reported, for_plot(f"{theme.strategy_word(name)}, paper"), name)
+    y, error = [one.mean for one in reported], {"array": [one.error for one in reported]}
     return [trace | {"x": [place for _, place in pairs], "y": y, "error_y": error}]
 
 
-def _across(name: str, row: StudyTable, ends: tuple[float, float], metric: str) -> list[Figure]:
+def _across(name: str, row: StudyRow, ends: tuple[float, float], metric: str) -> list[Figure]:
     """Return a dashed line across for a strategy that the axis does not touch, and one for the paper's figure."""
     colour = lineup.of(name).colour
     base: Figure = {"type": "scatter", "x": list(ends)}
@@ -123,7 +119,7 @@ def _across(name: str, row: StudyTable, ends: tuple[float, float], metric: str) 
     ours = base | {
         "mode": "lines+markers",
         "name": for_plot(theme.strategy_word(name)),
-        "y": [100 * row[metric]] * 2,
+        "y": _means([row], metric) * 2,
         "error_y": {"array": [0, (_errors([row], metric))[0]], "color": colour},
         "line": shared | {"dash": "dash"},
         "marker": {
@@ -134,20 +130,21 @@ def _across(name: str, row: StudyTable, ends: tuple[float, float], metric: str) 
         "text": [_value_words(row, metric)] * 2,
         "hovertemplate": "%{text}",
     }
-    if row["reported"] is None:
+    if row.reported is None:
         return [ours]
     label = for_plot(f"{theme.strategy_word(name)}, paper")
-    theirs = _paper([row, row], label, name) | {"x": list(ends), "y": [row["reported"]] * 2}
+    theirs = _paper([row.reported] * 2, label, name)
+    theirs |= {"x": list(ends), "y": [row.reported.mean] * 2}
     return [ours, theirs | {"mode": "lines", "line": {"color": colour, "width": 1, "dash": "dot"}}]
 
 
-def _by_row(table: StudyTable, rows: Sequence[StudyTable], metric: str) -> Figure:
+def _by_row(table: StudyTable, rows: Sequence[StudyRow], metric: str) -> Figure:
     """Return a horizontal point for each row of the table, the first on top."""
     ticks = [_row_name(table, row) for row in rows]
     at = {id(row): len(rows) - 1 - place for place, row in enumerate(rows)}
     data: list[Figure] = []
-    for name in dict.fromkeys(row["strategy"] for row in rows):
-        own = [row for row in rows if row["strategy"] == name]
+    for name in dict.fromkeys(row.strategy for row in rows):
+        own = [row for row in rows if row.strategy == name]
         colour = lineup.of(name).colour
         symbol = lineup.of(name).symbol
         data.append(
@@ -155,8 +152,8 @@ def _by_row(table: StudyTable, rows: Sequence[StudyTable], metric: str) -> Figur
                 "type": "scatter",
                 "mode": "markers",
                 "name": for_plot(theme.strategy_word(name)),
-                "showlegend": len(table["cells"]) > 1,
-                "x": [100 * row[metric] for row in own],
+                "showlegend": len(table.cells) > 1,
+                "x": _means(own, metric),
                 "y": [at[id(row)] for row in own],
                 "error_x": {"array": _errors(own, metric), "color": colour},
                 "marker": {"symbol": symbol, "size": 12, "color": colour},
@@ -164,11 +161,11 @@ def _by_row(table: StudyTable, rows: Sequence[StudyTable], metric: str) -> Figur
                 "hovertemplate": "%{text}",
             }
         )
-        if reported := [row for row in own if row["reported"] is not None]:
+        if pairs := [(row.reported, at[id(row)]) for row in own if row.reported]:
             label = for_plot(f"{theme.strategy_word(name)}, paper")
-            error = {"array": [row["reported_error"] for row in reported]}
-            y = [at[id(row)] - _BELOW for row in reported]
-            x = [row["reported"] for row in reported]
+            reported = [one for one, _ in pairs]
+            x, error = [one.mean for one in reported], {"array": [one.error for one in reported]}
+            y = [place - _BELOW for _, place in pairs]
             data.append(_paper(reported, label, name) | {"x": x, "y": y, "error_x": error})
     vertical: Figure = {"tickvals": list(range(len(rows))), "ticktext": ticks[::-1]}
     vertical |= {"range": [-0.7, max(len(rows), 1) - 0.4], "automargin": True, "fixedrange": True}
@@ -176,16 +173,16 @@ def _by_row(table: StudyTable, rows: Sequence[StudyTable], metric: str) -> Figur
     return {"data": data, "layout": {"xaxis": horizontal, "yaxis": vertical}}
 
 
-def _row_name(table: StudyTable, row: StudyTable) -> str:
+def _row_name(table: StudyTable, row: StudyRow) -> str:
     """Return what stands at a row: the cell, or who chose where that is what tells rows apart."""
-    word = theme.strategy_word(row["strategy"])
-    alone = sum(other["cell"] == row["cell"] for other in table["rows"]) == 1
-    if len(table["cells"]) == 1 or row["cell"] == "controls":
+    word = theme.strategy_word(row.strategy)
+    alone = sum(other.cell == row.cell for other in table.rows) == 1
+    if len(table.cells) == 1 or row.cell == "controls":
         return for_plot(word)
-    return for_plot(row["cell"] if alone else f"{row['cell']} · {word}")
+    return for_plot(row.cell if alone else f"{row.cell} · {word}")
 
 
-def _paper(rows: Sequence[StudyTable], label: str, name: str) -> Figure:
+def _paper(figures: Sequence[Reported], label: str, name: str) -> Figure:
     """Return what all of the paper's points have in common: hollow, and named as the paper's."""
     colour = lineup.of(name).colour
     symbol = lineup.of(name).symbol
@@ -196,26 +193,30 @@ def _paper(rows: Sequence[StudyTable], label: str, name: str) -> Figure:
         "marker": {"symbol": f"{symbol}-open", "size": 10, "color": colour},
         "text": [
             for_plot(
-                f"paper, {row['reported_source']}: {tables.spread(row['reported'], row['reported_error'])} "
-                "validation accuracy",
+                f"paper, {one.source}: {tables.reported(one)} validation accuracy",
                 160,
             )
-            for row in rows
+            for one in figures
         ],
         "hovertemplate": "%{text}<extra></extra>",
     }
 
 
-def _errors(rows: Sequence[StudyTable], metric: str) -> list[float]:
+def _means(rows: Sequence[StudyRow], metric: str) -> list[float]:
+    """Return mean accuracies in percent."""
+    return [100 * (row.accuracy(metric).mean or 0.0) for row in rows]
+
+
+def _errors(rows: Sequence[StudyRow], metric: str) -> list[float]:
     """Return standard errors in points; 0, which draws no bar, for single trials."""
-    return [100 * (row[f"{metric}_error"] or 0.0) for row in rows]
+    return [100 * (row.accuracy(metric).error or 0.0) for row in rows]
 
 
-def _value_words(row: StudyTable, metric: str) -> str:
+def _value_words(row: StudyRow, metric: str) -> str:
     """Return what a point says when it is pointed at."""
-    trials = "1 trial" if row["trials"] == 1 else f"{row['trials']} trials"
+    trials = "1 trial" if row.trials == 1 else f"{row.trials} trials"
     few = ", too few to say" if tables.too_few(row) else ""
-    return for_plot(f"{row['cell']}: {tables.measured(row, metric)}, {trials}{few}", 160)
+    return for_plot(f"{row.cell}: {tables.measured(row, metric)}, {trials}{few}", 160)
 
 
 def _metric_title(metric: str) -> str:

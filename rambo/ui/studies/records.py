@@ -14,8 +14,9 @@ from rambo.runs.run import Description
 from rambo.runs.workspace import Run, Workspace
 from rambo.studies import study as studies
 from rambo.studies.grid import Cell
+from rambo.studies.study import MeanUtility
+from rambo.studies.table import StudyTable
 from rambo.ui import readers, state
-from rambo.ui.readers import Record
 
 
 def workspace() -> Workspace:
@@ -43,7 +44,7 @@ class Listed:
         run: what a list of runs would show.
         name: of the question; empty where it cannot be read.
         done: how many cells are done.
-        cells: how many there are; None where that is not known here.
+        cells: how many there are; None where that is not cells here.
     """
 
     run: Description
@@ -81,12 +82,12 @@ def planned(study: Run) -> list[tuple[Cell, Config]]:
     """Return the cells of a study with their configs; they never change.
 
     Raises:
-        RamboError: the record names a study that is not known here, or is damaged.
+        RamboError: the record names a study that is not cells here, or is damaged.
     """
     return _planned(str(study.folder))
 
 
-def table(study: Run) -> Record:
+def table(study: Run) -> StudyTable:
     """Return `study.table`; only runs whose record has changed are read.
 
     Raises:
@@ -95,9 +96,9 @@ def table(study: Run) -> Record:
     return _table(str(study.folder), _state(study))
 
 
-def mean_utilities(study: Run) -> Record:
+def mean_utilities(study: Run) -> dict[str, MeanUtility]:
     """Return `study.mean_utilities`, read again when a cell ended or began."""
-    cells = tuple((cell["label"], cell["run"], cell["status"]) for cell in table(study)["cells"])
+    cells = tuple((cell.label, cell.run, cell.status) for cell in table(study).cells)
     return _mean_utilities(str(study.folder), cells)
 
 
@@ -123,7 +124,7 @@ def _at(folder: str) -> Run:
 
 
 def _cells(folder: str) -> int | None:
-    """Return how many cells a study has; None where it is none that is known here."""
+    """Return how many cells a study has; None where it is none that is cells here."""
     try:
         return len(_planned(folder))
     except RamboError:
@@ -154,7 +155,7 @@ def _planned(folder: str) -> list[tuple[Cell, Config]]:
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
-def _table(folder: str, cells: tuple[object, ...]) -> Record:
+def _table(folder: str, cells: tuple[object, ...]) -> StudyTable:
     """Return what `table` gives; the arguments are the key of the cache."""
     _planned(folder)
     return studies.table(_at(folder), _summary)
@@ -169,6 +170,6 @@ def _summary(run: Run) -> Summary:
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
-def _mean_utilities(folder: str, cells: tuple[Any, ...]) -> Record:
+def _mean_utilities(folder: str, cells: tuple[Any, ...]) -> dict[str, MeanUtility]:
     """Return what `mean_utilities` gives; the arguments are the key of the cache."""
-    return dict(studies.mean_utilities(_at(folder)))
+    return studies.mean_utilities(_at(folder))

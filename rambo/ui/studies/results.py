@@ -1,15 +1,15 @@
 """What a study found: verdicts, the figure, the tables beside the paper's, and the downloads."""
 
+import dataclasses
 import functools
 
 import streamlit as st
 
 from rambo.runs.workspace import Run
-from rambo.studies import study as studies
+from rambo.studies.table import StudyTable, Verdict, to_csv, to_markdown
 from rambo.text import count, literal
 from rambo.ui import downloads, takeaway
 from rambo.ui.components import plot
-from rambo.ui.readers import Record
 from rambo.ui.studies import figures, records, tables
 
 _FIRST = 5  # verdicts in sight; the rest is folded away
@@ -25,7 +25,7 @@ _COLUMNS = {
 def show(study: Run) -> None:
     """Draw all that is known so far."""
     table = records.table(study)
-    if not table["rows"]:
+    if not table.rows:
         st.info(
             "No results yet. Verdicts, the figure and the table appear here as the cells are judged.",
             icon=":material/hourglass_top:",
@@ -34,17 +34,17 @@ def show(study: Run) -> None:
     _show_verdicts(table)
     _show_figure(study, table)
     _show_table(table)
-    if table["name"] == "validation-size":
+    if table.name == "validation-size":
         _show_utilities(study)
-    if table["name"] == "runtime":
+    if table.name == "runtime":
         _show_runtimes(table)
     _show_downloads(study, table)
 
 
-def _show_verdicts(table: Record) -> None:
+def _show_verdicts(table: StudyTable) -> None:
     """Say first what the figures say."""
     st.subheader("What it says")
-    verdicts = table["verdicts"]
+    verdicts = table.verdicts
     if not verdicts:
         st.caption("Nothing can be compared yet: a verdict needs two choices of the same trial.")
     with st.container(gap="xsmall"):
@@ -56,13 +56,14 @@ def _show_verdicts(table: Record) -> None:
                 _verdict(verdict)
 
 
-def _verdict(verdict: Record) -> None:
+def _verdict(verdict: Verdict) -> None:
     """Draw one verdict: a sign, and the sentence."""
-    sign, colour = tables.SIGNS[verdict["finding"]], _COLOURS[verdict["finding"]]
+    finding = verdict.difference.finding
+    sign, colour = tables.SIGNS[finding], _COLOURS[finding]
     st.markdown(f":{colour}-badge[{sign}] {literal(tables.verdict_words(verdict), 300)}")
 
 
-def _show_figure(study: Run, table: Record) -> None:
+def _show_figure(study: Run, table: StudyTable) -> None:
     """Draw the figure of the accuracy that is switched on."""
     st.subheader("The figure")
     words = tables.reported_words(table)
@@ -89,24 +90,24 @@ def _show_figure(study: Run, table: Record) -> None:
         key=f"study-figure-{study.id}",
         height=figures.height(table),
         alt=f"{tables.METRICS[metric or 'test']} of every strategy in each cell, with its standard error.",
-        file_name=f"rambo-{table['name']}",
+        file_name=f"rambo-{table.name}",
     )
     hollow = " Hollow marks are the paper's validation accuracies." if words else ""
     st.caption(literal(f"Means over the trials, with bars of one standard error.{hollow}", 500))
 
 
-def _show_table(content: Record) -> None:
+def _show_table(table: StudyTable) -> None:
     """Draw our figures beside the paper's."""
     st.subheader("The table")
-    table = tables.results(content)
+    rows = tables.results(table)
     st.dataframe(
-        table,
+        rows,
         hide_index=True,
         width="stretch",
-        height="content" if len(table) <= _WHOLE else _HEIGHT,
+        height="content" if len(rows) <= _WHOLE else _HEIGHT,
         column_config=dict(_COLUMNS),
     )
-    if words := tables.reported_words(content):
+    if words := tables.reported_words(table):
         st.caption(literal(words, 500))
 
 
@@ -123,7 +124,7 @@ def _show_utilities(study: Run) -> None:
     )
 
 
-def _show_runtimes(table: Record) -> None:
+def _show_runtimes(table: StudyTable) -> None:
     """Draw where the time went, beside the paper's minutes."""
     st.subheader("Time by stage")
     st.dataframe(tables.runtimes(table), hide_index=True, width="stretch")
@@ -134,13 +135,13 @@ def _show_runtimes(table: Record) -> None:
     )
 
 
-def _show_downloads(study: Run, table: Record) -> None:
+def _show_downloads(study: Run, table: StudyTable) -> None:
     """Draw the downloads: data, text, and the figures in one file."""
-    name = f"rambo-{table['name']}-{study.id[-4:]}"
-    shared = table | {"dataset": dataset_word(table["dataset"])}
+    name = f"rambo-{table.name}-{study.id[-4:]}"
+    shared = dataclasses.replace(table, dataset=dataset_word(table.dataset))
     files = (
-        ("CSV", functools.partial(studies.to_csv, shared), f"{name}.csv", "text/csv"),
-        ("Markdown", functools.partial(studies.to_markdown, shared), f"{name}.md", "text/markdown"),
+        ("CSV", functools.partial(to_csv, shared), f"{name}.csv", "text/csv"),
+        ("Markdown", functools.partial(to_markdown, shared), f"{name}.md", "text/markdown"),
         ("Figures as HTML", functools.partial(_page, shared), f"{name}.html", "text/html"),
     )
     with st.container(horizontal=True):
@@ -156,9 +157,9 @@ def _show_downloads(study: Run, table: Record) -> None:
     st.caption("The figure as PNG: the camera above it.")
 
 
-def _page(table: Record) -> bytes:
+def _page(table: StudyTable) -> bytes:
     """Return the figures of both accuracies as one HTML file."""
-    title = f"{table['title']} ({table['source']}) on {table['dataset']}"
+    title = f"{table.title} ({table.source}) on {table.dataset}"
     words = tables.reported_words(table)
     sections = [(word, words, figures.figure(table, name)) for name, word in tables.METRICS.items()]
     return takeaway.page(title, sections, height=figures.height(table))

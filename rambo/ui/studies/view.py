@@ -5,10 +5,10 @@ import streamlit as st
 from rambo.errors import RunNotFoundError
 from rambo.runs.workspace import Run
 from rambo.studies.grid import STUDIES
+from rambo.studies.table import StudyTable
 from rambo.text import count, literal, moment
 from rambo.ui import controls, frame, readers, state
 from rambo.ui.configure import dataset_line, draft
-from rambo.ui.readers import Record
 from rambo.ui.studies import cost_card, form, records, results, setup, watch
 from rambo.ui.studies.records import Listed
 from rambo.ui.studies.results import dataset_word
@@ -123,13 +123,13 @@ def _show_study(study: Run, run: Run | None) -> None:
     controls.show_log(study, status, "study")
 
 
-def _header(study: Run, table: Record) -> None:
+def _header(study: Run, table: StudyTable) -> None:
     """Draw the question and what it is asked of."""
-    config = table["config"]
-    st.subheader(literal(table["title"]))
-    st.markdown(f"{literal(table['question'], 300)} &nbsp; :gray[{literal(table['source'])}]")
+    config = table.config
+    st.subheader(literal(table.title))
+    st.markdown(f"{literal(table.question, 300)} &nbsp; :gray[{literal(table.source)}]")
     st.caption(
-        f"Study {literal(study.id)} · {literal(dataset_word(table['dataset']), 60)} · k = {config['k']:,}, "
+        f"Study {literal(study.id)} · {literal(dataset_word(table.dataset), 60)} · k = {config['k']:,}, "
         f"B = {config['budget']:,}, b = {config['acquisition']['batch_size']:,} · "
         f"{count(config['trials'], 'trial')} from seed {config['seed']:,} · {moment(study.created())}"
     )

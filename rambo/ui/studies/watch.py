@@ -6,9 +6,9 @@ from rambo.errors import RamboError
 from rambo.figures import theme
 from rambo.runs import jobs
 from rambo.runs.workspace import Run
+from rambo.studies.table import CellProgress, StudyTable
 from rambo.text import count, literal
 from rambo.ui import controls, frame, readers, state
-from rambo.ui.readers import Record
 from rambo.ui.studies import records
 
 _WIDTHS = [4, 2.6, 2, 3.6]  # of a cell's row: what, state, trials, links
@@ -26,7 +26,7 @@ def show(study: Run) -> None:
     The rest of the page is drawn anew only when a result came or a state changed.
     """
     table = records.table(study)
-    live = table["status"] in jobs.LIVE
+    live = table.status in jobs.LIVE
     st.fragment(_body, run_every=_TICK if live else None)(study, _state_of(table))
 
 
@@ -43,15 +43,15 @@ def delete_button(study: Run, run: Run | None) -> None:
         )
 
 
-def done(table: Record) -> int:
+def done(table: StudyTable) -> int:
     """Return how many cells are done."""
-    return sum(cell["status"] == "done" for cell in table["cells"])
+    return sum(cell.status == "done" for cell in table.cells)
 
 
-def _state_of(table: Record) -> tuple[object, ...]:
+def _state_of(table: StudyTable) -> tuple[object, ...]:
     """Return what the page is drawn anew for when it changes."""
-    cells = [(cell["run"], cell["status"], cell["done"]) for cell in table["cells"]]
-    return table["status"], *cells
+    cells = [(cell.run, cell.status, cell.done) for cell in table.cells]
+    return table.status, *cells
 
 
 def _body(study: Run, before: tuple[object, ...]) -> None:
@@ -61,13 +61,13 @@ def _body(study: Run, before: tuple[object, ...]) -> None:
         if _state_of(table) != before:
             st.rerun()
         _state(study, table)
-        ended = table["status"] == "done"
+        ended = table.status == "done"
         with st.expander("Cells", expanded=not ended, icon=":material/grid_on:"):
-            for place, cell in enumerate(table["cells"]):
+            for place, cell in enumerate(table.cells):
                 _cell(place, cell)
 
 
-def _state(study: Run, table: Record) -> None:
+def _state(study: Run, table: StudyTable) -> None:
     """Draw the state, how far the study has come, and the buttons that fit."""
     status, message = readers.status(study)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -76,12 +76,12 @@ def _state(study: Run, table: Record) -> None:
         controls.resume_button(study, status, key="study")
         if status not in jobs.LIVE:
             delete_button(study, _run_of_address())
-    cells = table["cells"]
+    cells = table.cells
     if status != "done":
         words = f"{done(table)} of {count(len(cells), 'cell')}"
-        at_work = [cell for cell in cells if cell["status"] in jobs.LIVE and cell["run"]]
-        doing = f"  \nNow: {literal(at_work[0]['label'])}, {_doing(at_work[0])}" if at_work else ""
-        parts = [min(1.0, cell["done"] / max(1, cell["wanted"])) for cell in cells]
+        at_work = [cell for cell in cells if cell.status in jobs.LIVE and cell.run]
+        doing = f"  \nNow: {literal(at_work[0].label)}, {_doing(at_work[0].run)}" if at_work else ""
+        parts = [min(1.0, cell.done / max(1, cell.wanted)) for cell in cells]
         st.progress(sum(parts) / max(1, len(cells)), text=f"{words}{doing}")
     if status == "failed":
         st.error(literal(jobs.without_folders(message), 500), icon=":material/error:")
@@ -89,9 +89,11 @@ def _state(study: Run, table: Record) -> None:
         st.info(_ENDINGS[status], icon=":material/info:")
 
 
-def _doing(cell: Record) -> str:
+def _doing(name: str | None) -> str:
     """Return what the run of a cell is at, as Markdown."""
-    run = Run(state.workspace().root / cell["run"])
+    if name is None:
+        return "starting"
+    run = Run(state.workspace().root / name)
     try:
         now = readers.progress(run)
     except RamboError:
@@ -101,20 +103,20 @@ def _doing(cell: Record) -> str:
     return now.words() if now.trial is None else f"trial {now.trial + 1}: {now.words()}"
 
 
-def _cell(place: int, cell: Record) -> None:
+def _cell(place: int, cell: CellProgress) -> None:
     """Draw one cell: what it is, how far it is, and where its run is to be seen."""
     what, status, trials, links = st.columns(_WIDTHS, vertical_alignment="center")
-    what.markdown(literal(cell["label"]))
+    what.markdown(literal(cell.label))
     with status:
-        if cell["status"] in theme.STATES:
-            frame.badge(cell["status"])
+        if cell.status in theme.STATES:
+            frame.badge(cell.status)
         else:
             st.caption("not begun")
-    if cell["run"]:
-        trials.caption(f"{cell['done']:,} of {count(cell['wanted'], 'result')}")
+    if cell.run:
+        trials.caption(f"{cell.done:,} of {count(cell.wanted, 'result')}")
         with links, st.container(horizontal=True, key=f"cell-{place}"):
-            state.link("pages/train.py", cell["run"], "Train")
-            state.link("pages/compare.py", cell["run"], "Compare")
+            state.link("pages/train.py", cell.run, "Train")
+            state.link("pages/compare.py", cell.run, "Compare")
 
 
 def _run_of_address() -> Run | None:

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import streamlit as st
 
-from rambo.ui.components import gallery, make_sprites, rows, strip
+from rambo.ui.components import ImageRow, gallery, make_sprites, rows, strip
 
 N = int(os.environ.get("IMAGES", "40"))
 HOSTILE = '<img src=x onerror="window.hacked=1"> **bold** </span><script>window.hacked=1</script>'
@@ -43,8 +43,8 @@ if N:
     rows(
         sprites,
         [
-            {"ids": sprites.ids[:5], "label": HOSTILE, "marks": True},
-            {"ids": sprites.ids[5:9], "label": "two"},
+            ImageRow(sprites.ids[:5], HOSTILE, "chosen"),
+            ImageRow(sprites.ids[5:9], "two"),
         ],
         key="rows",
     )
