@@ -117,7 +117,7 @@ def table(study: Run, read: Callable[[Run], Summary] = summary) -> StudyTable:
                 run=run.id if run else None,
                 status=own.status if own else "waiting",
                 done=sum(result.test_accuracy is not None for result in results[cell.label]),
-                wanted=config.trials * (len(config.strategies) + bool(config.oracle_draws)),
+                total=config.trials * (len(config.strategies) + bool(config.oracle_draws)),
             )
         )
         rows += [

@@ -23,7 +23,7 @@ class CellProgress:
         run: id of its run; None where it was not begun, or the run was deleted since.
         status: of that run, `waiting` without one.
         done: results whose accuracy is known.
-        wanted: results there will be.
+        total: results there will be.
     """
 
     label: str
@@ -31,7 +31,12 @@ class CellProgress:
     run: str | None
     status: str
     done: int
-    wanted: int
+    total: int
+
+    def public(self) -> dict[str, Any]:
+        """Return the cell as `show --json` prints it."""
+        fields = dataclasses.asdict(self)
+        return fields | {"wanted": fields.pop("total")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +163,7 @@ class StudyTable:
         """Return the object that `show --json` prints."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return fields | {
-            "cells": [dataclasses.asdict(cell) for cell in self.cells],
+            "cells": [cell.public() for cell in self.cells],
             "rows": [row.public() for row in self.rows],
             "verdicts": [verdict.public() for verdict in self.verdicts],
         }
@@ -178,9 +183,9 @@ def to_csv(table: StudyTable) -> str:
     writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in table.rows:
-        shown = row.public()
-        shown |= {name: _percent(shown[name]) for name in _COLUMNS[1:]} | {_WASTED: row.wasted}
-        writer.writerow({name: "" if value is None else value for name, value in shown.items()})
+        cells = row.public()
+        cells |= {name: _percent(cells[name]) for name in _COLUMNS[1:]} | {_WASTED: row.wasted}
+        writer.writerow({name: "" if value is None else value for name, value in cells.items()})
     return out.getvalue()
 
 

@@ -114,7 +114,7 @@ def test_what_does_not_fit_is_refused_with_its_cell_before_anything_is_written(
 def test_a_study_without_results_is_all_waiting(data: Prepared, workspace: Workspace) -> None:
     told = study.table(make("noisy-oracle", data, workspace, oracle_draws=2, trials=4))
     assert [cell.status for cell in told.cells] == ["waiting"] * 2
-    assert [(cell.done, cell.wanted) for cell in told.cells] == [(0, 4 * 4)] * 2
+    assert [(cell.done, cell.total) for cell in told.cells] == [(0, 4 * 4)] * 2
     assert told.cells[1].place == {"noise": 0.2}
     assert told.rows == told.verdicts == []
     assert (told.name, told.axis, told.status) == ("noisy-oracle", "noise", "queued")
@@ -136,7 +136,7 @@ def test_a_row_is_the_mean_over_its_trials(data: Prepared, workspace: Workspace)
     assert (second.trials, second.test.mean, second.test.error) == (1, 0.4, None)
     assert second.reported is None
     cell, waiting = shown.cells
-    assert (cell.run, cell.status, cell.done, cell.wanted) == (run.id, "done", 3, 9)
+    assert (cell.run, cell.status, cell.done, cell.total) == (run.id, "done", 3, 9)
     assert waiting.status == "waiting"
 
 

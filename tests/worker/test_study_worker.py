@@ -65,7 +65,7 @@ def test_a_study_works_through_all_its_cells(whole: tuple[Run, list[Event]]) -> 
     assert told.status == "done"
     assert statuses(told) == dict.fromkeys(LABELS, "done")
     shown = study.table(told)
-    assert [(cell.done, cell.wanted) for cell in shown.cells] == [(2, 2)] * 4
+    assert [(cell.done, cell.total) for cell in shown.cells] == [(2, 2)] * 4
     assert [(row.place["B"], row.strategy, row.trials) for row in shown.rows] == [
         (size, name, 1) for size in (10, 14, 18, 20) for name in ("margin", "random")
     ]

@@ -160,8 +160,8 @@ def rows(
     for row in rows:
         ids = [int(item) for item in row.ids]
         line = {"ids": ids, "slots": _slots(sprites, ids), "label": row.label, "mark": row.mark}
-        spoken = {"captions": [captions.get(item) for item in ids]} if captions else {}
-        lines.append(line | spoken)
+        names = {"captions": [captions.get(item) for item in ids]} if captions else {}
+        lines.append(line | names)
     data = _sheet(sprites, size) | {"kind": "rows", "rows": lines, "empty": empty}
     _component(key=key, data=data)
 

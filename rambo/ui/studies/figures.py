@@ -34,8 +34,8 @@ def figure(table: StudyTable, metric: str) -> PreparedFigure:
         metric: `test` or `validation`.
     """
     rows = [row for row in table.rows if row.accuracy(metric).mean is not None]
-    drawn = _along(table, rows, metric) if table.axis else _by_row(table, rows, metric)
-    return prepare_figure(drawn)
+    tree = _along(table, rows, metric) if table.axis else _by_row(table, rows, metric)
+    return prepare_figure(tree)
 
 
 def height(table: StudyTable) -> int:

@@ -44,7 +44,7 @@ class Listed:
         run: what a list of runs would show.
         name: of the question; empty where it cannot be read.
         done: how many cells are done.
-        cells: how many there are; None where that is not cells here.
+        cells: how many there are; None where that is not known here.
     """
 
     run: Description
@@ -82,7 +82,7 @@ def planned(study: Run) -> list[tuple[Cell, Config]]:
     """Return the cells of a study with their configs; they never change.
 
     Raises:
-        RamboError: the record names a study that is not cells here, or is damaged.
+        RamboError: the record names a study that is not known here, or is damaged.
     """
     return _planned(str(study.folder))
 
@@ -124,7 +124,7 @@ def _at(folder: str) -> Run:
 
 
 def _cells(folder: str) -> int | None:
-    """Return how many cells a study has; None where it is none that is cells here."""
+    """Return how many cells a study has; None where it is none that is known here."""
     try:
         return len(_planned(folder))
     except RamboError:

@@ -121,7 +121,7 @@ def runtimes(table: StudyTable) -> pd.DataFrame:
     return frame.drop(columns="cell") if len(table.cells) == 1 and rows else frame
 
 
-def utilities(found: Mapping[str, MeanUtility]) -> pd.DataFrame:
+def utilities(means: Mapping[str, MeanUtility]) -> pd.DataFrame:
     """Return the mean utility of each cell beside Table 2.
 
     Args:
@@ -135,7 +135,7 @@ def utilities(found: Mapping[str, MeanUtility]) -> pd.DataFrame:
                 "sets": own.sets,
                 "paper": reported(own.reported),
             }
-            for label, own in found.items()
+            for label, own in means.items()
         ]
     )
 

@@ -81,7 +81,7 @@ def _state(study: Run, table: StudyTable) -> None:
         words = f"{done(table)} of {count(len(cells), 'cell')}"
         at_work = [cell for cell in cells if cell.status in jobs.LIVE and cell.run]
         doing = f"  \nNow: {literal(at_work[0].label)}, {_doing(at_work[0].run)}" if at_work else ""
-        parts = [min(1.0, cell.done / max(1, cell.wanted)) for cell in cells]
+        parts = [min(1.0, cell.done / max(1, cell.total)) for cell in cells]
         st.progress(sum(parts) / max(1, len(cells)), text=f"{words}{doing}")
     if status == "failed":
         st.error(literal(jobs.without_folders(message), 500), icon=":material/error:")
@@ -113,7 +113,7 @@ def _cell(place: int, cell: CellProgress) -> None:
         else:
             st.caption("not begun")
     if cell.run:
-        trials.caption(f"{cell.done:,} of {count(cell.wanted, 'result')}")
+        trials.caption(f"{cell.done:,} of {count(cell.total, 'result')}")
         with links, st.container(horizontal=True, key=f"cell-{place}"):
             state.link("pages/train.py", cell.run, "Train")
             state.link("pages/compare.py", cell.run, "Compare")
