@@ -77,6 +77,7 @@ def page(script: str, *, pick: bool = True) -> Iterator[Run | None]:
     st.set_page_config(page_title=f"{label} - RAMBO", page_icon=_ICON, layout="wide")
     presenting = state.presenting()
     st.html(_style(script, presenting))
+    terms.explain()
     run, complete = None, False
     with guard():
         run, complaint = _chosen(pick)

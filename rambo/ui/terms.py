@@ -3,6 +3,7 @@
 terms.caption("S_0 holds {k} = 200 labels")   a caption whose symbols explain themselves
 terms.strip("S_0", "k", "u_hat")              one line of symbols at the foot of a page
 terms.words("u_hat")                          the plain sentence, for `help=` of a widget or a metric
+terms.explain()                               all other symbols of the page, found by the browser
 """
 
 import dataclasses
@@ -12,6 +13,8 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from rambo.ui.components.words import explain as explain_words
+
 
 @dataclasses.dataclass(frozen=True)
 class Term:
@@ -20,6 +23,7 @@ class Term:
     Attributes:
         symbol: as plain text, fit for a label.
         marked: as HTML, with its subscript or hat.
+        formula: as LaTeX, as the form writes it.
         name: in words.
         meaning: one or two sentences a newcomer can read aloud.
         paper: where the paper brings it in.
@@ -28,6 +32,7 @@ class Term:
 
     symbol: str
     marked: str
+    formula: str
     name: str
     meaning: str
     paper: str
@@ -40,8 +45,12 @@ def _term(
     """Return the key and the term; `S_0` is marked up as S with a small 0."""
     base, _, small = symbol.partition("_")
     usual = f"{base}<sub>{small}</sub>" if small else base
-    return symbol, Term(symbol, marked or usual, name, meaning, paper, step)
+    greek = f"\\{base}" if base in _GREEK else base
+    formula = f"{greek}_{{{small}}}" if len(small) > 1 else f"{greek}_{small}" if small else greek
+    return symbol, Term(symbol, marked or usual, formula, name, meaning, paper, step)
 
+
+_GREEK = ("lambda", "tau", "xi", "phi", "alpha")
 
 TERMS: Mapping[str, Term] = dict(
     [
@@ -71,6 +80,20 @@ TERMS: Mapping[str, Term] = dict(
             "the labeled pool afterwards",
             "S_0 and the B chosen images with their new labels.",
             "Section 3",
+        ),
+        _term(
+            "S_i",
+            "the labeled pool as it grows",
+            "The labels that the pretraining uses after i slices: S_0 is its end, the first k_1 labels its start.",
+            "Algorithm 1, lines 4 to 16",
+            "interpolation",
+        ),
+        _term(
+            "S_j",
+            "the labeled pool of a greedy step",
+            "S_0 and everything chosen in the steps before. A candidate batch is judged together with it.",
+            "Algorithms 1 and 2",
+            "filter",
         ),
         _term(
             "k",
@@ -241,6 +264,15 @@ TERMS: Mapping[str, Term] = dict(
     ]
 )
 # In plain text a symbol is one that no English word can be; a single letter stands in braces.
+_WORDS = {
+    term.symbol: {
+        "name": term.name,
+        "meaning": term.meaning,
+        "paper": term.paper,
+        "formula": term.formula,
+    }
+    for term in TERMS.values()
+}
 _UNMISTAKABLE = sorted((name for name in TERMS if "_" in name or name == "lambda"), key=len)[::-1]
 _SYMBOL = re.compile(rf"\{{([A-Za-z_0-9]+)\}}|(?<![\w{{])({'|'.join(_UNMISTAKABLE)})(?!\w)")
 
@@ -258,6 +290,11 @@ def caption(text: str) -> None:
         text: plain text; what comes from users and files is safe in it, its braces too.
     """
     st.html(f'<p class="rambo-terms">{marked(text)}</p>')
+
+
+def explain() -> None:
+    """Make every symbol on the page explain itself on hover and on tap, wherever it stands."""
+    explain_words(_WORDS)
 
 
 def strip(*symbols: str, lead: str = "Words on this page") -> None:

@@ -103,3 +103,62 @@ def test_keys_turn_the_page(new_page, address) -> None:
     until(lambda: turned("Control+ArrowRight", True), "the next step")
     page.get_by_role("button", name="Set A teaches more").wait_for()
     until(lambda: turned("Control+ArrowLeft", False), "the step before")
+
+
+def said_over(page, box: dict[str, float]) -> str:
+    """What the tip says when the pointer rests in the middle of a box; empty without one."""
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    tip = page.locator(".rambo-tip-free")
+    with contextlib.suppress(AssertionError):
+        reaches(tip.is_visible, True, 5)
+    return tip.inner_text() if tip.is_visible() else ""
+
+
+def test_symbols_in_labels_captions_and_axes_explain_themselves(new_page, address) -> None:
+    page = new_page()
+    page.goto(f"{address}/configure")
+    settled(page)
+    until(lambda: page.locator("body[data-rambo-symbols]").count(), "the page is read")
+    budget = page.locator(".katex", has_text="B").first
+    budget.scroll_into_view_if_needed()
+    until(lambda: "How many labels are bought" in said_over(page, budget.bounding_box()), "B")
+    heading = page.get_by_text("How u_hat learns which of two sets").first
+    heading.scroll_into_view_if_needed()
+    place = """(element) => {
+      const text = document.createTreeWalker(element, NodeFilter.SHOW_TEXT).nextNode();
+      const range = new Range();
+      const at = text.data.indexOf('u_hat');
+      range.setStart(text, at);
+      range.setEnd(text, at + 5);
+      const { x, y, width, height } = range.getBoundingClientRect();
+      return { x, y, width, height };
+    }"""
+    until(lambda: "the utility model" in said_over(page, heading.evaluate(place)), "u_hat")
+    page.mouse.move(2, 2)
+    reaches(page.locator(".rambo-tip-free").is_visible, False)
+    page.goto(f"{address}/learn?step=bilevel")
+    settled(page)
+    axis = page.locator(".rambo-plot[data-digest] .xtitle", has_text="lambda").first
+    until(lambda: "the learned weight decay" in said_over(page, axis.bounding_box()), "lambda")
+
+
+def test_a_tap_on_a_label_explains_its_symbol(new_page, address) -> None:
+    page = new_page(viewport={"width": 390, "height": 844}, has_touch=True)
+    page.goto(f"{address}/configure")
+    settled(page)
+    until(lambda: page.locator("body[data-rambo-symbols]").count(), "the page is read")
+    tip = page.locator(".rambo-tip-free")
+    budget = page.locator(".katex", has_text="B").first
+
+    def tapped() -> bool:
+        budget.tap()
+        with contextlib.suppress(AssertionError):
+            reaches(tip.is_visible, True, 5)
+        return tip.is_visible()
+
+    until(tapped, "a tip", 60)
+    assert "the budget" in tip.inner_text()
+    box = tip.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 390

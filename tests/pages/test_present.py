@@ -21,7 +21,8 @@ SETTINGS = (
 
 def drawn(app: AppTest) -> list[str]:
     """The keys of the charts and galleries that are drawn."""
-    return [part.proto.id.rpartition("present-")[2] for part in app.get("bidi_component")]
+    ids = [part.proto.id for part in app.get("bidi_component")]
+    return [name.rpartition("present-")[2] for name in ids if "present-" in name]
 
 
 def turn(app: AppTest, key: str) -> AppTest:

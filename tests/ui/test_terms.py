@@ -5,6 +5,7 @@ import re
 import pytest
 
 from rambo.ui import terms
+from rambo.ui.configure import fields
 from rambo.ui.learn import steps
 
 
@@ -55,3 +56,17 @@ def test_a_symbol_that_no_word_can_be_needs_no_braces() -> None:
     for symbol in ("u_hat", "S_0", "lambda_OT", "lambda"):
         assert text.count(terms.TERMS[symbol].name) == 1, symbol
     assert "some_S_0 of hu_hat" in text
+
+
+@pytest.mark.parametrize(
+    ("symbol", "formula"),
+    [("k", "k"), ("S_val", "S_{val}"), ("lambda_OT", r"\lambda_{OT}"), ("tau_1", r"\tau_1")],
+)
+def test_a_symbol_has_the_formula_that_the_form_writes(symbol: str, formula: str) -> None:
+    assert terms.TERMS[symbol].formula == formula
+
+
+def test_every_letter_of_the_form_outside_the_sections_is_a_term() -> None:
+    known = {term.formula for term in terms.TERMS.values()}
+    letters = {field.symbol for field in fields.TABLE if field.symbol and not field.section}
+    assert {letter.strip("|") for letter in letters} <= known

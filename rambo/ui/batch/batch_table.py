@@ -10,7 +10,7 @@ import streamlit as st
 
 from rambo.datasets.prepared import Prepared
 from rambo.runs.atlas import Indices
-from rambo.ui import pictures
+from rambo.ui import pictures, terms
 from rambo.ui.batch.batch_data import Batch
 
 
@@ -21,11 +21,13 @@ def columns() -> dict[str, Any]:
         "order": st.column_config.NumberColumn("#", width=30, help="1 was chosen first"),
         "image": st.column_config.NumberColumn(width=55, format="%d", help="Row in the dataset"),
         "margin": st.column_config.ProgressColumn(
-            width=100, min_value=0, max_value=1, format="%.3f", help="Small: f hesitates"
+            width=100, min_value=0, max_value=1, format="%.3f", help=terms.words("margin")
         ),
         "step": st.column_config.NumberColumn(width=40, help="The greedy step, from 1"),
         "u_hat": st.column_config.NumberColumn(
-            width=60, format="%.3f", help="Of S_j with the batch of its step"
+            width=60,
+            format="%.3f",
+            help=f"Of S_j with the batch of its step. {terms.words('u_hat')} {terms.words('S_j')}",
         ),
     }
 

@@ -1,0 +1,128 @@
+// Symbols explain themselves wherever they stand on a page: in labels, metrics, captions and axes. Nothing of what
+// Streamlit draws is touched: symbols are ranges of its text, underlined by a highlight, and one tip floats above them.
+
+const REST = 70; // milliseconds that a pointer rests before a tip comes
+const CALM = 300; // milliseconds without news before the page is read again
+const PLAIN = "script, style, code, pre, textarea, .rambo-term, .rambo-tip, .katex, [data-testid=stException]";
+
+export default function (component, unpack) {
+  window.__ramboWords ??= unpack(component.data.terms).then((text) => new Words(JSON.parse(text)));
+}
+
+class Words {
+  /** Take `{symbol: {name, meaning, paper, formula}}`. */
+  constructor(terms) {
+    this.terms = terms;
+    // A lone lambda of the form is that of some rival: every one has its own.
+    const known = Object.entries(terms).filter(([symbol]) => symbol !== "lambda");
+    this.formulas = new Map(known.map(([symbol, term]) => [term.formula, symbol]));
+    [this.pattern, this.long] = patternsOf(Object.keys(terms));
+    this.places = [];
+    if (window.Highlight && CSS.highlights) CSS.highlights.set("rambo-symbol", (this.marks = new Highlight()));
+    this.tip = document.createElement("div");
+    this.tip.className = "rambo-tip rambo-tip-free";
+    this.tip.setAttribute("role", "tooltip");
+    document.body.append(this.tip);
+    new MutationObserver((news) => {
+      if (news.some((one) => !this.tip.contains(one.target))) this.later();
+    }).observe(document.body, { childList: true, subtree: true, characterData: true });
+    document.addEventListener("pointermove", (event) => this.moved(event), { passive: true });
+    document.addEventListener("pointerup", (event) => this.show(this.at(event.clientX, event.clientY)));
+    document.addEventListener("scroll", () => this.follow(), { capture: true, passive: true });
+    document.addEventListener("keydown", (event) => event.key === "Escape" && this.show());
+    this.read();
+  }
+
+  later() {
+    clearTimeout(this.asked);
+    this.asked = setTimeout(() => (window.requestIdleCallback ?? setTimeout)(() => this.read()), CALM);
+  }
+
+  /** Find every symbol on the page. */
+  read() {
+    this.places = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      if (node.length > 5000 || !node.parentElement || node.parentElement.closest(PLAIN)) continue;
+      const drawn = node.parentElement instanceof SVGElement; // in a chart a letter may be anything
+      for (const match of node.data.matchAll(drawn ? this.long : this.pattern)) {
+        this.put(match[0], (range) => {
+          range.setStart(node, match.index);
+          range.setEnd(node, match.index + match[0].length);
+        });
+      }
+    }
+    for (const formula of document.querySelectorAll(".katex")) {
+      const symbol = this.formulas.get(formula.querySelector("annotation")?.textContent.replaceAll("|", ""));
+      if (symbol) this.put(symbol, (range) => range.selectNodeContents(formula.querySelector(".katex-html")));
+    }
+    this.marks?.clear();
+    for (const place of this.places) this.marks?.add(place.range);
+    document.body.dataset.ramboSymbols = this.places.length; // tests wait for it
+  }
+
+  put(symbol, set) {
+    const range = new Range();
+    set(range);
+    this.places.push({ symbol, range });
+  }
+
+  moved(event) {
+    if (event.pointerType === "touch") return; // a finger shows a tip when it leaves
+    clearTimeout(this.resting);
+    this.resting = setTimeout(() => this.show(this.at(event.clientX, event.clientY)), REST);
+  }
+
+  /** Return the place under a point, if any; what lies below a dialog is not seen. */
+  at(x, y) {
+    const over = document.elementFromPoint(x, y)?.closest("[role=dialog]") ?? null;
+    for (const place of this.places) {
+      for (const box of place.range.getClientRects()) {
+        if (x < box.left - 1 || x > box.right + 1 || y < box.top - 1 || y > box.bottom + 1) continue;
+        if ((place.range.startContainer.parentElement?.closest("[role=dialog]") ?? null) === over) return { ...place, box };
+      }
+    }
+  }
+
+  /** Keep the tip at its symbol while the page moves below it: a tap on a label may scroll to its field. */
+  follow() {
+    const box = this.place?.range.getClientRects()[0];
+    this.show(box && box.top > 0 && box.bottom < innerHeight ? { ...this.place, box } : undefined);
+  }
+
+  /** Show the words of a place beside it, or none. */
+  show(place) {
+    this.place = place;
+    this.tip.style.display = place ? "block" : "none";
+    if (!place) return;
+    const { name, meaning, paper } = this.terms[place.symbol];
+    const parts = [["b", name], ["span", `${meaning} `], ["i", paper]].map(([tag, text]) => {
+      const part = document.createElement(tag);
+      part.textContent = text;
+      return part;
+    });
+    this.tip.replaceChildren(...parts);
+    const { offsetWidth: width, offsetHeight: height } = this.tip;
+    const below = place.box.bottom + 8;
+    this.tip.style.left = `${Math.max(8, Math.min(place.box.left, innerWidth - width - 8))}px`;
+    this.tip.style.top = `${below + height < innerHeight ? below : Math.max(8, place.box.top - height - 8)}px`;
+  }
+}
+
+/** Return what finds symbols in sentences, and in charts. Of letters f and k are always ours; others only in context. */
+function patternsOf(symbols) {
+  const long = symbols.filter((symbol) => symbol.includes("_") || symbol === "lambda");
+  long.sort((a, b) => b.length - a.length);
+  const after = "(?= = | images?\\b| labels?\\b| chosen\\b| bought\\b| smallest\\b| pairs?\\b| / |\\))";
+  const before = "(?<=\\bthe |\\bof |= |/ |\\d |\\()";
+  const mine = symbols.filter((symbol) => ["f", "k"].includes(symbol)).join("");
+  const others = symbols.filter((symbol) => symbol.length === 1 && !["f", "k", "u"].includes(symbol)).join("");
+  const unmistakable = `(?<![\\w{\\\\])(?:${long.join("|")})(?!\\w)`;
+  const parts = [
+    unmistakable,
+    `(?<![\\w'’./-])[${mine}](?![\\w/-]|\\.\\w)`,
+    `(?<![\\w'’./-])[${others}](?!\\w)${after}`,
+    `${before}[${others}](?![\\w'’-])`,
+  ];
+  return [new RegExp(parts.join("|"), "g"), new RegExp(unmistakable, "g")];
+}
