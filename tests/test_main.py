@@ -19,6 +19,8 @@ import torch
 
 from rambo import __main__ as command_line
 from rambo import config as configs
+from rambo.commands import studies
+from rambo.commands.settings import settings_from
 from rambo.errors import DivergedError
 from rambo.export import COLUMNS
 from rambo.runs import report
@@ -297,7 +299,7 @@ def test_every_option_reaches_its_field() -> None:
         --loss regression --classifier resnet18 --device cpu --jobs 3 --seed 38 --trials 4
         --strategy random rambo --no-bilevel --no-ot --set rambo.utility_model.dropout=0.5
         --set rambo.utility_model.bilevel.hypergradient=unroll""")
-    config = configs.build(command_line.settings_from(command_line._parser().parse_args(words)))
+    config = configs.build(settings_from(command_line.make_parser().parse_args(words)))
     model = config.rambo.utility_model
     assert (config.dataset.name, config.k, config.budget) == ("mnist", 301, 302)
     assert (config.acquisition.batch_size, config.acquisition.filter_size) == (31, 33)
@@ -315,8 +317,8 @@ def test_every_option_reaches_its_field() -> None:
 
 def test_what_is_typed_wins_over_the_preset_and_set_over_all() -> None:
     def config(*words: str) -> configs.Config:
-        arguments = command_line._parser().parse_args(["run", *words])
-        return configs.build(command_line.settings_from(arguments))
+        arguments = command_line.make_parser().parse_args(["run", *words])
+        return configs.build(settings_from(arguments))
 
     assert config().k == config("--preset", "quick").k == 200
     demo = config("--preset", "demo")
@@ -852,9 +854,9 @@ def test_a_study_prints_its_whole_table(studied: dict[str, Any], archive: Path) 
 
 
 def test_a_study_has_five_trials_where_none_are_named() -> None:
-    arguments = command_line._parser().parse_args(["study", "budgets"])
-    assert "trials" not in command_line.settings_from(arguments)
-    assert command_line._STUDY_TRIALS == report.FEWEST == 5
+    arguments = command_line.make_parser().parse_args(["study", "budgets"])
+    assert "trials" not in settings_from(arguments)
+    assert studies.TRIALS == report.FEWEST == 5
 
 
 def test_show_and_resume_print_a_done_study_again(call: Call, studied: dict[str, Any]) -> None:
@@ -980,5 +982,5 @@ def test_a_study_with_a_failed_cell_prints_the_rest_and_exits_1(
 
 def test_a_strategy_option_given_twice_means_both() -> None:
     words = ["run", "--strategy", "margin", "random", "--strategy", "coreset"]
-    arguments = command_line._parser().parse_args(words)
-    assert command_line.settings_from(arguments)["strategies"] == ["margin", "random", "coreset"]
+    arguments = command_line.make_parser().parse_args(words)
+    assert settings_from(arguments)["strategies"] == ["margin", "random", "coreset"]

@@ -18,6 +18,7 @@ from rambo import __main__ as command_line
 from rambo import config as configs
 from rambo import lineup, presets
 from rambo.collection.importing import ImportOptions, import_images
+from rambo.commands.settings import settings_from
 from rambo.datasets import catalog
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, StoreError
@@ -550,8 +551,8 @@ def test_the_command_line_on_the_page_makes_this_config(home: Path) -> None:
     app = change(change(opened(), "k", 222), "rambo.utility_model.ot_weight", 0.0)
     assert not app.code, "a closed section draws nothing"
     line = shlex.split(with_sections(app, TRANSFER).code[0].value)
-    parsed = command_line._parser().parse_args(line[3:])
-    config = configs.build(command_line.settings_from(parsed))
+    parsed = command_line.make_parser().parse_args(line[3:])
+    config = configs.build(settings_from(parsed))
     assert settings.of(config) == values_of(app)
 
 

@@ -17,6 +17,7 @@ from tiny import TINY, merged, write_tiny
 from rambo import __main__ as command_line
 from rambo import config as configs
 from rambo import lineup, presets
+from rambo.commands.settings import settings_from
 from rambo.config import Config
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError
@@ -425,7 +426,7 @@ def test_values_are_said_in_words(path: str, value: Any, words: str) -> None:
 def parsed(command: str) -> Config:
     words = shlex.split(command)
     assert words[:3] == ["python", "-m", "rambo"]
-    return configs.build(command_line.settings_from(command_line._parser().parse_args(words[3:])))
+    return configs.build(settings_from(command_line.make_parser().parse_args(words[3:])))
 
 
 @pytest.mark.parametrize(
