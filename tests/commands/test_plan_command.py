@@ -12,7 +12,7 @@ from rambo import config as configs
 from rambo import presets
 from rambo.estimate import costs
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 KEYS = {
     *(
         "initial_labels",
