@@ -43,6 +43,7 @@ T = TypeVar("T")
 PREFIX = "collection:"  # of a dataset's name: `collection:my-photos`, or with `@3` at version 3
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
 _NAMED = re.compile(rf"{PREFIX}(?P<slug>[a-z0-9-]{{1,48}})(?:@(?P<version>[0-9]{{1,9}}))?")
+_HEAD = 16  # bytes that tell what a file is
 _LIST = "`python -m rambo collections` lists them"
 
 
@@ -174,6 +175,30 @@ class Collection:
             f"collection {self.slug}: the original of {shorten(name, 200)} is gone or was changed since "
             "the import; put it back, or import the folder again"
         )
+
+    def original_kind(self, number: int, *, whole: bool) -> tuple[str, int]:
+        """Return the suffix that fits an image's original, and its size in bytes.
+
+        Args:
+            number: of the image.
+            whole: compare the file with its hash; else its first bytes are enough.
+
+        Raises:
+            DataError: there is no such image, or its file is gone or, as far as was looked, changed.
+        """
+        if whole:
+            data = self.original(number)[1]
+            return sniff_suffix(data), len(data)
+        where = self._read(lambda db: _whereabouts(db, number))
+        _, packed, places = ("", None, []) if where is None else where
+        if packed is not None:
+            at, size = packed
+            return sniff_suffix(OriginalPack(self.folder).read(at, min(size, _HEAD))), size
+        for _, place, path in places:
+            head = _read_inside(Path(place), path, _HEAD)
+            if head is not None:
+                return sniff_suffix(head), (Path(place) / os.fsdecode(path)).stat().st_size
+        raise DataError(f"collection {self.slug}: the original of image {number} is gone")
 
     def add_labels(self, entries: Sequence[LabelEntry], note: str) -> int:
         """Store answers as a new version and return its number; S_val grows by its share.
@@ -452,13 +477,14 @@ def _whereabouts(
     return row[0], packed, places
 
 
-def _read_inside(root: Path, path: bytes) -> bytes | None:
-    """Return the bytes of a file below `root`, or None where there is none that may be read."""
+def _read_inside(root: Path, path: bytes, most: int = -1) -> bytes | None:
+    """Return the bytes of a file below `root`, its first ones by `most`; None where there is none that may be read."""
     try:
         target = (root / os.fsdecode(path)).resolve()
         if not target.is_relative_to(root.resolve()) or not target.is_file():
             return None
-        return target.read_bytes()
+        with target.open("rb") as file:
+            return file.read(most)
     except OSError:
         return None
 

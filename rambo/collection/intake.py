@@ -18,7 +18,9 @@ from rambo.collection.readers.tables import Matches, Row, Table
 from rambo.collection.records import UNKNOWN, Answer, LabelEntry, Snapshot, Standing
 from rambo.errors import DataError
 
-_EXPORTED = re.compile(r"(?:[0-9a-f]{8}-)?([0-9]{6,11})\.png")  # as our exports call an image
+_EXPORTED = re.compile(
+    r"(?:[0-9a-f]{8}-)?([0-9]{6,11})\.(?:png|jpg|webp|gif|bmp)"
+)  # as our exports call an image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -365,7 +367,7 @@ def _match(
         elif request is not None and answer.run not in ("", request.run):
             place = None  # the rows of another run count otherwise
         elif request is not None and (exported or answer.file is None):
-            index = _index(answer)
+            index = index_of(answer)
             if index is not None and index < len(request.by_index):
                 place = by_number.get(request.by_index[index])
         else:
@@ -401,15 +403,15 @@ def _speaks_of_exports(table: Table, request: Request) -> bool:
     if any(row.run == request.run for row in table.rows):
         return True
     batch = set(request.numbers)
-    indices = [_index(row) for row in table.rows if row.file is not None]
+    indices = [index_of(row) for row in table.rows if row.file is not None]
     return bool(indices) and all(
         index is not None and index < len(request.by_index) and request.by_index[index] in batch
         for index in indices
     )
 
 
-def _index(row: Row) -> int | None:
-    """Return the row of the run's dataset that an answer names, or None."""
+def index_of(row: Row) -> int | None:
+    """Return the row of a run's dataset that an answer names, by number or by the name of our exports; or None."""
     if row.file is None:
         return row.index
     match = _EXPORTED.fullmatch(tables.split_path(row.file)[-1] if row.file.strip("/\\.") else "")

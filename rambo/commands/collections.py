@@ -63,9 +63,11 @@ def add_label(parser: argparse.ArgumentParser) -> None:
         "file",
         metavar="FILE",
         nargs="?",
-        help="answers: a CSV, JSON lines, or Label Studio's JSON export",
+        help="answers: a CSV, JSON lines, Label Studio's JSON export, or CVAT's annotations.xml",
     )
-    parser.add_argument("--run", metavar="RUN", help="the run whose batch was labeled")
+    parser.add_argument(
+        "--run", metavar="RUN", help="the run whose batch was labeled, where the file does not tell"
+    )
     parser.add_argument("--strategy", help="whose batch of that run; default: the first")
     parser.add_argument("--seed", help="of the trial; default: the first")
     parser.add_argument(
@@ -209,12 +211,16 @@ def label(arguments: argparse.Namespace) -> int:
         raise ConfigError("no file of answers", field="file", hint="give a file, or --undo")
     with refusing("table", Path(arguments.file), "save it again"):
         table = limited.call(sources.read_table, Path(arguments.file))
-    asking = returns.asking_run(table, workspace)
-    run = asking if arguments.run is None else workspace.find(arguments.run)
+    run = None if arguments.run is None else workspace.find(arguments.run)
+    asking = returns.asking(table, workspace, chosen, run)
     seed = None if arguments.seed is None else int(number(arguments.seed, "seed"))
     request = None
-    if run is not None:
-        request = returns.request_of(run, chosen, arguments.strategy, seed)
+    if asking is not None:
+        strategy = arguments.strategy or asking.strategy or None
+        request = returns.request_of(asking.run, chosen, strategy, seed)
+        if asking.guessed:
+            words = f"its files are those that {strategy} of run {asking.run.id} asked for"
+            print(f"rambo: {words}, and of no other batch", file=sys.stderr)
     preview = intake.preview(
         chosen,
         table,

@@ -32,6 +32,11 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         "--guesses", action="store_true", help="let Label Studio tick the class that f guesses"
     )
     parser.add_argument(
+        "--pictures",
+        default="originals",
+        help="originals (your own files, where they are still found; default) or working (PNG of the working size)",
+    )
+    parser.add_argument(
         "--image-url",
         metavar="PREFIX",
         default=export.IMAGE_URL,
@@ -117,6 +122,7 @@ def export_choice(arguments: argparse.Namespace) -> int:
         None if seed is None else int(seed),
         guesses=arguments.guesses,
         original=arguments.original,
+        pictures=arguments.pictures,
         truth=arguments.oracle,
         image_url=arguments.image_url,
     )

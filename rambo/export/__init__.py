@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rambo.errors import ConfigError, StoreError
-from rambo.export import bundles
+from rambo.export import bundles, originals
 from rambo.export.bundles import IMAGE_URL, Batch, Files
 from rambo.export.evidence import COLUMNS, ChosenImage, Evidence, gather, rows
+from rambo.export.originals import PICTURES, Originals, Pictures
 from rambo.export.packing import to_zip
 from rambo.export.text import to_csv, to_json, to_jsonl
 from rambo.runs.workspace import Run
@@ -22,6 +23,8 @@ __all__ = [
     "COLUMNS",
     "FORMATS",
     "IMAGE_URL",
+    "PICTURES",
+    "WITH_IMAGES",
     "ChosenImage",
     "Evidence",
     "Export",
@@ -57,9 +60,11 @@ _FORMATS = {
     "zip": _zipped(bundles.archive, ".zip"),
     "label-studio": _zipped(bundles.label_studio, "-label-studio.zip"),
     "fiftyone": _zipped(bundles.fiftyone, "-fiftyone.zip"),
+    "cvat": _zipped(bundles.cvat, "-cvat.zip"),
     "distil": _zipped(bundles.distil, "-distil.zip"),
 }
 FORMATS = tuple(_FORMATS)
+WITH_IMAGES = ("zip", "label-studio", "fiftyone", "cvat")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,22 +96,25 @@ def build(
     image_url: str = IMAGE_URL,
     guesses: bool = False,
     original: bool = False,
+    pictures: Pictures = "originals",
 ) -> Export:
     """Return the chosen batch in one of `FORMATS`.
 
     Args:
         run: the run.
         format: `csv`, `jsonl` or `json`, the rows alone; or an archive: `zip` with everything, or
-            what `label-studio`, `fiftyone` or `distil` reads.
+            what `label-studio`, `fiftyone`, `cvat` or `distil` reads.
         strategy: the first of the run where not given.
         seed: that of the first trial where not given.
         truth: let the rows carry `true_label`.
         image_url: for Label Studio, what stands before a file name in the URL of an image.
         guesses: let Label Studio tick the class that f guesses; people tend to follow it.
         original: the strategy's own choice, where a person edited the batch.
+        pictures: `originals`, a person's own files as they are where these are still found, or `working`, PNG files of
+            the size that the run saw; runs on other data than a collection have these alone.
 
     Raises:
-        ConfigError: an unknown format, strategy or seed.
+        ConfigError: an unknown format, strategy, seed or kind of pictures.
         StoreError: nothing is chosen yet, the run is damaged, its dataset is gone, or it does not
             know the pool positions that `distil` needs.
     """
@@ -114,15 +122,38 @@ def build(
         raise ConfigError(
             "unknown", field="--format", value=format, hint=f"choose one of: {', '.join(FORMATS)}"
         )
+    if pictures not in PICTURES:
+        raise ConfigError(
+            "unknown",
+            field="--pictures",
+            value=pictures,
+            hint=f"choose one of: {', '.join(PICTURES)}",
+        )
     contents = gather(run, strategy, seed, truth=truth, original=original)
     if not contents.rows:
         raise StoreError(
             "the edited batch is empty", field="run", value=run.id, hint="export the original one"
         )
-    batch = Batch(run, contents.rows, image_url, guesses, contents.notices)
+    own = None if pictures == "working" else _originals(run, format, contents.rows)
+    rows, notices = contents.rows, contents.notices
+    if own is not None:
+        rows = own.named(rows)
+        notices += own.notices if format in WITH_IMAGES else ()
+    batch = Batch(run, rows, image_url, guesses, notices, own)
     first = batch.rows[0]
     name, mime = name_of(run, format, first.strategy, first.seed)
-    return Export(_FORMATS[format].make(batch), name, mime, len(batch.rows), contents.notices)
+    return Export(_FORMATS[format].make(batch), name, mime, len(batch.rows), notices)
+
+
+def _originals(run: Run, format: str, chosen: list[ChosenImage]) -> Originals | None:
+    """Return what is there of the originals: all of it for an archive of images, for a table their names alone."""
+    whole = format in WITH_IMAGES
+    try:
+        return originals.look(run, chosen, whole=whole)
+    except StoreError:
+        if whole:
+            raise
+        return None  # the rows are there without the dataset
 
 
 def name_of(run: Run, format: str, strategy: str, seed: int) -> tuple[str, str]:
@@ -142,6 +173,7 @@ def write(
     image_url: str = IMAGE_URL,
     guesses: bool = False,
     original: bool = False,
+    pictures: Pictures = "originals",
 ) -> Export:
     """Write what `build` returns to the file `out` and return it.
 
@@ -158,6 +190,7 @@ def write(
         image_url=image_url,
         guesses=guesses,
         original=original,
+        pictures=pictures,
     )
     put(out, export.data)
     return export

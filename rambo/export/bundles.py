@@ -1,6 +1,6 @@
 """The chosen batch as the files that each tool reads. No file name in them derives from user text.
 
-Sources: import formats in the documentation of Label Studio and FiftyOne; DISTIL's `select(budget)`
+Sources: import formats in the documentation of Label Studio, FiftyOne and CVAT; DISTIL's `select(budget)`
 returns indices into the unlabeled pool.
 """
 
@@ -10,10 +10,12 @@ import re
 import xml.etree.ElementTree as ET
 from typing import Any
 
+from rambo.collection.looks import sniff_suffix
 from rambo.errors import StoreError
 from rambo.export import readme
 from rambo.export.evidence import ChosenImage, class_names, open_images
-from rambo.export.packing import to_npy, to_png
+from rambo.export.originals import Originals
+from rambo.export.packing import to_look_at, to_npy, to_png
 from rambo.export.text import to_csv, to_json, to_jsonl, to_lines
 from rambo.runs import exclusions
 from rambo.runs.record import dataset_name
@@ -22,7 +24,11 @@ from rambo.runs.workspace import Run
 # In two parts: a URL, which the house rule on paths of one machine would take for such a path.
 IMAGE_URL = "/" + "data/local-files/?d=images/"
 
-_INLINE_BYTES = 100_000_000  # Label Studio takes 200 MB at a time; text is a third larger
+_INLINE_BYTES = 150_000_000  # of pictures as text; Label Studio takes 200 MB at a time
+_INLINE_PICTURE, _INLINE_SIDE = (
+    500_000,
+    1600,
+)  # bytes above which a picture is made smaller, and its longer side
 _ENVIRONMENT = ("rambo", "python", "torch", "device", "cores", "threads")
 _DATASET = ("name", "fingerprint", "source", "licence")
 
@@ -37,6 +43,7 @@ class Batch:
         image_url: what stands before a file name in the URL by which Label Studio loads it.
         guesses: Label Studio ticks the class that f guesses.
         notices: what could not be read.
+        originals: the pictures to hand over; None for those of the working size.
     """
 
     run: Run
@@ -44,11 +51,17 @@ class Batch:
     image_url: str
     guesses: bool = False
     notices: tuple[str, ...] = ()
+    originals: Originals | None = None
 
     @property
-    def repeats(self) -> bool:
-        """Whether the manifest says how many images repeat each."""
-        return any(row.repeats is not None for row in self.rows)
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the manifest."""
+        return tuple(self.rows[0].record())
+
+    @property
+    def words(self) -> str:
+        """What a README says of what could not be read, or an empty text."""
+        return "".join(f"\n{notice}\n" for notice in self.notices)
 
 
 Files = dict[str, bytes]
@@ -61,7 +74,9 @@ def archive(batch: Batch) -> Files:
         "manifest.jsonl": to_jsonl(batch.rows),
         "run.json": to_json(describe(batch)),
         "dataset_index.npy": to_npy([row.dataset_index for row in batch.rows]),
-        "README.txt": (readme.archive(repeats=batch.repeats) + _exclusion_words(batch)).encode(),
+        "README.txt": (
+            readme.archive(batch.columns) + _exclusion_words(batch) + batch.words
+        ).encode("ascii", "backslashreplace"),
     }
     images = _images(batch, "images")
     tool = _label_studio_files(batch, images)
@@ -77,13 +92,27 @@ def label_studio(batch: Batch) -> Files:
 
 def fiftyone(batch: Batch) -> Files:
     """Return a `FiftyOneImageClassificationDataset` without labels, and the manifest beside it."""
-    names = [row.file.removesuffix(".png") for row in batch.rows]
+    names = [row.file.rpartition(".")[0] for row in batch.rows]
     labels = {"classes": class_names(batch.run), "labels": dict.fromkeys(names)}
     return {
         "labels.json": to_json(labels),
         "manifest.jsonl": to_jsonl(batch.rows),
-        "README.txt": readme.fiftyone(repeats=batch.repeats).encode(),
+        "README.txt": (readme.fiftyone(batch.columns) + batch.words).encode(
+            "utf-8", "backslashreplace"
+        ),
     } | _images(batch, "data")
+
+
+def cvat(batch: Batch) -> Files:
+    """Return images to upload and the labels of the task, each a tag of the whole image."""
+    tags = [
+        {"name": name, "type": "tag", "attributes": []} for name in choices(class_names(batch.run))
+    ]
+    return {
+        "labels.json": to_json(tags),
+        "manifest.csv": to_csv(batch.rows),
+        "README.txt": (readme.CVAT + batch.words).encode("ascii", "backslashreplace"),
+    } | _images(batch, "images")
 
 
 def distil(batch: Batch) -> Files:
@@ -166,19 +195,28 @@ def _label_studio_files(batch: Batch, images: Files) -> Files:
     files = {
         "tasks.json": to_json([_task(row, names, batch) for row in batch.rows]),
         "label_config.xml": _label_config(names),
-        "README.txt": readme.label_studio(batch.image_url == IMAGE_URL, batch.guesses).encode(),
+        "README.txt": (
+            readme.label_studio(batch.image_url == IMAGE_URL, batch.guesses) + batch.words
+        ).encode("ascii", "backslashreplace"),
     }
-    if sum(map(len, images.values())) <= _INLINE_BYTES:
-        inline = [
-            _task(row, names, batch, _data_url(images[f"images/{row.file}"])) for row in batch.rows
-        ]
-        files["tasks-inline.json"] = to_json(inline)
+    urls: list[str] = []
+    size = 0
+    for row in batch.rows:
+        urls.append(_data_url(images[f"images/{row.file}"]))
+        size += len(urls[-1])
+        if size > _INLINE_BYTES:
+            return files
+    inline = [_task(row, names, batch, url) for row, url in zip(batch.rows, urls, strict=True)]
+    files["tasks-inline.json"] = to_json(inline)
     return files
 
 
-def _data_url(png: bytes) -> str:
-    """Return a picture as text that a browser shows."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def _data_url(picture: bytes) -> str:
+    """Return a picture as text that a browser shows; a large photo at a size to look at."""
+    if len(picture) > _INLINE_PICTURE:
+        picture = to_look_at(picture, _INLINE_SIDE)
+    kind = sniff_suffix(picture).removeprefix(".").replace("jpg", "jpeg")
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
 def _task(
@@ -214,11 +252,23 @@ def _label_config(names: list[str]) -> bytes:
 
 
 def _images(batch: Batch, folder: str) -> Files:
-    """Return the chosen images as PNG files below `folder`."""
-    images = open_images(batch.run, [row.dataset_index for row in batch.rows])
-    return {
-        f"{folder}/{row.file}": to_png(image) for row, image in zip(batch.rows, images, strict=True)
-    }
+    """Return the chosen images below `folder`: their originals, or PNG files of the working size."""
+    files: Files = {}
+    rest = []
+    for row in batch.rows:
+        original = None
+        if batch.originals is not None:
+            original = batch.originals.read(row.dataset_index)
+        if original is None:
+            rest.append(row)
+        else:
+            files[f"{folder}/{row.file}"] = original
+    if rest:
+        images = open_images(batch.run, [row.dataset_index for row in rest])
+        files |= {
+            f"{folder}/{row.file}": to_png(image) for row, image in zip(rest, images, strict=True)
+        }
+    return files
 
 
 def last_part(name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rambo.collection import PREFIX
 from rambo.datasets import prepared
 from rambo.datasets.prepared import TEST, Images, Prepared
 from rambo.errors import ConfigError, DataError, StoreError
@@ -35,6 +36,8 @@ class ChosenImage:
         predicted_class: by f.
         predicted_label: its name.
         predicted_utility: of the set that the step made.
+        original_file: of a collection, the file that the image came from, below what was imported; else None.
+        image_hash: of a collection, SHA-256 of that file, or of the pixels that came as an array; else None.
         repeats: how many images that were left out repeat this one; None where none were left out.
         chosen_by: the strategy, or `person`; None where nobody edited the batch.
         true_label: the class name that the dataset holds; None unless it was asked for.
@@ -52,13 +55,15 @@ class ChosenImage:
     predicted_class: int | None
     predicted_label: str | None
     predicted_utility: float | None
+    original_file: str | None = None
+    image_hash: str | None = None
     repeats: int | None = None
     chosen_by: str | None = None
     true_label: str | None = None
 
     # JSON's edge, and the cells of a CSV
     def record(self) -> dict[str, Any]:
-        """Return the columns; the last three only where there is something in them."""
+        """Return the columns; the last five only where there is something in them."""
         cells = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: cell for name, cell in cells.items() if name in COLUMNS or cell is not None}
 
@@ -159,6 +164,7 @@ def gather(
         _image((run.id, strategy, seed), order, choice, measure, classes)
         for order, (choice, measure) in enumerate(zip(choices, measures, strict=True), 1)
     ]
+    chosen = _with_names(run, chosen, notices)
     if repeats is not None:
         counts = zip(chosen, repeats.spared(np.array(indices, np.int64)), strict=True)
         chosen = [dataclasses.replace(row, repeats=times) for row, times in counts]
@@ -172,6 +178,29 @@ def gather(
         pairs = zip(chosen, names, strict=True)
         chosen = [dataclasses.replace(row, true_label=name) for row, name in pairs]
     return Evidence(chosen, tuple(notices))
+
+
+def _with_names(run: Run, chosen: list[ChosenImage], notices: list[str]) -> list[ChosenImage]:
+    """Return rows with what the images of a collection are called; others as they are."""
+    if not str(run.config["dataset"]["name"]).startswith(PREFIX):
+        return chosen
+    try:
+        names = open_dataset(run).names()
+    except StoreError:
+        notices.append(
+            "The prepared dataset cannot be read, so there are no columns original_file and image_hash."
+        )
+        return chosen
+    if names is None:
+        return chosen
+    return [
+        dataclasses.replace(
+            row,
+            original_file=names.files[row.dataset_index],
+            image_hash=names.ids[row.dataset_index],
+        )
+        for row in chosen
+    ]
 
 
 def _true_labels(run: Run, classes: Sequence[str], indices: Sequence[int]) -> list[str]:

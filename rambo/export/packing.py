@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip archive can name
 _UNIX = 3
@@ -33,6 +33,17 @@ def to_png(image: NDArray[np.uint8]) -> bytes:
     pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def to_look_at(picture: bytes, side: int) -> bytes:
+    """Return a picture as an upright JPEG of at most `side` pixels in either direction."""
+    with Image.open(io.BytesIO(picture)) as image:
+        image.draft("RGB", (side, side))
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    upright.thumbnail((side, side))
+    buffer = io.BytesIO()
+    upright.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
 
 

@@ -1,5 +1,7 @@
 """What the README.txt of each hand-over says, in ASCII; nothing of the run stands in it."""
 
+from collections.abc import Collection
+
 _COLUMNS = """\
 Columns of the manifest, in the order of choice:
 
@@ -21,6 +23,12 @@ _REPEATS = """\
                           serve them too
 """
 
+_NAMES = """\
+  original_file           the image's own file, below the folder or archive that was imported
+  image_hash              SHA-256 of that file (of the pixels, where it came as an array); by it an
+                          answer finds its image whatever else changes
+"""
+
 _LAST = """\
   true_label              only where it was asked for: the class name that the dataset holds
 
@@ -31,8 +39,10 @@ spreadsheet would run as a formula; JSON has all text as it is.
 _ARCHIVE = """\
 Images chosen for labeling in one round by RAMBO.
 
-  images/                       the images, lossless PNG, with metadata.csv: Hugging Face reads all
-                                columns by load_dataset("imagefolder", data_dir="images")
+  images/                       the images, with metadata.csv: Hugging Face reads all columns by
+                                load_dataset("imagefolder", data_dir="images"). They are your own
+                                files as they are, with what the camera wrote in them, where these
+                                were found and wanted; else PNG of the size that RAMBO works with
   manifest.csv, manifest.jsonl  one row for each image
   run.json                      settings, versions and the fingerprint of the dataset
   dataset_index.npy             int64 rows in the dataset, in the order of choice
@@ -74,6 +84,19 @@ pool_position.npy  int64 rows in the unlabeled pool before the choice, which is 
 dataset_index.npy  int64 rows in the whole dataset, for the same images
 
 Both are in the order of choice, count from 0, and are read by numpy.load(name).
+"""
+
+CVAT = """\
+Images chosen for labeling in one round by RAMBO, for CVAT.
+
+  1. Create a task. In its Constructor choose Raw, and paste what labels.json holds: a tag for each
+     class.
+  2. Select files: all of images/.
+  3. Open the job, choose "Tag annotation" in the menu of the workspace, and give each image one tag.
+  4. Export the annotations as "CVAT for images 1.1" without images. The annotations.xml in it comes
+     back by `python -m rambo label COLLECTION annotations.xml`, or on the page Label.
+
+manifest.csv has a row for each image; its column file names the image here.
 """
 
 _LABEL_STUDIO = """\
@@ -131,20 +154,17 @@ def label_studio(local: bool, guesses: bool) -> str:
     return _LABEL_STUDIO.format(serving=_OWN, storage="", guesses=text)
 
 
-def archive(*, repeats: bool) -> str:
-    """Return what stands in an archive.
-
-    Args:
-        repeats: whether the manifest has that column.
-    """
-    return _ARCHIVE + _columns(repeats)
+def archive(columns: Collection[str]) -> str:
+    """Return what stands in an archive with these columns."""
+    return _ARCHIVE + _columns(columns)
 
 
-def fiftyone(*, repeats: bool) -> str:
-    """Return how FiftyOne opens the folder; `repeats` as in `archive`."""
-    return _FIFTYONE + _columns(repeats)
+def fiftyone(columns: Collection[str]) -> str:
+    """Return how FiftyOne opens the folder."""
+    return _FIFTYONE + _columns(columns)
 
 
-def _columns(repeats: bool) -> str:
+def _columns(columns: Collection[str]) -> str:
     """Return what the columns of the manifest mean."""
-    return _COLUMNS + (_REPEATS if repeats else "") + _LAST
+    names = _NAMES if "image_hash" in columns else ""
+    return _COLUMNS + names + (_REPEATS if "repeats" in columns else "") + _LAST

@@ -113,7 +113,7 @@ def test_label_studio_answers_skips_and_disagreements(tmp_path):
     assert [(e.answer, e.annotator) for e in now.entries if e.answer != "label"] == [
         ("skipped", "p0@lab")
     ]
-    assert "1 annotations were skipped; 1 tasks have no answer" in " ".join(now.remarks)
+    assert "1 annotation was skipped; 1 task has no answer" in " ".join(now.remarks)
 
 
 def test_pictures_inlined_in_a_table_are_stored(tmp_path):

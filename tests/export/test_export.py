@@ -252,7 +252,7 @@ def test_a_place_that_cannot_be_written_is_refused_by_name(
             words
         )
     assert refusal(lambda: export.write(run, "xlsx\n", Path("x")), ConfigError) == (
-        "--format xlsx?: unknown; choose one of: csv, jsonl, json, zip, label-studio, fiftyone, distil"
+        "--format xlsx?: unknown; choose one of: csv, jsonl, json, zip, label-studio, fiftyone, cvat, distil"
     )
     assert names(tmp_path) == ["pipe", "runs"]
 

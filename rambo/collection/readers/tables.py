@@ -1,4 +1,4 @@
-"""Tables with file name and label: CSV, JSON lines, JSON, and Label Studio's export.
+"""Tables with file name and label: CSV, JSON lines, JSON, and the exports of Label Studio and CVAT.
 
 Columns are matched by what they mean, rows to images by name and never by order.
 """
@@ -15,10 +15,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rambo.collection.looks import SUFFIXES
+from rambo.collection.readers import cvat
 from rambo.collection.readers.items import Item, class_name, display, listing
 from rambo.collection.readers.layout import split_of
 from rambo.collection.records import Answer
 from rambo.storage.files import RefusedError
+from rambo.text import count
 
 Columns = dict[str, Any]  # a row of a person's table: its columns are theirs
 
@@ -137,7 +139,7 @@ def parse(data: bytes, name: str, group_column: str | None = None) -> Table:
     """Return what a table says.
 
     Args:
-        data: its bytes: CSV with any usual separator, JSON lines, a JSON list, or Label Studio's export.
+        data: its bytes: CSV with any usual separator, JSON lines, a JSON list, Label Studio's export, or CVAT's.
         name: what to call it.
         group_column: a column whose values name groups, such as `patient`.
 
@@ -150,6 +152,8 @@ def parse(data: bytes, name: str, group_column: str | None = None) -> Table:
         records = _json(text)
         if _is_label_studio(records):
             return _label_studio(records, name)
+    elif start == "<":
+        return _cvat(text, name)
     elif start == "{":
         records = _json_lines(text)
     else:
@@ -323,7 +327,7 @@ def _label_studio(tasks: Sequence[Mapping[str, Any]], name: str) -> Table:
         role = split_of(_text(task["data"], "split"))
         role = None if role == "train" else role
         digest, run = (_text(task["data"], _column(list(task["data"]), c)) for c in (_HASH, _RUN))
-        answers = []
+        answers, before = [], several
         notes = task.get("annotations", task.get("completions", []))
         truths = [note for note in notes if isinstance(note, dict) and note.get("ground_truth")]
         for note in truths or notes:
@@ -342,18 +346,38 @@ def _label_studio(tasks: Sequence[Mapping[str, Any]], name: str) -> Table:
             elif choices:
                 answers.append(Row(file, index, choices[0], where, role, None, person))
         if not answers:
-            empty += 1
+            empty += before == several
             answers.append(Row(file, index, None, where, role))
         rows += [dataclasses.replace(row, digest=digest.lower(), run=run) for row in answers]
-    remarks = [f"{name}: Label Studio's export of {len(tasks):,} tasks"]
-    for count, words in (
-        (skipped, "annotations were skipped"),
-        (empty, "tasks have no answer"),
-        (several, "annotations name several classes and were not used"),
+    remark = f"{name}: Label Studio's export of {count(len(tasks), 'task')}"
+    for number, one, many in (
+        (skipped, "annotation was skipped", "annotations were skipped"),
+        (empty, "task has no answer", "tasks have no answer"),
+        (
+            *(several, "annotation names several classes and was not used"),
+            "annotations name several classes and were not used",
+        ),
     ):
-        if count:
-            remarks[0] += f"; {count:,} {words}"
-    return Table(name, tuple(rows), True, (), tuple(remarks))
+        if number:
+            remark += f"; {count(number, one, many)}"
+    return Table(name, tuple(rows), True, (), (remark,))
+
+
+def _cvat(text: str, name: str) -> Table:
+    """Return the tags of CVAT's export; an image with several is not used."""
+    rows: list[Row] = []
+    empty = several = 0
+    for number, (file, classes) in enumerate(cvat.images(text), 1):
+        label = classes[0] if len(classes) == 1 and not is_unknown(classes[0]) else None
+        several += len(classes) > 1
+        empty += not classes
+        rows.append(Row(file, None, label, f"{name}, image {number}"))
+    remark = f"{name}: CVAT's export of {count(len(rows), 'image')}"
+    if empty:
+        remark += f"; {count(empty, 'image has', 'images have')} no tag"
+    if several:
+        remark += f"; {count(several, 'image has', 'images have')} several tags, which are not used"
+    return Table(name, tuple(rows), True, (), (remark,))
 
 
 def _choices(note: Mapping[str, Any]) -> list[str]:

@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from rambo import export
+from rambo.errors import RamboError
+from rambo.export import evidence, originals
+from rambo.export.originals import Pictures
 from rambo.figures.theme import strategy_word
 from rambo.text import count, literal
-from rambo.ui import downloads, state, takeaway
+from rambo.ui import downloads, readers, state, takeaway
 from rambo.ui.batch import edited
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import PreparedFigure
@@ -46,6 +49,9 @@ FORMATS = {
         "FiftyOne",
         "Images and labels.json in the layout FiftyOne imports: for curation.",
         images=True,
+    ),
+    "cvat": Format(
+        "CVAT", "Images, labels as tags and a README with the steps: for CVAT.", images=True
     ),
     "distil": Format(
         "DISTIL indices", "Positions in the unlabeled pool as .npy: for research code."
@@ -86,6 +92,7 @@ def show(batch: Batch, *, oracle: bool) -> None:
         key="export-guesses",
         help="Faster, but people tend to follow it; without it they judge for themselves.",
     )
+    pictures = _pick_pictures(batch, picked)
     own = edited.size(batch)
     original = own is not None and (
         st.radio(
@@ -113,6 +120,7 @@ def show(batch: Batch, *, oracle: bool) -> None:
             image_url=image_url,
             guesses=guesses,
             original=original,
+            pictures=pictures,
         ),
         name,
         mime,
@@ -121,6 +129,8 @@ def show(batch: Batch, *, oracle: bool) -> None:
         key="export-download",
     )
     options = " --oracle" if truth else ""
+    if pictures == "working":
+        options += " --pictures working"
     if image_url != export.IMAGE_URL:
         options += f" --image-url {shlex.quote(image_url)}"
     st.caption(
@@ -134,6 +144,35 @@ def show(batch: Batch, *, oracle: bool) -> None:
     )
 
 
+def _pick_pictures(batch: Batch, picked: str) -> Pictures:
+    """Return which pictures are handed over; of a collection a person may have the own files back."""
+    if batch.data is None or not batch.data.collection or picked not in export.WITH_IMAGES:
+        return "originals"
+    own = st.checkbox(
+        "Your original files",
+        value=True,
+        key="export-originals",
+        help="As they are, with what the camera wrote in them, such as time and place. Else: PNG of the size that "
+        "RAMBO works with, which is also taken where an original is gone.",
+    )
+    if not own:
+        return "working"
+    for notice in _missing_originals(str(batch.run.folder), batch.strategy, batch.seed):
+        st.warning(literal(notice, 500), icon=":material/image_not_supported:")
+    return "originals"
+
+
+@st.cache_data(show_spinner=False, ttl=20, max_entries=16)
+def _missing_originals(folder: str, strategy: str, seed: int) -> tuple[str, ...]:
+    """Return what is to be said of originals that are not found at a first look."""
+    run = readers.run_in(folder)
+    try:
+        batch_originals = originals.look(run, evidence.rows(run, strategy, seed), whole=False)
+    except RamboError:
+        return ()  # the download says it
+    return () if batch_originals is None else batch_originals.notices
+
+
 def maker(
     batch: Batch,
     picked: str,
@@ -142,6 +181,7 @@ def maker(
     image_url: str,
     guesses: bool = False,
     original: bool = False,
+    pictures: Pictures = "originals",
 ) -> Callable[[], bytes]:
     """Return what makes the bytes when the button is pressed, not before."""
     run, strategy, seed = batch.run, batch.strategy, batch.seed
@@ -157,6 +197,7 @@ def maker(
             image_url=image_url,
             guesses=guesses,
             original=original,
+            pictures=pictures,
         ).data
 
     return make

@@ -21,13 +21,13 @@ def show(current: Round) -> None:
     """Draw the way of files."""
     with frame.guard():
         st.markdown(
-            "A CSV or JSON lines with the file and the label, our own table with one more column, or Label Studio's "
-            "JSON export of the tasks from Batch. Rows find their images by name, index or hash, never by their "
-            "order; half of the answers today and the rest tomorrow is fine."
+            "A CSV or JSON lines with the file and the label, our own table with one more column, Label Studio's "
+            "JSON export of the tasks from Batch, or CVAT's annotations.xml. Rows find their images by name, index or "
+            "hash, never by their order; half of the answers today and the rest tomorrow is fine."
         )
         file = st.file_uploader(
             "File with labels",
-            type=["csv", "tsv", "txt", "json", "jsonl", "ndjson"],
+            type=["csv", "tsv", "txt", "json", "jsonl", "ndjson", "xml"],
             key="label-file",
         )
         with st.container(horizontal=True):
