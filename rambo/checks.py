@@ -7,7 +7,7 @@ from rambo.collection.splits import most_pairs
 from rambo.config import ClassifierConfig, Config, CorruptionConfig, describe, restore
 from rambo.datasets import corruption, repeats
 from rambo.datasets.prepared import LABELED, POOL, TEST, VALIDATION, Prepared
-from rambo.errors import BudgetError, ConfigError, DataError
+from rambo.errors import BudgetError, ConfigError, DataError, RamboError
 
 _RESNET_SIDE = 16  # below, batch norm after three halvings meets single pixels
 _GREY = (1, 28, 28)
@@ -49,6 +49,8 @@ def change_words(config: Config, data: Prepared) -> str:
 def check(config: Config, data: Prepared) -> None:
     """Refuse a config that does not fit the dataset, before anything is written.
 
+    What is wrong in several places is said of all of them: `RamboError.parts`.
+
     Raises:
         ConfigError: k is beyond the pool, the validation set leaves too little, the oracle is to err about a class
             there is not or where nobody knows the labels, or a strategy cannot work with the classifier or without
@@ -58,6 +60,26 @@ def check(config: Config, data: Prepared) -> None:
     """
     # What is checked is what would run: a k that `fit` replaces anyway can do no harm.
     config = fit(config, data)
+    # Roles are fixed where labels are missing, so what is said of drawing S_val and a test set does not apply.
+    own = (
+        (_check_partly_labeled,)
+        if data.partly_labeled
+        else (_check_validation, _check_noisy_classes, _check_test)
+    )
+    errors: list[RamboError] = []
+    for part in (_check_classifier, *own, _check_sizes):
+        if part is _check_sizes and any(e.field == "dataset.validation_size" for e in errors):
+            continue  # what it leaves of the pool cannot be said
+        try:
+            part(config, data)
+        except RamboError as error:
+            errors += error.parts
+    if errors:
+        raise type(errors[0]).join(errors)
+
+
+def _check_classifier(config: Config, data: Prepared) -> None:
+    """Refuse a classifier that cannot read the images, or has no layers where a strategy taps some."""
     tapping = [name for name in config.strategies if lineup.of(name).needs_network]
     if config.classifier.name == "logistic" and tapping:
         raise ConfigError(
@@ -70,27 +92,28 @@ def check(config: Config, data: Prepared) -> None:
     # Only asked whether it raises: the network is chosen again by whoever trains it.
     channels, height, width = data.images.shape[1:]
     resolve_classifier(config.classifier, (channels, height, width))
-    # Roles are fixed where labels are missing, so what follows about drawing S_val and a test set does not apply.
-    if data.partly_labeled:
-        _check_partly_labeled(config, data)
-        _check_sizes(config, data)
+
+
+def _check_validation(config: Config, data: Prepared) -> None:
+    """Refuse a size of S_val that cannot be drawn."""
+    if (data.roles == VALIDATION).any():
         return
-    classes = data.num_classes
-    pool = int((data.roles == POOL).sum())
+    classes, pool = data.num_classes, int((data.roles == POOL).sum())
     # S_val is drawn from the training images class by class: one of each at least, and one of each stays behind, with
     # one more so that something is left to choose.
-    if not (data.roles == VALIDATION).any():
-        size = config.dataset.validation_size
-        if size < classes or size > pool - classes - 1:
-            raise ConfigError(
-                f"does not fit {data.name}, which has {pool} training images",
-                field="dataset.validation_size",
-                value=size,
-                limit=classes if size < classes else pool - classes - 1,
-                hint=f"use {classes} to {pool - classes - 1}",
-            )
-    _check_noisy_classes(config, data)
-    _check_sizes(config, data)
+    size = config.dataset.validation_size
+    if size < classes or size > pool - classes - 1:
+        raise ConfigError(
+            f"does not fit {data.name}, which has {pool} training images",
+            field="dataset.validation_size",
+            value=size,
+            limit=classes if size < classes else pool - classes - 1,
+            hint=f"use {classes} to {pool - classes - 1}",
+        )
+
+
+def _check_test(config: Config, data: Prepared) -> None:
+    """Refuse a dataset without test images."""
     if not (data.roles == TEST).any():
         raise DataError(
             "it has no test images",

@@ -1,6 +1,7 @@
 """Read collections for the pages: each version once for all viewers, pictures only where they are seen."""
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -82,8 +83,10 @@ def names() -> dict[str, str]:
 
 
 def label(dataset: str) -> str:
-    """Return what to call a dataset: a collection by its name, any other as it is."""
+    """Return what to call a dataset: a collection by its name, a file by its own, any other as it is."""
     named = own.parse(dataset)
+    if named is None and dataset.lower().endswith(".npz"):
+        return re.split(r"[/\\]", dataset)[-1]
     if named is None or named[0] not in own.slugs(state.workspace().root):
         return dataset
     called = names()

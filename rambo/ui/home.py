@@ -4,12 +4,15 @@ import re
 
 import streamlit as st
 
+from rambo import config as configs
+from rambo import presets
 from rambo.figures import rivals, theme
 from rambo.runs import jobs, line
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, moment
-from rambo.ui import collections, controls, frame, readers, state
+from rambo.ui import collections, controls, frame, library, readers, state
+from rambo.ui.configure import cost_card
 
 _PAGE = 10  # runs on one page of the list
 _WIDTHS = [5.2, 2.9, 2.9]  # of a row: what it is about, how it goes, what to do
@@ -32,13 +35,33 @@ def show_welcome() -> None:
             with st.spinner("Making the images ready"):
                 run = controls.start_demo()
             state.go("pages/train.py", run.id)
-        st.caption(
-            "Chooses 200 of 7,800 pictures of clothes. Takes about two minutes on a laptop, no internet needed."
-        )
+        _promise()
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Use my images", icon=":material/add_photo_alternate:"):
             state.go("pages/data.py", dataset=":new")
         st.caption("A folder of pictures, a few of them labeled. They stay on this machine.")
+
+
+def _promise() -> None:
+    """Say what the demo does, and how long it takes here; as long as nobody knows, look again every second."""
+    time = _demo_time()
+    st.fragment(_show_promise, run_every=None if time else 1.0)(time)
+
+
+def _show_promise(shown: str | None) -> None:
+    """Draw the promise; draw the whole page again when the time has come in."""
+    with frame.guard():
+        time = _demo_time()
+        if time and not shown:
+            st.rerun()
+        takes = f"Takes about {time} here" if time else "How long it takes here is being measured"
+        st.caption(f"Chooses 200 of 7,800 pictures of clothes. {takes}, no internet needed.")
+
+
+def _demo_time() -> str | None:
+    """Return about how long the demo takes here, as the cost card would say it; None while that is measured."""
+    data = library.ensure(library.SHIPPED)
+    return cost_card.promise(configs.build(presets.demo()), data) if data is not None else None
 
 
 def show_collections() -> None:

@@ -114,7 +114,7 @@ def test_a_lasso_by_mouse_filters_the_gallery(opened, finished: Run) -> None:
         }"""
     )
     drag_lasso(opened, [(left, low), (left, high), (middle, high), (middle, low)])
-    text = opened.locator("p", has_text="Inside the lasso:").inner_text()
+    text = opened.locator("p", has_text=re.compile("Inside the lasso: .* chosen")).inner_text()
     count = int(re.search(r"(\d+) chosen", text)[1])
     within = set(atlas["indices"][atlas["map"][:, 0] < middle].tolist())
     inside = [index for index in told["selected"] if index in within]

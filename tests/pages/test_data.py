@@ -352,15 +352,17 @@ def test_no_path_yet_says_what_to_do(home: Path) -> None:
     assert "Type the path of a file, or send one" in shown(app)
 
 
-def test_an_upload_is_kept_whole_under_its_content(home: Path) -> None:
+def test_an_upload_is_kept_whole_under_its_name(home: Path) -> None:
     data = strange(home).read_bytes()
     first = upload.keep_upload(io.BytesIO(data), "../../<b>Pets (2).npz", home)
     again = upload.keep_upload(io.BytesIO(data), "../../<b>Pets (2).npz", home)
     assert first == again
-    assert first.name == "b-pets-2.npz"
-    assert first.parent.parent == home / "uploads"
+    assert first == home / "uploads" / "b-pets-2.npz"
     assert first.read_bytes() == data
-    assert [path for path in (home / "uploads").rglob("*") if path.is_file()] == [first]
+    assert list((home / "uploads").iterdir()) == [first]
+    other = upload.keep_upload(io.BytesIO(data + b"."), "../../<b>Pets (2).npz", home)
+    assert other == home / "uploads" / "b-pets-2-2.npz", "another file of that name"
+    assert first.read_bytes() == data
 
 
 def test_an_upload_that_ends_badly_leaves_nothing(

@@ -3,15 +3,18 @@
 import base64
 import io
 import json
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from rambo.errors import DataError
 from rambo.ui.components import make_sprites, prepare_figure
+from rambo.ui.components import state as selection
 from rambo.ui.components.gallery import _slots
 from rambo.ui.components.media import packed
 from rambo.ui.components.plot import INLINE_LIMIT, plotly_js
@@ -270,3 +273,26 @@ def test_plotly_js_is_packed_once() -> None:
     data, digest = packed(plotly_js())
     assert len(data) < 2_000_000
     assert packed(plotly_js())[1] == digest
+
+
+def test_a_selection_that_the_page_cleared_does_not_come_back_with_the_next_rerun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session: dict[str, Any] = {}
+    monkeypatch.setattr(st, "session_state", session)
+    told: list[str] = []
+    receive = selection.received("map", lambda: told.append("called"))
+    assert selection.revision("map", selection.current("map", None)) == 0
+    session["map"] = {"selected": [3, 5], "obeyed": 0}
+    receive()
+    assert selection.revision("map", selection.current("map", None)) == 0, "the browser's own"
+    session["map"] = {"selected": None}  # the page clears it
+    assert selection.revision("map", selection.current("map", None)) == 1
+    session["map"] = {"selected": [3, 5], "obeyed": 0}  # the browser has not heard of it
+    receive()
+    assert session["map"]["selected"] is None
+    assert selection.revision("map", selection.current("map", None)) == 1
+    session["map"] = {"selected": [3, 5], "obeyed": 1}  # drawn once more, afterwards
+    receive()
+    assert selection.current("map", None) == [3, 5]
+    assert told == ["called", "called"]

@@ -176,6 +176,13 @@ INVALID = [
 ]  # fmt: skip
 
 
+def test_everything_that_does_not_fit_the_data_is_said_at_once(images: Prepared) -> None:
+    values = tiny_values(k=10_000, strategies=["rambo", "llal"])
+    values |= {"classifier.name": "logistic", "dataset.corruption.noisy_classes": [99]}
+    complaints = settings.check(values, images, {"cpu": "CPU"}).complaints
+    assert {"k", "strategies", "dataset.corruption.noisy_classes"} <= set(complaints)
+
+
 @pytest.mark.parametrize(("changes", "path", "words"), INVALID)
 def test_what_is_wrong_is_said_at_its_field(
     changes: dict[str, Any], path: str, words: str, images: Prepared

@@ -49,12 +49,14 @@ class Gallery {
     if (data.kind === "rows") return this.showRows(data);
     if (data.revision !== this.revision) {
       // The page itself set the selection (see state.py); otherwise ours is the newer one.
-      const text = JSON.stringify(data.selected);
-      // Streamlit's browser side sends its own last word again with each rerun: it has to learn of the new one.
-      if (this.revision !== undefined && text !== this.sent) component.setStateValue("selected", data.selected);
+      if (this.revision !== undefined) {
+        // Streamlit's side of the browser sends its last word again with each rerun: it has to learn of the new one.
+        component.setStateValue("selected", data.selected);
+        component.setStateValue("obeyed", data.revision);
+      }
       this.revision = data.revision;
       this.selected = [...data.selected];
-      this.sent = text;
+      this.sent = JSON.stringify(this.selected);
       clearTimeout(this.timer);
     }
     this.grid.setAttribute("aria-label", data.label);
@@ -258,6 +260,7 @@ class Gallery {
     const text = JSON.stringify(this.selected);
     if (this.data?.kind !== "grid" || text === this.sent) return;
     this.sent = text;
+    this.component.setStateValue("obeyed", this.revision); // see state.py: what comes without is of yesterday
     this.component.setStateValue("selected", this.selected);
   }
 

@@ -112,6 +112,7 @@ def gallery(
         data=data,
         default={"selected": chosen},
         on_selected_change=state.received(key, on_change),
+        on_obeyed_change=state.ignored,
         on_opened_change=_listener(on_open),
     )
     opened = result.get("opened")

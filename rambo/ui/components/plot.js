@@ -55,6 +55,11 @@ class Chart {
 
   /** Take the newest message; those that arrive while drawing are drawn once, in their last form. */
   async show(component) {
+    if (component.data.select && this.component && component.data.revision !== this.component.data.revision) {
+      // Streamlit's side of the browser sends its last word again with each rerun: it has to learn of the new one.
+      component.setStateValue("selected", component.data.selected);
+      component.setStateValue("obeyed", component.data.revision);
+    }
     this.component = component;
     this.box.style.height = `${component.data.height}px`;
     this.box.setAttribute("aria-label", component.data.alt);
@@ -94,12 +99,9 @@ class Chart {
     if (data.select && data.revision !== this.revision) {
       // The page itself set or cleared the selection (see state.py).
       if (this.revision !== undefined || data.selected) changed = true;
-      // Streamlit's browser side sends its own last word again with each rerun: it has to learn of the new one.
-      const stale = this.revision !== undefined && JSON.stringify(data.selected) !== JSON.stringify(this.selected ?? null);
       this.revision = data.revision;
       this.selected = data.selected;
       this.outlines = undefined;
-      if (stale) this.component.setStateValue("selected", data.selected);
     }
     while (this.node._dragging) await pause(100); // never redraw under the person's hand
     if (this.removed) return;
@@ -233,6 +235,7 @@ class Chart {
   send(ids) {
     if (!this.component.data.select || JSON.stringify(ids) === JSON.stringify(this.selected ?? null)) return;
     this.selected = ids;
+    this.component.setStateValue("obeyed", this.revision); // see state.py: what comes without is of yesterday
     this.component.setStateValue("selected", ids);
   }
 

@@ -85,6 +85,7 @@ def plot(
         data=data,
         height=height,
         on_selected_change=state.received(key, on_select),
+        on_obeyed_change=state.ignored,
     )
     return state.as_ids(result.get("selected")) if select else None
 

@@ -3,6 +3,10 @@
 The browser draws its own clicks at once and must not be set back by an older message that was
 already under way. So a payload carries a revision that grows only when the *page* changed the
 selection (`st.session_state[key] = {"selected": [...]}`); the browser obeys only a new revision.
+
+The other way round, Streamlit's browser side sends all it knows with every rerun, and so a
+selection that the page has cleared meanwhile. So the browser says which revision it obeyed, and
+a selection from before the newest one does not count.
 """
 
 import dataclasses
@@ -42,12 +46,20 @@ def received(key: str, then: Callable[[], object] | None) -> Callable[[], None]:
     """Return the callback that notes what the browser sent, then calls `then`."""
 
     def callback() -> None:
-        """Note it."""
-        _note(key).selection = current(key, None)
+        """Note it, unless it is older than what the page set."""
+        note, state = _note(key), st.session_state.get(key)
+        if isinstance(state, dict) and state.get("obeyed", note.revision) < note.revision:
+            st.session_state[key] = dict(state) | {"selected": note.selection}
+            return
+        note.selection = current(key, None)
         if then is not None:
             then()
 
     return callback
+
+
+def ignored() -> None:
+    """Listen to what the page only reads later: Streamlit reports a state only if somebody listens."""
 
 
 @dataclasses.dataclass

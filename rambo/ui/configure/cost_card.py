@@ -42,6 +42,17 @@ def show(config: Config | None, data: Prepared | None, complaints: Mapping[str, 
             st.write(outline.sentence(config, _count(config, data)))
 
 
+def promise(config: Config, data: Prepared) -> str | None:
+    """Return about how long a run takes here, or None while that is being measured; ask again in a second."""
+    known = planner().rate(config)
+    if known is not None:
+        return duration(costs.seconds(_count(config, data), *known))
+    now = time.monotonic()
+    planner().want(config, now)
+    planner().tick(now)
+    return None
+
+
 def planner() -> Planner:
     """Return the planner of this tab."""
     if _PLANNER not in st.session_state:

@@ -66,7 +66,7 @@ def show_cut(data: Prepared, run: Run | None) -> None:
     for column, (word, number) in zip(columns, parts, strict=True):
         column.metric(word, f"{number:,}")
     st.caption(
-        "The dataset's own split fixes the validation images."
+        "The validation images are fixed: every trial uses the same."
         if fixed
         else f"This dataset names no validation images: each trial draws {size:,} of its {pool:,} images, "
         "every class in proportion."

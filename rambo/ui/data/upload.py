@@ -1,7 +1,8 @@
-"""Files that people send: kept whole below their own hash, or not at all."""
+"""Files that people send: kept whole under their own name, or not at all."""
 
 import dataclasses
 import hashlib
+import itertools
 import os
 import re
 import secrets
@@ -24,7 +25,9 @@ ARCHIVES = (".zip", ".npz", ".parquet")
 def keep_upload(
     stream: BinaryIO, name: str, root: Path, *, suffix: str = ".npz", limit_mb: int | None = None
 ) -> Path:
-    """Return `<root>/uploads/<sha256>/<name>.npz` with the bytes of `stream`, whole or not there at all.
+    """Return `<root>/uploads/<name>.npz` with the bytes of `stream`, whole or not there at all.
+
+    The same bytes under the same name are one file; others under that name get a number behind it.
 
     Args:
         stream: what a person sent.
@@ -54,8 +57,7 @@ def keep_upload(
                 file.write(block)
             file.flush()
             os.fsync(file.fileno())
-        target = root / "uploads" / sha.hexdigest() / f"{plain}{suffix}"
-        files.make_folder(target.parent)
+        target = _place(beside.parent, plain, suffix, sha.hexdigest())
         beside.replace(target)
         files.sync_folder(target.parent)
     except OSError as error:
@@ -66,6 +68,18 @@ def keep_upload(
     finally:
         beside.unlink(missing_ok=True)
     return target
+
+
+def _place(folder: Path, plain: str, suffix: str, sha: str) -> Path:
+    """Return where a file of that content and name lies, or may lie."""
+    for number in itertools.count(1):
+        path = folder / f"{plain}{'' if number == 1 else f'-{number}'}{suffix}"
+        if not path.exists():
+            return path
+        with path.open("rb") as there:
+            if hashlib.file_digest(there, "sha256").hexdigest() == sha:
+                return path
+    raise AssertionError("numbers do not end")
 
 
 @dataclasses.dataclass(frozen=True)
