@@ -77,11 +77,11 @@ def chips(batch: Batch) -> list[Chip]:
 
 
 def show(batch: Batch) -> None:
-    """Draw the chips, if any."""
+    """Draw the chips, if any, in a place that is always there: else all below it would be drawn anew."""
     shelf = chips(batch)
-    if not shelf:
-        return
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="chips"):
+        if not shelf:
+            return
         st.caption(":material/filter_alt: On Images:")
         for chip in shelf:
             st.button(

@@ -10,7 +10,7 @@ from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
 from rambo.text import count
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
-from rambo.ui.components import gallery, plot
+from rambo.ui.components import gallery, plot, state
 
 _OTHERS = 60  # images inside the lasso that were not chosen
 
@@ -57,12 +57,12 @@ def lasso_of(batch: Batch) -> list[int] | None:
 
 def clear_lasso(batch: Batch) -> None:
     """Forget the lasso."""
-    st.session_state[map_key(batch)] = {"selected": None}
+    state.assign(map_key(batch), None)
 
 
 def clear_marks(batch: Batch) -> None:
     """Forget the selected images."""
-    st.session_state[gallery_key(batch)] = {"selected": []}
+    state.assign(gallery_key(batch), [])
     st.session_state[f"cleared-{batch.key}"] = version(batch) + 1
     set_marks(batch, [])
 

@@ -49,7 +49,7 @@ class Gallery {
     if (data.kind === "rows") return this.showRows(data);
     if (data.revision !== this.revision) {
       // The page itself set the selection (see state.py); otherwise ours is the newer one.
-      if (this.revision !== undefined) {
+      if (this.revision !== undefined || data.revision > 0) {
         // Streamlit's side of the browser sends its last word again with each rerun: it has to learn of the new one.
         component.setStateValue("selected", data.selected);
         component.setStateValue("obeyed", data.revision);

@@ -33,6 +33,7 @@ class Chart {
     parent.append(this.box);
     this.box.addEventListener("keydown", (event) => this.pressed(event));
     this.highlighted = "[]";
+    this.heard = 0; // the newest revision that Streamlit's side knows of
     // What is half a screen away counts as seen: it is there before a person scrolls to it.
     const margins = { rootMargin: "50%", scrollMargin: "50%" };
     this.sight = new IntersectionObserver((found) => {
@@ -55,10 +56,11 @@ class Chart {
 
   /** Take the newest message; those that arrive while drawing are drawn once, in their last form. */
   async show(component) {
-    if (component.data.select && this.component && component.data.revision !== this.component.data.revision) {
+    if (component.data.select && component.data.revision !== this.heard) {
       // Streamlit's side of the browser sends its last word again with each rerun: it has to learn of the new one.
       component.setStateValue("selected", component.data.selected);
       component.setStateValue("obeyed", component.data.revision);
+      this.heard = component.data.revision;
     }
     this.component = component;
     this.box.style.height = `${component.data.height}px`;

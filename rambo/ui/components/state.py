@@ -36,10 +36,19 @@ def current(key: str, default: list[int] | None) -> list[int] | None:
 def revision(key: str, selected: Sequence[int] | None) -> int:
     """Return the revision of `selected`; it grows when the page, not the browser, changed it."""
     note = _note(key)
+    if not note.revision and not note.selection and not selected:
+        # Nothing selected so far is no news.
+        note.selection = None if selected is None else list(selected)
     if note.selection != selected:
         note.selection = None if selected is None else list(selected)
         note.revision += 1
     return note.revision
+
+
+def assign(key: str, selected: Sequence[int] | None) -> None:
+    """Set the selection of component `key`, in a callback: from here on what the browser sends has to be newer."""
+    st.session_state[key] = {"selected": None if selected is None else list(selected)}
+    revision(key, selected)
 
 
 def received(key: str, then: Callable[[], object] | None) -> Callable[[], None]:
