@@ -44,17 +44,19 @@ def show_welcome() -> None:
 
 def _promise() -> None:
     """Say what the demo does, and how long it takes here; as long as nobody knows, look again every second."""
-    time = _demo_time()
-    st.fragment(_show_promise, run_every=None if time else 1.0)(time)
+    minutes = _demo_time()
+    st.fragment(_show_promise, run_every=None if minutes else 1.0)(minutes)
 
 
-def _show_promise(shown: str | None) -> None:
+def _show_promise(before: str | None) -> None:
     """Draw the promise; draw the whole page again when the time has come in."""
     with frame.guard():
-        time = _demo_time()
-        if time and not shown:
+        minutes = _demo_time()
+        if minutes and not before:
             st.rerun()
-        takes = f"Takes about {time} here" if time else "How long it takes here is being measured"
+        takes = (
+            f"Takes about {minutes} here" if minutes else "How long it takes here is being measured"
+        )
         st.caption(f"Chooses 200 of 7,800 pictures of clothes. {takes}, no internet needed.")
 
 

@@ -44,9 +44,9 @@ def show(config: Config | None, data: Prepared | None, complaints: Mapping[str, 
 
 def promise(config: Config, data: Prepared) -> str | None:
     """Return about how long a run takes here, or None while that is being measured; ask again in a second."""
-    known = planner().rate(config)
-    if known is not None:
-        return duration(costs.seconds(_count(config, data), *known))
+    rate = planner().rate(config)
+    if rate is not None:
+        return duration(costs.seconds(_count(config, data), *rate))
     now = time.monotonic()
     planner().want(config, now)
     planner().tick(now)
