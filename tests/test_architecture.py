@@ -466,6 +466,16 @@ def test_names_are_nouns_and_no_riddles() -> None:
     assert wrong == []
 
 
+def test_every_class_has_a_name_of_its_own() -> None:
+    """One word a thing: whoever looks for a name finds one class."""
+    places: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(where(path, node))
+    assert {name: lines for name, lines in places.items() if len(lines) > 1} == {}
+
+
 def test_all_events_are_declared_in_one_module() -> None:
     """Pages know the events of one module; an event declared elsewhere would reach nobody."""
     declared = [

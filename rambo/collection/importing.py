@@ -24,7 +24,7 @@ from rambo.collection.readers.items import Item, Source
 from rambo.collection.readers.sources import read_source
 from rambo.collection.records import Fit, Frame, HealthLine, ImportProgress, LabelEntry
 from rambo.collection.splits import DEFAULT_SHARE
-from rambo.collection.workers import Result, Work
+from rambo.collection.workers import ReadResult, Work
 from rambo.config import shorten
 from rambo.errors import DataError, RunCancelled
 from rambo.events import Emit, StageAdvanced, StageFinished, StageStarted, ignore
@@ -286,10 +286,10 @@ class _Import:
         draft: Draft,
         source: int,
         chunk: Sequence[Item],
-        looks: Sequence[Result],
+        looks: Sequence[ReadResult],
     ) -> dict[bytes, int]:
         """Store a chunk, pictures first: rows never speak of what is not on the disk."""
-        fresh: dict[str, Result] = {}
+        fresh: dict[str, ReadResult] = {}
         for result in looks:
             if result.look is not None and result.look.id not in self.book.images:
                 fresh.setdefault(result.look.id, result)

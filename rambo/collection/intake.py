@@ -14,8 +14,8 @@ from rambo.collection.collection import Collection
 from rambo.collection.drafts import Draft
 from rambo.collection.readers import tables
 from rambo.collection.readers.items import class_name, display, listing
-from rambo.collection.readers.tables import Matches, Row, Table
-from rambo.collection.records import UNKNOWN, Answer, LabelEntry, Snapshot, Standing
+from rambo.collection.readers.tables import AnswerRow, Matches, Table
+from rambo.collection.records import UNKNOWN, Answer, LabelEntry, Snapshot, Validity
 from rambo.errors import DataError
 
 _EXPORTED = re.compile(
@@ -24,7 +24,7 @@ _EXPORTED = re.compile(
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
+class BatchRequest:
     """What a run asked to be labeled.
 
     Attributes:
@@ -158,7 +158,7 @@ def preview(
     collection: Collection,
     table: Table,
     *,
-    request: Request | None = None,
+    request: BatchRequest | None = None,
     accept_new_classes: bool = False,
     overwrite: bool = False,
 ) -> Preview:
@@ -188,7 +188,7 @@ def preview(
             hint="name the column with the classes `label`",
         )
     matches, foreign, ambiguous = _match(now, table, request)
-    reader = _Reader(now, request, accept_new_classes or not now.classes, overwrite)
+    reader = _AnswerReader(now, request, accept_new_classes or not now.classes, overwrite)
     for row in sorted(matches):
         reader.read(row, matches[row])
     batch = None if request is None else set(request.numbers)
@@ -264,11 +264,11 @@ def undo(collection: Collection, version: int | None = None) -> int:
     return collection.undo(labels[-1] if version is None else version)
 
 
-class _Reader:
+class _AnswerReader:
     """Goes through the answers of one image after the other."""
 
     def __init__(
-        self, now: Snapshot, request: Request | None, accept: bool, overwrite: bool
+        self, now: Snapshot, request: BatchRequest | None, accept: bool, overwrite: bool
     ) -> None:
         """Know what is known."""
         self.now, self.request, self.accept, self.overwrite = now, request, accept, overwrite
@@ -283,7 +283,7 @@ class _Reader:
         self.contradictions: list[Contradiction] = []
         self.torn: list[str] = []
 
-    def read(self, row: int, answers: Sequence[Row]) -> None:
+    def read(self, row: int, answers: Sequence[AnswerRow]) -> None:
         """Take down what a file says of the image in a row of the snapshot."""
         now, image = self.now, int(self.now.numbers[row])
         classes = [(self._class(answer.label), answer) for answer in answers if answer.label]
@@ -308,12 +308,12 @@ class _Reader:
             classes = [(name, answer) for name, answer in classes if name != current]
         for name, answer in classes:
             against = current is not None and name != current
-            standing: Standing = "contested" if against and not self.overwrite else "taken"
+            standing: Validity = "contested" if against and not self.overwrite else "taken"
             if against:
                 self.contradictions.append(Contradiction(now.files[row], current or "", name))
             self._add(image, name, "label", answer, standing)
 
-    def _read_rest(self, image: int, answers: Sequence[Row]) -> None:
+    def _read_rest(self, image: int, answers: Sequence[AnswerRow]) -> None:
         """Take down that an image was skipped, or the like."""
         kinds = [answer for answer in answers if answer.answer != "label"]
         self.counts[kinds[0].answer if kinds else "empty"] += 1
@@ -321,7 +321,7 @@ class _Reader:
             self._add(image, None, answer.answer, answer, "taken")
 
     def _add(
-        self, image: int, label: str | None, kind: Answer, answer: Row, standing: Standing
+        self, image: int, label: str | None, kind: Answer, answer: AnswerRow, standing: Validity
     ) -> None:
         """Add an entry; one that changes nothing only where it is not there already."""
         key = (image, label, kind, answer.annotator, standing)
@@ -351,15 +351,15 @@ def _spellings(classes: Iterable[str]) -> dict[str, str]:
 
 
 def _match(
-    now: Snapshot, table: Table, request: Request | None
-) -> tuple[dict[int, list[Row]], tuple[str, ...], tuple[str, ...]]:
+    now: Snapshot, table: Table, request: BatchRequest | None
+) -> tuple[dict[int, list[AnswerRow]], tuple[str, ...], tuple[str, ...]]:
     """Return the answers of each row of the snapshot, and the names that fit none or several."""
     by_number = {number: row for row, number in enumerate(now.numbers.tolist())}
     by_hash = {digest: row for row, digest in enumerate(now.ids)}
     exported = request is not None and _speaks_of_exports(table, request)
-    by_row: dict[int, list[Row]] = {}
+    by_row: dict[int, list[AnswerRow]] = {}
     foreign: list[str] = []
-    rest: list[Row] = []
+    rest: list[AnswerRow] = []
     for answer in table.rows:
         place: int | None = None
         if answer.digest:
@@ -395,7 +395,7 @@ def _match(
     return by_row, tuple(foreign + matches.missing), tuple(matches.ambiguous)
 
 
-def _speaks_of_exports(table: Table, request: Request) -> bool:
+def _speaks_of_exports(table: Table, request: BatchRequest) -> bool:
     """Return whether the names in a table are those our exports give, and not the collection's own.
 
     They are where a row says which run asked, or where every name looks so and was asked for.
@@ -410,7 +410,7 @@ def _speaks_of_exports(table: Table, request: Request) -> bool:
     )
 
 
-def index_of(row: Row) -> int | None:
+def index_of(row: AnswerRow) -> int | None:
     """Return the row of a run's dataset that an answer names, by number or by the name of our exports; or None."""
     if row.file is None:
         return row.index

@@ -13,7 +13,7 @@ UNKNOWN = -1  # in `Snapshot.labels`: nobody knows the label
 
 Fit = Literal["letterbox", "crop"]
 Answer = Literal["label", "skipped", "unsure", "none of these"]
-Standing = Literal["taken", "contested"]
+Validity = Literal["taken", "contested"]
 Severity = Literal["info", "warning", "error"]
 Numbers = npt.NDArray[np.int64]
 
@@ -83,7 +83,7 @@ class LabelEntry:
     time: float = dataclasses.field(default_factory=time.time)
     run: str = ""
     annotator: str = ""
-    standing: Standing = "taken"
+    standing: Validity = "taken"
     version: int = 0
 
 

@@ -29,7 +29,7 @@ _AHEAD = 3  # tasks waiting for each child
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Result:
+class ReadResult:
     """What reading one item gave.
 
     Attributes:
@@ -64,7 +64,7 @@ class Work:
 
 def results(
     items: Sequence[Item], work: Work, jobs: int
-) -> Iterator[tuple[Sequence[Item], list[Result]]]:
+) -> Iterator[tuple[Sequence[Item], list[ReadResult]]]:
     """Yield chunks of items with what reading them gave, in their order.
 
     Args:
@@ -75,7 +75,7 @@ def results(
     size, ahead = (_STORED, 1) if work.store else (CHUNK, _AHEAD)
     jobs = max(1, jobs if len(items) >= _FEW else 1)
     chunks = [items[start : start + size] for start in range(0, len(items), size)]
-    waiting: deque[tuple[Sequence[Item], concurrent.futures.Future[list[Result]]]] = deque()
+    waiting: deque[tuple[Sequence[Item], concurrent.futures.Future[list[ReadResult]]]] = deque()
     try:
         position = 0
         while True:
@@ -113,14 +113,14 @@ def _sizes(keys: list[object], loader: Loader, limits: Limits) -> list[tuple[int
 
 def _submit(
     jobs: int, chunk: Sequence[Item], work: Work
-) -> "concurrent.futures.Future[list[Result]]":
+) -> "concurrent.futures.Future[list[ReadResult]]":
     """Send the keys of a chunk; the child reads what lies under them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of loky, about a child that it replaces
         return limited.pool(jobs).submit(_fetch_and_read, [item.key for item in chunk], work)
 
 
-def _one_by_one(chunk: Sequence[Item], work: Work) -> list[Result]:
+def _one_by_one(chunk: Sequence[Item], work: Work) -> list[ReadResult]:
     """Read a chunk that killed its child image by image; a child that dies is replaced."""
     outcomes = []
     for item in chunk:
@@ -128,11 +128,11 @@ def _one_by_one(chunk: Sequence[Item], work: Work) -> list[Result]:
             outcomes += _submit(1, [item], work).result()
         except BrokenProcessPool:
             reason = f"reading it crashed, or took over {work.seconds} s; save it again as PNG"
-            outcomes.append(Result(None, reason))
+            outcomes.append(ReadResult(None, reason))
     return outcomes
 
 
-def _fetch_and_read(keys: list[object], work: Work) -> list[Result]:
+def _fetch_and_read(keys: list[object], work: Work) -> list[ReadResult]:
     """Return what lies under keys, and what it shows; in the child."""
     outcomes = []
     for key in keys:
@@ -145,23 +145,23 @@ def _fetch_and_read(keys: list[object], work: Work) -> list[Result]:
     return outcomes
 
 
-def _read_one(payload: Payload | Exception, work: Work) -> Result:
+def _read_one(payload: Payload | Exception, work: Work) -> ReadResult:
     """Return what one payload shows, or why it shows nothing."""
     if isinstance(payload, RefusedError):
-        return Result(None, str(payload))
+        return ReadResult(None, str(payload))
     if isinstance(payload, OSError):
-        return Result(None, f"it cannot be read ({payload.strerror}); check its rights")
+        return ReadResult(None, f"it cannot be read ({payload.strerror}); check its rights")
     if isinstance(payload, MemoryError):
-        return Result(None, _HUNGRY)
+        return ReadResult(None, _HUNGRY)
     if isinstance(payload, Exception):
-        return Result(None, "it cannot be read")
+        return ReadResult(None, "it cannot be read")
     try:
         if isinstance(payload, np.ndarray):
             original = to_png(payload) if work.store else None
-            return Result(look_at_array(payload, work.frame), "", original)
+            return ReadResult(look_at_array(payload, work.frame), "", original)
         look = look_at_file(payload, work.frame, work.limits)
-        return Result(look, "", payload if work.store else None)
+        return ReadResult(look, "", payload if work.store else None)
     except RefusedError as error:
-        return Result(None, str(error))
+        return ReadResult(None, str(error))
     except MemoryError:
-        return Result(None, _HUNGRY)
+        return ReadResult(None, _HUNGRY)

@@ -28,7 +28,7 @@ RECIPE = 1  # part of every origin: raise it when a reader starts to give other 
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
+class CatalogEntry:
     """A dataset known by name.
 
     Attributes:
@@ -268,7 +268,7 @@ _IDX_FILES = tuple(f"{file}.gz" for file in idx.TRAIN + idx.TEST)
 _ZALANDO = "Xiao, Rasul and Vollgraf 2017, github.com/zalandoresearch/fashion-mnist"
 
 CATALOG = {
-    "fashion-mnist-mini": Entry(
+    "fashion-mnist-mini": CatalogEntry(
         folder=str(SHIPPED),
         files=_IDX_FILES[2:],
         classes=_CLOTHES,
@@ -278,7 +278,7 @@ CATALOG = {
         licence="MIT, Zalando SE 2017",
         read=idx.read_shipped,
     ),
-    "mnist": Entry(
+    "mnist": CatalogEntry(
         folder="MNIST/raw",
         files=_IDX_FILES,
         classes=_DIGITS,
@@ -288,7 +288,7 @@ CATALOG = {
         licence="not stated with the files",
         read=vision_sets.read_mnist,
     ),
-    "fashion-mnist": Entry(
+    "fashion-mnist": CatalogEntry(
         folder="FashionMNIST/raw",
         files=_IDX_FILES,
         classes=_CLOTHES,
@@ -298,7 +298,7 @@ CATALOG = {
         licence="MIT, Zalando SE 2017",
         read=vision_sets.read_mnist,
     ),
-    "cifar10": Entry(
+    "cifar10": CatalogEntry(
         folder="CIFAR10/cifar-10-batches-py",
         files=(*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"),
         classes=_THINGS,
@@ -308,7 +308,7 @@ CATALOG = {
         licence="not stated with the files",
         read=vision_sets.read_cifar10,
     ),
-    "svhn": Entry(
+    "svhn": CatalogEntry(
         folder="SVHN",
         files=("train_32x32.mat", "test_32x32.mat"),
         classes=_DIGITS,

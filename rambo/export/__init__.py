@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rambo.errors import ConfigError, StoreError
 from rambo.export import bundles, originals
-from rambo.export.bundles import IMAGE_URL, Batch, Files
+from rambo.export.bundles import IMAGE_URL, ExportBatch, Files
 from rambo.export.evidence import COLUMNS, ChosenImage, Evidence, gather, rows
 from rambo.export.originals import PICTURES, Originals, Pictures
 from rambo.export.packing import to_zip
@@ -41,12 +41,12 @@ __all__ = [
 class _Format:
     """How a format is made, and what its file is called."""
 
-    make: Callable[[Batch], bytes]
+    make: Callable[[ExportBatch], bytes]
     ending: str
     mime: str
 
 
-def _zipped(make: Callable[[Batch], Files], ending: str) -> _Format:
+def _zipped(make: Callable[[ExportBatch], Files], ending: str) -> _Format:
     """Return a format that is one zip archive."""
     return _Format(lambda batch: to_zip(make(batch)), ending, "application/zip")
 
@@ -139,7 +139,7 @@ def build(
     if own is not None:
         rows = own.named(rows)
         notices += own.notices if format in WITH_IMAGES else ()
-    batch = Batch(run, rows, image_url, guesses, notices, own)
+    batch = ExportBatch(run, rows, image_url, guesses, notices, own)
     first = batch.rows[0]
     name, mime = name_of(run, format, first.strategy, first.seed)
     return Export(_FORMATS[format].make(batch), name, mime, len(batch.rows), notices)

@@ -34,7 +34,7 @@ _DATASET = ("name", "fingerprint", "source", "licence")
 
 
 @dataclasses.dataclass(frozen=True)
-class Batch:
+class ExportBatch:
     """What is handed over.
 
     Attributes:
@@ -67,7 +67,7 @@ class Batch:
 Files = dict[str, bytes]
 
 
-def archive(batch: Batch) -> Files:
+def archive(batch: ExportBatch) -> Files:
     """Return everything: images, manifest, the run's settings, indices, and Label Studio's files."""
     tables = {
         "manifest.csv": to_csv(batch.rows),
@@ -84,13 +84,13 @@ def archive(batch: Batch) -> Files:
     return tables | within | images | {"images/metadata.csv": _metadata(batch)}
 
 
-def label_studio(batch: Batch) -> Files:
+def label_studio(batch: ExportBatch) -> Files:
     """Return tasks with addresses and tasks with pictures inside, the labeling interface, and the images."""
     images = _images(batch, "images")
     return _label_studio_files(batch, images) | images
 
 
-def fiftyone(batch: Batch) -> Files:
+def fiftyone(batch: ExportBatch) -> Files:
     """Return a `FiftyOneImageClassificationDataset` without labels, and the manifest beside it."""
     names = [row.file.rpartition(".")[0] for row in batch.rows]
     labels = {"classes": class_names(batch.run), "labels": dict.fromkeys(names)}
@@ -103,7 +103,7 @@ def fiftyone(batch: Batch) -> Files:
     } | _images(batch, "data")
 
 
-def cvat(batch: Batch) -> Files:
+def cvat(batch: ExportBatch) -> Files:
     """Return images to upload and the labels of the task, each a tag of the whole image."""
     tags = [
         {"name": name, "type": "tag", "attributes": []} for name in choices(class_names(batch.run))
@@ -115,7 +115,7 @@ def cvat(batch: Batch) -> Files:
     } | _images(batch, "images")
 
 
-def distil(batch: Batch) -> Files:
+def distil(batch: ExportBatch) -> Files:
     """Return the choice as indices into U_0 and into the dataset.
 
     Raises:
@@ -135,7 +135,7 @@ def distil(batch: Batch) -> Files:
     }
 
 
-def describe(batch: Batch) -> dict[str, Any]:
+def describe(batch: ExportBatch) -> dict[str, Any]:
     """Return what made the choice, without host, user or path: settings, versions, dataset."""
     run, first = batch.run, batch.rows[0]
     config, environment = run.config, run.environment.record()
@@ -160,7 +160,7 @@ def describe(batch: Batch) -> dict[str, Any]:
     )
 
 
-def _exclusion_words(batch: Batch) -> str:
+def _exclusion_words(batch: ExportBatch) -> str:
     """Return what the README says of images that were left out, or an empty text."""
     sentence = describe(batch).get("left_out")
     return f"\n{sentence[0].upper()}{sentence[1:]}.\n" if sentence else ""
@@ -179,13 +179,13 @@ def choices(names: list[str]) -> list[str]:
     return [f"{number}: {name}" for number, name in enumerate(labels)]
 
 
-def _metadata(batch: Batch) -> bytes:
+def _metadata(batch: ExportBatch) -> bytes:
     """Return the manifest as Hugging Face's image folder reads it: `file_name` first, beside the images."""
     rows = [{"file_name": row.file} | row.record() for row in batch.rows]
     return to_lines([rows[0], *(row.values() for row in rows)])
 
 
-def _label_studio_files(batch: Batch, images: Files) -> Files:
+def _label_studio_files(batch: ExportBatch, images: Files) -> Files:
     """Return Label Studio's files without the images.
 
     Two lists of tasks, for one of them: `tasks.json` has the addresses of images that Label Studio serves,
@@ -220,7 +220,7 @@ def _data_url(picture: bytes) -> str:
 
 
 def _task(
-    row: ChosenImage, names: list[str], batch: Batch, image: str | None = None
+    row: ChosenImage, names: list[str], batch: ExportBatch, image: str | None = None
 ) -> dict[str, Any]:
     """Return one Label Studio task; the class that f guesses is ticked where that was asked for.
 
@@ -251,7 +251,7 @@ def _label_config(names: list[str]) -> bytes:
     return (ET.tostring(view, encoding="unicode") + "\n").encode()
 
 
-def _images(batch: Batch, folder: str) -> Files:
+def _images(batch: ExportBatch, folder: str) -> Files:
     """Return the chosen images below `folder`: their originals, or PNG files of the working size."""
     files: Files = {}
     rest = []

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rambo.collection import collection as collections
 from rambo.collection import intake
 from rambo.collection.collection import Collection
-from rambo.collection.intake import Request
+from rambo.collection.intake import BatchRequest
 from rambo.collection.readers.tables import Table
 from rambo.errors import DataError, RamboError, RunNotFoundError
 from rambo.export.bundles import choices
@@ -30,7 +30,7 @@ def collection_of(run: Run) -> tuple[str, int] | None:
 
 def request_of(
     run: Run, collection: Collection, strategy: str | None = None, seed: int | None = None
-) -> Request:
+) -> BatchRequest:
     """Return what a run asked to be labeled.
 
     Args:
@@ -58,7 +58,7 @@ def request_of(
     chosen = [row.dataset_index for row in rows(run, strategy, seed)]
     classes = class_names(run)
     texts = choices(classes)
-    return Request(
+    return BatchRequest(
         run=run.id,
         numbers=tuple(numbers[index] for index in chosen),
         by_index=numbers,

@@ -24,7 +24,7 @@ _METRICS = {"test_accuracy": "test", "validation_accuracy": "validation"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Accuracy:
+class TrialAccuracies:
     """The accuracies of one strategy, one for each trial that was evaluated.
 
     Attributes:
@@ -55,7 +55,7 @@ class Accuracy:
         return f"{100 * self.mean:.1f} ± {100 * self.error:.1f} %"
 
 
-def accuracies(results: Sequence[Result], metric: str) -> dict[str, Accuracy]:
+def accuracies(results: Sequence[Result], metric: str) -> dict[str, TrialAccuracies]:
     """Return the accuracies of each strategy that has results, in their order.
 
     Args:
@@ -67,10 +67,10 @@ def accuracies(results: Sequence[Result], metric: str) -> dict[str, Accuracy]:
         numbers = values.setdefault(result.strategy, [])
         if (value := getattr(result, metric)) is not None:
             numbers.append(value)
-    return {name: Accuracy(tuple(numbers)) for name, numbers in values.items()}
+    return {name: TrialAccuracies(tuple(numbers)) for name, numbers in values.items()}
 
 
-def evaluated(results: Sequence[Result]) -> dict[str, Accuracy]:
+def evaluated(results: Sequence[Result]) -> dict[str, TrialAccuracies]:
     """Return the test accuracies of each strategy that has any, in their order."""
     by_strategy = accuracies(results, "test_accuracy")
     return {name: accuracy for name, accuracy in by_strategy.items() if accuracy.values}

@@ -18,7 +18,7 @@ from torch import Tensor
 
 Points = NDArray[np.float32]
 Values = NDArray[np.float64]
-Look = Literal["classifier", "transport"]
+Basis = Literal["classifier", "transport"]
 
 # pool images a fold's classifier learns from, at most; all others are only asked about
 _TRAINED = 10_000
@@ -46,7 +46,7 @@ class Gate:
 
 
 def look(
-    belonging: Points, pool: Points, by: Look, *, axes: int, folds: int, alpha: float, seed: int
+    belonging: Points, pool: Points, by: Basis, *, axes: int, folds: int, alpha: float, seed: int
 ) -> Gate:
     """Return which images of a pool to leave out.
 

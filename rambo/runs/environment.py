@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class DatasetOrigin:
     """Which prepared dataset a run is of; None or empty where an older record does not say."""
 
     name: str | None = None
@@ -38,7 +38,7 @@ class Environment:
     device: str | None = None
     cores: int | None = None
     threads: int | None = None
-    dataset: Source = Source()
+    dataset: DatasetOrigin = DatasetOrigin()
     classes: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:  # JSON's edge: `restore` is the way back
@@ -50,7 +50,7 @@ class Environment:
 
 def restore(fields: Mapping[str, Any]) -> Environment:
     """Return the environment that was kept with `fields`; what this version lacks is dropped."""
-    dataset = Source(**_present(_own(Source, fields.get("dataset") or {})))
+    dataset = DatasetOrigin(**_present(_own(DatasetOrigin, fields.get("dataset") or {})))
     lists = {name: tuple(map(str, fields.get(name) or ())) for name in ("plugins", "classes")}
     return Environment(**{**_own(Environment, fields), **lists, "dataset": dataset})
 

@@ -33,7 +33,7 @@ _REQUEST, _ANSWER, _LOG, _LOCK, _STOP = "request.json", "answer.json", "log", "l
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
+class ImportRequest:
     """What a person asked to be imported.
 
     Attributes:
@@ -77,7 +77,7 @@ class Request:
 
 
 @dataclasses.dataclass(frozen=True)
-class Standing:
+class ImportState:
     """Where the newest import of a collection stands.
 
     Attributes:
@@ -91,7 +91,7 @@ class Standing:
     message: str = ""
 
 
-def begin(workspace: Path, request: Request) -> None:
+def begin(workspace: Path, request: ImportRequest) -> None:
     """Start an import, unless one is at work on that collection: two clicks start one.
 
     Raises:
@@ -120,7 +120,9 @@ def begin(workspace: Path, request: Request) -> None:
     threading.Thread(target=process.wait, daemon=True).start()
 
 
-def _launch(workspace: Path, request: Request, folder: Path, lock: int) -> subprocess.Popen[bytes]:
+def _launch(
+    workspace: Path, request: ImportRequest, folder: Path, lock: int
+) -> subprocess.Popen[bytes]:
     """Return the process; it inherits the lock, so the kernel opens it when the process ends."""
     command = [sys.executable, "-m", "rambo", *request.arguments()]
     with (folder / _ANSWER).open("wb") as answer, (folder / _LOG).open("wb") as log:
@@ -138,38 +140,40 @@ def _launch(workspace: Path, request: Request, folder: Path, lock: int) -> subpr
     return process
 
 
-def standing(workspace: Path, slug: str) -> Standing:
+def standing(workspace: Path, slug: str) -> ImportState:
     """Return where the newest import of a collection stands; also one from the command line while it runs."""
     collection = _collection(workspace, slug)
     progress = None if collection is None else collection.progress()
     folder = _folder(workspace, slug)
     if files.is_locked(folder / _LOCK):
-        return Standing("running", progress if progress and progress.state == "running" else None)
+        return ImportState(
+            "running", progress if progress and progress.state == "running" else None
+        )
     if (
         collection is not None
         and collection.importing()
         and progress
         and progress.state == "running"
     ):
-        return Standing("running", progress)
+        return ImportState("running", progress)
     if not (folder / _REQUEST).is_file():
         state: State = progress.state if progress and progress.state != "done" else "none"
-        return Standing(state, progress, progress.message if progress else "")
+        return ImportState(state, progress, progress.message if progress else "")
     answer = _answer(folder)
     if "version" in answer:
-        return Standing("done", progress)
+        return ImportState("done", progress)
     if "error" in answer:
-        return Standing("failed", progress, jobs.worded(_error(answer), 500))
+        return ImportState("failed", progress, jobs.worded(_error(answer), 500))
     stopped = (folder / _STOP).exists() or (progress is not None and progress.state == "stopped")
     message = "" if stopped else "the import ended without a word; start it again to go on"
-    return Standing("stopped" if stopped else "failed", progress, message)
+    return ImportState("stopped" if stopped else "failed", progress, message)
 
 
-def request_of(workspace: Path, slug: str) -> Request | None:
+def request_of(workspace: Path, slug: str) -> ImportRequest | None:
     """Return what was asked of the newest import of a collection, or None."""
     try:
         facts = json.loads((_folder(workspace, slug) / _REQUEST).read_bytes())
-        return Request(**facts | {"sources": tuple(facts["sources"])})
+        return ImportRequest(**facts | {"sources": tuple(facts["sources"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

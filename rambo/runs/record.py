@@ -18,7 +18,7 @@ from rambo.storage import database
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
+class RunFacts:
     """What a run's record says of the run itself.
 
     Attributes:
@@ -43,7 +43,7 @@ class Facts:
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
+class StoredEvent:
     """An event as the record holds it.
 
     Attributes:
@@ -175,7 +175,7 @@ def read_fact(db: sqlite3.Connection, name: str) -> Any:
     return database.decode(*row, name)
 
 
-def read_facts(db: sqlite3.Connection) -> Facts:
+def read_facts(db: sqlite3.Connection) -> RunFacts:
     """Return all facts."""
     rows = db.execute("SELECT name, value, crc FROM facts").fetchall()
     facts = {name: database.decode(value, crc, name) for name, value, crc in rows}
@@ -183,9 +183,9 @@ def read_facts(db: sqlite3.Connection) -> Facts:
         raise ValueError("a fact stands there twice")
     if missing := [name for name in _FACTS if name not in facts]:
         raise ValueError(f"no {missing[0]}")
-    names = [field.name for field in dataclasses.fields(Facts)]
+    names = [field.name for field in dataclasses.fields(RunFacts)]
     own = {name: facts[name] for name in names if name in facts}
-    return Facts(**own | {"environment": environments.restore(facts["environment"])})
+    return RunFacts(**own | {"environment": environments.restore(facts["environment"])})
 
 
 def read_digests(db: sqlite3.Connection) -> dict[str, str] | None:
@@ -201,7 +201,7 @@ def read_digests(db: sqlite3.Connection) -> dict[str, str] | None:
     return None if digests is None else dict(digests)
 
 
-def read_events(db: sqlite3.Connection, since: int) -> list[Entry]:
+def read_events(db: sqlite3.Connection, since: int) -> list[StoredEvent]:
     """Return the events after number `since`; a gap is damage."""
     least, _ = read_fact(db, "tally")  # first: a writer may add more before the next line
     rows = db.execute(
@@ -209,19 +209,19 @@ def read_events(db: sqlite3.Connection, since: int) -> list[Entry]:
         " WHERE seq > ? ORDER BY seq",
         (since,),
     )
-    entries: list[Entry] = []
+    entries: list[StoredEvent] = []
     for seq, attempt, trial, strategy, moment, kind, data, crc in rows:
         fields = database.decode(data, crc, attempt, trial, strategy, moment, kind)
         if seq != since + len(entries) + 1:
             raise ValueError("an event is missing")
         event = event_kinds.restore(kind, fields)
-        entries.append(Entry(seq, attempt, trial, strategy, moment, event))
+        entries.append(StoredEvent(seq, attempt, trial, strategy, moment, event))
     if since + len(entries) < least:
         raise ValueError("the last events are missing")
     return entries
 
 
-def newest_attempts(entries: Sequence[Entry]) -> list[Entry]:
+def newest_attempts(entries: Sequence[StoredEvent]) -> list[StoredEvent]:
     """Return of each trial and strategy the events of its newest attempt, in their order."""
     newest: dict[tuple[int | None, str | None], int] = {}
     for entry in entries:
@@ -229,7 +229,7 @@ def newest_attempts(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.attempt == newest[entry.place]]
 
 
-class Row(NamedTuple):
+class ResultRow(NamedTuple):
     """A row of the table of results: a strategy's result in a run, a cell's run in a study."""
 
     trial: int
@@ -238,14 +238,14 @@ class Row(NamedTuple):
     fields: dict[str, Any]  # JSON's edge: `results.restore` makes a `Result` of them
 
 
-def read_results(db: sqlite3.Connection) -> list[Row]:
+def read_results(db: sqlite3.Connection) -> list[ResultRow]:
     """Return all rows, in no order."""
     _, least = read_fact(db, "tally")
     rows = db.execute("SELECT trial, strategy, state, data, crc FROM results").fetchall()
     if len(rows) < least:
         raise ValueError("a result is missing")
     return [
-        Row(trial, strategy, state, database.decode(data, crc, trial, strategy, state))
+        ResultRow(trial, strategy, state, database.decode(data, crc, trial, strategy, state))
         for trial, strategy, state, data, crc in rows
     ]
 

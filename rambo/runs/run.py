@@ -26,7 +26,7 @@ from rambo.events import Event
 from rambo.runs import paths, record, results
 from rambo.runs.artifacts import RunFolder
 from rambo.runs.environment import Environment
-from rambo.runs.record import Entry, Facts
+from rambo.runs.record import RunFacts, StoredEvent
 from rambo.runs.results import Result
 from rambo.storage import database, files
 
@@ -146,12 +146,12 @@ class Run(RunFolder):
             message=message,
         )
 
-    def events(self, since: int = 0) -> list[Entry]:
+    def events(self, since: int = 0) -> list[StoredEvent]:
         """Return the events after number `since`, in order."""
         with self._reading() as db:
             return record.read_events(db, max(0, since))
 
-    def latest_events(self) -> list[Entry]:
+    def latest_events(self) -> list[StoredEvent]:
         """Return the events that count: of each trial and strategy, its newest attempt's.
 
         A resumed attempt tells the unfinished strategy again from its start.
@@ -403,12 +403,12 @@ class Run(RunFolder):
         with suppress(StoreError):
             self.flush()
 
-    def _facts(self) -> Facts:
+    def _facts(self) -> RunFacts:
         """Return all facts."""
         with self._reading() as db:
             return record.read_facts(db)
 
-    def _derived(self, facts: Facts) -> str:
+    def _derived(self, facts: RunFacts) -> str:
         """Return the status; `interrupted` for one that should have a worker and has none."""
         if not _without_worker(facts) or self.locked():
             return facts.status
@@ -417,7 +417,7 @@ class Run(RunFolder):
         return "interrupted" if _without_worker(facts) and not self.locked() else facts.status
 
 
-def _without_worker(facts: Facts) -> bool:
+def _without_worker(facts: RunFacts) -> bool:
     """Return whether a run without a worker in this state has lost it.
 
     A queued run may wait for its first worker for ever, or for a launched one for `LAUNCH_SECONDS`.

@@ -24,7 +24,7 @@ from rambo.datasets import catalog, foreign, prepared, rehearsal
 from rambo.datasets.prepared import Prepared
 from rambo.errors import DataError, RunLockedError, RunNotFoundError, StoreError
 from rambo.runs import paths
-from rambo.runs.environment import Environment, Source
+from rambo.runs.environment import DatasetOrigin, Environment
 from rambo.runs.record import dataset_name
 from rambo.runs.results import Summary, mean_ranking
 from rambo.runs.run import STATUSES, Run, write_first
@@ -185,7 +185,7 @@ def environment(data: Prepared, device: str, strategies: Iterable[str] = ()) -> 
         device=device,
         cores=joblib.cpu_count(),
         threads=1,
-        dataset=Source(data.name, data.fingerprint, data.source, data.licence),
+        dataset=DatasetOrigin(data.name, data.fingerprint, data.source, data.licence),
         classes=tuple(data.classes),
     )
 

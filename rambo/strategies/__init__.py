@@ -33,14 +33,14 @@ from rambo.training.call import Call
 __all__ = ["STRATEGIES", "Strategy", "find", "strategy"]
 
 
-class Strategy(Protocol):
+class Selector(Protocol):
     """The contract."""
 
     def __call__(self, call: Call, /) -> Selection:
         """Return `call.budget` distinct indices of `call.problem.unlabeled`, in order of choice."""
 
 
-STRATEGIES: dict[str, Strategy] = {
+STRATEGIES: dict[str, Selector] = {
     "rambo": rambo,
     "filter-only": filter_only,
     "margin": margin,
@@ -59,7 +59,7 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
-def find(name: str, files: Iterable[Path] = ()) -> Strategy:
+def find(name: str, files: Iterable[Path] = ()) -> Selector:
     """Return a strategy: ours, or one of other people, whose code runs now if it has not yet.
 
     Args:

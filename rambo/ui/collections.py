@@ -26,7 +26,7 @@ _CARDS = 200  # collections in a list
 
 
 @dataclasses.dataclass(frozen=True)
-class Opened:
+class OpenCollection:
     """A collection as a page shows it.
 
     Attributes:
@@ -48,7 +48,7 @@ class Opened:
     share: float
 
 
-def open_newest(collection: Collection) -> Opened:
+def open_newest(collection: Collection) -> OpenCollection:
     """Return a collection at its newest version, read once.
 
     Raises:
@@ -61,12 +61,12 @@ def open_newest(collection: Collection) -> Opened:
 
 
 @st.cache_resource(show_spinner="Opening the collection", max_entries=4)
-def _opened(folder: str, stamp: readers.Stamp) -> Opened:
+def _opened(folder: str, stamp: readers.Stamp) -> OpenCollection:
     """Return what `open_newest` gives; the arguments are the key of the cache."""
     collection = Collection(Path(folder))
     versions = tuple(collection.versions())
     now = collection.snapshot()
-    return Opened(
+    return OpenCollection(
         collection,
         collection.name,
         versions,
@@ -120,7 +120,7 @@ def waiting() -> dict[str, str]:
     return {slug: request.name for slug, request in requests.items() if request is not None}
 
 
-def sheet(opened: Opened, rows: Iterable[int]) -> Sprites:
+def sheet(opened: OpenCollection, rows: Iterable[int]) -> Sprites:
     """Return the thumbnails of some rows of the newest version, and reads no others.
 
     Args:
@@ -155,7 +155,7 @@ def _picture(collection: Collection, number: int, frame: Frame) -> np.ndarray:
         return np.full((3, frame.height, frame.width), _GREY, np.uint8)
 
 
-def original(opened: Opened, row: int) -> Image.Image:
+def original(opened: OpenCollection, row: int) -> Image.Image:
     """Return the original of an image, at most 640 pixels large.
 
     Raises:

@@ -22,7 +22,7 @@ SHIPPED = "fashion-mnist-mini"
 
 
 @dataclass(frozen=True)
-class Standing:
+class DatasetState:
     """Where a dataset stands: `state` is `ready`, `missing`, `preparing` or `failed`; `message` says why it failed."""
 
     state: str
@@ -72,12 +72,12 @@ def ensure(name: str) -> Prepared | None:
     return data
 
 
-def standing(name: str) -> Standing:
+def standing(name: str) -> DatasetState:
     """Return where a dataset stands, without starting anything."""
     result = _preparations().standing(name)
     if result.state == "preparing":  # asked each second: a large file is not hashed meanwhile
         return result
-    return Standing("ready") if open_named(name) is not None else result
+    return DatasetState("ready") if open_named(name) is not None else result
 
 
 def retry(name: str) -> None:
@@ -109,14 +109,14 @@ class Preparations:
                 self._processes[name] = process
                 threading.Thread(target=self._wait, args=(name, process), daemon=True).start()
 
-    def standing(self, name: str) -> Standing:
+    def standing(self, name: str) -> DatasetState:
         """Return where a dataset that is not ready stands."""
         with self._guard:
             if name in self._processes:
-                return Standing("preparing")
+                return DatasetState("preparing")
             if name in self._failed:
-                return Standing("failed", self._failed[name])
-        return Standing("missing")
+                return DatasetState("failed", self._failed[name])
+        return DatasetState("missing")
 
     def forget(self, name: str) -> None:
         """Let a failed name be tried again."""

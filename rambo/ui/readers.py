@@ -23,7 +23,7 @@ from rambo.runs import jobs, paths, record, repair, report
 from rambo.runs import workspace as workspaces
 from rambo.runs.environment import Environment
 from rambo.runs.jobs import Devices
-from rambo.runs.record import Entry
+from rambo.runs.record import StoredEvent
 from rambo.runs.results import Summary
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
@@ -78,9 +78,9 @@ class EventReader:
         """Begin before the first event."""
         self._run = run
         self._guard = threading.Lock()
-        self._all: list[Entry] = []
+        self._all: list[StoredEvent] = []
 
-    def latest(self) -> list[Entry]:
+    def latest(self) -> list[StoredEvent]:
         """Return the events that count, as `Run.latest_events` does, reading only what is new."""
         with self._guard:
             last = self._all[-1].seq if self._all else 0
@@ -88,7 +88,7 @@ class EventReader:
             return record.newest_attempts(self._all)
 
 
-def events(run: Run) -> list[Entry]:
+def events(run: Run) -> list[StoredEvent]:
     """Return the events of a run that count, in order."""
     return _reader(str(run.folder)).latest()
 

@@ -28,7 +28,7 @@ from rambo.method.pools import Selection
 from rambo.runs import paths, repair
 from rambo.runs.jobs import Devices
 from rambo.runs.line import wait_in_line
-from rambo.runs.record import Entry
+from rambo.runs.record import StoredEvent
 from rambo.runs.results import Result
 from rambo.runs.workspace import Run, Workspace, create_run
 from rambo.training import backends
@@ -264,7 +264,7 @@ class _RunKeeper:
     run: Run
     listener_: Emit
     recording: bool  # False: the events of a run that ended stay as they are
-    past_: Sequence[Entry] = ()  # the events of all earlier attempts
+    past_: Sequence[StoredEvent] = ()  # the events of all earlier attempts
 
     def listener(self, trial: int | None, strategy: str | None) -> Emit:
         """Return the listener for one strategy: it records, passes on, and stops where a stop was asked for."""
@@ -281,7 +281,7 @@ class _RunKeeper:
 
         return emit
 
-    def past(self, trial: int, strategy: str | None) -> list[Entry]:
+    def past(self, trial: int, strategy: str | None) -> list[StoredEvent]:
         """Return what earlier attempts told of one strategy, or of the trial."""
         return [entry for entry in self.past_ if entry.place == (trial, strategy)]
 

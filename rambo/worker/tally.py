@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from rambo.events import ClassifierTrained, Emit, Event, StageFinished, StageStarted
-from rambo.runs.record import Entry
+from rambo.runs.record import StoredEvent
 
 Name = tuple[str, str, int, int]  # stage, role, index, and how often those came before
 
@@ -54,7 +54,7 @@ class Tally:
         past: what earlier attempts told of the same strategy, in order.
     """
 
-    def __init__(self, emit: Emit, past: Iterable[Entry] = ()) -> None:
+    def __init__(self, emit: Emit, past: Iterable[StoredEvent] = ()) -> None:
         """Read what earlier attempts told."""
         self._emit, self._own = emit, _Attempt()
         attempts: defaultdict[int, _Attempt] = defaultdict(_Attempt)

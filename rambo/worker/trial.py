@@ -29,7 +29,7 @@ from rambo.events import (
 from rambo.method.pools import UNLABELED, Problem, Selection, union, without
 from rambo.runs import paths
 from rambo.runs.exclusions import to_arrays
-from rambo.runs.record import Entry
+from rambo.runs.record import StoredEvent
 from rambo.runs.results import Result, ranking_of
 from rambo.seeding import Streams
 from rambo.training.backends import Backend
@@ -49,7 +49,7 @@ class Keeper(Shelf, Protocol):
     def listener(self, trial: int, strategy: str | None) -> Emit:
         """Return the listener for the events of one strategy, or of the trial."""
 
-    def past(self, trial: int, strategy: str | None) -> Sequence[Entry]:
+    def past(self, trial: int, strategy: str | None) -> Sequence[StoredEvent]:
         """Return what earlier attempts told of one strategy, or of the trial."""
 
     def find(self, trial: int, strategy: str) -> Result | None:

@@ -71,7 +71,9 @@ def test_rows_find_images_by_as_much_of_the_path_as_they_have():
         ("0a1b2c3d-photo 1.jpg", 2),
         ("none.png", None),
     ]
-    table = tables.Table("t", tuple(tables.Row(name, None, "c", "") for name, _ in rows), True)
+    table = tables.Table(
+        "t", tuple(tables.AnswerRow(name, None, "c", "") for name, _ in rows), True
+    )
     matches = tables.Matches(table, paths)
     found = {row.file: place for place, row in matches.pairs()}
     assert found == {name: place for name, place in rows if place is not None}

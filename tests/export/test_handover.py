@@ -31,7 +31,7 @@ from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.errors import ConfigError, StoreError
 from rambo.export.bundles import choices
 from rambo.method import acquisition
-from rambo.runs.environment import Environment, Source
+from rambo.runs.environment import DatasetOrigin, Environment
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 
@@ -84,7 +84,7 @@ def write_dataset(workspace: Path, channels: int = 1) -> Prepared:
 def new_run(home: Path, channels: int = 1, name: str = "photos", **environment: Any) -> Run:
     """Make a run of a dataset on which `rambo` chose with evidence and `margin` without."""
     data = write_dataset(home, channels)
-    about = Source(data.name, data.fingerprint, data.source)
+    about = DatasetOrigin(data.name, data.fingerprint, data.source)
     facts = {"rambo": "0.1.0", "torch": "2", "dataset": about, "classes": tuple(CLASSES)}
     told = Environment(**facts | environment)
     run = Workspace(home).create({**CONFIG, "dataset": {"name": name, "features": "auto"}}, told)
@@ -204,7 +204,7 @@ def test_without_its_images_a_run_still_gives_rows(run: Run, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("fingerprint", ["", "../datasets", ".."])
 def test_a_run_that_names_no_dataset_is_refused(tmp_path: Path, fingerprint: str) -> None:
-    run = new_run(tmp_path / "runs", dataset=Source(fingerprint=fingerprint))
+    run = new_run(tmp_path / "runs", dataset=DatasetOrigin(fingerprint=fingerprint))
     assert "images are missing" in refusal(lambda: export.build(run, "zip"))
 
 

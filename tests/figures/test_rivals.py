@@ -35,7 +35,7 @@ def test_accuracies_are_means_with_standard_errors() -> None:
     assert found["margin"].trials == 1
     assert found["margin"].error is None
     assert found["margin"].words() == "70.0 %"
-    assert rivals.Accuracy(()).words() == "-"
+    assert rivals.TrialAccuracies(()).words() == "-"
 
 
 def test_the_table_has_a_row_for_each_strategy() -> None:

@@ -19,18 +19,18 @@ def clouds(rng: np.random.Generator, counts: list[int], dimensions: int = 8) -> 
 
 
 @pytest.fixture(params=["classifier", "transport"])
-def by(request: pytest.FixtureRequest) -> gate.Look:
+def by(request: pytest.FixtureRequest) -> gate.Basis:
     return request.param
 
 
-def test_a_clean_pool_is_kept_whole(by: gate.Look) -> None:
+def test_a_clean_pool_is_kept_whole(by: gate.Basis) -> None:
     rng = np.random.default_rng(1)
     outcome = gate.look(clouds(rng, [100, 100]), clouds(rng, [300, 300]), by, **SETTINGS)
     assert int(outcome.excluded.sum()) <= 3
     assert outcome.foreign_share < 0.1
 
 
-def test_foreign_images_are_left_out_and_counted(by: gate.Look) -> None:
+def test_foreign_images_are_left_out_and_counted(by: gate.Basis) -> None:
     rng = np.random.default_rng(2)
     pool = clouds(rng, [180, 180, 0, 240])  # the fourth class is not among those known to belong
     outcome = gate.look(clouds(rng, [100, 100]), pool, by, **SETTINGS)
@@ -40,14 +40,14 @@ def test_foreign_images_are_left_out_and_counted(by: gate.Look) -> None:
     assert 0.3 < outcome.foreign_share < 0.45
 
 
-def test_a_pool_with_rarer_classes_is_kept(by: gate.Look) -> None:
+def test_a_pool_with_rarer_classes_is_kept(by: gate.Basis) -> None:
     rng = np.random.default_rng(3)
     outcome = gate.look(clouds(rng, [100, 100]), clouds(rng, [500, 50]), by, **SETTINGS)
     assert outcome.excluded.float().mean() < 0.02
     assert outcome.foreign_share < 0.02
 
 
-def test_same_seed_same_decision(by: gate.Look) -> None:
+def test_same_seed_same_decision(by: gate.Basis) -> None:
     rng = np.random.default_rng(4)
     own, pool = clouds(rng, [50, 50]), clouds(rng, [100, 60, 60])
     first, second = (gate.look(own, pool, by, **SETTINGS) for _ in range(2))

@@ -20,7 +20,7 @@ from rambo.collection.records import ImportProgress
 from rambo.datasets import catalog
 from rambo.errors import DataError
 from rambo.runs import imports, jobs
-from rambo.runs.imports import Request
+from rambo.runs.imports import ImportRequest
 from rambo.runs.workspace import Run
 from rambo.ui import collections
 from rambo.ui.data import rehearsing, upload
@@ -59,9 +59,9 @@ def pets(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Collect
 
 
 @pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[ImportRequest]:
     """What was asked to be imported; nothing is started."""
-    asked: list[Request] = []
+    asked: list[ImportRequest] = []
     monkeypatch.setattr(imports, "begin", lambda root, request: asked.append(request))
     return asked
 
@@ -121,7 +121,7 @@ def test_home_leads_to_the_ways_in_and_has_no_empty_list(home: Path) -> None:
 
 
 def test_without_a_path_nothing_starts_and_the_page_says_what_is_missing(
-    home: Path, begun: list[Request]
+    home: Path, begun: list[ImportRequest]
 ) -> None:
     app = press(open_page(PAGE, dataset=":new"), "ways-in-new-start")
     assert "type the path of a folder or file" in unescaped(app.error[0].value)
@@ -130,7 +130,7 @@ def test_without_a_path_nothing_starts_and_the_page_says_what_is_missing(
 
 
 def test_a_folder_is_named_with_what_a_person_says_of_it(
-    home: Path, begun: list[Request], monkeypatch: pytest.MonkeyPatch
+    home: Path, begun: list[ImportRequest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(home.parent))
     (home.parent / "holiday photos").mkdir()
@@ -145,7 +145,9 @@ def test_a_folder_is_named_with_what_a_person_says_of_it(
     press(app, "ways-in-new-start")
     folder = str(Path("~/holiday photos").expanduser())
     assert begun == [
-        Request("holiday photos", (folder,), validation=0.35, group="folder", size=48, fit="crop")
+        ImportRequest(
+            "holiday photos", (folder,), validation=0.35, group="folder", size=48, fit="crop"
+        )
     ]
     assert app.query_params["collection"] in ("holiday-photos", ["holiday-photos"])
     assert "dataset" not in app.query_params
@@ -167,7 +169,7 @@ def test_a_server_without_open_folders_asks_for_files(
 @pytest.mark.parametrize("typed", ["/etc", "~root", "../..", "link", "not there"])
 def test_an_import_reads_open_folders_only_and_says_no_more_of_others(
     home: Path,
-    begun: list[Request],
+    begun: list[ImportRequest],
     monkeypatch: pytest.MonkeyPatch,
     typed: str,
     field: str,
@@ -185,7 +187,7 @@ def test_an_import_reads_open_folders_only_and_says_no_more_of_others(
     assert begun == []
 
 
-def test_files_are_sent_with_a_table_of_labels(home: Path, begun: list[Request]) -> None:
+def test_files_are_sent_with_a_table_of_labels(home: Path, begun: list[ImportRequest]) -> None:
     app = open_page(PAGE, dataset=":new")
     app.segmented_control("ways-in-new-way").set_value("Files I send from my computer").run()
     sent = [
@@ -224,7 +226,7 @@ def test_what_is_sent_is_sorted_by_its_kind(tmp_path: Path) -> None:
     assert one == upload.keep_all([File("a.png", b"1"), File("b.png", b"2")], tmp_path)
 
 
-def test_a_name_that_is_taken_is_refused(pets: Collection, begun: list[Request]) -> None:
+def test_a_name_that_is_taken_is_refused(pets: Collection, begun: list[ImportRequest]) -> None:
     app = open_page(PAGE, dataset=":new")
     app.text_input("ways-in-new-path").set_value(str(Path.cwd()))
     app.text_input("ways-in-new-name").set_value("my pets").run()
@@ -255,7 +257,7 @@ def test_an_import_at_work_shows_how_far_it_is_and_can_be_stopped(
     assert (working / "stopped").exists()
 
 
-def test_a_stopped_import_goes_on_from_the_page(home: Path, begun: list[Request]) -> None:
+def test_a_stopped_import_goes_on_from_the_page(home: Path, begun: list[ImportRequest]) -> None:
     (asked_for(home) / "stopped").touch()
     app = open_page(PAGE, collection="my-pets")
     assert "The import was stopped" in shown(app)

@@ -487,7 +487,7 @@ def test_a_dataset_that_is_not_here_has_a_way_out(home: Path) -> None:
 
 def test_a_dataset_that_cannot_be_had_says_why(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     why = "dataset mnist: cannot be read or downloaded; put the files into data/downloads/MNIST"
-    monkeypatch.setattr(library, "standing", lambda name: library.Standing("failed", why))
+    monkeypatch.setattr(library, "standing", lambda name: library.DatasetState("failed", why))
     app = opened(dataset="mnist")
     assert why in told(app)
     assert start_button(app).disabled
@@ -497,7 +497,7 @@ def test_a_dataset_that_cannot_be_had_says_why(home: Path, monkeypatch: pytest.M
 def test_a_dataset_being_prepared_is_waited_for(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(library, "standing", lambda name: library.Standing("preparing"))
+    monkeypatch.setattr(library, "standing", lambda name: library.DatasetState("preparing"))
     app = opened(dataset="mnist")
     assert "is being prepared" in told(app)
     assert start_button(app).disabled
@@ -603,7 +603,7 @@ def metrics(app: AppTest) -> dict[str, str]:
 
 def answered(app: AppTest, answer: planner.PlanAnswer) -> AppTest:
     asked = app.session_state["configure-planner"]
-    asked._keep(asked._wanted, answer)
+    asked._keep(asked._question, answer)
     app.run()
     assert_calm(app)
     return app

@@ -195,7 +195,7 @@ def test_a_failed_download_says_why_and_may_be_tried_again(home: Path, offline: 
 
 
 def test_preparing_has_a_live_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    preparing = library.Standing("preparing")
+    preparing = library.DatasetState("preparing")
     monkeypatch.setattr(library.Preparations, "standing", lambda self, name: preparing)
     app = open_page(PAGE, dataset="svhn")
     assert_calm(app)

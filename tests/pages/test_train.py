@@ -22,13 +22,13 @@ from streamlit.testing.v1 import AppTest
 from rambo.events import Noticed
 from rambo.figures.charts import CHARTS
 from rambo.runs import jobs, line, paths
-from rambo.runs.record import Entry
+from rambo.runs.record import StoredEvent
 from rambo.runs.results import Ranking, Result, Summary
 from rambo.runs.workspace import Run
 from rambo.ui import takeaway, terms
 from rambo.ui.train import live, outcome, stepper
 from rambo.ui.train.feed import feed
-from rambo.ui.train.stages import Cell
+from rambo.ui.train.stages import StageCell
 
 PAGE = "pages/train.py"
 
@@ -53,7 +53,7 @@ def charts(app: AppTest) -> list[str]:
     ]
 
 
-def tell_again(run: Run, entry: Entry, **changes: Any) -> None:
+def tell_again(run: Run, entry: StoredEvent, **changes: Any) -> None:
     """Append an event that another run has in its record."""
     event = dataclasses.replace(entry.event, **changes)
     run.append(event, trial=entry.trial, strategy=entry.strategy)
@@ -339,7 +339,7 @@ def test_a_tick_reads_what_is_new_and_nothing_else(
     asked: list[tuple[int, int]] = []
     whole = Run.events
 
-    def noted(self: Run, since: int = 0) -> list[Entry]:
+    def noted(self: Run, since: int = 0) -> list[StoredEvent]:
         found = whole(self, since)
         asked.append((since, len(found)))
         return found
@@ -429,10 +429,10 @@ def test_without_a_rival_there_is_no_verdict() -> None:
 
 def test_the_stepper_tells_states_by_sign_and_word_and_escapes() -> None:
     row = {
-        "offline": Cell("done", "<b>3 s</b>"),
-        "pretraining": Cell("now", "1 of 7"),
-        "acquisition": Cell("waiting", "waiting"),
-        "evaluation": Cell("none", "not needed"),
+        "offline": StageCell("done", "<b>3 s</b>"),
+        "pretraining": StageCell("now", "1 of 7"),
+        "acquisition": StageCell("waiting", "waiting"),
+        "evaluation": StageCell("none", "not needed"),
     }
     table = stepper.table({"rambo": row}, live=True)
     assert "&lt;b&gt;3 s" in table

@@ -12,7 +12,7 @@ from rambo.collection import collection as own
 from rambo.collection.importing import ImportOptions, import_images
 from rambo.errors import ConfigError
 from rambo.runs import imports
-from rambo.runs.imports import Request
+from rambo.runs.imports import ImportRequest
 
 
 def _archive(path: Path, count: int = 12) -> Path:
@@ -24,7 +24,7 @@ def _archive(path: Path, count: int = 12) -> Path:
     return path
 
 
-def _ended(root: Path, slug: str) -> imports.Standing:
+def _ended(root: Path, slug: str) -> imports.ImportState:
     end = time.monotonic() + 120
     while (now := imports.standing(root, slug)).state == "running":
         assert time.monotonic() < end
@@ -36,7 +36,9 @@ def test_an_import_works_in_a_process_of_its_own_and_its_end_is_read_from_the_di
     tmp_path: Path,
 ) -> None:
     root = tmp_path / "runs"
-    request = Request("My pets", (str(_archive(tmp_path / "pets.npz")),), validation=0.4, size=16)
+    request = ImportRequest(
+        "My pets", (str(_archive(tmp_path / "pets.npz")),), validation=0.4, size=16
+    )
     imports.begin(root, request)
     imports.begin(root, request)  # a second click starts no second process
     assert imports.standing(root, "my-pets").state == "running"
@@ -50,7 +52,7 @@ def test_an_import_works_in_a_process_of_its_own_and_its_end_is_read_from_the_di
 
 def test_what_cannot_be_read_is_told_in_one_line_that_names_it(tmp_path: Path) -> None:
     root = tmp_path / "runs"
-    imports.begin(root, Request("Gone", (str(tmp_path / "no-such-folder"),)))
+    imports.begin(root, ImportRequest("Gone", (str(tmp_path / "no-such-folder"),)))
     now = _ended(root, "gone")
     assert now.state == "failed"
     assert "no-such-folder" in now.message
@@ -63,15 +65,15 @@ def test_what_cannot_be_read_is_told_in_one_line_that_names_it(tmp_path: Path) -
 
 def test_nothing_to_import_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nothing to import"):
-        imports.begin(tmp_path, Request("x", ()))
+        imports.begin(tmp_path, ImportRequest("x", ()))
     assert not (tmp_path / "imports").exists()
 
 
 def test_a_name_never_leads_out_of_the_folder_of_imports(tmp_path: Path) -> None:
-    request = Request("../../etc/<b>Pass", ("a.npz",))
+    request = ImportRequest("../../etc/<b>Pass", ("a.npz",))
     assert request.slug == "etc-b-pass"
     assert imports.standing(tmp_path, "../../etc").state == "none"
-    assert Request("-x", ("-y",), labels="-z").arguments() == [
+    assert ImportRequest("-x", ("-y",), labels="-z").arguments() == [
         *("import", "--json", "--name=-x", "--labels=-z", "--fit=letterbox", "--", "-y"),
     ]
 

@@ -504,7 +504,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost_when_there_is_room_again(run, m
             )
             seen = len(Run(run.folder).events())
             assert seen == appended - 1 or seen == appended
-            run._kept.execute("PRAGMA max_page_count=100000")
+            run._writer.execute("PRAGMA max_page_count=100000")
     told = run.events()
     assert len(told) >= appended
     assert [event.seq for event in told] == list(range(1, len(told) + 1))

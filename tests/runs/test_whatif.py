@@ -19,7 +19,7 @@ from rambo.events import ignore
 from rambo.method.networks import ConvElements, FeatureElements, SetNetwork
 from rambo.method.utility_model import Elements, UtilityModel, predict_unions
 from rambo.runs import whatif
-from rambo.runs.environment import Environment, Source
+from rambo.runs.environment import DatasetOrigin, Environment
 from rambo.runs.workspace import Run, Workspace
 from rambo.storage.memo import Memo
 from rambo.worker import trial as trials
@@ -166,7 +166,7 @@ def run_rambo(root: Path, *, features: torch.Tensor | None = None, **changes: An
     }
     config, data = tiny_config(**merged(settings, changes)), write_tiny(root)
     environment = Environment(
-        dataset=Source(fingerprint=data.fingerprint), classes=tuple(data.classes)
+        dataset=DatasetOrigin(fingerprint=data.fingerprint), classes=tuple(data.classes)
     )
     run = Workspace(root).create(describe(config), environment)
     with run.lock():

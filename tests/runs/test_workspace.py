@@ -20,7 +20,7 @@ from store_helpers import CLASSES, CONFIG, child, names, refusal
 
 from rambo.errors import RunNotFoundError
 from rambo.runs import environment as environments
-from rambo.runs.environment import Environment, Source
+from rambo.runs.environment import DatasetOrigin, Environment
 from rambo.runs.results import restore
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace, summary
@@ -336,7 +336,7 @@ def test_an_environment_is_itself_again_and_an_older_one_says_less() -> None:
         device="cpu",
         cores=2,
         threads=1,
-        dataset=Source("toys", "ab12", "the tests", ""),
+        dataset=DatasetOrigin("toys", "ab12", "the tests", ""),
         classes=("shoe", "bag"),
     )
     assert environments.restore(whole.record()) == whole

@@ -12,7 +12,7 @@ from rambo import config as configs
 from rambo.estimate.costs import DataSizes
 from rambo.estimate.workload import plan
 from rambo.events import ClassifierTrained, StageAdvanced, StageFinished, StageStarted
-from rambo.runs.record import Entry
+from rambo.runs.record import StoredEvent
 from rambo.ui.train import sentences
 from rambo.ui.train.stages import Tracker
 
@@ -25,13 +25,13 @@ def tracker_of(settings: Record, jobs: int = 1) -> Tracker:
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, list[Entry]]:
+def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Record, list[StoredEvent]]:
     """The config and the events of a finished run of two trials and four strategies."""
     run = make_done(tmp_path_factory.mktemp("stages") / "runs", trials=2)
     return run.config, run.events()
 
 
-def test_every_prefix_moves_forward_and_ends_at_all(real: tuple[Record, list[Entry]]) -> None:
+def test_every_prefix_moves_forward_and_ends_at_all(real: tuple[Record, list[StoredEvent]]) -> None:
     settings, events = real
     tracker, before = tracker_of(settings), 0.0
     for event in events:
@@ -58,7 +58,7 @@ def test_every_prefix_moves_forward_and_ends_at_all(real: tuple[Record, list[Ent
     }
 
 
-def test_all_at_once_is_the_same_as_one_by_one(real: tuple[Record, list[Entry]]) -> None:
+def test_all_at_once_is_the_same_as_one_by_one(real: tuple[Record, list[StoredEvent]]) -> None:
     settings, events = real
     for length in (1, 7, 40, len(events) // 2, len(events)):
         slow, fast = tracker_of(settings), tracker_of(settings)
@@ -94,7 +94,9 @@ def test_other_configs_end_at_all_too(changes: Record, tmp_path: Path) -> None:
     assert shares[-1] == pytest.approx(1)
 
 
-def test_the_time_is_measured_first_and_then_runs_down(real: tuple[Record, list[Entry]]) -> None:
+def test_the_time_is_measured_first_and_then_runs_down(
+    real: tuple[Record, list[StoredEvent]],
+) -> None:
     settings, events = real
     tracker = tracker_of(settings)
     tracker.feed(events[:2])
@@ -111,20 +113,20 @@ def test_the_time_is_measured_first_and_then_runs_down(real: tuple[Record, list[
     assert tracker.remaining(now - 3600) == first  # the clock was set back
 
 
-def _progress(settings: Record, events: list[Entry]) -> float:
+def _progress(settings: Record, events: list[StoredEvent]) -> float:
     tracker = tracker_of(settings)
     tracker.feed(events)
     return tracker.progress
 
 
-def fresh(entry: Entry, cached: bool = False) -> Entry:
+def fresh(entry: StoredEvent, cached: bool = False) -> StoredEvent:
     """Return an entry whose training, if it is one, was done or found."""
     if not isinstance(entry.event, ClassifierTrained):
         return entry
     return dataclasses.replace(entry, event=dataclasses.replace(entry.event, cached=cached))
 
 
-def test_a_steady_run_is_foretold(real: tuple[Record, list[Entry]]) -> None:
+def test_a_steady_run_is_foretold(real: tuple[Record, list[StoredEvent]]) -> None:
     """On a made clock that ticks with the work, the ETA is right from early on."""
     settings, events = real
     probe, clock = tracker_of(settings), []
@@ -143,7 +145,7 @@ def test_a_steady_run_is_foretold(real: tuple[Record, list[Entry]]) -> None:
             assert left == pytest.approx(1200 - event.time, abs=12)
 
 
-def test_clock_jumps_do_not_spoil_the_pace(real: tuple[Record, list[Entry]]) -> None:
+def test_clock_jumps_do_not_spoil_the_pace(real: tuple[Record, list[StoredEvent]]) -> None:
     settings, events = real
     half = len(events) // 2
     for jump in (-1e7, 8 * 3600.0):
@@ -158,7 +160,7 @@ def test_clock_jumps_do_not_spoil_the_pace(real: tuple[Record, list[Entry]]) -> 
         assert 0 <= left < 3600
 
 
-def test_what_was_kept_says_nothing_of_the_pace(real: tuple[Record, list[Entry]]) -> None:
+def test_what_was_kept_says_nothing_of_the_pace(real: tuple[Record, list[StoredEvent]]) -> None:
     settings, events = real
     tracker = tracker_of(settings)
     offline = list(itertools.takewhile(lambda e: not isinstance(e.event, StageFinished), events))
@@ -169,7 +171,7 @@ def test_what_was_kept_says_nothing_of_the_pace(real: tuple[Record, list[Entry]]
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.7, 0.95])
 def test_a_new_attempt_tells_the_unfinished_again(
-    real: tuple[Record, list[Entry]], share: float
+    real: tuple[Record, list[StoredEvent]], share: float
 ) -> None:
     """What the first attempt finished stays; within the second one nothing falls back."""
     settings, events = real
@@ -190,7 +192,7 @@ def test_a_new_attempt_tells_the_unfinished_again(
     assert shares[-1] == pytest.approx(1)
 
 
-def test_before_the_first_event(real: tuple[Record, list[Entry]]) -> None:
+def test_before_the_first_event(real: tuple[Record, list[StoredEvent]]) -> None:
     tracker = tracker_of(real[0])
     assert tracker.progress == 0
     assert tracker.remaining(1e9) is None
@@ -201,7 +203,7 @@ def test_before_the_first_event(real: tuple[Record, list[Entry]]) -> None:
     }
 
 
-def test_the_sentences_name_what_goes_on(real: tuple[Record, list[Entry]]) -> None:
+def test_the_sentences_name_what_goes_on(real: tuple[Record, list[StoredEvent]]) -> None:
     settings, events = real
     tracker, told = tracker_of(settings), []
     for event in events:
@@ -221,10 +223,10 @@ def test_the_sentences_name_what_goes_on(real: tuple[Record, list[Entry]]) -> No
         assert part in whole
 
 
-def test_features_come_before_the_first_trial(real: tuple[Record, list[Entry]]) -> None:
+def test_features_come_before_the_first_trial(real: tuple[Record, list[StoredEvent]]) -> None:
     tracker = tracker_of(real[0])
     for event in (StageStarted("features", 4), StageAdvanced("features", 1, 4)):
-        tracker.feed([Entry(1, 1, None, None, 1.0, event)])
+        tracker.feed([StoredEvent(1, 1, None, None, 1.0, event)])
     assert sentences.doing(tracker) == "Images are turned into frozen features: 1 of 4."
     assert tracker.progress == 0
 

@@ -37,7 +37,7 @@ from rambo.errors import (
     StoreError,
 )
 from rambo.events import Event, StageStarted, StrategyEvaluated
-from rambo.runs.record import Entry
+from rambo.runs.record import StoredEvent
 from rambo.runs.workspace import Run, Workspace, environment, summary
 from rambo.training import classifier
 from rambo.worker import run_worker
@@ -88,7 +88,7 @@ def results(run: Run, *, counts: bool = False) -> list[dict[str, Any]]:
     ]
 
 
-def flat(entry: Entry) -> dict[str, Any]:
+def flat(entry: StoredEvent) -> dict[str, Any]:
     """Return an entry of the record with the fields of its event."""
     fields = dataclasses.asdict(entry) | {"kind": entry.event.kind}
     return fields | fields.pop("event")

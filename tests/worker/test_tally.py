@@ -8,7 +8,7 @@ from rambo.events import (
     StageStarted,
     ignore,
 )
-from rambo.runs.record import Entry
+from rambo.runs.record import StoredEvent
 from rambo.worker.tally import Tally
 
 
@@ -16,9 +16,11 @@ def fit(role: str, index: int, *, cached: bool) -> ClassifierTrained:
     return ClassifierTrained(role, index, 20, 0.5, 3, 0.1, cached)
 
 
-def entries(*told: tuple[int, float, Event]) -> list[Entry]:
+def entries(*told: tuple[int, float, Event]) -> list[StoredEvent]:
     """Return events with the attempt and the moment of each."""
-    return [Entry(i + 1, n, 0, "rambo", time, event) for i, (n, time, event) in enumerate(told)]
+    return [
+        StoredEvent(i + 1, n, 0, "rambo", time, event) for i, (n, time, event) in enumerate(told)
+    ]
 
 
 def counted(tally: Tally, *events: Event) -> tuple[int, int]:

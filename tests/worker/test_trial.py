@@ -27,7 +27,7 @@ from rambo.events import (
     StrategySelected,
 )
 from rambo.method.pools import UNLABELED, Selection
-from rambo.runs.record import Entry
+from rambo.runs.record import StoredEvent
 from rambo.runs.results import Result
 from rambo.strategies import STRATEGIES
 from rambo.training.ensemble import Ensemble
@@ -454,7 +454,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.attempt = 0
-        self.entries: list[Entry] = []
+        self.entries: list[StoredEvent] = []
         self.events: list[tuple[int, str | None, Event]] = []
         self.records: dict[tuple[int, str], Result] = {}
         self.selections: dict[tuple[int, str], Selection] = {}
@@ -466,13 +466,13 @@ class Desk:
         def listen(event: Event) -> None:
             self.events.append((trial, strategy, event))
             seq = len(self.entries) + 1
-            self.entries.append(Entry(seq, self.attempt, trial, strategy, 0.0, event))
+            self.entries.append(StoredEvent(seq, self.attempt, trial, strategy, 0.0, event))
             if self.stop(event):
                 raise RunCancelled
 
         return listen
 
-    def past(self, trial: int, strategy: str | None) -> list[Entry]:
+    def past(self, trial: int, strategy: str | None) -> list[StoredEvent]:
         told = [entry for entry in self.entries if entry.place == (trial, strategy)]
         return [entry for entry in told if entry.attempt < self.attempt]
 

@@ -118,7 +118,7 @@ def store(path: Path, limits: Limits, scratch: Path) -> Stored:
                 f"holds no images, labels{f' (only {names})' if names else ''}; "
                 "save it as numpy.savez(file, images=..., labels=...)"
             )
-        reader = _Reader(archive, members, limits, scratch)
+        reader = _ArchiveReader(archive, members, limits, scratch)
         content = _assemble(reader, splits)
         return Stored(
             dataclasses.replace(content, images=()),
@@ -146,7 +146,7 @@ def _blocks(images: np.ndarray) -> list[slice]:
 
 
 @dataclasses.dataclass
-class _Reader:
+class _ArchiveReader:
     """Reads members and remembers which."""
 
     archive: zipfile.ZipFile
@@ -241,7 +241,7 @@ def _find_splits(names: Sequence[str]) -> list[str]:
     return [""] if "" in splits else []
 
 
-def _assemble(reader: _Reader, splits: Sequence[str]) -> Arrays:
+def _assemble(reader: _ArchiveReader, splits: Sequence[str]) -> Arrays:
     """Return all splits as one."""
     images, labels, roles, files, groups = [], [], [], [], []
     remarks: list[str] = []

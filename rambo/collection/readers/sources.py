@@ -14,7 +14,7 @@ from typing import Any
 from rambo.collection.looks import SUFFIXES, Limits, Pixels, sniff_suffix
 from rambo.collection.readers import arrays, folders, layout, tables
 from rambo.collection.readers.items import Item, Payload, Source, display, distinct, listing
-from rambo.collection.readers.tables import Matches, Row, Table
+from rambo.collection.readers.tables import AnswerRow, Matches, Table
 from rambo.collection.records import Unreadable
 from rambo.config import shorten
 from rambo.errors import DataError, RamboError, StoreError
@@ -218,7 +218,7 @@ def _read_table_source(path: Path, limits: Limits, group_by: str | None) -> Sour
     root = path.parent
     items: list[Item] = []
     refused: list[Unreadable] = []
-    elsewhere: list[Row] = []
+    elsewhere: list[AnswerRow] = []
     for row in table.rows:
         if row.file is None:
             raise RefusedError(
@@ -261,7 +261,7 @@ def _read_table_source(path: Path, limits: Limits, group_by: str | None) -> Sour
     )
 
 
-def _item(row: Row, key: Any, name: str, stamp: str, group_by: str | None) -> Item:
+def _item(row: AnswerRow, key: Any, name: str, stamp: str, group_by: str | None) -> Item:
     """Return the item of a row."""
     group = row.group
     if group_by == "folder":
@@ -296,7 +296,7 @@ def _inside(root: Path, text: str) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _file_item(root: Path, row: Row, name: str, group_by: str | None) -> Item:
+def _file_item(root: Path, row: AnswerRow, name: str, group_by: str | None) -> Item:
     """Return the item of a row whose file is below `root`."""
     status = (root / name).stat()
     stamp = f"{status.st_size}:{status.st_mtime_ns}"

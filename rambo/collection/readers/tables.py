@@ -67,7 +67,7 @@ _UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts it before the n
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class AnswerRow:
     """One answer of a table.
 
     Attributes:
@@ -108,7 +108,7 @@ class Table:
     """
 
     name: str
-    rows: tuple[Row, ...]
+    rows: tuple[AnswerRow, ...]
     has_labels: bool
     classes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -267,7 +267,7 @@ def _table(records: list[Columns], name: str, group_column: str | None) -> Table
         group = _text(record, group_column) if group_column else ""
         text = _text(record, label) if label else ""
         rows.append(
-            Row(
+            AnswerRow(
                 file=_text(record, file) if file else None,
                 index=_whole(_text(record, index)) if index and not file else None,
                 label=None if is_unknown(text) else class_name(text) or None,
@@ -318,7 +318,7 @@ def _label_studio(tasks: Sequence[Mapping[str, Any]], name: str) -> Table:
     Choice: an annotation that was cancelled is `skipped`; one without a choice says nothing; the
     ground truth comes alone where there is one; several annotations are several answers.
     """
-    rows: list[Row] = []
+    rows: list[AnswerRow] = []
     skipped = empty = several = 0
     for number, task in enumerate(tasks, 1):
         file, index = _picture(task["data"]), task["data"].get("dataset_index")
@@ -338,16 +338,16 @@ def _label_studio(tasks: Sequence[Mapping[str, Any]], name: str) -> Table:
             person = "" if who is None else display(str(who))[:80]
             if note.get("was_cancelled"):
                 skipped += 1
-                answers.append(Row(file, index, None, where, role, None, person, "skipped"))
+                answers.append(AnswerRow(file, index, None, where, role, None, person, "skipped"))
                 continue
             choices = _choices(note)
             if len(choices) > 1:
                 several += 1
             elif choices:
-                answers.append(Row(file, index, choices[0], where, role, None, person))
+                answers.append(AnswerRow(file, index, choices[0], where, role, None, person))
         if not answers:
             empty += before == several
-            answers.append(Row(file, index, None, where, role))
+            answers.append(AnswerRow(file, index, None, where, role))
         rows += [dataclasses.replace(row, digest=digest.lower(), run=run) for row in answers]
     remark = f"{name}: Label Studio's export of {count(len(tasks), 'task')}"
     for number, one, many in (
@@ -365,13 +365,13 @@ def _label_studio(tasks: Sequence[Mapping[str, Any]], name: str) -> Table:
 
 def _cvat(text: str, name: str) -> Table:
     """Return the tags of CVAT's export; an image with several is not used."""
-    rows: list[Row] = []
+    rows: list[AnswerRow] = []
     empty = several = 0
     for number, (file, classes) in enumerate(cvat.images(text), 1):
         label = classes[0] if len(classes) == 1 and not is_unknown(classes[0]) else None
         several += len(classes) > 1
         empty += not classes
-        rows.append(Row(file, None, label, f"{name}, image {number}"))
+        rows.append(AnswerRow(file, None, label, f"{name}, image {number}"))
     remark = f"{name}: CVAT's export of {count(len(rows), 'image')}"
     if empty:
         remark += f"; {count(empty, 'image has', 'images have')} no tag"
@@ -425,7 +425,7 @@ class Matches:
         for place, path in enumerate(self._paths):
             self._by_name.setdefault(path[-1], []).append(place)
             self._by_stem.setdefault(path[-1].rpartition(".")[0], []).append(place)
-        self._rows: dict[int, list[Row]] = {}
+        self._rows: dict[int, list[AnswerRow]] = {}
         self.missing: list[str] = []
         self.ambiguous: list[str] = []
         for row in table.rows:
@@ -433,7 +433,7 @@ class Matches:
             if match is not None:
                 self._rows.setdefault(match, []).append(row)
 
-    def pairs(self) -> list[tuple[int, Row]]:
+    def pairs(self) -> list[tuple[int, AnswerRow]]:
         """Return every row that has an image, with the image's place."""
         return [(place, row) for place, rows in self._rows.items() for row in rows]
 
@@ -455,7 +455,7 @@ class Matches:
             answer=row.answer,
         )
 
-    def further(self, place: int) -> Iterator[Row]:
+    def further(self, place: int) -> Iterator[AnswerRow]:
         """Yield every answer for an image after the first."""
         if self.table.has_labels:
             yield from (
@@ -478,7 +478,7 @@ class Matches:
             )
         return lines
 
-    def _find(self, row: Row) -> int | None:
+    def _find(self, row: AnswerRow) -> int | None:
         """Return the place of the image that a row speaks of, or None."""
         if row.file is None:
             if row.index is not None and row.index < len(self._paths):

@@ -21,7 +21,7 @@ from rambo.runs import atlas as atlases
 from rambo.runs import exclusions, paths, whatif
 from rambo.runs.atlas import UNLABELED_POOL, Atlas, Indices
 from rambo.runs.exclusions import Exclusions
-from rambo.runs.record import Entry
+from rambo.runs.record import StoredEvent
 from rambo.runs.whatif import UHat
 from rambo.runs.workspace import Run
 from rambo.ui import pictures, readers
@@ -267,7 +267,9 @@ def _selection(trial: int, strategy: str) -> str:
 
 
 @st.cache_resource(show_spinner=False, max_entries=32)
-def _load(stamp: Hashable, *, _run: Run, _trial: int, _strategy: str, _picks: list[Entry]) -> Batch:
+def _load(
+    stamp: Hashable, *, _run: Run, _trial: int, _strategy: str, _picks: list[StoredEvent]
+) -> Batch:
     """Return the batch; the stamp alone is the key of the cache."""
     troubles: list[str] = []
     atlas = batch_parts.read_atlas(_run, _trial, troubles)

@@ -14,7 +14,7 @@ _MOST_CLASSES = 10
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenDataset:
     """A dataset that was asked for: the data, or why there is none yet.
 
     `state` is `ready`, `missing`, `preparing`, `failed` or `unknown`; `message` says more where there is more to say.
@@ -34,24 +34,26 @@ class Opened:
         }.get(self.state, self.message)
 
 
-def open_data(name: object) -> Opened:
+def open_data(name: object) -> OpenDataset:
     """Return the dataset of that name; the shipped one is prepared on the way, others only when asked for."""
     available = isinstance(name, str) and (
         name in library.names() or name.lower().endswith(".npz") or library.is_own(name)
     )
     if not isinstance(name, str) or not available:
-        return Opened(None, "unknown", "choose one of the list, or type the path of an .npz file")
+        return OpenDataset(
+            None, "unknown", "choose one of the list, or type the path of an .npz file"
+        )
     try:
         data = library.ensure(name) if name == library.SHIPPED else library.open_named(name)
     except RamboError as error:
-        return Opened(None, "failed", str(error))
+        return OpenDataset(None, "failed", str(error))
     if data is not None:
-        return Opened(data, "ready")
+        return OpenDataset(data, "ready")
     standing = library.standing(name)
-    return Opened(None, standing.state, standing.message)
+    return OpenDataset(None, standing.state, standing.message)
 
 
-def show(name: str, opened: Opened) -> None:
+def show(name: str, opened: OpenDataset) -> None:
     """Say what the dataset holds, or offer to get it."""
     if opened.data is not None:
         st.caption(_facts(opened.data))

@@ -20,7 +20,7 @@ _CLASSES = "dataset.corruption.noisy_classes"
 
 
 @dataclass
-class Draft:
+class FormDraft:
     """Values in work.
 
     Attributes:
@@ -33,7 +33,7 @@ class Draft:
     values: Values
     base: Values
     source: str
-    before: "Draft | None" = None
+    before: "FormDraft | None" = None
 
     @property
     def changed(self) -> list[str]:
@@ -46,12 +46,12 @@ def key_of(path: str) -> str:
     return f"{_WIDGET}{path}"
 
 
-def current() -> Draft:
+def current() -> FormDraft:
     """Return this tab's draft with what its widgets hold now; the demo's at first."""
     if _KEY not in st.session_state:
         values = settings.preset(FIRST)
-        st.session_state[_KEY] = Draft(values, dict(values), FIRST)
-    draft: Draft = st.session_state[_KEY]
+        st.session_state[_KEY] = FormDraft(values, dict(values), FIRST)
+    draft: FormDraft = st.session_state[_KEY]
     for path in draft.values:
         if key_of(path) in st.session_state:
             draft.values[path] = _tidy(path, st.session_state[key_of(path)])
@@ -62,7 +62,7 @@ def current() -> Draft:
 
 def fill(values: Values, source: str) -> None:
     """Put other values into the form. Call it before the widgets are drawn, or from a callback."""
-    _show(Draft(values, dict(values), source, before=_copy(current())))
+    _show(FormDraft(values, dict(values), source, before=_copy(current())))
 
 
 def pick_preset(name: str) -> str:
@@ -85,7 +85,7 @@ def pick_preset(name: str) -> str:
 def reset() -> None:
     """Take back all changes since the form was filled."""
     draft = current()
-    _show(Draft(dict(draft.base), dict(draft.base), draft.source, _copy(draft)))
+    _show(FormDraft(dict(draft.base), dict(draft.base), draft.source, _copy(draft)))
 
 
 def undo() -> None:
@@ -125,7 +125,7 @@ def take_run(run: Run) -> None:
     fill(settings.of(configs.restore(readers.config(run))), f"run {run.id}")
 
 
-def _show(draft: Draft) -> None:
+def _show(draft: FormDraft) -> None:
     """Make a draft the current one, in its widgets too."""
     st.session_state[_KEY] = draft
     for path, value in draft.values.items():
@@ -133,9 +133,9 @@ def _show(draft: Draft) -> None:
             st.session_state[key_of(path)] = value
 
 
-def _copy(draft: Draft) -> Draft:
+def _copy(draft: FormDraft) -> FormDraft:
     """Return a draft that does not change with this one and remembers none before it."""
-    return Draft(dict(draft.values), dict(draft.base), draft.source)
+    return FormDraft(dict(draft.values), dict(draft.base), draft.source)
 
 
 def _base(source: str, dataset: str) -> Values | None:

@@ -334,7 +334,7 @@ FIELDS: Mapping[str, Field] = {entry.path: entry for entry in TABLE}
 
 
 @dataclass(frozen=True)
-class Facts:
+class FieldFacts:
     """What the config says of a field: `kind` is a JSON type, `choices` a Literal's values or the lineup's names."""
 
     kind: str
@@ -343,13 +343,13 @@ class Facts:
     limits: str
 
 
-def facts() -> dict[str, Facts]:
+def facts() -> dict[str, FieldFacts]:
     """Return what the config says of every field of the tree, by path, in its order."""
     return _facts(lineup.names())
 
 
 @functools.cache
-def _facts(strategies: tuple[str, ...]) -> dict[str, Facts]:
+def _facts(strategies: tuple[str, ...]) -> dict[str, FieldFacts]:
     """Return the facts for a lineup."""
     schema = Config.model_json_schema()
     by_path = dict(_leaves(schema, schema["$defs"], ""))
@@ -362,9 +362,9 @@ def is_optional(path: str) -> bool:
     return path in facts() and facts()[path].optional
 
 
-def _leaves(node: Schema, definitions: Schema, prefix: str) -> list[tuple[str, Facts]]:
+def _leaves(node: Schema, definitions: Schema, prefix: str) -> list[tuple[str, FieldFacts]]:
     """Return the facts of all fields below a node of the schema."""
-    leaves: list[tuple[str, Facts]] = []
+    leaves: list[tuple[str, FieldFacts]] = []
     for name, part in node["properties"].items():
         path = f"{prefix}{name}"
         if "$ref" in part:
@@ -374,7 +374,7 @@ def _leaves(node: Schema, definitions: Schema, prefix: str) -> list[tuple[str, F
         shape = kinds[0]
         choices = shape.get("items", shape).get("enum", ())
         optional = "anyOf" in part and len(kinds) < len(part["anyOf"])
-        leaves.append((path, Facts(shape["type"], optional, tuple(choices), _limits(shape))))
+        leaves.append((path, FieldFacts(shape["type"], optional, tuple(choices), _limits(shape))))
     return leaves
 
 

@@ -13,7 +13,7 @@ from rambo.text import count, literal
 from rambo.ui import downloads
 from rambo.ui.configure import draft as drafts
 from rambo.ui.configure import fields, forms, settings_file
-from rambo.ui.configure.draft import Draft
+from rambo.ui.configure.draft import FormDraft
 
 _PRESET, _UPLOAD, _COMPLAINT = "configure-preset", "configure-upload", "configure-told"
 _LISTED = 6  # changes that are named
@@ -24,7 +24,7 @@ _PRESET_HELP = {
 }
 
 
-def pick_start(draft: Draft, run: Run | None) -> None:
+def pick_start(draft: FormDraft, run: Run | None) -> None:
     """Draw what fills the form: a preset, or the run in the address; and what was changed since."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.session_state[_PRESET] = draft.source if draft.source in presets.PRESETS else None
@@ -51,7 +51,7 @@ def pick_start(draft: Draft, run: Run | None) -> None:
     _changes(draft)
 
 
-def transfer(draft: Draft, config: Config | None) -> None:
+def transfer(draft: FormDraft, config: Config | None) -> None:
     """Draw a section with the command line and the settings file; a closed one draws nothing."""
     with st.expander(
         "Command line and settings file",
@@ -63,7 +63,7 @@ def transfer(draft: Draft, config: Config | None) -> None:
             _transfer(draft, config)
 
 
-def _transfer(draft: Draft, config: Config | None) -> None:
+def _transfer(draft: FormDraft, config: Config | None) -> None:
     """Draw the command line and the settings file."""
     if config is None:
         st.caption("The command line appears when nothing is left to correct.")
@@ -87,7 +87,7 @@ def _transfer(draft: Draft, config: Config | None) -> None:
     )
 
 
-def _changes(draft: Draft) -> None:
+def _changes(draft: FormDraft) -> None:
     """Say what differs from where the form was filled from, with the ways back."""
     changed, before = draft.changed, draft.before
     undoable = before is not None and bool(before.changed)
@@ -112,7 +112,7 @@ def _way_back(label: str, key: str, action: Callable[[], None]) -> None:
     st.button(label, icon=":material/undo:", type="tertiary", key=key, on_click=action)
 
 
-def _change(draft: Draft, path: str) -> str:
+def _change(draft: FormDraft, path: str) -> str:
     """Return one change in words."""
     entry = fields.FIELDS.get(path)
     name = literal(path)

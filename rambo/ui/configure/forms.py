@@ -14,8 +14,8 @@ from rambo.figures import theme
 from rambo.text import literal
 from rambo.ui import allowed, collections, library, readers
 from rambo.ui.configure import fields, settings
-from rambo.ui.configure.draft import Draft, key_of
-from rambo.ui.configure.fields import Facts, Field
+from rambo.ui.configure.draft import FormDraft, key_of
+from rambo.ui.configure.fields import Field, FieldFacts
 
 Options = dict[str, Any]  # keyword arguments that all widgets of Streamlit take
 
@@ -25,10 +25,10 @@ _NARROW = 160  # pixels a field needs
 
 
 @dataclass(frozen=True)
-class Look:
+class FieldContext:
     """What the fields show beside their values: by path, in words."""
 
-    draft: Draft
+    draft: FormDraft
     complaints: Mapping[str, str]
     notes: Mapping[str, str]
     automatic: Mapping[str, str]
@@ -39,7 +39,7 @@ class Look:
     fixed: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, draft: Draft, checked: settings.Check, data: Prepared | None) -> "Look":
+    def of(cls, draft: FormDraft, checked: settings.Check, data: Prepared | None) -> "FieldContext":
         """Return how the fields look for a draft that was checked."""
         config, devices = checked.config, readers.devices()
         return cls(
@@ -63,7 +63,7 @@ def _fixed(data: Prepared) -> dict[str, int]:
     return {path: int((data.roles == role).sum()) for path, role in parts.items()}
 
 
-def show(look: Look, below: Mapping[str, Callable[[], None]]) -> None:
+def show(look: FieldContext, below: Mapping[str, Callable[[], None]]) -> None:
     """Draw all groups of fields.
 
     Args:
@@ -117,7 +117,7 @@ def _automatic(config: Config | None, cores: int | None) -> dict[str, str]:
     return {path: f"auto: {value:,.10g}" for path, value in stands.items() if value is not None}
 
 
-def _section(name: str, entries: list[Field], look: Look) -> None:
+def _section(name: str, entries: list[Field], look: FieldContext) -> None:
     """Draw an expander of fields; its label says when something inside is wrong or changed.
 
     A closed one draws nothing: thirty fields that nobody looks at would double the time of the page.
@@ -135,7 +135,7 @@ def _section(name: str, entries: list[Field], look: Look) -> None:
             _fields(entries, look)
 
 
-def _fields(entries: Iterable[Field], look: Look) -> None:
+def _fields(entries: Iterable[Field], look: FieldContext) -> None:
     """Draw fields in as many columns as fit: before them a row of switches and choices of many, after them lists."""
     all_facts = fields.facts()
     kinds = [(entry, _shape(all_facts[entry.path])) for entry in entries]
@@ -153,14 +153,14 @@ def _fields(entries: Iterable[Field], look: Look) -> None:
         _field(entry, look)
 
 
-def _shape(facts: Facts) -> str:
+def _shape(facts: FieldFacts) -> str:
     """Return the JSON type of a field; of an array what it holds: `choices` or `numbers`."""
     if facts.kind == "array":
         return "choices" if facts.choices else "numbers"
     return facts.kind
 
 
-def _field(entry: Field, look: Look, *, width: Width = "stretch") -> None:
+def _field(entry: Field, look: FieldContext, *, width: Width = "stretch") -> None:
     """Draw the widget of a field, and under it what is wrong, or else what follows: one cell of a grid or a row."""
     path, facts = entry.path, fields.facts()[entry.path]
     key = key_of(path)
@@ -184,7 +184,7 @@ def _field(entry: Field, look: Look, *, width: Width = "stretch") -> None:
             st.caption(look.notes[path])
 
 
-def _fixed_widget(path: str, look: Look, shared: Options) -> None:
+def _fixed_widget(path: str, look: FieldContext, shared: Options) -> None:
     """Draw the number that the dataset decides; what was typed before comes back with another dataset."""
     value = look.fixed[path]
     st.number_input(**shared | {"key": f"fixed-{path}-{value}", "value": value, "format": "%d"})
@@ -192,7 +192,7 @@ def _fixed_widget(path: str, look: Look, shared: Options) -> None:
         st.caption("Fixed: as many as this dataset has.")
 
 
-def _widget(entry: Field, facts: Facts, look: Look, shared: Options) -> None:
+def _widget(entry: Field, facts: FieldFacts, look: FieldContext, shared: Options) -> None:
     """Draw the widget that fits the type of a field."""
     if facts.kind == "boolean":
         st.toggle(**shared)
@@ -240,7 +240,7 @@ def _note_typed(key: str) -> None:
         allowed.ask_for(name)
 
 
-def _strategies(facts: Facts, look: Look, shared: Options) -> None:
+def _strategies(facts: FieldFacts, look: FieldContext, shared: Options) -> None:
     """Draw the strategies; of those that run it is said what they do, of all of them in the tooltip."""
     chosen = look.draft.values["strategies"]
     # A strategy that has gone since it was chosen stays to be seen, and to be left out.
@@ -254,7 +254,7 @@ def _strategies(facts: Facts, look: Look, shared: Options) -> None:
     st.caption("  \n".join(line for name, line in lines.items() if name in chosen))
 
 
-def _classes(entry: Field, look: Look, shared: Options) -> None:
+def _classes(entry: Field, look: FieldContext, shared: Options) -> None:
     """Draw numbers of classes, with their names where the dataset is there."""
     others = [n for n in look.draft.values[entry.path] if n >= len(look.classes)]
     numbers = list(range(len(look.classes) or 10))
@@ -268,7 +268,7 @@ def _classes(entry: Field, look: Look, shared: Options) -> None:
     st.multiselect(options=options, format_func=name, placeholder="all classes", **shared)
 
 
-def _namer(entry: Field, look: Look) -> Callable[[str], str]:
+def _namer(entry: Field, look: FieldContext) -> Callable[[str], str]:
     """Return the function that names the choices of a field."""
 
     def name(choice: str) -> str:

@@ -4,13 +4,13 @@ import streamlit as st
 
 from rambo.collection.records import ImportProgress
 from rambo.runs import imports
-from rambo.runs.imports import Standing
+from rambo.runs.imports import ImportState
 from rambo.text import count, duration, literal
 from rambo.ui import frame, state
 from rambo.ui.data import ways_in
 
 
-def show_standing(slug: str, standing: Standing, *, whole: bool) -> None:
+def show_standing(slug: str, standing: ImportState, *, whole: bool) -> None:
     """Draw where an import stands, if there is anything to say.
 
     Args:

@@ -14,7 +14,7 @@ from rambo.errors import RamboError
 from rambo.runs import imports, jobs
 from rambo.text import count, literal, moment
 from rambo.ui import collections, controls, frame, state
-from rambo.ui.collections import Opened
+from rambo.ui.collections import OpenCollection
 from rambo.ui.data import arrival, health_view, own_images, rehearsing, ways_in
 
 _ROLES = ((LABELED, "Labeled"), (VALIDATION, "Validation"), (TEST, "Test"), (POOL, "Unlabeled"))
@@ -84,7 +84,7 @@ def _show_unborn(collection: Collection) -> None:
     _delete_button(collection)
 
 
-def _show_whole(opened: Opened) -> None:
+def _show_whole(opened: OpenCollection) -> None:
     """Draw a collection that holds images."""
     _head(opened)
     with frame.guard():
@@ -101,7 +101,7 @@ def _show_whole(opened: Opened) -> None:
         _show_versions(opened)
 
 
-def _head(opened: Opened) -> None:
+def _head(opened: OpenCollection) -> None:
     """Draw name, counts, and what to do next."""
     now = opened.now
     with st.container(gap=None):
@@ -131,7 +131,7 @@ def _head(opened: Opened) -> None:
     rehearsing.show_waiting(opened)
 
 
-def _show_classes(opened: Opened) -> None:
+def _show_classes(opened: OpenCollection) -> None:
     """Draw how many images of each class there are, by role."""
     st.subheader("Classes")
     now = opened.now
@@ -152,7 +152,7 @@ def _show_classes(opened: Opened) -> None:
     st.caption(f"{len(now.rows(POOL)):,} more images have no label: nobody knows their class.")
 
 
-def _show_split(opened: Opened) -> None:
+def _show_split(opened: OpenCollection) -> None:
     """Draw the share of the labels that validates, and the way to change it."""
     st.subheader("Validation images")
     now, key = opened.now, f"collection-share-{opened.now.slug}-{opened.now.version}"
@@ -191,7 +191,7 @@ def _redraw(collection: Collection, key: str) -> None:
         frame.notify(f"Version {version}: the validation images were drawn anew.")
 
 
-def _show_versions(opened: Opened) -> None:
+def _show_versions(opened: OpenCollection) -> None:
     """Draw what was done to the collection, the newest first, each to be taken back."""
     st.subheader("Versions")
     st.caption(

@@ -9,7 +9,7 @@ import streamlit as st
 from rambo.collection.records import HealthLine, Severity, Snapshot
 from rambo.text import count, literal
 from rambo.ui import frame
-from rambo.ui.collections import Opened
+from rambo.ui.collections import OpenCollection
 from rambo.ui.data import own_images
 
 _ICONS: dict[Severity, str] = {
@@ -25,7 +25,7 @@ _WORDS: dict[Severity, str] = {
 _HEAD = ("counts",)  # the page says it elsewhere
 
 
-def show_health(opened: Opened) -> None:
+def show_health(opened: OpenCollection) -> None:
     """Draw the report."""
     lines = [line for line in opened.health if line.topic not in _HEAD]
     errors, warnings = (
@@ -47,7 +47,7 @@ def _summary(errors: int, warnings: int) -> str:
     return "Nothing stands in the way of a run."
 
 
-def _show_line(opened: Opened, line: HealthLine, place: int) -> None:
+def _show_line(opened: OpenCollection, line: HealthLine, place: int) -> None:
     """Draw one line, and a closed section with what it speaks of; a closed one reads nothing."""
     with st.container(gap=None, key=f"health-{place}"):
         st.markdown(f"{_ICONS[line.severity]} {_WORDS[line.severity]}{literal(line.sentence, 600)}")
@@ -65,7 +65,7 @@ def _show_line(opened: Opened, line: HealthLine, place: int) -> None:
                     _show_files(opened, line, place)
 
 
-def _show_files(opened: Opened, line: HealthLine, place: int) -> None:
+def _show_files(opened: OpenCollection, line: HealthLine, place: int) -> None:
     """Draw the images of a line, or the names of files that gave none."""
     now = opened.now
     rows = list(rows_of(now, line))

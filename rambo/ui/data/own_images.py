@@ -11,7 +11,7 @@ from rambo.config import shorten
 from rambo.errors import RamboError
 from rambo.text import count, literal
 from rambo.ui import collections
-from rambo.ui.collections import Opened
+from rambo.ui.collections import OpenCollection
 from rambo.ui.components import gallery
 from rambo.ui.data import address
 
@@ -23,7 +23,7 @@ _WORDS = {LABELED: "labeled", VALIDATION: "validation", TEST: "test", POOL: "no 
 Rows = NDArray[np.int64]
 
 
-def show_images(opened: Opened) -> None:
+def show_images(opened: OpenCollection) -> None:
     """Draw the images of a role and a class, in the order of their files."""
     st.subheader("Images")
     now = opened.now
@@ -100,7 +100,7 @@ def _remember(name: str, key: str) -> None:
 
 
 def show_gallery(
-    opened: Opened,
+    opened: OpenCollection,
     rows: Sequence[int],
     *,
     key: str,
@@ -139,7 +139,7 @@ def _caption(now: Snapshot, row: int) -> str:
 
 
 @st.dialog("One image", width="small")
-def _enlarged(opened: Opened, row: int, more: str) -> None:
+def _enlarged(opened: OpenCollection, row: int, more: str) -> None:
     """Show one image large, with what is known of it."""
     now = opened.now
     try:

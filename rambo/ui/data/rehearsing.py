@@ -8,7 +8,7 @@ from rambo.collection import collection as own
 from rambo.collection.records import POOL
 from rambo.text import literal
 from rambo.ui import controls, frame, library, state
-from rambo.ui.collections import Opened
+from rambo.ui.collections import OpenCollection
 
 _FEWEST = 12  # labels, two of a class: below that a rehearsal is refused
 _HELP = (
@@ -17,7 +17,7 @@ _HELP = (
 )
 
 
-def show_button(opened: Opened) -> None:
+def show_button(opened: OpenCollection) -> None:
     """Draw the button."""
     now = opened.now
     labels = len(now) - len(now.rows(POOL))
@@ -34,14 +34,14 @@ def show_button(opened: Opened) -> None:
         st.session_state[_key(opened)] = True
 
 
-def show_waiting(opened: Opened) -> None:
+def show_waiting(opened: OpenCollection) -> None:
     """Start the rehearsal that was asked for, as soon as the images are prepared."""
     if st.session_state.get(_key(opened)):
         _wait(opened)
 
 
 @st.fragment(run_every=1)
-def _wait(opened: Opened) -> None:
+def _wait(opened: OpenCollection) -> None:
     """Prepare the images in the background, then open the run."""
     with frame.guard():
         name = f"{own.PREFIX}{opened.now.slug}"
@@ -60,6 +60,6 @@ def _wait(opened: Opened) -> None:
         state.go("pages/train.py", run.id)
 
 
-def _key(opened: Opened) -> str:
+def _key(opened: OpenCollection) -> str:
     """Return where it is remembered that a rehearsal was asked for."""
     return f"rehearse-{opened.now.slug}"

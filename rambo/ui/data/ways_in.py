@@ -12,7 +12,7 @@ from rambo.collection.records import Fit
 from rambo.collection.splits import DEFAULT_SHARE, SHARE_REASON
 from rambo.errors import ConfigError
 from rambo.runs import imports
-from rambo.runs.imports import Request
+from rambo.runs.imports import ImportRequest
 from rambo.text import literal, percent
 from rambo.ui import allowed, collections, frame, state
 from rambo.ui.data import address, upload
@@ -39,7 +39,7 @@ class _Form:
 
     key: str
     grows: str | None
-    before: Request | None
+    before: ImportRequest | None
 
     def state(self, name: str) -> str:
         """Return the key of a widget."""
@@ -56,7 +56,7 @@ def show_welcome() -> None:
     show_form()
 
 
-def show_form(*, grows: str | None = None, before: Request | None = None) -> None:
+def show_form(*, grows: str | None = None, before: ImportRequest | None = None) -> None:
     """Draw the form that starts an import.
 
     Args:
@@ -214,7 +214,7 @@ def _start(form: _Form, folder: bool) -> None:
     """
     root = state.workspace().root
     sources, labels, test, stem = _sources(form, folder)
-    request = Request(
+    request = ImportRequest(
         name=form.grows or _named(form, stem),
         sources=sources,
         labels=labels,

@@ -8,7 +8,7 @@ import streamlit as st
 from PIL import Image, ImageOps
 
 from rambo.collection import Collection, Snapshot, find
-from rambo.collection.intake import Request
+from rambo.collection.intake import BatchRequest
 from rambo.errors import DataError, StoreError
 from rambo.export import evidence, returns
 from rambo.runs import paths
@@ -35,7 +35,7 @@ class Round:
     run: Run
     collection: Collection
     strategy: str
-    request: Request
+    request: BatchRequest
     guesses: tuple[str, ...]
 
 
@@ -62,7 +62,7 @@ def load(run: Run) -> Round | None:
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _request(
     folder: str, strategy: str, edit: readers.Stamp, *, _collection: Collection
-) -> tuple[Request, tuple[str, ...]]:
+) -> tuple[BatchRequest, tuple[str, ...]]:
     """Return what was asked, and f's guesses in the same order; `edit` changes with the person's own batch."""
     run = readers.run_in(folder)
     request = returns.request_of(run, _collection, strategy)

@@ -15,7 +15,7 @@ SETTINGS = LogisticConfig()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Heads:
+class PixelHeads:
     """`s` trained heads: weights `s x d x c` and biases `s x c`."""
 
     weights: Array
@@ -37,7 +37,7 @@ def fit_heads(
     *,
     num_classes: int,
     settings: LogisticConfig = SETTINGS,
-) -> Heads:
+) -> PixelHeads:
     """Return one logistic head a subset, by the same accelerated steps as the core, without torch.
 
     Args:
@@ -75,4 +75,4 @@ def fit_heads(
     whole = np.einsum("kd,kw->dw", scaled, (vectors / lengths) @ now)
     whole = whole.reshape(-1, sets, num_classes).transpose(1, 0, 2)
     weights = whole[:, :-1] / spread[:, None]
-    return Heads(weights, whole[:, -1] - (center[:, None] * weights).sum(1))
+    return PixelHeads(weights, whole[:, -1] - (center[:, None] * weights).sum(1))

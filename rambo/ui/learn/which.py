@@ -18,7 +18,7 @@ SIDES = ("A", "B")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Pairs:
+class PairScores:
     """The shipped pairs.
 
     Attributes:
@@ -33,10 +33,10 @@ class Pairs:
 
 
 @cache
-def shipped() -> Pairs:
+def shipped() -> PairScores:
     """Return the shipped pairs."""
     rows = tables.read(tables.Pairs).pairs
-    return Pairs(
+    return PairScores(
         [row.sets for row in rows],
         np.array([row.utilities for row in rows]),
         np.array([row.scores for row in rows]),
@@ -129,7 +129,7 @@ def _guess(at: int, side: int) -> None:
     st.session_state["learn-guesses"].setdefault(at, side)
 
 
-def _reveal(pairs: Pairs, at: int, guesses: dict[int, int]) -> None:
+def _reveal(pairs: PairScores, at: int, guesses: dict[int, int]) -> None:
     """Draw what training said of this pair, and the shares."""
     first, second = pairs.utilities[at][:, 0], pairs.utilities[at][:, 1]
     u_hat = "A" if pairs.scores[at][0] > pairs.scores[at][1] else "B"

@@ -11,7 +11,7 @@ from rambo.studies.grid import STUDIES
 from rambo.text import literal
 from rambo.ui import collections, library
 from rambo.ui.configure import dataset_line, draft, fields
-from rambo.ui.configure.dataset_line import Opened
+from rambo.ui.configure.dataset_line import OpenDataset
 from rambo.ui.studies import setup
 from rambo.ui.studies.setup import Choices, StudyCheck
 
@@ -62,7 +62,7 @@ def show_questions() -> None:
     )
 
 
-def show_settings(now: Choices, opened: Opened, checked: StudyCheck) -> None:
+def show_settings(now: Choices, opened: OpenDataset, checked: StudyCheck) -> None:
     """Draw dataset, preset and numbers, each with what is wrong with it."""
     _dataset(now)
     dataset_line.show(now.dataset, opened)

@@ -15,12 +15,12 @@ from rambo.events import Noticed
 from rambo.figures.charts import Chart
 from rambo.figures.curves import Kinds, spans_widely
 from rambo.figures.prepared import Figure
-from rambo.runs.record import Entry
+from rambo.runs.record import StoredEvent
 from rambo.runs.workspace import Run
 from rambo.ui import readers
 from rambo.ui.components import PreparedFigure, prepare_figure
 from rambo.ui.train.sentences import doing
-from rambo.ui.train.stages import Cell, Tracker
+from rambo.ui.train.stages import StageCell, Tracker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Feed:
                 notices=tuple(self._notices),
             )
 
-    def cells(self, trial: int) -> dict[str, dict[str, Cell]]:
+    def cells(self, trial: int) -> dict[str, dict[str, StageCell]]:
         """Return the stepper of a trial: strategy -> stage -> cell."""
         with self._guard:
             return self._tracker.cells(trial)
@@ -144,7 +144,7 @@ class Feed:
             part = self._parts.get((trial, "rambo"))
             return part is not None and spans_widely(part.kinds)
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: StoredEvent) -> None:
         """File one event; a newer attempt takes the place of an older one."""
         part = self._parts.get(entry.place)
         if part is None or part.attempt < entry.attempt:

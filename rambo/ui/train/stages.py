@@ -16,7 +16,7 @@ from rambo.events import (
     UtilityModelEpoch,
 )
 from rambo.figures.theme import STAGES
-from rambo.runs.record import Entry
+from rambo.runs.record import StoredEvent
 from rambo.text import duration, percent
 
 _MEASURED_EVENTS, _MEASURED_SHARE = 4, 0.02  # of uncached work, before a time is named
@@ -44,7 +44,7 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class StageCell:
     """One stage of one strategy for the stepper: `done`, `now`, `waiting` or `none`, and a few words."""
 
     state: str
@@ -93,7 +93,7 @@ class Tracker:
             return None
         return max((self.total - self._best) * pace - max(now - self.last_time, 0.0), 0.0)
 
-    def feed(self, entries: Iterable[Entry]) -> None:
+    def feed(self, entries: Iterable[StoredEvent]) -> None:
         """Take events in their order; each once."""
         for entry in entries:
             self._take(entry)
@@ -103,14 +103,14 @@ class Tracker:
         """What is known of the place that is worked at, or of what comes before all of them."""
         return self.places.get(self.where) or self.places.get((None, None))
 
-    def cells(self, trial: int) -> dict[str, dict[str, Cell]]:
+    def cells(self, trial: int) -> dict[str, dict[str, StageCell]]:
         """Return the stepper of a trial: strategy -> stage -> cell."""
         return {
             name: {stage: self._cell(trial, name, stage) for stage in STAGES}
             for name in self.plan.strategies
         }
 
-    def _take(self, entry: Entry) -> None:
+    def _take(self, entry: StoredEvent) -> None:
         """Take one event."""
         fresh = entry.attempt != self._attempt
         if fresh:
@@ -148,40 +148,40 @@ class Tracker:
             done += sum(part * place.shares.get(stage, 0.0) for stage, part in parts.items())
         return done
 
-    def _cell(self, trial: int, name: str, stage: str) -> Cell:
+    def _cell(self, trial: int, name: str, stage: str) -> StageCell:
         """Return what the stepper says of one stage of one strategy."""
         if stage == "evaluation":
             return self._evaluation(trial, name)
         if stage not in self.plan.pieces[trial, name]:
-            return Cell("none", "not needed")
+            return StageCell("none", "not needed")
         place, here = self.places.get((trial, name)), self._order.index((trial, name))
         parts = [stage, "warm start"] if stage == "offline" else [stage]
         full = place is not None and all(place.shares.get(part, 0.0) >= 1 for part in parts)
         if here < self._at or full or (place is not None and place.finished):
             seconds = place.seconds.get(stage) if place else None
-            return Cell("done", "" if seconds is None else _short(seconds))
+            return StageCell("done", "" if seconds is None else _short(seconds))
         if place is not None and place.stage == "classifier" and stage == "acquisition":
-            return Cell("now", "trains f first")
+            return StageCell("now", "trains f first")
         if place is None or place.stage != stage:
-            return Cell("waiting", "waiting")
+            return StageCell("waiting", "waiting")
         if stage == "offline" and place.epoch:
-            return Cell("now", f"u_hat, epoch {place.epoch[0]} of {place.epoch[1]}")
+            return StageCell("now", f"u_hat, epoch {place.epoch[0]} of {place.epoch[1]}")
         step, steps = place.steps.get(stage, (0, 0))
         if stage == "offline" and place.fits < self.plan.fits:
             step, steps = place.fits, self.plan.fits  # the OT problems come last and take no time
-        return Cell("now", f"{step} of {steps}")
+        return StageCell("now", f"{step} of {steps}")
 
-    def _evaluation(self, trial: int, name: str) -> Cell:
+    def _evaluation(self, trial: int, name: str) -> StageCell:
         """Return what the stepper says of the evaluation of one strategy."""
         if (trial, name) in self.accuracies:
-            return Cell("done", f"test {percent(self.accuracies[trial, name])}")
+            return StageCell("done", f"test {percent(self.accuracies[trial, name])}")
         if "evaluation" not in self.plan.pieces[trial, None]:
-            return Cell("none", "waits for labels")
+            return StageCell("none", "waits for labels")
         place = self.places.get((trial, None))
         if place is None or place.stage != "evaluation":
-            return Cell("waiting", "waiting")
+            return StageCell("waiting", "waiting")
         step, steps = place.steps["evaluation"]
-        return Cell("now", f"{step} of {steps}")
+        return StageCell("now", f"{step} of {steps}")
 
 
 class _Scale:

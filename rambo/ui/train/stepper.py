@@ -4,11 +4,11 @@ import html
 from collections.abc import Iterator, Mapping
 
 from rambo import lineup
-from rambo.figures.rivals import Accuracy
+from rambo.figures.rivals import TrialAccuracies
 from rambo.figures.theme import GREEN, STAGE_WORDS, STAGES, strategy_word
 from rambo.runs import report
 from rambo.text import count
-from rambo.ui.train.stages import Cell
+from rambo.ui.train.stages import StageCell
 
 _SIGNS = {
     "done": ("✓", GREEN),
@@ -24,7 +24,7 @@ _STATUS_WORDS = {
 }
 
 
-def table(cells: Mapping[str, Mapping[str, Cell]], *, live: bool) -> str:
+def table(cells: Mapping[str, Mapping[str, StageCell]], *, live: bool) -> str:
     """Return the stepper: a row a strategy, a column a stage.
 
     Args:
@@ -51,7 +51,7 @@ def empty(text: str, height: int) -> str:
     return f'<div style="{style}">{_text(text)}</div>'
 
 
-def metrics(accuracies: Mapping[str, Accuracy]) -> Iterator[tuple[str, str, str]]:
+def metrics(accuracies: Mapping[str, TrialAccuracies]) -> Iterator[tuple[str, str, str]]:
     """Yield name, test accuracy with its standard error, and a help text of each strategy."""
     for name, accuracy in accuracies.items():
         words = f"{lineup.of(name).help} Mean over {count(accuracy.trials, 'trial')}."
@@ -59,7 +59,7 @@ def metrics(accuracies: Mapping[str, Accuracy]) -> Iterator[tuple[str, str, str]
         yield strategy_word(name), f"{mean} %", words
 
 
-def _cell(cell: Cell, live: bool) -> str:
+def _cell(cell: StageCell, live: bool) -> str:
     """Return one cell: a sign, the state for screen readers, and a few words."""
     sign, colour = _SIGNS[cell.state]
     status, words = _STATUS_WORDS[cell.state], cell.words
