@@ -15,7 +15,7 @@ from benchmarks import data
 from benchmarks.measure import Goal, Measure, ratio
 from benchmarks.report import show
 from benchmarks.timing import CPU, interleaved, scaled
-from rambo.algorithm import acquire, greedy_margin, spend
+from rambo.algorithm import Pretrained, acquire, greedy_margin, spend
 from rambo.config import UtilityModelConfig
 from rambo.method.acquisition import margins, random_chunks
 from rambo.method.networks import Reference
@@ -27,7 +27,7 @@ from rambo.method.utility_model import (
     predict_unions,
 )
 from rambo.method.utility_samples import UtilitySamples
-from rambo.offline import Offline
+from rambo.offline import Offline, TransportScale
 from rambo.seeding import Streams
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, Predictions
@@ -134,8 +134,9 @@ class _Search:
         problem, model = self.problem, self.model
         acquisition = {"batch_size": BATCH, "filter_size": self.filtered}
         config = data.settings(k=K, budget=BUDGET, acquisition=acquisition)
-        offline = Offline(model, None, 1.0, UtilitySamples.empty(), {})
-        said, nothing = predictions(problem), UtilitySamples.empty()
+        empty = UtilitySamples.empty()
+        offline = Offline(model, None, TransportScale(1.0), empty, empty, empty, {})
+        pretrained = Pretrained(model, predictions(problem), empty, offline)
         ensemble = Ensemble(problem, config.classifier, seed=0, memo=data.Forgetful())
 
         def call() -> Call:
@@ -144,11 +145,11 @@ class _Search:
         seen = reference(model, problem)
 
         def ours() -> None:
-            scores = margins(said.probabilities)
+            scores = margins(pretrained.predictions.probabilities)
             spend(call(), model, scores)
 
         def whole() -> None:
-            acquire(call(), model, said, nothing, offline)
+            acquire(call(), pretrained)
 
         def plain() -> None:
             for step in range(BUDGET // BATCH):  # S_j grows by b a step

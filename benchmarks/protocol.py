@@ -41,7 +41,7 @@ def measure(dataset: str = "fashion-mnist") -> list[Measure]:
     if not os.environ.get("RAMBO_DATA"):
         raise CannotMeasureError(f"RAMBO_DATA does not name the folder with {dataset}'s files")
     settings = presets.paper(dataset) | {"trials": 1, "strategies": ["rambo"]}
-    settings["rambo"]["offline"]["ceiling_pairs"] = (
+    settings["rambo"]["offline"]["repeated_pairs"] = (
         0  # trained twice for our audit, not in the paper
     )
     with tempfile.TemporaryDirectory() as folder:

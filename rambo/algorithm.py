@@ -8,6 +8,7 @@ a set of labeled images is the accuracy on S_val of an f trained on it. Training
 forever, so u_hat learns to predict utilities, and above all which of two sets is better.
 """
 
+import copy
 import dataclasses
 import itertools
 from collections.abc import Callable
@@ -17,10 +18,10 @@ from torch import Tensor
 
 from rambo.config import Config
 from rambo.estimate.work import pool_sizes
-from rambo.events import LabeledPoolGrew, stage
+from rambo.events import Emit, LabeledPoolGrew, Noticed, stage
 from rambo.method.acquisition import GreedyStep, filter_for, margins, random_chunks, rank_by
 from rambo.method.pools import Problem, Selection, union, without
-from rambo.method.ranking import audit, ranking_figures
+from rambo.method.ranking import audit, judge, ranking_figures
 from rambo.method.utility_model import (
     Elements,
     UtilityModel,
@@ -37,13 +38,41 @@ from rambo.method.utility_samples import (
     random_pairs,
 )
 from rambo.offline import Offline, transport_units, transport_values, warm_start
+from rambo.seeding import Streams
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, Predictions
 from rambo.training.units import FitUnit, Unit
 
 
-def rambo(call: Call) -> Selection:
-    """Return B unlabeled images chosen in one round (Algorithm 1)."""
+def rambo(call: Call, *, lowest: bool = False) -> Selection:
+    """Return B unlabeled images chosen in one round (Algorithm 1).
+
+    Args:
+        call: the problem, the budget and what trains f.
+        lowest: take the batch of lowest predicted utility instead: a control, not in the paper.
+    """
+    return acquire(call, pretrain(call), lowest=lowest)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pretrained:
+    """What pretraining leaves to acquisition.
+
+    Attributes:
+        model: u_hat_tau1.
+        predictions: of f on S_0.
+        samples: D.
+        offline: what the offline initialisation left.
+    """
+
+    model: UtilityModel
+    predictions: Predictions
+    samples: UtilitySamples
+    offline: Offline
+
+
+def pretrain(call: Call) -> Pretrained:
+    """Return u_hat as the k labels teach it (Algorithm 1, lines 3-14)."""
     problem, streams, emit = call.problem, call.streams, call.emit
     # Before the loop: u_hat_0 has seen how good random parts of S_0 are. Without it the first distances of line 12
     # would come from random weights, and D would fill with numbers that mean nothing.
@@ -57,7 +86,8 @@ def rambo(call: Call) -> Selection:
         # acc_0 is the lower end of the first interpolation.
         current = evaluate_pool(call, labeled, 0, (), offline)  # line 6
         # The offline pairs have warmed up u_hat_0 and are not in D: it grows with the labeled pool alone.
-        samples = UtilitySamples.empty()  # line 7
+        keeps = call.config.rambo.rounds.keep_true
+        samples = offline.training if keeps else UtilitySamples.empty()  # line 7
         advance()
         for i, batch in enumerate(slices):  # line 8
             # A stream for each iteration, so that one more draw in here shifts no later one.
@@ -82,15 +112,7 @@ def rambo(call: Call) -> Selection:
             emit(samples.event(phase))
             # Bilevel: weights on the smaller half of D, their regularisation on the larger half (Section 4.2.1). The
             # acquisition asks about sets larger than any trained on, so the penalty is chosen by larger sets too.
-            model = fit_utility_model(
-                model,
-                problem,
-                samples,
-                draw,
-                bilevel_training=model.config.bilevel.enabled,
-                phase=phase,
-                emit=emit,
-            )  # line 14
+            model = fit_round(model, problem, samples, offline.judges, draw, phase, emit)  # 14
             # Nothing below depends on it: on pairs with true utilities it shows how far u_hat can be trusted so far.
             audit(model, problem, offline.held_out, phase, emit)
             # f on S_{i+1} serves twice: as the upper end here and as the lower end of the next iteration.
@@ -98,25 +120,56 @@ def rambo(call: Call) -> Selection:
             advance()
     # The last labeled pool is S_0, so its f is the one that scores the unlabeled images.
     assert current.predictions is not None
-    return acquire(call, model, current.predictions, samples, offline)
+    return Pretrained(model, current.predictions, samples, offline)
 
 
-def acquire(
-    call: Call,
+def fit_round(
     model: UtilityModel,
-    predictions: Predictions,
+    problem: Problem,
     samples: UtilitySamples,
-    offline: Offline,
-) -> Selection:
+    judges: UtilitySamples,
+    streams: Streams,
+    phase: str,
+    emit: Emit,
+) -> UtilityModel:
+    """Return u_hat fitted on D (Algorithm 1, line 14); where there are judges, as it was if they find it worse.
+
+    Choice: judged by the loss on pairs with true utilities that no fit has seen. Not in the paper, whose rounds are
+    never asked whether they help.
+    """
+    before = copy.deepcopy(model) if len(judges) else model
+    after = fit_utility_model(
+        model,
+        problem,
+        samples,
+        streams,
+        bilevel_training=model.config.bilevel.enabled,
+        phase=phase,
+        emit=emit,
+    )
+    if not len(judges):
+        return after
+    was, became = (judge(one, problem, judges) for one in (before, after))
+    if became <= was:
+        return after
+    words = (
+        f"on {len(judges)} pairs with true utilities its loss rose from {was:.3f} to {became:.3f}"
+    )
+    emit(Noticed(f"{phase} is undone: {words}"))
+    return before
+
+
+def acquire(call: Call, pretrained: Pretrained, *, lowest: bool = False) -> Selection:
     """Return the batches taken greedily until the budget is spent (Algorithm 1, lines 15-17), with their evidence.
 
     Choice: margins and element embeddings are computed once, because no label arrives from here on.
     """
     problem, size = call.problem, call.config.acquisition.batch_size
+    model, predictions, offline = pretrained.model, pretrained.predictions, pretrained.offline
     scores = margins(predictions.probabilities)
     with stage("acquisition", -(-call.budget // size), call.emit) as advance:
         # Small margin: f hesitates between two classes, so a label there is news.
-        chosen, utilities, elements = spend(call, model, scores, advance)
+        chosen, utilities, elements = spend(call, model, scores, advance, lowest=lowest)
         # Only now the images that no step could reach: the pages ask about any batch.
         embed_others(model, problem, elements)
     # What the pages need to explain the choice, kept beside it so that they never run a model themselves.
@@ -138,12 +191,18 @@ def acquire(
                 "embeddings": predictions.embeddings[pools],
             },
         },
-        ranking=offline.figures | ranking_figures(model, problem, samples, offline.held_out),
+        ranking=offline.figures
+        | ranking_figures(model, problem, pretrained.samples, offline.held_out),
     )
 
 
 def spend(
-    call: Call, model: UtilityModel, scores: Tensor, advance: Callable[[], None] = lambda: None
+    call: Call,
+    model: UtilityModel,
+    scores: Tensor,
+    advance: Callable[[], None] = lambda: None,
+    *,
+    lowest: bool = False,
 ) -> tuple[Tensor, Tensor, Elements]:
     """Return B indices in the order of choice, the predicted utility of each one's step, and the embeddings used.
 
@@ -152,6 +211,7 @@ def spend(
         model: u_hat.
         scores: margins of all `N` images.
         advance: called after each step.
+        lowest: whether the lowest predicted utility is taken.
     """
     acquisition, size, emit = call.config.acquisition, call.config.acquisition.batch_size, call.emit
     steps = -(-call.budget // size)
@@ -167,11 +227,12 @@ def spend(
         filter_size = filter_for(acquisition.filtered, size, count)
         generator = call.streams.torch(f"acquisition-{j}")
         step = greedy_margin(model, elements, labeled, remaining, filter_size, count, generator)
+        step = dataclasses.replace(step, lowest=lowest)
         emit(step.event(j, steps, scores))
         # The images move without their labels: u_hat asks for images alone, and f is not trained again. So all B can
         # be handed to a labeler at once, and the next batch still knows of this one and does not repeat it.
         labeled, remaining = union(labeled, step.best), without(remaining, step.best)  # line 16
-        utilities = torch.cat([utilities, step.utilities.max().expand(len(step.best))])
+        utilities = torch.cat([utilities, step.utility.expand(len(step.best))])
         advance()
     # `union` appends, so what stands behind S_0 is the choice, in its order.
     return labeled[len(call.problem.labeled) :], utilities, elements  # line 17
@@ -228,7 +289,7 @@ def augment_utility_samples(
         accuracy: acc_i.
         grown_accuracy: acc_{i+1}.
         pairs: random subsets of S_i (line 4).
-        transport: `2p` true OT distances of these subsets.
+        transport: `p x 2` true OT distances of these subsets.
     """
     # Distance between sets in the space of u_hat stands in for a training of f on each of them.
     subsets = [subset for pair in pairs for subset in pair]
@@ -238,7 +299,7 @@ def augment_utility_samples(
     to_grown = (embedding[:-2] - embedding[-1]).norm(dim=1)  # line 5: d_{i+1}
     # Never outside [acc_i, acc_{i+1}], so an estimate cannot be wilder than what was measured.
     utilities = interpolate_utilities(to_previous, to_grown, accuracy, grown_accuracy)  # line 6
-    return UtilitySamples(pairs, utilities.view(-1, 2), transport.view(-1, 2))  # line 7
+    return UtilitySamples(pairs, utilities.view(-1, 2), transport)  # line 7
 
 
 def split_initial(
@@ -262,7 +323,7 @@ class PoolResult:
     Attributes:
         accuracy: acc_i.
         predictions: of f on all pools where S_i is all of S_0, else None.
-        transport: `2p` OT distances of the pairs that were asked for, in units of the offline mean.
+        transport: `p x 2` OT distances of the pairs that were asked for, in the units u_hat_0 was fitted in.
     """
 
     accuracy: float
@@ -283,7 +344,7 @@ def evaluate_pool(
     emit(LabeledPoolGrew(iteration=iteration, labeled=len(labeled), accuracy=accuracy))
     predictions = ensemble.predictions(unit, first) if len(unit.predicted) else None
     # In the units that u_hat_0 was fitted in: its OT head goes on from there.
-    transport = transport_values(rest, pairs) / offline.transport_scale
+    transport = offline.transport_scale.units(transport_values(rest, pairs), pairs)
     return PoolResult(accuracy, predictions, transport)
 
 

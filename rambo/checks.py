@@ -7,23 +7,32 @@ from rambo.collection.splits import most_pairs
 from rambo.config import ClassifierConfig, Config, CorruptionConfig, describe, restore
 from rambo.datasets import corruption, repeats
 from rambo.datasets.prepared import LABELED, POOL, TEST, VALIDATION, Prepared
-from rambo.errors import BudgetError, ConfigError, DataError, RamboError
+from rambo.errors import BudgetError, ConfigError, DataError, RamboError, shorten
 
 _RESNET_SIDE = 16  # below, batch norm after three halvings meets single pixels
 _GREY = (1, 28, 28)
+_FEW_JUDGES = 200  # below, one image is half a point of accuracy or more
+_FEWEST_JUDGES = 2  # validation images that a config can ask for
 
 
 def fit(config: Config, data: Prepared) -> Config:
     """Return the config as a run on this dataset keeps it.
 
-    Choice: of a partly labeled dataset all labeled images are S_0, so k is how many there are, and a k_1 beyond that
-    becomes automatic; of few labels few different subsets can be drawn, so fewer offline pairs are. Any other dataset
-    leaves the config as it is.
+    Choice: where the dataset brings its validation images, their number is |S_val|, whatever was asked for. Of a partly
+    labeled dataset all labeled images are S_0, so k is how many there are, and a k_1 beyond that becomes automatic; of
+    few labels few different subsets can be drawn, so fewer offline pairs are. Any other dataset leaves the config as it
+    is.
     """
-    if not data.partly_labeled:
+    own = int((data.roles == VALIDATION).sum())
+    fixed = own >= _FEWEST_JUDGES and own != config.dataset.validation_size
+    if not data.partly_labeled and not fixed:
         return config
     # By way of plain settings, because config nodes are frozen and `restore` puts the whole together again.
     settings = describe(config)
+    if fixed:
+        settings["dataset"]["validation_size"] = own
+    if not data.partly_labeled:
+        return restore(settings)
     settings["k"] = max(2, int((data.roles == LABELED).sum()))  # fewer are refused by `check`
     # A k_1 that fits is somebody's wish and stays; one that cannot be is not worth refusing a run for.
     if (config.rambo.initial_size or 0) > settings["k"]:
@@ -38,6 +47,16 @@ def change_words(config: Config, data: Prepared) -> str:
     adapted = fit(config, data)
     if adapted == config:
         return ""
+    parts = []
+    if (size := adapted.dataset.validation_size) != config.dataset.validation_size:
+        parts.append(f"S_val is the {size:,} validation images that {data.name} brings")
+    if data.partly_labeled:
+        parts.append(_labeled_words(config, adapted, data))
+    return "; ".join(parts)
+
+
+def _labeled_words(config: Config, adapted: Config, data: Prepared) -> str:
+    """Return in words what a partly labeled dataset changes."""
     words = f"k is {adapted.k:,}: {data.name} has that many labeled images to learn from"
     if adapted.rambo.initial_size != config.rambo.initial_size:
         words += f"; so the pretraining starts from {adapted.initial_size:,} labels"
@@ -67,7 +86,7 @@ def check(config: Config, data: Prepared) -> None:
         else (_check_validation, _check_noisy_classes, _check_test)
     )
     errors: list[RamboError] = []
-    for part in (_check_classifier, *own, _check_sizes):
+    for part in (_check_classifier, *own, _check_part, _check_sizes):
         if part is _check_sizes and any(e.field == "dataset.validation_size" for e in errors):
             continue  # what it leaves of the pool cannot be said
         try:
@@ -120,6 +139,44 @@ def _check_test(config: Config, data: Prepared) -> None:
             field="dataset.name",
             value=config.dataset.name,
             hint="add some, or let the split make them",
+        )
+
+
+def judging_words(data: Prepared) -> list[str]:
+    """Return what a person should know of the images that judge: classes they lack, and how coarse they are."""
+    if data.partly_labeled:
+        return []
+    words = []
+    for name, role in (("validation", VALIDATION), ("test", TEST)):
+        counts = np.bincount(data.labels[data.roles == role], minlength=data.num_classes)
+        total = int(counts.sum())
+        if not total:  # S_val is drawn class by class
+            continue
+        if missing := [shorten(data.classes[c], 40) for c in np.flatnonzero(counts == 0)]:
+            those = ", ".join(missing[:5]) + (" and others" if len(missing) > 5 else "")
+            words.append(
+                f"no {name} image shows {those}: the {name} accuracy says nothing of "
+                f"{'it' if len(missing) == 1 else 'them'}"
+            )
+        if total < _FEW_JUDGES:
+            words.append(
+                f"only {total} {name} images judge: one of them is {100 / total:.1f} points of accuracy"
+            )
+    return words
+
+
+def _check_part(config: Config, data: Prepared) -> None:
+    """Refuse more judges than S_val has images."""
+    part, own = config.dataset.validation_part, int((data.roles == VALIDATION).sum())
+    most = own if own or data.partly_labeled else config.dataset.validation_size
+    if part is not None and part > most:
+        raise ConfigError(
+            f"exceeds the {most} validation images of {data.name}",
+            field="dataset.validation_part",
+            value=part,
+            limit=most,
+            hint=f"use at most {most}, or leave it out for all",
+            others=() if own else ("dataset.validation_size",),
         )
 
 

@@ -25,6 +25,7 @@ _EXACT_LABELED = 5000  # labeled images whose OT is solved exactly unless asked 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+_EARLIER = {"rambo.offline.ceiling_pairs": "rambo.offline.repeated_pairs"}
 _STORED = {"stored": True}  # validation of what was checked before
 
 
@@ -79,6 +80,8 @@ class TransportConfig(Node):
     label_dimensions: Annotated[int, Field(ge=1, le=512)] = 50
     # Choice: exact up to 5,000 labeled images, above them all sets by one shared kernel
     solver: Literal["auto", "exact", "shared-kernel"] = "auto"
+    # not the paper's: what is left of OT beyond its mean at a set's size, which it mostly follows
+    residual: bool = False
 
     def exact_for(self, labeled: int) -> bool:
         """Return whether OT is solved exactly for a labeled pool of this size."""
@@ -97,6 +100,10 @@ class BilevelConfig(Node):
     damping: Weight = 1e-3  # Choice: CG only
     outer_learning_rate: Rate = 0.05  # Choice: Adam on log L2
     initial_log_l2: Annotated[float, Field(ge=-30, le=5, allow_inf_nan=False)] = -6.0  # Choice
+    # false keeps lambda where it starts: the same descent on D_tr, a control that isolates the outer problem
+    learn_lambda: bool = True
+    # not the paper's: the weights of the hyper-step with the lowest outer loss, which mostly rises afterwards
+    stop_at_lowest: bool = False
     refit: bool = False  # Choice: w(lambda) comes from D_tr; true adds a refit on all of D
 
 
@@ -128,9 +135,18 @@ class OfflineConfig(Node):
     pairs: Annotated[int, Field(ge=2, le=100_000)] = 500  # B.7
     held_out: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = 0.2
     # Choice: this share of the pairs is never fitted; it audits u_hat against true utilities.
-    # pairs trained once more for the noise ceiling
-    ceiling_pairs: Annotated[int, Field(ge=0, le=40)] = 40
+    # pairs trained once more, to see how often two trainings agree
+    repeated_pairs: Annotated[int, Field(ge=0, le=40)] = 40
     proxy: bool = False  # Choice: true takes utilities from logistic heads on frozen features
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _earlier_name(cls, value: Any) -> Any:
+        """Read what version 0.1 called `ceiling_pairs`."""
+        if not isinstance(value, Mapping) or "ceiling_pairs" not in value:
+            return value
+        rest = {name: own for name, own in value.items() if name != "ceiling_pairs"}
+        return {"repeated_pairs": value["ceiling_pairs"]} | rest
 
 
 class GateConfig(Node):
@@ -179,6 +195,15 @@ class AcquisitionConfig(Node):
         return self
 
 
+class RoundsConfig(Node):
+    """What the rounds of pretraining may do otherwise than the paper; each field is one axis of the study `rounds`."""
+
+    # the offline pairs with true utilities stay in D
+    keep_true: bool = False
+    # a quarter of the offline pairs is set aside, and a round is undone that ranks it worse than the u_hat before it
+    undo_worse: bool = False
+
+
 class RamboConfig(Node):
     """What only RAMBO needs: pretraining sizes and the utility model."""
 
@@ -187,6 +212,7 @@ class RamboConfig(Node):
     pairs_per_iteration: Annotated[int, Field(ge=2, le=10_000)] = 50  # n, B.7
     utility_model: UtilityModelConfig = UtilityModelConfig()
     offline: OfflineConfig = OfflineConfig()
+    rounds: RoundsConfig = RoundsConfig()
 
 
 class PlusConfig(Node):
@@ -214,6 +240,8 @@ class LlalConfig(Node):
     width: Annotated[int, Field(ge=1, le=4096)] = 128  # units a tap, of the original
     # share of the epochs; 120 of 200 in the original
     detached_from: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.6
+    # Choice: f stops at 99 %, after about a tenth of its epochs; the module has all of them, detached
+    learns_on: bool = True
 
 
 class DuloConfig(Node):
@@ -263,7 +291,7 @@ class RivalsConfig(Node):
 
 
 class CorruptionConfig(Node):
-    """What is wrong with the data: an oracle that errs, classes that are rare (Sections 5.4, B.2, B.3)."""
+    """What is wrong with the data: an oracle that errs, classes that are rare (Sections 5.5, B.2, B.3)."""
 
     # share of S_0 and U_0 whose label reads another class; S_val and test stay clean
     label_noise: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = 0.0
@@ -288,6 +316,8 @@ class DatasetConfig(Node):
     # a file of torchvision's ResNet-18 weights
     feature_weights: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
     corruption: CorruptionConfig = CorruptionConfig()
+    # of S_val, how many judge: a nested part, all else as it is (Table 2); none: all of it
+    validation_part: Annotated[int, Field(ge=2, le=100_000)] | None = None
 
     @pydantic.model_validator(mode="after")
     def _weights_fit_the_network(self) -> "DatasetConfig":
@@ -303,6 +333,16 @@ class DatasetConfig(Node):
                 )
             )
         return self
+
+
+class EvaluationConfig(Node):
+    """How choices are made comparable, and judged once their labels are revealed."""
+
+    # paired: cells and controls share whatever chance decides; first: as version 0.1 drew, for its stored runs
+    draws: Literal["paired", "first"] = "paired"
+
+    # trainings of f on S_1 whose mean accuracy counts; the paper: one. One of 400 images is noise of about a point.
+    repeats: Annotated[int, Field(ge=1, le=20)] = 1
 
 
 class ComputeConfig(Node):
@@ -348,7 +388,22 @@ class Config(Node):
     rambo: RamboConfig = RamboConfig()
     plus: PlusConfig = PlusConfig()
     rivals: RivalsConfig = RivalsConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
     compute: ComputeConfig = ComputeConfig()
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _draws_of_old_runs(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        """Let a run that was stored before there was a choice go on as it began."""
+        if info.context == _STORED and isinstance(value, Mapping) and "evaluation" not in value:
+            rivals = value.get("rivals", {})
+            llal = {"learns_on": False} | dict(rivals.get("llal", {}))
+            return {
+                **value,
+                "evaluation": {"draws": "first"},
+                "rivals": {**rivals, "llal": llal},
+            }
+        return value
 
     @property
     def initial_size(self) -> int:
@@ -498,6 +553,7 @@ def assign(settings: Settings, path: str, value: Any) -> None:
         ConfigError: no such field; the message lists the fields there are.
     """
     node: Any = Config
+    path = _EARLIER.get(path, path)
     names = path.split(".")
     target = settings
     for depth, name in enumerate(names):

@@ -47,13 +47,17 @@ class Unknown(Event):
         return dict(self.fields)
 
 
+_EARLIER = {"NoiseCeilingMeasured": "TrainingsCompared"}  # kinds of version 0.1
+
+
 def restore(kind: str, fields: Mapping[str, Any]) -> Event:
     """Return the event that was emitted as `kind` with `fields`.
 
     A field that this version lacks is dropped, one that the stored event lacks has its default. An unknown kind, or
     a field missing that has no default, gives an `Unknown`: nothing that another version wrote breaks a reader.
     """
-    event = next((each for each in Event.__subclasses__() if each.__name__ == kind), None)
+    kind_now = _EARLIER.get(kind, kind)
+    event = next((each for each in Event.__subclasses__() if each.__name__ == kind_now), None)
     if event is None or event is Unknown:
         return Unknown(kind, fields)
     names = {field.name for field in dataclasses.fields(event)}
@@ -99,7 +103,7 @@ class StageFinished(Event):
 class ClassifierTrained(Event):
     """A classifier was trained on a subset (or found in the shared cache).
 
-    `role` is `offline` for the true utility of a utility sample, `repeat` for its second training (noise ceiling),
+    `role` is `offline` for the true utility of a utility sample, `repeat` for its second training,
     `labeled` for f on a labeled pool S_i, `evaluation` for f on S_1, `llal` for f beside its loss module. Without
     validation images `accuracy` is None.
     """
@@ -185,7 +189,7 @@ class RankingAudited(Event):
 
 
 @dataclasses.dataclass(frozen=True)
-class NoiseCeilingMeasured(Event):
+class TrainingsCompared(Event):
     """How often two independent trainings agree on the better of a pair, over `pairs` offline pairs."""
 
     pairs: int

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rambo.config import UtilityModelConfig
 from rambo.estimate.work import held_out_pairs, repeated_pairs
-from rambo.events import NoiseCeilingMeasured, Noticed, stage
+from rambo.events import Noticed, TrainingsCompared, stage
 from rambo.method import losses
 from rambo.method.pools import Problem
 from rambo.method.ranking import Figures, audit
@@ -21,6 +21,10 @@ from rambo.method.utility_samples import Pair, UtilitySamples, random_pairs
 from rambo.training.call import Call
 from rambo.training.units import FitUnit, Outcome, TransportUnit, Unit
 
+_JUDGING = (
+    4  # of the pairs that could be fitted one in so many judges the rounds, where they are judged
+)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Offline:
@@ -29,22 +33,64 @@ class Offline:
     Attributes:
         model: u_hat_0.
         ground: the OT cost of S_0 against S_val, or None with OT off.
-        transport_scale: mean OT distance of the offline utility samples.
-        held_out: offline pairs with true utilities that no fit sees.
-        figures: the noise ceiling and the number of pairs behind it.
+        transport_scale: how OT distances are told, fitted on the offline utility samples.
+        training: the pairs with true utilities that it was fitted on.
+        judges: pairs that say whether a round made it worse; none unless `rounds.undo_worse`.
+        held_out: pairs that no fit sees and that decide nothing.
+        figures: how often two trainings agree, and over how many pairs.
     """
 
     model: UtilityModel
     ground: GroundCost | None
-    transport_scale: float
+    transport_scale: "TransportScale"
+    training: UtilitySamples
+    judges: UtilitySamples
     held_out: UtilitySamples
     figures: Figures
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TransportScale:
+    """How OT distances are told to u_hat.
+
+    Choice: in units of their mean over the offline utility samples, so that both parts of L_Total are of one size. As a
+    residual they are what is left beyond the mean at their size, `a + b / sqrt(n) + c / n`, in units of its spread: OT
+    falls with size almost by itself (Spearman -0.93), which pairs of one size cancel.
+
+    Attributes:
+        unit: one unit.
+        coefficients: a, b, c; None where the whole distance is told.
+    """
+
+    unit: float
+    coefficients: Tensor | None = None
+
+    @classmethod
+    def of(cls, distances: Tensor, pairs: tuple[Pair, ...], *, residual: bool) -> "TransportScale":
+        """Return the scale of `2p` distances of the offline utility samples."""
+        if not residual:
+            return cls(float(distances.mean()) or 1.0)
+        terms = _size_terms(pairs)
+        coefficients = torch.linalg.lstsq(terms, distances, driver="gelsd").solution
+        return cls(float((distances - terms @ coefficients).std()) or 1.0, coefficients)
+
+    def units(self, distances: Tensor, pairs: tuple[Pair, ...]) -> Tensor:
+        """Return `2p` distances as `p x 2` units."""
+        if self.coefficients is not None:
+            distances = distances - _size_terms(pairs) @ self.coefficients
+        return (distances / self.unit).view(-1, 2)
+
+
+def _size_terms(pairs: tuple[Pair, ...]) -> Tensor:
+    """Return 1, 1 / sqrt(n) and 1 / n of every set, `2p x 3` float64."""
+    sizes = torch.tensor([len(subset) for pair in pairs for subset in pair], dtype=torch.float64)
+    return torch.stack([torch.ones_like(sizes), sizes.rsqrt(), sizes.reciprocal()], 1)
 
 
 def warm_start(call: Call) -> Offline:
     """Return u_hat_0 fitted on utility samples with true utilities.
 
-    The last pairs are trained once more for the noise ceiling, the held-out ones among them.
+    The last pairs are trained once more, the held-out ones among them, to see how often two trainings agree.
     """
     problem, emit, settings = call.problem, call.emit, call.config.rambo.utility_model
     pairs, units, repeats = offline_units(call)
@@ -62,13 +108,14 @@ def warm_start(call: Call) -> Offline:
     distances = transport_values(solutions, pairs)
     if ground and not ground.exact:
         emit(Noticed(_bounds(solutions)))
-    # One unit of OT is the mean of these samples, so that both parts of L_Total are of one size.
-    scale = float(distances.mean()) or 1.0
-    samples = UtilitySamples(pairs, first, (distances / scale).view(-1, 2))
-    ceiling = losses.agreement(first[len(pairs) - len(second) :], second)
-    emit(NoiseCeilingMeasured(pairs=len(second), agreement=ceiling))
+    scale = TransportScale.of(distances, pairs, residual=settings.ground_cost.residual)
+    samples = UtilitySamples(pairs, first, scale.units(distances, pairs))
+    agreement = losses.agreement(first[len(pairs) - len(second) :], second)
+    emit(TrainingsCompared(pairs=len(second), agreement=agreement))
     emit(samples.event("offline"))
     training, held_out = hold_out(samples, held_out_pairs(call.config))
+    aside = len(training) // _JUDGING if call.config.rambo.rounds.undo_worse else 0
+    training, judges = hold_out(training, aside)
     model = fit_utility_model(
         create_utility_model(problem, settings, call.streams),
         problem,
@@ -79,8 +126,8 @@ def warm_start(call: Call) -> Offline:
         emit=emit,
     )
     audit(model, problem, held_out, "offline", emit)
-    figures: Figures = {"noise_ceiling": ceiling, "ceiling_pairs": len(second)}
-    return Offline(model, ground, scale, held_out, figures)
+    figures: Figures = {"trainings_agree": agreement, "agreement_pairs": len(second)}
+    return Offline(model, ground, scale, training, judges, held_out, figures)
 
 
 def offline_units(call: Call) -> tuple[tuple[Pair, ...], list[FitUnit], list[FitUnit]]:

@@ -25,11 +25,12 @@ from rambo.events import (
     Event,
     HyperStep,
     LabeledPoolGrew,
-    NoiseCeilingMeasured,
+    Noticed,
     RankingAudited,
     StageAdvanced,
     StageFinished,
     StageStarted,
+    TrainingsCompared,
     TransportPredicted,
     UtilityModelEpoch,
     UtilitySamplesAdded,
@@ -140,8 +141,8 @@ def test_events_follow_the_order_of_algorithm_1(trace: Trace) -> None:
                 order.append(("LabeledPoolGrew", event.iteration))
             case BatchChosen():
                 order.append(("BatchChosen", event.step))
-            case NoiseCeilingMeasured():
-                order.append("NoiseCeilingMeasured")
+            case TrainingsCompared():
+                order.append("TrainingsCompared")
             case _:
                 order.append((type(event).__name__, event.phase))  # type: ignore[attr-defined]
 
@@ -156,7 +157,7 @@ def test_events_follow_the_order_of_algorithm_1(trace: Trace) -> None:
     expected: list[object] = [
         ("StageStarted", "offline"),  # line 3
         ("StageFinished", "offline"),
-        "NoiseCeilingMeasured",
+        "TrainingsCompared",
         *fitted("offline", "UtilityModelEpoch"),  # ordinary training
         ("StageStarted", "pretraining"),
         ("LabeledPoolGrew", 0),  # line 6
@@ -209,7 +210,7 @@ def test_labeled_pools_grow_from_k1_to_k(
         rambo={
             "initial_size": initial,
             "pairs_per_iteration": 2,
-            "offline": {"pairs": 2, "held_out": 0, "ceiling_pairs": 0},
+            "offline": {"pairs": 2, "held_out": 0, "repeated_pairs": 0},
             "utility_model": {"epochs": 1},
         },
     )
@@ -299,7 +300,7 @@ def test_interpolation_reads_the_distances_of_u_hat_as_it_is_before_training(
     model = create_utility_model(problem, tiny_config().rambo.utility_model, Streams(0))
     labeled, grown = problem.labeled[:14], problem.labeled[:18]
     pairs = draw_pairs(labeled, 3, 4, torch.Generator().manual_seed(0))
-    transport = torch.arange(6, dtype=torch.float64)
+    transport = torch.arange(6, dtype=torch.float64).view(3, 2)
     samples = augment_utility_samples(model, problem, labeled, grown, 0.25, 0.75, pairs, transport)
     phi = [predict_subsets(model, problem, [s]).embedding[0] for pair in pairs for s in pair]
     to_labeled, to_grown = (
@@ -349,38 +350,34 @@ def test_offline_utilities_are_trained_and_shown(trace: Trace, spied: dict[str, 
     assert (distances > 0).all()
 
 
-def test_the_noise_ceiling_is_the_agreement_with_second_trainings(trace: Trace) -> None:
+def test_how_often_two_trainings_agree_is_measured_with_second_trainings(trace: Trace) -> None:
     first = {e.index: e for e in trace.of(ClassifierTrained) if e.role == "offline"}
     second = {e.index: e for e in trace.of(ClassifierTrained) if e.role == "repeat"}
     assert sorted(second) == [6, 7, 8, 9]  # the last two pairs: those held out
     assert [second[i].size for i in second] == [first[i].size for i in second]
     assert not any(event.cached for event in second.values())  # really trained once more
-    (measured,) = trace.of(NoiseCeilingMeasured)
+    (measured,) = trace.of(TrainingsCompared)
     one, two = (
         torch.tensor([[of[6].accuracy, of[7].accuracy], [of[8].accuracy, of[9].accuracy]])
         for of in (first, second)
     )
-    points = [
-        (float(torch.sign(a[0] - a[1]) * torch.sign(b[0] - b[1])) + 1) / 2
-        for a, b in zip(one, two, strict=True)
-    ]
     assert measured.pairs == 2
-    assert measured.agreement == sum(points) / 2
+    assert measured.agreement == losses.agreement(one, two)
     ranking = trace.selection.ranking
-    assert (ranking["noise_ceiling"], ranking["ceiling_pairs"]) == (measured.agreement, 2)
+    assert (ranking["trainings_agree"], ranking["agreement_pairs"]) == (measured.agreement, 2)
 
 
-def test_without_repeats_there_is_no_ceiling_and_without_held_out_no_audit(
+def test_without_repeats_no_trainings_are_compared_and_without_held_out_no_audit(
     problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    config = tiny_config(rambo={"offline": {"ceiling_pairs": 0, "held_out": 0}})
+    config = tiny_config(rambo={"offline": {"repeated_pairs": 0, "held_out": 0}})
     trace = choose(problem, config, shared_memo)
-    assert [(e.pairs, e.agreement) for e in trace.of(NoiseCeilingMeasured)] == [(0, None)]
+    assert [(e.pairs, e.agreement) for e in trace.of(TrainingsCompared)] == [(0, None)]
     assert "repeat" not in {e.role for e in trace.of(ClassifierTrained)}
     assert {(e.pairs, e.accuracy, e.kendall_tau) for e in trace.of(RankingAudited)} == {
         (0, None, None)
     }
-    assert trace.selection.ranking["noise_ceiling"] is None
+    assert trace.selection.ranking["trainings_agree"] is None
 
 
 @pytest.mark.parametrize(("pairs", "share", "held_out"), [(5, 0.9, 3), (2, 0.9, 0), (5, 0.2, 1)])
@@ -393,13 +390,13 @@ def test_at_least_two_offline_pairs_are_fitted(
 ) -> None:
     config = tiny_config(
         classifier={"max_epochs": 1},
-        rambo={"offline": {"pairs": pairs, "held_out": share, "ceiling_pairs": 40}},
+        rambo={"offline": {"pairs": pairs, "held_out": share, "repeated_pairs": 40}},
     )
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=shared_memo)
     call = Call(problem, config.budget, config, streams=Streams(0), ensemble=ensemble)
     start = offline.warm_start(call)
     assert len(start.held_out) == held_out
-    assert start.figures["ceiling_pairs"] == pairs  # never more than there are
+    assert start.figures["agreement_pairs"] == pairs  # never more than there are
 
 
 def test_final_figures_are_those_of_the_returned_model(
@@ -419,7 +416,91 @@ def test_final_figures_are_those_of_the_returned_model(
     assert ranking["outer"] == epoch.outer_ranking_accuracy
 
 
+# What the rounds may do otherwise than the paper.
+
+
+def test_true_pairs_stay_in_d_where_asked(problem: Problem, shared_memo: MemoryMemo) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        start, fits = Spy(patch, "warm_start"), Spy(patch, "fit_utility_model")
+        choose(problem, tiny_config(rambo={"rounds": {"keep_true": True}}), shared_memo)
+    true = start.returned[0].training
+    assert len(true) == 3
+    for number, arguments in enumerate(fits.calls[1:], 1):
+        assert len(arguments[2]) == 3 + 6 * number
+        assert torch.equal(arguments[2].utilities[:3], true.utilities)
+
+
+@pytest.mark.parametrize("rise", [True, False])
+def test_a_round_that_true_pairs_find_worse_is_undone(
+    problem: Problem, shared_memo: MemoryMemo, monkeypatch: pytest.MonkeyPatch, rise: bool
+) -> None:
+    """The judges are no pair that is fitted, and none that is audited."""
+    verdicts = iter([0.5, 0.6] * 3 if rise else [0.6, 0.5] * 3)
+    monkeypatch.setattr(algorithm, "judge", lambda *_: next(verdicts))
+    start, fits = Spy(monkeypatch, "warm_start"), Spy(monkeypatch, "fit_utility_model")
+    offline_settings = {"pairs": 10, "held_out": 0.2}
+    config = tiny_config(rambo={"rounds": {"undo_worse": True}, "offline": offline_settings})
+    trace = choose(problem, config, shared_memo)
+    found = start.returned[0]
+    assert (len(found.training), len(found.judges), len(found.held_out)) == (6, 2, 2)
+    assert torch.equal(fits.calls[0][2].utilities, found.training.utilities)
+    undone = [e.message for e in trace.of(Noticed) if "undone" in e.message]
+    assert len(undone) == (3 if rise else 0)
+    final = trace.selection.arrays["u_hat"]
+    kept = fits.returned[0 if rise else 3].network.state_dict()
+    if rise:  # the fits changed it in place: what is left is u_hat_0, which the audits after each round all see
+        audits = [(e.accuracy, e.kendall_tau) for e in trace.of(RankingAudited)]
+        assert len(set(audits)) == 1
+        assert undone[0].startswith(
+            "pretraining-1 is undone: on 2 pairs with true utilities its loss rose from 0.5"
+        )
+    else:
+        assert digest(*final.values()) == digest(*kept.values())
+
+
+def test_ot_beyond_size_does_not_follow_size(problem: Problem) -> None:
+    pairs = draw_pairs(problem.labeled, 40, 4, torch.Generator().manual_seed(0))
+    sizes = torch.tensor([len(s) for pair in pairs for s in pair], dtype=torch.float64)
+    noise = torch.randn(80, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    distances = 3 + 8 / sizes + 0.01 * noise
+    whole, rest = (
+        offline.TransportScale.of(distances, pairs, residual=residual).units(distances, pairs)
+        for residual in (False, True)
+    )
+    along = torch.stack([sizes, whole.flatten(), rest.flatten()])
+    assert torch.corrcoef(along)[0, 1] < -0.7
+    assert abs(torch.corrcoef(along)[0, 2]) < 0.1
+    assert whole.mean() == pytest.approx(1.0)
+    assert rest.std() == pytest.approx(1.0)
+    assert torch.corrcoef(torch.stack([rest.flatten(), noise]))[0, 1] > 0.95
+
+
 # The acquisition.
+
+
+def test_the_lowest_control_turns_rambo_round(
+    trace: Trace, problem: Problem, shared_memo: MemoryMemo
+) -> None:
+    """The same u_hat to the bit, the same batches in the first step, and of those the one it ranks lowest."""
+    turned = choose(problem, tiny_config(), shared_memo, name="lowest")
+    ours, theirs = (each.selection.arrays["u_hat"] for each in (trace, turned))
+    assert digest(*ours.values()) == digest(*theirs.values())
+    first, last = trace.of(BatchChosen)[0], turned.of(BatchChosen)[0]
+    assert sorted(map(tuple, first.candidates)) == sorted(map(tuple, last.candidates))
+    assert last.utility == min(first.utilities) < first.utility
+    assert last.chosen == last.candidates[0] == first.candidates[-1]
+
+
+def test_filter_only_draws_one_of_the_batches_that_rambo_ranks(
+    trace: Trace, problem: Problem, shared_memo: MemoryMemo
+) -> None:
+    control = choose(problem, tiny_config(), shared_memo, name="filter-only").selection
+    ranked = trace.of(BatchChosen)[0].candidates
+    assert control.indices[control.steps == 0].tolist() in ranked
+    before = choose(
+        problem, tiny_config(evaluation={"draws": "first"}), shared_memo, name="filter-only"
+    ).selection
+    assert before.indices[:4].tolist() not in ranked
 
 
 def restored(trace: Trace, problem: Problem, config: Config) -> UtilityModel:

@@ -30,7 +30,7 @@ SMALL = QUICKLY | {
     "rambo": {
         "initial_size": 16,
         "pairs_per_iteration": 4,
-        "offline": {"pairs": 5, "held_out": 0.4, "ceiling_pairs": 1},
+        "offline": {"pairs": 5, "held_out": 0.4, "repeated_pairs": 1},
         "utility_model": {"epochs": 2, "bilevel": {"inner_steps": 2, "terms": 2}},
     },
 }

@@ -97,7 +97,7 @@ def test_a_config_is_frozen_and_comes_back_from_its_description() -> None:
         {"k": 30, "strategies": ["random", "margin"], "rambo": {"offline": {"held_out": 0.125}}}
     )
     described = configs.describe(config)
-    message = {"pairs": 500, "held_out": 0.125, "ceiling_pairs": 40, "proxy": False}
+    message = {"pairs": 500, "held_out": 0.125, "repeated_pairs": 40, "proxy": False}
     assert described["rambo"]["offline"] == message
     assert configs.build(described) == config
     assert described["strategies"] == ["random", "margin"]
@@ -150,7 +150,7 @@ BAD = [  # field, value, how the value is shown, way out
     ("classifier.train_accuracy", 1.01, "1.01", "use at most 1"),
     ("acquisition.batch_size", 0, "0", "use at least 1"),
     ("rambo.offline.held_out", 0.95, "0.95", "use at most 0.9"),
-    ("rambo.offline.ceiling_pairs", -1, "-1", "use at least 0"),
+    ("rambo.offline.repeated_pairs", -1, "-1", "use at least 0"),
     ("rambo.utility_model.ot_weight", -0.1, "-0.1", "use at least 0"),
     ("rambo.utility_model.transport", "maybe", "maybe", "use true or false"),
     ("rambo.utility_model.bilevel.momentum", 1.0, "1.0", "use less than 1"),
@@ -388,7 +388,7 @@ def test_assign_sets_a_field_and_makes_the_nodes_above_it() -> None:
         ("nope", "the config", "dataset, k, budget, strategies, seed"),
         ("", "the config", "dataset, k, budget"),
         ("dataset.nope", "dataset", "name, validation_size, features"),
-        ("rambo.offline.nope", "rambo.offline", "pairs, held_out, ceiling_pairs"),
+        ("rambo.offline.nope", "rambo.offline", "pairs, held_out, repeated_pairs"),
         ("rambo..pairs", "rambo", "initial_size, pairs_per_iteration"),
         ("k.x", "k", "no fields of its own"),
         ("acquisition.filter_size.x", "acquisition.filter_size", "no fields of its own"),
@@ -495,3 +495,24 @@ def test_ray_is_refused_in_one_line_but_a_stored_run_that_names_it_is_shown() ->
     restored = configs.restore(stored)
     assert (restored.compute.backend, restored.compute.address) == ("loky", None)
     assert (restored.k, restored.compute.jobs) == (50, 3)
+
+
+def test_what_version_0_1_called_otherwise_is_read() -> None:
+    offline = {"pairs": 7, "ceiling_pairs": 3}
+    assert configs.build({"rambo": {"offline": offline}}).rambo.offline.repeated_pairs == 3
+    settings: configs.Settings = {}
+    configs.assign(settings, "rambo.offline.ceiling_pairs", 5)
+    assert configs.build(settings).rambo.offline.repeated_pairs == 5
+
+
+def test_a_run_stored_before_draws_were_shared_goes_on_as_it_began() -> None:
+    stored = configs.describe(configs.build({}))
+    assert configs.restore(stored).evaluation.draws == "paired"
+    del stored["rivals"]["llal"]["learns_on"], stored["evaluation"]
+    before = configs.restore(stored)
+    assert (before.evaluation.draws, before.rivals.llal.learns_on, before.evaluation.repeats) == (
+        "first",
+        False,
+        1,
+    )
+    assert configs.build(stored).evaluation.draws == "paired"

@@ -31,7 +31,7 @@ from rambo.worker import run_worker
 ROOT = Path(__file__).parent.parent
 SMALL = shlex.split("""--k 24 --budget 10 --batch-size 4 --filter-size 12 --initial-size 16 --pairs 3
     --offline-pairs 3 --seed 5 --trials 2 --strategy rambo margin --set classifier.max_epochs=1
-    --set rambo.offline.ceiling_pairs=1 --set rambo.utility_model.epochs=1
+    --set rambo.offline.repeated_pairs=1 --set rambo.utility_model.epochs=1
     --set rambo.utility_model.bilevel.inner_steps=2
     --set rambo.utility_model.bilevel.terms=2""")
 RESULT_KEYS = {
@@ -153,7 +153,7 @@ def test_run_prints_exactly_one_json_object_with_every_documented_key(
     assert len(finished.out.strip().splitlines()) == 1
     assert "Traceback" not in finished.err
     assert {"run", "dataset", "config", "results", "ranking"} <= set(told)
-    assert {"inner", "outer", "kendall_tau", "noise_ceiling"} <= set(told["ranking"])
+    assert {"inner", "outer", "kendall_tau", "trainings_agree"} <= set(told["ranking"])
     assert told["dataset"] == str(archive)
     assert [(r["strategy"], r["seed"]) for r in told["results"]] == [
         ("rambo", 5),

@@ -26,7 +26,7 @@ settings["acquisition"] = {{"batch_size": 4, "filter_size": 12}}
 settings["rambo"] = {{
     "initial_size": 16,
     "pairs_per_iteration": 4,
-    "offline": {{"pairs": 5, "held_out": 0.4, "ceiling_pairs": 1}},
+    "offline": {{"pairs": 5, "held_out": 0.4, "repeated_pairs": 1}},
     "utility_model": {{"epochs": 2, "bilevel": {{"inner_steps": 2, "terms": 2}}}},
 }}""",
     "your_own_strategy.ipynb": f'settings = {{"k": 24, "budget": 8, "trials": 1, {ONE}}}',

@@ -20,7 +20,7 @@ TINY = {
     "rambo": {
         "initial_size": 12,
         "pairs_per_iteration": 6,
-        "offline": {"pairs": 5, "held_out": 0.4, "ceiling_pairs": 2},
+        "offline": {"pairs": 5, "held_out": 0.4, "repeated_pairs": 2},
         "utility_model": {"epochs": 2, "bilevel": {"inner_steps": 2, "terms": 3}},
     },
     "compute": {"device": "cpu", "jobs": 1},

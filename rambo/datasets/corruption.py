@@ -1,4 +1,4 @@
-"""What can be wrong with data: an oracle that errs, and classes that are rare (Sections 5.4, B.2, B.3).
+"""What can be wrong with data: an oracle that errs, and classes that are rare (Sections 5.5, B.2, B.3).
 
 Only S_0 and U_0 are touched. S_val and the test set stay clean and as they were, because they judge.
 """
@@ -30,7 +30,7 @@ def flip_labels(
 ) -> Labels:
     """Return what an oracle says that errs about `share` of the pool: each time another class, at random.
 
-    Source: Section 5.4 (a noisy oracle). Choice: wrong answers are uniform over the other classes. One random image of
+    Source: Section 5.5 (a noisy oracle). Choice: wrong answers are uniform over the other classes. One random image of
     every class keeps its label, so no class can vanish; a pool with too few images beside those gives all of them.
 
     Args:

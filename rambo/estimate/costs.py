@@ -119,8 +119,8 @@ def count(config: Config, sizes: DataSizes | None = None) -> Costs:
         trainings[units.role] += units.trainings.times(trials)
     transports = trainings.pop("transport")
     strategies = [lineup.of(name) for name in config.strategies]
-    pretrains = any(strategy.pretrains for strategy in strategies)
-    slices = config.slices if pretrains else 0
+    pretrained = sum(strategy.pretrains for strategy in strategies)
+    slices = config.slices if pretrained else 0
     learners = len(lineup.learners(config.strategies))
     return Costs(
         initial_labels=config.k,
@@ -140,7 +140,7 @@ def count(config: Config, sizes: DataSizes | None = None) -> Costs:
         transports=transports.count,
         transport_entries=transports.images * validation,
         offline_passes=_offline_passes(config) * trials,
-        pretraining_passes=_pretraining_passes(config) * trials if pretrains else 0.0,
+        pretraining_passes=_pretraining_passes(config) * trials * pretrained,
         acquisition_passes=learners * _FORWARD * (sizes.pool or config.k) * trials,
     )
 

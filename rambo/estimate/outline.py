@@ -22,7 +22,7 @@ def sentence(config: Config, costs: Costs) -> str:
         else "and none to check with"
     )
     parts = [f"You hold {_count(config.k, 'label')}, {more}."]
-    if "rambo" in config.strategies:
+    if any(lineup.of(name).pretrains for name in config.strategies):
         parts += _learning(config, trial)
     else:
         parts.append("One classifier is trained on them.")
@@ -76,6 +76,8 @@ def _choosing(config: Config, costs: Costs) -> list[str]:
 def _rivals(config: Config, trial: Mapping[str, int]) -> list[str]:
     """Return what else is trained for those who need more than f on S_0."""
     parts, further = [], _further(config)
+    if {"lowest", "rambo"} <= set(config.strategies):
+        parts.append("The lowest u_hat is RAMBO's own: the same batches, ranked from below.")
     if "rambo-plus" in config.strategies:
         parts.append(
             "RAMBO+ learns from the same trainings."
@@ -139,8 +141,10 @@ def _testing(config: Config) -> str:
     each = (
         "" if len(config.strategies) == 1 else f" for each of the {len(config.strategies)} choices"
     )
-    total = f"{config.k + config.budget:,}"
-    return f"Last, the new labels are shown, and{each} a classifier is trained on {total} labels and tested."
+    total, repeats = f"{config.k + config.budget:,}", config.evaluation.repeats
+    trained = "a classifier is" if repeats == 1 else f"{repeats} classifiers are"
+    means = "" if repeats == 1 else "; their mean counts, because one alone is half chance"
+    return f"Last, the new labels are shown, and{each} {trained} trained on {total} labels and tested{means}."
 
 
 def _steps(config: Config, name: str) -> str:

@@ -49,7 +49,7 @@ class DataSizes:
         return cls(data.num_classes, pool, validation or config.dataset.validation_size, test)
 
     def checked(self, config: Config) -> int:
-        """Return how many images S_val has."""
+        """Return how many images S_val has, whatever part of them judges: every training is measured on all."""
         return config.dataset.validation_size if self.validation is None else self.validation
 
 
@@ -115,8 +115,8 @@ def pool_sizes(config: Config) -> list[int]:
 
 
 def repeated_pairs(config: Config) -> int:
-    """Return how many offline pairs are trained once more: the last ones, for the noise ceiling."""
-    return min(config.rambo.offline.ceiling_pairs, config.rambo.offline.pairs)
+    """Return how many offline pairs are trained once more: the last ones, to see how often two trainings agree."""
+    return min(config.rambo.offline.repeated_pairs, config.rambo.offline.pairs)
 
 
 def held_out_pairs(config: Config) -> int:
@@ -149,7 +149,10 @@ def head_roles(config: Config) -> tuple[str, ...]:
 def strategy_units(name: str, config: Config, sizes: DataSizes) -> Iterator[Units]:
     """Yield what one strategy runs in a trial until its budget is spent, if nothing was trained before."""
     strategy, validation = lineup.of(name), sizes.checked(config)
-    same = f"{config.dataset.model_dump_json()}{config.classifier.model_dump_json()}{config.k}"
+    dataset, part = config.dataset, config.dataset.validation_part
+    # A training is measured on all of S_val: one serves every part of it.
+    judged = f"{dataset.model_dump_json(exclude={'validation_part'})}{part is None}"
+    same = f"{judged}{config.classifier.model_dump_json()}{config.k}"
     pairs, each = config.rambo.offline.pairs, mean_size(config.k, sizes.classes)
     pairs_content = f"{same}{pairs}{config.rambo.offline.proxy}"
     moves = strategy.pretrains and config.rambo.utility_model.transport
@@ -164,6 +167,7 @@ def strategy_units(name: str, config: Config, sizes: DataSizes) -> Iterator[Unit
         if further := further_pairs(config) if name == "dulo" else 0:
             content = f"{pairs_content}further {further}"
             yield subsets("offline", "offline", 2 * further, each, content)
+    transport = f"{part}"
     if strategy.pretrains:
         if repeated := repeated_pairs(config):
             yield subsets("offline", "repeat", 2 * repeated, each, f"{pairs_content}{repeated}")
@@ -171,11 +175,13 @@ def strategy_units(name: str, config: Config, sizes: DataSizes) -> Iterator[Unit
         for i, size in enumerate(pool_sizes(config)[:-1]):
             yield subsets("pretraining", "labeled", 1, size, f"{slices} {i}")
         if moves:
-            yield subsets("offline", "transport", 2 * pairs, each, pairs_content)
+            yield subsets("offline", "transport", 2 * pairs, each, pairs_content + transport)
             count = 2 * config.rambo.pairs_per_iteration
             for i, size in enumerate(pool_sizes(config)[:-1]):
                 smaller = mean_size(size, sizes.classes)
-                yield subsets("pretraining", "transport", count, smaller, f"{slices} {count} {i}")
+                yield subsets(
+                    "pretraining", "transport", count, smaller, f"{slices} {count} {i}{transport}"
+                )
     if strategy.learns == "loss":
         evaluated = validation + max((sizes.pool or 0) - config.k, 0)
         content = f"llal{same}{config.rivals.llal.model_dump_json()}"
@@ -199,7 +205,8 @@ def evaluation_units(config: Config, sizes: DataSizes) -> Iterator[Units]:
     whole = Trainings(1, config.k + config.budget, evaluated)
     content = config.model_dump_json()
     for name in config.strategies:
-        yield Units("evaluation", "evaluation", whole, f"{name}{content}")
+        judged = whole.times(config.evaluation.repeats)
+        yield Units("evaluation", "evaluation", judged, f"{name}{content}")
     if config.oracle_draws:
         draws = whole.times(config.oracle_draws)
         yield Units("oracle", "evaluation", draws, f"oracle{content}")

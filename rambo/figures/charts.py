@@ -10,8 +10,8 @@ from rambo.events import (
     Event,
     HyperStep,
     LabeledPoolGrew,
-    NoiseCeilingMeasured,
     RankingAudited,
+    TrainingsCompared,
     TransportPredicted,
     UtilityModelEpoch,
     UtilitySamplesAdded,
@@ -66,11 +66,11 @@ CHARTS = (
         "Does u_hat rank sets correctly?",
         "The share of set pairs that u_hat puts in the order of their utilities: short sets train its weights "
         "(inner), long ones its lambda (outer). In the rounds utilities are interpolated; stars are held-out pairs "
-        "with true utilities. Noise ceiling: how often two trainings agree.",
-        "Ranking accuracy of u_hat on short and long sets over epochs, with the 50 % line of a coin, the noise "
-        "ceiling and the held-out pairs.",
+        "with true utilities. The line is how often two trainings agree, the band above it where a perfect model lies.",
+        "Ranking accuracy of u_hat on short and long sets over epochs, with the 50 % line of a coin, how often two "
+        "trainings agree, the band of a perfect model and the held-out pairs.",
         "Appears when the offline trainings are done and u_hat learns for the first time.",
-        (UtilityModelEpoch, RankingAudited, NoiseCeilingMeasured),
+        (UtilityModelEpoch, RankingAudited, TrainingsCompared),
         curves.ranking,
     ),
     Chart(

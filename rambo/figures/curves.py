@@ -17,8 +17,8 @@ from rambo.events import (
     Event,
     HyperStep,
     LabeledPoolGrew,
-    NoiseCeilingMeasured,
     RankingAudited,
+    TrainingsCompared,
     TransportPredicted,
     UtilityModelEpoch,
     UtilitySamplesAdded,
@@ -26,6 +26,7 @@ from rambo.events import (
 from rambo.figures.prepared import Figure
 from rambo.figures.strokes import axes, figure, line, points, thin, word
 from rambo.figures.theme import BLUE, GREEN, GREY, ORANGE, PURPLE
+from rambo.runs.results import perfect_shares
 from rambo.text import for_plot, percent
 
 E = TypeVar("E", bound=Event)
@@ -55,7 +56,7 @@ _CLOSE = 30.0  # percent between two lines, below which their names would meet
 
 
 def ranking(kinds: Kinds) -> Figure | None:
-    """Return ranking accuracy on short and long sets over epochs, with chance, noise ceiling and audits."""
+    """Return ranking accuracy on short and long sets over epochs, with chance, audits and a perfect model."""
     epochs = kinds.of(UtilityModelEpoch)
     if not epochs:
         return None
@@ -79,14 +80,24 @@ def ranking(kinds: Kinds) -> Figure | None:
         hover = "%{y:.0f} % of %{text} held-out pairs<extra></extra>"
         traces.append(stars | {"text": [str(n) for n in pairs], "hovertemplate": hover})
     lines = [(50.0, "50 %:<br>a coin", "dot")]
-    for ceiling in kinds.of(NoiseCeilingMeasured)[-1:]:
-        if ceiling.agreement is not None:
-            share = ceiling.agreement
-            lines.append((100 * share, f"noise<br>ceiling<br>{percent(share, 0)}", "dashdot"))
+    band = None
+    for compared in kinds.of(TrainingsCompared)[-1:]:
+        if compared.agreement is not None:
+            low, high = perfect_shares(compared.agreement)
+            lines.append((100 * low, f"two<br>trainings<br>{percent(low, 0)}", "dashdot"))
+            band = _band(100 * low, 100 * high)
     layout = axes("epochs of u_hat, all phases", "pairs in true order, %")
     layout["yaxis"] |= {"range": [-11, 109], "tickvals": [0, 25, 50, 75, 100]}
     layout["margin"] = {"r": 58}  # for the names of the lines, beside the data
-    return figure(traces, layout, *_marks(epochs, lines))
+    shapes, words = _marks(epochs, lines)
+    return figure(traces, layout, [*shapes, *([band] if band else [])], words)
+
+
+def _band(low: float, high: float) -> Figure:
+    """Return the band in which a perfect model lies, across the figure."""
+    place = {"xref": "paper", "x0": 0, "x1": 1, "y0": low, "y1": high}
+    look = {"fillcolor": GREY, "opacity": 0.2, "line": {"width": 0}}
+    return {"type": "rect", "layer": "below", "name": "a perfect model", **place, **look}
 
 
 def losses(kinds: Kinds, logarithmic: bool = True) -> Figure | None:

@@ -60,7 +60,7 @@ def accuracies(results: Sequence[Result], metric: str) -> dict[str, TrialAccurac
 
     Args:
         results: of a summary.
-        metric: `test_accuracy` or `validation_accuracy`.
+        metric: `test_accuracy`, `validation_accuracy`, or one of them `balanced_`.
     """
     values: dict[str, list[float]] = {}
     for result in results:
@@ -90,6 +90,7 @@ def missing_controls(strategies: Sequence[str]) -> list[str]:
 def accuracy_table(results: Sequence[Result]) -> pd.DataFrame:
     """Return one row a strategy: its name, both accuracies in words, trials, trainings done and found."""
     test, validation = (accuracies(results, metric) for metric in _METRICS)
+    balanced = accuracies(results, "balanced_test_accuracy")
     rows = []
     for name in test:
         own = _of(results, name)
@@ -97,6 +98,7 @@ def accuracy_table(results: Sequence[Result]) -> pd.DataFrame:
             {
                 "strategy": theme.strategy_word(name),
                 "test accuracy": test[name].words(),
+                "balanced": balanced[name].words(),
                 "validation accuracy": validation[name].words(),
                 "trials": test[name].trials,
                 "trained": sum(result.trainings for result in own),
@@ -138,6 +140,31 @@ def accuracy_figure(results: Sequence[Result]) -> PreparedFigure:
     }
     layout["yaxis"] |= {"range": [-0.6, max(len(names), 1) - 0.4], "automargin": True}
     return prepare_figure({"data": data, "layout": layout})
+
+
+def class_table(results: Sequence[Result], classes: Sequence[str]) -> pd.DataFrame:
+    """Return the test accuracy of every strategy on each class, in percent, mean over the trials; a row a class.
+
+    Empty where nothing is known of single classes, as of runs of older versions.
+
+    Args:
+        results: of a summary.
+        classes: names, by class id.
+    """
+    columns: dict[str, list[float | None]] = {}
+    for name in evaluated(results):
+        each = [result.test_classes for result in _of(results, name) if result.test_classes]
+        if each:
+            columns[theme.strategy_word(name)] = [
+                _percent_mean([own[c] for own in each]) for c in range(len(classes))
+            ]
+    return pd.DataFrame({"class": list(classes)} | columns if columns else {})
+
+
+def _percent_mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the shares there are, in percent."""
+    shares = [value for value in values if value is not None]
+    return 100 * statistics.fmean(shares) if shares else None
 
 
 def jaccard(chosen: Mapping[str, Indices]) -> pd.DataFrame:

@@ -109,15 +109,32 @@ def filter_for(filter_size: int, batch_size: int, count: int) -> int:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class GreedyStep:
-    """The candidate batches of one greedy step, `s x b`, and their predicted utilities, `s`."""
+    """The candidate batches of one greedy step, `s x b`, and their predicted utilities, `s`.
+
+    Attributes:
+        batches: `s x b` dataset indices.
+        utilities: `s`, as predicted.
+        lowest: whether the lowest utility is taken: a control, which shows what the ranking is worth.
+    """
 
     batches: Tensor
     utilities: Tensor
+    lowest: bool = False
 
     @property
     def best(self) -> Tensor:
-        """The batch with the highest predicted utility; of equal ones the first."""
-        return self.batches[self.utilities.argmax()]
+        """The batch with the highest predicted utility, or the lowest; of equal ones the first."""
+        return self.batches[self._order[0]]
+
+    @property
+    def utility(self) -> Tensor:
+        """The predicted utility of the batch that is taken."""
+        return self.utilities[self._order[0]]
+
+    @property
+    def _order(self) -> Tensor:
+        """The candidates from the one that is taken on."""
+        return self.utilities.argsort(descending=not self.lowest, stable=True)
 
     def event(self, step: int, steps: int, scores: Tensor) -> BatchChosen:
         """Return what to tell of this step: the winner, the runner-up, and the best few in full.
@@ -127,13 +144,13 @@ class GreedyStep:
             steps: how many there are.
             scores: margins of all `N` images.
         """
-        order = self.utilities.argsort(descending=True, stable=True)
+        order = self._order
         best = order[:_CANDIDATES]
         return BatchChosen(
             step=step,
             steps=steps,
             chosen=self.best.tolist(),
-            utility=float(self.utilities.max()),
+            utility=float(self.utility),
             runner_up=float(self.utilities[order[1]]) if len(order) > 1 else None,
             utilities=self.utilities.tolist(),
             candidates=self.batches[best].tolist(),

@@ -56,7 +56,8 @@ def transport_loss(
 ) -> Tensor:
     """Return the mean OT distance loss over pairs: squared errors, and a price on negative predictions.
 
-    Source: Definition 3; weights from A.3.
+    Source: Definition 3; weights from A.3. Choice: both in units of the mean over the offline utility samples, so that
+    lambda_OT = 1 weighs it like the ranking loss whatever space OT is taken in; the paper names no unit.
 
     Args:
         predicted: `p x 2` predicted OT distances.
@@ -105,16 +106,17 @@ def kendall_tau(scores: Tensor, utilities: Tensor) -> float | None:
 
 
 def agreement(first: Tensor, second: Tensor) -> float | None:
-    """Return how often two independent trainings agree on the better of a pair: the noise ceiling, in [0, 1].
+    """Return how often two independent trainings agree on the better of a pair, in [0, 1]; None of none.
 
-    Choice: a tie in either training counts one half. A model that knew the expected utilities would agree with one
-    training somewhat more often than two trainings agree with each other; this is the figure one can measure.
+    No ceiling: a perfect model agrees with one training more often than two trainings agree with each other
+    (`runs.results.perfect_shares`). Choice: ties count as in `ranking_accuracy`, with each training as the truth in
+    turn, so that the figure stands beside u_hat's: pairs tied in the truth are left out, ties in the other count one
+    half.
 
     Args:
         first: `p x 2` utilities of the first trainings.
         second: `p x 2` utilities of the second trainings of the same subsets.
     """
-    if len(first) == 0:
-        return None
-    product = torch.sign(first[:, 0] - first[:, 1]) * torch.sign(second[:, 0] - second[:, 1])
-    return float((product.double() + 1).mean() / 2)
+    both = [ranking_accuracy(first, second), ranking_accuracy(second, first)]
+    shares = [share for share in both if share is not None]
+    return sum(shares) / len(shares) if shares else None

@@ -137,7 +137,8 @@ class ConvElements(nn.Module):
 
     Source: A.1, steps 1-11. Choice: the list leaves out the second convolution and all widths; 8 and 16 channels of
     5 x 5 (whole vector registers: second derivatives cost 40 % less than with 10 and 20), then 128 and 64 units;
-    element-wise dropout on the vector.
+    element-wise dropout on the vector. The first dropout stands between the first ReLU and the next layer, as steps 3
+    to 5 read; the stock example that the list resembles drops channels after its second convolution.
     """
 
     width = 64

@@ -35,6 +35,8 @@ class Problem:
         features: `N x d` float32 frozen features, or None where pixels serve (28 x 28 grey).
         features_file: where these lie, so that worker processes map them; empty where there are none.
         reads_features: whether u_hat and OT read the frozen features and not the pixels.
+        judged_by: the whole S_val, sorted, where `validation` is a part of it; else None. Classifiers are measured on
+            all of it, so that one training serves every part; strategies read the part alone.
     """
 
     images: Tensor
@@ -50,6 +52,7 @@ class Problem:
     features: Tensor | None = None
     features_file: str = ""
     reads_features: bool = True
+    judged_by: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Check that pools are disjoint and that no unbought label is readable."""
@@ -59,7 +62,8 @@ class Problem:
                 "labeled, unlabeled and validation pools overlap", hint="each image belongs to one"
             )
         unbought = torch.ones(len(self.labels), dtype=torch.bool)
-        unbought[torch.cat([self.labeled, self.validation])] = False
+        judges = self.validation if self.judged_by is None else self.judged_by
+        unbought[torch.cat([self.labeled, judges])] = False
         if (self.labels[unbought] != UNLABELED).any():
             raise DataError("an image nobody bought carries a label", hint="set it to UNLABELED")
 

@@ -31,6 +31,13 @@ def audit(
     return figures | {"held_out_pairs": len(held_out)}
 
 
+def judge(model: UtilityModel, problem: Problem, pairs: UtilitySamples) -> float:
+    """Return u_hat's loss on pairs with true utilities, in the measure it was trained by."""
+    utility = predict_subsets(model, problem, pairs.subsets).utility.view(-1, 2)
+    measure = losses.ranking_loss if model.config.loss == "rank" else losses.regression_loss
+    return float(measure(utility, pairs.utilities))
+
+
 def ranking_figures(
     model: UtilityModel, problem: Problem, samples: UtilitySamples, held_out: UtilitySamples
 ) -> Figures:

@@ -99,7 +99,8 @@ def _losses(
         transport,
         task.transport,
         square_weight=config.square_weight,
-        positive_weight=config.positive_weight,
+        # a residual may well be negative
+        positive_weight=0.0 if config.ground_cost.residual else config.positive_weight,
     )
     return compare(utility, task.utilities), distance
 
@@ -240,6 +241,7 @@ def _fit_bilevel(
     log_l2 = tuple(value.clone().requires_grad_() for value in model.log_l2)
     optimizer = torch.optim.Adam(log_l2, lr=config.bilevel.outer_learning_rate)
     masks = streams.child("dropout")
+    best: tuple[float, bilevel.Tensors, bilevel.Tensors] | None = None
 
     def predict(values: bilevel.Tensors, task: _Task) -> SetPrediction:
         state = dict(zip(names, values, strict=True))
@@ -267,15 +269,18 @@ def _fit_bilevel(
         gradient, weights, velocity = hyper_step(
             inner, outer, weights, velocity, log_l2, config.bilevel
         )
-        # The hypergradient is no gradient autograd knows of, so Adam gets it by hand.
-        for value, slope in zip(log_l2, gradient, strict=True):
-            value.grad = slope
-        optimizer.step()
+        if config.bilevel.learn_lambda:
+            # The hypergradient is no gradient autograd knows of, so Adam gets it by hand.
+            for value, slope in zip(log_l2, gradient, strict=True):
+                value.grad = slope
+            optimizer.step()
         # The report measures the network, not the tensors beside it.
         _load(network, weights)
         report.epoch(epoch)
         with torch.no_grad():
             outer_loss = float(outer(weights, log_l2))
+        if best is None or outer_loss < best[0]:
+            best = outer_loss, weights, tuple(value.detach().clone() for value in log_l2)
         report.emit(
             HyperStep(
                 phase=report.phase,
@@ -285,6 +290,9 @@ def _fit_bilevel(
                 log_l2={n: float(v.detach()) for n, v in zip(names, log_l2, strict=True)},
             )
         )
+    if config.bilevel.stop_at_lowest and best is not None:
+        _, weights, log_l2 = best
+        _load(network, weights)
     return dataclasses.replace(model, log_l2=tuple(value.detach() for value in log_l2))
 
 

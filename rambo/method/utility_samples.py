@@ -117,6 +117,10 @@ def interpolate_utilities(
 
     Source: Equation 4 (Definition 5). Choice: where both distances are 0, both weigh one half.
 
+    Under mean pooling the larger of two random subsets lies nearer to S_i, of which it is a part, so it gets more of
+    acc_i: while accuracy grows, these labels *fall* with the size of a set, and true utilities rise. Pairs of one size,
+    which RankNet compares, do not see it; a regression (RankNet off) learns that larger sets are worse.
+
     Args:
         to_previous: d_i, distances of phi(xi) to phi(S_i), any shape.
         to_grown: d_{i+1}, distances to phi(S_{i+1}).

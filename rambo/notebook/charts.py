@@ -33,7 +33,7 @@ class Figures:
 
     @property
     def ranking(self) -> Any:
-        """Does u_hat rank sets correctly? Over its epochs, with chance and the noise ceiling."""
+        """Does u_hat rank sets correctly? Over its epochs, with chance and how often two trainings agree."""
         return self["ranking"]
 
     @property

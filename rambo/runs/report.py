@@ -8,9 +8,10 @@ from typing import Any
 
 from rambo import lineup
 from rambo.datasets import rehearsal
-from rambo.runs.results import Ranking, Result, Summary, by_strategy
+from rambo.runs.results import Ranking, Result, Summary, by_strategy, perfect_shares
 
 FEWEST = 5  # trials that can be evidence
+_LEVEL = 0.05
 _METRICS = ("validation_accuracy", "test_accuracy")
 
 
@@ -22,13 +23,17 @@ def table(summary: Summary, test_images: int | None = None) -> str:
         test_images: how many images judge a rehearsal; few are mentioned.
     """
     groups = by_strategy(summary.results)
-    header = f"{'strategy':<16} {'validation %':>15} {'test %':>15} {'trials':>7} {'trained':>8} {'cached':>7}"
+    header = (
+        f"{'strategy':<16} {'validation %':>15} {'test %':>15} {'balanced test %':>16} {'trials':>7} {'trained':>8} "
+        f"{'cached':>7}"
+    )
     lines = [f"run {summary.run} on {summary.dataset}", header]
     for name, own in groups.items():
         cells = " ".join(f"{percent([getattr(r, m) for r in own]):>15}" for m in _METRICS)
         done = sum(r.test_accuracy is not None for r in own)
         trained, cached = sum(r.trainings for r in own), sum(r.cached_trainings for r in own)
-        lines.append(f"{name:<16} {cells} {done:>7} {trained:>8} {cached:>7}")
+        balanced = percent([result.balanced_test_accuracy for result in own])
+        lines.append(f"{name:<16} {cells} {balanced:>16} {done:>7} {trained:>8} {cached:>7}")
     lines += ranking_lines(summary.ranking)
     lines += [f"{name}: {words}" for name, words in figure_words(summary.results).items()]
     if comparison := compare(groups.get("rambo", []), groups.get("filter-only", [])):
@@ -100,8 +105,8 @@ def standard_error(values: Sequence[float]) -> float:
 
 
 def ranking_lines(ranking: Ranking) -> list[str]:
-    """Return what is known of u_hat's ranking, beside the noise ceiling."""
-    held_out, ceiling, tau = ranking.held_out, ranking.noise_ceiling, ranking.kendall_tau
+    """Return what is known of u_hat's ranking, beside how often two trainings agree."""
+    held_out, agreement, tau = ranking.held_out, ranking.trainings_agree, ranking.kendall_tau
     lines = []
     if held_out is not None and ranking.held_out_pairs:
         tail = "" if tau is None else f" (Kendall tau {tau:.2f} over their sets)"
@@ -109,10 +114,11 @@ def ranking_lines(ranking: Ranking) -> list[str]:
         lines.append(
             f"u_hat orders {100 * held_out:.0f} % of {pairs} held-out pairs as their true utilities do{tail}"
         )
-    if ceiling is not None:
+    if agreement is not None:
+        low, high = (f"{100 * share:.0f}" for share in perfect_shares(agreement))
         lines.append(
-            f"two independent trainings agree on {100 * ceiling:.0f} % of {ranking.ceiling_pairs} pairs "
-            "(noise ceiling)"
+            f"two trainings agree on {100 * agreement:.0f} % of {ranking.agreement_pairs} pairs; "
+            f"a perfect model would be right in {low} to {high} %"
         )
     return lines
 
@@ -127,6 +133,9 @@ class Difference:
         low: lower end of the 95 % interval of Student's t; None in a single trial.
         high: its upper end.
         trials: how many pairs.
+        p: of Student's t test against no difference, two-sided; None in a single trial.
+        family: how many differences were asked about together, this one among them.
+        adjusted: p as Holm adjusts it for these; None where it stands alone.
     """
 
     mean: float
@@ -134,16 +143,29 @@ class Difference:
     low: float | None
     high: float | None
     trials: int
+    p: float | None = None
+    family: int = 1
+    adjusted: float | None = None
 
     @property
     def finding(self) -> str:
         """One of `more`, `less`, `nothing` and `too few`.
 
-        Choice: evidence is an interval without 0; below five trials nothing counts.
+        Choice: evidence is an interval without 0, and among several differences an adjusted p below 5 %; below five
+        trials nothing counts.
         """
         if self.trials < FEWEST or self.low is None or self.high is None:
             return "too few"
+        if self.adjusted is not None and self.adjusted >= _LEVEL:
+            return "nothing"
         return "more" if self.low > 0 else "less" if self.high < 0 else "nothing"
+
+    @property
+    def family_words(self) -> str:
+        """Return `; p 0.030, by Holm 0.12 of 4 differences`; empty where it stands alone or is too few trials."""
+        if self.p is None or self.adjusted is None:
+            return ""
+        return f"; p {self.p:.2g}, {self.adjusted:.2g} by Holm among {self.family} differences"
 
     def words(self) -> str:
         """Return `+0.2 +- 0.3 points of test accuracy over 10 paired trials`."""
@@ -165,11 +187,29 @@ def difference(gaps: Sequence[float], among: int = 1) -> Difference | None:
     mean = statistics.fmean(gaps)
     if len(gaps) == 1:
         return Difference(mean, None, None, None, 1)
-    from scipy.special import stdtrit  # half a second, which a list of runs does not need
+    from scipy.special import stdtr, stdtrit  # half a second, which a list of runs does not need
 
-    error = standard_error(gaps)
-    reach = float(stdtrit(len(gaps) - 1, 1 - 0.025 / among)) * error
-    return Difference(mean, error, mean - reach, mean + reach, len(gaps))
+    error, freedom = standard_error(gaps), len(gaps) - 1
+    reach = float(stdtrit(freedom, 1 - _LEVEL / 2 / among)) * error
+    p = 2 * float(stdtr(freedom, -abs(mean) / error)) if error else float(mean == 0)
+    return Difference(mean, error, mean - reach, mean + reach, len(gaps), p)
+
+
+def holm(differences: Sequence[Difference]) -> list[Difference]:
+    """Return differences that were asked about together, each with its p as Holm adjusts it.
+
+    Source: Holm 1979: of m in order of p the i-th is multiplied by m - i + 1, and none is below one before it. So the
+    chance of even one false finding among all is 5 % at most. Choice: those of fewer than five trials, which find
+    nothing anyway, do not count.
+    """
+    counted = [i for i, one in enumerate(differences) if one.trials >= FEWEST and one.p is not None]
+    adjusted, worst = list(differences), 0.0
+    if len(counted) < 2:
+        return adjusted
+    for rank, i in enumerate(sorted(counted, key=lambda i: differences[i].p or 0.0)):
+        worst = max(worst, min(1.0, (len(counted) - rank) * (differences[i].p or 0.0)))
+        adjusted[i] = dataclasses.replace(differences[i], family=len(counted), adjusted=worst)
+    return adjusted
 
 
 def paired(

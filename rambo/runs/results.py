@@ -1,9 +1,15 @@
 """What came of a run: the record that a trial fills, the run directory keeps, and pages and exports read. No torch."""
 
 import dataclasses
+import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+_EARLIER = {
+    "noise_ceiling": "trainings_agree",
+    "ceiling_pairs": "agreement_pairs",
+}  # in version 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,8 +17,8 @@ class Ranking:
     """How well u_hat ranks sets; None where there was nothing to rank.
 
     Attributes:
-        noise_ceiling: share of pairs on which two independent trainings agree.
-        ceiling_pairs: over how many pairs.
+        trainings_agree: share of pairs on which two independent trainings agree.
+        agreement_pairs: over how many pairs.
         inner: share of short pairs in true order.
         outer: share of long pairs in true order.
         held_out: share of held-out pairs, which no fit has seen.
@@ -20,8 +26,8 @@ class Ranking:
         held_out_pairs: how many pairs those are.
     """
 
-    noise_ceiling: float | None = None
-    ceiling_pairs: int | None = None
+    trainings_agree: float | None = None
+    agreement_pairs: int | None = None
     inner: float | None = None
     outer: float | None = None
     held_out: float | None = None
@@ -39,8 +45,14 @@ class Result:
         seed: of the trial.
         selected: dataset indices in the order of choice.
         steps: the greedy step of each, from 0.
-        validation_accuracy: of a fresh f on S_1, in [0, 1]; None until the labels are revealed.
+        validation_accuracy: of a fresh f on S_1, in [0, 1]; None until the labels are revealed. Of several trainings
+            their mean.
         test_accuracy: the same on the test images.
+        validation_trainings: the accuracy of each training of f on S_1.
+        test_trainings: the same on the test images.
+        validation_classes: accuracy on the images of each class, by class id, mean over the trainings; None for a
+            class without images. Empty where an older version trained.
+        test_classes: the same on the test images.
         seconds: by stage, over all attempts.
         trainings: classifiers that this run trained, in whatever attempt, each once.
         cached_trainings: classifiers that it found, trained before by another run or for another strategy.
@@ -55,11 +67,25 @@ class Result:
     steps: list[int] = dataclasses.field(default_factory=list)
     validation_accuracy: float | None = None
     test_accuracy: float | None = None
+    validation_trainings: list[float] = dataclasses.field(default_factory=list)
+    test_trainings: list[float] = dataclasses.field(default_factory=list)
+    validation_classes: list[float | None] = dataclasses.field(default_factory=list)
+    test_classes: list[float | None] = dataclasses.field(default_factory=list)
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     trainings: int = 0
     cached_trainings: int = 0
     ranking: Ranking | None = None
     figures: Mapping[str, float | int | str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def balanced_test_accuracy(self) -> float | None:
+        """Test accuracy with every class counting the same; None where an older version trained."""
+        return _mean(self.test_classes)
+
+    @property
+    def balanced_validation_accuracy(self) -> float | None:
+        """The same on the validation images."""
+        return _mean(self.validation_classes)
 
     @property
     def state(self) -> str:
@@ -97,8 +123,22 @@ def restore(trial: int, strategy: str, fields: Mapping[str, Any], first_seed: in
 def ranking_of(figures: Mapping[str, Any]) -> Ranking | None:
     """Return figures by name as a ranking, None where there are none; names that it lacks are dropped."""
     names = {field.name for field in dataclasses.fields(Ranking)}
-    own = {name: figure for name, figure in figures.items() if name in names}
+    now = {_EARLIER.get(name, name): figure for name, figure in figures.items()}
+    own = {name: figure for name, figure in now.items() if name in names}
     return Ranking(**own) if own else None
+
+
+def perfect_shares(agreement: float) -> tuple[float, float]:
+    """Return between which shares of pairs a perfect model agrees with one training, in [0, 1].
+
+    Where q in [-1, 1] is the expected sign of a pair, two trainings agree in (1 + E q^2) / 2 and a model that knows
+    every q's sign agrees with one of them in (1 + E |q|) / 2; |q| lies between q^2 and, in the mean, the root of its
+    mean square. So two trainings that agree are no ceiling: at 72 % a perfect model reaches 72 to 83 %.
+
+    Args:
+        agreement: share of pairs on which two trainings agree.
+    """
+    return agreement, (1 + math.sqrt(max(0.0, 2 * agreement - 1))) / 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +177,8 @@ class Summary:
         }
 
 
-_MEANS = ("inner", "outer", "kendall_tau", "noise_ceiling", "held_out")
-_PUBLIC = (*_MEANS, "held_out_pairs", "ceiling_pairs")  # in the order in which they are printed
+_MEANS = ("inner", "outer", "kendall_tau", "trainings_agree", "held_out")
+_PUBLIC = (*_MEANS, "held_out_pairs", "agreement_pairs")  # in the order in which they are printed
 
 
 def mean_ranking(results: Iterable[Result]) -> Ranking:
@@ -148,7 +188,7 @@ def mean_ranking(results: Iterable[Result]) -> Ranking:
     return Ranking(
         **means,
         held_out_pairs=sum(ranking.held_out_pairs or 0 for ranking in rankings),
-        ceiling_pairs=sum(ranking.ceiling_pairs or 0 for ranking in rankings),
+        agreement_pairs=sum(ranking.agreement_pairs or 0 for ranking in rankings),
     )
 
 
@@ -160,7 +200,7 @@ def by_strategy(results: Iterable[Result]) -> dict[str, list[Result]]:
     return groups
 
 
-def _mean(figures: list[float | None]) -> float | None:
+def _mean(figures: Sequence[float | None]) -> float | None:
     """Return the mean of the figures there are."""
     numbers = [figure for figure in figures if figure is not None]
     return statistics.fmean(numbers) if numbers else None

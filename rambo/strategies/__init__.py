@@ -22,6 +22,7 @@ from rambo.strategies.filter_only import filter_only
 from rambo.strategies.glister import glister
 from rambo.strategies.least_confidence import least_confidence
 from rambo.strategies.llal import llal
+from rambo.strategies.lowest import lowest
 from rambo.strategies.margin import margin
 from rambo.strategies.others import load, strategy
 from rambo.strategies.probcover import probcover
@@ -45,6 +46,7 @@ STRATEGIES: dict[str, Selector] = {
     "filter-only": filter_only,
     "margin": margin,
     "random": random,
+    "lowest": lowest,
     "rambo-plus": rambo_plus,
     "entropy": entropy,
     "least-confidence": least_confidence,

@@ -11,7 +11,7 @@ from typing import Any
 
 from rambo import config as configs
 from rambo import lineup
-from rambo.config import Config, Settings
+from rambo.config import Config, RoundsConfig, Settings
 from rambo.errors import ConfigError
 from rambo.estimate.work import NONE, ROLES, DataSizes, Trainings, trial_units
 from rambo.studies import paper
@@ -137,16 +137,18 @@ def _pretraining_sizes(config: Config) -> list[Cell]:
 
 _FOREIGN = (0.0, 0.2, 0.4, 0.6)
 PARTS = ("bilevel", "OT", "RankNet")
+FULL = " + ".join(PARTS)
+FROZEN = "lambda frozen"
 
 
 def _ablation(config: Config) -> list[Cell]:
-    """Return the eight combinations of switches, and the controls (Tables 1, 3-5)."""
+    """Return the eight combinations of switches (Tables 1, 3-5), a fair control of bilevel training, and the rivals."""
     cells = []
     for switches in itertools.product((1, 0), repeat=3):
         bilevel, transport, rank = map(bool, switches)
         named = [name for name, on in zip(PARTS, switches, strict=True) if on]
         model = {
-            "bilevel": {"enabled": bilevel},
+            "bilevel": {"enabled": bilevel, "learn_lambda": True},
             "transport": transport,
             "loss": "rank" if rank else "regression",
         }
@@ -154,7 +156,51 @@ def _ablation(config: Config) -> list[Cell]:
         place = dict(zip(PARTS, ("on" if on else "off" for on in switches), strict=True))
         changes = {"strategies": ["rambo"], "rambo": {"utility_model": model}}
         cells.append(Cell(label, place, changes))
-    return [*cells, _controls(dict.fromkeys(PARTS, "-"))]
+    # "off" above is the paper's row: an ordinary fit with another optimizer, minibatches of all pairs and a fixed
+    # weight decay. This row changes nothing but that lambda stays where it starts.
+    frozen = {
+        "strategies": ["rambo"],
+        "rambo": {
+            "utility_model": {
+                "bilevel": {"enabled": True, "learn_lambda": False},
+                "transport": True,
+                "loss": "rank",
+            }
+        },
+    }
+    place = {"bilevel": FROZEN, "OT": "on", "RankNet": "on"}
+    return [*cells, Cell(FROZEN, place, frozen), _controls(dict.fromkeys(PARTS, "-"))]
+
+
+PAPER_ROUNDS = "as in the paper"
+
+
+def round_changes(
+    *, keep_true: bool = False, undo_worse: bool = False, stop: bool = False, residual: bool = False
+) -> Settings:
+    """Return the settings of RAMBO's rounds with some changes to the paper's, all others as in the paper."""
+    model = {"bilevel": {"stop_at_lowest": stop}, "ground_cost": {"residual": residual}}
+    rounds = {"keep_true": keep_true, "undo_worse": undo_worse}
+    return {"rambo": {"rounds": rounds, "utility_model": model}}
+
+
+ROUNDS: Mapping[str, Settings] = {
+    PAPER_ROUNDS: round_changes(),
+    "true pairs stay in D": round_changes(keep_true=True),
+    "worse rounds undone": round_changes(undo_worse=True),
+    "lowest outer loss": round_changes(stop=True),
+    "OT beyond size": round_changes(residual=True),
+    "all four": round_changes(keep_true=True, undo_worse=True, stop=True, residual=True),
+}
+
+
+def _rounds(config: Config) -> list[Cell]:
+    """Return the paper's rounds, each change that keeps them from unlearning, all together, and the rivals."""
+    cells = [
+        Cell(label, {"rounds": label}, {"strategies": ["rambo"]} | changes)
+        for label, changes in ROUNDS.items()
+    ]
+    return [*cells, _controls({"rounds": "-"})]
 
 
 def _ot_weights(config: Config) -> list[Cell]:
@@ -214,10 +260,16 @@ def _dirty_pools(config: Config) -> list[Cell]:
 
 
 def _validation_sizes(config: Config) -> list[Cell]:
-    """Return seven sizes of S_val (Table 2)."""
+    """Return the sizes of S_val of Table 2 that there are images for, and all of S_val.
+
+    Choice: nested parts of one S_val, so the same trainings are judged by ever more images: S_0, U_0 and every utility
+    sample stay as they are, and a training serves all cells.
+    """
+    whole = config.dataset.validation_size
+    sizes = [size for size in paper.VALIDATION_SIZES if size < whole]
     return [
-        Cell(f"|S_val| = {size:,}", {"S_val": size}, {"dataset": {"validation_size": size}})
-        for size in (50, 100, 200, 400, 600, 800, 1000)
+        Cell(f"|S_val| = {size:,}", {"S_val": size}, {"dataset": {"validation_part": size}})
+        for size in (*sizes, whole)
     ]
 
 
@@ -247,9 +299,9 @@ def _one(config: Config) -> list[Cell]:
 
 
 def _value(config: Config) -> list[Cell]:
-    """Return the cell that answers whether u_hat helps."""
+    """Return the cell that answers whether u_hat helps: by its highest batches, any, and its lowest."""
     draws = config.oracle_draws or 10
-    changes = {"strategies": ["rambo", *lineup.CONTROLS], "oracle_draws": draws}
+    changes = {"strategies": ["rambo", *lineup.CONTROLS, "lowest"], "oracle_draws": draws}
     return [Cell(f"best of {draws}", {"draws": draws}, changes)]
 
 
@@ -257,21 +309,24 @@ def _value(config: Config) -> list[Cell]:
 
 
 def _paper_ablation(dataset: str, config: Config, strategy: str) -> Reported | None:
-    """Return a row of Tables 1, 3, 4 or 5."""
+    """Return a row of Tables 1, 3, 4 or 5, where k, B and the data are the paper's."""
+    if not _as_in_the_paper(dataset, config):
+        return None
     if strategy == "random":
         return paper.ablation(dataset, None)
     model = config.rambo.utility_model
+    altered = model.bilevel.stop_at_lowest or not model.bilevel.learn_lambda
+    if altered or model.ground_cost.residual or config.rambo.rounds != RoundsConfig():
+        return None
     switches = (int(model.bilevel.enabled), int(model.transport), int(model.loss == "rank"))
     return paper.ablation(dataset, switches) if strategy == "rambo" else None
 
 
-def _paper_full(dataset: str, config: Config, strategy: str) -> Reported | None:
-    """Return the full model's and random's row where k and B are those of the ablation."""
-    reported = _paper_ablation(dataset, config, strategy)
-    same = reported and reported.source.endswith(f"k {config.k:,}, B {config.budget:,}")
-    clean = config.dataset.corruption.label_noise == 0
-    clean &= config.dataset.corruption.imbalance == "none"
-    return reported if same and clean else None
+def _as_in_the_paper(dataset: str, config: Config) -> bool:
+    """Return whether k, B and the images are those of the paper's ablation, whole and clean."""
+    wrong = config.dataset.corruption
+    clean = not wrong.label_noise and wrong.imbalance == "none" and not wrong.foreign
+    return clean and paper.sizes(dataset) == (config.k, config.budget)
 
 
 def _paper_weight(dataset: str, config: Config, strategy: str) -> Reported | None:
@@ -292,7 +347,7 @@ STUDIES: Mapping[str, Study] = {
             "some random choices, which only an oracle could name?",
             "",
             _value,
-            _paper_full,
+            _paper_ablation,
         ),
         Study(
             "budgets",
@@ -301,7 +356,7 @@ STUDIES: Mapping[str, Study] = {
             "Who makes the most of B labels?",
             "B",
             _budgets,
-            _paper_full,
+            _paper_ablation,
         ),
         Study(
             "pretraining-size",
@@ -310,7 +365,7 @@ STUDIES: Mapping[str, Study] = {
             "How many labels does the utility model need to learn from?",
             "k",
             _pretraining_sizes,
-            _paper_full,
+            _paper_ablation,
         ),
         Study(
             "ablation",
@@ -319,6 +374,15 @@ STUDIES: Mapping[str, Study] = {
             "What do bilevel training, optimal transport and the ranking loss add?",
             "",
             _ablation,
+            _paper_ablation,
+        ),
+        Study(
+            "rounds",
+            "What the rounds unlearn",
+            "not in the paper",
+            "Do true pairs in D, rounds that can be undone, an early stop or OT beyond size make u_hat rank better?",
+            "",
+            _rounds,
             _paper_ablation,
         ),
         Study(
@@ -337,7 +401,7 @@ STUDIES: Mapping[str, Study] = {
             "Who suffers most where one label in five is wrong?",
             "noise",
             _noise,
-            _paper_full,
+            _paper_ablation,
         ),
         Study(
             "imbalance",
@@ -346,7 +410,7 @@ STUDIES: Mapping[str, Study] = {
             "Who finds the rare classes?",
             "imbalance",
             _imbalance,
-            _paper_full,
+            _paper_ablation,
         ),
         Study(
             "dirty-pool",

@@ -44,7 +44,7 @@ _BY_WEIGHT: Mapping[int, list[tuple[float, float]]] = {
 }
 
 # Mean utility of utility samples in percent by |S_val| (Table 2).
-_SIZES = (50, 100, 200, 400, 600, 800, 1000)
+VALIDATION_SIZES = (50, 100, 200, 400, 600, 800, 1000)
 _BY_VALIDATION: Mapping[str, list[tuple[float, float]]] = {
     "svhn": [(13.2, 1.8), (13.2, 1.2), (13.3, 1.1), (13.0, 1.0), (13.6, 0.9), (13.0, 0.9), (13.0, 0.8)],
     "mnist": [(75.8, 0.7), (75.7, 0.5), (76.3, 0.1), (76.4, 0.3), (76.0, 0.9), (77.0, 0.9), (76.4, 0.8)],
@@ -65,15 +65,20 @@ def ablation(dataset: str, switches: tuple[int, int, int] | None) -> Reported | 
     """Return the validation accuracy of one row of Tables 1 and 3 to 5.
 
     Args:
-        dataset: name in the catalog; the shipped part of FashionMNIST stands for the whole.
+        dataset: name in the catalog; a part of a dataset is another one.
         switches: bilevel, OT, RankNet as 0 or 1; None for the row of random choice.
     """
-    if _whole(dataset) not in _ABLATIONS:
+    if dataset not in _ABLATIONS:
         return None
-    table, k, budget = _ABLATIONS[_whole(dataset)]
-    rows = _ROWS[_whole(dataset)]
+    table, k, budget = _ABLATIONS[dataset]
+    rows = _ROWS[dataset]
     row = rows[-1] if switches is None else rows[_SWITCHES.index(switches)]
     return Reported(*row, f"{table}: k {k:,}, B {budget:,}")
+
+
+def sizes(dataset: str) -> tuple[int, int] | None:
+    """Return k and B of the paper's ablation on a dataset, None where it has none."""
+    return _ABLATIONS[dataset][1:] if dataset in _ABLATIONS else None
 
 
 def ot_weight(dataset: str, budget: int, weight: float) -> Reported | None:
@@ -85,19 +90,14 @@ def ot_weight(dataset: str, budget: int, weight: float) -> Reported | None:
 
 def mean_utility(dataset: str, size: int) -> Reported | None:
     """Return the mean utility of random subsets that a validation set of `size` measures (Table 2)."""
-    rows = _BY_VALIDATION.get(_whole(dataset))
+    rows = _BY_VALIDATION.get(dataset)
     return (
         None
-        if rows is None or size not in _SIZES
-        else Reported(*rows[_SIZES.index(size)], "Table 2")
+        if rows is None or size not in VALIDATION_SIZES
+        else Reported(*rows[VALIDATION_SIZES.index(size)], "Table 2")
     )
 
 
 def minutes(dataset: str) -> Mapping[str, float] | None:
-    """Return the minutes of each stage (B.7), on two NVIDIA A40."""
-    return _MINUTES.get(_whole(dataset))
-
-
-def _whole(dataset: str) -> str:
-    """Return the name of the whole of a dataset we ship a part of."""
-    return dataset.removesuffix("-mini")
+    """Return the minutes of each stage (B.7), on two NVIDIA A40; what they are for does not grow with the dataset."""
+    return _MINUTES.get(dataset.removesuffix("-mini"))

@@ -52,14 +52,14 @@ def create(
     Raises:
         RamboError: an unknown study, or settings that do not fit in a cell.
     """
-    for cell, config in grid.plan_cells(name, settings):
+    base = configs.describe(checks.fit(configs.build(settings), data))
+    for cell, config in grid.plan_cells(name, base):
         try:
             checks.check(config, data)
             checks.check_judged(config, data)
             checks.wants_features(config, data)
         except RamboError as error:
             raise error.within(f"study {name}, {cell.label}") from None
-    base = configs.describe(configs.build(settings))
     return workspace_of(workspace).create(
         base | {"study": name}, environment(data, device, base["strategies"])
     )
@@ -156,6 +156,8 @@ def _row(cell: Cell, strategy: str, own: Sequence[Result], reported: Reported | 
         trials=sum(result.test_accuracy is not None for result in own),
         test=_accuracy([result.test_accuracy for result in own]),
         validation=_accuracy([result.validation_accuracy for result in own]),
+        balanced_test=_accuracy([result.balanced_test_accuracy for result in own]),
+        balanced_validation=_accuracy([result.balanced_validation_accuracy for result in own]),
         trainings=sum(result.trainings for result in own),
         cached_trainings=sum(result.cached_trainings for result in own),
         wasted=statistics.fmean(wasted) if wasted else None,
@@ -181,39 +183,62 @@ _FINDINGS = {
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class _Question:
+    """A difference that a study asks about: the pair, what better or worse is said of, and the gaps in points."""
+
+    title: str
+    subject: str
+    gaps: list[float]
+
+
 def verdicts(name: str, results: Mapping[str, Sequence[Result]]) -> list[Verdict]:
     """Return the paired differences that answer a study's question, each with a sentence.
+
+    All differences of a study are one family: who asks twenty questions finds one answer by chance (Holm).
 
     Args:
         name: of the study.
         results: of each cell, by label.
     """
-    rows = []
+    questions = []
     if name == "ablation":
-        rows += [_main_effect(part, results) for part in grid.PARTS]
+        questions += _ablation_differences(results)
     elif name == "ot-weight":
         zero = _of(results.get("lambda_OT = 0", ()), "rambo")
-        rows += [
-            _verdict(f"{label} minus lambda_OT = 0", label, _of(own, "rambo"), zero)
+        questions += [
+            _pair(f"{label} minus lambda_OT = 0", label, _of(own, "rambo"), zero)
             for label, own in results.items()
             if label not in ("controls", "lambda_OT = 0")
         ]
+    elif name == "rounds":
+        paper_rounds = _of(results.get(grid.PAPER_ROUNDS, ()), "rambo")
+        questions += [
+            _pair(f"{label} minus {grid.PAPER_ROUNDS}", label, _of(own, "rambo"), paper_rounds)
+            for label, own in results.items()
+            if label not in ("controls", grid.PAPER_ROUNDS)
+        ]
     elif name == "dirty-pool":
-        rows += _gate_verdicts(results)
+        questions += _gate_differences(results)
     controls = [r for own in results.values() for r in own] if "controls" in results else []
     for label, own in results.items():
         ours = _of(own, "rambo")
         where = f" ({label})" if len(results) > 1 else ""
-        for other in ("filter-only", "random", lineup.ORACLE.name):
+        for other in ("filter-only", "lowest", "random", lineup.ORACLE.name):
             theirs = _of(own, other) or _of(_distinct(controls), other)
             if ours and theirs:
-                rows.append(_verdict(f"RAMBO minus {other}{where}", _phrase(other), ours, theirs))
-    return [verdict for verdict in rows if verdict is not None]
+                questions.append(
+                    _pair(f"RAMBO minus {other}{where}", _subject(other), ours, theirs)
+                )
+    answers = [(one, report.difference(one.gaps)) for one in questions]
+    whole = [(one, contrast) for one, contrast in answers if contrast is not None]
+    adjusted = report.holm([contrast for _, contrast in whole])
+    return [_sentence(one, contrast) for (one, _), contrast in zip(whole, adjusted, strict=True)]
 
 
-def _gate_verdicts(results: Mapping[str, Sequence[Result]]) -> list[Verdict | None]:
+def _gate_differences(results: Mapping[str, Sequence[Result]]) -> list[_Question]:
     """Return what the gate adds to each strategy at each share of foreign images, and RAMBO+ against its rivals."""
-    rows = []
+    questions = []
     for label, own in results.items():
         share, _, gate = label.rpartition(", ")
         if gate != "gate":
@@ -221,46 +246,50 @@ def _gate_verdicts(results: Mapping[str, Sequence[Result]]) -> list[Verdict | No
         without = results.get(f"{share}, no gate", ())
         for strategy in dict.fromkeys(result.strategy for result in own):
             title = f"{strategy} with the gate minus without ({share})"
-            rows.append(_verdict(title, "the gate", _of(own, strategy), _of(without, strategy)))
+            questions.append(_pair(title, "the gate", _of(own, strategy), _of(without, strategy)))
             if strategy != "rambo-plus":
                 title = f"rambo-plus minus {strategy}, both with the gate ({share})"
-                rows.append(_verdict(title, "RAMBO+", _of(own, "rambo-plus"), _of(own, strategy)))
-    return rows
+                questions.append(_pair(title, "RAMBO+", _of(own, "rambo-plus"), _of(own, strategy)))
+    return questions
 
 
-def _phrase(other: str) -> str:
+def _subject(other: str) -> str:
     """Return the subject of the verdict on RAMBO against `other`."""
-    return "u_hat" if other == "filter-only" else "RAMBO"
+    return "u_hat" if other in ("filter-only", "lowest") else "RAMBO"
 
 
-def _verdict(
-    title: str,
-    subject: str,
-    ours: Sequence[Result],
-    theirs: Sequence[Result],
-) -> Verdict | None:
-    """Return one paired difference with its sentence, or None where no pair was evaluated."""
-    return _worded(title, subject, report.difference(report.paired(ours, theirs)))
+def _pair(title: str, subject: str, ours: Sequence[Result], theirs: Sequence[Result]) -> _Question:
+    """Return the question of one paired difference."""
+    return _Question(title, subject, report.paired(ours, theirs))
 
 
-def _worded(title: str, subject: str, contrast: Difference | None) -> Verdict | None:
+def _sentence(question: _Question, contrast: Difference) -> Verdict:
     """Return a difference with its sentence."""
-    if contrast is None:
-        return None
-    endings = report.VERDICTS if subject == "u_hat" else _FINDINGS
-    ending = endings[contrast.finding].format(a=subject)
+    endings = report.VERDICTS if question.subject == "u_hat" else _FINDINGS
+    ending = endings[contrast.finding].format(a=question.subject)
     interval = (
-        "" if contrast.low is None else f" (95 %: {contrast.low:+.1f} to {contrast.high:+.1f})"
+        ""
+        if contrast.low is None
+        else f" (95 %: {contrast.low:+.1f} to {contrast.high:+.1f}{contrast.family_words})"
     )
-    return Verdict(title, contrast, f"{title}: {contrast.words()}{interval}: {ending}")
+    words = f"{question.title}: {contrast.words()}{interval}: {ending}"
+    return Verdict(question.title, contrast, words)
 
 
-def _main_effect(part: str, results: Mapping[str, Sequence[Result]]) -> Verdict | None:
+def _ablation_differences(results: Mapping[str, Sequence[Result]]) -> list[_Question]:
+    """Return the main effect of each part, and what of bilevel training is lambda alone."""
+    questions = [_main_effect(part, results) for part in grid.PARTS]
+    full, frozen = (_of(results.get(label, ()), "rambo") for label in (grid.FULL, grid.FROZEN))
+    title = "lambda learned minus lambda frozen, all else equal"
+    return [*questions, _pair(title, "learning lambda", full, frozen)]
+
+
+def _main_effect(part: str, results: Mapping[str, Sequence[Result]]) -> _Question:
     """Return the mean of a part's four cells less that of the other four, over the trials that have all eight."""
     on: dict[int, list[float]] = {}
     off: dict[int, list[float]] = {}
     for label, own in results.items():
-        if label != "controls":
+        if label not in ("controls", grid.FROZEN):
             side = on if part in label.split(" + ") else off
             for result in _of(own, "rambo"):
                 if result.test_accuracy is not None:
@@ -270,7 +299,7 @@ def _main_effect(part: str, results: Mapping[str, Sequence[Result]]) -> Verdict 
         for seed in on
         if len(on[seed]) == len(off.get(seed, ())) == 4
     ]
-    return _worded(f"{part} on minus off, four cells each", part, report.difference(gaps))
+    return _Question(f"{part} on minus off, four cells each", part, gaps)
 
 
 def _of(results: Iterable[Result], strategy: str) -> list[Result]:
@@ -288,39 +317,47 @@ def _distinct(results: Iterable[Result]) -> list[Result]:
 
 @dataclasses.dataclass(frozen=True)
 class MeanUtility:
-    """The mean utility of a cell's offline utility samples.
+    """The mean utility of random sets in one cell.
 
     Attributes:
-        mean: a fraction.
-        error: its standard error.
-        sets: how many there are.
+        mean: over the trials, of each one's mean over its sets; in [0, 1].
+        error: its standard error over the trials; None of one. Choice: not over the sets of all trials, which share
+            S_0 and S_val within a trial and so are no independent measurements.
+        trials: how many.
+        sets: utility samples, over all trials.
         reported: the paper's figure (Table 2), where it has one.
     """
 
     mean: float
-    error: float
+    error: float | None
+    trials: int
     sets: int
     reported: Reported | None
 
 
 def mean_utilities(study: Run) -> dict[str, MeanUtility]:
-    """Return the mean utility of the offline utility samples of each cell, by label."""
+    """Return the mean utility of the offline utility samples of each cell."""
     dataset = study.config["dataset"]["name"]
     places = {cell.label: cell.place.get("S_val") for cell, _ in planned(study)}
-    means = {}
+    cells = {}
     for label, run in runs(study).items():
         # Those who learn do so from the same samples: one of them tells them all.
         teller = next(iter(lineup.learners(run.config["strategies"])), None)
-        values = [
-            value
-            for entry in run.latest_events()
-            if isinstance(entry.event, UtilitySamplesAdded) and entry.event.phase == "offline"
-            if entry.strategy == teller
-            for value in entry.event.utilities
-        ]
-        if len(values) > 1:
+        by_trial: dict[int | None, list[float]] = {}
+        for entry in run.latest_events():
+            event = entry.event
+            if not isinstance(event, UtilitySamplesAdded) or event.phase != "offline":
+                continue
+            if entry.strategy == teller:
+                by_trial.setdefault(entry.trial, []).extend(event.utilities)
+        means = [statistics.fmean(utilities) for utilities in by_trial.values() if utilities]
+        if means:
             size = places[label]
-            reported = paper.mean_utility(dataset, int(size)) if size is not None else None
-            error = report.standard_error(values)
-            means[label] = MeanUtility(statistics.fmean(values), error, len(values), reported)
-    return means
+            cells[label] = MeanUtility(
+                statistics.fmean(means),
+                report.standard_error(means) if len(means) > 1 else None,
+                len(means),
+                sum(map(len, by_trial.values())),
+                paper.mean_utility(dataset, int(size)) if size is not None else None,
+            )
+    return cells

@@ -63,6 +63,8 @@ class StudyRow:
         wasted: labels spent on foreign images, a trial; None where there can be none.
         seconds: of a trial, by stage.
         reported: the paper's figure, in percent.
+        balanced_test: on the test images, every class counting the same; empty where an older version trained.
+        balanced_validation: the same on S_val.
     """
 
     cell: str
@@ -76,10 +78,18 @@ class StudyRow:
     wasted: float | None
     seconds: Mapping[str, float]
     reported: Reported | None
+    balanced_test: Accuracy = Accuracy()
+    balanced_validation: Accuracy = Accuracy()
 
     def accuracy(self, metric: str) -> Accuracy:
-        """Return the accuracy that `test` or `validation` images measure."""
-        return self.test if metric == "test" else self.validation
+        """Return the accuracy that `test` or `validation` images measure, or one of these `balanced_`."""
+        accuracies = {
+            "test": self.test,
+            "validation": self.validation,
+            "balanced_test": self.balanced_test,
+            "balanced_validation": self.balanced_validation,
+        }
+        return accuracies[metric]
 
     def public(self) -> dict[str, Any]:
         """Return the row as `show --json` prints it."""
@@ -92,6 +102,10 @@ class StudyRow:
             "test_error": self.test.error,
             "validation": self.validation.mean,
             "validation_error": self.validation.error,
+            "balanced_test": self.balanced_test.mean,
+            "balanced_test_error": self.balanced_test.error,
+            "balanced_validation": self.balanced_validation.mean,
+            "balanced_validation_error": self.balanced_validation.error,
             "trainings": self.trainings,
             "cached_trainings": self.cached_trainings,
             "wasted": self.wasted,
@@ -170,6 +184,9 @@ class StudyTable:
 
 
 _COLUMNS = ("trials", "test", "test_error", "validation", "validation_error")
+_BALANCED = tuple(
+    f"balanced_{name}{part}" for name in ("test", "validation") for part in ("", "_error")
+)
 _WASTED = "labels wasted"
 _REPORTED = ("reported", "reported_error", "reported_source")
 
@@ -178,20 +195,21 @@ def to_csv(table: StudyTable) -> str:
     """Return the rows of a study as CSV; accuracies in percent."""
     places = list(dict.fromkeys(name for cell in table.cells for name in cell.place))
     spent = [_WASTED] if table.wastes else []
-    columns = ["cell", *places, "strategy", *_COLUMNS, *spent, *_REPORTED]
+    columns = ["cell", *places, "strategy", *_COLUMNS, *spent, *_REPORTED, *_BALANCED]
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in table.rows:
         cells = row.public()
-        cells |= {name: _percent(cells[name]) for name in _COLUMNS[1:]} | {_WASTED: row.wasted}
+        cells |= {name: _percent(cells[name]) for name in (*_COLUMNS[1:], *_BALANCED)}
+        cells[_WASTED] = row.wasted
         writer.writerow({name: "" if value is None else value for name, value in cells.items()})
     return out.getvalue()
 
 
 def to_markdown(table: StudyTable) -> str:
     """Return a study as a Markdown table with its verdicts."""
-    heads = ["cell", "strategy", "test %", "validation %", "trials", "paper %"]
+    heads = ["cell", "strategy", "test %", "balanced test %", "validation %", "trials", "paper %"]
     heads += [_WASTED] if table.wastes else []
     lines = [
         f"### {table.title} ({table.source}) on {_plain(table.dataset)}",
@@ -201,7 +219,7 @@ def to_markdown(table: StudyTable) -> str:
     ]
     for row in table.rows:
         cells = [row.cell, row.strategy]
-        for own in (row.test, row.validation):
+        for own in (row.test, row.balanced_test, row.validation):
             cells.append(_spread(_percent(own.mean), _percent(own.error)))
         reported = row.reported
         cells += [str(row.trials), _spread(reported.mean, reported.error) if reported else "-"]

@@ -184,6 +184,20 @@ def accuracy(model: Classifier, images: Tensor, labels: Tensor, above: float = 0
 
 
 @torch.no_grad()
+def right(model: Classifier, images: Tensor, labels: Tensor) -> Tensor:
+    """Return which predictions are right, `a` bool on the CPU, in eval mode.
+
+    Args:
+        model: f.
+        images: `a x C x H x W` float32, normalised.
+        labels: `a` int64.
+    """
+    model.eval()
+    parts = zip(images.split(_CHUNK), labels.split(_CHUNK), strict=True)
+    return torch.cat([(model(part).argmax(1) == truth).cpu() for part, truth in parts])
+
+
+@torch.no_grad()
 def predict(model: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
     """Return class probabilities `a x c` and embeddings `a x e`, in eval mode, on the CPU.
 

@@ -102,6 +102,7 @@ class Ensemble:
         labels: Tensor | None = None,
         test: tuple[Tensor, Tensor] | None = None,
         predict: bool = False,
+        repeat: int = 0,
     ) -> FitUnit:
         """Return the unit that trains f on `subset`.
 
@@ -115,15 +116,17 @@ class Ensemble:
             labels: class ids of all `N`, where they were revealed; the problem's bought labels if not given.
             test: indices and class ids of the test set, for the evaluation only.
             predict: also return probabilities and embeddings of all three pools.
+            repeat: which of several trainings of one subset; each has weights and an order of its own.
         """
         problem, subset = self.problem, subset.sort().values
         class_labels = problem.labels if labels is None else labels
-        measured = {"validation": (problem.validation, problem.labels[problem.validation])}
-        if not len(problem.validation):  # too few labels to set any aside: nothing is measured
+        whole = problem.validation if problem.judged_by is None else problem.judged_by
+        measured = {"validation": (whole, problem.labels[whole])}
+        if not len(whole):  # too few labels to set any aside: nothing is measured
             measured = {}
         if test is not None:
             measured["test"] = test
-        pools = torch.cat([problem.labeled, problem.unlabeled, problem.validation])
+        pools = torch.cat([problem.labeled, problem.unlabeled, whole])
         shared = role in ("labeled", "evaluation")
         make: Callable[..., FitUnit] = FitUnit
         if self.config.name == "logistic":
@@ -146,9 +149,12 @@ class Ensemble:
             predicted=pools.sort().values.numpy() if predict else np.zeros(0, np.int64),
             config=self.config,
             num_classes=problem.num_classes,
-            seed=derive_seed(self.seed, role, 0 if shared else index),
+            seed=derive_seed(self.seed, role, repeat if shared else index),
             device=self.device,
             batching=self.batching,
+            judges=None
+            if problem.judged_by is None
+            else torch.searchsorted(whole, problem.validation).numpy(),
         )
 
     @property
@@ -203,7 +209,7 @@ class Ensemble:
         outcomes: dict[int, Outcome] = {}
 
         def finish(place: int, outcome: Outcome) -> None:
-            outcomes[place] = outcome
+            outcome = outcomes[place] = units[place].judged(outcome)
             units[place].announce(outcome, emit)
             done()
 

@@ -68,6 +68,8 @@ class FitUnit:
         seed: decides weights, order and dropout.
         device: torch device.
         batching: how many are trained side by side, and how; None trains one after the other.
+        judges: places among the validation images of those that judge; None for all. It changes no training and is
+            no part of the key: one training serves every number of judges.
     """
 
     role: str
@@ -83,6 +85,7 @@ class FitUnit:
     seed: int
     device: str
     batching: Batching | None
+    judges: Indices | None = dataclasses.field(default=None, kw_only=True)
 
     @functools.cached_property
     def key(self) -> str:
@@ -103,7 +106,13 @@ class FitUnit:
             seed=self.seed,
             device=torch.device(self.device).type,
             torch=torch.__version__.split("+")[0],
+            **self.judged_key,
         )
+
+    @property
+    def judged_key(self) -> dict[str, bool]:
+        """What the key has more where only some judge: older results do not say which answers were right."""
+        return {} if self.judges is None else {"right": True}
 
     @functools.cached_property
     def company(self) -> str:
@@ -179,13 +188,13 @@ class FitUnit:
             load: gives normalised images of the dataset on the unit's device.
             started: when the training began, by `time.perf_counter`.
         """
-        accuracies = self.accuracies(fit.model, load)
+        right = self.right(fit.model, load)
         arrays: dict[str, NDArray[Any]] = {}
         if len(self.predicted):
             probabilities, embeddings = classifier.predict(fit.model, load(self.predicted))
             arrays = {"probabilities": probabilities.numpy(), "embeddings": embeddings.numpy()}
         record = {
-            "accuracies": accuracies,
+            **answers(right),
             "epochs": fit.epochs,
             "train_accuracy": fit.train_accuracy,
             "seconds": time.perf_counter() - started,
@@ -195,12 +204,21 @@ class FitUnit:
         }
         return record, arrays
 
-    def accuracies(self, model: Classifier, load: Callable[[Indices], Tensor]) -> dict[str, float]:
-        """Return the accuracy of a trained classifier on everything that is measured, by name."""
+    def right(self, model: Classifier, load: Callable[[Indices], Tensor]) -> dict[str, Tensor]:
+        """Return which answers of a trained classifier are right on everything that is measured, by name."""
         return {
-            name: classifier.accuracy(model, load(indices), torch.from_numpy(truth).to(self.device))
+            name: classifier.right(model, load(indices), torch.from_numpy(truth).to(self.device))
             for name, (indices, truth) in self.measured.items()
         }
+
+    def judged(self, outcome: Outcome) -> Outcome:
+        """Return the outcome with the validation accuracy of those that judge."""
+        if self.judges is None or "validation" not in self.measured:
+            return outcome
+        right = right_of(outcome.record, "validation", len(self.measured["validation"][0]))
+        assert right is not None  # the key asks for it
+        accuracies = outcome.record["accuracies"] | {"validation": float(right[self.judges].mean())}
+        return dataclasses.replace(outcome, record={**outcome.record, "accuracies": accuracies})
 
     def load(self, indices: Indices) -> Tensor:
         """Return normalised images of the mapped dataset on the unit's device."""
@@ -300,6 +318,7 @@ class HeadUnit(FitUnit):
             logistic=self.config.logistic.model_dump(mode="json"),
             classes=self.num_classes,
             torch=torch.__version__.split("+")[0],
+            **self.judged_key,
         )
 
     @functools.cached_property
@@ -351,8 +370,8 @@ def run_heads(units: Sequence[HeadUnit]) -> list[Result]:
         def ask(indices: Indices, head: heads.Heads = head) -> Tensor:
             return head.logits(torch.from_numpy(features[indices]))[0]
 
-        accuracies = {
-            name: float((ask(indices).argmax(1) == torch.from_numpy(truth)).double().mean())
+        right_answers = {
+            name: ask(indices).argmax(1) == torch.from_numpy(truth)
             for name, (indices, truth) in unit.measured.items()
         }
         arrays: Arrays = {}
@@ -365,7 +384,7 @@ def run_heads(units: Sequence[HeadUnit]) -> list[Result]:
                 "embeddings": torch.cat(embedded).numpy(),
             }
         record = {
-            "accuracies": accuracies,
+            **answers(right_answers),
             "epochs": settings.iterations,
             "train_accuracy": float(reached[i]),
             "seconds": (time.perf_counter() - started) / len(units),
@@ -432,6 +451,10 @@ class TransportUnit:
         else:
             yield from enumerate(run_transports(units))
 
+    def judged(self, outcome: Outcome) -> Outcome:
+        """Return it as it is."""
+        return outcome
+
     def announce(self, outcome: Outcome, emit: Emit) -> None:
         """Say nothing: OT values are reported with their samples."""
 
@@ -480,8 +503,33 @@ class Unit(Protocol):
             emit: hears what a person should know of the doing; what happened is announced later.
         """
 
+    def judged(self, outcome: Outcome) -> Outcome:
+        """Return the outcome as whoever asked wants it judged."""
+
     def announce(self, outcome: Outcome, emit: Emit) -> None:
         """Emit what happened."""
+
+
+def answers(right: Mapping[str, Tensor]) -> UnitRecord:
+    """Return accuracies by name, and which answers were right: a bit an image, as hexadecimal digits."""
+    return {
+        "accuracies": {name: float(own.sum()) / len(own) for name, own in right.items()},
+        "right": {name: np.packbits(own.numpy()).tobytes().hex() for name, own in right.items()},
+    }
+
+
+def right_of(record: Mapping[str, Any], name: str, count: int) -> NDArray[np.bool_] | None:
+    """Return which of `count` answers were right; None where an older version kept only how many.
+
+    Args:
+        record: of a training.
+        name: of what was measured.
+        count: images of it.
+    """
+    if name not in record.get("right", {}):
+        return None
+    packed = np.frombuffer(bytes.fromhex(record["right"][name]), np.uint8)
+    return np.unpackbits(packed, count=count).astype(bool)
 
 
 @functools.lru_cache(maxsize=1)

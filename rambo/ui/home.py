@@ -6,6 +6,7 @@ import streamlit as st
 
 from rambo import config as configs
 from rambo import presets
+from rambo.estimate import recommendation
 from rambo.figures import rivals, theme
 from rambo.runs import jobs, line
 from rambo.runs.run import Description
@@ -40,6 +41,9 @@ def show_welcome() -> None:
         if st.button("Use my images", icon=":material/add_photo_alternate:"):
             state.go("pages/data.py", dataset=":new")
         st.caption("A folder of pictures, a few of them labeled. They stay on this machine.")
+    with st.expander("Which strategy would we take?", icon=":material/lightbulb:"):
+        for words in recommendation.whole():
+            st.markdown(words)
 
 
 def _promise() -> None:

@@ -154,12 +154,12 @@ def fixed_units(
 
 def _utility_units(problem: Problem, config: Config, ensemble: Ensemble) -> list[FitUnit]:
     """Return the trainings that RAMBO and DULO learn from, drawn from the streams that they take."""
-    names, streams = set(config.strategies), Streams(ensemble.seed)
+    names, streams = config.strategies, Streams(ensemble.seed)
     if not lineup.learners(names):
         return []
     call = Call(problem, config.budget, config, streams=streams, ensemble=ensemble)
     _, units, repeats = offline_units(call.child("rambo").child("offline"))
-    if "rambo" in names:
+    if _pretrains(config):
         units = [*units, *repeats]
     if "dulo" in names:
         units += further_units(call.child("dulo"))[1]
@@ -168,12 +168,17 @@ def _utility_units(problem: Problem, config: Config, ensemble: Ensemble) -> list
 
 def _pool_units(problem: Problem, config: Config, ensemble: Ensemble) -> list[FitUnit]:
     """Return the trainings on the labeled pools of Algorithm 1; without RAMBO that on S_0."""
-    if "rambo" not in config.strategies:
+    if not _pretrains(config):
         return [pool_unit(problem.labeled, 0, ensemble)]
     generator = Streams(ensemble.seed).child("rambo").torch("split")
     initial, slices = split_initial(problem.labeled, config, generator)
     pools = itertools.accumulate(slices, union, initial=initial)
     return [pool_unit(labeled, i, ensemble) for i, labeled in enumerate(pools)]
+
+
+def _pretrains(config: Config) -> bool:
+    """Return whether a strategy grows the labeled pool step by step (Algorithm 1)."""
+    return any(lineup.of(name).pretrains for name in config.strategies)
 
 
 def remaining(whole: Costs, missing: Sequence[TrainingUnit], unknown: Sequence[str] = ()) -> Costs:

@@ -10,7 +10,6 @@ from rambo.events import (
     BatchChosen,
     Event,
     LabeledPoolGrew,
-    NoiseCeilingMeasured,
     Noticed,
     RankingAudited,
     StageAdvanced,
@@ -18,6 +17,7 @@ from rambo.events import (
     StageStarted,
     StrategyEvaluated,
     StrategySelected,
+    TrainingsCompared,
 )
 
 
@@ -94,7 +94,7 @@ def _sentence(event: Event) -> str:
             return f"{event.stage} done in {event.seconds:.1f} s"
         case LabeledPoolGrew():
             return f"f on {event.labeled} labels: accuracy {100 * event.accuracy:.1f} %"
-        case NoiseCeilingMeasured() if event.agreement is not None:
+        case TrainingsCompared() if event.agreement is not None:
             return f"two trainings agree on {100 * event.agreement:.0f} % of {event.pairs} pairs"
         case RankingAudited() if event.accuracy is not None:
             return (

@@ -17,7 +17,7 @@ import torch
 from joblib.externals.loky import get_reusable_executor
 
 from rambo import checks, plugins, strategies
-from rambo.checks import check, wants_features
+from rambo.checks import check, judging_words, wants_features
 from rambo.config import Config, check_offered, restore
 from rambo.datasets import foreign, prepared, repeats
 from rambo.datasets.features import frozen_features
@@ -215,6 +215,8 @@ def _work_through(run: Run, listener: Emit, *, recording: bool) -> None:
     emit = keeper.listener(None, None)
     data = _open_data(run, config, workspace, emit)
     check(config, data)
+    for words in judging_words(data):
+        emit(Noticed(words))
     features, features_file = None, ""
     if wants_features(config, data):
         values, backbone = frozen_features(

@@ -6,9 +6,11 @@ pairs. Labels are revealed after the choice; the test set is read here and nowhe
 
 import dataclasses
 import functools
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,7 +37,7 @@ from rambo.seeding import Streams
 from rambo.training.backends import Backend
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, UnitStore
-from rambo.training.units import FitUnit
+from rambo.training.units import FitUnit, Outcome, right_of
 from rambo.worker.gating import gate_pool
 from rambo.worker.pictures import Shelf, draw
 from rambo.worker.tally import Tally
@@ -143,10 +145,15 @@ def split(
             size = config.dataset.validation_size
             validation = draw_stratified(pool, truth, size, streams.torch("validation"))
             pool = without(pool, validation)
+        # In the order of the whole pool, so that S_0 under imbalance has all that is left of the balanced one.
+        whole = pool
         pool, truth = _corrupt(pool, truth, corrupted, data.num_classes, streams)
-        labeled = _draw_labeled(pool, truth, config.k, data.num_classes, streams.torch("labeled"))
+        whole = pool if config.evaluation.draws == "first" else whole
+        order = whole[torch.randperm(len(whole), generator=streams.torch("labeled"))]
+        order = order[torch.isin(order, pool)]
+        labeled = _first_labeled(order, truth, config.k, data.num_classes)
         oracle = truth
-    labels = torch.full_like(truth, UNLABELED)
+    labels, part = torch.full_like(truth, UNLABELED), config.dataset.validation_part
     visible = union(labeled, validation)
     labels[visible] = truth[visible]
     problem = Problem(
@@ -156,7 +163,9 @@ def split(
         unlabeled=_mix_in_foreign(
             without(pool, labeled), (roles == FOREIGN).nonzero()[:, 0], corrupted.foreign, streams
         ),
-        validation=validation,
+        validation=validation
+        if part is None
+        else nested_part(validation, truth, part, streams.torch("validation part")),
         num_classes=data.num_classes,
         source=str(data.folder),
         fingerprint=data.fingerprint,
@@ -165,6 +174,7 @@ def split(
         features=features,
         features_file=features_file,
         reads_features=reads_features(config, data),
+        judged_by=None if part is None else validation.sort().values,
     )
     test = judges.nonzero()[:, 0]
     restriction = _restrict(problem, test, config, data, seed)
@@ -191,11 +201,8 @@ def _restrict(
     return restriction if len(restriction.exclusions) else None
 
 
-def _draw_labeled(
-    pool: Tensor, labels: Tensor, size: int, num_classes: int, generator: torch.Generator
-) -> Tensor:
-    """Return S_0: an image of every class that the pool has, where `size` allows, and the rest uniformly."""
-    order = pool[torch.randperm(len(pool), generator=generator)]
+def _first_labeled(order: Tensor, labels: Tensor, size: int, num_classes: int) -> Tensor:
+    """Return S_0: the first image of every class that the pool has, where `size` allows, and the first of the rest."""
     members = [order[labels[order] == c] for c in range(num_classes)]
     first = torch.cat([own[:1] for own in members])
     if len(first) > size:
@@ -218,6 +225,28 @@ def draw_stratified(pool: Tensor, labels: Tensor, size: int, generator: torch.Ge
     order = pool[torch.randperm(len(pool), generator=generator)]
     parts = [order[labels[order] == c][:n] for c, n in enumerate(shares.tolist())]
     return torch.cat(parts).sort().values
+
+
+def nested_part(
+    validation: Tensor, labels: Tensor, size: int, generator: torch.Generator
+) -> Tensor:
+    """Return `size` of the validation images, sorted: every smaller part lies within every larger one.
+
+    Choice: classes in proportion. The image that is the i-th of n in its class, in random order, stands at
+    (i - 1/2) / n; a part is the first of that order.
+
+    Args:
+        validation: `m` indices.
+        labels: class ids of all `N`.
+        size: at most `m`.
+        generator: decides the order.
+    """
+    order = validation[torch.randperm(len(validation), generator=generator)]
+    places = torch.zeros(len(order), dtype=torch.float64)
+    for c in labels[order].unique():
+        own = (labels[order] == c).nonzero()[:, 0]
+        places[own] = (torch.arange(len(own), dtype=torch.float64) + 0.5) / len(own)
+    return order[places.argsort(stable=True)][:size].sort().values
 
 
 def _corrupt(
@@ -314,7 +343,8 @@ def run_trial(
     if trial.oracle is None:
         return
     if pending:
-        _evaluate(pending, trial, number, ensemble, keeper)
+        repeats = config.evaluation.repeats
+        _evaluate(pending, len(results), repeats, trial, number, ensemble, keeper)
     if config.oracle_draws and keeper.find(number, BEST_OF_RANDOM) is None:
         _best_of_random(trial, number, config, ensemble, keeper)
 
@@ -486,12 +516,20 @@ def _wasted(trial: Trial, chosen: Tensor, config: Config) -> dict[str, int]:
 
 
 def _evaluate(
-    pending: Mapping[int, Result], trial: Trial, number: int, ensemble: Ensemble, keeper: Keeper
+    pending: Mapping[int, Result],
+    choices: int,
+    repeats: int,
+    trial: Trial,
+    number: int,
+    ensemble: Ensemble,
+    keeper: Keeper,
 ) -> None:
-    """Reveal the chosen labels, train a fresh f on every S_1 at once, and keep the results.
+    """Reveal the chosen labels, train fresh classifiers f on every S_1 at once, and keep the results.
 
     Args:
         pending: by their place among the config's strategies, the same in every attempt.
+        choices: how many strategies there are.
+        repeats: trainings of each S_1; the first one's weights are those of every strategy, so are the second's.
         trial: the split.
         number: of the trial.
         ensemble: trains f.
@@ -502,22 +540,76 @@ def _evaluate(
     units: list[FitUnit] = []
     for place, result in pending.items():
         grown, labels = trial.grow(torch.tensor(result.selected))
-        units.append(ensemble.fit_unit(grown, "evaluation", place, labels=labels, test=test))
+        for r in range(repeats):
+            index = place + r * choices
+            units.append(
+                ensemble.fit_unit(grown, "evaluation", index, labels=labels, test=test, repeat=r)
+            )
     tally = Tally(keeper.listener(number, None), keeper.past(number, None))
     with stage("evaluation", len(units), tally) as advance:
         outcomes = ensemble.run(units, tally, advance)
-    for (place, result), outcome in zip(pending.items(), outcomes, strict=True):
-        trained = tally.trained("evaluation", "evaluation", place)
-        accuracies, seconds = outcome.record["accuracies"], outcome.record["seconds"]
+    for turn, result in enumerate(pending.values()):
+        own = slice(turn * repeats, (turn + 1) * repeats)
+        trained = sum(tally.trained("evaluation", "evaluation", unit.index) for unit in units[own])
+        evaluated = _judged(result, units[own], outcomes[own])
         evaluated = dataclasses.replace(
-            result,
-            validation_accuracy=accuracies["validation"],
-            test_accuracy=accuracies["test"],
-            seconds={**result.seconds, "evaluation": round(seconds, 3)},
+            evaluated,
             trainings=result.trainings + trained,
-            cached_trainings=result.cached_trainings + (not trained),
+            cached_trainings=result.cached_trainings + repeats - trained,
         )
         keeper.keep_result(evaluated)
+        assert evaluated.validation_accuracy is not None
+        assert evaluated.test_accuracy is not None
         keeper.listener(number, result.strategy)(
-            StrategyEvaluated(result.strategy, accuracies["validation"], accuracies["test"])
+            StrategyEvaluated(
+                result.strategy, evaluated.validation_accuracy, evaluated.test_accuracy
+            )
         )
+
+
+def _judged(result: Result, units: Sequence[FitUnit], outcomes: Sequence[Outcome]) -> Result:
+    """Return the result with what its trainings on S_1 say: their accuracies, means, and means of each class."""
+    accuracies = {
+        name: [outcome.record["accuracies"][name] for outcome in outcomes]
+        for name in ("validation", "test")
+    }
+    classes = {name: class_accuracies(units, outcomes, name) for name in accuracies}
+    seconds = sum(outcome.record["seconds"] for outcome in outcomes)
+    return dataclasses.replace(
+        result,
+        validation_accuracy=statistics.fmean(accuracies["validation"]),
+        test_accuracy=statistics.fmean(accuracies["test"]),
+        validation_trainings=accuracies["validation"],
+        test_trainings=accuracies["test"],
+        validation_classes=classes["validation"],
+        test_classes=classes["test"],
+        seconds={**result.seconds, "evaluation": round(seconds, 3)},
+    )
+
+
+def class_accuracies(
+    units: Sequence[FitUnit], outcomes: Sequence[Outcome], name: str
+) -> list[float | None]:
+    """Return the accuracy on the images of each class, mean over the trainings; None for a class without images.
+
+    Args:
+        units: of one S_1.
+        outcomes: theirs.
+        name: `validation` or `test`.
+
+    Returns:
+        One figure a class; nothing where an older version trained and kept no single answers.
+    """
+    shares = []
+    for unit, outcome in zip(units, outcomes, strict=True):
+        truth = unit.measured[name][1]
+        right = right_of(outcome.record, name, len(truth))
+        if right is None:
+            return []
+        if name == "validation" and unit.judges is not None:
+            truth, right = truth[unit.judges], right[unit.judges]
+        hits = np.bincount(truth[right], minlength=unit.num_classes)
+        shares.append(hits / np.maximum(np.bincount(truth, minlength=unit.num_classes), 1))
+    present = np.isin(np.arange(units[0].num_classes), truth)
+    means = np.mean(shares, axis=0).tolist()
+    return [mean if there else None for mean, there in zip(means, present, strict=True)]

@@ -19,7 +19,7 @@ SETTINGS: dict[str, Any] = {
     "strategies": ["rambo", "filter-only", "random"],
     "classifier": {"max_epochs": 4},
     "rambo": {
-        "offline": {"pairs": 20, "ceiling_pairs": 5},
+        "offline": {"pairs": 20, "repeated_pairs": 5},
         "utility_model": {"epochs": 40, "bilevel": {"inner_steps": 10, "terms": 10}},
     },
 }

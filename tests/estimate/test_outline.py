@@ -53,7 +53,7 @@ def test_a_comparison_without_rambo() -> None:
         ({"rambo": {"utility_model": {"transport": False}}}, "optimal transport", "bilevel"),
         ({"rambo": {"utility_model": {"bilevel": {"enabled": False}}}}, "bilevel", "transport"),
         ({"rambo": {"utility_model": {"loss": "regression"}}}, "which of two", "how good a set is"),
-        ({"rambo": {"offline": {"ceiling_pairs": 0}}}, "chance", "to learn which of two"),
+        ({"rambo": {"offline": {"repeated_pairs": 0}}}, "chance", "to learn which of two"),
         ({"rambo": {"initial_size": 200}}, "grow", "trains one more on all of them"),
         ({"rambo": {"initial_size": 180}}, "3 times", "improves what it learned 1 time."),
         ({"budget": 210}, "To be", "in 11 steps of 20 (the last of 10)"),

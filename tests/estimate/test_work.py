@@ -25,8 +25,8 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("rambo", {}),
     ("rambo", {"acquisition": {"batch_size": 5}}),  # the last slice is smaller
     ("rambo", {"rambo": {"initial_size": 24}}),  # no slice at all
-    ("rambo", {"rambo": {"offline": {"pairs": 3, "ceiling_pairs": 40}}}),
-    ("rambo", {"rambo": {"offline": {"ceiling_pairs": 0}, "utility_model": {"transport": False}}}),
+    ("rambo", {"rambo": {"offline": {"pairs": 3, "repeated_pairs": 40}}}),
+    ("rambo", {"rambo": {"offline": {"repeated_pairs": 0}, "utility_model": {"transport": False}}}),
     ("dulo", {}),
     ("dulo", {"rivals": {"dulo": {"sample_factor": 3}}}),
     ("llal", {}),

@@ -14,8 +14,8 @@ from rambo.events import (
     Event,
     HyperStep,
     LabeledPoolGrew,
-    NoiseCeilingMeasured,
     RankingAudited,
+    TrainingsCompared,
     TransportPredicted,
     UtilityModelEpoch,
     UtilitySamplesAdded,
@@ -24,6 +24,7 @@ from rambo.figures import curves
 from rambo.figures.charts import CHARTS
 from rambo.figures.curves import Kinds
 from rambo.figures.strokes import POINTS, thin
+from rambo.runs.results import perfect_shares
 from rambo.ui.components.plot import prepare_figure
 
 Record = dict[str, Any]
@@ -84,7 +85,7 @@ def test_words_stand_around_every_chart() -> None:
     assert len({chart.name for chart in CHARTS}) == len(CHARTS)
 
 
-def test_ranking_shows_both_lengths_chance_ceiling_and_audits(
+def test_ranking_shows_both_lengths_chance_two_trainings_and_audits(
     kinds: Kinds, events: list[Event]
 ) -> None:
     figure = curves.ranking(kinds)
@@ -108,12 +109,15 @@ def test_ranking_shows_both_lengths_chance_ceiling_and_audits(
     assert [phases[x - 1] for x in stars["x"]] == [e.phase for e in audits]
     assert figure is not None
     said = [word["text"].replace("<br>", " ") for word in figure["layout"]["annotations"]]
-    ceiling = 100 * kinds.of(NoiseCeilingMeasured)[-1].agreement
+    agreement = 100 * kinds.of(TrainingsCompared)[-1].agreement
     assert "50 %: a coin" in said
-    assert f"noise ceiling {ceiling:.0f} %" in said
+    assert f"two trainings {agreement:.0f} %" in said
     assert {"offline", "round 1", "round 2", "round 3"} <= set(said)
     heights = {shape["y0"] for shape in figure["layout"]["shapes"] if shape.get("xref") == "paper"}
-    assert heights == {50.0, ceiling}
+    assert heights == {50.0, agreement}
+    (band,) = [s for s in figure["layout"]["shapes"] if s.get("name") == "a perfect model"]
+    assert (band["y0"], band["y1"]) == (agreement, 100 * perfect_shares(agreement / 100)[1])
+    assert band["y1"] > band["y0"]
     names = [word for word in figure["layout"]["annotations"] if word["xref"] == "paper"]
     assert all((word["x"], word["xanchor"]) == (1, "left") for word in names), "beside the data"
     assert [traces["short sets (inner)"]["text"][at] for at in (0, -1)] == ["offline", "round 3"]
@@ -127,7 +131,7 @@ def test_names_of_lines_that_are_close_go_apart_and_many_rounds_are_named_where_
         for number in range(1, 9)
         for epoch in kinds.of(UtilityModelEpoch)[:3]
     ]
-    figure = curves.ranking(Kinds([*rounds, NoiseCeilingMeasured(pairs=5, agreement=0.6)]))
+    figure = curves.ranking(Kinds([*rounds, TrainingsCompared(pairs=5, agreement=0.6)]))
     assert figure is not None
     assert [word["yanchor"] for word in figure["layout"]["annotations"]] == ["top", "bottom"]
     assert named(figure)["long sets (outer)"]["text"][-1] == "round 8"
@@ -146,7 +150,7 @@ def test_pairs_that_are_all_tied_leave_a_gap() -> None:
         outer_ranking_accuracy=0.25,
     )
     audit = RankingAudited(phase="offline", pairs=2, accuracy=None, kendall_tau=None)
-    kinds = Kinds([epoch, audit, NoiseCeilingMeasured(pairs=0, agreement=None)])
+    kinds = Kinds([epoch, audit, TrainingsCompared(pairs=0, agreement=None)])
     traces = named(curves.ranking(kinds))
     assert traces["short sets (inner)"]["y"] == [None]
     assert traces["long sets (outer)"]["y"] == [25]

@@ -185,9 +185,11 @@ def test_kendall_tau_against_all_pairs(values: list[tuple[int, int]]) -> None:
 
 
 def test_agreement_by_hand() -> None:
-    first = table([(0.9, 0.1), (0.9, 0.1), (0.5, 0.5), (0.2, 0.4)])
-    second = table([(0.8, 0.2), (0.2, 0.8), (0.1, 0.9), (0.3, 0.3)])
-    assert losses.agreement(first, second) == (1 + 0 + 0.5 + 0.5) / 4
+    first = table([(0.9, 0.1), (0.9, 0.1), (0.5, 0.5), (0.2, 0.4), (0.3, 0.3), (0.6, 0.1)])
+    second = table([(0.8, 0.2), (0.2, 0.8), (0.1, 0.9), (0.3, 0.3), (0.6, 0.6), (0.7, 0.2)])
+    # Of the pairs that the truth orders: one is turned round, a tie in the other counts one half.
+    assert losses.agreement(first, second) == (1 + 0 + 0.5 + 1) / 4
+    assert losses.agreement(first, first) == losses.ranking_accuracy(first, first) == 1.0
     assert losses.agreement(second, first) == losses.agreement(first, second)
     assert losses.agreement(first[:1], second[:1]) == 1.0
     assert losses.agreement(first[:0], second[:0]) is None

@@ -166,6 +166,43 @@ def test_lambda_moves_under_bilevel_training_only(
     assert all(step.hypergradient_norm > 0 for step in steps)
 
 
+def test_frozen_lambda_stays_and_the_descent_is_the_same(
+    problem: Problem, samples: UtilitySamples
+) -> None:
+    """The fair control: until lambda has moved, weights are the same to the bit; afterwards only lambda differs."""
+    found = {}
+    for learn in (True, False):
+        events: list[Event] = []
+        settings = config(epochs=2, bilevel={"learn_lambda": learn})
+        model = fit(problem, samples, settings, bilevel_training=True, emit=events.append)
+        found[learn] = model, of(UtilityModelEpoch, events), of(HyperStep, events)
+    (learned, first, moved), (frozen, second, still) = found[True], found[False]
+    assert all(float(value) == -6.0 for value in frozen.log_l2)
+    assert first[0] == second[0]
+    assert moved[0].hypergradient_norm == still[0].hypergradient_norm
+    assert weights(learned) != weights(frozen)
+
+
+def test_the_weights_of_the_lowest_outer_loss_are_taken_where_asked(
+    problem: Problem, samples: UtilitySamples
+) -> None:
+    """Steps this long overshoot: the outer loss rises again after its lowest."""
+    long = {"epochs": 6, "bilevel": {"inner_learning_rate": 0.08, "inner_steps": 5}}
+    ends = []
+    for stop in (False, True):
+        events: list[Event] = []
+        settings = config(merged(long, {"bilevel": {"stop_at_lowest": stop}}))
+        model = fit(problem, samples, settings, bilevel_training=True, emit=events.append)
+        losses_ = [event.outer_loss for event in of(HyperStep, events)]
+        ends.append((model, losses_, [event.log_l2 for event in of(HyperStep, events)]))
+    (plain, heights, _), (stopped, again, lambdas) = ends
+    assert heights == again
+    lowest = heights.index(min(heights))
+    assert lowest < 5
+    assert weights(plain) != weights(stopped)
+    assert [float(v) for v in stopped.log_l2] == list(lambdas[lowest].values())
+
+
 def test_lambda_and_weights_go_on_from_where_they_were(
     problem: Problem, samples: UtilitySamples
 ) -> None:

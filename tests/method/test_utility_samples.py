@@ -38,6 +38,25 @@ def places_of(samples: UtilitySamples) -> list[int]:
     return [int(place) for place in first]
 
 
+def test_interpolated_labels_fall_with_the_size_of_a_set() -> None:
+    """A regression learns from them that larger sets are worse, whatever the images are."""
+    draw = torch.Generator().manual_seed(0)
+    points = torch.randn(150, 16, generator=draw)
+    middle, grown = points[:100].mean(0), points.mean(0)
+    sizes = [10, 30, 60, 90]
+    means = []
+    for size in sizes:
+        sets = torch.stack(
+            [points[torch.randperm(100, generator=draw)[:size]].mean(0) for _ in range(50)]
+        )
+        labels = interpolate_utilities(
+            (sets - middle).norm(dim=1), (sets - grown).norm(dim=1), 0.7, 0.8
+        )
+        means.append(float(labels.mean()))
+    assert means == sorted(means, reverse=True)
+    assert means[0] - means[-1] > 0.01
+
+
 def test_pairs_have_equal_sizes_within_the_limits_and_distinct_members_of_the_pool() -> None:
     pairs = draw_pairs(POOL, 200, 6, seeded(0))
     assert len(pairs) == 200

@@ -18,7 +18,7 @@ STRATEGIES = ["rambo", "filter-only", "margin", "random"]
 SETTINGS: dict[str, Any] = {
     "strategies": STRATEGIES,
     "classifier": {"max_epochs": 2},
-    "rambo": {"offline": {"pairs": 5, "ceiling_pairs": 2}},
+    "rambo": {"offline": {"pairs": 5, "repeated_pairs": 2}},
 }
 
 

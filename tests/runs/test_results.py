@@ -44,6 +44,6 @@ def test_the_ranking_of_trials_is_their_mean_and_pairs_are_summed() -> None:
     other = Result(trial=1, strategy="rambo", seed=1, ranking=Ranking(inner=1.0, held_out_pairs=2))
     without = Result(trial=1, strategy="margin", seed=1)
     assert mean_ranking([WHOLE, other, without]) == Ranking(
-        inner=0.75, held_out_pairs=10, ceiling_pairs=0
+        inner=0.75, held_out_pairs=10, agreement_pairs=0
     )
     assert by_strategy([WHOLE, without, other]) == {"rambo": [WHOLE, other], "margin": [without]}

@@ -52,7 +52,7 @@ EVENTS = [
     events.ClassifierTrained("offline", 3, 150, 0.8125, 12, 1.5, False),
     events.UtilitySamplesAdded("pretraining-0", [100, 120], [0.5, 0.75]),
     events.HyperStep("warm-start", 1, 0.25, 1e-12, {"phi.0.weight": -6.0}),
-    events.NoiseCeilingMeasured(0, None),
+    events.TrainingsCompared(0, None),
     events.StrategySelected("rambo", 500, 12.5),
     events.Noticed("a class named \udcff\0 'quoted' \n日本"),
 ]

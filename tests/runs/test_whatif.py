@@ -161,7 +161,7 @@ def run_rambo(root: Path, *, features: torch.Tensor | None = None, **changes: An
         "rambo": {
             "initial_size": 16,
             "pairs_per_iteration": 3,
-            "offline": {"pairs": 3, "ceiling_pairs": 0},
+            "offline": {"pairs": 3, "repeated_pairs": 0},
         },
     }
     config, data = tiny_config(**merged(settings, changes)), write_tiny(root)

@@ -273,12 +273,18 @@ def test_the_summary_is_exactly_the_public_object(run: Run) -> None:
         "inner": 0.5,
         "outer": 0.75,
         "kendall_tau": 0.25,
-        "noise_ceiling": None,
+        "trainings_agree": None,
         "held_out": 0.5,
         "held_out_pairs": 10,
-        "ceiling_pairs": 4,
+        "agreement_pairs": 4,
     }
-    second = {**first, "inner": 1.0, "noise_ceiling": 0.875, "held_out": None, "ceiling_pairs": 3}
+    second = {
+        **first,
+        "inner": 1.0,
+        "trainings_agree": 0.875,
+        "held_out": None,
+        "agreement_pairs": 3,
+    }
     run.save_result(restore(0, "rambo", data("rambo", 5, ranking=first)))
     run.save_result(restore(0, "margin", data("margin", 5, ranking={})))
     run.save_result(restore(1, "rambo", data("rambo", 6, ranking=second)))
@@ -311,10 +317,10 @@ def test_the_summary_is_exactly_the_public_object(run: Run) -> None:
             "inner": 0.75,
             "outer": 0.75,
             "kendall_tau": 0.25,
-            "noise_ceiling": 0.875,
+            "trainings_agree": 0.875,
             "held_out": 0.5,
             "held_out_pairs": 20,
-            "ceiling_pairs": 7,
+            "agreement_pairs": 7,
         },
     }
     assert summary(run).public() == expected

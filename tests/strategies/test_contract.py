@@ -27,13 +27,13 @@ QUICK: dict[str, Any] = {
     "classifier": {"max_epochs": 1},
     "rambo": {
         "pairs_per_iteration": 2,
-        "offline": {"pairs": 2, "ceiling_pairs": 1},
+        "offline": {"pairs": 2, "repeated_pairs": 1},
         "utility_model": {"epochs": 1},
     },
 }
 SPENT = 10  # b = 4 does not divide it
 DRAWS_NOTHING = {"margin", "entropy", "least-confidence", "coreset", "glister", "llal"}
-PREDICTS_UTILITY = {"rambo", "rambo-plus", "dulo"}
+PREDICTS_UTILITY = {"rambo", "lowest", "rambo-plus", "dulo"}
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 

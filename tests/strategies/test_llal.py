@@ -310,6 +310,30 @@ def test_the_module_learns_which_images_are_hard() -> None:
     assert float(predicted[40:].min()) > float(predicted[:40].max())
 
 
+def test_the_module_learns_on_when_f_has_stopped(problem: Problem) -> None:
+    """f stops after its first epoch; the module goes on to rank the losses of S_0 better, and f stays as it is."""
+    changes = {"classifier": {"max_epochs": 40, "train_accuracy": 0.01}}
+    shares, weights = [], []
+    for on in (False, True):
+        unit = unit_of(problem, tiny_config(rivals={"llal": {"learns_on": on}}, **changes))
+        images, labels = unit.fit.load(unit.fit.subset), torch.from_numpy(unit.fit.labels)
+        fitted, module = unit._train(images, labels, 0)
+        assert fitted.epochs == 1
+        fitted.model.eval()
+        with torch.no_grad():
+            taps, logits = fitted.model.tap(images)
+            losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+            predicted = module(taps)
+        pairs = torch.combinations(torch.arange(len(labels)))
+        right = (predicted[pairs[:, 0]] > predicted[pairs[:, 1]]) == (
+            losses[pairs[:, 0]] > losses[pairs[:, 1]]
+        )
+        shares.append(float(right.double().mean()))
+        weights.append(torch.cat([w.flatten() for w in fitted.model.parameters()]))
+    assert torch.equal(*weights)
+    assert shares[1] > shares[0] + 0.1
+
+
 @dataclasses.dataclass
 class _Training:
     """What a joint training reads of its fit."""

@@ -80,8 +80,11 @@ def test_the_grids_are_those_of_the_paper() -> None:
     assert settings_of("pretraining-size", "rambo", "initial_size", **colour) == [500] * 4
     weights = settings_of("ot-weight", "rambo", "utility_model", "ot_weight")
     assert weights == [0, 0.01, 0.1, 1, 10, 100, 1]
-    sizes = settings_of("validation-size", "dataset", "validation_size")
+    sizes = settings_of("validation-size", "dataset", "validation_part")
     assert sizes == [50, 100, 200, 400, 600, 800, 1000]
+    demo = presets.demo()
+    few = plan_cells("validation-size", merged(demo, {"dataset": {"validation_size": 150}}))
+    assert [config.dataset.validation_part for _, config in few] == [50, 100, 150]
     noise = settings_of("noisy-oracle", "dataset", "corruption", "label_noise")
     assert noise == [0, 0.2]
     kinds = settings_of("imbalance", "dataset", "corruption", "imbalance")
@@ -94,7 +97,7 @@ def test_the_grids_are_those_of_the_paper() -> None:
 
 
 def test_the_ablation_has_all_eight_combinations_and_the_controls() -> None:
-    *cells, (last, controls) = planned("ablation")
+    *cells, (frozen, control), (last, controls) = planned("ablation")
     switches = set()
     for cell, config in cells:
         model = config.rambo.utility_model
@@ -109,13 +112,17 @@ def test_the_ablation_has_all_eight_combinations_and_the_controls() -> None:
         assert config.strategies == ("rambo",)
         switches.add(found)
     assert len(switches) == 8
+    assert frozen.label == grid.FROZEN
+    full = dict(cells[0][1].rambo.utility_model.bilevel)
+    assert dict(control.rambo.utility_model.bilevel) == full | {"learn_lambda": False}
+    assert dict(control) == dict(cells[0][1]) | {"rambo": control.rambo}, "nothing else differs"
     assert (last.label, controls.strategies) == ("controls", lineup.CONTROLS)
     assert set(last.place.values()) == {"-"}
 
 
 def test_the_value_of_u_hat_brings_its_own_strategies_and_draws() -> None:
     ((cell, config),) = planned("utility-value", strategies=["badge"])
-    assert config.strategies == ("rambo", *lineup.CONTROLS)
+    assert config.strategies == ("rambo", *lineup.CONTROLS, "lowest")
     assert (config.oracle_draws, cell.place) == (10, {"draws": 10})
     ((cell, config),) = planned("utility-value", oracle_draws=25)
     assert (config.oracle_draws, cell.label) == (25, "best of 25")
@@ -173,20 +180,18 @@ def counts(cells: list[tuple[grid.Cell, configs.Config]]) -> dict[str, int]:
 
 
 def test_what_cells_have_in_common_counts_once() -> None:
-    """The demo has 20 offline trainings, 10 repeats, f on 4 pools; a choice is evaluated in every cell."""
+    """The demo has 20 offline trainings, 10 repeats, f on 4 pools; a choice is evaluated thrice in every cell."""
     one = {"offline": 20, "repeat": 10, "labeled": 4, "llal": 0}
-    assert counts(planned("budgets")) == one | {"evaluation": 4 * 4}
+    assert counts(planned("budgets")) == one | {"evaluation": 3 * 4 * 4}
     # The controls ask for f on S_0, which RAMBO trains too.
-    assert counts(planned("ablation")) == one | {"evaluation": 8 + 3}
-    assert counts(planned("ot-weight")) == one | {"evaluation": 6 + 3}
-    # Another validation set makes other trainings of all; so does another k, and another oracle.
-    assert counts(planned("validation-size")) == {
-        role: 7 * number for role, number in (one | {"evaluation": 4}).items()
-    }
+    assert counts(planned("ablation")) == one | {"evaluation": 3 * (9 + 3)}
+    assert counts(planned("ot-weight")) == one | {"evaluation": 3 * (6 + 3)}
+    # Parts of one validation set judge the same trainings. Another k makes others, and so does another oracle.
+    assert counts(planned("validation-size")) == one | {"evaluation": 3 * 7 * 4}
     assert counts(planned("noisy-oracle"))["offline"] == 40
     assert counts(planned("pretraining-size"))["offline"] == 80
     trials = counts(planned("budgets", trials=3))
-    assert trials == {role: 3 * number for role, number in (one | {"evaluation": 16}).items()}
+    assert trials == {role: 3 * number for role, number in (one | {"evaluation": 48}).items()}
 
 
 def test_one_cell_counts_as_its_run() -> None:
@@ -202,7 +207,7 @@ def test_llal_counts_once_for_all_budgets() -> None:
         "repeat": 0,
         "labeled": 1,
         "llal": 1,
-        "evaluation": 8,
+        "evaluation": 24,
     }
 
 
@@ -245,13 +250,34 @@ def reported(name: str, preset: str = "paper", **changes: Any) -> list[Any]:
 
 
 def test_the_ablation_stands_beside_its_table() -> None:
-    *cells, controls = reported("ablation", dataset="mnist")
+    *cells, frozen, controls = reported("ablation", dataset="mnist")
+    assert frozen[0] is None, "the paper has no such row"
     for (found, _, nothing), switches in zip(
         cells, itertools.product((1, 0), repeat=3), strict=True
     ):
         assert found == paper.ablation("mnist", switches)
         assert nothing is None
     assert controls[1] == paper.ablation("mnist", None)
+
+
+@pytest.mark.parametrize(("dataset", "table"), [("cifar10", "Table 1"), ("svhn", "Table 5")])
+def test_tables_1_and_5_have_a_preset_of_their_k(dataset: str, table: str) -> None:
+    (first, *_), *_ = reported("ablation", "paper-ablation", dataset=dataset)
+    assert first is not None
+    assert first.source == f"{table}: k 3,500, B 5,000"
+    for _, config in planned("ablation", "paper-ablation", dataset=dataset):
+        assert (config.k, config.initial_size, config.slices) == (3500, 500, 3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"k": 60}, {"budget": 400}, {"dataset": "fashion-mnist-mini"}, {"dataset": "cifar10"}],
+)
+def test_the_ablation_of_other_sizes_or_images_stands_alone(changes: dict[str, Any]) -> None:
+    """k = 60 had Table 3's 83.1 beside it, and so had a part of the images."""
+    if "k" in changes:
+        changes = changes | {"rambo": {"initial_size": 10}}
+    assert all(row == [None] * 3 for row in reported("ablation", **changes))
 
 
 def test_figures_of_other_settings_are_not_shown() -> None:

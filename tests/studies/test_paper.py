@@ -22,7 +22,7 @@ DATASETS = ("cifar10", "fashion-mnist", "mnist", "svhn")
         ("cifar10", None, 74.7, 0.3, "Table 1: k 3,500, B 5,000"),
         ("fashion-mnist", (1, 1, 1), 83.1, 0.1, "Table 3: k 200, B 500"),
         ("fashion-mnist", (1, 1, 0), 81.9, 0.2, "Table 3: k 200, B 500"),
-        ("fashion-mnist-mini", (0, 0, 0), 81.6, 0.1, "Table 3: k 200, B 500"),
+        ("fashion-mnist", (0, 0, 0), 81.6, 0.1, "Table 3: k 200, B 500"),
         ("fashion-mnist", None, 81.2, 0.2, "Table 3: k 200, B 500"),
         ("mnist", (1, 0, 1), 95.0, 0.1, "Table 4: k 200, B 500"),
         ("mnist", None, 93.4, 0.1, "Table 4: k 200, B 500"),
@@ -103,7 +103,7 @@ def test_the_table_of_weights_is_whole_and_of_one_dataset() -> None:
         ("svhn", 50, 13.2, 1.8),
         ("svhn", 600, 13.6, 0.9),
         ("mnist", 200, 76.3, 0.1),
-        ("fashion-mnist-mini", 100, 71.4, 1.5),
+        ("fashion-mnist", 100, 71.4, 1.5),
         ("cifar10", 1000, 36.6, 0.3),
     ],
 )
@@ -130,7 +130,7 @@ def test_minutes_of_every_stage() -> None:
 
 def test_a_dataset_the_paper_does_not_have_has_no_figures() -> None:
     assert paper.ablation("my.npz", (1, 1, 1)) is None
-    assert paper.ablation("-mini", None) is None
+    assert paper.ablation("fashion-mnist-mini", None) is None
 
 
 def test_presets_and_tables_know_the_same_datasets() -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from rambo.method import losses
+from rambo.runs.results import perfect_shares
 from rambo.ui.learn import ranknet, which
 
 
@@ -55,7 +56,7 @@ def test_pairs_of_equal_utility_are_no_question() -> None:
 )
 def test_two_trainings_that_agree_are_no_ceiling(agreement: float, most: float) -> None:
     """Every pair with one and the same mean sign q reaches the upper end; pairs of all or nothing the lower one."""
-    low, high = which.perfect(agreement)
+    low, high = perfect_shares(agreement)
     assert low == agreement
     assert high == pytest.approx(most, abs=1e-4)
 
@@ -65,4 +66,4 @@ def test_the_ends_hold_in_a_simulation() -> None:
     rng = np.random.default_rng(0)
     draws = np.where(rng.random((200_000, 2)) < (1 + q) / 2, 1, -1)
     agree = float((draws[:, 0] == draws[:, 1]).mean())
-    assert which.perfect(agree)[1] == pytest.approx((draws[:, 0] == 1).mean(), abs=0.01)
+    assert perfect_shares(agree)[1] == pytest.approx((draws[:, 0] == 1).mean(), abs=0.01)

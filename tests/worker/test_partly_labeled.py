@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "rambo": {
         "initial_size": 16,
         "pairs_per_iteration": 2,
-        "offline": {"pairs": 2, "ceiling_pairs": 1},
+        "offline": {"pairs": 2, "repeated_pairs": 1},
         "utility_model": {"epochs": 1},
     },
 }

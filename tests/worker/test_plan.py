@@ -104,12 +104,12 @@ CASES: dict[str, dict[str, Any]] = {
     "no slices, no repeats": {
         "strategies": ["rambo", "random"],
         "trials": 1,
-        "rambo": {"initial_size": 24, "offline": {"ceiling_pairs": 0}},
+        "rambo": {"initial_size": 24, "offline": {"repeated_pairs": 0}},
     },
     "more repeats than pairs": {
         "strategies": ["rambo"],
         "trials": 1,
-        "rambo": {"offline": {"pairs": 3, "ceiling_pairs": 40}},
+        "rambo": {"offline": {"pairs": 3, "repeated_pairs": 40}},
     },
     "no learning": {"strategies": ["margin", "filter-only"]},
     "random alone": {"strategies": ["random"]},
@@ -121,6 +121,11 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "rambo-plus alone": {"strategies": ["rambo-plus"], "trials": 1},
     "rambo-plus beside rambo": {"strategies": ["rambo-plus", "rambo"], "trials": 1},
+    "the lowest u_hat beside the highest, each judged twice": {
+        "strategies": ["lowest", "rambo"],
+        "trials": 1,
+        "evaluation": {"repeats": 2},
+    },
     "foreign images behind a gate": {
         "strategies": ["margin"],
         "dataset": {

@@ -118,7 +118,7 @@ LOGGED = [
     (events.StageStarted("offline", 50), "offline: 50 steps"),
     (events.StageFinished("offline", 3.14), "offline done in 3.1 s"),
     (events.LabeledPoolGrew(1, 150, 0.75), "f on 150 labels: accuracy 75.0 %"),
-    (events.NoiseCeilingMeasured(40, 0.675), "two trainings agree on 68 % of 40 pairs"),
+    (events.TrainingsCompared(40, 0.675), "two trainings agree on 68 % of 40 pairs"),
     (
         events.RankingAudited("pretraining-2", 12, 0.5, 0.1),
         "pretraining-2: u_hat orders 50 % of 12 held-out pairs",
@@ -141,5 +141,5 @@ def test_what_is_not_worth_a_line_is_not_logged(screen: Screen) -> None:
     log = LogLines()
     log(events.StageAdvanced("offline", 1, 50))
     log(events.RankingAudited("offline", 0, None, None))
-    log(events.NoiseCeilingMeasured(0, None))
+    log(events.TrainingsCompared(0, None))
     assert screen() == ""

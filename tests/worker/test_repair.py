@@ -28,7 +28,7 @@ SETTINGS = {
     "classifier": {"max_epochs": 1},
     "rambo": {
         "pairs_per_iteration": 3,
-        "offline": {"pairs": 3, "ceiling_pairs": 1},
+        "offline": {"pairs": 3, "repeated_pairs": 1},
         "utility_model": {"epochs": 1},
     },
 }

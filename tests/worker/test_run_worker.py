@@ -52,7 +52,7 @@ SETTINGS: dict[str, Any] = {
     "rambo": {
         "initial_size": 16,
         "pairs_per_iteration": 3,
-        "offline": {"pairs": 3, "ceiling_pairs": 1},
+        "offline": {"pairs": 3, "repeated_pairs": 1},
         "utility_model": {"epochs": 1},
     },
 }

@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny import MemoryMemo, tiny_config
 
-from rambo import lineup
+from rambo import checks, lineup
 from rambo.checks import check
 from rambo.config import Config
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
@@ -25,20 +25,28 @@ from rambo.events import (
     StageStarted,
     StrategyEvaluated,
     StrategySelected,
+    ignore,
 )
 from rambo.method.pools import UNLABELED, Selection
 from rambo.runs.record import StoredEvent
 from rambo.runs.results import Result
 from rambo.strategies import STRATEGIES
 from rambo.training.ensemble import Ensemble
-from rambo.training.units import FitUnit
-from rambo.worker.trial import BEST_OF_RANDOM, Trial, draw_stratified, run_trial, split
+from rambo.training.units import FitUnit, Outcome
+from rambo.worker.trial import (
+    BEST_OF_RANDOM,
+    Trial,
+    class_accuracies,
+    draw_stratified,
+    run_trial,
+    split,
+)
 
 QUICK: dict[str, Any] = {
     "classifier": {"max_epochs": 1},
     "rambo": {
         "pairs_per_iteration": 2,
-        "offline": {"pairs": 2, "ceiling_pairs": 1},
+        "offline": {"pairs": 2, "repeated_pairs": 1},
         "utility_model": {"epochs": 1},
     },
 }
@@ -207,6 +215,83 @@ def test_rare_classes_are_rare_in_what_is_held_and_what_is_chosen_from(
     assert (problem.labels[gone] == UNLABELED).all()
     assert len(problem.labeled) == 24
     assert set(trial.oracle[problem.labeled].tolist()) == set(range(4))
+
+
+def test_s_0_is_shared_by_all_kinds_of_imbalance(unfixed: Prepared) -> None:
+    """Each keeps what is left of the balanced S_0, so that the cells of a study differ in what they ask about."""
+    trials = {
+        preset: split(
+            tiny_config(dataset={"validation_size": 60, "corruption": {"imbalance": preset}}),
+            unfixed,
+            0,
+            None,
+        )
+        for preset in ("none", "paper", "glister")
+    }
+    held = set(trials["none"].problem.labeled.tolist())
+    for preset in ("paper", "glister"):
+        problem = trials[preset].problem
+        left = held & set(torch.cat([problem.labeled, problem.unlabeled]).tolist())
+        assert left <= set(problem.labeled.tolist()), preset
+        assert len(left) >= 18
+
+
+@pytest.mark.parametrize("fixture", ["tiny", "unfixed"])
+def test_parts_of_s_val_are_nested_and_change_nothing_else(
+    fixture: str, request: pytest.FixtureRequest
+) -> None:
+    data = request.getfixturevalue(fixture)
+    trials = [
+        split(tiny_config(dataset={"validation_size": 60, "validation_part": part}), data, 0, None)
+        for part in (8, 20, 60, None)
+    ]
+    parts = [set(trial.problem.validation.tolist()) for trial in trials]
+    assert list(map(len, parts)) == [8, 20, 60, 60]
+    assert parts[0] < parts[1] < parts[2] == parts[3]
+    counts = [trial.problem.labels[trial.problem.validation].bincount() for trial in trials]
+    assert counts[0].tolist() == [2] * 4
+    for trial in trials[:3]:
+        assert torch.equal(trial.problem.labeled, trials[3].problem.labeled)
+        assert torch.equal(trial.problem.unlabeled, trials[3].problem.unlabeled)
+
+
+def test_one_training_is_judged_by_every_part_of_s_val(tiny: Prepared) -> None:
+    """Each accuracy is that of the part's own images; the second part finds the training of the first."""
+    cached, memo = [], MemoryMemo()
+    classifier = tiny_config(classifier={"max_epochs": 1}).classifier
+    for part in (8, 20, 60):
+        problem = split(tiny_config(dataset={"validation_part": part}), tiny, 0, None).problem
+        ensemble = Ensemble(problem, classifier, seed=0, memo=memo)
+        unit = ensemble.fit_unit(problem.labeled[:12], "labeled", predict=True)
+        (outcome,) = ensemble.run([unit], ignore, lambda: None)
+        probabilities = ensemble.predictions(unit, outcome).probabilities[problem.validation]
+        right = probabilities.argmax(1) == problem.labels[problem.validation]
+        assert outcome.record["accuracies"]["validation"] == float(right.double().mean())
+        cached.append(outcome.cached)
+    assert cached == [False, True, True]
+    right = np.arange(60) % 3 == 0  # as if every third answer were right
+    record = outcome.record | {"right": {"validation": np.packbits(right).tobytes().hex()}}
+    small = split(tiny_config(dataset={"validation_part": 8}), tiny, 0, None).problem
+    unit = Ensemble(small, classifier, seed=0, memo=memo).fit_unit(small.labeled, "labeled")
+    judged = unit.judged(dataclasses.replace(outcome, record=record))
+    own = torch.isin(problem.validation, small.validation).numpy()
+    assert judged.record["accuracies"]["validation"] == right[own].mean()
+
+
+def test_a_part_beyond_s_val_is_refused(tiny: Prepared, unfixed: Prepared) -> None:
+    message = refused(ConfigError, tiny_config(dataset={"validation_part": 61}), tiny)
+    assert message.startswith("dataset.validation_part 61 exceeds the 60 validation images of tiny")
+    asked = {"validation_size": 40, "validation_part": 41}
+    refused(ConfigError, tiny_config(dataset=asked), unfixed)
+
+
+def test_a_size_of_s_val_that_the_dataset_decides_is_said(
+    tiny: Prepared, unfixed: Prepared
+) -> None:
+    asked = tiny_config(dataset={"validation_size": 1000})
+    assert checks.fit(asked, tiny).dataset.validation_size == 60
+    assert checks.change_words(asked, tiny) == "S_val is the 60 validation images that tiny brings"
+    assert checks.change_words(asked, unfixed) == ""
 
 
 def test_sizes_and_classes_that_corruption_breaks_are_refused(tiny: Prepared) -> None:
@@ -616,6 +701,45 @@ def test_f_and_seeds_are_the_same_for_all_strategies(
     evaluations = [unit for unit in units if unit.role == "evaluation"]
     assert len(evaluations) == 4
     assert len({unit.seed for unit in evaluations}) == 1
+
+
+def test_a_choice_is_judged_by_the_mean_of_several_trainings(
+    done: tuple[Desk, MemoryMemo, list[FitUnit]], trial: Trial, tiny: Prepared
+) -> None:
+    """The first of three is the one of a single evaluation; the choice itself does not change."""
+    desk, memo, _ = done
+    strategies = {"strategies": ["margin", "random"]}
+    thrice = work(trial, Desk(), memo, **strategies, evaluation={"repeats": 3})
+    truth = tiny.labels[160:]
+    for name in ("margin", "random"):
+        record, alone = thrice.records[0, name], desk.records[0, name]
+        assert record.selected == alone.selected
+        assert len(record.test_trainings) == 3
+        assert record.test_trainings[0] == alone.test_accuracy == alone.test_trainings[0]
+        assert record.test_accuracy == pytest.approx(np.mean(record.test_trainings))
+        assert record.validation_accuracy == pytest.approx(np.mean(record.validation_trainings))
+        assert (record.trainings, record.cached_trainings) in ((2, 2), (2, 1))
+        # The tiny classes are of one size, so balanced accuracy is the plain one.
+        assert np.bincount(truth).tolist() == [10] * 4
+        assert record.balanced_test_accuracy == pytest.approx(record.test_accuracy)
+        assert len(record.test_classes) == len(record.validation_classes) == 4
+    told = [e for _, _, e in thrice.events if isinstance(e, ClassifierTrained)]
+    places = [e.index for e in told if e.role == "evaluation"]
+    assert sorted(places) == list(range(6)), "each has a place of its own"
+
+
+def test_accuracies_of_classes_leave_out_those_without_images(trial: Trial) -> None:
+    """Of class 0 two of three are right, of class 2 one of one; nobody asked about 1 and 3."""
+    unit = Ensemble(trial.problem, tiny_config().classifier, seed=0, memo=MemoryMemo()).fit_unit(
+        trial.problem.labeled, "evaluation"
+    )
+    truth = np.array([0, 2, 0, 0])
+    unit = dataclasses.replace(unit, measured={"test": (np.arange(4), truth)}, num_classes=4)
+    right = np.array([True, True, False, True])
+    record = {"right": {"test": np.packbits(right).tobytes().hex()}}
+    found = class_accuracies([unit], [Outcome(record, {}, cached=True)], "test")
+    assert found == [pytest.approx(2 / 3), None, 1.0, None]
+    assert class_accuracies([unit], [Outcome({}, {}, cached=True)], "test") == []
 
 
 def test_the_evaluation_trains_on_s_1_with_revealed_labels_and_on_nothing_else(

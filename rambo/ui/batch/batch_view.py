@@ -26,13 +26,14 @@ from rambo.ui.batch import (
     map_view,
     steps_view,
     what_if_view,
+    why_view,
 )
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import PreparedFigure, plot
 
 T = TypeVar("T")
 
-_TABS = ("Images", "Steps", "What if", "Balance", "Gate", "Export")
+_TABS = ("Images", "Why", "Steps", "What if", "Balance", "Gate", "Export")
 _OF_RAMBO = ("Steps", "What if")  # other strategies have neither candidates nor u_hat
 
 
@@ -173,7 +174,7 @@ def show_tabs(batch: Batch, oracle: bool) -> None:
     """Draw the open tab; the others cost nothing."""
     chips.keep(batch)
     names = [name for name in _TABS if batch.strategy == "rambo" or name not in _OF_RAMBO]
-    if not gate_view.is_there(batch):
+    if not gate_view.is_there(batch.run, batch.trial):
         names.remove("Gate")
     tabs = st.tabs(names, key="view", on_change="rerun", bind="query-params")
     for name, tab in zip(names, tabs, strict=True):
@@ -184,14 +185,16 @@ def show_tabs(batch: Batch, oracle: bool) -> None:
                 images_view.show(batch, oracle)
                 continue
             chips.show(batch)
-            if name == "Steps":
+            if name == "Why":
+                why_view.show(batch)
+            elif name == "Steps":
                 steps_view.show(batch)
             elif name == "What if":
                 what_if_view.show(batch, oracle)
             elif name == "Balance":
                 show_balance(batch)
             elif name == "Gate":
-                gate_view.show(batch)
+                gate_view.show(batch.run, batch.trial, batch.data)
             else:
                 show_export(batch, oracle)
 

@@ -1,26 +1,34 @@
-"""The tab Gate of the page Batch: what no strategy was allowed to choose, why, and how to overrule it."""
+"""What no strategy was allowed to choose, why, and how to overrule it: the tab Gate of Batch, and a part of Data."""
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from rambo.datasets.prepared import Prepared
 from rambo.runs import paths
+from rambo.runs.workspace import Run
 from rambo.text import count, percent
-from rambo.ui import pictures, readers
-from rambo.ui.batch.batch_data import Batch
+from rambo.ui import pictures, readers, state
 from rambo.ui.components import gallery
+from rambo.ui.configure import draft
 
 _THUMBNAILS = 500
 
 
-def is_there(batch: Batch) -> bool:
+def is_there(run: Run, trial: int) -> bool:
     """Return whether a gate decided in this trial."""
-    return batch.run.has_artifact(_place(batch))
+    return run.has_artifact(_place(trial))
 
 
-def show(batch: Batch) -> None:
-    """Draw what the gate left out, most unlike first."""
-    arrays = readers.arrays(batch.run, _place(batch))
+def show(run: Run, trial: int, data: Prepared | None) -> None:
+    """Draw what the gate left out, most unlike first, and the way to overrule it.
+
+    Args:
+        run: whose gate it was.
+        trial: of it.
+        data: the images, where they are there.
+    """
+    arrays = readers.arrays(run, _place(trial))
     ids, likeness = arrays["indices"], arrays["likeness"]
     out = order_out(likeness, arrays["left_out"])
     st.markdown(sentence(len(ids), len(out), int(arrays["kept_anyway"].sum())))
@@ -32,9 +40,9 @@ def show(batch: Batch) -> None:
         for place in out[:_THUMBNAILS]
     }
     result = gallery(
-        pictures.sheet(batch.data, visible),
+        pictures.sheet(data, visible),
         visible,
-        key=f"gate-{batch.run.id}-{batch.trial}",
+        key=f"gate-{run.id}-{trial}",
         size=48,
         captions=words,
         max_height=420,
@@ -42,11 +50,24 @@ def show(batch: Batch) -> None:
     )
     if len(out) > len(visible):
         st.caption(f"The {len(visible):,} least alike of {len(out):,} are shown.")
-    if result.selected:
-        st.caption("To let these be chosen all the same, start a run with this setting:")
-        st.code(f"acquisition.gate.keep = {sorted(result.selected)}", language=None)
-    else:
-        st.caption("Select images that do belong: the setting that keeps them appears here.")
+    _overrule(run, sorted(int(index) for index in result.selected))
+
+
+def _overrule(run: Run, selected: list[int]) -> None:
+    """Draw the way to a run in which these images may be chosen all the same."""
+    before = readers.config(run)["acquisition"]["gate"]["keep"]
+    word = count(len(selected), "image") if selected else "some"
+    if st.button(
+        f"Set up a run that keeps {word}",
+        icon=":material/undo:",
+        disabled=not selected,
+        key=f"gate-keep-{run.id}",
+        help="Select images that do belong. A run of the same settings is set up in which they may be chosen; what was "
+        "trained before is found again.",
+    ):
+        draft.take_run(run)
+        draft.take({"acquisition.gate.keep": sorted({*before, *selected})})
+        state.go("pages/configure.py")
 
 
 def sentence(whole: int, excluded: int, exempt: int) -> str:
@@ -76,6 +97,6 @@ def order_out(likeness: NDArray[np.float64], excluded: NDArray[np.bool_]) -> NDA
     return ordered
 
 
-def _place(batch: Batch) -> str:
+def _place(trial: int) -> str:
     """Return the name of the trial's artifact."""
-    return paths.of_trial(batch.trial, paths.GATE)
+    return paths.of_trial(trial, paths.GATE)

@@ -7,8 +7,9 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from rambo import checks, lineup
 from rambo import config as configs
-from rambo import lineup
+from rambo.errors import DataError
 from rambo.figures import maps, rivals, theme
 from rambo.runs import atlas as atlases
 from rambo.runs import report
@@ -131,10 +132,34 @@ def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
             st.caption(f":material/info: {proxy[0].upper()}{proxy[1:]}.")
     table = rivals.accuracy_table(results)
     st.dataframe(table, hide_index=True, width="stretch", height="content", column_config=_COLUMNS)
+    _show_classes(run, results)
     if by_strategy := report.figure_words(results):
         with st.expander("What the strategies say of their choices"):
             for name, words in by_strategy.items():
                 st.markdown(f"**{literal(theme.strategy_word(name))}**: {literal(words, 400)}")
+
+
+def _show_classes(run: Run, results: Sequence[Result]) -> None:
+    """Draw the test accuracy of every class, for those who care about rare ones."""
+    try:
+        data = readers.dataset(run)
+    except DataError:
+        return  # its images are gone; the accuracies above are in the record
+    for words in checks.judging_words(data):
+        st.caption(f":material/info: {literal(words[0].upper() + words[1:], 300)}.")
+    table = rivals.class_table(results, data.classes)
+    if table.empty:
+        return
+    with st.expander("Accuracy of each class"):
+        columns = {
+            name: st.column_config.NumberColumn(format="%.1f", width="small")
+            for name in table.columns[1:]
+        }
+        st.dataframe(table, hide_index=True, width="stretch", column_config=columns)
+        st.caption(
+            "Percent of the test images of a class that f gets right, means over the trials. Balanced, in the table "
+            "above, is their mean: every class counts the same, however few images it has."
+        )
 
 
 def verdict(results: Sequence[Result]) -> str:

@@ -22,7 +22,7 @@ from rambo.ui.configure.planner import PlanAnswer, Planner, Rates, too_many
 _PLANNER = "configure-planner"
 _ROLES = {
     "offline": "for the offline pairs",
-    "repeat": "trained twice for the noise ceiling",
+    "repeat": "trained twice, to see how often two trainings agree",
     "labeled": "on the labeled pool as it grows",
     "llal": "beside the network of LLAL",
     "evaluation": "to judge the choices",

@@ -85,6 +85,9 @@ TABLE: tuple[Field, ...] = (
     Field("dataset.validation_size", "Validation images",
           "Images with labels that every set is judged by. They are never chosen and never trained on.",
           DATA, r"|S_{val}|"),
+    Field("dataset.validation_part", "Of them judge",
+          "So many of the validation images judge, a nested part; all else stays as it is. Left empty: all. The study "
+          "of their number sets it.", DATA, section=_EXTRA),
     Field("dataset.features", "Frozen features",
           "The pretrained network through which u_hat sees images that are not 28 x 28 grey.",
           DATA, section=_EXTRA, names=_AUTO | _NETS),
@@ -137,9 +140,9 @@ TABLE: tuple[Field, ...] = (
     Field("rambo.offline.held_out", "Held-out share",
           "The share of the offline pairs that u_hat never learns from. They tell how well it ranks.",
           BUDGETS, section=_OFFLINE, step=0.05),
-    Field("rambo.offline.ceiling_pairs", "Pairs trained twice",
-          "Pairs trained once more. How often two trainings agree is the noise ceiling: no model can rank "
-          "better.", BUDGETS, section=_OFFLINE),
+    Field("rambo.offline.repeated_pairs", "Pairs trained twice",
+          "Pairs trained once more. How often two trainings agree is what u_hat is measured by: a perfect "
+          "model would agree with one training a little more often.", BUDGETS, section=_OFFLINE),
     Field("rambo.offline.proxy", "Utilities by proxy",
           "Take true utilities from logistic heads on frozen features, hundreds a second, in place of trained "
           "networks: a stand-in, and every page says so.", BUDGETS, section=_OFFLINE),
@@ -176,6 +179,9 @@ TABLE: tuple[Field, ...] = (
     Field(f"{_R}.llal.detached_from", "LLAL: apart from",
           "The share of the epochs after which its second network no longer moves f.",
           STRATEGIES, section=_LEARNING),
+    Field(f"{_R}.llal.learns_on", "LLAL: learns on",
+          "f stops as soon as it is right, after about a tenth of its epochs. On, the second network alone has the "
+          "others.", STRATEGIES, section=_LEARNING),
     Field("plus.weigh", "RAMBO+: learned weights",
           "RAMBO+ learns from the offline pairs how much to trust each thing a set says of the validation images. "
           "Off: certainty alone, and nothing is trained for it.", STRATEGIES, section=_LEARNING),
@@ -222,13 +228,15 @@ TABLE: tuple[Field, ...] = (
     Field(f"{_M}.transport", "OT as second task",
           "Learn the optimal-transport distance to the validation images beside the ranking.", MODEL),
     Field(f"{_M}.loss", "Loss",
-          "RankNet learns which of two sets is better. Regression learns each set's accuracy.",
+          "RankNet learns which of two sets is better. Regression learns each set's accuracy; the interpolated ones "
+          "fall with the size of a set, though true ones rise, and it learns that too.",
           MODEL, names={"rank": "RankNet", "regression": "Regression"}),
     Field(f"{_M}.pooling", "Pooling",
           "How the images of a set become one: their mean, as in the paper, or attention (Set Transformer).",
           MODEL, names={"mean": "Mean", "attention": "Attention"}),
     Field(f"{_M}.ot_weight", "Weight of OT",
-          "How much the OT loss counts beside the ranking loss. 0 is none; the paper takes 1.",
+          "How much the OT loss counts beside the ranking loss. 0 is none; the paper takes 1. OT is in units "
+          "of its mean over the offline sets, so that both losses are of one size.",
           MODEL, r"\lambda_{OT}"),
     Field(f"{_M}.epochs", "Epochs",
           "Passes over the pairs, in each pretraining iteration and in the warm start.", MODEL),
@@ -237,6 +245,12 @@ TABLE: tuple[Field, ...] = (
           MODEL, section=_NETWORK, names=_AUTO | {"conv": "pixels", "features": "frozen features"}),
     Field(f"{_M}.dropout", "Dropout",
           "Share of activations dropped while learning.", MODEL, section=_NETWORK, step=0.05),
+    Field("rambo.rounds.keep_true", "True pairs stay",
+          "The offline pairs, whose utilities are trained and not interpolated, stay among what u_hat learns from. "
+          "In the paper they warm it up and go.", MODEL, section=_FIT),
+    Field("rambo.rounds.undo_worse", "Worse rounds undone",
+          "A quarter of the offline pairs is set aside, and a round that ranks them worse is undone. The paper keeps "
+          "every round.", MODEL, section=_FIT),
     Field(f"{_M}.learning_rate", "Learning rate",
           "Of Adam, in ordinary training and the warm start.", MODEL, section=_NETWORK, step=0.0005),
     Field(f"{_M}.minibatch_pairs", "Pairs a minibatch",
@@ -255,6 +269,9 @@ TABLE: tuple[Field, ...] = (
           "How much the distance of two classes counts in that cost.", MODEL, r"\lambda_y", _TRANSPORT),
     Field(f"{_M}.ground_cost.label_dimensions", "Label dimensions",
           "Directions kept (PCA) before classes are compared.", MODEL, section=_TRANSPORT),
+    Field(f"{_M}.ground_cost.residual", "OT beyond size",
+          "OT mostly follows the size of a set. On, u_hat learns what is left of it beyond the mean at that size; the "
+          "paper takes the whole.", MODEL, section=_TRANSPORT),
     Field(f"{_M}.ground_cost.solver", "OT is solved",
           "Exactly, or within guaranteed bounds for all sets at once (shared kernel), which many labeled images need. "
           "Automatic: exactly up to 5,000 labeled images.",
@@ -278,6 +295,12 @@ TABLE: tuple[Field, ...] = (
           "Of Adam on the log weights of the L2 penalty.", MODEL, section=_BILEVEL, step=0.01),
     Field(f"{_B}.initial_log_l2", "First log weight",
           "Where the log weights of the L2 penalty begin.", MODEL, section=_BILEVEL, step=0.5),
+    Field(f"{_B}.learn_lambda", "Learn lambda",
+          "Off, lambda stays where it starts and all else is as it was: the fair control of bilevel training.",
+          MODEL, section=_BILEVEL),
+    Field(f"{_B}.stop_at_lowest", "Lowest outer loss",
+          "Take the weights of the step with the lowest outer loss. The paper takes the last; mostly that loss has "
+          "risen by then.", MODEL, section=_BILEVEL),
     Field(f"{_B}.refit", "Refit on all pairs",
           "Train once more on small and large sets together with the weights that were found.",
           MODEL, section=_BILEVEL),
@@ -302,6 +325,13 @@ TABLE: tuple[Field, ...] = (
           "Full-batch steps of the head.", CLASSIFIER, section=_HEAD),
 
     Field("seed", "Seed", "The same seed gives the same choice. Trial t runs with seed + t.", TRIALS),
+    Field("evaluation.draws", "Chance",
+          "Paired, all strategies and cells share what chance decides wherever they can: S_0, and the batches that "
+          "the filter is cut into. As in version 0.1 they shared less.", TRIALS,
+          names={"paired": "paired", "first": "as in version 0.1"}),
+    Field("evaluation.repeats", "Trainings of a choice",
+          "Classifiers trained on the k + B labels of each choice; their mean accuracy counts. One training of 400 "
+          "images is noise of about a point.", TRIALS),
     Field("trials", "Trials",
           "Each trial has other labels from the start; the mean and its standard error are reported.",
           TRIALS),

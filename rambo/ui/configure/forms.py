@@ -10,6 +10,7 @@ import streamlit as st
 from rambo import lineup
 from rambo.config import Config, shorten
 from rambo.datasets.prepared import LABELED, VALIDATION, Prepared
+from rambo.estimate import recommendation
 from rambo.figures import theme
 from rambo.text import literal
 from rambo.ui import allowed, collections, library, readers
@@ -252,6 +253,7 @@ def _strategies(facts: FieldFacts, look: FieldContext, shared: Options) -> None:
     shared |= {"help": "  \n".join([shared["help"], *lines.values()])}
     st.pills(options=names, selection_mode="multi", format_func=theme.strategy_word, **shared)
     st.caption("  \n".join(line for name, line in lines.items() if name in chosen))
+    st.caption(f":material/lightbulb: {recommendation.short()}")
 
 
 def _classes(entry: Field, look: FieldContext, shared: Options) -> None:

@@ -8,7 +8,8 @@ from rambo.datasets.prepared import LABELED, POOL, TEST, VALIDATION, Prepared
 from rambo.figures import theme
 from rambo.runs.workspace import Run
 from rambo.text import count, for_plot, literal
-from rambo.ui import frame, pictures
+from rambo.ui import frame, pictures, readers
+from rambo.ui.batch import gate_view
 from rambo.ui.components import ImageRow, PreparedFigure, plot, prepare_figure, rows
 from rambo.ui.data import address, choice, errors, pools, samples
 
@@ -28,6 +29,8 @@ def show_dataset(data: Prepared, name: str, run: Run | None) -> None:
     if name == choice.RUN and run is not None:
         with frame.guard():
             pools.show_pools(data, run)
+        with frame.guard():
+            _show_gate(data, run)
     left, right = st.columns([8, 4], gap="medium")
     with left, frame.guard():
         _show_images(data)
@@ -42,6 +45,20 @@ def show_dataset(data: Prepared, name: str, run: Run | None) -> None:
         errors.show_errors(
             data, choice.dataset_name(name, run), run if name == choice.RUN else None
         )
+
+
+def _show_gate(data: Prepared, run: Run) -> None:
+    """Draw what the gate of the run left out of its pool, where it had one and has decided."""
+    trials = [t for t in range(readers.config(run)["trials"]) if gate_view.is_there(run, t)]
+    if not trials:
+        return
+    st.subheader("Left out by the gate")
+    trial = trials[0]
+    if len(trials) > 1:
+        trial = st.selectbox(
+            "Trial", trials, format_func=lambda t: str(t + 1), key="data-gate-trial", width=180
+        )
+    gate_view.show(run, trial, data)
 
 
 def _facts(data: Prepared) -> None:

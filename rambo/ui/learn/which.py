@@ -1,7 +1,6 @@
 """Which set teaches more? Guess, and stand beside a coin, u_hat, and a second training of the same sets."""
 
 import dataclasses
-import math
 from functools import cache
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from rambo.figures import theme
 from rambo.figures.prepared import Figure
+from rambo.runs.results import perfect_shares
 from rambo.text import count, percent
 from rambo.ui.components import gallery, plot
 from rambo.ui.learn import parts, tables
@@ -54,15 +54,6 @@ def right_share(guess: NDArray[np.float64], truth: NDArray[np.float64]) -> float
     if not ordered.any():
         return None
     return float((np.sign(guess) * np.sign(truth) + 1)[ordered].mean() / 2)
-
-
-def perfect(agreement: float) -> tuple[float, float]:
-    """Return between which shares a perfect model would be right, when two trainings agree so often.
-
-    It would know the expected order of every pair: with q the mean sign, two trainings agree in (1 + E q^2) / 2, and
-    it agrees with one training in (1 + E |q|) / 2, which lies between that and the same with the root of E q^2.
-    """
-    return agreement, (1 + math.sqrt(max(0.0, 2 * agreement - 1))) / 2
 
 
 def show() -> None:
@@ -147,8 +138,8 @@ def _reveal(pairs: PairScores, at: int, guesses: dict[int, int]) -> None:
     tried = np.array(sorted(guesses))
     yours = right_share(np.array([1.0 - 2 * guesses[i] for i in tried]), gaps[tried, 0])
     model = right_share(pairs.scores[:, 0] - pairs.scores[:, 1], gaps[:, 0])
-    alike = float((np.sign(gaps[:, 0]) * np.sign(gaps[:, 1]) + 1).mean() / 2)
-    low, high = perfect(alike)
+    alike = agreement(gaps)
+    low, high = perfect_shares(alike)
     st.markdown(
         f"Right so far: **you {percent(yours, 0)}** of {count(len(tried), 'pair')}, u_hat {percent(model, 0)} of "
         f"{len(gaps)}, a coin 50 %. Two trainings agree in {percent(alike, 0)}; that is no ceiling: a perfect model "
@@ -160,6 +151,17 @@ def _reveal(pairs: PairScores, at: int, guesses: dict[int, int]) -> None:
         height=230,
         alt="Your share right beside a coin, u_hat and what a perfect model would reach.",
     )
+
+
+def agreement(gaps: NDArray[np.float64]) -> float:
+    """Return how often two trainings agree, ties counted as `right_share` counts them, each the truth in turn.
+
+    Args:
+        gaps: `p x 2` differences of utility, pair by training.
+    """
+    first, second = gaps[:, 0], gaps[:, 1]
+    shares = [right_share(first, second), right_share(second, first)]
+    return float(np.mean([share for share in shares if share is not None]))
 
 
 def figure(yours: float | None, model: float | None, reach: tuple[float, float]) -> Figure:

@@ -22,6 +22,7 @@ _SOURCE_HELP = {
     "demo": "A first look: 200 labels to buy.",
     "quick": "The paper's sizes with 60 offline pairs instead of 500.",
     "paper": "The paper's constants for the dataset, 500 offline pairs, 10 trials: hours or days.",
+    "paper-ablation": "Those of the paper's ablation, Tables 1 and 3 to 5: for colour images k is 3,500.",
     setup.CONFIGURE: "All settings as they stand on the page Configure.",
 }
 _LABELS = {

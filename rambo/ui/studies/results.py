@@ -119,8 +119,9 @@ def _show_utilities(study: Run) -> None:
     st.subheader("Mean utility by the size of the validation set")
     st.dataframe(tables.utilities(means), hide_index=True, width="stretch")
     st.caption(
-        "The mean accuracy of classifiers trained on random sets, as validation sets of each size see it, with one "
-        "standard error over the sets; the paper's are those of Table 2."
+        "The mean accuracy of classifiers trained on random sets, as nested parts of one validation set see it: the "
+        "same trainings, judged by ever more images. One standard error over the trials; the paper's figures are "
+        "those of Table 2, whose errors may be over other things."
     )
 
 

@@ -61,6 +61,7 @@ def results(table: StudyTable) -> pd.DataFrame:
                 "cell": row.cell,
                 "strategy": theme.strategy_word(row.strategy),
                 "test": measured(row, "test"),
+                "balanced": measured(row, "balanced_test"),
                 "validation": measured(row, "validation"),
                 "labels wasted": "-" if row.wasted is None else f"{row.wasted:.0f}",
                 "trials": f"{row.trials}, too few" if too_few(row) else f"{row.trials}",
@@ -131,7 +132,8 @@ def utilities(means: Mapping[str, MeanUtility]) -> pd.DataFrame:
         [
             {
                 "cell": label,
-                "mean utility": spread(100 * own.mean, 100 * own.error),
+                "mean utility": spread(100 * own.mean, own.error and 100 * own.error),
+                "trials": own.trials,
                 "sets": own.sets,
                 "paper": reported(own.reported),
             }
