@@ -10,7 +10,7 @@ from pathlib import Path
 from rambo.collection.looks import Limits
 from rambo.storage.files import RefusedError
 
-_END, _END64 = b"PK\x05\x06", b"PK\x06\x06"
+_END, _END64, _ENTRY = b"PK\x05\x06", b"PK\x06\x06", b"PK\x01\x02"
 _NAME_BYTES = 1024  # a member's name and extra fields, at most, on average
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
@@ -21,10 +21,14 @@ def open_zip(path: Path, limits: Limits) -> zipfile.ZipFile:
     Raises:
         RefusedError: too many members, too much unpacked, or a ratio that only a bomb has.
     """
-    members, size = _directory(path)
+    members, size, start = _directory(path)
     if members > limits.members or size > members * (46 + _NAME_BYTES):
         count = members if members > limits.members else size // 46  # the larger lie
         raise RefusedError(f"{count:,} files inside; use at most {limits.members:,}")
+    if _holds_more(path, start, size, members):
+        raise RefusedError(
+            f"more files inside than the {members:,} that its end speaks of", "save it again"
+        )
     archive = zipfile.ZipFile(path)
     total = sum(member.file_size for member in archive.infolist())
     if total > limits.total_bytes:
@@ -71,20 +75,35 @@ def shared_zip(path: str) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def _directory(path: Path) -> tuple[int, int]:
-    """Return the number of members and the bytes of the directory, as the end of the file says."""
+def _directory(path: Path) -> tuple[int, int, int]:
+    """Return the number of members, and bytes and start of the directory, as the end of the file says."""
     with path.open("rb") as file:
         file.seek(0, 2)
         length = file.tell()
         start = max(0, length - 65_557)
         file.seek(start)
         tail = file.read()
-        at = tail.rfind(_END)
-        if at < 0 or len(tail) < at + 22:
-            raise RefusedError("it is no zip file, or its end is missing; copy it again")
-        members, size = struct.unpack("<HI", tail[at + 10 : at + 16])
-        if members == 0xFFFF or size == 0xFFFFFFFF:
-            at64 = tail.rfind(_END64, 0, at)
-            if at64 >= 0 and len(tail) >= at64 + 56:
-                members, size = struct.unpack("<QQ", tail[at64 + 32 : at64 + 48])
-    return members, size
+    at = tail.rfind(_END)
+    if at < 0 or len(tail) < at + 22:
+        raise RefusedError("it is no zip file, or its end is missing; copy it again")
+    members, size = struct.unpack("<HI", tail[at + 10 : at + 16])
+    if members == 0xFFFF or size == 0xFFFFFFFF:
+        at64 = tail.rfind(_END64, 0, at)
+        if at64 >= 0 and len(tail) >= at64 + 56:
+            members, size = struct.unpack("<QQ", tail[at64 + 32 : at64 + 48])
+            at = at64
+    return members, size, start + at - size
+
+
+def _holds_more(path: Path, start: int, size: int, members: int) -> bool:
+    """Return whether the directory has more entries than its end says: `zipfile` would read them all."""
+    if start < 0:
+        return False  # `zipfile` refuses it
+    with path.open("rb") as file:
+        file.seek(start)
+        directory = file.read(size)
+    at = count = 0
+    while directory.startswith(_ENTRY, at) and len(directory) >= at + 46 and count <= members:
+        at += 46 + sum(struct.unpack("<HHH", directory[at + 28 : at + 34]))
+        count += 1
+    return count > members

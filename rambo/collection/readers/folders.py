@@ -115,7 +115,8 @@ def read_zip(
         for place, member in enumerate(archive.infolist()):
             if member.is_dir():
                 continue
-            parts = tuple(member.filename.replace("\\", "/").split("/"))
+            names = member.filename.replace("\\", "/").split("/")
+            parts = tuple(name for name in names if name not in ("", "."))
             junk = next((part for part in parts if layout.is_junk(part)), None)
             if junk is not None and ".." not in parts:
                 walk.junk[junk] += 1
@@ -127,7 +128,7 @@ def read_zip(
                 walk.tables.append(
                     (parts[:-1], archives.read_member(archive, member, _TABLE_BYTES))
                 )
-            elif parts[-1].lower().endswith(SUFFIXES):
+            elif parts[-1].rstrip(" .").lower().endswith(SUFFIXES):
                 stamp = f"{member.file_size}:{member.CRC:08x}"
                 name = member.filename.encode("utf-8", "backslashreplace")
                 walk.entries.append(_Entry(place, parts, name, stamp))

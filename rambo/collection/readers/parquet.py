@@ -17,6 +17,7 @@ from rambo.collection.readers.tables import is_unknown
 from rambo.errors import DataError
 from rambo.storage.files import RefusedError
 
+_ROWS = 32  # unpacked at once
 _IMAGE = ("image", "img", "picture", "pixel_values", "bytes")
 _LABEL = ("label", "labels", "class", "category", "target", "fine_label")
 
@@ -33,7 +34,7 @@ class ParquetLoader:
 
     def _read(self, path: str, group: int, row: int) -> Payload | Exception:
         try:
-            value = _group(path, group, self.column)[row].as_py()
+            value = _group(path, group, self.column).at(row)
         except Exception:  # arrow raises its own dozen
             return RefusedError("the parquet file is damaged here; download it again")
         if isinstance(value, dict):
@@ -43,10 +44,47 @@ class ParquetLoader:
         return value
 
 
+class _Group:
+    """One column of a row group, unpacked a few rows at a time: what is packed well may be huge."""
+
+    def __init__(self, path: str, group: int, column: str) -> None:
+        """Use a row group; nothing is read yet."""
+        self.place = path, group, column
+        self.broken: Exception | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Stand before the first row."""
+        path, group, column = self.place
+        self.first, self.rows = 0, pa.array([])
+        self.batches = pq.ParquetFile(path).iter_batches(
+            _ROWS, row_groups=[group], columns=[column]
+        )
+
+    def at(self, row: int) -> Any:
+        """Return the value in a row; rows that rise are read once.
+
+        Raises:
+            Exception: of arrow; for all rows from there on, without another try.
+        """
+        if self.broken is not None:
+            raise self.broken
+        if row < self.first:
+            self._begin()
+        try:
+            while row >= self.first + len(self.rows):
+                self.first += len(self.rows)
+                self.rows = next(self.batches).column(0)
+        except Exception as error:
+            self.broken = error
+            raise
+        return self.rows[row - self.first].as_py()
+
+
 @functools.lru_cache(maxsize=2)
-def _group(path: str, group: int, column: str) -> pa.ChunkedArray:
-    """Return the images of a row group that this process read before."""
-    return pq.ParquetFile(path).read_row_group(group, columns=[column]).column(0)
+def _group(path: str, group: int, column: str) -> _Group:
+    """Return a row group that this process opened before."""
+    return _Group(path, group, column)
 
 
 def read_parquet(
@@ -114,6 +152,8 @@ def read_parquet(
             remarks.append(
                 f"{display(path.name)}: not used: {listing([display(u) for u in unused], 6)}"
             )
+    if not items:
+        raise DataError(f"{where}: it has no rows; give one with images")
     return Source(
         *("parquet", str(place), tuple(items), ParquetLoader(column), False),
         classes,
