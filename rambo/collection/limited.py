@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from joblib.externals.loky import process_executor
 from joblib.externals.loky.backend.context import get_context
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
@@ -33,6 +34,7 @@ _IDLE_SECONDS = 30
 _SCRATCH = ".scratch-"
 _POOLS: dict[int, ProcessPoolExecutor] = {}
 _LOCK = threading.Lock()
+warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
 Answer = tuple[str, Any]  # `done` and what came, or what kind of refusal and its parts
 
 
@@ -147,6 +149,7 @@ def _answer(
 
 def _begin() -> None:
     """Limit this child, let others go first, and end with the process that started it."""
+    process_executor._USE_PSUTIL = False  # the kernel limits its memory; no other guard is needed
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started us
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     for kind, start, more in (
