@@ -44,7 +44,7 @@ class ParquetLoader:
         return value
 
 
-class _Group:
+class _RowGroup:
     """One column of a row group, unpacked a few rows at a time: what is packed well may be huge."""
 
     def __init__(self, path: str, group: int, column: str) -> None:
@@ -82,9 +82,9 @@ class _Group:
 
 
 @functools.lru_cache(maxsize=2)
-def _group(path: str, group: int, column: str) -> _Group:
+def _group(path: str, group: int, column: str) -> _RowGroup:
     """Return a row group that this process opened before."""
-    return _Group(path, group, column)
+    return _RowGroup(path, group, column)
 
 
 def read_parquet(
