@@ -9,7 +9,14 @@ is loaded when one of them is asked for.
 __version__ = "0.2.0"
 
 _DOOR = ("choose", "compare", "load", "open", "rehearse", "show", "strategy")
-_BESIDE = {"Selection": "rambo.method.pools", "Config": "rambo.config"}
+_BESIDE = {
+    "Choice": "rambo.notebook.choice",
+    "Comparison": "rambo.notebook.comparison",
+    "Config": "rambo.config",
+    "Interrupted": "rambo.errors",
+    "RamboError": "rambo.errors",
+    "Selection": "rambo.method.pools",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -16,7 +16,7 @@ import numpy as np
 from rambo.config import Config, Settings
 from rambo.datasets.prepared import LABELED, POOL, Prepared
 from rambo.errors import ConfigError, DataError
-from rambo.notebook import markup
+from rambo.notebook import door, markup
 from rambo.notebook import settings as typed
 from rambo.notebook.choice import Choice
 from rambo.notebook.comparison import Comparison
@@ -28,6 +28,8 @@ __all__ = ["choose", "compare", "load", "open", "rehearse", "runs", "show", "str
 
 Folder = str | os.PathLike[str]
 _RIVALS = ("rambo", "filter-only", "margin", "random")
+_WORDS = {"word", "help", "colour", "symbol", "greedy", "measures_distances", "needs_network"}
+_WORDS |= {"reads_validation"}
 _TRIALS = 5  # the fewest that can be evidence
 
 
@@ -85,7 +87,7 @@ def choose(
     names = typed.names_of(strategy)
     if len(names) != 1:
         raise ConfigError(
-            "more than one", field="strategy", value=names, hint="give one, or use rambo.compare"
+            "is not one", field="strategy", value=names, hint="give one, or use rambo.compare"
         )
     arrays = (labels, known, validation, test, classes, name)
     run = _run(images, arrays, budget, names, preset, workspace, progress, fresh, settings)
@@ -139,6 +141,7 @@ def compare(
     """
     arrays = (labels, None, validation, test, classes, name)
     names = typed.names_of(strategies)
+    door.several("strategies", names)
     settings = settings | {"trials": trials}
     run = _run(images, arrays, budget, names, preset, workspace, progress, fresh, settings, True)
     return Comparison(run)
@@ -177,12 +180,13 @@ def rehearse(
     from rambo.datasets import catalog, rehearsal
     from rambo.notebook import working
 
-    place = working.workspace_at(workspace)
+    names = typed.names_of(strategies)
+    door.several("strategies", names)
+    place = door.workspace_at(workspace)
     arrays = (labels, None, None, None, classes, name)
-    with working.interruptible(), working.naming_the_folder():
+    with door.interruptible(), door.in_words_of_python():
         dataset, defaults = _dataset(images, arrays, place, progress)
         data = catalog.prepare(dataset, place.root)
-        names = typed.names_of(strategies)
         real = typed.build(dataset, budget, names, None, settings | {"trials": trials}, defaults)
         config = rehearsal.scaled(real, data, rehearsal.derive(data, place.root, dataset))
     return Comparison(working.run_of(config, place, progress=progress, fresh=False))
@@ -204,9 +208,10 @@ def load(name: str, *, workspace: Folder | None = None) -> tuple[np.ndarray, np.
     """
     from rambo.datasets import catalog
 
-    data = catalog.prepare(
-        _named(os.fspath(name), _workspace(workspace), False), _workspace(workspace).root
-    )
+    place = door.workspace_at(workspace)
+    text = door.text_of("name", name, "give the name of a dataset, such as 'fashion-mnist-mini'")
+    with door.in_words_of_python("name"):
+        data = catalog.prepare(_named(text, place, False), place.root)
     rows = np.isin(data.roles, (POOL, LABELED))
     images = np.array(data.images[rows])
     images = images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1)
@@ -242,7 +247,8 @@ def open(run: str, *, workspace: Folder | None = None) -> StoredRun:
     Raises:
         RunNotFoundError: there is none of that name.
     """
-    return StoredRun(_workspace(workspace).find(str(getattr(run, "id", run))))
+    with door.in_words_of_python():
+        return StoredRun(door.workspace_at(workspace).find(str(getattr(run, "id", run))))
 
 
 def runs(*, workspace: Folder | None = None) -> RunList:
@@ -251,7 +257,7 @@ def runs(*, workspace: Folder | None = None) -> RunList:
     >>> runs()[0]
     <Run arrays-...: done>
     """
-    return RunList(_workspace(workspace).runs())
+    return RunList(door.workspace_at(workspace).runs())
 
 
 def strategy(name: str, **words: Any) -> Callable[[Any], Any]:
@@ -279,6 +285,13 @@ def strategy(name: str, **words: Any) -> Callable[[Any], Any]:
     from rambo.method.pools import Selection
     from rambo.strategies import others
 
+    if unknown := sorted(set(words) - _WORDS):
+        raise ConfigError(
+            "is nothing that a strategy says of itself",
+            field=unknown[0],
+            hint=f"choose of: {', '.join(sorted(_WORDS))}",
+        )
+    door.text_of("name", name, "give a text of small letters, digits and hyphens")
     decorate = others.strategy(name, **words)
 
     def put(select: Any) -> Any:
@@ -297,11 +310,6 @@ def strategy(name: str, **words: Any) -> Callable[[Any], Any]:
     return put
 
 
-def _workspace(folder: Folder | None) -> Workspace:
-    """Return the workspace in a folder."""
-    return Workspace.from_environment() if folder is None else Workspace(Path(folder))
-
-
 def _run(
     images: Any,
     arrays: tuple[Any, ...],
@@ -317,8 +325,8 @@ def _run(
     """Return the finished run of a call."""
     from rambo.notebook import working  # torch: from here on it is needed
 
-    place = working.workspace_at(folder)
-    with working.interruptible(), working.naming_the_folder():
+    place = door.workspace_at(folder)
+    with door.interruptible(), door.in_words_of_python():
         dataset, defaults = _dataset(images, arrays, place, progress)
         config: Config = typed.build(dataset, budget, names, preset, settings, defaults)
         if judged:
@@ -352,8 +360,8 @@ def _dataset(
         known=known,
         validation=validation,
         test=test,
-        classes=classes,
-        name=name,
+        classes=door.class_names(classes),
+        name=door.text_of("name", name, "give a text"),
     )
     if pairs := in_memory.contradictions(data):
         first, second = pairs[0]
@@ -377,7 +385,15 @@ def _named(name: str, place: Workspace, progress: bool) -> str:
     """Return the name of a dataset, importing a folder, a zip or a table as a collection first."""
     from rambo.datasets import catalog
 
-    path = Path(name)
+    path = Path(name).expanduser()
+    if not path.exists() and ({"/", os.sep} & set(name) or name.startswith("~")):
+        raise DataError(
+            "no such file or folder",
+            field="images",
+            value=path,
+            hint="correct it"
+            + ("" if path.is_absolute() else f"; {Path.cwd()} is where it begins"),
+        )
     if name in catalog.CATALOG or path.suffix.lower() == ".npz" or not path.exists():
         return catalog.pinned(name, place.root)
     from rambo.collection import importing

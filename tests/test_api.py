@@ -258,7 +258,7 @@ def test_equal_pictures_with_different_labels_are_told(home: Path, images: np.nd
         ({"images": [np.zeros((8, 8)), np.zeros((9, 9))]}, r"^images: no array .*; give"),
         ({"labels": [0, 1]}, r"^labels: 2 labels beside 200 images; give one an image"),
         ({"labels": None}, r"^labels: every label is unknown; label a few"),
-        ({"labels": [0] * 200}, r"^images: 200 images of 1 classes; use .* 2 to 1000 classes"),
+        ({"labels": [0] * 200}, r"^labels: 200 images of 1 class; use .* 2 to 1000 classes"),
         ({"labels": [0, "cat"] * 100}, r"^labels: numbers and texts are mixed; use one"),
         ({"labels": [0.5] * 200}, r"^labels are float64 with fractions; give"),
         ({"labels": [{}] * 200}, r"^labels holds dict; give whole numbers or texts"),
@@ -271,7 +271,19 @@ def test_equal_pictures_with_different_labels_are_told(home: Path, images: np.nd
         ({"budget": True}, r"^budget True: use a whole number"),
         ({"strategy": "best"}, r"^strategy best: unknown; choose one of: rambo"),
         ({"strategy": print}, r"^strategy print: name one, or write @rambo.strategy"),
-        ({"strategy": ["margin", "random"]}, r"^strategy .*: more than one; .*rambo.compare"),
+        ({"strategy": ["margin", "random"]}, r"^strategy .* is not one; .*rambo.compare"),
+        ({"strategy": []}, r"^strategy \[\] is not one; give one"),
+        ({"images": np.zeros((0, 28, 28), np.uint8)}, r"^images: .* one without any; give"),
+        ({"images": 3}, r"^images: no array .*; give .* or the name of a dataset"),
+        (
+            {"validation": (np.zeros((4, 14, 28), np.uint8), [0, 1, 2, 3])},
+            r"^validation has images of 14 x 28 beside those of 28 x 28; make",
+        ),
+        ({"classes": 4}, r"^classes 4 is no list of names; give"),
+        ({"classes": "abcd"}, r"^classes abcd is no list of names; give"),
+        ({"classes": ["a", "b", "a", "c"]}, r"^classes: a is there twice; give"),
+        ({"name": 5}, r"^name 5 is no text; give"),
+        ({"workspace": 3}, r"^workspace 3 is no text; give the path of a folder"),
         ({"preset": "fast"}, r"^preset fast: unknown; choose one of: demo"),
         ({"epochs": 3}, r"^epochs 3: the config has no field 'epochs'; choose one of"),
         ({"classifier": {"max_epoch": 3}}, r"has no field 'max_epoch'"),
@@ -292,11 +304,49 @@ def test_what_cannot_stand_together_is_refused(home: Path, images: np.ndarray) -
     with pytest.raises(RamboError, match=r"^labels: stands beside the name of a dataset"):
         choose("fashion-mnist-mini", [1, 2])
     with pytest.raises(DataError, match=r"^labels: some are unknown, .*use rambo.rehearse"):
-        api.compare(images, LABELS, 4, ["margin"], progress=False, **QUICKLY)
-    with pytest.raises(DataError, match=r"unknown"):
-        choose("no-such-set", None)
+        api.compare(images, LABELS, 4, ["margin", "random"], progress=False, **QUICKLY)
+    with pytest.raises(DataError, match=r"^images: every label .* known, .*use rambo.compare"):
+        api.rehearse(images, TRUTH, 4, ["margin", "random"], progress=False, **QUICKLY)
+    for alone in (api.compare, api.rehearse):
+        with pytest.raises(RamboError, match=r"^strategies margin: one alone .*; name two"):
+            alone(images, LABELS, 4, ["margin"], progress=False, **QUICKLY)
     with pytest.raises(DataError, match=r"^test: none is given beside validation"):
         choose(images, TRUTH, validation=(images[:20], TRUTH[:20]))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: choose("no-such-set", None), r"^images no-such-set: unknown; .* folder or a zip"),
+        (lambda: choose("/no/such/folder", None), r"^images /no/such/folder: no such .*; correct"),
+        (lambda: choose("~/no-such-folder", None), r"^images /.*: no such file or folder; correct"),
+        (lambda: api.load("no-such-set"), r"^name no-such-set: unknown; choose one of"),
+        (lambda: api.load(3), r"^name 3 is no text; give the name of a dataset"),
+        (lambda: api.open("nothing"), r"^run nothing: no such run; rambo.runs\(\) lists them"),
+        (lambda: api.strategy("rambo")(len), r"^strategy rambo: RAMBO has one of that name"),
+        (lambda: api.strategy("mine", colr="red"), r"^colr is nothing .*; choose of: colour"),
+        (lambda: api.strategy(3), r"^name 3 is no text; give a text"),
+        (lambda: api.show("cat"), r"^images: no array"),
+    ],
+)
+def test_every_door_names_its_argument_and_speaks_python(home: Path, call: Any, words: str) -> None:
+    with pytest.raises(RamboError, match=words) as caught:
+        call()
+    assert "python -m" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("out", "format", "words"),
+    [
+        ("batch.doc", None, r"^out batch.doc: its ending names no format; end it in .csv"),
+        ("/no/such/batch.csv", None, r"^out /no/such/batch.csv: its folder does not exist; make"),
+        ("batch.csv", "excel", r"^format excel: unknown; choose one of: csv"),
+        (3, None, r"^out 3 is no text; give the path of a file"),
+    ],
+)
+def test_an_export_names_what_is_wrong(compared: Any, out: Any, format: Any, words: str) -> None:
+    with pytest.raises(RamboError, match=words):
+        compared.choice("margin").export(out, format)
 
 
 def test_a_rehearsal_plays_inside_the_labels_at_hand(home: Path, images: np.ndarray) -> None:
@@ -311,5 +361,8 @@ def test_a_rehearsal_plays_inside_the_labels_at_hand(home: Path, images: np.ndar
 def test_a_name_of_the_door_that_is_not_there_is_an_attribute_error() -> None:
     assert callable(rambo.choose)
     assert {*api.__all__} <= set(dir(rambo))
+    assert rambo.RamboError is RamboError
+    assert issubclass(rambo.Interrupted, KeyboardInterrupt)
+    assert rambo.Choice.__name__ == "Choice"
     with pytest.raises(AttributeError, match="no attribute 'chose'"):
         _ = rambo.chose

@@ -26,6 +26,7 @@ from rambo.datasets.prepared import (
 )
 from rambo.datasets.splits import stratified_roles
 from rambo.storage.files import RefusedError
+from rambo.text import count
 
 RECIPE = 3  # part of every archive's origin: raise it when the reader starts to give other arrays
 MAX_CLASSES, MIN_IMAGES, MIN_SIDE, MAX_SIDE = 1000, 10, 8, 512
@@ -125,7 +126,7 @@ def _check_labels(arrays: Arrays) -> None:
         )
     if not 2 <= len(classes) <= MAX_CLASSES or len(labels) < MIN_IMAGES:
         raise RefusedError(
-            f"{len(labels)} images of {len(classes)} classes",
+            f"{count(len(labels), 'image')} of {count(len(classes), 'class', 'classes')}",
             f"use at least {MIN_IMAGES} images and 2 to {MAX_CLASSES} classes",
         )
 

@@ -65,10 +65,15 @@ def keep(
         whose = "labels" if argument == "images" else argument
         columns.append(_column(whose, some[1], len(pixels[-1])))
     columns[0] = _masked(columns[0], known, len(pixels[0]))
-    if len({part.shape[1:] for part in pixels}) > 1:
-        sizes = ", ".join(" x ".join(map(str, part.shape[1:])) for part in pixels)
-        raise DataError(f"sizes differ ({sizes})", field="images", hint="make all images one size")
     names = [part for part, value in zip(_PARTS[1:], (validation, test), strict=True) if value]
+    for part, some in zip(names, pixels[1:], strict=True):
+        if some.shape[1:] != pixels[0].shape[1:]:
+            sizes = [" x ".join(map(str, shape[1:])) for shape in (some.shape, pixels[0].shape)]
+            raise DataError(
+                f"has images of {sizes[0]} beside those of {sizes[1]}",
+                field=part,
+                hint="make all images one size",
+            )
     try:
         read = read_labels(
             [(column, len(part)) for column, part in zip(columns, pixels, strict=True)],
@@ -108,7 +113,8 @@ def keep(
             origin=f"arrays/{RECIPE}/{digest}",
         )
     except RefusedError as error:
-        field = "labels" if "labels" in error.problem else "images"
+        about_labels = any(word in error.problem for word in ("label", "class"))
+        field = "labels" if about_labels else "images"
         raise _refused(field, error) from None
     return own, data
 
@@ -174,11 +180,13 @@ def pixels_of(argument: str, values: Any) -> np.ndarray:
     """
     try:
         images = as_array(values)
+        if images.size == 0 or images.ndim == 0:
+            raise TypeError(values)
     except (ValueError, TypeError) as error:
         raise DataError(
-            "no array of images of one size",
+            "no array of images of one size, or one without any",
             field=argument,
-            hint="give N x H x W or N x H x W x 3, such as numpy.stack(images)",
+            hint="give N x H x W or N x H x W x 3, such as numpy.stack(images), or the name of a dataset",
         ) from error
     try:
         return as_pixels(images)[0]

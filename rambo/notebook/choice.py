@@ -14,7 +14,7 @@ from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, StoreError
 from rambo.export.evidence import open_dataset
 from rambo.figures.theme import strategy_word
-from rambo.notebook import markup
+from rambo.notebook import door, markup
 from rambo.notebook.charts import Figures
 from rambo.notebook.markup import Markup
 from rambo.runs import report
@@ -127,7 +127,7 @@ class Choice:
         Raises:
             ConfigError: unknown format, or the file cannot be written.
         """
-        path = Path(out)
+        path = Path(door.text_of("out", out, "give the path of a file")).expanduser()
         named = format or _ENDINGS.get(path.suffix.lower())
         if named is None:
             raise ConfigError(
@@ -136,7 +136,8 @@ class Choice:
                 value=path.name,
                 hint=f"end it in {', '.join(_ENDINGS)}, or give format=",
             )
-        result = export.write(self.run, named, path, self.strategy, self._seed)
+        with door.in_words_of_python():
+            result = export.write(self.run, named, path, self.strategy, self._seed)
         for notice in result.notices:  # whatever could not be read is said
             warnings.warn(notice, stacklevel=2)
         return path

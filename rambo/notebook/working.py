@@ -1,9 +1,6 @@
 """Runs that work in this very process: begun, gone on with, and stopped by an interrupt."""
 
 import contextlib
-import os
-from collections.abc import Iterator
-from pathlib import Path
 
 from rambo import checks, lineup
 from rambo.config import Config, Settings, describe
@@ -11,14 +8,10 @@ from rambo.datasets import foreign
 from rambo.datasets.prepared import Prepared
 from rambo.errors import Interrupted, RunLockedError, StoreError
 from rambo.notebook.bar import Bar
+from rambo.notebook.door import in_words_of_python, interruptible
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 from rambo.worker import run_worker
-
-
-def workspace_at(folder: str | os.PathLike[str] | None) -> Workspace:
-    """Return the workspace in a folder; that of the environment where none is given."""
-    return Workspace.from_environment() if folder is None else Workspace(Path(folder))
 
 
 def run_of(config: Config, workspace: Workspace, *, progress: bool, fresh: bool) -> Run:
@@ -36,7 +29,7 @@ def run_of(config: Config, workspace: Workspace, *, progress: bool, fresh: bool)
     """
     bar = Bar(progress)
     try:
-        with interruptible(), naming_the_folder():
+        with interruptible(), in_words_of_python():
             data = foreign.prepare(config.dataset, workspace.root, emit=bar)
             checks.check(config, data)
             run = None if fresh else _same(checks.fit(config, data), data, workspace)
@@ -70,30 +63,6 @@ def finish(run: Run, *, progress: bool = True) -> Run:
     if status == "stopped":
         raise Interrupted(f"stopped; run this cell again, and run {run.id} goes on where it is")
     return run
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Turn an interrupt of the kernel into one line."""
-    try:
-        yield
-    except Interrupted:
-        raise
-    except KeyboardInterrupt:
-        raise Interrupted("stopped; run this cell again to go on") from None
-
-
-@contextlib.contextmanager
-def naming_the_folder() -> Iterator[None]:
-    """Say of a workspace that refuses how to name another one."""
-    try:
-        yield
-    except RunLockedError:
-        raise
-    except StoreError as error:
-        more = "or name another with workspace=FOLDER"
-        error.hint = f"{error.hint}, {more}" if error.hint else more
-        raise
 
 
 def _same(config: Config, data: Prepared, workspace: Workspace) -> Run | None:

@@ -1,0 +1,117 @@
+"""What every call through the Python door has in common: its arguments checked, its errors in the words of Python.
+
+No torch: what trains is in `working`.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rambo.errors import (
+    ConfigError,
+    Interrupted,
+    RamboError,
+    RunLockedError,
+    RunNotFoundError,
+    StoreError,
+)
+from rambo.runs.workspace import Workspace
+
+_OF_RUNS = (RunLockedError, RunNotFoundError)  # no matter of the folder
+_ARGUMENTS = ("dataset", "dataset.name")  # fields that the first argument of a call sets
+_PYTHON = {  # what a command line would be told -> what a person at a Python prompt is told
+    "`python -m rambo list` shows them": "rambo.runs() lists them",
+    "folders and zips go through `python -m rambo import`": "or of a folder or a zip of images",
+    "run it: each run is one": "use rambo.compare, which buys the labels that it hides",
+}
+
+
+def workspace_at(folder: str | os.PathLike[str] | None) -> Workspace:
+    """Return the workspace in a folder; that of the environment where none is given.
+
+    Raises:
+        ConfigError: this is no path.
+    """
+    if folder is None:
+        return Workspace.from_environment()
+    return Workspace(Path(text_of("workspace", folder, "give the path of a folder")))
+
+
+def text_of(argument: str, value: str | os.PathLike[str], hint: str) -> str:
+    """Return an argument that has to be a text or a path.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigError("is no text", field=argument, value=value, hint=hint)
+    return os.fspath(value)
+
+
+def class_names(names: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the names of classes as texts.
+
+    Raises:
+        ConfigError: this is no list of different names.
+    """
+    if names is None:
+        return None
+    hint = "give a list with one name for each class, in the order of their numbers"
+    if isinstance(names, str | bytes) or not hasattr(names, "__iter__"):
+        raise ConfigError("is no list of names", field="classes", value=names, hint=hint)
+    texts = tuple(map(str, names))
+    if twice := sorted({text for text in texts if texts.count(text) > 1}):
+        raise ConfigError(f"{twice[0]} is there twice", field="classes", hint=hint)
+    return texts
+
+
+def several(argument: str, names: Sequence[str]) -> None:
+    """Refuse to compare fewer than two strategies.
+
+    Raises:
+        ConfigError: there is nothing to stand beside each other.
+    """
+    if len(names) < 2:
+        raise ConfigError(
+            "one alone has nothing to stand beside",
+            field=argument,
+            value=", ".join(names),
+            hint="name two or more, such as ['rambo', 'filter-only', 'random']",
+        )
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn an interrupt of the kernel into one line."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        raise Interrupted("stopped; run this cell again to go on") from None
+
+
+@contextlib.contextmanager
+def in_words_of_python(first: str = "images") -> Iterator[None]:
+    """Say of an error which argument it is about, and what to do about it in Python.
+
+    Args:
+        first: what the argument is called that names the dataset.
+    """
+    try:
+        yield
+    except RamboError as error:
+        for part in error.parts:
+            part.field = first if part.field in _ARGUMENTS else part.field
+            part.field = part.field and part.field.removeprefix(
+                "--"
+            )  # an option of the command line
+            if str(part.value).startswith(("arrays:", "rehearsal:")):  # a name that nobody typed
+                part.value = ...
+            for command, python in _PYTHON.items():
+                part.hint = part.hint and part.hint.replace(command, python)
+        if isinstance(error, StoreError) and not isinstance(error, _OF_RUNS):
+            more = "or name another with workspace=FOLDER"
+            error.hint = f"{error.hint}, {more}" if error.hint else more
+        raise
