@@ -156,6 +156,11 @@ def test_figures_are_plotly_objects_with_what_the_run_recorded(compared: Any) ->
         _ = margin.ranking
 
 
+def test_figures_name_themselves_where_no_html_is_shown(compared: Any) -> None:
+    assert repr(compared.choice("margin").figures) == "<Figures: map>"
+    assert repr(compared.choice("rambo").figures).startswith("<Figures: ranking, losses, transport")
+
+
 def test_a_comparison_says_what_may_be_said(compared: Any) -> None:
     assert compared.table()["strategy"].tolist() == ["RAMBO", "Margin"]
     (row,) = compared.differences().to_dict("records")

@@ -123,6 +123,10 @@ class Figures:
         embedded = maps.embedding_map(atlas, maps.pools(atlas, [chosen]), classes)
         return graph(embedded.figure, "All images by the last layer of f", height=520)
 
+    def __repr__(self) -> str:
+        """Return the names of the figures."""
+        return f"<Figures: {', '.join(self) or 'none yet'}>"
+
     def _repr_html_(self) -> str:
         """Return the names of the figures and what each shows."""
         rows = [
