@@ -66,9 +66,9 @@ def keep(
         columns.append(_column(whose, some[1], len(pixels[-1])))
     columns[0] = _masked(columns[0], known, len(pixels[0]))
     names = [part for part, value in zip(_PARTS[1:], (validation, test), strict=True) if value]
-    for part, some in zip(names, pixels[1:], strict=True):
-        if some.shape[1:] != pixels[0].shape[1:]:
-            sizes = [" x ".join(map(str, shape[1:])) for shape in (some.shape, pixels[0].shape)]
+    for part, more in zip(names, pixels[1:], strict=True):
+        if more.shape[1:] != pixels[0].shape[1:]:
+            sizes = [" x ".join(map(str, shape[1:])) for shape in (more.shape, pixels[0].shape)]
             raise DataError(
                 f"has images of {sizes[0]} beside those of {sizes[1]}",
                 field=part,
