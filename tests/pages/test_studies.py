@@ -12,11 +12,12 @@ from streamlit.testing.v1 import AppTest
 from tiny import write_tiny
 
 from rambo.config import describe
+from rambo.figures import study_tables
 from rambo.runs import jobs, paths
 from rambo.runs.workspace import Run, Workspace
 from rambo.studies import study
 from rambo.studies.grid import STUDIES
-from rambo.ui.studies import records, tables
+from rambo.ui.studies import records
 from rambo.worker import run_worker
 
 PAGE = "pages/studies.py"
@@ -262,12 +263,12 @@ def test_a_done_study_says_its_verdicts_first_and_shows_every_figure(read: Run) 
     expected = study.table(read)
     assert len(expected.verdicts) == 4
     for verdict in expected.verdicts:
-        assert tables.verdict_words(verdict) in text
+        assert study_tables.verdict_words(verdict) in text
     assert "±" in text
     assert "+-" not in text
     assert "too few" in text
     table = app.dataframe[0].value
-    assert table.to_dict() == tables.results(expected).to_dict()
+    assert table.to_dict() == study_tables.results(expected).to_dict()
     assert table["trials"].tolist() == ["2, too few"] * 6
     labels = [button.proto.label for button in app.get("download_button")]
     assert labels == ["CSV", "Markdown", "Figures as HTML"]

@@ -10,12 +10,13 @@ from tiny import tiny_config
 from rambo import config as configs
 from rambo.estimate import costs
 from rambo.estimate.costs import DataSizes
+from rambo.figures import study_chart, study_tables
 from rambo.runs.report import Difference
 from rambo.studies import grid
 from rambo.studies.paper import Reported
 from rambo.studies.table import Accuracy, CellProgress, StudyRow, StudyTable, Verdict
 from rambo.ui.configure import settings
-from rambo.ui.studies import costing, figures, setup, tables
+from rambo.ui.studies import costing, setup
 from rambo.ui.studies.setup import Choices
 
 
@@ -61,7 +62,7 @@ def told(axis: str, places: dict[str, Any], rows: list[StudyRow]) -> StudyTable:
 
 def drawn(study: StudyTable, metric: str = "test") -> dict[str, Any]:
     """Return the figure as JSON."""
-    tree: dict[str, Any] = json.loads(figures.figure(study, metric).text)
+    tree: dict[str, Any] = json.loads(study_chart.figure(study, metric).text)
     return tree
 
 
@@ -124,7 +125,7 @@ def test_a_table_study_has_a_row_for_each_result_with_the_first_on_top() -> None
 
 def test_a_figure_of_hostile_names_has_no_markup() -> None:
     evil = "<img src=x onerror=alert(1)>"
-    text = figures.figure(told("", {evil: 1, "b": 2}, [row(evil, evil, 0.5)]), "test").text
+    text = study_chart.figure(told("", {evil: 1, "b": 2}, [row(evil, evil, 0.5)]), "test").text
     assert "<img" not in text
 
 
@@ -140,11 +141,11 @@ def test_the_table_says_where_there_are_too_few_trials_and_what_the_paper_has() 
         row("a", "rambo", 0.5, trials=4),
         dataclasses.replace(row("b", "rambo", 0.6, reported=PAPER), test=Accuracy(0.625)),
     ]
-    table = tables.results(told("", {"a": 1, "b": 2}, rows))
+    table = study_tables.results(told("", {"a": 1, "b": 2}, rows))
     assert table["trials"].tolist() == ["4, too few", "5"]
     assert table["test"].tolist() == ["50.0 ± 1.0 %", "62.5 %"]
     assert table["paper"].tolist() == ["-", "71.4 ± 0.2 %"]
-    assert "paper" not in tables.results(told("", {"a": 1}, rows[:1]))
+    assert "paper" not in study_tables.results(told("", {"a": 1}, rows[:1]))
 
 
 def test_the_papers_figures_share_an_axis_only_where_the_labels_are_as_many() -> None:
@@ -153,26 +154,26 @@ def test_the_papers_figures_share_an_axis_only_where_the_labels_are_as_many() ->
     near = Reported(71.4, 0.2, f"Table 3: k {config['k']}, B {config['budget']}")
     for reported, same in ((far, False), (near, True), (PAPER, True), (None, False)):
         study = told("", {"a": 1}, [row("a", "rambo", 0.5, reported=reported)])
-        assert tables.same_sizes(study) == same
+        assert study_tables.same_sizes(study) == same
     study = told("", {"a": 1}, [row("a", "rambo", 0.5, reported=far)])
-    assert "validation accuracies" in tables.reported_words(study)
-    assert tables.reported_words(tables.without_paper(study)) == ""
+    assert "validation accuracies" in study_tables.reported_words(study)
+    assert study_tables.reported_words(study_tables.without_paper(study)) == ""
     assert len(drawn(study)["data"]) == 2
-    assert len(drawn(tables.without_paper(study))["data"]) == 1
+    assert len(drawn(study_tables.without_paper(study))["data"]) == 1
 
 
 def test_runtimes_stand_in_the_order_of_the_stages_above_the_papers_minutes() -> None:
     seconds = {"evaluation": 2.0, "offline": 120.0, "acquisition": 0.5}
     study = told("", {"all": 1}, [row("all", "rambo", 0.5, seconds=seconds)])
-    table = tables.runtimes(study)
+    table = study_tables.runtimes(study)
     assert list(table.columns) == ["strategy", "offline", "acquisition", "evaluation", "reused"]
     assert table["offline"].tolist() == ["2 min", "50 min"]
     assert table["reused"].tolist() == ["1 of 4", "-"]
-    assert len(tables.runtimes(dataclasses.replace(study, dataset="tiny"))) == 1
+    assert len(study_tables.runtimes(dataclasses.replace(study, dataset="tiny"))) == 1
 
 
 def test_verdicts_are_told_in_the_words_of_the_pages() -> None:
-    said = tables.verdict_words(
+    said = study_tables.verdict_words(
         Verdict(
             "RAMBO minus filter-only",
             Difference(0.2, 0.3, -0.5, 0.9, 5),
@@ -228,8 +229,8 @@ def test_the_settings_of_configure_are_taken_whole() -> None:
 def test_wasted_labels_have_a_column_where_labels_can_be_wasted() -> None:
     clean = row("a", "margin", 0.8)
     dirty = row("b", "margin", 0.7, wasted=245.4)
-    assert "labels wasted" not in tables.results(told("foreign", {"a": 0}, [clean]))
-    shown = tables.results(told("foreign", {"a": 0, "b": 0.4}, [clean, dirty]))
+    assert "labels wasted" not in study_tables.results(told("foreign", {"a": 0}, [clean]))
+    shown = study_tables.results(told("foreign", {"a": 0, "b": 0.4}, [clean, dirty]))
     assert shown["labels wasted"].tolist() == ["-", "245"]
 
 

@@ -5,12 +5,13 @@ import functools
 
 import streamlit as st
 
+from rambo.figures import study_chart, study_tables
 from rambo.runs.workspace import Run
 from rambo.studies.table import StudyTable, Verdict, to_csv, to_markdown
 from rambo.text import count, literal
 from rambo.ui import downloads, takeaway
 from rambo.ui.components import plot
-from rambo.ui.studies import figures, records, tables
+from rambo.ui.studies import records
 
 _FIRST = 5  # verdicts in sight; the rest is folded away
 _WHOLE, _HEIGHT = 20, 600  # rows of a table without a scroll bar, and pixels of a longer one
@@ -59,37 +60,37 @@ def _show_verdicts(table: StudyTable) -> None:
 def _verdict(verdict: Verdict) -> None:
     """Draw one verdict: a sign, and the sentence."""
     finding = verdict.difference.finding
-    sign, colour = tables.SIGNS[finding], _COLOURS[finding]
-    st.markdown(f":{colour}-badge[{sign}] {literal(tables.verdict_words(verdict), 300)}")
+    sign, colour = study_tables.SIGNS[finding], _COLOURS[finding]
+    st.markdown(f":{colour}-badge[{sign}] {literal(study_tables.verdict_words(verdict), 300)}")
 
 
 def _show_figure(study: Run, table: StudyTable) -> None:
     """Draw the figure of the accuracy that is switched on."""
     st.subheader("The figure")
-    words = tables.reported_words(table)
+    words = study_tables.reported_words(table)
     with st.container(horizontal=True, vertical_alignment="center"):
         metric = st.segmented_control(
             "Accuracy",
-            list(tables.METRICS),
+            list(study_tables.METRICS),
             default="test",
             required=True,
-            format_func=lambda name: tables.METRICS[name],
+            format_func=lambda name: study_tables.METRICS[name],
             key=f"study-metric-{study.id}",
             label_visibility="collapsed",
             help="The paper reports validation accuracy. Test images serve this figure alone.",
         )
         if words and not st.toggle(
             "The paper's figures",
-            value=tables.same_sizes(table),
+            value=study_tables.same_sizes(table),
             key=f"study-paper-{study.id}",
             help="Off at first where the paper had other numbers of labels: accuracies then lie far apart.",
         ):
-            table, words = tables.without_paper(table), ""
+            table, words = study_tables.without_paper(table), ""
     plot(
-        figures.figure(table, metric or "test"),
+        study_chart.figure(table, metric or "test"),
         key=f"study-figure-{study.id}",
-        height=figures.height(table),
-        alt=f"{tables.METRICS[metric or 'test']} of every strategy in each cell, with its standard error.",
+        height=study_chart.height(table),
+        alt=f"{study_tables.METRICS[metric or 'test']} of every strategy in each cell, with its standard error.",
         file_name=f"rambo-{table.name}",
     )
     hollow = " Hollow marks are the paper's validation accuracies." if words else ""
@@ -99,7 +100,7 @@ def _show_figure(study: Run, table: StudyTable) -> None:
 def _show_table(table: StudyTable) -> None:
     """Draw our figures beside the paper's."""
     st.subheader("The table")
-    rows = tables.results(table)
+    rows = study_tables.results(table)
     st.dataframe(
         rows,
         hide_index=True,
@@ -107,7 +108,7 @@ def _show_table(table: StudyTable) -> None:
         height="content" if len(rows) <= _WHOLE else _HEIGHT,
         column_config=dict(_COLUMNS),
     )
-    if words := tables.reported_words(table):
+    if words := study_tables.reported_words(table):
         st.caption(literal(words, 500))
 
 
@@ -117,7 +118,7 @@ def _show_utilities(study: Run) -> None:
     if not means:
         return
     st.subheader("Mean utility by the size of the validation set")
-    st.dataframe(tables.utilities(means), hide_index=True, width="stretch")
+    st.dataframe(study_tables.utilities(means), hide_index=True, width="stretch")
     st.caption(
         "The mean accuracy of classifiers trained on random sets, as nested parts of one validation set see it: the "
         "same trainings, judged by ever more images. One standard error over the trials; the paper's figures are "
@@ -128,7 +129,7 @@ def _show_utilities(study: Run) -> None:
 def _show_runtimes(table: StudyTable) -> None:
     """Draw where the time went, beside the paper's minutes."""
     st.subheader("Time by stage")
-    st.dataframe(tables.runtimes(table), hide_index=True, width="stretch")
+    st.dataframe(study_tables.runtimes(table), hide_index=True, width="stretch")
     st.caption(
         "Seconds of one trial, on average. Trainings that were found again cost nothing, so a strategy that reused "
         "much looks faster than it is. The paper's minutes (B.7) were measured on two NVIDIA A40 with 500 offline "
@@ -161,9 +162,12 @@ def _show_downloads(study: Run, table: StudyTable) -> None:
 def _page(table: StudyTable) -> bytes:
     """Return the figures of both accuracies as one HTML file."""
     title = f"{table.title} ({table.source}) on {table.dataset}"
-    words = tables.reported_words(table)
-    sections = [(word, words, figures.figure(table, name)) for name, word in tables.METRICS.items()]
-    return takeaway.page(title, sections, height=figures.height(table))
+    words = study_tables.reported_words(table)
+    sections = [
+        (word, words, study_chart.figure(table, name))
+        for name, word in study_tables.METRICS.items()
+    ]
+    return takeaway.page(title, sections, height=study_chart.height(table))
 
 
 def dataset_word(name: str) -> str:

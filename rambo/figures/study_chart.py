@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 
 from rambo import lineup
-from rambo.figures import theme
-from rambo.figures.prepared import Figure
+from rambo.figures import study_tables, theme
+from rambo.figures.prepared import Figure, PreparedFigure, prepare_figure
 from rambo.studies.paper import Reported
 from rambo.studies.table import StudyRow, StudyTable
 from rambo.text import for_plot
-from rambo.ui.components import PreparedFigure, prepare_figure
-from rambo.ui.studies import tables
 
 _NUMBERS = {"B", "k", "S_val"}  # axes with a scale; the values of others stand side by side
 _TITLES = {
@@ -193,7 +191,7 @@ def _paper(figures: Sequence[Reported], label: str, name: str) -> Figure:
         "marker": {"symbol": f"{symbol}-open", "size": 10, "color": colour},
         "text": [
             for_plot(
-                f"paper, {one.source}: {tables.reported(one)} validation accuracy",
+                f"paper, {one.source}: {study_tables.reported(one)} validation accuracy",
                 160,
             )
             for one in figures
@@ -215,10 +213,10 @@ def _errors(rows: Sequence[StudyRow], metric: str) -> list[float]:
 def _value_words(row: StudyRow, metric: str) -> str:
     """Return what a point says when it is pointed at."""
     trials = "1 trial" if row.trials == 1 else f"{row.trials} trials"
-    few = ", too few to say" if tables.too_few(row) else ""
-    return for_plot(f"{row.cell}: {tables.measured(row, metric)}, {trials}{few}", 160)
+    few = ", too few to say" if study_tables.too_few(row) else ""
+    return for_plot(f"{row.cell}: {study_tables.measured(row, metric)}, {trials}{few}", 160)
 
 
 def _metric_title(metric: str) -> str:
     """Return the title of the axis of accuracies."""
-    return f"{tables.METRICS[metric].lower()}, %"
+    return f"{study_tables.METRICS[metric].lower()}, %"
