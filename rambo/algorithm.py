@@ -153,7 +153,7 @@ def fit_round(
     if became <= was:
         return after
     words = (
-        f"on {len(judges)} pairs with true utilities its loss rose from {was:.3f} to {became:.3f}"
+        f"on {len(judges)} pairs with true utilities its loss rose from {was:.4f} to {became:.4f}"
     )
     emit(Noticed(f"{phase} is undone: {words}"))
     return before

@@ -19,7 +19,16 @@ from rambo.runs import jobs, whatif
 from rambo.runs.atlas import UNLABELED_POOL
 from rambo.runs.workspace import Run, Workspace
 from rambo.ui import pictures, takeaway
-from rambo.ui.batch import batch_data, batch_table, chips, exports, images_view, map_view, what_if
+from rambo.ui.batch import (
+    batch_data,
+    batch_table,
+    chips,
+    exports,
+    images_view,
+    map_view,
+    what_if,
+    why_view,
+)
 from rambo.ui.batch.images_view import View, arrange
 
 PAGE = "pages/batch.py"
@@ -640,23 +649,59 @@ def test_class_names_are_shown_as_they_are(tmp_path: Path, monkeypatch: pytest.M
         view_of(app, name)
 
 
-def test_the_gate_shows_what_it_left_out_and_how_to_keep_it(copied: Run) -> None:
+# Why this batch, and what the gate left out.
+
+
+def test_why_shows_the_validation_images_that_the_batch_serves(done: Run) -> None:
+    app = view_of(open_page(PAGE, done.id), "Why")
+    served = batch_of(done).served
+    assert served is not None
+    helped = why_view.by_transport(served["validation"], served["mass"])
+    assert thumbnails(app) == helped.images.tolist()
+    text = unescaped(words(app))
+    assert f"{len(helped.images)} validation images in all" in text
+    table = app.dataframe[0].value
+    assert table["of S_val, %"].tolist() == [25.0] * 4
+    assert table["of the help, %"].sum() == pytest.approx(100)
+
+
+@pytest.fixture
+def gated(copied: Run) -> Run:
+    """The run as if a gate had left two of its images out."""
     atlas = batch_of(copied).atlas
     assert atlas is not None
-    pool = atlas.members(UNLABELED_POOL)[:4]
-    copied.save_arrays(
-        "trial-0/gate",
-        {
-            "indices": pool,
-            "likeness": np.array([0.5, 0.02, 0.9, 0.01]),
-            "left_out": np.array([False, True, False, True]),
-            "kept_anyway": np.zeros(4, bool),
-            "foreign_share": np.array([0.4]),
-        },
-    )
-    app = view_of(open_page(PAGE, run=copied.id), "Gate")
-    assert "left **2** of 4 unlabeled images out" in words(app)
-    assert thumbnails(app) == [int(pool[3]), int(pool[1])]
-    app.session_state[f"gate-{copied.id}-0"] = {"selected": [int(pool[1])]}
+    pool = atlas.members(UNLABELED_POOL)
+    likeness = np.full(len(pool), 0.5)
+    likeness[[3, 5]] = 0.02, 0.01
+    arrays = {
+        "indices": pool,
+        "likeness": likeness,
+        "left_out": likeness < 0.1,
+        "kept_anyway": np.zeros(len(pool), bool),
+        "foreign_share": np.array(0.05),
+    }
+    copied.save_arrays("trial-0/gate", arrays)
+    return copied
+
+
+@pytest.mark.parametrize(
+    ("page", "more"), [(PAGE, {"view": "Gate"}), ("pages/data.py", {"dataset": ":run"})]
+)
+def test_what_the_gate_left_out_can_be_overruled(
+    gated: Run, page: str, more: dict[str, str]
+) -> None:
+    """The least alike come first; the button sets up a run of the same settings that keeps what is selected."""
+    app = open_page(page, gated.id, **more)
+    assert_calm(app)
+    assert "left **2** of" in words(app)
+    pool = gated.load_arrays("trial-0/gate")["indices"]
+    grids = [part["cells"]["ids"] for part in components(app) if part.get("kind") == "grid"]
+    assert [int(pool[5]), int(pool[3])] in grids
+    app.session_state[f"gate-{gated.id}-0"] = {"selected": [int(pool[5])]}
     app.run()
-    assert f"acquisition.gate.keep = [{int(pool[1])}]" in [block.value for block in app.code]
+    (button,) = [b for b in app.button if b.key == f"gate-keep-{gated.id}"]
+    assert button.label == "Set up a run that keeps 1 image"
+    button.click().run()
+    draft = app.session_state["configure-draft"]
+    assert draft.values["acquisition.gate.keep"] == [pool[5]]
+    assert draft.values["k"] == gated.config["k"]

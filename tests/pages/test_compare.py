@@ -48,6 +48,19 @@ def test_a_finished_run_shows_every_accuracy_with_its_error(done: Run) -> None:
     assert "too few to say" in unescaped(words(app))
 
 
+def test_every_class_has_its_accuracy_and_few_judges_are_said(done: Run) -> None:
+    app = open_page(PAGE, done.id)
+    results = summary(done).results
+    shown = unescaped(words(app))
+    assert "Only 40 test images judge: one of them is 2.5 points of accuracy." in shown
+    (table,) = [frame.value for frame in app.dataframe if "class" in frame.value.columns]
+    assert len(table) == 4
+    own = [result.test_classes for result in results if result.strategy == "random"]
+    assert table["Random"].tolist() == pytest.approx((100 * np.mean(own, axis=0)).tolist())
+    balanced = app.dataframe[0].value["balanced"].tolist()
+    assert balanced == app.dataframe[0].value["test accuracy"].tolist(), "classes of one size"
+
+
 def test_the_overlap_is_that_of_the_recorded_choices(done: Run) -> None:
     app = open_page(PAGE, done.id)
     table = app.dataframe[1].value

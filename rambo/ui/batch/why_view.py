@@ -158,7 +158,9 @@ def _classes(batch: Batch, helped: Helped, key: str) -> None:
         return
     table = class_shares(helped, labels, validation, list(batch.classes))
     columns = {
-        name: st.column_config.ProgressColumn(format="%.0f", min_value=0, max_value=100)
+        name: st.column_config.ProgressColumn(
+            format="%.0f", min_value=0, max_value=100, width="small"
+        )
         for name in table.columns[1:]
     }
     st.dataframe(

@@ -125,8 +125,8 @@ def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
     with right:
         st.markdown(f"**{literal(verdict(results), 300)}**")
         st.caption(
-            "A fresh classifier f is trained on the k labels and the B bought ones. The test images serve this "
-            "figure alone; bars are one standard error over the trials, rings are single trials."
+            f"{_judges(run)} trained on the k labels and the B bought ones. The test images serve this figure "
+            "alone; bars are one standard error over the trials, rings are single trials."
         )
         if proxy := report.proxy_words(readers.config(run)):
             st.caption(f":material/info: {proxy[0].upper()}{proxy[1:]}.")
@@ -137,6 +137,14 @@ def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
         with st.expander("What the strategies say of their choices"):
             for name, words in by_strategy.items():
                 st.markdown(f"**{literal(theme.strategy_word(name))}**: {literal(words, 400)}")
+
+
+def _judges(run: Run) -> str:
+    """Return what is trained on each choice, as the beginning of a sentence."""
+    repeats = readers.config(run).get("evaluation", {}).get("repeats", 1)
+    if repeats == 1:
+        return "A fresh classifier f is"
+    return f"The mean counts of {repeats} fresh classifiers f"
 
 
 def _show_classes(run: Run, results: Sequence[Result]) -> None:
