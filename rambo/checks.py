@@ -4,7 +4,14 @@ import numpy as np
 
 from rambo import lineup
 from rambo.collection.splits import most_pairs
-from rambo.config import ClassifierConfig, Config, CorruptionConfig, describe, restore
+from rambo.config import (
+    ClassifierConfig,
+    Config,
+    CorruptionConfig,
+    DatasetConfig,
+    describe,
+    restore,
+)
 from rambo.datasets import corruption, repeats
 from rambo.datasets.prepared import LABELED, POOL, TEST, VALIDATION, Prepared
 from rambo.errors import BudgetError, ConfigError, DataError, RamboError, shorten
@@ -18,21 +25,14 @@ _FEWEST_JUDGES = 2  # validation images that a config can ask for
 def fit(config: Config, data: Prepared) -> Config:
     """Return the config as a run on this dataset keeps it.
 
-    Choice: where the dataset brings its validation images, their number is |S_val|, whatever was asked for. Of a partly
-    labeled dataset all labeled images are S_0, so k is how many there are, and a k_1 beyond that becomes automatic; of
-    few labels few different subsets can be drawn, so fewer offline pairs are. Any other dataset leaves the config as it
-    is.
+    Choice: of a partly labeled dataset all labeled images are S_0, so k is how many there are, and a k_1 beyond that
+    becomes automatic; of few labels few different subsets can be drawn, so fewer offline pairs are. Any other dataset
+    leaves the config as it is.
     """
-    own = int((data.roles == VALIDATION).sum())
-    fixed = own >= _FEWEST_JUDGES and own != config.dataset.validation_size
-    if not data.partly_labeled and not fixed:
+    if not data.partly_labeled:
         return config
     # By way of plain settings, because config nodes are frozen and `restore` puts the whole together again.
     settings = describe(config)
-    if fixed:
-        settings["dataset"]["validation_size"] = own
-    if not data.partly_labeled:
-        return restore(settings)
     settings["k"] = max(2, int((data.roles == LABELED).sum()))  # fewer are refused by `check`
     # A k_1 that fits is somebody's wish and stays; one that cannot be is not worth refusing a run for.
     if (config.rambo.initial_size or 0) > settings["k"]:
@@ -42,15 +42,26 @@ def fit(config: Config, data: Prepared) -> Config:
     return restore(settings)
 
 
+def with_own_validation(config: Config, data: Prepared) -> Config:
+    """Return the config with the size of the S_val that the dataset brings, as it is where it brings none.
+
+    A run ignores the setting there; a study that varies the number of judges has to know it.
+    """
+    own = int((data.roles == VALIDATION).sum())
+    if own < _FEWEST_JUDGES:
+        return config
+    return config.model_copy(
+        update={"dataset": config.dataset.model_copy(update={"validation_size": own})}
+    )
+
+
 def change_words(config: Config, data: Prepared) -> str:
-    """Return in words what `fit` changes; empty where it changes nothing."""
-    adapted = fit(config, data)
-    if adapted == config:
-        return ""
-    parts = []
-    if (size := adapted.dataset.validation_size) != config.dataset.validation_size:
+    """Return in words what of the config the dataset decides otherwise; empty where it decides nothing."""
+    adapted, parts = fit(config, data), []
+    size = with_own_validation(config, data).dataset.validation_size
+    if config.dataset.validation_size not in (size, DatasetConfig().validation_size):
         parts.append(f"S_val is the {size:,} validation images that {data.name} brings")
-    if data.partly_labeled:
+    if adapted != config:
         parts.append(_labeled_words(config, adapted, data))
     return "; ".join(parts)
 

@@ -52,7 +52,7 @@ def create(
     Raises:
         RamboError: an unknown study, or settings that do not fit in a cell.
     """
-    base = configs.describe(checks.fit(configs.build(settings), data))
+    base = configs.describe(checks.with_own_validation(configs.build(settings), data))
     for cell, config in grid.plan_cells(name, base):
         try:
             checks.check(config, data)

@@ -63,7 +63,7 @@ def test_every_class_has_its_accuracy_and_few_judges_are_said(done: Run) -> None
 
 def test_the_overlap_is_that_of_the_recorded_choices(done: Run) -> None:
     app = open_page(PAGE, done.id)
-    table = app.dataframe[1].value
+    table = app.dataframe[2].value
     chosen = {
         result.strategy: set(result.selected)
         for result in summary(done).results
@@ -94,7 +94,7 @@ def test_another_pair_and_another_trial_can_be_picked(done: Run) -> None:
     assert app.segmented_control[2].options == ["RAMBO", "Filter only", "Random"]
     app.segmented_control[0].select(1).run()
     assert_calm(app)
-    table = app.dataframe[1].value
+    table = app.dataframe[2].value
     chosen = {
         result.strategy: set(result.selected)
         for result in summary(done).results
@@ -106,7 +106,7 @@ def test_another_pair_and_another_trial_can_be_picked(done: Run) -> None:
 
 def test_true_labels_stay_behind_the_switch(done: Run) -> None:
     app = open_page(PAGE, done.id)
-    assert "right" not in " ".join(caption.value for caption in app.caption)
+    assert "of them right" not in " ".join(caption.value for caption in app.caption)
     app.toggle[0].set_value(True).run()
     assert_calm(app)
     assert "of them right" in " ".join(caption.value for caption in app.caption)

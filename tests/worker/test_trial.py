@@ -288,8 +288,10 @@ def test_a_part_beyond_s_val_is_refused(tiny: Prepared, unfixed: Prepared) -> No
 def test_a_size_of_s_val_that_the_dataset_decides_is_said(
     tiny: Prepared, unfixed: Prepared
 ) -> None:
-    asked = tiny_config(dataset={"validation_size": 1000})
-    assert checks.fit(asked, tiny).dataset.validation_size == 60
+    asked = tiny_config(dataset={"validation_size": 300})
+    assert checks.fit(asked, tiny) is asked, "the record keeps what was asked for"
+    assert checks.with_own_validation(asked, tiny).dataset.validation_size == 60
+    assert checks.with_own_validation(asked, unfixed) is asked
     assert checks.change_words(asked, tiny) == "S_val is the 60 validation images that tiny brings"
     assert checks.change_words(asked, unfixed) == ""
 

@@ -116,7 +116,8 @@ def check(
     alone = settings.check(flat, data, devices)
     if alone.config is None:
         return StudyCheck(complaints=alone.complaints)
-    nested = configs.describe(alone.config)
+    sized = alone.config if data is None else checks.with_own_validation(alone.config, data)
+    nested = configs.describe(sized)
     try:
         cells = grid.plan_cells(choices.study, nested)
     except ConfigError as error:
