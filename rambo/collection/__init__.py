@@ -1,6 +1,15 @@
 """Collections: a person's own images, what is known of each, and every version of that knowledge."""
 
-from rambo.collection.collection import PREFIX, Collection, create, delete, find, parse, slugs
+from rambo.collection.collection import (
+    PREFIX,
+    Collection,
+    create,
+    delete,
+    find,
+    parse,
+    slug_of,
+    slugs,
+)
 from rambo.collection.records import (
     LABELED,
     POOL,
@@ -41,5 +50,6 @@ __all__ = [
     "delete",
     "find",
     "parse",
+    "slug_of",
     "slugs",
 ]

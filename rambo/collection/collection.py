@@ -44,6 +44,7 @@ PREFIX = "collection:"  # of a dataset's name: `collection:my-photos`, or with `
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
 _NAMED = re.compile(rf"{PREFIX}(?P<slug>[a-z0-9-]{{1,48}})(?:@(?P<version>[0-9]{{1,9}}))?")
 _HEAD = 16  # bytes that tell what a file is
+_LONGEST = 40  # characters of a slug
 _LIST = "`python -m rambo collections` lists them"
 
 
@@ -415,7 +416,11 @@ def create(workspace: Path, name: str, frame: Frame, *, validation_share: float)
             ):
                 rows.put_fact(db, fact, value)
         for number in range(1, 1000):
-            slug = slug_of(name) if number == 1 else f"{slug_of(name)[:43]}-{number}"
+            slug = (
+                slug_of(name)
+                if number == 1
+                else f"{slug_of(name)[: _LONGEST - 4].strip('-')}-{number}"
+            )
             try:
                 draft.rename(parent / slug)
             except OSError as error:
@@ -450,9 +455,20 @@ def delete(collection: Collection) -> None:
 
 
 def slug_of(name: str) -> str:
-    """Return a name that a command, an address and a folder can carry."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain)[:40].strip("-") or "images"
+    """Return a name that a command, an address and a folder can carry; of a slug, itself.
+
+    Choice: what has no Latin spelling, or is cut off, is stood for by six digits of a hash, so names that differ in
+    more than accents, case and punctuation have slugs that differ.
+    """
+    parts = unicodedata.normalize("NFKD", name)
+    plain = re.sub(r"[^a-z0-9]+", "-", parts.encode("ascii", "ignore").decode().lower()).strip("-")
+    lost = any(not c.isascii() and not unicodedata.combining(c) for c in parts)
+    if plain and not lost and len(plain) <= _LONGEST:
+        return plain
+    if not parts.strip():
+        return "images"
+    digits = hashlib.sha256(parts.strip().casefold().encode("utf-8", "replace")).hexdigest()[:6]
+    return f"{plain[: _LONGEST - 7].strip('-') or 'images'}-{digits}"
 
 
 def _crcs(db: sqlite3.Connection) -> dict[int, int]:

@@ -27,7 +27,7 @@ from rambo.collection.splits import DEFAULT_SHARE
 from rambo.collection.workers import ReadResult, Work
 from rambo.config import shorten
 from rambo.errors import DataError, RunCancelled
-from rambo.events import Emit, StageAdvanced, StageFinished, StageStarted, ignore
+from rambo.events import Emit, Noticed, StageAdvanced, StageFinished, StageStarted, ignore
 from rambo.storage import database
 from rambo.storage.files import RefusedError
 
@@ -123,7 +123,10 @@ def import_images(
         sources = [read(path, settings.labels, settings.group_by) for path in places]
         if settings.test is not None:
             sources.append(_as_test(read(settings.test, settings.labels, None)))
-        collection, fresh = _open(workspace, places[0], sources, settings)
+        name = settings.name or places[0].absolute().stem or places[0].absolute().name or "images"
+        collection, fresh = _open(workspace, name, sources, settings)
+        if not fresh and name not in (collection.name, collection.slug):
+            emit(Noticed(f"{name} joins the collection {collection.name} ({collection.slug})"))
         try:
             return _Import(collection, sources, settings, emit).run()
         finally:
@@ -138,10 +141,9 @@ def _as_test(source: Source) -> Source:
 
 
 def _open(
-    workspace: Path, path: Path, sources: Sequence[Source], options: ImportOptions
+    workspace: Path, name: str, sources: Sequence[Source], options: ImportOptions
 ) -> tuple[Collection, bool]:
     """Return the collection that grows, and whether it is new."""
-    name = options.name or path.absolute().stem or path.absolute().name or "images"
     slug = collections.slug_of(name)
     if slug in collections.slugs(workspace):
         return collections.find(workspace, slug), False

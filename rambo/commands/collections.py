@@ -13,7 +13,7 @@ from rambo.collection.splits import DEFAULT_SHARE
 from rambo.commands import working
 from rambo.commands.settings import HELP, number
 from rambo.errors import ConfigError, RunCancelled
-from rambo.runs import models
+from rambo.runs import imports, models
 from rambo.runs import workspace as workspaces
 
 
@@ -130,9 +130,10 @@ def import_images(arguments: argparse.Namespace) -> int:
         limits=limits if arguments.max_gb is None else raised(limits, arguments.max_gb),
     )
     bars = progress.ProgressBars()
+    root = workspaces.Workspace.from_environment().root
     try:
         result = importing.import_images(
-            workspaces.Workspace.from_environment().root,
+            root,
             [Path(source) for source in arguments.source],
             options,
             emit=bars,
@@ -142,6 +143,7 @@ def import_images(arguments: argparse.Namespace) -> int:
         return 130
     finally:
         bars.close()
+    imports.release(root, [*arguments.source, arguments.labels, arguments.test])
     name = f"collection:{result.collection.slug}"
     if arguments.json:
         measured = [dataclasses.asdict(line) for line in result.health]

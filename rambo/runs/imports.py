@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,7 @@ from rambo.storage import files
 
 State = Literal["none", "running", "stopped", "failed", "done"]
 STOP_SECONDS = 5.0  # for the chunk in flight; then SIGTERM, which ends as cleanly
+STAGING = "uploads/to-import"  # below the workspace: what was sent, until it is imported
 _REQUEST, _ANSWER, _LOG, _LOCK, _STOP = "request.json", "answer.json", "log", "lock", "stopped"
 
 
@@ -209,10 +210,23 @@ def stop(workspace: Path, slug: str) -> None:
 
 
 def forget(workspace: Path, slug: str) -> None:
-    """Forget an import that has ended; the collection is left as it is."""
+    """Forget an import that has ended, and what was sent for it; the collection is left as it is."""
     folder = _folder(workspace, slug)
     if not files.is_locked(folder / _LOCK):
+        before = request_of(workspace, slug)
+        if before is not None:
+            release(workspace, [*before.sources, before.labels, before.test])
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def release(workspace: Path, paths: Iterable[str | Path | None]) -> None:
+    """Delete those files that were sent to be imported: the collection keeps what it needs; others are left alone."""
+    staging = (workspace / STAGING).absolute()
+    for path in filter(None, paths):
+        sent = Path(path).absolute()
+        if sent.parent == staging:
+            with contextlib.suppress(OSError):
+                sent.unlink()
 
 
 def _see_to_it(folder: Path) -> None:

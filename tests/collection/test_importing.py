@@ -1,6 +1,7 @@
 """The import: what joins, what is known, what a version holds, and what is left when it dies."""
 
 import errno
+import hashlib
 import os
 import zipfile
 
@@ -27,7 +28,7 @@ from rambo.collection.looks import LIMITS
 from rambo.collection.readers.items import Item
 from rambo.collection.records import Frame, LabelEntry
 from rambo.errors import DataError, RunCancelled, RunLockedError, RunNotFoundError, StoreError
-from rambo.events import StageAdvanced
+from rambo.events import Noticed, StageAdvanced
 
 
 def test_a_folder_of_classes_with_an_unlabeled_one(tmp_path):
@@ -60,6 +61,45 @@ def test_a_second_import_reads_only_what_is_new(tmp_path, monkeypatch):
     assert (result.version, result.new, result.read) == (2, 1, 1)
     again = bring(tmp_path / "ws", root)
     assert (again.version, again.changed, again.read) == (2, False, 0)
+
+
+def test_every_name_has_a_slug_of_its_own_that_never_changes(tmp_path):
+    names = [
+        "猫",
+        "狗",
+        "Кошки",
+        "🐱",
+        "🐶",
+        "Katzen 猫",
+        "Katzen 狗",
+        "x" * 50,
+        "x" * 51,
+        "!!!",
+        "a!",
+    ]
+    slugs = [own.slug_of(name) for name in names]
+    assert len(set(slugs)) == len(names)
+    assert [own.slug_of(slug) for slug in slugs] == slugs, "a slug is its own"
+    assert own.slug_of("猫") == "images-" + hashlib.sha256("猫".encode()).hexdigest()[:6]
+    assert own.slug_of("My Photos (2)") == own.slug_of("my-photos-2") == "my-photos-2"
+    assert own.slug_of("Müller") == own.slug_of("Mu\u0308ller") == "muller"
+    assert own.slug_of("  ") == "images"
+    for name in ("猫", "狗"):
+        root = photos(tmp_path / name, per_class=2, unlabeled=1)
+        assert bring(tmp_path / "ws", root).collection.name == name
+    assert len(own.slugs(tmp_path / "ws")) == 2
+
+
+def test_names_that_share_a_slug_are_told(tmp_path):
+    root, heard = photos(tmp_path / "My Pets", per_class=2, unlabeled=1), []
+    bring(tmp_path / "ws", root)
+    import_images(tmp_path / "ws", root, ImportOptions(name="my_pets"), emit=heard.append)
+    assert [event.message for event in heard if isinstance(event, Noticed)] == [
+        "my_pets joins the collection My Pets (my-pets)"
+    ]
+    heard.clear()
+    import_images(tmp_path / "ws", root, ImportOptions(name="my-pets"), emit=heard.append)
+    assert not [event for event in heard if isinstance(event, Noticed)]
 
 
 def test_an_older_version_reads_as_it_was(tmp_path):

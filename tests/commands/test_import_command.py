@@ -1,12 +1,17 @@
 """`rambo import` and `rambo collections`, as a person types them."""
 
 import json
+import os
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from rambo.__main__ import main
+from rambo.collection import find
+from rambo.runs import imports
 
 
 @pytest.fixture
@@ -73,3 +78,25 @@ def test_wrong_input_is_one_line(pets, capsys, arguments, words):
     assert words in shown.err
     assert len([line for line in shown.err.splitlines() if line.startswith("rambo:")]) == 1
     assert shown.out == ""
+
+
+def test_what_was_sent_to_be_imported_is_kept_once(pets, monkeypatch, capsys):
+    """The page keeps what it is sent until the import is done; a person's own file is never touched."""
+    home = Path(os.environ["RAMBO_HOME"])
+    staging = home / imports.STAGING
+    staging.mkdir(parents=True)
+    sent, own = staging / "pets.zip", home.parent / "mine.zip"
+    for path in (sent, own):
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in sorted(pets.rglob("*.png")):
+                archive.write(file, file.relative_to(pets))
+    assert main(["import", str(sent), str(own), "--name", "sent", "--jobs", "1"]) == 0
+    assert not sent.exists()
+    assert own.exists()
+    collection = find(home, "sent")
+    assert collection.original(0)[1].startswith(b"\x89PNG")
+    sent.write_bytes(b"hello")
+    assert main(["import", str(sent), "--name", "broken", "--jobs", "1"]) == 2
+    assert sent.exists(), "a failed import may be tried again"
+    imports.release(home, [home / "collections" / "sent" / "collection.sqlite", ""])
+    assert len(collection.snapshot()) > 0, "nothing else is deleted"

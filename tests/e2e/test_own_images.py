@@ -68,7 +68,6 @@ def test_a_folder_of_600_pictures_with_30_labels_becomes_a_run_to_set_up(
     page.get_by_role("button", name="Open Configure with these").click()
     page.wait_for_url("**/configure*")
     assert parse_qs(urlsplit(page.url).query)["dataset"] == ["collection:my-scans"]
-    page.get_by_role("button", name="Get this dataset").click()
     page.get_by_text("24 labeled to learn from, 6 to check with, 570 to choose from").wait_for(
         timeout=240_000
     )

@@ -35,7 +35,7 @@ class OpenDataset:
 
 
 def open_data(name: object) -> OpenDataset:
-    """Return the dataset of that name; the shipped one is prepared on the way, others only when asked for."""
+    """Return the dataset of that name; shipped ones and collections are prepared on the way, others when asked."""
     available = isinstance(name, str) and (
         name in library.names() or name.lower().endswith(".npz") or library.is_own(name)
     )
@@ -44,7 +44,8 @@ def open_data(name: object) -> OpenDataset:
             None, "unknown", "choose one of the list, or type the path of an .npz file"
         )
     try:
-        data = library.ensure(name) if name == library.SHIPPED else library.open_named(name)
+        here = name == library.SHIPPED or library.is_own(name)  # nothing to download or to ask for
+        data = library.ensure(name) if here else library.open_named(name)
     except RamboError as error:
         return OpenDataset(None, "failed", str(error))
     if data is not None:

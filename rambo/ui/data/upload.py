@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from rambo.collection.looks import SUFFIXES
 from rambo.errors import DataError, StoreError
+from rambo.runs import imports
 from rambo.storage import files
 
 LIMIT_MB = 200
@@ -23,7 +24,13 @@ ARCHIVES = (".zip", ".npz", ".parquet")
 
 
 def keep_upload(
-    stream: BinaryIO, name: str, root: Path, *, suffix: str = ".npz", limit_mb: int | None = None
+    stream: BinaryIO,
+    name: str,
+    root: Path,
+    *,
+    suffix: str = ".npz",
+    limit_mb: int | None = None,
+    below: str = "uploads",
 ) -> Path:
     """Return `<root>/uploads/<name>.npz` with the bytes of `stream`, whole or not there at all.
 
@@ -35,6 +42,7 @@ def keep_upload(
         root: the workspace.
         suffix: of the file that is kept.
         limit_mb: megabytes it may have; 200 by default.
+        below: the folder of the workspace.
 
     Raises:
         DataError: it has more.
@@ -42,7 +50,7 @@ def keep_upload(
     """
     most = LIMIT_MB if limit_mb is None else limit_mb
     plain = re.sub(r"[^a-z0-9]+", "-", Path(name).stem.lower()).strip("-")[:40] or "images"
-    beside = root / "uploads" / f".{secrets.token_hex(8)}.part"
+    beside = root / below / f".{secrets.token_hex(8)}.part"
     try:
         files.make_folder(beside.parent)
         sha, size = hashlib.sha256(), 0
@@ -148,7 +156,7 @@ def _kind(name: str) -> str:
 def _keep(file: Any, root: Path) -> str:
     """Return where one file is kept."""
     suffix = Path(file.name).suffix.lower()
-    return str(keep_upload(file, file.name, root, suffix=suffix, limit_mb=OWN_MB).absolute())
+    return str(_keep_for_import(file, file.name, root, suffix))
 
 
 def _as_zip(images: Sequence[Any], root: Path) -> str:
@@ -161,5 +169,10 @@ def _as_zip(images: Sequence[Any], root: Path) -> str:
                 )  # a time that never changes
                 bundle.writestr(entry, file.getvalue())
         packed.seek(0)
-        path = keep_upload(packed, "images", root, suffix=".zip", limit_mb=OWN_MB)
-    return str(path.absolute())
+        return str(_keep_for_import(packed, "images", root, ".zip"))
+
+
+def _keep_for_import(stream: BinaryIO, name: str, root: Path, suffix: str) -> Path:
+    """Return where a file is kept until it is imported: the collection keeps what it needs of it."""
+    path = keep_upload(stream, name, root, suffix=suffix, limit_mb=OWN_MB, below=imports.STAGING)
+    return path.absolute()
