@@ -462,8 +462,8 @@ def slug_of(name: str) -> str:
     """
     parts = unicodedata.normalize("NFKD", name)
     plain = re.sub(r"[^a-z0-9]+", "-", parts.encode("ascii", "ignore").decode().lower()).strip("-")
-    lost = any(not c.isascii() and not unicodedata.combining(c) for c in parts)
-    if plain and not lost and len(plain) <= _LONGEST:
+    foreign = any(not c.isascii() and not unicodedata.combining(c) for c in parts)
+    if plain and not foreign and len(plain) <= _LONGEST:
         return plain
     if not parts.strip():
         return "images"

@@ -223,10 +223,10 @@ def release(workspace: Path, paths: Iterable[str | Path | None]) -> None:
     """Delete those files that were sent to be imported: the collection keeps what it needs; others are left alone."""
     staging = (workspace / STAGING).absolute()
     for path in filter(None, paths):
-        sent = Path(path).absolute()
-        if sent.parent == staging:
+        copy = Path(path).absolute()
+        if copy.parent == staging:
             with contextlib.suppress(OSError):
-                sent.unlink()
+                copy.unlink()
 
 
 def _see_to_it(folder: Path) -> None:
