@@ -222,8 +222,8 @@ def forget(workspace: Path, slug: str) -> None:
 def release(workspace: Path, paths: Iterable[str | Path | None]) -> None:
     """Delete those files that were sent to be imported: the collection keeps what it needs; others are left alone."""
     staging = (workspace / STAGING).absolute()
-    for path in filter(None, paths):
-        copy = Path(path).absolute()
+    for path in paths:
+        copy = Path(path or ".").absolute()
         if copy.parent == staging:
             with contextlib.suppress(OSError):
                 copy.unlink()
