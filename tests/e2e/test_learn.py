@@ -2,10 +2,14 @@
 
 import contextlib
 
+import ot
 import pytest
+import torch
 
+from rambo.method.losses import ranking_loss
 from rambo.method.transport import exact_transport
-from rambo.ui.learn import bilevel, transport
+from rambo.method.utility_samples import interpolate_utilities
+from rambo.ui.learn import bilevel, rounds, tables, transport, which
 
 from .conftest import ROOT, reaches, running, settled, until
 
@@ -162,3 +166,102 @@ def test_a_tap_on_a_label_explains_its_symbol(new_page, address) -> None:
     assert box is not None
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 390
+
+
+def press(page, label: str, key: str, times: int = 1) -> None:
+    """Move a slider by keys."""
+    slider = page.get_by_role("slider", name=label).first
+    for _ in range(times):
+        slider.press(key)
+
+
+def opened(page, address: str, step: str):
+    page.goto(f"{address}/learn?step={step}")
+    settled(page)
+    return page
+
+
+def test_the_gaps_move_loss_and_gradient_to_those_of_the_core(new_page, address) -> None:
+    page = opened(new_page(), address, "ranknet")
+    press(page, "Gap of the scores", "ArrowLeft", 5)
+    press(page, "Gap of the true", "ArrowLeft", 8)  # from 3 to -1 points: the second set is better
+    scores = torch.tensor([[0.5, 0.0]], dtype=torch.float64, requires_grad=True)
+    loss = ranking_loss(scores, torch.tensor([[0.5, 0.6]], dtype=torch.float64))
+    (gradient,) = torch.autograd.grad(loss, scores)
+    reaches(lambda: number(page, "Loss"), f"{loss.item():.3f}")
+    reaches(lambda: number(page, "Gradient"), f"{float(gradient[0, 0]):+.3f}")
+
+
+def test_the_weight_of_the_labels_and_begin_again_give_the_distance_of_pot(
+    new_page, address
+) -> None:
+    page = opened(new_page(), address, "transport")
+    press(page, "Weight of the labels", "ArrowRight", 5)
+    cost = transport.ground_cost(1.5)[list(transport.START)]
+    wanted = ot.emd2(ot.unif(cost.shape[0]), ot.unif(cost.shape[1]), cost)
+    reaches(lambda: number(page, "OT(S, S_val)"), f"{wanted:.2f}")
+    cells = page.get_by_role("group", name="Images that may be in S").get_by_role("button")
+    cells.nth(transport.START[0]).click()
+    reaches(lambda: number(page, "Images in S"), str(len(transport.START) - 1))
+    page.get_by_text("map", exact=True).click()
+    reaches(lambda: "draw=map" in page.evaluate("location.search"), True)
+    page.get_by_role("button", name="Begin again").click()
+    reaches(lambda: number(page, "OT(S, S_val)"), f"{wanted:.2f}")
+
+
+def test_steps_and_pairs_walk_to_where_the_hypergradient_leads(new_page, address) -> None:
+    page = opened(new_page(), address, "bilevel")
+    press(page, "Let it walk", "ArrowRight", 4)
+    press(page, "Other pairs", "ArrowRight", 2)
+    work = bilevel.task(2)
+    place = bilevel.evaluate(work, bilevel.walk(work, -6.0, 4)[-1])
+    reaches(lambda: number(page, "Loss on long pairs"), f"{place.outer:.3f}")
+    reaches(lambda: number(page, "Hypergradient"), f"{place.hypergradient:+.4f}")
+
+
+def test_sets_and_distances_get_the_utility_of_equation_4(new_page, address) -> None:
+    page = opened(new_page(), address, "interpolation")
+    table = tables.read(tables.Interpolation)
+    press(page, "Set of the last", "ArrowRight", 3)
+    reaches(
+        lambda: number(page, "Interpolated utility"), f"{100 * table.sets[3].interpolated:.1f} %"
+    )
+    page.get_by_text("Move the distances yourself").click()
+    near = page.get_by_role("slider", name="d_i: distance")
+    until(near.is_enabled, "the sliders wake up")
+    press(page, "d_i: distance", "ArrowLeft", 4)
+    expected = interpolate_utilities(
+        torch.tensor([0.2]), torch.tensor([0.6]), *table.accuracies
+    ).item()
+    reaches(lambda: number(page, "Interpolated utility"), f"{100 * expected:.1f} %")
+
+
+def test_filter_and_rounds_show_the_row_they_point_at(new_page, address) -> None:
+    page = opened(new_page(), address, "filter")
+    press(page, "M: how many", "End")
+    row = max(tables.read(tables.Filters).filters, key=lambda row: row.filter_size)
+    wanted = f"{100 * sum(row.test_accuracies) / len(row.test_accuracies):.1f} %"
+    reaches(lambda: number(page, "Test accuracy"), wanted)
+    reaches(lambda: f"M={row.filter_size}" in page.evaluate("location.search"), True)
+    opened(page, address, "rounds")
+    press(page, "Rounds", "End")
+    page.get_by_test_id("stButtonGroup").get_by_text("badge", exact=True).click()
+    values = rounds.accuracies("badge")[:, -1]
+    mean, error = rounds.mean_and_error(values)
+    reaches(lambda: number(page, "Test accuracy"), f"{100 * mean:.1f} ± {100 * error:.1f} %")
+
+
+def test_a_guess_and_a_board_are_judged_as_trained(new_page, address) -> None:
+    page = opened(new_page(), address, "which")
+    press(page, "Pair", "ArrowRight")
+    page.get_by_role("button", name="Set A teaches more").click()
+    first = which.shipped().utilities[1][:, 0]
+    said = f"Trained once, A reaches {100 * first[0]:.1f} % and B {100 * first[1]:.1f} %"
+    page.get_by_text(said).wait_for()
+    board = tables.read(tables.Boards).boards[1]
+    places = ".".join(str(board.unlabeled.index(image)) for image in board.choices["rambo"])
+    page.goto(f"{address}/learn?board=2&pick={places}")
+    settled(page)
+    page.get_by_role("button", name="Train", exact=True).click()
+    wanted = f"{100 * board.accuracies['rambo']:.1f} %"
+    page.get_by_text(f"from {100 * board.accuracies['']:.1f} % to {wanted}").wait_for()
