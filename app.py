@@ -1,8 +1,13 @@
-"""Home: what RAMBO is, the demo, and all runs."""
+"""Home: what RAMBO is, the demo, and all runs. Imported as `app` by the server, this file is the server's own part."""
 
-from rambo.ui import frame, home
+import streamlit as st
 
-with frame.page("app.py", pick=False):
-    home.show_welcome()
-    home.show_collections()
-    home.show_runs()
+from rambo.ui import door, frame, home
+
+if __name__ == "app":
+    app = st.App(__file__, middleware=door.layers())
+else:
+    with frame.page("app.py", pick=False):
+        home.show_welcome()
+        home.show_collections()
+        home.show_runs()

@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from rambo import __version__, plugins
 from rambo import config as configs
-from rambo.commands import collections, machine, runs, settings, studies
+from rambo.commands import collections, machine, runs, settings, sharing, studies
 from rambo.errors import (
     ConfigError,
     DivergedError,
@@ -92,6 +92,7 @@ def make_parser() -> argparse.ArgumentParser:
     plan = commands.add_parser(
         "plan", help="print what a run would take; its settings as JSON on standard input"
     )
+    log = commands.add_parser("audit", help="print who started, stopped, deleted, labeled what")
     for sub in (app, run, rehearse, studying, resume, plan):
         sub.add_argument(
             "--plugin",
@@ -100,7 +101,7 @@ def make_parser() -> argparse.ArgumentParser:
             metavar="FILE.py",
             help="a file with strategies of your own; may be given again",
         )
-    for sub in (run, rehearse, studying, resume, show, listing, devices, prepare, plan):
+    for sub in (run, rehearse, studying, resume, show, listing, devices, prepare, plan, log):
         sub.add_argument("--json", action="store_true", help="print JSON, errors too")
     work = commands.add_parser("work", help="work on a run directory, as the app's worker does")
     work.add_argument("folder", metavar="RUN_DIR")
@@ -124,6 +125,7 @@ _COMMANDS = {
     "label": collections.label,
     "train": collections.train,
     "plan": machine.plan,
+    "audit": sharing.print_audit,
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rambo import config as configs
 from rambo import export
 from rambo.collection.splits import DEFAULT_SHARE
-from rambo.commands import working
+from rambo.commands import sharing, working
 from rambo.commands.settings import HELP, number
 from rambo.errors import ConfigError, RunCancelled
 from rambo.runs import imports, models
@@ -145,6 +145,8 @@ def import_images(arguments: argparse.Namespace) -> int:
         bars.close()
     imports.release(root, [*arguments.source, arguments.labels, arguments.test])
     name = f"collection:{result.collection.slug}"
+    if result.changed:
+        sharing.note("import", f"{result.collection.slug}@{result.version}")
     if arguments.json:
         measured = [dataclasses.asdict(line) for line in result.health]
         facts = {"dataset": name, "version": result.version, "new": result.new, "read": result.read}
@@ -205,6 +207,7 @@ def label(arguments: argparse.Namespace) -> int:
     if arguments.undo is not None:
         version = None if arguments.undo == "newest" else int(number(arguments.undo, "undo"))
         restored = intake.undo(chosen, version)
+        sharing.note("label", f"{chosen.slug}@{restored}", "took labels back")
         if arguments.json:
             print(json.dumps({"version": restored}))
         print(f"collection:{chosen.slug} is version {restored}: labels taken back", file=sys.stderr)
@@ -231,6 +234,8 @@ def label(arguments: argparse.Namespace) -> int:
         overwrite=arguments.overwrite,
     )
     stored = None if arguments.dry_run else intake.take(chosen, preview)
+    if stored is not None:
+        sharing.note("label", f"{chosen.slug}@{stored}", preview.source)
     if arguments.json:
         facts = dataclasses.asdict(preview) | {"sentence": preview.sentence(), "stored": stored}
         print(json.dumps(facts))

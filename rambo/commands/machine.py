@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rambo import config as configs
 from rambo import places
+from rambo.commands import sharing
 from rambo.commands.settings import SETTINGS_BYTES, read_settings
 from rambo.runs import workspace as workspaces
 
@@ -24,6 +25,7 @@ def add_app(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cluster", metavar="ADDRESS", help="of a dask scheduler that runs may use (default: none)"
     )
+    sharing.add_sharing(parser)
 
 
 def app(arguments: argparse.Namespace) -> int:
@@ -33,7 +35,7 @@ def app(arguments: argparse.Namespace) -> int:
     if arguments.folder:
         os.environ["RAMBO_FOLDERS"] = os.pathsep.join(map(os.path.abspath, arguments.folder))
     command = [sys.executable, "-P", "-m", "streamlit", "run", str(places.app())]
-    os.execv(command[0], [*command, *arguments.options])
+    os.execv(command[0], [*command, *sharing.server_options(arguments), *arguments.options])
 
 
 def devices(arguments: argparse.Namespace) -> int:

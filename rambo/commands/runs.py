@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rambo import config as configs
 from rambo import export
-from rambo.commands import working
+from rambo.commands import sharing, working
 from rambo.commands.settings import settings_from
 from rambo.errors import ConfigError, RunLockedError
 from rambo.runs import report
@@ -126,6 +126,7 @@ def export_choice(arguments: argparse.Namespace) -> int:
         truth=arguments.oracle,
         image_url=arguments.image_url,
     )
+    sharing.note("export", run.id, arguments.format)
     for notice in result.notices:
         print(f"rambo: {notice}", file=sys.stderr)
     print(f"wrote {result.count} images to {arguments.out}", file=sys.stderr)
@@ -140,6 +141,7 @@ def _export_study(run: workspaces.Run, arguments: argparse.Namespace) -> int:
             f"a study is written as {' or '.join(writers)}", field="format", value=arguments.format
         )
     export.put(Path(arguments.out), writers[arguments.format](study.table(run)).encode())
+    sharing.note("export", run.id, arguments.format)
     print(f"wrote the study to {arguments.out}", file=sys.stderr)
     return 0
 

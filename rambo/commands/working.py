@@ -3,6 +3,7 @@
 import json
 import sys
 
+from rambo.commands import sharing
 from rambo.errors import RunNotFoundError
 from rambo.events import Emit
 from rambo.runs import models, report
@@ -28,12 +29,14 @@ def work(run: workspaces.Run, as_json: bool) -> int:
 
     kind = "model" if models.is_model(run) else "study" if study.is_study(run) else "run"
     print(f"{kind} {run.id}", file=sys.stderr)
+    sharing.note("start", run.id, kind)
     bars = progress.ProgressBars()
     try:
         status = work_on(run, bars)
     finally:
         bars.close()
     if status == "stopped":
+        sharing.note("stop", run.id)
         print(f"stopped; `python -m rambo resume {run.id}` goes on", file=sys.stderr)
         return 130
     print_summary(run, as_json)

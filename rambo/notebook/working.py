@@ -9,6 +9,7 @@ from rambo.datasets.prepared import Prepared
 from rambo.errors import Interrupted, RunLockedError, StoreError
 from rambo.notebook.bar import Bar
 from rambo.notebook.door import in_words_of_python, interruptible
+from rambo.runs import audit
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 from rambo.worker import run_worker
@@ -57,6 +58,7 @@ def finish(run: Run, *, progress: bool = True) -> Run:
     bar = Bar(progress)
     try:
         with interruptible():
+            audit.note(run.folder.parent, "start", run.id, who=f"{audit.user()} in Python")
             status = run_worker.work(run, bar)
     finally:
         bar.close()

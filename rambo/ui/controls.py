@@ -13,7 +13,7 @@ from rambo.errors import ConfigError, RamboError
 from rambo.runs import jobs, report
 from rambo.runs.workspace import Run
 from rambo.text import count, literal
-from rambo.ui import allowed, frame, library, readers, state
+from rambo.ui import allowed, frame, library, readers, state, visitor
 
 RESUMABLE = ("stopped", "failed", "interrupted")
 
@@ -26,7 +26,9 @@ def start(config: Config, data: Prepared) -> Run:
     """
     allowed.check(config)
     name = device_name(config)
-    run, new = jobs.start(config, data, state.workspace(), name)
+    with visitor.acting("start", more=config.dataset.name) as called:
+        run, new = jobs.start(config, data, state.workspace(), name)
+        called(run.id)
     if not new:
         frame.notify("These settings are being worked on already: here is that run.")
     return run
@@ -92,7 +94,7 @@ def run_buttons(run: Run, *, key: str = "controls") -> None:
 
 def stop_button(run: Run, status: str, *, key: str) -> None:
     """Draw the button that ends the work on a run."""
-    if status in jobs.LIVE:
+    if status in jobs.LIVE and visitor.may_edit():
         st.button(
             "Stop",
             icon=":material/stop:",
@@ -105,7 +107,7 @@ def stop_button(run: Run, status: str, *, key: str) -> None:
 
 def resume_button(run: Run, status: str, *, key: str) -> None:
     """Draw the button that goes on with a run, where it ended before its time."""
-    if status in RESUMABLE:
+    if status in RESUMABLE and visitor.may_edit():
         st.button(
             "Resume",
             icon=":material/play_arrow:",
@@ -119,7 +121,7 @@ def resume_button(run: Run, status: str, *, key: str) -> None:
 
 def repair_button(run: Run, *, key: str) -> None:
     """Draw the button that makes lost or damaged files of a done run again, where there are any."""
-    if damaged := readers.broken(run):
+    if visitor.may_edit() and (damaged := readers.broken(run)):
         st.button(
             f"Resume: make {count(len(damaged), 'file')} again",
             icon=":material/build:",
@@ -133,13 +135,14 @@ def repair_button(run: Run, *, key: str) -> None:
 
 def delete_button(run: Run, *, key: str) -> None:
     """Draw the button that asks before it deletes."""
-    if st.button("Delete", icon=":material/delete:", key=f"{key}-delete"):
+    if visitor.may_edit() and st.button("Delete", icon=":material/delete:", key=f"{key}-delete"):
         confirm_deletion(
             "run",
             f"**{literal(run.id)}** with its choice, its model and its log will be gone for good. "
             "Trained classifiers that other runs share stay.",
             lambda: state.workspace().delete(run),
             lambda: state.go("app.py"),
+            subject=run.id,
         )
 
 
@@ -149,6 +152,7 @@ def confirm_deletion(
     delete: Callable[[], None],
     leave: Callable[[], None],
     *,
+    subject: str,
     key: str = "delete",
 ) -> None:
     """Ask once more, in a dialog, before something is deleted for good.
@@ -158,9 +162,16 @@ def confirm_deletion(
         words: what will be gone and what stays, as Markdown.
         delete: does it.
         leave: goes where a person should be afterwards.
+        subject: its name, for the audit log.
         key: of the buttons.
     """
-    st.dialog(f"Delete this {kind}?")(_confirm)(words, delete, leave, key)
+
+    def noted() -> None:
+        """Delete it, and say so in the log."""
+        with visitor.acting("delete", subject):
+            delete()
+
+    st.dialog(f"Delete this {kind}?")(_confirm)(words, noted, leave, key)
 
 
 def _confirm(words: str, delete: Callable[[], None], leave: Callable[[], None], key: str) -> None:
@@ -190,13 +201,13 @@ def show_log(run: Run, status: str, kind: str = "run") -> None:
 
 def _stop(run: Run) -> None:
     """Ask the worker to stop."""
-    with frame.calmly():
+    with frame.calmly(), visitor.acting("stop", run.id):
         jobs.stop(run)
         frame.notify("Stopping: the unit in flight is finished first.")
 
 
 def _resume(run: Run) -> None:
     """Start a worker again."""
-    with frame.calmly():
+    with frame.calmly(), visitor.acting("start", run.id, "resumed"):
         jobs.resume(run)
         frame.notify("Resumed.")

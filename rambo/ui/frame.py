@@ -21,7 +21,7 @@ from rambo.runs import jobs, line
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, moment
-from rambo.ui import readers, state, terms
+from rambo.ui import readers, state, terms, visitor
 
 _ICON = str(Path(__file__).with_name("icon.png"))
 _NOTICES = "notices"
@@ -79,6 +79,8 @@ def page(script: str, *, pick: bool = True) -> Iterator[Run | None]:
     st.html(_style(script, presenting))
     terms.explain()
     run, complete = None, False
+    if not visitor.show_gate():
+        st.stop()
     with guard():
         run, complaint = _chosen(pick)
         if not presenting:
@@ -222,6 +224,7 @@ def _sidebar(run: Run | None) -> None:
             help="All pages show this run. The newest stands first.",
         )
     _device_line(run.id if run else None)
+    visitor.show_role()
 
 
 def _short_name(record: Description) -> str:

@@ -12,7 +12,7 @@ from rambo.runs import jobs, line
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, moment
-from rambo.ui import collections, controls, frame, library, readers, state
+from rambo.ui import collections, controls, frame, library, readers, state, visitor
 from rambo.ui.configure import cost_card
 
 _PAGE = 10  # runs on one page of the list
@@ -32,7 +32,12 @@ def show_welcome() -> None:
     st.title("Which images are worth a label?")
     st.html(_picture())
     with frame.guard(), st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Start the demo", type="primary", icon=":material/play_arrow:"):
+        if st.button(
+            "Start the demo",
+            type="primary",
+            icon=":material/play_arrow:",
+            disabled=not visitor.may_edit(),
+        ):
             with st.spinner("Making the images ready"):
                 run = controls.start_demo()
             state.go("pages/train.py", run.id)

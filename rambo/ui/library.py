@@ -16,7 +16,7 @@ from rambo.datasets import catalog, prepared, rehearsal
 from rambo.datasets.prepared import Prepared
 from rambo.errors import DataError, RamboError
 from rambo.runs import jobs
-from rambo.ui import allowed, readers, state
+from rambo.ui import allowed, readers, state, visitor
 
 SHIPPED = "fashion-mnist-mini"
 
@@ -67,7 +67,7 @@ def ensure(name: str) -> Prepared | None:
     if data is None and name == SHIPPED:
         catalog.prepare(name, state.workspace().root)
         data = open_named(name)
-    elif data is None and _may_look(name):
+    elif data is None and _may_look(name) and visitor.may_edit():
         _preparations().begin(name)
     return data
 
@@ -82,6 +82,8 @@ def standing(name: str) -> DatasetState:
 
 def retry(name: str) -> None:
     """Prepare a dataset in the background, also after it failed; use it as a callback."""
+    if not visitor.may_edit():
+        return
     allowed.ask_for(name)
     _preparations().forget(name)
     ensure(name)

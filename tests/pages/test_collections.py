@@ -22,7 +22,7 @@ from rambo.errors import DataError
 from rambo.runs import imports, jobs
 from rambo.runs.imports import ImportRequest
 from rambo.runs.workspace import Run
-from rambo.ui import collections
+from rambo.ui import collections, visitor
 from rambo.ui.data import rehearsing, upload
 
 PAGE = "pages/data.py"
@@ -159,6 +159,7 @@ def test_a_server_without_open_folders_asks_for_files(
 ) -> None:
     monkeypatch.delenv("RAMBO_FOLDERS")
     monkeypatch.setenv(*setting)
+    monkeypatch.setattr(visitor, "role", lambda: "editor")
     app = open_page(PAGE, dataset=":new")
     assert_calm(app)
     assert not [box for box in app.text_input if "Path" in box.label]

@@ -6,7 +6,7 @@ from rambo.figures.theme import strategy_word
 from rambo.runs import edits
 from rambo.runs.edits import EditedBatch
 from rambo.text import count, literal
-from rambo.ui import frame
+from rambo.ui import frame, visitor
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import strip
@@ -25,6 +25,7 @@ def load(batch: Batch) -> EditedBatch:
 
 def save(batch: Batch, edit: EditedBatch) -> None:
     """Put what a person made of a batch on disk."""
+    visitor.require("edit")
     edits.save(batch.run, batch.trial, batch.strategy, edit)
 
 
@@ -75,6 +76,8 @@ def show(batch: Batch) -> None:
 
 def make_buttons(batch: Batch, visible: list[int], marked: list[int]) -> None:
     """Draw what makes the selected or the shown images the batch."""
+    if not visitor.may_edit():
+        return
     edit = load(batch)
     now = [i for i, _ in edit.batch(batch.indices.tolist(), batch.steps.tolist())]
     inside = [image for image in marked if image in set(now)]

@@ -11,8 +11,9 @@ from rambo.errors import RamboError
 from rambo.export import evidence, originals
 from rambo.export.originals import Pictures
 from rambo.figures.theme import strategy_word
+from rambo.runs import audit
 from rambo.text import count, literal
-from rambo.ui import downloads, readers, state, takeaway
+from rambo.ui import downloads, readers, state, takeaway, visitor
 from rambo.ui.batch import edited
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import PreparedFigure
@@ -185,10 +186,11 @@ def maker(
 ) -> Callable[[], bytes]:
     """Return what makes the bytes when the button is pressed, not before."""
     run, strategy, seed = batch.run, batch.strategy, batch.seed
+    who, root = visitor.name(), state.workspace().root  # the bytes are made in another thread
 
     def make() -> bytes:
         """Make them."""
-        return export.build(
+        result = export.build(
             run,
             picked,
             strategy,
@@ -198,7 +200,9 @@ def maker(
             guesses=guesses,
             original=original,
             pictures=pictures,
-        ).data
+        )
+        audit.note(root, "export", run.id, who=who, more=f"{picked} of {strategy}")
+        return result.data
 
     return make
 

@@ -15,7 +15,7 @@ from rambo.estimate import costs, outline
 from rambo.estimate.costs import Costs
 from rambo.estimate.work import DataSizes
 from rambo.text import count, duration, literal
-from rambo.ui import controls, frame, readers, state
+from rambo.ui import controls, frame, readers, state, visitor
 from rambo.ui.configure import forms
 from rambo.ui.configure.planner import PlanAnswer, Planner, Rates, too_many
 
@@ -172,7 +172,7 @@ def _start(config: Config | None, data: Prepared | None, complaints: Mapping[str
         shortcut="Ctrl+Enter",
         wrap=False,
         width="stretch",
-        disabled=config is None or data is None,
+        disabled=config is None or data is None or not visitor.may_edit(),
     )
     if config is None or data is None:
         number = len(complaints)

@@ -6,7 +6,7 @@ from rambo.collection.records import ImportProgress
 from rambo.runs import imports
 from rambo.runs.imports import ImportState
 from rambo.text import count, duration, literal
-from rambo.ui import frame, state
+from rambo.ui import frame, state, visitor
 from rambo.ui.data import ways_in
 
 
@@ -70,15 +70,18 @@ def _again(slug: str) -> None:
         root = state.workspace().root
         before = imports.request_of(root, slug)
         if before is not None:
-            imports.begin(root, before)
+            with visitor.acting("import", slug, "again"):
+                imports.begin(root, before)
 
 
 def _forget(slug: str, whole: bool) -> None:
     """Forget the import; without a collection there is nothing left to stay at."""
-    imports.forget(state.workspace().root, slug)
-    if not whole:
-        st.query_params.pop("collection", None)
-        st.query_params["dataset"] = ":new"
+    with frame.calmly():
+        with visitor.acting("delete", slug, "an import that ended early"):
+            imports.forget(state.workspace().root, slug)
+        if not whole:
+            st.query_params.pop("collection", None)
+            st.query_params["dataset"] = ":new"
 
 
 @st.fragment(run_every=1)
@@ -115,6 +118,6 @@ def _words(progress: ImportProgress | None) -> tuple[float, str]:
 
 def _stop(slug: str) -> None:
     """Ask the import to end."""
-    with frame.calmly():
+    with frame.calmly(), visitor.acting("stop", slug, "an import"):
         imports.stop(state.workspace().root, slug)
         frame.notify("Stopping: what is read just now is finished first.")

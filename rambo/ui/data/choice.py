@@ -5,7 +5,7 @@ import streamlit as st
 from rambo.collection import collection as collected
 from rambo.config import shorten
 from rambo.runs.workspace import Run
-from rambo.ui import allowed, collections, frame, library, readers, state
+from rambo.ui import allowed, collections, frame, library, readers, state, visitor
 from rambo.ui.data import address, upload
 
 RUN, OWN, NEW = ":run", ":own", ":new"  # choices beside the names of the catalog
@@ -126,7 +126,8 @@ def _take_upload() -> None:
     if file is None:
         return
     with frame.calmly():
-        path = upload.keep_upload(file, file.name, state.workspace().root)
+        with visitor.acting("import", file.name):
+            path = upload.keep_upload(file, file.name, state.workspace().root)
         st.session_state["data-path"] = str(path)
         _remember_path()
         library.ensure(str(path))

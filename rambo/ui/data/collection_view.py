@@ -13,7 +13,7 @@ from rambo.collection.splits import SHARE_REASON
 from rambo.errors import RamboError
 from rambo.runs import imports, jobs
 from rambo.text import count, literal, moment
-from rambo.ui import collections, controls, frame, state
+from rambo.ui import collections, controls, frame, state, visitor
 from rambo.ui.collections import OpenCollection
 from rambo.ui.data import arrival, health_view, own_images, rehearsing, ways_in
 
@@ -207,7 +207,7 @@ def _show_versions(opened: OpenCollection) -> None:
             st.markdown(words if live else f"~~{words}~~ &nbsp; taken back", width="stretch")
             st.caption(_when(version.time), width="content")
             first = version.kind == "import" and version.number == versions[-1].number
-            if live and not first:
+            if live and not first and visitor.may_edit():
                 st.button(
                     "Take back",
                     icon=":material/undo:",
@@ -227,20 +227,23 @@ def _when(seconds: float) -> str:
 
 def _undo(collection: Collection, version: int) -> None:
     """Take a version back."""
-    with frame.calmly():
+    with frame.calmly(), visitor.acting("label", collection.slug, f"took back {version}"):
         number = collection.undo(version)
         frame.notify(f"Version {number}: version {version} is taken back.")
 
 
 def _delete_button(collection: Collection) -> None:
     """Draw the button that asks before it deletes."""
-    if st.button("Delete", icon=":material/delete:", key="collection-delete"):
+    if visitor.may_edit() and st.button(
+        "Delete", icon=":material/delete:", key="collection-delete"
+    ):
         controls.confirm_deletion(
             "collection",
             f"**{literal(collection.slug)}** with its labels and versions will be gone for good. Images of a folder "
             "stay where they are; those that came in a zip or were sent are deleted. Runs that used it stay.",
             lambda: _delete(collection),
             lambda: state.go("pages/data.py", dataset=":new"),
+            subject=collection.slug,
             key="collection-delete",
         )
 

@@ -7,7 +7,7 @@ from rambo import presets
 from rambo.collection import collection as own
 from rambo.collection.records import POOL
 from rambo.text import literal
-from rambo.ui import controls, frame, library, state
+from rambo.ui import controls, frame, library, state, visitor
 from rambo.ui.collections import OpenCollection
 
 _FEWEST = 12  # labels, two of a class: below that a rehearsal is refused
@@ -26,7 +26,7 @@ def show_button(opened: OpenCollection) -> None:
         "Rehearse on my labels",
         icon=":material/theater_comedy:",
         key="collection-rehearse",
-        disabled=not enough,
+        disabled=not enough or not visitor.may_edit(),
         help=_HELP
         if enough
         else f"Needs {_FEWEST} labels or more of two classes, and images without one.",

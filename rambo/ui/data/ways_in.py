@@ -14,7 +14,7 @@ from rambo.errors import ConfigError
 from rambo.runs import imports
 from rambo.runs.imports import ImportRequest
 from rambo.text import literal, percent
-from rambo.ui import allowed, collections, frame, state
+from rambo.ui import allowed, collections, frame, state, visitor
 from rambo.ui.data import address, upload
 
 _FOLDER, _UPLOAD = "A folder or file on this machine", "Files I send from my computer"
@@ -79,6 +79,7 @@ def show_form(*, grows: str | None = None, before: ImportRequest | None = None) 
             type="primary",
             icon=":material/download:",
             key=form.state("start"),
+            disabled=not visitor.may_edit(),
         )
         with st.expander("What can be read", icon=":material/help:"):
             st.markdown(_SHAPES)
@@ -212,6 +213,7 @@ def _start(form: _Form, folder: bool) -> None:
     Raises:
         RamboError: something is missing, or cannot be kept.
     """
+    visitor.require("import")
     root = state.workspace().root
     sources, labels, test, stem = _sources(form, folder)
     request = ImportRequest(
@@ -224,7 +226,8 @@ def _start(form: _Form, folder: bool) -> None:
         size=_value(form, "size"),
         fit=_value(form, "fit") or "letterbox",
     )
-    imports.begin(root, request)
+    with visitor.acting("import", request.slug, ", ".join(Path(one).name for one in sources)):
+        imports.begin(root, request)
     address.forget("dataset", "label", "other", "pool", "more")
     st.query_params["collection"] = request.slug
     st.rerun()

@@ -11,7 +11,7 @@ from rambo.collection.drafts import Draft
 from rambo.collection.readers.items import class_name
 from rambo.errors import RamboError
 from rambo.text import count, literal
-from rambo.ui import frame
+from rambo.ui import frame, visitor
 from rambo.ui.components.labeler import (
     NOTHING,
     SKIPPED,
@@ -79,6 +79,7 @@ def _code(answer: Answer | None, place: Mapping[str, int]) -> int:
 def _store(key: str, current: Round, classes: tuple[str, ...]) -> None:
     """Put what the browser sent on disk; what fails stays in the browser and is sent again."""
     with frame.calmly():
+        visitor.require("label")
         batch = set(current.request.numbers)
         Answers(current.collection, current.run.id).add(
             Answer(
@@ -119,7 +120,7 @@ def _finish(current: Round, answers: Answers) -> None:
             f"Use {count(labels, 'label')}" if labels else "Use the labels",
             type="primary",
             icon=":material/done_all:",
-            disabled=not waiting,
+            disabled=not waiting or not visitor.may_edit(),
             on_click=_take,
             args=(answers,),
             key="label-take",
@@ -138,8 +139,9 @@ def _finish(current: Round, answers: Answers) -> None:
 
 def _take(answers: Answers) -> None:
     """Make the answers labels."""
-    with frame.calmly():
+    with frame.calmly(), visitor.acting("label", answers.collection.slug) as called:
         version = answers.take()
+        called(f"{answers.collection.slug}@{version}")
         if version is not None:
             frame.notify(f"The collection is version {version}.", icon=":material/check:")
 
@@ -150,7 +152,7 @@ def undo_button(current: Round, *, key: str) -> None:
     labels = [
         v for v in current.collection.versions() if v.kind == "labels" and v.number not in undone
     ]
-    if labels:
+    if labels and visitor.may_edit():
         st.button(
             f"Take version {labels[-1].number} back",
             icon=":material/undo:",
@@ -163,7 +165,7 @@ def undo_button(current: Round, *, key: str) -> None:
 
 def _undo(current: Round, version: int) -> None:
     """Take the labels of a version back."""
-    with frame.calmly():
+    with frame.calmly(), visitor.acting("label", current.collection.slug, f"took back {version}"):
         number = intake.undo(current.collection, version)
         frame.notify(f"Version {number} takes the labels of version {version} back.")
 
@@ -171,6 +173,7 @@ def _undo(current: Round, version: int) -> None:
 def _add_class(current: Round) -> None:
     """Add a class to the collection."""
     with frame.calmly():
+        visitor.require("label")
         name = class_name(st.session_state["label-new-class"])
         st.session_state["label-new-class"] = ""
         classes = round_data.snapshot(current.collection).classes

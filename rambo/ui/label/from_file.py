@@ -9,7 +9,7 @@ from rambo.collection.readers.items import display
 from rambo.errors import DataError
 from rambo.storage.files import RefusedError
 from rambo.text import literal
-from rambo.ui import frame
+from rambo.ui import frame, visitor
 from rambo.ui.label import desk
 from rambo.ui.label.round_data import Round
 
@@ -39,7 +39,7 @@ def show(current: Round) -> None:
             st.button(
                 "Take these labels" if preview.entries else "Nothing to add",
                 type="primary",
-                disabled=not preview.entries,
+                disabled=not preview.entries or not visitor.may_edit(),
                 on_click=_take,
                 args=(current, preview),
                 key="label-take-file",
@@ -82,6 +82,6 @@ def _tell(preview: Preview) -> None:
 
 def _take(current: Round, preview: Preview) -> None:
     """Store what was shown."""
-    with frame.calmly():
+    with frame.calmly(), visitor.acting("label", current.collection.slug, preview.source):
         version = intake.take(current.collection, preview)
         frame.notify(f"The collection is version {version}." if version else "Nothing was new.")

@@ -12,7 +12,7 @@ from rambo.runs import jobs, models
 from rambo.runs.models import Report
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, percent
-from rambo.ui import controls, downloads, frame, pictures, readers, state
+from rambo.ui import controls, downloads, frame, pictures, readers, state, visitor
 from rambo.ui.components import gallery
 from rambo.ui.label.round_data import Round
 
@@ -30,7 +30,7 @@ def show(current: Round) -> None:
                 "Train the final model",
                 type="primary",
                 icon=":material/model_training:",
-                disabled=live is not None,
+                disabled=live is not None or not visitor.may_edit(),
                 on_click=_start,
                 args=(current,),
                 key="model-train",
@@ -59,13 +59,14 @@ def show(current: Round) -> None:
 
 def _start(current: Round) -> None:
     """Start the training on the newest version."""
-    with frame.calmly():
+    with frame.calmly(), visitor.acting("start", more=current.collection.slug) as called:
         workspace = state.workspace()
         data = catalog.prepare(f"{PREFIX}{current.collection.slug}", workspace.root)
         devices = readers.devices(wait=5)
         name = devices.names.get(devices.auto, "cpu") if devices else "cpu"
         run = models.create(models.settings(data), data, workspace, name)
         jobs.launch(run)
+        called(run.id)
 
 
 def _progress(run: Run) -> None:

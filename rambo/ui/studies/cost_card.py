@@ -14,7 +14,7 @@ from rambo.runs import jobs
 from rambo.runs.workspace import Run
 from rambo.studies import study
 from rambo.text import count, duration, literal
-from rambo.ui import allowed, controls, frame, state
+from rambo.ui import allowed, controls, frame, state, visitor
 from rambo.ui.configure import cost_card as configure_card
 from rambo.ui.studies import costing, records
 from rambo.ui.studies.setup import Choices, StudyCheck
@@ -39,7 +39,7 @@ def show(now: Choices, checked: StudyCheck, data: Prepared | None, run: Run | No
             icon=":material/play_arrow:",
             key="studies-start",
             width="stretch",
-            disabled=not checked.cells or data is None,
+            disabled=not checked.cells or data is None or not visitor.may_edit(),
         )
         if checked.complaints:
             number = count(len(checked.complaints), "thing", "things")
@@ -54,11 +54,13 @@ def _start(name: str, settings: Settings, data: Prepared) -> Run:
     config = configs.build(settings)
     allowed.check(config)
     device = controls.device_name(config)
-    run, new = jobs.start_study(
-        configs.describe(config) | {"study": name},
-        records.workspace(),
-        lambda: study.create(name, settings, data, state.workspace(), device),
-    )
+    with visitor.acting("start", more=f"study {name} of {config.dataset.name}") as called:
+        run, new = jobs.start_study(
+            configs.describe(config) | {"study": name},
+            records.workspace(),
+            lambda: study.create(name, settings, data, state.workspace(), device),
+        )
+        called(run.id)
     if not new:
         frame.notify("This study is being worked on already: here it is.")
     return run

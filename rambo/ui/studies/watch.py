@@ -8,7 +8,7 @@ from rambo.runs import jobs
 from rambo.runs.workspace import Run
 from rambo.studies.table import CellProgress, StudyTable
 from rambo.text import count, literal
-from rambo.ui import controls, frame, readers, state
+from rambo.ui import controls, frame, readers, state, visitor
 from rambo.ui.studies import records
 
 _WIDTHS = [4, 2.6, 2, 3.6]  # of a cell's row: what, state, trials, links
@@ -32,13 +32,14 @@ def show(study: Run) -> None:
 
 def delete_button(study: Run, run: Run | None) -> None:
     """Draw the button that asks before it deletes a study."""
-    if st.button("Delete", icon=":material/delete:", key="study-delete"):
+    if visitor.may_edit() and st.button("Delete", icon=":material/delete:", key="study-delete"):
         controls.confirm_deletion(
             "study",
             f"**{literal(study.id)}** and its log will be gone for good. The runs of its cells stay: they are listed "
             "on Home, and can be deleted there.",
             lambda: records.workspace().delete(study),
             lambda: state.go("pages/studies.py", run.id if run else None),
+            subject=study.id,
             key="study-delete",
         )
 

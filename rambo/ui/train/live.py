@@ -13,7 +13,7 @@ from rambo.runs import jobs, line
 from rambo.runs.run import Worker
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, percent
-from rambo.ui import controls, downloads, frame, readers, state, takeaway, terms
+from rambo.ui import controls, downloads, frame, readers, state, takeaway, terms, visitor
 from rambo.ui.components import plot
 from rambo.ui.train import outcome, stepper
 from rambo.ui.train.feed import Feed, Glance, feed
@@ -170,7 +170,7 @@ def _stopping(run: Run) -> bool:
 
 def _start(run: Run) -> None:
     """Give a new run to a worker."""
-    with frame.calmly():
+    with frame.calmly(), visitor.acting("start", run.id):
         jobs.resume(run)
 
 

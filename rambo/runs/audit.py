@@ -1,0 +1,139 @@
+"""Who did what and when: one line of JSON an act in `audit.jsonl` of the workspace, which is only ever added to.
+
+Each line holds a digest of itself and of the line before it, so that a line that was changed or taken out shows.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import getpass
+import hashlib
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rambo.errors import StoreError, shorten
+from rambo.storage import files
+
+NAME = "audit.jsonl"
+_TAIL = 8192  # bytes that hold the last line: what goes in is shortened
+_FIELD = 300  # characters of a field
+_FIRST = "0" * 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Act:
+    """One thing that somebody did.
+
+    Attributes:
+        when: UTC, ISO 8601.
+        who: role and name.
+        what: in a word, such as `start`.
+        subject: the run, collection or study.
+        more: anything else.
+    """
+
+    when: str
+    who: str
+    what: str
+    subject: str
+    more: str
+
+    def words(self) -> str:
+        """Return the act as one line."""
+        return "  ".join(
+            part for part in (self.when, self.who, self.what, self.subject, self.more) if part
+        )
+
+
+def note(root: Path, what: str, subject: str, *, who: str | None = None, more: str = "") -> None:
+    """Add an act to the log.
+
+    Args:
+        root: the workspace.
+        what: in a word.
+        subject: the run, collection or study.
+        who: role and name; None for whoever types commands on this machine.
+        more: anything else.
+
+    Raises:
+        StoreError: the disk refuses; the act itself was done.
+    """
+    fields = {"who": who or f"{user()} on the command line", "what": what}
+    fields |= {"subject": subject, "more": more}
+    line = {"when": datetime.now(UTC).isoformat(timespec="milliseconds")}
+    line |= {name: shorten(text, _FIELD) for name, text in fields.items()}
+    target = root / NAME
+    try:
+        files.make_folder(root)
+        descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "r+b") as log:
+            fcntl.flock(log, fcntl.LOCK_EX)
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL))
+            tail = log.read()
+            before = _digest_of(tail.splitlines()[-1]) if tail else _FIRST
+            chained = line | {"chain": _chain(before, line)}
+            torn = b"" if tail.endswith(b"\n") or not tail else b"\n"
+            log.write(torn + json.dumps(chained, ensure_ascii=False).encode() + b"\n")
+            log.flush()
+            os.fsync(log.fileno())
+    except OSError as error:
+        reason = files.reason(error, "look whether it was done")
+        problem = f"done, but not in the audit log: {reason.problem}"
+        raise StoreError(problem, hint=reason.hint) from error
+
+
+def read(root: Path) -> tuple[list[Act], list[int]]:
+    """Return all acts, the oldest first, and the numbers of lines that are damaged or follow a gap.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    try:
+        lines = (root / NAME).read_bytes().splitlines()
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        reason = files.reason(error, "ask again")
+        raise StoreError(
+            f"the audit log cannot be read: {reason.problem}", hint=reason.hint
+        ) from error
+    acts, wrong, before = [], [], _FIRST
+    for number, raw in enumerate(lines, 1):
+        fields = _parse(raw)
+        if fields is None or fields.pop("chain") != _chain(before, fields):
+            wrong.append(number)
+        if fields is not None:
+            acts.append(
+                Act(**{field.name: fields[field.name] for field in dataclasses.fields(Act)})
+            )
+        before = _digest_of(raw)
+    return acts, wrong
+
+
+def user() -> str:
+    """Return who runs this process."""
+    with contextlib.suppress(KeyError, OSError, ImportError):
+        return getpass.getuser()
+    return f"user {os.getuid()}"  # it has no name here, as in a container
+
+
+def _parse(raw: bytes) -> dict[str, str] | None:
+    """Return the fields of a line, or None where it is none of ours."""
+    with contextlib.suppress(ValueError, RecursionError):
+        fields = json.loads(raw)
+        names = {*(field.name for field in dataclasses.fields(Act)), "chain"}
+        if isinstance(fields, dict) and names == fields.keys():
+            return fields if all(isinstance(text, str) for text in fields.values()) else None
+    return None
+
+
+def _chain(before: str, line: dict[str, str]) -> str:
+    """Return the digest of a line and the one before it."""
+    return hashlib.sha256(f"{before}\n{json.dumps(line)}".encode()).hexdigest()
+
+
+def _digest_of(raw: bytes) -> str:
+    """Return what the next line is chained to: all that stands in a line."""
+    return hashlib.sha256(raw).hexdigest()

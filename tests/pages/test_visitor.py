@@ -1,0 +1,130 @@
+"""A shared app: who holds no token sees nothing, viewers look, editors act, and acts stand in the log."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from page_helpers import assert_calm, make_queued, open_page, unescaped, words
+
+from rambo.errors import RamboError
+from rambo.runs import audit, jobs
+from rambo.runs.workspace import Run
+from rambo.ui import controls, state, visitor
+
+EDITOR, VIEWER = "e" * 24, "v" * 24
+ACTS = ("start", "stop", "delete", "import", "label", "edit", "prepare")
+
+
+class Visit:
+    """A visitor, as Streamlit tells of one."""
+
+    def __init__(self, token: str) -> None:
+        self.cookies = {"rambo-access": token} if token else {}
+        self.ip_address = "10.0.0.7"
+
+
+@pytest.fixture
+def come(monkeypatch: pytest.MonkeyPatch):
+    """`come(token)` makes everyone who looks a visitor with this token."""
+    monkeypatch.setenv("RAMBO_SHARE", "lan")
+    monkeypatch.setenv("RAMBO_EDITOR_TOKEN", EDITOR)
+    monkeypatch.setenv("RAMBO_VIEWER_TOKEN", VIEWER)
+    monkeypatch.setattr(visitor, "login", lambda: False)
+    return lambda token: monkeypatch.setattr(visitor.st, "context", Visit(token))
+
+
+@pytest.mark.parametrize("page", ["app.py", "pages/data.py", "pages/batch.py", "pages/learn.py"])
+@pytest.mark.parametrize("token", ["", "guessed", EDITOR[:-1]])
+def test_without_a_token_no_page_shows_anything(done: Run, come, page: str, token: str) -> None:
+    come(token)
+    app = open_page(page, done.id)
+    assert_calm(app)
+    shown = words(app)
+    assert "opens with a link that holds a token" in shown
+    assert done.id not in shown
+    assert not app.button
+    assert not app.sidebar.children
+
+
+def test_a_viewer_sees_all_and_has_no_button_that_changes_anything(done: Run, come) -> None:
+    come(VIEWER)
+    app = open_page("app.py")
+    assert_calm(app)
+    assert done.id in unescaped(words(app))
+    assert "You may look, not change anything." in words(app)
+    enabled = {button.label for button in app.button if not button.disabled}
+    assert not enabled & {"Start the demo", "Delete", "Resume", "Stop"}
+    app = open_page("pages/configure.py", done.id)
+    assert app.button(key="configure-start").disabled
+
+
+@pytest.mark.parametrize("what", ACTS)
+def test_a_viewers_act_is_refused_and_not_done(home: Path, come, what: str) -> None:
+    come(VIEWER)
+    with pytest.raises(RamboError, match="You may look, but not"), visitor.acting(what, "run-1"):
+        pytest.fail("done")
+    assert audit.read(home) == ([], [])
+
+
+def test_an_editors_acts_stand_in_the_log_with_name_and_place(
+    home: Path, come, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    come(EDITOR)
+    run = make_queued(home)
+    run.set_status("stopped")
+    monkeypatch.setattr(jobs, "resume", lambda run: None)
+    app = open_page("pages/train.py", run.id)
+    app.button(key="controls-resume").click().run()
+    assert_calm(app)
+    monkeypatch.setattr(
+        controls.st, "dialog", lambda title: lambda shown: lambda words, delete, *rest: delete()
+    )
+    controls.confirm_deletion(
+        "run", "", lambda: state.workspace().delete(run), lambda: None, subject=run.id
+    )
+    acts, wrong = audit.read(home)
+    assert wrong == []
+    assert [(act.what, act.subject) for act in acts] == [("start", run.id), ("delete", run.id)]
+    assert {act.who for act in acts} == {"editor from 10.0.0.7"}
+
+
+def test_an_act_that_fails_is_not_in_the_log(home: Path) -> None:
+    with contextlib.suppress(ValueError), visitor.acting("start", "run-1"):
+        raise ValueError
+    assert audit.read(home) == ([], [])
+
+
+def test_this_machine_alone_needs_no_login(done: Run) -> None:
+    assert visitor.role() == "editor"
+    assert visitor.name() == f"{audit.user()} in the app"
+
+
+def test_with_a_login_people_come_in_by_their_address(
+    done: Run, come, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Known:
+        is_logged_in = False
+        email = ""
+        verified = True
+
+        def to_dict(self) -> dict[str, object]:
+            return {"email": self.email, "email_verified": self.verified}
+
+    user = Known()
+    come("")
+    monkeypatch.setenv("RAMBO_EDITORS", "anna@lab.example")
+    monkeypatch.setenv("RAMBO_VIEWERS", "*@lab.example")
+    monkeypatch.setattr(visitor, "login", lambda: True)
+    monkeypatch.setattr(visitor.st, "user", user)
+    assert "Log in" in words(open_page("app.py"))
+    user.is_logged_in = True
+    for email, role in (("anna@lab.example", "editor"), ("bob@lab.example", "viewer")):
+        user.email = email
+        assert visitor.role() == role
+        assert visitor.name() == f"{role} {email} from 10.0.0.7"
+    user.verified = False
+    assert visitor.role() is None
+    user.verified, user.email = True, "eve@evil.example"
+    shown = unescaped(words(open_page("app.py")))
+    assert "eve@evil.example may not see this app" in shown
+    assert done.id not in shown

@@ -1,0 +1,87 @@
+"""The audit log: every act a line, in the order of the acts, and every change of a line shows."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rambo import __main__ as command_line
+from rambo.errors import StoreError
+from rambo.runs import audit
+
+
+def fill(root: Path, number: int = 5) -> Path:
+    for place in range(number):
+        audit.note(root, "start", f"run-{place}", who="editor from 10.0.0.7", more="fashion-mnist")
+    return root / audit.NAME
+
+
+def test_acts_come_back_in_their_order(tmp_path: Path) -> None:
+    log = fill(tmp_path)
+    audit.note(tmp_path, "delete", "räume \N{RIGHT-TO-LEFT OVERRIDE}\n\ud800" + "x" * 999)
+    acts, wrong = audit.read(tmp_path)
+    assert wrong == []
+    assert [act.subject for act in acts[:5]] == [f"run-{place}" for place in range(5)]
+    assert acts[0].words().endswith("editor from 10.0.0.7  start  run-0  fashion-mnist")
+    assert acts[-1].who == f"{audit.user()} on the command line"
+    assert acts[-1].subject.startswith("räume ???")
+    assert len(acts[-1].subject) == 300
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_line_that_was_changed_or_taken_out_shows(tmp_path: Path) -> None:
+    log = fill(tmp_path)
+    whole = log.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    log.write_bytes(whole.replace(b"run-2", b"run-9"))
+    assert audit.read(tmp_path)[1] == [3, 4]
+    log.write_bytes(b"".join(lines[:1] + lines[2:]))
+    assert audit.read(tmp_path)[1] == [2]
+    for at in range(len(whole) - 1):
+        flipped = bytearray(whole)
+        flipped[at] ^= 1
+        log.write_bytes(flipped)
+        assert audit.read(tmp_path)[1] or at >= len(whole) - len(lines[-1])
+
+
+def test_the_log_goes_on_after_a_torn_line(tmp_path: Path) -> None:
+    log = fill(tmp_path, 2)
+    log.write_bytes(log.read_bytes()[:-30])
+    audit.note(tmp_path, "stop", "run-7")
+    acts, wrong = audit.read(tmp_path)
+    assert [act.subject for act in acts] == ["run-0", "run-7"]
+    assert wrong == [2]
+
+
+def test_processes_at_once_lose_no_line(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from rambo.runs import audit\n"
+    code += "for i in range(20): audit.note(Path(sys.argv[1]), 'start', sys.argv[2])"
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(name)])
+        for name in range(3)
+    ]
+    assert [child.wait(60) for child in children] == [0, 0, 0]
+    acts, wrong = audit.read(tmp_path)
+    assert wrong == []
+    assert sorted(act.subject for act in acts) == sorted("012" * 20)
+
+
+def test_a_disk_that_refuses_is_said(tmp_path: Path) -> None:
+    (tmp_path / audit.NAME).mkdir()
+    with pytest.raises(StoreError, match="done, but not in the audit log"):
+        audit.note(tmp_path, "start", "run-1")
+
+
+def test_the_command_prints_the_log_and_says_what_was_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAMBO_HOME", str(tmp_path))
+    assert command_line.main(["audit"]) == 0
+    assert "nothing was done yet" in capsys.readouterr().out
+    log = fill(tmp_path, 2)
+    assert command_line.main(["audit"]) == 0
+    assert "start  run-1" in capsys.readouterr().out
+    log.write_bytes(log.read_bytes().replace(b"run-0", b"run-8"))
+    assert command_line.main(["audit", "--json"]) == 1
+    assert "line 1 was changed" in capsys.readouterr().err
