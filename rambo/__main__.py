@@ -186,8 +186,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         wrong_input = not isinstance(error, DivergedError | StoreError)
         return 2 if wrong_input or isinstance(error, RunNotFoundError | RunLockedError) else 1
     except Exception as error:
-        words = f"unforeseen {type(error).__name__}: {configs.shorten(error, 200)}"
-        _complain(RamboError(words, hint=_log_trace(arguments.command)), arguments)
+        unforeseen = RamboError(
+            configs.shorten(error, 200),
+            field=f"unforeseen {type(error).__name__}",
+            hint=_log_trace(arguments.command),
+        )
+        _complain(unforeseen, arguments)
         return 1
 
 

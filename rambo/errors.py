@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 # A problem that begins so has the field and its value as its subject: `k 5 exceeds the pool`, no colon between.
 _VERBS = {"is", "are", "has", "does", "exceeds", "leaves", "reads", "names", "needs", "holds"}
+_VERBS |= {"cannot", "could", "ended", "ran", "stopped"}
 _FIELD, _VALUE, _PATH = 100, 60, 200  # characters that are shown of a field, a value, a path
 _TEXT = 300  # characters of a value that travel
 _PLAIN = (bool, int, float, str)

@@ -563,3 +563,62 @@ def test_records_are_classes_and_no_dicts_of_anything() -> None:
                     loose.append(where(path, node))
     assert named == ALIASES
     assert len(loose) <= 20, loose
+
+
+ERRORS = {
+    node.name
+    for node in tree(CODE / "errors.py").body
+    if isinstance(node, ast.ClassDef)
+    and {dotted(base) for base in node.bases} & {"RamboError", "ConfigError", "StoreError"}
+} | {"RamboError"}
+# What says no field, or no way out, and why.
+BARE: dict[str, str] = {}
+
+
+def test_an_error_names_its_field_and_the_way_out() -> None:
+    """A sentence alone is read by people; a form asks for the field, and a program for value and limit."""
+    assert len(ERRORS) >= 8
+    raised, wrong = 0, []
+    for path in FILES:
+        if path == CODE / "errors.py":
+            continue
+        for call, name in calls(path):
+            words = {word.arg for word in call.keywords}
+            kind = name.split(".")[-1]
+            if kind in ERRORS:
+                raised += 1
+                wrong += [] if {"field", "hint"} <= words else [f"{where(path, call)} {kind}"]
+            elif kind == "RefusedError" and len(call.args) < 2 and not starred(call):
+                wrong.append(f"{where(path, call)} {kind}")
+            wrong += (
+                [
+                    f"{where(path, call)}: two clauses in one"
+                    for part in ast.walk(call.args[0])
+                    if kind in ERRORS | {"RefusedError"}
+                    if isinstance(part, ast.Constant) and "; " in str(part.value)
+                ]
+                if call.args
+                else []
+            )
+    assert [line for line in wrong if line.partition(":")[0] not in BARE] == []
+    assert raised > 150
+
+
+def starred(call: ast.Call) -> bool:
+    """Return whether arguments come as a tuple of problem and way out."""
+    return any(isinstance(argument, ast.Starred) for argument in call.args)
+
+
+def test_no_error_is_read_out_of_its_text() -> None:
+    """What went wrong stands in the fields of an error; `str(error)` is for people alone."""
+    wrong = [
+        where(path, call)
+        for path in FILES
+        for call, name in calls(path)
+        if name.split(".")[-1]
+        in {"partition", "rpartition", "split", "search", "match", "findall", "fullmatch"}
+        and re.search(r"\b(str\(error\)|error\.problem|error\.hint|words\(\))", ast.unparse(call))
+    ]
+    # torch says how much memory it asked for nowhere else
+    assert [line for line in wrong if not line.startswith("rambo/worker/memory.py")] == []
+    assert len(wrong) == 1

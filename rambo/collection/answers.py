@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 import filelock
 
-from rambo.collection.collection import Collection
+from rambo.collection.collection import Collection, refusal
 from rambo.collection.records import UNKNOWN, LabelEntry, Snapshot
 from rambo.errors import StoreError
 from rambo.storage import database, files
@@ -101,7 +101,7 @@ class Answers:
         except (sqlite3.Error, OSError, files.RefusedError) as error:
             raise self._refused(error) from error
         if any(database.seal("", *row) != crc for *row, crc in rows):
-            raise self._refused(files.RefusedError("a row is damaged; restore it from a copy"))
+            raise self._refused(files.RefusedError("a row is damaged", "restore it from a copy"))
         return [
             Answer(token, image, kind, label, when)
             for token, _, image, kind, label, when, _ in rows
@@ -183,8 +183,7 @@ class Answers:
 
     def _refused(self, error: BaseException) -> StoreError:
         """Return the error of a disk that refuses or a record that is damaged."""
-        reason = files.explain(error, "answer again")
-        return StoreError(f"collection {self.collection.slug}: answers: {reason}")
+        return refusal(self.collection.slug, error, "answer again", "answers: ")
 
 
 def seconds_each(log: Sequence[Answer], most: int = 30) -> float | None:

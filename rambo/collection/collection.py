@@ -115,9 +115,9 @@ class Collection:
         """
         versions = self.versions()
         if not versions:
-            raise DataError(
-                f"collection {self.slug}: its import has not come to an end; import the images again, "
-                "what was read already is not read twice"
+            raise self._wrong(
+                "its import has not come to an end",
+                "import the images again, what was read already is not read twice",
             )
         return versions[-1].number
 
@@ -160,7 +160,7 @@ class Collection:
         """
         where = self._read(lambda db: _whereabouts(db, number))
         if where is None:
-            raise DataError(f"collection {self.slug}: no image {number}")
+            raise self._wrong(f"no image {number}", "choose one that it has")
         key, packed, places = where
         if packed is not None:
             data = OriginalPack(self.folder).read(*packed)
@@ -172,9 +172,9 @@ class Collection:
             if content is not None and hashlib.sha256(content).hexdigest() == key:
                 return name, content
         name = places[0][0] if places else str(number)
-        raise DataError(
-            f"collection {self.slug}: the original of {shorten(name, 200)} is gone or was changed since "
-            "the import; put it back, or import the folder again"
+        raise self._wrong(
+            f"the original of {shorten(name, 200)} is gone or was changed since the import",
+            "put it back, or import the folder again",
         )
 
     def original_kind(self, number: int, *, whole: bool) -> tuple[str, int]:
@@ -209,7 +209,7 @@ class Collection:
             RunLockedError: an import is at work on this collection.
         """
         if not entries:
-            raise DataError(f"collection {self.slug}: no labels to store")
+            raise self._wrong("no labels to store", "label at least one image")
 
         def write(draft: Draft) -> None:
             draft.add_labels(entries)
@@ -224,9 +224,9 @@ class Collection:
         """
         by_number = {one.number: one for one in self.versions()}
         if version not in by_number:
-            raise DataError(f"collection {self.slug}: no version {version} to undo")
+            raise self._wrong(f"no version {version} to undo", "name one that it has")
         if version not in self.live_versions():
-            raise DataError(f"collection {self.slug}: version {version} is undone already")
+            raise self._wrong(f"version {version} is undone already", "name another")
         note = f"undoes version {version}: {by_number[version].note}"
         return self.change("undo", note, lambda draft: None, undoes=version)
 
@@ -280,8 +280,10 @@ class Collection:
                 yield
         except filelock.Timeout:
             raise RunLockedError(
-                f"collection {self.slug}: it is being changed by another import or label file; "
-                "wait for that one and try again"
+                "it is being changed by another import or label file",
+                field="collection",
+                value=self.slug,
+                hint="wait for that one and try again",
             ) from None
         except OSError as error:
             raise self._refused(error, "try again") from error
@@ -307,7 +309,11 @@ class Collection:
 
     def _refused(self, error: BaseException, again: str) -> StoreError:
         """Return the error of a disk that refuses or a record that is damaged."""
-        return StoreError(f"collection {self.slug}: {files.explain(error, again)}")
+        return refusal(self.slug, error, again)
+
+    def _wrong(self, problem: str, hint: str) -> DataError:
+        """Return the error of a collection that has not what was asked of it."""
+        return DataError(problem, field="collection", value=self.slug, hint=hint)
 
     # --- the progress of an import, for whoever watches ---
 
@@ -352,6 +358,19 @@ class Collection:
         (self.folder / "stop").unlink(missing_ok=True)
 
 
+def refusal(slug: str, error: BaseException, again: str, what: str = "") -> StoreError:
+    """Return the error of a disk that refuses, or of a record that is damaged.
+
+    Args:
+        slug: of the collection.
+        error: as the disk or the record gave it.
+        again: what to do once the cause is gone, such as "try again".
+        what: could not be done, before the reason.
+    """
+    reason = files.reason(error, again)
+    return StoreError(f"{what}{reason.problem}", field="collection", value=slug, hint=reason.hint)
+
+
 def home(workspace: Path) -> Path:
     """Return the folder of all collections of a workspace."""
     return workspace / "collections"
@@ -365,8 +384,9 @@ def slugs(workspace: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        reason = files.explain(error, "try again")
-        raise StoreError(f"the collections cannot be listed: {reason}") from error
+        reason = files.reason(error, "try again")
+        problem = f"cannot be listed: {reason.problem}"
+        raise StoreError(problem, field="the collections", hint=reason.hint) from error
     folder = home(workspace)
     return sorted(
         name
@@ -382,7 +402,7 @@ def find(workspace: Path, slug: str) -> Collection:
         RunNotFoundError: there is none of that name.
     """
     if slug not in slugs(workspace):
-        raise RunNotFoundError(f"collection {shorten(slug)}: no such collection; {_LIST}")
+        raise RunNotFoundError("no such collection", field="collection", value=slug, hint=_LIST)
     return Collection(home(workspace) / slug)
 
 
@@ -429,10 +449,9 @@ def create(workspace: Path, name: str, frame: Frame, *, validation_share: float)
             else:
                 files.sync_folder(parent)
                 return Collection(parent / slug)
-        raise files.RefusedError("no free name was found; give it another one")
+        raise files.RefusedError("no free name was found", "give it another one")
     except (sqlite3.Error, OSError, files.RefusedError) as error:
-        reason = files.explain(error, "import again")
-        raise StoreError(f"collection {shorten(name)} could not be made: {reason}") from error
+        raise refusal(name, error, "import again", "could not be made: ") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -449,8 +468,7 @@ def delete(collection: Collection) -> None:
         try:
             collection.folder.rename(aside)
         except OSError as error:
-            reason = files.explain(error, "delete it again")
-            raise StoreError(f"collection {collection.slug}: {reason}") from error
+            raise refusal(collection.slug, error, "delete it again") from error
     shutil.rmtree(aside, ignore_errors=True)
 
 

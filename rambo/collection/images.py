@@ -32,10 +32,12 @@ def look_at_file(data: bytes, frame: Frame, limits: Limits = LIMITS) -> Look:
     """
     if len(data) > limits.file_bytes:
         raise RefusedError(
-            f"{len(data) / 1e6:.0f} MB; an image file may have {limits.file_bytes / 1e6:.0f} MB"
+            f"{len(data) / 1e6:.0f} MB",
+            f"an image file may have {limits.file_bytes / 1e6:.0f} MB",
+            limits.file_bytes,
         )
     if not data:
-        raise RefusedError("the file is empty")
+        raise RefusedError("the file is empty", "copy it again from where it came")
     picture, size, mode = _decode(data, limits, want=(frame.width, frame.height))
     return _look(picture, size, mode, frame, hashlib.sha256(data).hexdigest())
 
@@ -76,23 +78,24 @@ def _opened(data: bytes, limits: Limits) -> Image.Image:
             warnings.simplefilter("ignore")  # of Pillow's own, looser limit
             image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise RefusedError(_too_large(limits, "its header promises far more")) from error
+        raise _too_large(limits, "its header promises far more") from error
     except Exception as error:  # struct, syntax, value, OS and memory errors of ten decoders
         raise RefusedError(
-            "damaged, or no PNG, JPEG, WebP, BMP, TIFF or GIF; copy it again or save it as PNG"
+            "damaged, or no PNG, JPEG, WebP, BMP, TIFF or GIF", "copy it again or save it as PNG"
         ) from error
     width, height = image.size
     most = limits.jpeg_pixels if image.format == "JPEG" else limits.pixels
     if max(width, height) > limits.side or width * height > most or min(width, height) < 1:
-        raise RefusedError(_too_large(limits, f"{width:,} x {height:,} pixels"))
+        raise _too_large(limits, f"{width:,} x {height:,} pixels")
     return image
 
 
-def _too_large(limits: Limits, size: str) -> str:
+def _too_large(limits: Limits, size: str) -> RefusedError:
     """Return the refusal of an image with too many pixels."""
-    return (
-        f"too large: {size}; use at most {limits.pixels / 1e6:.0f} million pixels "
-        f"and sides of {limits.side:,}"
+    return RefusedError(
+        f"too large: {size}",
+        f"use at most {limits.pixels / 1e6:.0f} million pixels and sides of {limits.side:,}",
+        limits.pixels,
     )
 
 
@@ -110,14 +113,14 @@ def _decode(
                 longest = 2 * max(want)  # twice: the rest is done by a better filter
                 image.draft(None, (longest, longest))
             if image.size[0] * image.size[1] > limits.pixels:
-                raise RefusedError(_too_large(limits, f"{width:,} x {height:,} pixels"))
+                raise _too_large(limits, f"{width:,} x {height:,} pixels")
             image.load()
             picture = _to_rgb(ImageOps.exif_transpose(image))
     except RefusedError:
         raise
     except Exception as error:
         reason = "it ends too early" if "truncated" in str(error).lower() else "damaged"
-        raise RefusedError(f"{reason}; copy it again from where it came") from error
+        raise RefusedError(reason, "copy it again from where it came") from error
     return picture, (height, width) if turned else (width, height), mode
 
 
@@ -138,7 +141,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _stretch(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return a float image as 0..255: from [0, 1] or [0, 255], else from its own range."""
     if not np.isfinite(values).all():
-        raise RefusedError("it holds numbers that are not finite; save it as 8-bit")
+        raise RefusedError("it holds numbers that are not finite", "save it as 8-bit")
     low, high = float(values.min()), float(values.max())
     if low >= 0 and high <= 1:
         return values * 255

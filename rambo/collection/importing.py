@@ -34,6 +34,7 @@ from rambo.storage.files import RefusedError
 STAGE = "import"
 LARGEST = 96  # Choice: side of the frame for photos; features are hardly better above, memory is four times at 192
 SMALLEST = 16
+_LARGEST_SIZE = 512  # that may be asked for
 MIN_CLASSES, MAX_CLASSES = 2, 1000
 _PROBES = 64
 _REPORT_SECONDS = 1.0
@@ -161,8 +162,13 @@ def _frame(sources: Sequence[Source], options: ImportOptions) -> Frame:
     Choice: small images of one size keep it; else the usual longest side, at most `LARGEST`.
     """
     if options.size is not None:
-        if not SMALLEST <= options.size <= 512:
-            raise DataError(f"size {options.size}: use a working size of {SMALLEST} to 512 pixels")
+        if not SMALLEST <= options.size <= _LARGEST_SIZE:
+            raise DataError(
+                field="size",
+                value=options.size,
+                limit=SMALLEST if options.size < SMALLEST else _LARGEST_SIZE,
+                hint=f"use a working size of {SMALLEST} to {_LARGEST_SIZE} pixels",
+            )
         return Frame(options.size, options.size, options.fit)
     sizes = []
     for source in sources:
@@ -357,8 +363,10 @@ class _Import:
             draft.discard()
         example = f" ({bad[0]}: {bad[1]})" if bad else ""
         raise DataError(
-            f"collection {self.collection.slug}: none of the {self.total:,} files could be read as an "
-            f"image{example}; save them as PNG or JPEG"
+            f"none of the {self.total:,} files could be read as an image{example}",
+            field="collection",
+            value=self.collection.slug,
+            hint="save them as PNG or JPEG",
         )
 
     def _advance(self, count: int) -> None:

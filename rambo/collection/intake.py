@@ -252,7 +252,12 @@ def undo(collection: Collection, version: int | None = None) -> int:
     undone = {v.undoes for v in versions if v.kind == "undo"}
     labels = [v.number for v in versions if v.kind == "labels" and v.number not in undone]
     if version is None and not labels:
-        raise DataError("no labels to take back", field="collection", value=collection.slug)
+        raise DataError(
+            "no labels to take back",
+            field="collection",
+            value=collection.slug,
+            hint="store some first",
+        )
     if version is not None and version not in labels:
         there = ", ".join(map(str, labels)) or "none"
         raise DataError(

@@ -105,7 +105,10 @@ def scratch(workspace: Path) -> Iterator[Path]:
         folder = workspace / f"{_SCRATCH}{os.getpid()}-{secrets.token_hex(4)}"
         folder.mkdir(mode=0o700)
     except OSError as error:
-        raise StoreError(f"the workspace: {files.explain(error, 'try again')}") from error
+        reason = files.reason(error, "try again")
+        raise StoreError(
+            reason.problem, field="workspace", value=workspace, hint=reason.hint
+        ) from error
     try:
         yield folder
     finally:
@@ -136,7 +139,7 @@ def _answer(
     try:
         return "done", function(*arguments)
     except RefusedError as error:
-        return "refused", (error.problem, error.hint)
+        return "refused", error.args
     except RamboError as error:
         return "error", error.to_json()
     except OSError as error:

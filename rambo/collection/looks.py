@@ -7,7 +7,6 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 
-from rambo.config import shorten
 from rambo.errors import ConfigError
 
 SUFFIXES = (
@@ -77,7 +76,9 @@ def raised(limits: Limits, text: str) -> Limits:
     except ValueError:
         gigabytes = 0.0
     if not 0 < gigabytes <= 1e6:
-        raise ConfigError(f"limit {shorten(text)} GB: use a number of gigabytes above 0")
+        raise ConfigError(
+            field="limit", value=text, limit=0, hint="use a number of gigabytes above 0"
+        )
     return dataclasses.replace(limits, total_bytes=int(gigabytes * 1e9), ratio=10**9)
 
 

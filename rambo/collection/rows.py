@@ -22,7 +22,10 @@ COLUMNS = {
     "traits": ("entry", "image", "trait", "value", "change"),
     "remarks": ("entry", "topic", "text", "change"),
 }
-_DAMAGED = "the collection's record is damaged; restore its folder from a copy, or import again"
+_DAMAGED = (
+    "the collection's record is damaged",
+    "restore its folder from a copy, or import again",
+)
 
 
 def insert(db: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -47,7 +50,7 @@ def select(
     query = f"SELECT {', '.join(columns)}, crc FROM {table} {where} ORDER BY {columns[0]}"
     for *row, crc in db.execute(query, values):
         if database.seal("", *row) != crc:
-            raise RefusedError(_DAMAGED)
+            raise RefusedError(*_DAMAGED)
         yield tuple(row)
 
 
@@ -57,7 +60,7 @@ def fact(db: sqlite3.Connection, name: str) -> Any:
     if row is None:
         return None
     if database.seal(row[0], name) != row[1]:
-        raise RefusedError(_DAMAGED)
+        raise RefusedError(*_DAMAGED)
     return json.loads(row[0])
 
 

@@ -60,7 +60,13 @@ def read(db: sqlite3.Connection, slug: str, version: int) -> Snapshot:
     numbers = {row[0] for row in rows.select(db, "versions")}
     if version not in numbers:
         last = max(numbers, default=0)
-        raise DataError(f"collection {slug}: no version {version}; it has versions 1 to {last}")
+        raise DataError(
+            f"no version {version}",
+            field="collection",
+            value=slug,
+            limit=last,
+            hint=f"it has versions 1 to {last}",
+        )
     live = live_changes(db, version)
     files, copies, unreadable = _files(db, live)
     images = [row for row in rows.select(db, "images") if row[0] in files]

@@ -23,6 +23,7 @@ SHARE_REASON = (
     "S_val measures the utility of every labeled set, so it must not be too small; "
     "a fifth of the labels leaves four fifths to learn from"
 )
+_MOST = 0.9  # of the labels, that only validate
 STEADY = 30  # validation images below which one of them moves an accuracy by over 3 points
 FOLDED = (
     "The utility that u_hat learns and the OT distance need one fixed S_val, so there it stays as it is; the final "
@@ -37,9 +38,12 @@ def check_share(share: float) -> None:
     Raises:
         ConfigError: it is outside 0 to 0.9.
     """
-    if not 0 <= share <= 0.9:
+    if not 0 <= share <= _MOST:
         raise ConfigError(
-            f"validation share {share:g}: use a number from 0 (no validation set) to 0.9"
+            field="validation share",
+            value=f"{share:g}",
+            limit=0 if share < 0 else _MOST,
+            hint=f"use a number from 0 (no validation set) to {_MOST}",
         )
 
 

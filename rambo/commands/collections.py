@@ -7,7 +7,6 @@ import os
 import sys
 from pathlib import Path
 
-from rambo import config as configs
 from rambo import export
 from rambo.collection.splits import DEFAULT_SHARE
 from rambo.commands import sharing, working
@@ -115,7 +114,7 @@ def import_images(arguments: argparse.Namespace) -> int:
 
     limits = limits_from_environment()
     if arguments.fit not in ("letterbox", "crop"):
-        raise ConfigError(f"fit {configs.shorten(arguments.fit)}: use letterbox or crop")
+        raise ConfigError(field="fit", value=arguments.fit, hint="use letterbox or crop")
     options = importing.ImportOptions(
         name=arguments.name,
         labels=None if arguments.labels is None else Path(arguments.labels),

@@ -138,7 +138,10 @@ def _export_study(run: workspaces.Run, arguments: argparse.Namespace) -> int:
     writers = {"csv": to_csv, "markdown": to_markdown}
     if arguments.format not in writers:
         raise ConfigError(
-            f"a study is written as {' or '.join(writers)}", field="format", value=arguments.format
+            "is none of a study",
+            field="format",
+            value=arguments.format,
+            hint=f"choose one of: {', '.join(writers)}",
         )
     export.put(Path(arguments.out), writers[arguments.format](study.table(run)).encode())
     sharing.note("export", run.id, arguments.format)

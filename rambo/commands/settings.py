@@ -123,7 +123,7 @@ def number(text: str, option: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ConfigError(f"--{option} {configs.shorten(text)}: use a number") from None
+        raise ConfigError(field=f"--{option}", value=text, hint="use a number") from None
 
 
 def read_settings(content: bytes) -> configs.Settings:

@@ -70,11 +70,18 @@ def prepare(
     """
     now = collection.snapshot(version)
     if len(now) == 0:
-        raise DataError(f"collection {now.slug}: version {now.version} holds no image; import some")
+        raise DataError(
+            f"version {now.version} holds no image",
+            field="collection",
+            value=now.slug,
+            hint="import some",
+        )
     if not now.classes:
         raise DataError(
-            f"collection {now.slug}: no class is known; label a few images, or name the classes in a "
-            "table with file name and label"
+            "no class is known",
+            field="collection",
+            value=now.slug,
+            hint="label a few images, or name the classes in a table with file name and label",
         )
     size = now.frame if frame is None else frame
     channels = 1 if now.grey.all() else 3

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rambo.config import CorruptionConfig, DatasetConfig, shorten
+from rambo.config import CorruptionConfig, DatasetConfig
 from rambo.datasets import catalog, prepared
 from rambo.datasets.prepared import FOREIGN, POOL, UNLABELED, Images, Prepared
 from rambo.errors import DataError
@@ -66,8 +66,10 @@ def with_foreign(
     others = catalog.prepare(source, workspace, data_root=data_root, emit=emit)
     if others.fingerprint == data.fingerprint:
         raise DataError(
-            f"dataset.corruption.foreign_source {shorten(source)}: these are the images of {data.name} itself; "
-            "name another dataset"
+            f"these are the images of {data.name} itself",
+            field="dataset.corruption.foreign_source",
+            value=source,
+            hint="name another dataset",
         )
     picks = np.random.default_rng(_SEED).permutation(len(others.images))
     picks = np.sort(picks[: int((data.roles == POOL).sum())])

@@ -273,8 +273,6 @@ def _hide(column: np.ndarray, hidden: np.ndarray) -> np.ndarray:
 def _refused(argument: str, error: RefusedError) -> RamboError:
     """Return what a reader of files complains of, as it is said of an argument."""
     problem, hint = error.problem, error.hint
-    if hint is None and "; " in problem:
-        problem, _, hint = problem.partition("; ")
     start, _, rest = problem.partition(" ")
     if start == argument:
         problem = rest

@@ -17,6 +17,8 @@ from rambo.runs import edits, exclusions, paths
 from rambo.runs.edits import EditedBatch
 from rambo.runs.results import Result
 from rambo.runs.workspace import Run
+from rambo.storage import files
+from rambo.storage.files import RefusedError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,7 +259,12 @@ def open_dataset(run: Run) -> Prepared:
     fingerprint = run.environment.dataset.fingerprint
     with _prepared_of(run):
         if not fingerprint.isalnum():  # it becomes part of a path
-            raise DataError("the run does not say which dataset it is of")
+            raise DataError(
+                "does not say which dataset it is of",
+                field="run",
+                value=run.id,
+                hint="choose another run",
+            )
         return prepared.open_prepared(run.folder.parent / "datasets" / fingerprint)
 
 
@@ -301,8 +308,8 @@ def _chosen(run: Run, trial: int, strategy: str, seed: int, notices: list[str]) 
         if not results:
             raise
         notices.append(
-            f"The evidence of this choice cannot be read ({error.problem.partition(': ')[2]}), so images and order "
-            f"are the record's, and what else the strategy noted is empty. {_again(run)}"
+            f"The evidence of this choice cannot be read ({_why(error)}), so images and order are the record's, "
+            f"and what else the strategy noted is empty. {_again(run)}"
         )
     utilities = _utilities(run, trial, strategy)
     pairs = zip(results[0].selected, results[0].steps, strict=True)
@@ -327,12 +334,8 @@ def _selection(run: Run, trial: int, strategy: str, result: Result | None) -> li
             if not same or frame["step"].tolist() != result.steps:
                 problem = "it is not the choice that the record holds"
     if problem:
-        raise StoreError(
-            f"artifact {name}: {problem}",
-            field="run",
-            value=run.id,
-            hint="resume the run to make it again",
-        )
+        with run.naming(f"artifact {name}"):
+            raise RefusedError(problem, "resume the run to make it again")
     cells = frame.where(frame.notna(), None).to_numpy().tolist()
     return [
         _Choice(int(index), int(step), margin, None if guess is None else int(guess), utility)
@@ -358,10 +361,9 @@ def _measures(run: Run, trial: int, chosen: Sequence[int], notices: list[str]) -
     try:
         atlas = atlases.load_atlas(run, trial)
     except StoreError as error:
-        why = error.problem.partition(": ")[2]
         notices.append(
-            f"The map of the images in this trial cannot be read ({why}), so pool_position is empty, and so are "
-            f"margin and guess where the strategy did not note them. {_again(run)}"
+            f"The map of the images in this trial cannot be read ({_why(error)}), so pool_position is empty, and so "
+            f"are margin and guess where the strategy did not note them. {_again(run)}"
         )
         return [_Measure() for _ in chosen]
     places = {index: place for place, index in enumerate(atlas.indices.tolist())}
@@ -374,6 +376,11 @@ def _measures(run: Run, trial: int, chosen: Sequence[int], notices: list[str]) -
             measure = _Measure(measure.position, margins[place].item(), guesses[place].item())
         measures.append(measure)
     return measures
+
+
+def _why(error: StoreError) -> str:
+    """Return what is wrong with an artifact, without its name."""
+    return files.reason(error.__cause__ or error, "resume the run").problem
 
 
 def _again(run: Run) -> str:

@@ -64,17 +64,29 @@ def make_sprites(images: np.ndarray, ids: Sequence[int], columns: int | None = N
     ids = tuple(int(item) for item in ids)
     if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype != np.uint8:
         raise DataError(
-            f"thumbnails need uint8 images n x C x H x W with C 1 or 3, got {images.dtype} "
-            f"{images.shape}; convert them first"
+            field="images",
+            value=f"{images.dtype} {images.shape}",
+            hint="give uint8 images n x C x H x W with C 1 or 3",
         )
     if len(ids) != len(images) or len(set(ids)) != len(ids):
-        raise DataError(f"{len(images)} images need as many distinct ids, got {len(set(ids))}")
+        raise DataError(
+            f"{len(set(ids))} distinct ids",
+            field="ids",
+            limit=len(images),
+            hint=f"give {len(images)}, one an image",
+        )
     tiles = _fit(images)
     n, height, width, channels = tiles.shape
     columns = max(1, math.ceil(math.sqrt(n))) if columns is None else columns
     rows = max(1, math.ceil(n / columns))
     if max(columns * width, rows * height) > LARGEST_SHEET:
-        raise DataError(f"{n} thumbnails of {width} x {height} do not fit one picture; show fewer")
+        raise DataError(
+            f"thumbnails of {width} x {height} do not fit one picture",
+            field="images",
+            value=n,
+            limit=LARGEST_SHEET,
+            hint="show fewer",
+        )
     blank = rows * columns - n
     padded = np.concatenate([tiles, np.zeros((blank, height, width, channels), np.uint8)])
     grid = padded.reshape(rows, columns, height, width, channels).swapaxes(1, 2)

@@ -12,7 +12,10 @@ def _check(predicted: Tensor, true: Tensor) -> None:
     """Refuse anything but two `p x 2` tensors."""
     if predicted.shape != true.shape or predicted.shape[1:] != (2,):
         raise DataError(
-            f"predictions {tuple(predicted.shape)} and targets {tuple(true.shape)} must both be p x 2"
+            f"beside targets of {tuple(true.shape)}",
+            field="predictions",
+            value=tuple(predicted.shape),
+            hint="both must be p x 2",
         )
 
 

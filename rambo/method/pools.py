@@ -59,13 +59,17 @@ class Problem:
         pools = torch.cat([self.labeled, self.unlabeled, self.validation])
         if len(pools.unique()) < len(pools):
             raise DataError(
-                "labeled, unlabeled and validation pools overlap", hint="each image belongs to one"
+                "labeled, unlabeled and validation overlap",
+                field="pools",
+                hint="each image belongs to one",
             )
         unbought = torch.ones(len(self.labels), dtype=torch.bool)
         judges = self.validation if self.judged_by is None else self.judged_by
         unbought[torch.cat([self.labeled, judges])] = False
         if (self.labels[unbought] != UNLABELED).any():
-            raise DataError("an image nobody bought carries a label", hint="set it to UNLABELED")
+            raise DataError(
+                "an image nobody bought carries one", field="labels", hint="set it to UNLABELED"
+            )
 
     def describe_images(self, indices: Tensor) -> Tensor:
         """Return fixed descriptors of the images: frozen features, else pixels in [0, 1].
@@ -162,7 +166,12 @@ def membership_matrix(subsets: Sequence[Tensor], universe: Tensor) -> Tensor:
         position = torch.searchsorted(universe[order], subset).clamp(max=len(universe) - 1)
         columns = order[position]
         if len(subset) == 0 or (universe[columns] != subset).any():
-            raise DataError(f"subset {row} is empty or has members outside the universe")
+            raise DataError(
+                "is empty or has members outside the universe",
+                field="subset",
+                value=row,
+                hint="give it members of the universe",
+            )
         matrix[row, columns] = 1 / len(subset)
     return matrix
 

@@ -108,14 +108,24 @@ def _checked(cost: Matrix, membership: Matrix) -> Members:
         and bool((cost < np.inf).all())
     ):
         raise DataError(
-            "the OT cost matrix is empty, negative or not finite", hint="check the features"
+            "is empty, negative or not finite",
+            field="the OT cost matrix",
+            hint="check the features",
         )
     members = _numpy(membership).astype(bool)
     if members.ndim != 2 or members.shape[1] != len(cost):
-        raise DataError(f"membership is {members.shape}, but the pool has {len(cost)} images")
+        raise DataError(
+            f"does not fit a pool of {len(cost)} images",
+            field="membership",
+            value=members.shape,
+            hint="give one column an image",
+        )
     if not members.any(1).all():
         raise DataError(
-            f"subset {int(np.argmin(members.any(1)))} is empty", hint="OT needs an image"
+            "is empty",
+            field="subset",
+            value=int(np.argmin(members.any(1))),
+            hint="OT needs an image",
         )
     return members
 

@@ -59,13 +59,17 @@ def exact_transport(cost: Array) -> float:
 
     if cost.size == 0 or not np.isfinite(cost).all():
         raise DataError(
-            "the OT cost matrix is empty or not finite", hint="check images and features"
+            "is empty or not finite",
+            field="the OT cost matrix",
+            hint="check images and features",
         )
     rows, columns = cost.shape
     uniform = np.full(rows, 1 / rows), np.full(columns, 1 / columns)
     value, log = ot.emd2(*uniform, cost, numItermax=10_000_000, log=True)
     if log["warning"]:
-        raise DataError(f"exact OT stopped early: {log['warning']}")
+        raise DataError(
+            f"stopped early: {log['warning']}", field="exact OT", hint="check images and features"
+        )
     return max(float(value), 0.0)
 
 

@@ -170,5 +170,5 @@ class RunFolder:
     def _artifact(self, name: str, suffix: str) -> Path:
         """Return the path of an artifact, which is always below the run."""
         if not _NAME.fullmatch(name):
-            raise files.RefusedError("the name may hold a-z, 0-9, _, - and / between parts only")
+            raise files.RefusedError("it is no name", "use a-z, 0-9, _, - and / between parts only")
         return paths.artifact(self.folder, name, suffix)

@@ -144,6 +144,9 @@ def rows_of(ordered: Indices, indices: Any) -> NDArray[np.intp]:
     ]
     if len(missing):
         raise DataError(
-            f"image {missing[0]} is not in this trial's pools", hint="choose one that is"
+            "is not in this trial's pools",
+            field="image",
+            value=int(missing[0]),
+            hint="choose one that is",
         )
     return rows

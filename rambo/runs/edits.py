@@ -85,7 +85,7 @@ def load(run: Run, trial: int, strategy: str) -> EditedBatch | None:
         except FileNotFoundError:
             return None
         if len(data) > _MOST:
-            raise files.RefusedError("its file is too large; delete it")
+            raise files.RefusedError("its file is too large", "delete it")
         edit = EditedBatch.model_validate_json(data)
         return edit if edit.steps else None
 

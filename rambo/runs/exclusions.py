@@ -67,5 +67,8 @@ def load(run: Run, trial: int) -> Exclusions | None:
         return Exclusions(*parts, int(arrays["kept"][0]), int(arrays.get("fresh", [-1])[0]))
     except (KeyError, IndexError, ValueError) as error:
         raise StoreError(
-            f"run {run.id}: artifact {name} is damaged; resume the run to make it again"
+            f"artifact {name} is damaged",
+            field="run",
+            value=run.id,
+            hint="resume the run to make it again",
         ) from error

@@ -100,7 +100,7 @@ def begin(workspace: Path, request: ImportRequest) -> None:
         StoreError: the workspace cannot be written.
     """
     if not request.sources:
-        raise ConfigError("nothing to import", hint="name a folder, or send files")
+        raise ConfigError("nothing to import", field="sources", hint="name a folder, or send files")
     folder = _folder(workspace, request.slug)
     try:
         files.make_folder(folder)
@@ -116,7 +116,7 @@ def begin(workspace: Path, request: ImportRequest) -> None:
             files.write_bytes(folder / "pid", f"{process.pid}".encode())
     except OSError as error:
         reason = files.reason(error, "import again")
-        raise StoreError(f"the import cannot start: {reason.problem}", hint=reason.hint) from error
+        raise _refused("cannot start", request.slug, reason) from error
     # Someone has to wait for a child, or it stays in the process table.
     threading.Thread(target=process.wait, daemon=True).start()
 
@@ -203,10 +203,14 @@ def stop(workspace: Path, slug: str) -> None:
             collection.request_stop()
     except OSError as error:
         reason = files.reason(error, "stop it again")
-        raise StoreError(
-            f"the import cannot be stopped: {reason.problem}", hint=reason.hint
-        ) from error
+        raise _refused("cannot be stopped", slug, reason) from error
     threading.Thread(target=_see_to_it, args=(folder,), daemon=True).start()
+
+
+def _refused(what: str, slug: str, reason: files.Reason) -> StoreError:
+    """Return the error of a disk that refuses."""
+    problem = f"{what}: {reason.problem}"
+    return StoreError(problem, field="import", value=slug, hint=reason.hint)
 
 
 def forget(workspace: Path, slug: str) -> None:
@@ -267,4 +271,4 @@ def _error(answer: Mapping[str, Any]) -> RamboError:
     try:
         return errors.from_json(answer["error"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        return RamboError("it ended without a word", hint="start it again")
+        return RamboError("ended without a word", field="import", hint="start it again")

@@ -89,7 +89,8 @@ def _start_once(
                 workspace.delete(run)  # or it would wait for a worker for ever
             cause = error.__cause__ if isinstance(error, StoreError) else error
             problem, hint = files.reason(cause or error, "start the run again")
-            raise StoreError(f"no worker could be started: {problem}", hint=hint) from error
+            problem = f"could not be started: {problem}"
+            raise StoreError(problem, field="worker", hint=hint) from error
         return run, True
 
 
@@ -225,7 +226,9 @@ def probe_devices(timeout: float = 60) -> Devices:
         return Devices(**json.loads(done.stdout))
     except (OSError, ValueError, TypeError, subprocess.SubprocessError) as error:
         raise StoreError(
-            "the devices of this machine cannot be told", hint="try `python -m rambo devices`"
+            "cannot be told",
+            field="the devices of this machine",
+            hint="try `python -m rambo devices`",
         ) from error
 
 
@@ -257,7 +260,9 @@ def failure(out: str) -> RamboError:
     try:
         return errors.from_json(json.loads(out)["error"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        return RamboError("it ended without a word", hint="look at the terminal of the app")
+        return RamboError(
+            "ended without a word", field="process", hint="look at the terminal of the app"
+        )
 
 
 def worded(error: RamboError, limit: int) -> str:

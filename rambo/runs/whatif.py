@@ -87,7 +87,9 @@ class UHat:
         """Return the rows of one set, checked."""
         subset = _as_indices(members)
         if len(subset) == 0 or len(np.unique(subset)) < len(subset):
-            raise DataError("a set is empty or names an image twice", hint="give distinct images")
+            raise DataError(
+                "is empty or names an image twice", field="set", hint="give distinct images"
+            )
         return rows_of(self.indices, subset)
 
     @functools.cached_property

@@ -69,7 +69,9 @@ class Workspace:
             return Run(self._settle(draft, _slug(dataset_name(config))))
         except (sqlite3.Error, OSError, files.RefusedError) as error:
             problem, hint = files.reason(error, "start the run again")
-            raise StoreError(f"a new run could not be made: {problem}", hint=hint) from error
+            raise StoreError(
+                f"could not be made: {problem}", field="a new run", hint=hint
+            ) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -87,7 +89,7 @@ class Workspace:
             return []
         except OSError as error:
             problem, hint = files.reason(error, "try again")
-            raise StoreError(f"the runs cannot be listed: {problem}", hint=hint) from error
+            raise StoreError(f"cannot be listed: {problem}", field="the runs", hint=hint) from error
         return [
             name
             for name in folders

@@ -116,7 +116,8 @@ def encode(value: Any, what: str) -> str:
             fault = None
         if fault is None:
             raise RefusedError(f"{what}: it is no JSON value", "store plain fields") from error
-        raise RefusedError(f"{what}: {fault}") from error
+        problem, hint = fault
+        raise RefusedError(f"{what}: {problem}", hint) from error
 
 
 def decode(text: str, crc: int, *columns: Any) -> Any:
@@ -185,15 +186,15 @@ def _open_unwritable(path: Path) -> sqlite3.Connection:
     return memory
 
 
-def _unfit(value: Any, path: str) -> str | None:
-    """Return which field keeps `value` from being JSON, in words, or None."""
+def _unfit(value: Any, path: str) -> tuple[str, str] | None:
+    """Return which field keeps `value` from being JSON, in words with the way out, or None."""
     parts: Iterator[tuple[str, Any]] = iter(())
     if isinstance(value, Mapping):
         parts = ((f"{path}.{name}" if path else str(name), part) for name, part in value.items())
     elif isinstance(value, list | tuple):
         parts = ((f"{path}[{index}]", part) for index, part in enumerate(value))
     elif isinstance(value, float) and not math.isfinite(value):
-        return f"field {path} is {value}; only finite numbers are stored"
+        return f"field {path} is {value}", "only finite numbers are stored"
     elif value is not None and not isinstance(value, str | int | float):
-        return f"field {path} is a {type(value).__name__}; only JSON types are stored"
+        return f"field {path} is a {type(value).__name__}", "only JSON types are stored"
     return next((fault for name, part in parts if (fault := _unfit(part, name))), None)

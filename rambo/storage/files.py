@@ -20,15 +20,15 @@ import safetensors.numpy
 
 
 class RefusedError(ValueError):
-    """A value or a file that may not pass: what is wrong with it and the way out, ready to show."""
+    """A value or a file that may not pass: what is wrong with it, the way out, and the bound where it breaks one."""
 
-    def __init__(self, problem: str, hint: str | None = None) -> None:
-        """Keep both."""
-        super().__init__(problem, hint)
-        self.problem, self.hint = problem, hint
+    def __init__(self, problem: str, hint: str | None = None, limit: float | None = None) -> None:
+        """Keep them."""
+        super().__init__(problem, hint, limit)
+        self.problem, self.hint, self.limit = problem, hint, limit
 
     def __str__(self) -> str:
-        """Return both as one line."""
+        """Return problem and way out as one line."""
         return "; ".join(part for part in (self.problem, self.hint) if part)
 
 

@@ -71,7 +71,9 @@ class Memo:
             text = database.encode(dict(record), f"utility {key[:8]}")
             data = files.pack_arrays(arrays) if arrays else None
         except files.RefusedError as error:
-            raise StoreError(error.problem, hint=error.hint) from error
+            raise StoreError(
+                error.problem, field="result", value=key[:8], hint=error.hint
+            ) from error
         self._attempt(lambda db: self._insert(db, key, text, data))
 
     def stored_keys(self, keys: Iterable[str]) -> set[str]:
@@ -263,4 +265,6 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
 def _check_key(key: str) -> None:
     """Refuse a key that could name another file."""
     if not _KEY.fullmatch(key):
-        raise StoreError("a content key has 64 hexadecimal digits and this one has not")
+        raise StoreError(
+            field="content key", value=key, hint="a content key has 64 hexadecimal digits"
+        )

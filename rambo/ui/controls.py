@@ -71,7 +71,9 @@ def start_demo() -> Run:
     """
     data = library.ensure(library.SHIPPED)
     if data is None:
-        raise ConfigError("the shipped images could not be prepared", hint="see the page Data")
+        raise ConfigError(
+            "could not be prepared", field="the shipped images", hint="see the page Data"
+        )
     return start(configs.build(presets.demo()), data)
 
 

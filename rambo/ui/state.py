@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 import streamlit as st
 
-from rambo.config import shorten
 from rambo.errors import RunNotFoundError
 from rambo.runs.workspace import Run, Workspace
 
@@ -60,7 +59,9 @@ def find_run(run_id: str) -> Run:
     try:
         return workspace().find(run_id)
     except RunNotFoundError:
-        raise RunNotFoundError(f"There is no such run: {shorten(run_id)}.") from None
+        raise RunNotFoundError(
+            "there is no such run", field="run", value=run_id, hint="choose one of the list"
+        ) from None
 
 
 def address(run_id: str | None, **filters: Any) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Memory that ran out, on a CPU or a GPU, as a sentence with the way out."""
+"""Memory that ran out, on a CPU or a GPU, with the way out."""
 
 import re
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from rambo.errors import StoreError
+
+# The one place where an error is read out of its text: torch says the size of an allocation nowhere else.
 _ALLOCATION = re.compile(r"tried to allocate ([0-9.]+) ?(bytes|KiB|MiB|GiB|TiB)?", re.IGNORECASE)
 _UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 _GIGA = 1e9
@@ -22,15 +25,14 @@ def ran_out(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-def words(error: BaseException, device: str) -> str:
-    """Return what is short and the way out, as one line.
+def shortage(error: BaseException, device: str) -> StoreError:
+    """Return what is short and the way out.
 
     Args:
         error: of which `ran_out` is true.
         device: of the config.
     """
     on_gpu = isinstance(error, torch.OutOfMemoryError)
-    where = "the GPU's memory" if on_gpu else "memory"
     needed, free = _needed(error), _free_on_gpu() if on_gpu else _free()
     parts = [] if needed is None else [f"the step at hand needs about {_amount(needed)}"]
     parts += [] if free is None else [f"{_amount(free)} are free now"]
@@ -38,7 +40,12 @@ def words(error: BaseException, device: str) -> str:
     out = "use fewer slots (compute.slots)" if on_gpu else "use fewer jobs (compute.jobs)"
     if not on_gpu and device != "cpu":
         out += " or slots (compute.slots)"
-    return f"{where} ran out{figures}; {out} or end other programs, then resume the run"
+    return StoreError(
+        f"ran out{figures}",
+        field="the GPU's memory" if on_gpu else "memory",
+        limit=free,
+        hint=f"{out} or end other programs, then resume the run",
+    )
 
 
 def _needed(error: BaseException) -> float | None:

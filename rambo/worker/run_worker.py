@@ -139,7 +139,7 @@ def work(run: Run, listener: Emit = ignore) -> str:
                 run.set_status("failed", words)
             if isinstance(error, RamboError) or not memory.ran_out(error):
                 raise
-            raise StoreError(words) from error
+            raise _shortage(error, run) from error
         run.set_status("done", WAITING if waits_for_labels(run) else "")
         return "done"
 
@@ -149,10 +149,15 @@ def _words(error: Exception, run: Run) -> str:
     if isinstance(error, RamboError):
         return str(error)
     if memory.ran_out(error):
-        return memory.words(error, restore(run.config).compute.device)
+        return str(_shortage(error, run))
     if isinstance(error, OSError):
         return f"{type(error).__name__}: {error.strerror}"
     return f"an unforeseen {type(error).__name__}; the log has the details"
+
+
+def _shortage(error: Exception, run: Run) -> StoreError:
+    """Return the error of a run for which memory ran out."""
+    return memory.shortage(error, restore(run.config).compute.device)
 
 
 def _ended(run: Run) -> bool:
@@ -255,7 +260,12 @@ def _open_data(run: Run, config: Config, workspace: Workspace, emit: Emit) -> Pr
         return prepared.open_prepared(workspace.root / "datasets" / fingerprint, verify=True)
     data = foreign.prepare(config.dataset, workspace.root, emit=emit)
     if data.fingerprint != fingerprint:
-        raise DataError(f"{data.name} has changed since this run was made", hint="start a new run")
+        raise DataError(
+            "has changed since this run was made",
+            field="dataset",
+            value=data.name,
+            hint="start a new run",
+        )
     return data
 
 

@@ -92,7 +92,10 @@ def _run_of(
     data = catalog.prepare(config.dataset.name, workspace.root, emit=passing)
     if data.fingerprint != study_run.environment.dataset.fingerprint:
         raise DataError(
-            f"{data.name} has changed since this study was made", hint="start a new study"
+            "has changed since this study was made",
+            field="dataset",
+            value=data.name,
+            hint="start a new study",
         )
     run = run_worker.start(config, workspace, passing)
     study_run.save_cell(place, cell.label, run.id)

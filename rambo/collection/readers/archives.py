@@ -24,7 +24,9 @@ def open_zip(path: Path, limits: Limits) -> zipfile.ZipFile:
     members, size, start = _directory(path)
     if members > limits.members or size > members * (46 + _NAME_BYTES):
         count = members if members > limits.members else size // 46  # the larger lie
-        raise RefusedError(f"{count:,} files inside; use at most {limits.members:,}")
+        raise RefusedError(
+            f"{count:,} files inside", f"use at most {limits.members:,}", limits.members
+        )
     if _holds_more(path, start, size, members):
         raise RefusedError(
             f"more files inside than the {members:,} that its end speaks of", "save it again"
@@ -34,29 +36,31 @@ def open_zip(path: Path, limits: Limits) -> zipfile.ZipFile:
     if total > limits.total_bytes:
         archive.close()
         raise RefusedError(
-            f"{total / 1e9:.1f} GB unpacked; the limit is {limits.total_bytes / 1e9:.0f} GB, use fewer "
-            "images or raise the limit"
+            f"{total / 1e9:.1f} GB unpacked",
+            f"the limit is {limits.total_bytes / 1e9:.0f} GB, use fewer images or raise the limit",
+            limits.total_bytes,
         )
     return archive
 
 
-def check_member(member: zipfile.ZipInfo, limits: Limits) -> str | None:
-    """Return why a member is not read, in words, or None."""
+def check_member(member: zipfile.ZipInfo, limits: Limits) -> RefusedError | None:
+    """Return why a member is not read, or None."""
     name = member.filename
     parts = name.replace("\\", "/").split("/")
     kind = stat.S_IFMT(member.external_attr >> 16)
     if ".." in parts or name.startswith(("/", "\\")) or _DRIVE.match(name) or "\0" in name:
-        return "its name leads out of the archive"
+        return RefusedError("its name leads out of the archive", "pack it again without paths")
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "it is a link or a device, not a file"
+        return RefusedError("it is a link or a device, not a file", "pack the file itself")
     if member.flag_bits & 0x1:
-        return "it is encrypted; save the archive without a password"
+        return RefusedError("it is encrypted", "save the archive without a password")
     if member.file_size > limits.ratio_from and member.file_size > limits.ratio * max(
         1, member.compress_size
     ):
-        return (
-            f"it unpacks to {member.file_size // max(1, member.compress_size):,} times its size; "
-            f"only a bomb has over {limits.ratio}"
+        return RefusedError(
+            f"it unpacks to {member.file_size // max(1, member.compress_size):,} times its size",
+            f"only a bomb has over {limits.ratio}",
+            limits.ratio,
         )
     return None
 
@@ -64,7 +68,9 @@ def check_member(member: zipfile.ZipInfo, limits: Limits) -> str | None:
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
     """Return the bytes of a member, never more than `most` of them."""
     if member.file_size > most:
-        raise RefusedError(f"{member.file_size / 1e6:.0f} MB; a file may have {most / 1e6:.0f} MB")
+        raise RefusedError(
+            f"{member.file_size / 1e6:.0f} MB", f"a file may have {most / 1e6:.0f} MB", most
+        )
     with archive.open(member) as stream:
         return stream.read(most + 1)
 
@@ -85,7 +91,7 @@ def _directory(path: Path) -> tuple[int, int, int]:
         tail = file.read()
     at = tail.rfind(_END)
     if at < 0 or len(tail) < at + 22:
-        raise RefusedError("it is no zip file, or its end is missing; copy it again")
+        raise RefusedError("it is no zip file, or its end is missing", "copy it again")
     members, size = struct.unpack("<HI", tail[at + 10 : at + 16])
     if members == 0xFFFF or size == 0xFFFFFFFF:
         at64 = tail.rfind(_END64, 0, at)

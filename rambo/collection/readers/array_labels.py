@@ -80,8 +80,9 @@ def _column(array: np.ndarray | None, count: int, remarks: list[str]) -> np.ndar
         return None
     if array.dtype.kind not in "iufbUS":
         raise RefusedError(
-            f"labels are {array.dtype}; save one whole number or text an image: save images as uint8 and "
-            "labels as whole numbers"
+            f"labels are {array.dtype}",
+            "save one whole number or text an image: save images as uint8 and labels "
+            "as whole numbers",
         )
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -90,7 +91,7 @@ def _column(array: np.ndarray | None, count: int, remarks: list[str]) -> np.ndar
         remarks.append("one-hot rows were read as classes")
     if array.shape != (count,):
         raise RefusedError(
-            f"labels of shape {array.shape} beside {count} images; save one whole number an image"
+            f"labels of shape {array.shape} beside {count} images", "save one whole number an image"
         )
     if array.dtype.kind == "U":
         return array
@@ -102,12 +103,12 @@ def _column(array: np.ndarray | None, count: int, remarks: list[str]) -> np.ndar
         finite = array[~np.isnan(array)]
         if not np.array_equal(finite, np.round(finite)):
             raise RefusedError(
-                f"labels are {array.dtype} with fractions; save labels.astype(int), or the class of the "
-                "largest by labels.argmax(1)"
+                f"labels are {array.dtype} with fractions",
+                "save labels.astype(int), or the class of the largest by labels.argmax(1)",
             )
         return array
     if array.dtype.kind == "u" and array.size and int(array.max()) >= 2**63:
-        raise RefusedError(f"a label is {array.max()}; use numbers below 2**63")
+        raise RefusedError(f"a label is {array.max()}", "use numbers below 2**63")
     fill = _FILLS.get(array.dtype)
     if fill is not None:
         others = array[array != fill]
@@ -121,12 +122,13 @@ def _from_one_hot(rows: np.ndarray) -> np.ndarray:
     """Return the class of each row; a row of zeros is unknown."""
     if not np.isin(rows, (0, 1)).all():
         raise RefusedError(
-            f"labels of shape {rows.shape} are no one-hot rows of 0 and 1; save one whole number an image, "
-            "labels.argmax(1)"
+            f"labels of shape {rows.shape} are no one-hot rows of 0 and 1",
+            "save one whole number an image, labels.argmax(1)",
         )
     if (rows.sum(axis=1) > 1).any():
         raise RefusedError(
-            f"labels of shape {rows.shape} give some images several classes; each image may have one"
+            f"labels of shape {rows.shape} give some images several classes",
+            "each image may have one",
         )
     return np.where(rows.any(axis=1), rows.argmax(axis=1), -1).astype(np.int64)
 
@@ -153,7 +155,7 @@ def _numbers(
             filled.append(np.full(count, -1, dtype=np.int64))
         elif column.dtype.kind == "f":
             if np.isinf(column).any() or np.nanmax(np.abs(column), initial=0) > 2**53:
-                raise RefusedError("a label is too large or not finite; save labels.astype(int)")
+                raise RefusedError("a label is too large or not finite", "save labels.astype(int)")
             filled.append(np.where(np.isnan(column), -1, column).astype(np.int64))
             remarks.append("whole floats were read as whole numbers")
         else:
@@ -169,7 +171,7 @@ def _into(values: np.ndarray, names: tuple[str, ...], remarks: list[str]) -> np.
         strange = sorted(set(values.tolist()) - set(index))
         if strange:
             raise RefusedError(
-                f"label {strange[0]} is not among the {len(names)} classes of the file; add it"
+                f"label {strange[0]} is not among the {len(names)} classes of the file", "add it"
             )
         return np.array([index[value] for value in values.tolist()], dtype=np.int64)
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
@@ -179,6 +181,6 @@ def _into(values: np.ndarray, names: tuple[str, ...], remarks: list[str]) -> np.
         remarks.append("labels count from 1")
         return values - 1
     raise RefusedError(
-        f"labels run from {values.min()} to {high} but {len(names)} classes are named; save labels from 0 to "
-        f"{len(names) - 1}, or leave the names out"
+        f"labels run from {values.min()} to {high} but {len(names)} classes are named",
+        f"save labels from 0 to {len(names) - 1}, or leave the names out",
     )

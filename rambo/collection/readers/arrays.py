@@ -115,8 +115,8 @@ def store(path: Path, limits: Limits, scratch: Path) -> Stored:
         if not splits:
             names = listing([display(name) for name in members], 8)
             raise RefusedError(
-                f"holds no images, labels{f' (only {names})' if names else ''}; "
-                "save it as numpy.savez(file, images=..., labels=...)"
+                f"holds no images, labels{(f' (only {names})' if names else '')}",
+                "save it as numpy.savez(file, images=..., labels=...)",
             )
         reader = _ArchiveReader(archive, members, limits, scratch)
         content = _assemble(reader, splits)
@@ -161,7 +161,8 @@ class _ArchiveReader:
         member = self.members[name]
         reason = archives.check_member(member, self.limits)
         if reason is not None:
-            raise RefusedError(f"{display(member.filename)}: {reason}")
+            problem = f"{display(member.filename)}: {reason.problem}"
+            raise RefusedError(problem, reason.hint, reason.limit)
         with self.archive.open(member) as stream:
             version = np.lib.format.read_magic(stream)
             if version == (1, 0):
@@ -171,9 +172,9 @@ class _ArchiveReader:
             shape, fortran_order, dtype = header
             if dtype.hasobject:
                 raise RefusedError(
-                    f"{display(member.filename)} holds Python objects, which could run code when read; save "
-                    f"{display(name)}.astype(str) if they are texts; save images as uint8, or images of "
-                    "several sizes as a folder of PNG files"
+                    f"{display(member.filename)} holds Python objects, which could run code when read",
+                    f"save {display(name)}.astype(str) if they are texts; save images as uint8, "
+                    "or images of several sizes as a folder of PNG files",
                 )
             size = math.prod(shape) * dtype.itemsize
             if (
@@ -236,7 +237,7 @@ def _find_splits(names: Sequence[str]) -> list[str]:
         absent = [split for split in order if split in labeled and split not in splits]
         if absent:
             name = {"validation": "val"}.get(absent[0], absent[0])
-            raise RefusedError(f"holds no {name}_images beside {name}_labels; add them")
+            raise RefusedError(f"holds no {name}_images beside {name}_labels", "add them")
         return [split for split in order if split in splits]
     return [""] if "" in splits else []
 
@@ -289,7 +290,8 @@ def _texts(array: np.ndarray | None, count: int, what: str) -> tuple[str, ...] |
         return None
     if array.size != count or array.dtype.kind not in "USiubf":
         raise RefusedError(
-            f"{what} of shape {array.shape} beside {count} images; save one name or number an image"
+            f"{what} of shape {array.shape} beside {count} images",
+            "save one name or number an image",
         )
     return tuple(as_text(value) for value in array.reshape(-1))
 
@@ -297,7 +299,7 @@ def _texts(array: np.ndarray | None, count: int, what: str) -> tuple[str, ...] |
 def _names(array: np.ndarray) -> tuple[str, ...]:
     """Return class names."""
     if array.dtype.kind not in "USiu" or array.ndim != 1:
-        raise RefusedError("classes are no list of names; save numpy.array(['cat', 'dog'])")
+        raise RefusedError("classes are no list of names", "save numpy.array(['cat', 'dog'])")
     return tuple(as_text(value) for value in array)
 
 
@@ -327,11 +329,12 @@ def as_pixels(images: np.ndarray, allocate: Allocate = _allocate) -> tuple[Pixel
         square = side > 0 and side**2 == images.shape[1]
         hint = f"; for square ones, images.reshape(-1, {side}, {side})" if square else ""
         raise RefusedError(
-            f"images are {images.dtype} {images.shape}; save them as uint8 of N x H x W or N x H x W x 3{hint}"
+            f"images are {images.dtype} {images.shape}",
+            f"save them as uint8 of N x H x W or N x H x W x 3{hint}",
         )
     if images.dtype.kind not in "uifb":
         raise RefusedError(
-            f"images are {images.dtype}; save images as uint8, images.astype('uint8')"
+            f"images are {images.dtype}", "save images as uint8, images.astype('uint8')"
         )
     ordered, remarks = _channels_last(images, shape)
     scale, how = _scale(images)
@@ -358,15 +361,16 @@ def _channels_last(images: np.ndarray, shape: str) -> tuple[np.ndarray, list[str
     first, last = images.shape[1] in (1, 3, 4), images.shape[3] in (1, 3, 4)
     if first and last:
         raise RefusedError(
-            f"images of {shape} may have their channels first or last; save images.transpose(0, 2, 3, 1) "
-            "if they come first, or images larger than 4 pixels"
+            f"images of {shape} may have their channels first or last",
+            "save images.transpose(0, 2, 3, 1) if they come first, or images larger than 4 pixels",
         )
     if last:
         return images, []
     if first:
         return images.transpose(0, 2, 3, 1), ["channels first were put last"]
     raise RefusedError(
-        f"images are {images.dtype} {images.shape}; save them as uint8 of N x H x W or N x H x W x 3"
+        f"images are {images.dtype} {images.shape}",
+        "save them as uint8 of N x H x W or N x H x W x 3",
     )
 
 
@@ -379,27 +383,27 @@ def _scale(images: np.ndarray) -> tuple[float | None, list[str]]:
     low, high = float(images.min()), float(images.max())
     scale = f"images run from {low:g} to {high:g}"
     if not math.isfinite(low) or not math.isfinite(high):
-        raise RefusedError("images hold numbers that are not finite; save numpy.nan_to_num(images)")
+        raise RefusedError(
+            "images hold numbers that are not finite", "save numpy.nan_to_num(images)"
+        )
     if images.dtype.kind == "f":
         if low >= 0 and high <= 1:
             return 255.0, ["floats in [0, 1] were multiplied by 255"]
         if low >= 0 and 2 < high <= 255:
             return 1.0, ["floats up to 255 were rounded"]
         raise RefusedError(
-            f"{scale}, which is {images.dtype} without a clear scale; save "
-            "((images - images.min()) / numpy.ptp(images) * 255).astype('uint8')"
+            f"{scale}, which is {images.dtype} without a clear scale",
+            "save ((images - images.min()) / numpy.ptp(images) * 255).astype('uint8')",
         )
     if low < 0:
-        raise RefusedError(
-            f"{scale}; save (images - images.min()).astype('uint8') if that is meant"
-        )
+        raise RefusedError(scale, "save (images - images.min()).astype('uint8') if that is meant")
     if high <= 255:
         return 1.0, []
     if images.dtype.itemsize == 2:
         full = next(limit for limit in (1023, 4095, 65535) if high <= limit)
         return 255 / full, [f"16-bit numbers up to {full:,} were brought to 8 bits"]
     raise RefusedError(
-        f"{scale}, which is {images.dtype}; save (images / images.max() * 255).astype('uint8')"
+        f"{scale}, which is {images.dtype}", "save (images / images.max() * 255).astype('uint8')"
     )
 
 

@@ -18,18 +18,19 @@ def images(text: str) -> Iterator[tuple[str, list[str]]]:
         RefusedError: this is other XML, is not whole, or declares entities.
     """
     if re.search(r"<!(?:DOCTYPE|ENTITY)", text):
-        raise RefusedError("it declares entities, which no export of CVAT does; export it again")
+        raise RefusedError("it declares entities, which no export of CVAT does", "export it again")
     plain = re.sub(r"^\s*<\?xml[^>]*\?>", "", text)  # it is text by now, whatever encoding it says
     try:
         root = ET.fromstring(plain)
     except ET.ParseError as error:
         raise RefusedError(
-            f"it is no whole XML (line {error.position[0]}); export it again"
+            f"it is no whole XML (line {error.position[0]})", "export it again"
         ) from None
     entries = list(root.iter("image"))
     if root.tag != "annotations" or not entries:
         raise RefusedError(
-            f"it is XML ({display(root.tag)[:40]}) but no export of CVAT for images; export as CVAT for images 1.1"
+            f"it is XML ({display(root.tag)[:40]}) but no export of CVAT for images",
+            "export as CVAT for images 1.1",
         )
     for image in entries:
         tags = (tag.get("label", "") for tag in image.iter("tag"))

@@ -56,7 +56,7 @@ class ZipLoader:
         except RefusedError as error:
             return error
         except Exception:  # zipfile and its codecs raise ten kinds
-            return RefusedError("the archive is damaged here; save it again")
+            return RefusedError("the archive is damaged here", "save it again")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +123,7 @@ def read_zip(
                 continue
             reason = archives.check_member(member, limits)
             if reason is not None:
-                walk.refused.append(Unreadable(display(member.filename), reason))
+                walk.refused.append(Unreadable(display(member.filename), str(reason)))
             elif parts[-1].lower() in _TABLES:
                 walk.tables.append(
                     (parts[:-1], archives.read_member(archive, member, _TABLE_BYTES))
@@ -165,7 +165,11 @@ def _walk_folder(root: Path, limits: Limits, walk: _Walk) -> None:
                 _meet(entry, here, walk)
             if len(walk.entries) > limits.members:
                 raise DataError(
-                    f"folder {display(root.name)}: over {limits.members:,} images; import it in parts"
+                    f"over {limits.members:,} images",
+                    field="folder",
+                    value=display(root.name),
+                    limit=limits.members,
+                    hint="import it in parts",
                 )
         waiting += reversed(below)
 
@@ -217,18 +221,19 @@ def _source(
     group_by: str | None,
 ) -> Source:
     """Return the source of what was met."""
-    what = f"{kind} {display(place.name)}"
     if not walk.entries:
         files = listing(walk.unused + [f"{bad.file} ({bad.reason})" for bad in walk.refused])
         raise DataError(
-            f"{what}: holds no image{f' (but {files})' if files else ''}; give a folder with PNG, JPEG, "
-            "WebP, BMP, TIFF or GIF files"
+            f"holds no image{f' (but {files})' if files else ''}",
+            field=kind,
+            value=display(place.name),
+            hint="give a folder with PNG, JPEG, WebP, BMP, TIFF or GIF files",
         )
     placements, remarks = layout.place([entry.parts for entry in walk.entries], place.stem)
     column = group_by if group_by != "folder" else None
-    inner = _own_table(walk, what, column if labels is None else None)
+    inner = _own_table(walk, kind, place, column if labels is None else None)
     if column is not None and inner is None and labels is None:
-        raise no_column(what, column)
+        raise no_column(kind, place, column)
     merged = [table for table in (inner, labels) if table is not None]
     per_table = [tables.Matches(table, [entry.parts for entry in walk.entries]) for table in merged]
     items: list[Item] = []
@@ -279,22 +284,30 @@ def matches_all(per_table: Sequence[tables.Matches], row: int, item: Item) -> It
             )
 
 
-def no_column(what: str, column: str) -> DataError:
+def no_column(what: str, place: Path, column: str) -> DataError:
     """Return the refusal of a group column where there is no table."""
     return DataError(
-        f"{what}: there is no table with a column {display(column)}; give one with file names and that "
-        "column by --labels, or say folder to group by folder"
+        f"there is no table with a column {display(column)}",
+        field=what,
+        value=display(place.name),
+        hint="give one with file names and that column by --labels, or say folder to group by folder",
     )
 
 
-def _own_table(walk: _Walk, what: str, group_column: str | None) -> Table | None:
+def _own_table(walk: _Walk, what: str, place: Path, group_column: str | None) -> Table | None:
     """Return the tables that lie beside the images as one, their file names from the top."""
     parts = []
     for folder, data in walk.tables:
         try:
             table = tables.parse(data, f"{'/'.join((*folder, 'metadata'))}", group_column)
         except RefusedError as error:
-            raise DataError(f"{what}: the table in {'/'.join(folder) or 'it'}: {error}") from error
+            raise DataError(
+                f"the table in {'/'.join(folder) or 'it'}: {error.problem}",
+                field=what,
+                value=display(place.name),
+                limit=error.limit,
+                hint=error.hint,
+            ) from error
         parts.append(table.below("/".join(folder)))
     return tables.joined(parts) if parts else None
 

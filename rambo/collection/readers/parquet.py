@@ -36,11 +36,11 @@ class ParquetLoader:
         try:
             value = _group(path, group, self.column).at(row)
         except Exception:  # arrow raises its own dozen
-            return RefusedError("the parquet file is damaged here; download it again")
+            return RefusedError("the parquet file is damaged here", "download it again")
         if isinstance(value, dict):
             value = value.get("bytes")
         if not isinstance(value, bytes):
-            return RefusedError("the row holds no image bytes")
+            return RefusedError("the row holds no image bytes", "leave it out")
         return value
 
 
@@ -101,7 +101,7 @@ def read_parquet(
     column = ""
     total = 0
     for path in paths:
-        where = f"file {display(path.name)}"
+        name = display(path.name)
         try:
             file = pq.ParquetFile(path)
             schema = file.schema_arrow
@@ -109,17 +109,26 @@ def read_parquet(
                 file.metadata.row_group(g).total_byte_size for g in range(file.num_row_groups)
             )
         except Exception as error:
-            raise DataError(f"{where}: it is no whole parquet file; download it again") from error
+            raise DataError(
+                "it is no whole parquet file", field="file", value=name, hint="download it again"
+            ) from error
         if total > limits.total_bytes or file.metadata.num_rows > limits.members:
             raise DataError(
-                f"{where}: {total / 1e9:.1f} GB unpacked in {file.metadata.num_rows:,} rows; the limit is "
-                f"{limits.total_bytes / 1e9:.0f} GB and {limits.members:,} rows: use fewer images or raise it"
+                f"{total / 1e9:.1f} GB unpacked in {file.metadata.num_rows:,} rows",
+                field="file",
+                value=name,
+                limit=limits.total_bytes if total > limits.total_bytes else limits.members,
+                hint=f"the limit is {limits.total_bytes / 1e9:.0f} GB and {limits.members:,} rows: use fewer images or "
+                "raise it",
             )
-        column = _image_column(schema, where)
+        column = _image_column(schema, name)
         label = next((name for name in _LABEL if name in schema.names), None)
         if group_by is not None and group_by not in schema.names:
             raise DataError(
-                f"{where}: no column {display(group_by)}; it has {listing(schema.names, 8)}"
+                f"no column {display(group_by)}",
+                field="file",
+                value=name,
+                hint=f"it has {listing(schema.names, 8)}",
             )
         classes = _class_names(schema, label) or classes
         role = split_of(path.stem.split("-")[0])
@@ -130,13 +139,13 @@ def read_parquet(
             table = file.read_row_group(group, columns=[*others, *_path_column(schema, column)])
             for row, record in enumerate(table.to_pylist()):
                 inner = record.get(column) or {}
-                name = inner.get("path") if isinstance(inner, dict) else None
-                name = f"{name or 'row'} ({path.name}, row {group}.{row})"
+                origin = inner.get("path") if isinstance(inner, dict) else None
+                title = f"{origin or 'row'} ({path.name}, row {group}.{row})"
                 class_ = _class_of(record.get(label), classes) if label else None
                 items.append(
                     Item(
                         key=(str(path), group, row),
-                        name=display(name),
+                        name=display(title),
                         path=f"{path.name}/{group}/{row}".encode("utf-8", "backslashreplace"),
                         stamp=stamp,
                         label=class_,
@@ -161,7 +170,7 @@ def read_parquet(
     )
 
 
-def _image_column(schema: pa.Schema, where: str) -> str:
+def _image_column(schema: pa.Schema, file: str) -> str:
     """Return the column with the images."""
     for name in (*_IMAGE, *schema.names):
         if name not in schema.names:
@@ -174,8 +183,10 @@ def _image_column(schema: pa.Schema, where: str) -> str:
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
             return name
     raise DataError(
-        f"{where}: no column of images; it has {listing([display(n) for n in schema.names], 8)}: save "
-        "images as bytes in a column image"
+        "no column of images",
+        field="file",
+        value=file,
+        hint=f"it has {listing([display(n) for n in schema.names], 8)}: save images as bytes in a column image",
     )
 
 

@@ -16,9 +16,8 @@ from rambo.collection.readers import arrays, folders, layout, tables
 from rambo.collection.readers.items import Item, Payload, Source, display, distinct, listing
 from rambo.collection.readers.tables import AnswerRow, Matches, Table
 from rambo.collection.records import Unreadable
-from rambo.config import shorten
 from rambo.errors import DataError, RamboError, StoreError
-from rambo.storage.files import RefusedError, explain
+from rambo.storage.files import RefusedError, reason
 
 TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson")
 _TABLE_BYTES = 512_000_000
@@ -57,7 +56,7 @@ class TableLoader:
         try:
             return base64.b64decode(key.partition(",")[2], validate=False)
         except (binascii.Error, ValueError):
-            return RefusedError("the picture inside the table is damaged")
+            return RefusedError("the picture inside the table is damaged", "export it again")
 
 
 def read_source(
@@ -80,24 +79,37 @@ def read_source(
         DataError: nothing is there, or nothing that can be read; names the file and the way out.
         StoreError: `scratch` has no room.
     """
-    where = f"{'folder' if path.is_dir() else 'file'} {shorten(path, 200)}"
+    what = "folder" if path.is_dir() else "file"
     try:
         return _read(path.absolute(), limits, scratch, labels, group_by)
     except RamboError:
         raise
     except RefusedError as error:
-        raise DataError(f"{where}: {error}") from error
+        raise refusal(error, what, path) from error
     except MemoryError as error:
-        raise DataError(
-            f"{where}: it does not fit into memory; use fewer images at a time"
-        ) from error
+        hint = "use fewer images at a time"
+        raise DataError("it does not fit into memory", field=what, value=path, hint=hint) from error
     except Exception as error:  # zip, numpy and codecs raise over a dozen kinds
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(f"{where}: {explain(error, 'import again')}") from error
-        reason = getattr(error, "strerror", None) or "it is damaged or of another kind"
+            full = reason(error, "import again")
+            raise StoreError(full.problem, field=what, value=path, hint=full.hint) from error
         raise DataError(
-            f"{where}: {reason}; save it again, or check that it may be read"
+            getattr(error, "strerror", None) or "it is damaged or of another kind",
+            field=what,
+            value=path,
+            hint="save it again, or check that it may be read",
         ) from error
+
+
+def refusal(error: RefusedError, what: str, value: Path | str) -> DataError:
+    """Return what is wrong with a file or a folder, as an error that names it.
+
+    Args:
+        error: of the reader.
+        what: `file`, `folder` or `table`.
+        value: which one.
+    """
+    return DataError(error.problem, field=what, value=value, limit=error.limit, hint=error.hint)
 
 
 def _read(
@@ -106,7 +118,7 @@ def _read(
     """Return the source at an absolute path."""
     if not path.exists():
         raise RefusedError(
-            "nothing is there; give a folder, a zip, an .npz, a table or a parquet file"
+            "nothing is there", "give a folder, a zip, an .npz, a table or a parquet file"
         )
     suffix = path.suffix.lower()
     column = group_by if group_by != "folder" else None
@@ -115,7 +127,7 @@ def _read(
         return _read_folder(path, limits, table, group_by)
     if suffix == ".npz":
         if column is not None and table is None:
-            raise folders.no_column(f"file {display(path.name)}", column)
+            raise folders.no_column("file", path, column)
         return _read_npz(path, limits, scratch, table)
     if suffix == ".parquet":
         from rambo.collection.readers import parquet  # arrow: only where it is needed
@@ -128,9 +140,9 @@ def _read(
     if start.startswith(b"PK"):
         return folders.read_zip(path, limits, labels=table, group_by=group_by)
     if sniff_suffix(start) != ".bin" or suffix in SUFFIXES:
-        raise RefusedError("it is a single image; give the folder that it lies in")
+        raise RefusedError("it is a single image", "give the folder that it lies in")
     raise RefusedError(
-        "of an unknown kind; give a folder, a zip, an .npz, a table or a parquet file"
+        "of an unknown kind", "give a folder, a zip, an .npz, a table or a parquet file"
     )
 
 
@@ -140,15 +152,19 @@ def read_table(path: Path, group_column: str | None = None) -> Table:
     Raises:
         DataError: it cannot be read or understood.
     """
-    where = f"table {shorten(path.name, 200)}"
     try:
         if path.stat().st_size > _TABLE_BYTES:
-            raise RefusedError(f"over {_TABLE_BYTES // 1_000_000} MB; give names and labels only")
+            raise RefusedError(
+                f"over {_TABLE_BYTES // 1_000_000} MB", "give names and labels only", _TABLE_BYTES
+            )
         return tables.parse(path.read_bytes(), display(path.name), group_column)
     except OSError as error:
-        raise DataError(f"{where}: {error.strerror}; check the path") from error
+        problem = error.strerror or "it cannot be read"
+        raise DataError(
+            problem, field="table", value=Path(path.name), hint="check the path"
+        ) from error
     except RefusedError as error:
-        raise DataError(f"{where}: {error}") from error
+        raise refusal(error, "table", Path(path.name)) from error
 
 
 def _read_folder(path: Path, limits: Limits, table: Table | None, group_by: str | None) -> Source:
@@ -222,7 +238,7 @@ def _read_table_source(path: Path, limits: Limits, group_by: str | None) -> Sour
     for row in table.rows:
         if row.file is None:
             raise RefusedError(
-                "it names images by index; give the .npz first and this table by --labels"
+                "it names images by index", "give the .npz first and this table by --labels"
             )
         if row.file.startswith("data:image/"):
             digest = hashlib.sha256(row.file.encode()).hexdigest()[:16]
@@ -246,7 +262,7 @@ def _read_table_source(path: Path, limits: Limits, group_by: str | None) -> Sour
     if not items:
         reasons = listing([f"{bad.file}: {bad.reason}" for bad in refused])
         raise RefusedError(
-            f"none of its images was found ({reasons or 'it has no rows'}); put it beside them"
+            f"none of its images was found ({reasons or 'it has no rows'})", "put it beside them"
         )
     inline = any(isinstance(item.key, str) for item in items)
     return Source(

@@ -182,10 +182,10 @@ def _json(text: str) -> list[Columns]:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise RefusedError(f"it is no whole JSON{place}; export it again") from None
+        raise RefusedError(f"it is no whole JSON{place}", "export it again") from None
     if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
         raise RefusedError(
-            "it is JSON but no list of records; export a list with one record an image"
+            "it is JSON but no list of records", "export a list with one record an image"
         )
     return value
 
@@ -199,9 +199,11 @@ def _json_lines(text: str) -> list[Columns]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
-            raise RefusedError(f"line {number} is no whole JSON record; export it again") from None
+            raise RefusedError(
+                f"line {number} is no whole JSON record", "export it again"
+            ) from None
         if not isinstance(record, dict):
-            raise RefusedError(f"line {number} is no record with named fields; export it again")
+            raise RefusedError(f"line {number} is no record with named fields", "export it again")
         records.append(record)
     return records
 
@@ -212,20 +214,21 @@ def _csv(text: str) -> list[Columns]:
     first = next((line for line in lines if line.strip()), "")
     delimiter = max(",;\t|", key=lambda mark: (first.count(mark), mark == ","))
     if "\0" in text:
-        raise RefusedError("it holds null bytes, so it is no text table; save it as CSV")
+        raise RefusedError("it holds null bytes, so it is no text table", "save it as CSV")
     try:
         rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
     except csv.Error as error:
-        raise RefusedError(f"it is no whole CSV ({error}); save it again") from None
+        raise RefusedError(f"it is no whole CSV ({error})", "save it again") from None
     if not rows:
-        raise RefusedError("it is empty; give a header and one row an image")
+        raise RefusedError("it is empty", "give a header and one row an image")
     header = [cell.strip() for cell in rows[0]]
     if len(rows) > 2 and len(rows[-1]) < len(header) and not text.endswith(("\n", "\r")):
         raise RefusedError(
-            f"its last row ({display(delimiter.join(rows[-1]))[:60]}) stops in the middle; save it again"
+            f"its last row ({display(delimiter.join(rows[-1]))[:60]}) stops in the middle",
+            "save it again",
         )
     if text.count('"') % 2 and rows[-1] and "\n" in rows[-1][-1]:
-        raise RefusedError("a quote is opened and never closed; save it again")
+        raise RefusedError("a quote is opened and never closed", "save it again")
     if len(header) <= 2 and header[0].lower().endswith(SUFFIXES):
         header = ["file", "label"][: len(header)]
         rows.insert(0, header)
@@ -243,7 +246,7 @@ def _column(columns: Sequence[str], meanings: Sequence[str]) -> str | None:
 def _table(records: list[Columns], name: str, group_column: str | None) -> Table:
     """Return records as rows, columns found by meaning."""
     if len(records) > MOST_ROWS:
-        raise RefusedError(f"{len(records):,} rows; use at most {MOST_ROWS:,}")
+        raise RefusedError(f"{len(records):,} rows", f"use at most {MOST_ROWS:,}", MOST_ROWS)
     columns = list(dict.fromkeys(str(key) for record in records[:100] for key in record))
     file, index = _column(columns, _FILE), _column(columns, _INDEX)
     label, split = _column(columns, _LABEL), _column(columns, _SPLIT)
@@ -253,13 +256,14 @@ def _table(records: list[Columns], name: str, group_column: str | None) -> Table
         label = None
     if file is None and index is None and digest is None:
         raise RefusedError(
-            f"no column names the image; the columns are {listing([display(c) for c in columns], 8)}: rename "
-            "the one with the file names to file, and the one with the classes to label"
+            "no column names the image",
+            f"the columns are {listing([display(c) for c in columns], 8)}: rename the "
+            "one with the file names to file, and the one with the classes to label",
         )
     if group_column is not None and group_column not in columns:
         raise RefusedError(
-            f"no column {display(group_column)} for groups; the columns are "
-            f"{listing([display(c) for c in columns], 8)}"
+            f"no column {display(group_column)} for groups",
+            f"the columns are {listing([display(c) for c in columns], 8)}",
         )
     rows = []
     for number, record in enumerate(records, 2):

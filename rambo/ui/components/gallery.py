@@ -206,8 +206,10 @@ def _slots(sprites: Sprites, items: Sequence[int]) -> list[int]:
         return [sprites.slots[int(item)] for item in items]
     except KeyError as error:
         raise DataError(
-            f"image {error.args[0]} is not on the sprite sheet of {len(sprites.ids)}; "
-            "pass it to make_sprites"
+            f"is not on the sprite sheet of {len(sprites.ids)}",
+            field="image",
+            value=error.args[0],
+            hint="pass it to make_sprites",
         ) from None
 
 

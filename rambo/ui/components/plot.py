@@ -99,7 +99,11 @@ def plotly_js() -> Path:
     """
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:
-        raise DataError("charts need the package plotly; install requirements.txt")
+        raise DataError(
+            "is missing, and charts need it",
+            field="package plotly",
+            hint="install requirements.txt",
+        )
     return Path(spec.origin).parent / "package_data" / "plotly.min.js"
 
 

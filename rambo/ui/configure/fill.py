@@ -16,6 +16,7 @@ from rambo.ui.configure import fields, forms, settings_file
 from rambo.ui.configure.draft import FormDraft
 
 _PRESET, _UPLOAD, _COMPLAINT = "configure-preset", "configure-upload", "configure-told"
+_MOST_PROBLEMS = 8  # of a file, that are named
 _LISTED = 6  # changes that are named
 _PRESET_HELP = {
     "demo": "A first look: 200 labels to buy, about two minutes on a laptop.",
@@ -150,4 +151,11 @@ def _take_file() -> None:
             settings_file.read_file(file.read(settings_file.FILE_BYTES + 1)), f"file {file.name}"
         )
     except RamboError as error:
-        st.session_state[_COMPLAINT] = f"the file was not taken: {error}"
+        st.session_state[_COMPLAINT] = f"the file was not taken: {_all_of(error)}"
+
+
+def _all_of(error: RamboError) -> str:
+    """Return the first things that are wrong, as one line, and how many more there are."""
+    rest = len(error.parts) - _MOST_PROBLEMS
+    lines = [str(part) for part in error.parts[:_MOST_PROBLEMS]]
+    return "; ".join(lines + ([f"and {count(rest, 'more', 'more')}"] if rest > 0 else []))

@@ -146,21 +146,21 @@ def _has_letter(entry: fields.Field) -> bool:
     return entry.group == fields.BUDGETS and bool(entry.symbol)
 
 
-def problems(settings: Mapping[str, Any]) -> list[str]:
-    """Return everything that is wrong with nested settings, one line each; fields may be missing.
+def problems(settings: Mapping[str, Any]) -> list[ConfigError]:
+    """Return everything that is wrong with nested settings; fields may be missing.
 
     An unknown field is told with the name that is most like it.
     """
-    return [_line(error) for error in configs.review(settings)[1]]
+    return [_of_stranger(error) for error in configs.review(settings)[1]]
 
 
-def _line(error: ConfigError) -> str:
+def _of_stranger(error: ConfigError) -> ConfigError:
     """Return one thing that is wrong with settings of someone else."""
     path = error.field or ""
     groups = {path.rpartition(".")[0] for path in fields.facts()}
     if path in fields.facts() or path in groups:
-        return str(error)
-    return f"{configs.shorten(path, 100)}: {error.problem}; {_nearest(path.split('.'))}"
+        return error
+    return ConfigError(error.problem, field=path, hint=_nearest(path.split(".")))
 
 
 def _nearest(names: list[str]) -> str:

@@ -8,14 +8,12 @@ from rambo import config as configs
 from rambo import presets
 from rambo.config import Config
 from rambo.errors import ConfigError
-from rambo.text import count
 from rambo.ui import allowed
 from rambo.ui.configure import settings
 from rambo.ui.configure.settings import Values
 
 FILE_BYTES = 64_000
 _DEPTH = 6  # the tree itself is four deep
-_MOST_PROBLEMS = 8  # problems that are named
 
 
 def command(config: Config) -> str:
@@ -63,28 +61,28 @@ def read_file(content: bytes) -> Values:
     """
     if len(content) > FILE_BYTES:
         raise ConfigError(
-            f"the file has over {FILE_BYTES:,} bytes", hint="a settings file has a few thousand"
+            f"has over {FILE_BYTES:,} bytes",
+            field="file",
+            limit=FILE_BYTES,
+            hint="a settings file has a few thousand",
         )
     try:
         values_of_file = json.loads(content.decode("utf-8-sig"))
         json.dumps(values_of_file, ensure_ascii=False).encode()  # half a surrogate pair ends here
     except (ValueError, RecursionError):
         raise ConfigError(
-            "the file is not JSON", hint="download the settings here to see one"
+            "is not JSON", field="file", hint="download the settings here to see one"
         ) from None
     if not isinstance(values_of_file, dict):
         raise ConfigError(
-            "the file holds no group of settings", hint="download the settings here to see one"
+            "holds no group of settings", field="file", hint="download the settings here to see one"
         )
     if _deeper(values_of_file, _DEPTH):
-        raise ConfigError(f"the file is nested over {_DEPTH} deep", hint="settings are not")
-    if problems := settings.problems(values_of_file):
-        more = (
-            f"; and {count(len(problems) - _MOST_PROBLEMS, 'more', 'more')}"
-            if len(problems) > _MOST_PROBLEMS
-            else ""
+        raise ConfigError(
+            f"is nested over {_DEPTH} deep", field="file", limit=_DEPTH, hint="settings are not"
         )
-        raise ConfigError("; ".join(problems[:_MOST_PROBLEMS]) + more)
+    if problems := settings.problems(values_of_file):
+        raise ConfigError.join(problems)
     values = settings.of(configs.build(values_of_file))
     if foreign := allowed.problems(values):
         raise ConfigError.join(foreign)

@@ -59,7 +59,11 @@ def keep_upload(
                 size += len(block)
                 if size > most << 20:
                     raise DataError(
-                        f"the file is larger than {most} MB", hint="type its path instead"
+                        f"is larger than {most} MB",
+                        field="file",
+                        value=Path(name).name,
+                        limit=most,
+                        hint="type its path instead",
                     )
                 sha.update(block)
                 file.write(block)
@@ -71,7 +75,10 @@ def keep_upload(
     except OSError as error:
         reason = files.reason(error, "send the file again")
         raise StoreError(
-            f"the file could not be kept: {reason.problem}", hint=reason.hint
+            f"could not be kept: {reason.problem}",
+            field="file",
+            value=Path(name).name,
+            hint=reason.hint,
         ) from error
     finally:
         beside.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ from rambo.collection import intake, limited
 from rambo.collection.intake import Preview
 from rambo.collection.readers import tables
 from rambo.collection.readers.items import display
+from rambo.collection.readers.sources import refusal
 from rambo.errors import DataError
 from rambo.storage.files import RefusedError
 from rambo.text import literal
@@ -63,7 +64,7 @@ def _preview(current: Round, name: str, data: bytes, accept: bool, overwrite: bo
     try:
         table = limited.call(tables.parse, data, where)
     except RefusedError as error:
-        raise DataError(str(error), field="file", value=where) from error
+        raise refusal(error, "file", where) from error
     return intake.preview(
         current.collection,
         table,

@@ -36,7 +36,11 @@ def solve(cost: Array) -> tuple[float, Array]:
         DataError: the cost is empty or not finite.
     """
     if cost.size == 0 or not np.isfinite(cost).all():
-        raise DataError("the OT cost matrix is empty or not finite; choose at least one image")
+        raise DataError(
+            "is empty or not finite",
+            field="the OT cost matrix",
+            hint="choose at least one image",
+        )
     rows, columns = cost.shape
     units = math.lcm(rows, columns)
     supply, demand = np.full(rows, units // rows), np.full(columns, units // columns)

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from rambo.config import Config, Settings, shorten
+from rambo.config import Config, Settings
 from rambo.errors import RamboError, RunNotFoundError, StoreError
 from rambo.runs import paths
 from rambo.runs.results import Ranking, Summary
@@ -33,7 +33,9 @@ def find(name: str) -> Run:
     try:
         return workspace().find(name)
     except RunNotFoundError:
-        raise RunNotFoundError(f"There is no such study: {shorten(name)}.") from None
+        raise RunNotFoundError(
+            "there is no such study", field="study", value=name, hint="choose one of the list"
+        ) from None
 
 
 @dataclasses.dataclass(frozen=True)
