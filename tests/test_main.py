@@ -897,7 +897,7 @@ def test_a_study_is_exported_as_csv_and_markdown(
     assert text == call("show", studied["study"]).out.removesuffix("\n")
     refused_line(
         call("export", studied["study"], "--format", "coco", "--out", tmp_path / "x"),
-        "format coco: a study is written as csv or markdown",
+        "format coco is none of a study; choose one of: csv, markdown",
     )
     assert not (tmp_path / "x").exists()
 

@@ -68,11 +68,11 @@ class Memo:
         """
         _check_key(key)
         try:
-            text = database.encode(dict(record), f"utility {key[:8]}")
+            text = database.encode(dict(record), "its record")
             data = files.pack_arrays(arrays) if arrays else None
         except files.RefusedError as error:
             raise StoreError(
-                error.problem, field="result", value=key[:8], hint=error.hint
+                error.problem, field="utility", value=key[:8], hint=error.hint
             ) from error
         self._attempt(lambda db: self._insert(db, key, text, data))
 

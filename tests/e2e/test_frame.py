@@ -111,7 +111,7 @@ def test_hostile_names_are_text_on_every_page(page, site, place: str) -> None:
 def test_any_other_run_in_the_address_is_no_such_run(page, site, typed: str) -> None:
     address, _, _ = site
     page.goto(f"{address}/batch?run={quote(typed, safe='')}")
-    page.get_by_text("There is no such run").wait_for()
+    page.get_by_text("there is no such run").wait_for()
     assert page.off_origin == []
 
 

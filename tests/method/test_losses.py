@@ -144,7 +144,7 @@ def test_a_negative_distance_is_pushed_up_even_where_the_square_does_not() -> No
 def test_anything_but_two_tables_of_pairs_is_refused(
     loss: object, left: tuple[int, ...], right: tuple[int, ...]
 ) -> None:
-    with pytest.raises(DataError, match=r"must both be p x 2"):
+    with pytest.raises(DataError, match=r"both must be p x 2"):
         loss(torch.zeros(left), torch.zeros(right))  # type: ignore[operator]
 
 

@@ -65,7 +65,7 @@ def test_without_an_address_the_newest_run_is_taken(script: str, done: Run) -> N
 def test_an_unknown_run_is_no_such_run(script: str, typed: str, done: Run) -> None:
     app = open_page(script, typed)
     assert_calm(app)
-    assert "There is no such run" in unescaped(app.error[0].value)
+    assert "there is no such run" in unescaped(app.error[0].value)
     assert app.title
     assert "http://" not in app.error[0].value
 

@@ -301,7 +301,7 @@ def test_the_study_survives_a_reload_and_picking_a_run(read: Run) -> None:
 def test_any_other_study_in_the_address_is_no_such_study(read: Run, typed: str) -> None:
     app = open_page(PAGE, study=typed)
     assert_calm(app)
-    assert "There is no such study" in unescaped(app.error[0].value)
+    assert "there is no such study" in unescaped(app.error[0].value)
 
 
 def test_table_2_stands_beside_ours_and_minutes_beside_seconds(home: Path) -> None:

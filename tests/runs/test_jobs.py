@@ -313,7 +313,7 @@ def test_the_error_of_another_process_comes_back_whole() -> None:
 
 @pytest.mark.parametrize("out", ["", "{", "[]", "3", '{"error": 3}', '{"error": {"kind": "x"}}'])
 def test_a_process_that_says_nothing_of_use_has_a_word_too(out: str) -> None:
-    assert str(jobs.failure(out)).startswith("it ended without a word; ")
+    assert str(jobs.failure(out)).startswith("process ended without a word; ")
 
 
 def test_the_devices_are_told_by_another_process() -> None:
@@ -427,7 +427,7 @@ def test_a_disk_that_fills_after_a_run_was_made_leaves_none_in_line_for_ever(
         with pytest.raises(StoreError) as caught:
             begin(root, QUICK)
         told = (
-            "no worker could be started: the disk is full; free some space and start the run again"
+            "worker could not be started: the disk is full; free some space and start the run again"
         )
         assert str(caught.value) == told
         assert Workspace(root).runs() == []

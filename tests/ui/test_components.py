@@ -259,8 +259,8 @@ def test_no_images_make_an_empty_sheet() -> None:
     [
         (np.zeros((2, 2, 8, 8), np.uint8), [0, 1], "n x C x H x W"),
         (np.zeros((2, 3, 8, 8), np.float32), [0, 1], "uint8"),
-        (np.zeros((2, 1, 8, 8), np.uint8), [0], "as many distinct ids"),
-        (np.zeros((2, 1, 8, 8), np.uint8), [3, 3], "as many distinct ids"),
+        (np.zeros((2, 1, 8, 8), np.uint8), [0], "distinct ids"),
+        (np.zeros((2, 1, 8, 8), np.uint8), [3, 3], "distinct ids"),
         (np.zeros((9000, 1, 96, 96), np.uint8), range(9000), "show fewer"),
     ],
 )

@@ -22,7 +22,7 @@ from rambo.config import Config
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError
 from rambo.estimate import costs, forecast
-from rambo.ui.configure import fields, forms, planner, settings, settings_file
+from rambo.ui.configure import fields, fill, forms, planner, settings, settings_file
 from rambo.ui.configure.planner import PlanAnswer, Planner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -519,14 +519,16 @@ def test_all_problems_of_a_file_are_named_with_what_was_meant() -> None:
     given = {"k": "many", "budgt": 3, "acquisition": {"batch_sise": 4}, "qqq": 1, "seed": -1}
     with pytest.raises(ConfigError) as caught:
         settings_file.read_file(json.dumps(given).encode())
-    told = str(caught.value).split("; ")
-    assert "k many: use a whole number" in told
-    assert "seed -1 is too small" in told
-    assert "did you mean budget?" in told
-    assert "did you mean acquisition.batch_size?" in told
-    assert told[-2:] == ["qqq: there is no such field", "leave it out"]
-    with pytest.raises(ConfigError, match="and 12 more"):
+    by_field = {part.field: part for part in caught.value.parts}
+    assert str(by_field["k"]) == "k many: use a whole number"
+    assert (by_field["seed"].value, by_field["seed"].limit) == (-1, 0)
+    assert by_field["budgt"].hint == "did you mean budget?"
+    assert by_field["acquisition.batch_sise"].hint == "did you mean acquisition.batch_size?"
+    assert str(by_field["qqq"]) == "qqq: there is no such field; leave it out"
+    with pytest.raises(ConfigError) as caught:
         settings_file.read_file(json.dumps({f"junk{n}": n for n in range(20)}).encode())
+    assert len(caught.value.parts) == 20
+    assert fill.in_a_line(caught.value).endswith("; and 12 more")
 
 
 JUNK = [

@@ -151,10 +151,10 @@ def _take_file() -> None:
             settings_file.read_file(file.read(settings_file.FILE_BYTES + 1)), f"file {file.name}"
         )
     except RamboError as error:
-        st.session_state[_COMPLAINT] = f"the file was not taken: {_all_of(error)}"
+        st.session_state[_COMPLAINT] = f"the file was not taken: {in_a_line(error)}"
 
 
-def _all_of(error: RamboError) -> str:
+def in_a_line(error: RamboError) -> str:
     """Return the first things that are wrong, as one line, and how many more there are."""
     rest = len(error.parts) - _MOST_PROBLEMS
     lines = [str(part) for part in error.parts[:_MOST_PROBLEMS]]
