@@ -199,7 +199,7 @@ class Collection:
             head = _read_inside(Path(place), path, _HEAD)
             if head is not None:
                 return sniff_suffix(head), (Path(place) / os.fsdecode(path)).stat().st_size
-        raise DataError(f"collection {self.slug}: the original of image {number} is gone")
+        raise self._wrong(f"the original of image {number} is gone", "import the folder again")
 
     def add_labels(self, entries: Sequence[LabelEntry], note: str) -> int:
         """Store answers as a new version and return its number; S_val grows by its share.

@@ -48,7 +48,9 @@ def test_names_that_lead_out_of_a_zip_are_refused_and_nothing_is_written_there(t
     source = read_source(inside / "x.zip", LIMITS, tmp_path)
     assert [item.name for item in source.items] == ["cat/ok.png"]
     assert len(source.refused) == len(ESCAPES)
-    assert {bad.reason for bad in source.refused} == {"its name leads out of the archive; pack it again without paths"}
+    assert {bad.reason for bad in source.refused} == {
+        "its name leads out of the archive; pack it again without paths"
+    }
     assert sorted(p for p in tmp_path.rglob("*")) == before
 
 

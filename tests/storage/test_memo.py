@@ -95,7 +95,10 @@ def test_a_key_that_is_none_is_refused(memo: Memo, bad: str) -> None:
 
 def test_numbers_that_are_not_finite_are_refused(memo: Memo) -> None:
     message = refusal(lambda: memo.put(key(1), {"accuracy": math.nan}))
-    assert message == f"utility {key(1)[:8]}: its record: field accuracy is nan; only finite numbers are stored"
+    assert (
+        message
+        == f"utility {key(1)[:8]}: its record: field accuracy is nan; only finite numbers are stored"
+    )
     assert "array w holds" in refusal(lambda: memo.put(key(1), {}, {"w": np.array([math.inf])}))
     assert memo.get(key(1)) is None
 

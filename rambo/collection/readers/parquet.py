@@ -162,7 +162,9 @@ def read_parquet(
                 f"{display(path.name)}: not used: {listing([display(u) for u in unused], 6)}"
             )
     if not items:
-        raise DataError(f"{where}: it has no rows; give one with images")
+        raise DataError(
+            "has no rows", field="file", value=display(place.name), hint="give one with images"
+        )
     return Source(
         *("parquet", str(place), tuple(items), ParquetLoader(column), False),
         classes,
