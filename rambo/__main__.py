@@ -70,6 +70,10 @@ def make_parser() -> argparse.ArgumentParser:
     for sub in (resume, show, export_):
         sub.add_argument("run", metavar="RUN")
     runs.add_export(export_)
+    runs.add_travel(
+        commands.add_parser("pack", help="write a whole run as one file, for another machine"),
+        commands.add_parser("unpack", help="let a run that `pack` wrote join this workspace"),
+    )
     listing = commands.add_parser("list", help="list all runs, newest first")
     devices = commands.add_parser("devices", help="list the devices that can train")
     prepare = commands.add_parser(
@@ -117,6 +121,8 @@ _COMMANDS = {
     "list": runs.list_runs,
     "show": runs.show,
     "export": runs.export_choice,
+    "pack": runs.pack,
+    "unpack": runs.unpack,
     "work": runs.work,
     "devices": machine.devices,
     "prepare": machine.prepare,

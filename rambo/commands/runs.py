@@ -11,7 +11,7 @@ from rambo import export
 from rambo.commands import sharing, working
 from rambo.commands.settings import settings_from
 from rambo.errors import ConfigError, RunLockedError
-from rambo.runs import report
+from rambo.runs import report, travel
 from rambo.runs import workspace as workspaces
 from rambo.studies import study
 from rambo.studies.table import to_csv, to_markdown
@@ -146,6 +146,50 @@ def _export_study(run: workspaces.Run, arguments: argparse.Namespace) -> int:
     export.put(Path(arguments.out), writers[arguments.format](study.table(run)).encode())
     sharing.note("export", run.id, arguments.format)
     print(f"wrote the study to {arguments.out}", file=sys.stderr)
+    return 0
+
+
+def add_travel(pack: argparse.ArgumentParser, unpack: argparse.ArgumentParser) -> None:
+    """Give `pack` and `unpack` their options."""
+    pack.add_argument("run", metavar="RUN")
+    pack.add_argument("--out", required=True, metavar="FILE.zip")
+    pack.add_argument(
+        "--without-images",
+        action="store_true",
+        help="leave images of your own behind (those of the catalog never travel)",
+    )
+    pack.add_argument(
+        "--maps-of",
+        metavar="N",
+        help="maps and u_hat of the first N trials only: a smaller file (default: all)",
+    )
+    unpack.add_argument("file", metavar="FILE.zip")
+
+
+def pack(arguments: argparse.Namespace) -> int:
+    """Write a run as one file, for another machine."""
+    trials = arguments.maps_of
+    if trials is not None and not trials.isdecimal():
+        raise ConfigError(field="--maps-of", value=trials, hint="use a whole number, 0 for none")
+    parcel = travel.pack(
+        working.find(arguments.run),
+        workspaces.Workspace.from_environment(),
+        Path(arguments.out),
+        pictures=not arguments.without_images,
+        maps_of=None if trials is None else int(trials),
+    )
+    for notice in parcel.notices:
+        print(f"rambo: {notice}", file=sys.stderr)
+    print(f"wrote {parcel.run} to {arguments.out}", file=sys.stderr)
+    return 0
+
+
+def unpack(arguments: argparse.Namespace) -> int:
+    """Let a run that `pack` wrote join this workspace."""
+    parcel = travel.unpack(Path(arguments.file), workspaces.Workspace.from_environment())
+    for notice in parcel.notices:
+        print(f"rambo: {notice}", file=sys.stderr)
+    print(parcel.run)
     return 0
 
 

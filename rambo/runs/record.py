@@ -158,12 +158,22 @@ def put_result(
 
 
 def event_row(
-    event: Event, attempt: int, trial: int | None, strategy: str | None
+    event: Event,
+    attempt: int,
+    trial: int | None,
+    strategy: str | None,
+    moment: float | None = None,
 ) -> tuple[Any, ...]:
-    """Return an event as a row for `write`."""
+    """Return an event as a row for `write`; without a moment, seconds since 1970, it happened just now."""
     kind = event.kind
     text = database.encode(event.record(), f"event {kind}")
-    columns = (attempt, None if trial is None else int(trial), strategy, time.time(), kind)
+    columns = (
+        attempt,
+        None if trial is None else int(trial),
+        strategy,
+        time.time() if moment is None else moment,
+        kind,
+    )
     return (*columns, text, database.seal(text, *columns))
 
 

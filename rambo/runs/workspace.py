@@ -75,6 +75,24 @@ class Workspace:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
+    def adopt(self, draft: Path, run_id: str) -> Run:
+        """Return a run that was made elsewhere on this disk; it takes its id along, unless another run has it.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        target = self.root / run_id
+        if _RUN_ID.fullmatch(run_id) and _STAMPED.fullmatch(run_id):
+            try:
+                draft.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            else:
+                files.sync_folder(self.root)
+                return Run(target)
+        return Run(self._settle(draft, _slug(dataset_name(Run(draft).config))))
+
     def runs(self) -> list[Run]:
         """Return all runs, damaged ones too, the newest first."""
         runs = [Run(self.root / name) for name in self.ids()]

@@ -1,0 +1,247 @@
+"""A run travels: packed here, unpacked there, and nothing that a stranger puts into the file gets through."""
+
+import hashlib
+import io
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rambo.__main__ import main
+from rambo.errors import DataError, RunLockedError
+from rambo.runs import travel
+from rambo.runs.run import Run
+from rambo.runs.workspace import Workspace
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "v0.1"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace with a finished run of version 0.1, and one that was stopped."""
+    with zipfile.ZipFile(FIXTURE / "workspace.zip") as archive:
+        archive.extractall(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAMBO_HOME", str(tmp_path / "runs"))
+    return Workspace(tmp_path / "runs")
+
+
+@pytest.fixture
+def done(home: Workspace) -> Run:
+    (run,) = [run for run in home.runs() if run.status == "done"]
+    return run
+
+
+@pytest.fixture
+def parcel(home: Workspace, done: Run, tmp_path: Path) -> Path:
+    file = tmp_path / "run.zip"
+    travel.pack(done, home, file)
+    return file
+
+
+def shown(capsys: pytest.CaptureFixture[str], run: str) -> Any:
+    capsys.readouterr()
+    assert main(["show", run, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def repacked(parcel: Path, target: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
+    """Write the parcel again with members changed, and with the hashes that fit them."""
+    with zipfile.ZipFile(parcel) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    before = dict(members)
+    change(members)
+    described = json.loads(members["run.json"])
+    for name, data in members.items():
+        if name != "run.json" and data != before.get(name):
+            described["sha256"][name] = hashlib.sha256(data).hexdigest()
+    members["run.json"] = json.dumps(described).encode()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return target
+
+
+def test_a_run_is_shown_and_exported_elsewhere_as_at_home(
+    done: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert main(["pack", done.id, "--out", str(tmp_path / "run.zip")]) == 0
+    before = shown(capsys, done.id)
+    assert main(["export", done.id, "--format", "csv", "--out", str(tmp_path / "here.csv")]) == 0
+    monkeypatch.setenv("RAMBO_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.chdir(tmp_path.parent)
+    assert main(["unpack", str(tmp_path / "run.zip")]) == 0
+    assert capsys.readouterr().out.split()[-1] == done.id
+    after = shown(capsys, done.id)
+    after["config"]["dataset"]["name"] = before["config"]["dataset"]["name"]
+    after["dataset"] = before["dataset"]
+    assert after == before
+    assert main(["export", done.id, "--format", "csv", "--out", str(tmp_path / "there.csv")]) == 0
+    assert (tmp_path / "there.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
+    other = Workspace(tmp_path / "elsewhere").find(done.id)
+    assert [entry.event for entry in other.events()] == [entry.event for entry in done.events()]
+    assert [entry.time for entry in other.events()] == [entry.time for entry in done.events()]
+    for name in done.artifacts():
+        assert other.is_whole(name)
+
+
+def test_no_path_of_a_machine_travels(home: Workspace, done: Run, tmp_path: Path) -> None:
+    travel.pack(done, home, tmp_path / "run.zip")
+    with zipfile.ZipFile(tmp_path / "run.zip") as archive:
+        text = b"".join(archive.read(name) for name in archive.namelist())
+    assert str(tmp_path).encode() not in text
+
+
+def test_a_second_copy_gets_an_id_of_its_own(home: Workspace, done: Run, parcel: Path) -> None:
+    second = travel.unpack(parcel, home)
+    assert second.run != done.id
+    assert home.find(second.run).results() == done.results()
+
+
+def test_a_run_at_work_is_not_packed(home: Workspace, done: Run, tmp_path: Path) -> None:
+    with done.lock(), pytest.raises(RunLockedError, match="pack it when it has ended"):
+        travel.pack(done, home, tmp_path / "run.zip")
+    assert not (tmp_path / "run.zip").exists()
+
+
+def test_what_is_damaged_stays_behind_and_is_said(
+    home: Workspace, done: Run, tmp_path: Path
+) -> None:
+    victim = next(iter(sorted((done.folder / "artifacts").glob("**/*.safetensors"))))
+    victim.write_bytes(victim.read_bytes()[:-1] + b"\0\0")
+    parcel = travel.pack(done, home, tmp_path / "run.zip")
+    assert any("Lost or damaged" in notice and victim.stem in notice for notice in parcel.notices)
+    assert travel.unpack(tmp_path / "run.zip", Workspace(tmp_path / "there")).run == done.id
+
+
+def test_images_may_stay_at_home(home: Workspace, done: Run, tmp_path: Path) -> None:
+    parcel = travel.pack(done, home, tmp_path / "run.zip", pictures=False)
+    assert any("images stay" in notice for notice in parcel.notices)
+    there = travel.unpack(tmp_path / "run.zip", Workspace(tmp_path / "there"))
+    assert any("did not come along" in notice for notice in there.notices)
+
+
+def _settings(members: dict[str, bytes], change: Callable[[dict[str, Any]], None]) -> None:
+    described = json.loads(members["run.json"])
+    change(described)
+    members["run.json"] = json.dumps(described).encode()
+
+
+def escape(members: dict[str, bytes]) -> None:
+    members["../outside.json"] = b"{}"
+
+
+def stranger(members: dict[str, bytes]) -> None:
+    members["artifacts/run.sqlite"] = b"SQLite format 3\0"
+
+
+def pickled(members: dict[str, bytes]) -> None:
+    members["dataset/labels.npy"] = b"\x93NUMPY\x01\x00" + b"\x80\x04cos\nsystem\n" * 20
+
+
+def other_images(members: dict[str, bytes]) -> None:
+    data = bytearray(members["dataset/images.npy"])
+    data[-1] ^= 255
+    members["dataset/images.npy"] = bytes(data)
+
+
+def bad_event(members: dict[str, bytes]) -> None:
+    def change(run: dict[str, Any]) -> None:
+        entry = next(entry for entry in run["events"] if "total" in entry["data"])
+        entry["data"]["total"] = "many"
+
+    _settings(members, change)
+
+
+def bad_result(members: dict[str, bytes]) -> None:
+    _settings(members, lambda run: run["results"][0]["fields"].update(selected="all of them"))
+
+
+def bad_path(members: dict[str, bytes]) -> None:
+    _settings(members, lambda run: run["environment"]["dataset"].update(fingerprint="../../etc"))
+
+
+def bad_config(members: dict[str, bytes]) -> None:
+    _settings(members, lambda run: run["config"].update(k="many"))
+
+
+def newer(members: dict[str, bytes]) -> None:
+    _settings(members, lambda run: run.update(format=99))
+
+
+def deep(members: dict[str, bytes]) -> None:
+    members["run.json"] = members["run.json"]
+    _settings(members, lambda run: run.update(message=[[[[]]]]))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (escape, "leads out of the archive"),
+        (stranger, "does not belong to a run"),
+        (pickled, "allow_pickle|damaged|header|magic|Invalid"),
+        (other_images, "not those that the run chose from"),
+        (bad_event, "a record of Stage.* is damaged"),
+        (bad_result, "a record of Result is damaged"),
+        (bad_path, "fingerprint"),
+        (bad_config, "its settings: k"),
+        (newer, "from a newer RAMBO"),
+        (deep, "run.json is damaged"),
+    ],
+)
+def test_a_hostile_file_is_refused_and_leaves_nothing(
+    parcel: Path, tmp_path: Path, change: Callable[[dict[str, bytes]], None], words: str
+) -> None:
+    there = Workspace(tmp_path / "there")
+    file = repacked(parcel, tmp_path / "bad.zip", change)
+    with pytest.raises(DataError, match=words):
+        travel.unpack(file, there)
+    assert there.runs() == []
+    assert not (tmp_path / "outside.json").exists()
+    assert [path.name for path in there.root.iterdir() if path.name.startswith(".scratch")] == []
+
+
+def test_every_flipped_byte_is_refused_or_harmless(parcel: Path, tmp_path: Path) -> None:
+    good = parcel.read_bytes()
+    with zipfile.ZipFile(io.BytesIO(good)) as archive:
+        names = {name: archive.read(name) for name in archive.namelist()}
+    for place in range(200, len(good), max(1, len(good) // 60)):
+        bad = bytearray(good)
+        bad[place] ^= 16
+        (tmp_path / "bad.zip").write_bytes(bad)
+        there = Workspace(tmp_path / "there")
+        try:
+            run = there.find(travel.unpack(tmp_path / "bad.zip", there).run)
+        except DataError:
+            continue
+        described = json.loads(names["run.json"])
+        assert len(run.events()) == len(described["events"])
+        assert all(run.is_whole(name) for name in run.artifacts())
+        shutil.rmtree(there.root)
+
+
+def test_no_cluster_and_no_file_of_this_machine_is_reached_for(
+    parcel: Path, tmp_path: Path
+) -> None:
+    def change(members: dict[str, bytes]) -> None:
+        def config(run: dict[str, Any]) -> None:
+            run["config"]["compute"].update(backend="dask", address="tcp://evil:1")
+            run["config"]["dataset"].update(name="/etc/passwd.npz", feature_weights="/etc/passwd")
+
+        _settings(members, config)
+
+    there = Workspace(tmp_path / "there")
+    arrived = travel.unpack(repacked(parcel, tmp_path / "bad.zip", change), there)
+    config = there.find(arrived.run).config
+    assert config["compute"]["backend"] == "loky"
+    assert config["compute"]["address"] is None
+    assert config["dataset"]["name"] == "passwd.npz"
+    assert config["dataset"]["feature_weights"] is None
+    assert len(arrived.notices) >= 3
