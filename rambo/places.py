@@ -1,7 +1,7 @@
 """Where what comes with rambo lies: beside the package in a checkout, inside it where it was installed.
 
-The wheel holds copies of `app.py`, `pages/`, `.streamlit/` and `data/fashion-mnist/` and
-`data/learn/`; `pyproject.toml` says where to.
+The wheel holds copies of `app.py`, `pages/`, `.streamlit/`, `data/fashion-mnist/`, `data/learn/` and
+`data/finished/`; `pyproject.toml` says where to.
 """
 
 import os
@@ -26,6 +26,11 @@ def app() -> Path:
 def shipped_data() -> Path:
     """Return the folder of the shipped datasets, one folder each."""
     return _INSTALLED_DATA if installed() else IMPORT_FOLDER / "data"
+
+
+def finished_run() -> Path | None:
+    """Return the packed run that comes along, named after its id, or None."""
+    return next(iter(sorted((shipped_data() / "finished").glob("*.zip"))), None)
 
 
 def downloads() -> Path:

@@ -64,7 +64,7 @@ class _Event(pydantic.BaseModel):
     strategy: str | None
     time: float = pydantic.Field(allow_inf_nan=False)
     kind: str
-    data: dict[str, Any]  # JSON's edge: `events.restore` makes an event of it
+    data: dict[str, pydantic.JsonValue]  # JSON's edge: `events.restore` makes an event of it
 
 
 class _Result(pydantic.BaseModel):
@@ -74,7 +74,7 @@ class _Result(pydantic.BaseModel):
 
     trial: int = pydantic.Field(ge=0)
     strategy: str
-    fields: dict[str, Any]  # JSON's edge: `results.restore` makes a result of it
+    fields: dict[str, pydantic.JsonValue]  # JSON's edge: `results.restore` makes a result of it
 
 
 class _Packed(pydantic.BaseModel):
@@ -88,8 +88,8 @@ class _Packed(pydantic.BaseModel):
     status: Literal["done", "stopped", "failed"]
     message: str
     attempt: int = pydantic.Field(ge=0)
-    config: dict[str, Any]  # JSON's edge: the config checks it
-    environment: dict[str, Any]  # JSON's edge: `environment.restore` reads it
+    config: Settings  # JSON's edge: the config checks it
+    environment: dict[str, pydantic.JsonValue]  # JSON's edge: `environment.restore` reads it
     events: list[_Event]
     results: list[_Result]
     digests: dict[str, str] | None

@@ -21,7 +21,7 @@ from rambo.runs import jobs, line
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, moment
-from rambo.ui import readers, state, terms, visitor
+from rambo.ui import finished, readers, state, terms, visitor
 
 _ICON = str(Path(__file__).with_name("icon.png"))
 _NOTICES = "notices"
@@ -179,7 +179,8 @@ def badge(status: str) -> None:
 def no_run(what: str) -> None:
     """Say what to do next on a page that needs a run when there is none."""
     st.info(f"{what} Start the demo on Home, or set up a run of your own.", icon=":material/start:")
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        finished.offer_finished(key="no-run-finished")
         state.link("app.py", None, "Start the demo on Home")
         state.link("pages/configure.py", None, "Set up a run")
 

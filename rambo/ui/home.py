@@ -12,7 +12,7 @@ from rambo.runs import jobs, line
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, moment
-from rambo.ui import collections, controls, frame, library, readers, state, visitor
+from rambo.ui import collections, controls, finished, frame, library, parcels, readers, state, visitor
 from rambo.ui.configure import cost_card
 
 _PAGE = 10  # runs on one page of the list
@@ -43,6 +43,7 @@ def show_welcome() -> None:
             state.go("pages/train.py", run.id)
         _promise()
     with st.container(horizontal=True, vertical_alignment="center"):
+        finished.offer_finished()
         if st.button("Use my images", icon=":material/add_photo_alternate:"):
             state.go("pages/data.py", dataset=":new")
         st.caption("A folder of pictures, a few of them labeled. They stay on this machine.")
@@ -120,6 +121,7 @@ def show_runs() -> None:
             state.link("pages/data.py", None, "Look at the images first")
     elif ended:
         _show_ended(ended)
+    parcels.bring()
 
 
 @st.fragment(run_every=2)

@@ -13,7 +13,7 @@ from rambo.export.originals import Pictures
 from rambo.figures.theme import strategy_word
 from rambo.runs import audit
 from rambo.text import count, literal
-from rambo.ui import downloads, readers, state, takeaway, visitor
+from rambo.ui import downloads, parcels, readers, state, takeaway, visitor
 from rambo.ui.batch import edited
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import PreparedFigure
@@ -143,6 +143,7 @@ def show(batch: Batch, *, oracle: bool) -> None:
         language="bash",
         wrap_lines=True,
     )
+    parcels.take(batch.run)
 
 
 def _pick_pictures(batch: Batch, picked: str) -> Pictures:

@@ -1,0 +1,89 @@
+"""A run that comes along or is brought: one click on Home or on a page without a run, and every page shows it."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from page_helpers import assert_calm, open_page, words
+from streamlit.testing.v1 import AppTest
+
+from rambo import places
+from rambo.runs import travel
+from rambo.runs.workspace import Workspace
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "v0.1"
+
+
+@pytest.fixture
+def workspace(home: Path) -> Workspace:
+    return Workspace(home)
+
+
+@pytest.fixture
+def parcel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A packed run, which stands for the one that is shipped."""
+    with zipfile.ZipFile(FIXTURE / "workspace.zip") as archive:
+        archive.extractall(tmp_path / "old")
+    home = Workspace(tmp_path / "old" / "runs")
+    (run,) = [run for run in home.runs() if run.status == "done"]
+    file = tmp_path / f"{run.id}.zip"
+    travel.pack(run, home, file)
+    monkeypatch.setattr(places, "finished_run", lambda: file)
+    return file
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    (button,) = [button for button in app.button if button.label == label]
+    return button.click().run()
+
+
+@pytest.mark.parametrize("page", ["app.py", "pages/batch.py", "pages/compare.py"])
+def test_one_click_opens_the_finished_run(parcel: Path, page: str, workspace: Workspace) -> None:
+    app = press(open_page(page), "Look at a finished run")
+    assert workspace.ids() == [parcel.stem]
+    assert not app.exception
+    shown = open_page("pages/batch.py", run=parcel.stem)
+    assert_calm(shown)
+    assert "chose **12 images**" in words(shown)
+
+
+def test_a_second_click_unpacks_nothing(parcel: Path, workspace: Workspace) -> None:
+    press(open_page("app.py"), "Look at a finished run")
+    press(open_page("app.py"), "Look at a finished run")
+    assert workspace.ids() == [parcel.stem]
+
+
+def test_nothing_is_offered_where_none_came_along(
+    monkeypatch: pytest.MonkeyPatch, workspace: Workspace
+) -> None:
+    monkeypatch.setattr(places, "finished_run", lambda: None)
+    app = open_page("app.py")
+    assert "Look at a finished run" not in [button.label for button in app.button]
+
+
+def test_a_run_is_brought_and_taken_along(
+    parcel: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    app = open_page("app.py")
+    sent = app.file_uploader(key="parcel").upload("run.zip", parcel.read_bytes(), "application/zip")
+    press(sent.run(), "Unpack it")
+    assert workspace.ids() == [parcel.stem]
+    again = tmp_path / "again.zip"
+    travel.pack(workspace.find(parcel.stem), workspace, again)
+    with zipfile.ZipFile(again) as new, zipfile.ZipFile(parcel) as old:
+        assert new.namelist() == old.namelist()
+        same = [
+            name for name in old.namelist() if not name.startswith(("dataset/meta", "run.json"))
+        ]
+        assert all(new.read(name) == old.read(name) for name in same)
+
+
+def test_what_is_no_packed_run_is_refused_in_words(parcel: Path, workspace: Workspace) -> None:
+    app = open_page("app.py")
+    sent = app.file_uploader(key="parcel").upload(
+        "run.zip", b"PK\x03\x04 not a zip", "application/zip"
+    )
+    app = press(sent.run(), "Unpack it")
+    assert not app.exception
+    assert any("no zip file" in error.value for error in app.error)
+    assert workspace.ids() == []
