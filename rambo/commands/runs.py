@@ -180,6 +180,7 @@ def pack(arguments: argparse.Namespace) -> int:
     )
     for notice in parcel.notices:
         print(f"rambo: {notice}", file=sys.stderr)
+    sharing.note("export", parcel.run, "the whole run")
     print(f"wrote {parcel.run} to {arguments.out}", file=sys.stderr)
     return 0
 
@@ -189,6 +190,7 @@ def unpack(arguments: argparse.Namespace) -> int:
     parcel = travel.unpack(Path(arguments.file), workspaces.Workspace.from_environment())
     for notice in parcel.notices:
         print(f"rambo: {notice}", file=sys.stderr)
+    sharing.note("import", parcel.run, "a packed run")
     print(parcel.run)
     return 0
 

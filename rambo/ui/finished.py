@@ -5,12 +5,13 @@ import streamlit as st
 from rambo import places
 from rambo.errors import DataError
 from rambo.runs import travel
-from rambo.ui import state
+from rambo.ui import state, visitor
 
 
 def offer_finished(*, key: str = "finished") -> None:
     """Draw the button that opens the shipped run, where there is one."""
-    if places.finished_run() is None:
+    path = places.finished_run()
+    if path is None or not (visitor.may_edit() or path.stem in state.workspace().ids()):
         return
     if st.button("Look at a finished run", icon=":material/visibility:", key=key):
         with st.spinner("Unpacking it"):

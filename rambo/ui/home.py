@@ -12,7 +12,17 @@ from rambo.runs import jobs, line
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, moment
-from rambo.ui import collections, controls, finished, frame, library, parcels, readers, state, visitor
+from rambo.ui import (
+    collections,
+    controls,
+    finished,
+    frame,
+    library,
+    parcels,
+    readers,
+    state,
+    visitor,
+)
 from rambo.ui.configure import cost_card
 
 _PAGE = 10  # runs on one page of the list

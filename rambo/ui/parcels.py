@@ -7,16 +7,18 @@ from typing import BinaryIO
 
 import streamlit as st
 
-from rambo.runs import travel
+from rambo.runs import audit, travel
 from rambo.runs.run import Run
 from rambo.text import literal
-from rambo.ui import downloads, frame, state
+from rambo.ui import downloads, frame, state, visitor
 
 LIMIT_MB = 500  # of a file that a page takes; the command line takes any
 
 
 def bring() -> None:
-    """Let a person send a run that was packed elsewhere."""
+    """Let an editor send a run that was packed elsewhere."""
+    if not visitor.may_edit():
+        return
     with st.expander("Bring a run from another machine", icon=":material/move_to_inbox:"):
         st.caption(
             "A file that somebody made with **Take the whole run along** on the page Batch, or with "
@@ -31,8 +33,9 @@ def bring() -> None:
         )
         with frame.guard():
             if file is not None and st.button("Unpack it", type="primary", key="parcel-unpack"):
-                with st.spinner("Checking every file in it"):
+                with visitor.acting("import") as called, st.spinner("Checking every file in it"):
                     parcel = _unpack(file)
+                    called(parcel.run)
                 for notice in parcel.notices:
                     frame.notify(notice)
                 state.go("pages/batch.py", parcel.run)
@@ -73,12 +76,13 @@ def take(run: Run) -> None:
 
 def _packer(run: Run, *, pictures: bool) -> Callable[[], bytes]:
     """Return what packs a run; it is called in a thread without a session."""
-    workspace = state.workspace()
+    who, workspace = visitor.name(), state.workspace()  # the bytes are made in another thread
 
     def pack() -> bytes:
         with tempfile.TemporaryDirectory(prefix="rambo-") as folder:
             target = Path(folder) / f"{run.id}.zip"
             travel.pack(run, workspace, target, pictures=pictures)
+            audit.note(workspace.root, "export", run.id, who=who, more="the whole run")
             return target.read_bytes()
 
     return pack
