@@ -81,7 +81,7 @@ def note(root: Path, what: str, subject: str, *, who: str | None = None, more: s
     except OSError as error:
         reason = files.reason(error, "look whether it was done")
         problem = f"done, but not in the audit log: {reason.problem}"
-        raise StoreError(problem, hint=reason.hint) from error
+        raise StoreError(problem, field=NAME, hint=reason.hint) from error
 
 
 def read(root: Path) -> tuple[list[Act], list[int]]:
@@ -97,7 +97,7 @@ def read(root: Path) -> tuple[list[Act], list[int]]:
     except OSError as error:
         reason = files.reason(error, "ask again")
         raise StoreError(
-            f"the audit log cannot be read: {reason.problem}", hint=reason.hint
+            f"the audit log cannot be read: {reason.problem}", field=NAME, hint=reason.hint
         ) from error
     acts, wrong, before = [], [], _FIRST
     for number, raw in enumerate(lines, 1):

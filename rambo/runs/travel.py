@@ -42,6 +42,7 @@ from rambo.storage import database, files
 from rambo.storage.files import RefusedError
 
 FORMAT = 1
+_AGAIN = "let its owner pack the run again"
 _RUN, _DATASET = "run.json", "dataset/"
 _RECORD_BYTES = 200_000_000
 _MEMBER = re.compile(
@@ -158,10 +159,9 @@ def pack(
             archive.writestr(zipfile.ZipInfo(_RUN), text, zipfile.ZIP_DEFLATED)
         beside.replace(target)
     except OSError as error:
+        reason = files.reason(error, "pack it again")
         raise StoreError(
-            f"could not be written: {files.explain(error, 'pack it again')}",
-            field="file",
-            value=target,
+            f"could not be written: {reason.problem}", field="file", value=target, hint=reason.hint
         ) from error
     finally:
         with suppress(OSError):
@@ -181,7 +181,7 @@ def unpack(source: Path, workspace: Workspace) -> Parcel:
     """
     with (
         limited.scratch(workspace.root) as scratch,
-        refusing("file", source, "let its owner pack the run again"),
+        refusing("file", source, _AGAIN),
     ):
         with closing(archives.open_zip(source, limits_from_environment())) as archive:
             packed, names = _read_record(archive)
@@ -192,7 +192,7 @@ def unpack(source: Path, workspace: Workspace) -> Parcel:
         environment = dataclasses.replace(environment, plugins=())
         fingerprint = environment.dataset.fingerprint
         if fingerprint is not None and not _FINGERPRINT.fullmatch(fingerprint):
-            raise RefusedError("the fingerprint of its dataset is damaged")
+            raise RefusedError("the fingerprint of its dataset is damaged", _AGAIN)
         draft = scratch / "run"
         draft.mkdir(mode=0o700)
         _write_record(draft, packed, config, environment.record())
@@ -338,7 +338,7 @@ def _read_record(archive: zipfile.ZipFile) -> tuple[_Packed, list[str]]:
     """Return what a file says of its run, and its other members, all of which it speaks of."""
     members = {member.filename: member for member in archive.infolist()}
     if len(members) < len(archive.infolist()):
-        raise RefusedError("a name stands twice in it")
+        raise RefusedError("a name stands twice in it", _AGAIN)
     if _RUN not in members:
         raise RefusedError(
             "it is no packed run: run.json is missing", "choose a file that `rambo pack` wrote"
@@ -346,22 +346,24 @@ def _read_record(archive: zipfile.ZipFile) -> tuple[_Packed, list[str]]:
     limits = limits_from_environment()
     for name, member in members.items():
         if (problem := archives.check_member(member, limits)) is not None:
-            raise RefusedError(f"{configs.shorten(name)}: {problem}")
+            raise RefusedError(f"{configs.shorten(name)}: {problem}", _AGAIN)
         if name != _RUN and not _MEMBER.fullmatch(name):
-            raise RefusedError(f"{configs.shorten(name)} does not belong to a run")
+            raise RefusedError(f"{configs.shorten(name)} does not belong to a run", _AGAIN)
     text = archives.read_member(archive, members[_RUN], _RECORD_BYTES)
     try:
         if json.loads(text).get("format", FORMAT) > FORMAT:
             raise RefusedError("it is from a newer RAMBO", "update this one")
         packed = _Packed.model_validate_json(text)
     except (pydantic.ValidationError, RecursionError, AttributeError, TypeError) as error:
-        raise RefusedError("run.json is damaged") from error
+        raise RefusedError("run.json is damaged", _AGAIN) from error
     names = sorted(members.keys() - {_RUN})
     if set(names) != set(packed.sha256):
-        raise RefusedError("members are missing, or some that it does not speak of were added")
+        raise RefusedError(
+            "members are missing, or some that it does not speak of were added", _AGAIN
+        )
     artifacts = {name for name in names if name.startswith("artifacts/")}
     if packed.digests is not None and artifacts != {f"artifacts/{file}" for file in packed.digests}:
-        raise RefusedError("its record and its artifacts do not fit")
+        raise RefusedError("its record and its artifacts do not fit", _AGAIN)
     return packed, names
 
 
@@ -375,7 +377,7 @@ def _extract(archive: zipfile.ZipFile, name: str, sha256: str, folder: Path) -> 
             digest.update(chunk)
             file.write(chunk)
     if digest.hexdigest() != sha256:
-        raise RefusedError(f"{name} is damaged")
+        raise RefusedError(f"{name} is damaged", _AGAIN)
 
 
 def _checked_config(settings: Settings) -> tuple[Settings, list[str]]:
@@ -425,7 +427,7 @@ def _typed(value: Any) -> None:
     try:
         pydantic.TypeAdapter(kind).validate_python(dataclasses.asdict(value))
     except pydantic.ValidationError as error:
-        raise RefusedError(f"a record of {kind.__name__} is damaged") from error
+        raise RefusedError(f"a record of {kind.__name__} is damaged", _AGAIN) from error
 
 
 def _check_run(run: Run, packed: _Packed) -> None:
@@ -435,7 +437,9 @@ def _check_run(run: Run, packed: _Packed) -> None:
             len(result.selected) != len(result.steps)
             or result.strategy not in run.config["strategies"]
         ):
-            raise RefusedError(f"the result of {configs.shorten(result.strategy)} is damaged")
+            raise RefusedError(
+                f"the result of {configs.shorten(result.strategy)} is damaged", _AGAIN
+            )
     run.events()
     for name in run.artifacts():
         file = paths.artifact(run.folder, name, "parquet")
@@ -482,7 +486,7 @@ def _keep_dataset(folder: Path, workspace: Workspace, fingerprint: str) -> None:
         **arrays,
     )
     if data.fingerprint != fingerprint:
-        raise RefusedError("its images are not those that the run chose from")
+        raise RefusedError("its images are not those that the run chose from", _AGAIN)
 
 
 def _missing_images(config: Settings, fingerprint: str | None, workspace: Workspace) -> list[str]:

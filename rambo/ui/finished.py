@@ -27,7 +27,11 @@ def open_finished() -> str:
     """
     path = places.finished_run()
     if path is None:
-        raise DataError("no finished run came with this rambo", hint="start the demo instead")
+        raise DataError(
+            "no finished run came with this rambo",
+            field="data/finished",
+            hint="start the demo instead",
+        )
     workspace = state.workspace()
     if path.stem in workspace.ids():
         return path.stem

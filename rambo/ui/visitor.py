@@ -102,6 +102,7 @@ def require(what: str) -> None:
         doing = _DOING.get(what, "change anything")
         raise RamboError(
             f"You may look, but not {doing}",
+            field="your link",
             hint="ask whoever started the app for the editors' link",
         )
 
