@@ -459,7 +459,7 @@ def test_names_are_nouns_and_no_riddles() -> None:
         f"{where(path, node)} {name}"
         for path in FILES
         for node, name in own_names(path)
-        if RIDDLES & set(re.findall(r"[a-z]+", re.sub(r"([A-Z])", r" \1", name).lower()))
+        if RIDDLES & {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)}
         and name not in TERMS
         and (path.name, name) not in PUBLIC_ARGUMENTS
         and id(node) not in sides(path)

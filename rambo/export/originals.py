@@ -21,7 +21,7 @@ from rambo.text import count
 Pictures = Literal["originals", "working"]
 PICTURES: tuple[Pictures, ...] = ("originals", "working")
 
-_SHOWN = (".png", ".jpg", ".webp", ".gif", ".bmp")
+_BROWSER_FORMATS = (".png", ".jpg", ".webp", ".gif", ".bmp")
 _MOST = 1_000_000_000  # bytes of originals in one archive, which is made in memory
 _NAMED = 3  # files that a notice names
 
@@ -62,7 +62,7 @@ class Originals:
         if self.collection is None or index not in self.suffixes:
             return None
         data = self.collection.original(self.numbers[index])[1]
-        return data if sniff_suffix(data) in _SHOWN else _as_png(data)
+        return data if sniff_suffix(data) in _BROWSER_FORMATS else _as_png(data)
 
 
 def look(run: Run, rows: list[ChosenImage], *, whole: bool) -> Originals | None:
@@ -99,7 +99,7 @@ def look(run: Run, rows: list[ChosenImage], *, whole: bool) -> Originals | None:
             missing.append(names.files[index])
             continue
         size += length
-        suffixes[index] = kind if kind in _SHOWN else ".png"
+        suffixes[index] = kind if kind in _BROWSER_FORMATS else ".png"
     if size > _MOST:
         notice = (
             f"The originals are {size / 1e9:.1f} GB, over {_MOST / 1e9:.0f} GB for one archive: the pictures are those "
