@@ -8,7 +8,6 @@ a set of labeled images is the accuracy on S_val of an f trained on it. Training
 forever, so u_hat learns to predict utilities, and above all which of two sets is better.
 """
 
-import copy
 import dataclasses
 import itertools
 from collections.abc import Callable
@@ -18,16 +17,15 @@ from torch import Tensor
 
 from rambo.config import Config
 from rambo.estimate.work import pool_sizes
-from rambo.events import Emit, LabeledPoolGrew, Noticed, stage
+from rambo.events import stage
 from rambo.method.acquisition import GreedyStep, filter_for, margins, random_chunks, rank_by
 from rambo.method.pools import Problem, Selection, union, without
-from rambo.method.ranking import audit, judge, ranking_figures
+from rambo.method.ranking import audit, ranking_figures
 from rambo.method.utility_model import (
     Elements,
     UtilityModel,
     embed_elements,
     embed_others,
-    fit_utility_model,
     predict_subsets,
     predict_unions,
 )
@@ -37,11 +35,11 @@ from rambo.method.utility_samples import (
     interpolate_utilities,
     random_pairs,
 )
-from rambo.offline import Offline, transport_units, transport_values, warm_start
-from rambo.seeding import Streams
+from rambo.offline import Offline, warm_start
+from rambo.rounds import evaluate_pool, fit_round
+from rambo.runs import paths
 from rambo.training.call import Call
-from rambo.training.ensemble import Ensemble, Predictions
-from rambo.training.units import FitUnit, Unit
+from rambo.training.ensemble import Predictions
 
 
 def rambo(call: Call, *, lowest: bool = False) -> Selection:
@@ -83,18 +81,24 @@ def pretrain(call: Call) -> Pretrained:
     # how utility changes as a pool grows, is what the acquisition asks it later about pools larger than S_0.
     labeled, slices = split_initial(problem.labeled, call.config, streams.torch("split"))  # 4-5
     with stage("pretraining", 1 + 2 * len(slices), emit) as advance:
-        # acc_0 is the lower end of the first interpolation.
+        # A new f from random weights for every pool, never one trained on: acc_i is the utility of S_i only if f has
+        # seen nothing else. acc_0 is the lower end of the first interpolation.
         current = evaluate_pool(call, labeled, 0, (), offline)  # line 6
         # The offline pairs have warmed up u_hat_0 and are not in D: it grows with the labeled pool alone.
+        # With `keep_true` they are, which is not in the paper.
         keeps = call.config.rambo.rounds.keep_true
         samples = offline.training if keeps else UtilitySamples.empty()  # line 7
         advance()
         for i, batch in enumerate(slices):  # line 8
             # A stream for each iteration, so that one more draw in here shifts no later one.
             draw, phase = streams.child(f"pretraining-{i}"), f"pretraining-{i + 1}"
+            # The labels of s_{i+1} were known all along, so this loop costs trainings of f and no label.
             grown = union(labeled, batch)  # line 9
-            # Which subsets of S_i join D does not depend on f: drawn now, their OT is solved while f is trained.
+            # n pairs of subsets of S_i, a size for each pair: D holds sets of all lengths, and within a pair no set
+            # wins by being larger. Which they are does not depend on f: drawn now, their OT is solved while f is
+            # trained.
             pairs = random_pairs(problem, labeled, call.config.rambo.pairs_per_iteration, draw)
+            # acc_{i+1} is measured on S_val, which never trains f.
             following = evaluate_pool(call, grown, i + 1, pairs, offline)  # lines 10-11
             advance()
             # Two trainings of f, on S_i and S_{i+1}, give 2 n samples: all others are read off between these two.
@@ -112,6 +116,7 @@ def pretrain(call: Call) -> Pretrained:
             emit(samples.event(phase))
             # Bilevel: weights on the smaller half of D, their regularisation on the larger half (Section 4.2.1). The
             # acquisition asks about sets larger than any trained on, so the penalty is chosen by larger sets too.
+            # It goes on from the weights it has: u_hat_{i+1} is u_hat_i with more to learn from.
             model = fit_round(model, problem, samples, offline.judges, draw, phase, emit)  # 14
             # Nothing below depends on it: on pairs with true utilities it shows how far u_hat can be trusted so far.
             audit(model, problem, offline.held_out, phase, emit)
@@ -123,42 +128,6 @@ def pretrain(call: Call) -> Pretrained:
     return Pretrained(model, current.predictions, samples, offline)
 
 
-def fit_round(
-    model: UtilityModel,
-    problem: Problem,
-    samples: UtilitySamples,
-    judges: UtilitySamples,
-    streams: Streams,
-    phase: str,
-    emit: Emit,
-) -> UtilityModel:
-    """Return u_hat fitted on D (Algorithm 1, line 14); where there are judges, as it was if they find it worse.
-
-    Choice: judged by the loss on pairs with true utilities that no fit has seen. Not in the paper, whose rounds are
-    never asked whether they help.
-    """
-    before = copy.deepcopy(model) if len(judges) else model
-    after = fit_utility_model(
-        model,
-        problem,
-        samples,
-        streams,
-        bilevel_training=model.config.bilevel.enabled,
-        phase=phase,
-        emit=emit,
-    )
-    if not len(judges):
-        return after
-    was, became = (judge(one, problem, judges) for one in (before, after))
-    if became <= was:
-        return after
-    words = (
-        f"on {len(judges)} pairs with true utilities its loss rose from {was:.4f} to {became:.4f}"
-    )
-    emit(Noticed(f"{phase} is undone: {words}"))
-    return before
-
-
 def acquire(call: Call, pretrained: Pretrained, *, lowest: bool = False) -> Selection:
     """Return the batches taken greedily until the budget is spent (Algorithm 1, lines 15-17), with their evidence.
 
@@ -166,12 +135,14 @@ def acquire(call: Call, pretrained: Pretrained, *, lowest: bool = False) -> Sele
     """
     problem, size = call.problem, call.config.acquisition.batch_size
     model, predictions, offline = pretrained.model, pretrained.predictions, pretrained.offline
+    # Of every image, from the one f that saw all labels there are: p of its first class minus p of its second.
     scores = margins(predictions.probabilities)
     with stage("acquisition", -(-call.budget // size), call.emit) as advance:
         # Small margin: f hesitates between two classes, so a label there is news.
         chosen, utilities, elements = spend(call, model, scores, advance, lowest=lowest)
         # Only now the images that no step could reach: the pages ask about any batch.
         embed_others(model, problem, elements)
+    # `margin` and `predicted_class` are f's, `predicted_utility` is u_hat's of S_j with the whole batch of a step.
     # What the pages need to explain the choice, kept beside it so that they never run a model themselves.
     pools = union(problem.labeled, problem.unlabeled)
     return Selection(
@@ -183,8 +154,8 @@ def acquire(call: Call, pretrained: Pretrained, *, lowest: bool = False) -> Sele
             "predicted_utility": utilities,
         },
         arrays={
-            "u_hat": dict(model.network.state_dict()),
-            "pools": {
+            paths.U_HAT: dict(model.network.state_dict()),
+            paths.POOLS: {
                 "indices": pools,
                 "elements": elements.values[pools].float(),
                 "probabilities": predictions.probabilities[pools],
@@ -214,20 +185,24 @@ def spend(
         lowest: whether the lowest predicted utility is taken.
     """
     acquisition, size, emit = call.config.acquisition, call.config.acquisition.batch_size, call.emit
-    steps = -(-call.budget // size)
+    steps = -(-call.budget // size)  # tau_2
     # Only images that a step can reach are embedded: a step takes at most b of the M smallest margins left, so an
     # image behind the first M + (tau_2 - 1) b is never among the M smallest.
     remaining = rank_by(call.problem.unlabeled, scores)
     remaining = remaining[: acquisition.filtered + (steps - 1) * size]
+    # An image is embedded once, not once a step: u_hat changes no more from here on.
     elements = embed_elements(model, call.problem, remaining)
     labeled, utilities = call.problem.labeled, torch.zeros(0)
     for j in range(steps):  # line 15
         # Where b does not divide B the last step is smaller, and its filter shrinks with it: as many candidates.
         count = min(size, call.budget - len(utilities))
         filter_size = filter_for(acquisition.filtered, size, count)
+        # The split of line 4 is the only chance in the acquisition, and each step has its own.
         generator = call.streams.torch(f"acquisition-{j}")
         step = greedy_margin(model, elements, labeled, remaining, filter_size, count, generator)
+        # The control: the same candidates, the other end.
         step = dataclasses.replace(step, lowest=lowest)
+        # All candidates with their predicted utilities, not the best alone: the pages show what was passed over.
         emit(step.event(j, steps, scores))
         # The images move without their labels: u_hat asks for images alone, and f is not trained again. So all B can
         # be handed to a labeler at once, and the next batch still knows of this one and does not repeat it.
@@ -260,10 +235,12 @@ def greedy_margin(
     """
     # The filter knows single images, u_hat knows sets: the first keeps the second to images worth a label, the second
     # sees which of them go together. Cut at random, every image of the filter stands in one candidate.
+    # Sorted once by the caller, so the M smallest margins are the first M; no image of S_j is among them.
     filtered = remaining[:filter_size]  # line 3
     batches = random_chunks(filtered, batch_size, generator)  # line 4: s x b
     # Not of the batch alone but of S_j with it: two images that say the same are worth less together.
     utilities = predict_unions(model, elements, labeled, batches)  # line 5: s
+    # The arg max of line 5 is a property of the step; only the order of predictions matters, never their scale.
     return GreedyStep(batches, utilities)  # lines 6-7: the caller moves the best
 
 
@@ -291,14 +268,17 @@ def augment_utility_samples(
         pairs: random subsets of S_i (line 4).
         transport: `p x 2` true OT distances of these subsets.
     """
-    # Distance between sets in the space of u_hat stands in for a training of f on each of them.
+    # Distance between sets in the space of u_hat stands in for a training of f on each of them: 2 n trainings saved.
+    # Equation 4 mixes the utilities of S_i and S_{i+1} as the distances do.
     subsets = [subset for pair in pairs for subset in pair]
+    # One pass for all sets: 2 n subsets and the two pools between which they are placed.
     embedding = predict_subsets(model, problem, [*subsets, labeled, grown]).embedding
     # The last two rows are S_i and S_{i+1}, whose utilities are known; what lies nearer to one counts more like it.
     to_previous = (embedding[:-2] - embedding[-2]).norm(dim=1)  # line 5: d_i
     to_grown = (embedding[:-2] - embedding[-1]).norm(dim=1)  # line 5: d_{i+1}
     # Never outside [acc_i, acc_{i+1}], so an estimate cannot be wilder than what was measured.
     utilities = interpolate_utilities(to_previous, to_grown, accuracy, grown_accuracy)  # line 6
+    # OT needs no f, so it is solved and not interpolated: the OT head learns from true distances.
     return UtilitySamples(pairs, utilities.view(-1, 2), transport)  # line 7
 
 
@@ -309,46 +289,9 @@ def split_initial(
 
     Choice: where b does not divide k - k_1, the last slice is smaller.
     """
+    # tau_1 = (k - k_1) / b slices; the sizes stand in one place, because plans and costs count trainings by them.
     # At random: a slice must be as good an example as any other of what b more labels do.
     order = labeled[torch.randperm(len(labeled), generator=generator)]
     first, *larger = pool_sizes(config)
     slices = [order[a:b] for a, b in itertools.pairwise([first, *larger])]
     return order[:first], slices
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PoolResult:
-    """What f on a labeled pool S_i gave.
-
-    Attributes:
-        accuracy: acc_i.
-        predictions: of f on all pools where S_i is all of S_0, else None.
-        transport: `p x 2` OT distances of the pairs that were asked for, in the units u_hat_0 was fitted in.
-    """
-
-    accuracy: float
-    predictions: Predictions | None
-    transport: Tensor
-
-
-def evaluate_pool(
-    call: Call, labeled: Tensor, iteration: int, pairs: tuple[Pair, ...], offline: Offline
-) -> PoolResult:
-    """Return what f trained on S_i gives, and the OT of the pairs, solved meanwhile (Algorithm 1, lines 6, 10, 11)."""
-    ensemble, emit = call.ensemble, call.emit
-    unit = pool_unit(labeled, iteration, ensemble)
-    # `run` takes the longest first: where there are other processes, they solve OT while f is trained.
-    work: list[Unit] = [unit, *transport_units(offline.ground, pairs, ensemble.device)]
-    first, *rest = ensemble.run(work, emit, lambda: None)
-    accuracy = first.record["accuracies"]["validation"]
-    emit(LabeledPoolGrew(iteration=iteration, labeled=len(labeled), accuracy=accuracy))
-    predictions = ensemble.predictions(unit, first) if len(unit.predicted) else None
-    # In the units that u_hat_0 was fitted in: its OT head goes on from there.
-    transport = offline.transport_scale.units(transport_values(rest, pairs), pairs)
-    return PoolResult(accuracy, predictions, transport)
-
-
-def pool_unit(labeled: Tensor, iteration: int, ensemble: Ensemble) -> FitUnit:
-    """Return the training of f on S_i; f on all of S_0 is asked for predictions, which the margins need."""
-    whole = len(labeled) == len(ensemble.problem.labeled)
-    return ensemble.fit_unit(labeled, "labeled", iteration, predict=whole)

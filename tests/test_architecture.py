@@ -25,6 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("checks", "method"),
     ("estimate", "training"),
     ("runs", "offline"),
+    ("rounds",),
     ("algorithm",),
     ("studies", "export", "strategies"),
     ("figures",),

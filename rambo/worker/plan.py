@@ -15,7 +15,7 @@ import joblib
 import torch
 
 from rambo import checks, lineup
-from rambo.algorithm import pool_unit, split_initial
+from rambo.algorithm import split_initial
 from rambo.config import Config
 from rambo.datasets import foreign
 from rambo.datasets.features import finished_features
@@ -29,6 +29,7 @@ from rambo.method.pools import Problem, membership_matrix, union
 from rambo.method.utility_model import create_utility_model
 from rambo.method.utility_samples import random_pairs
 from rambo.offline import offline_units
+from rambo.rounds import pool_unit
 from rambo.runs.workspace import Workspace
 from rambo.seeding import Streams
 from rambo.storage.memo import Memo
