@@ -16,7 +16,7 @@ from rambo.ui import pictures, readers
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import gallery
 
-_NEIGHBOURS = 300
+_THUMBNAILS = 300
 _RIDGE = "ridge"  # the artifact of RAMBO+
 
 
@@ -114,7 +114,7 @@ def show(batch: Batch) -> None:
 
 def _draw(batch: Batch, helped: Helped, words: str, key: str) -> None:
     """Draw the images, most helped first, and the classes they are of."""
-    visible = [int(index) for index in helped.images[:_NEIGHBOURS]]
+    visible = [int(index) for index in helped.images[:_THUMBNAILS]]
     names = batch.labels(visible) or [""] * len(visible)
     captions = {}
     for place, (index, name) in enumerate(zip(visible, names, strict=True)):
