@@ -22,7 +22,7 @@ from rambo.runs import access
 _PLACE = re.compile(r"(?i)<head[^>]*>")
 _PARTS = re.compile(r"/(_stcore|media|component|static|app/static|oauth2callback|auth)(/|$)")
 _WATCH = Path(__file__).with_name("door.html")
-_KEPT = 60 * 60 * 24 * 30  # seconds that a browser remembers its token
+_LIFETIME = 60 * 60 * 24 * 30  # seconds that a browser remembers its token
 _UPLOADS = "/_stcore/upload_file"
 _HEADERS = {
     "content-security-policy": "frame-ancestors 'self'",
@@ -126,7 +126,7 @@ class Door:
             answer.set_cookie(
                 access.COOKIE,
                 tokens[-1],
-                _KEPT,
+                _LIFETIME,
                 path=path,
                 secure=secure,
                 httponly=True,
