@@ -18,6 +18,7 @@ from rambo.errors import ConfigError
 from rambo.errors import shorten as shorten
 
 # A config as nested JSON types, whole or in part, before `build` checks it
+# What a person typed, or a run stored, before it is a `Config`: anything may stand in it.
 Settings = dict[str, Any]
 
 _EXACT_LABELED = 5000  # labeled images whose OT is solved exactly unless asked otherwise

@@ -120,6 +120,7 @@ class RamboError(Exception):
         """Return what a notebook shows in place of a trace: one line for each thing that is wrong."""
         return [str(part) for part in self.parts]
 
+    # JSON's edge: `from_json` is the way back.
     def to_json(self) -> dict[str, object]:
         """Return the error as JSON types, for another process."""
         fields = {
@@ -133,17 +134,16 @@ class RamboError(Exception):
             "context": self.context,
         }
         parts = {"parts": [part.to_json() for part in self._parts]} if self._parts else {}
-        return fields | self._value_json() | parts
+        value = {} if self.value is ... else {"value": self._small_value()}
+        return fields | value | parts
 
-    def _value_json(self) -> dict[str, object]:
-        """Return the value as JSON types, shortened; nothing where there is none."""
+    def _small_value(self) -> object:
+        """Return the value as JSON types, shortened."""
         value = self.value
-        if value is ...:
-            return {}
         if isinstance(value, Path):
-            return {"value": {"path": shorten(value, _TEXT)}}
+            return {"path": shorten(value, _TEXT)}
         small = value is None or (isinstance(value, _PLAIN) and len(shorten(value, _TEXT)) < 60)
-        return {"value": value if small else shorten(value, _TEXT)}
+        return value if small else shorten(value, _TEXT)
 
 
 class ConfigError(RamboError):

@@ -20,7 +20,8 @@ class Event:
         """The name under which it is stored: that of its class."""
         return type(self).__name__
 
-    def record(self) -> dict[str, Any]:  # JSON's edge: `restore` is the way back
+    # JSON's edge: `restore` is the way back.
+    def record(self) -> dict[str, Any]:
         """Return the fields as JSON types."""
         return dataclasses.asdict(self)
 
@@ -42,6 +43,7 @@ class Unknown(Event):
         """The kind that the other version gave it."""
         return self.name
 
+    # JSON's edge: nobody here knows what another version wrote.
     def record(self) -> dict[str, Any]:
         """Return the fields as they were stored."""
         return dict(self.fields)

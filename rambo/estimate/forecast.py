@@ -45,7 +45,8 @@ class Forecast:
     jobs: int
     sentence: str
 
-    def public(self) -> dict[str, Any]:  # JSON's edge: `restore` is the way back
+    # JSON's edge: `restore` is the way back.
+    def public(self) -> dict[str, Any]:
         """Return the object that `rambo plan` prints."""
         return dataclasses.asdict(self)
 

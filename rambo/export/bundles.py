@@ -135,6 +135,7 @@ def distil(batch: ExportBatch) -> Files:
     }
 
 
+# JSON's edge: `run.json` of an archive.
 def describe(batch: ExportBatch) -> dict[str, Any]:
     """Return what made the choice, without host, user or path: settings, versions, dataset."""
     run, first = batch.run, batch.rows[0]
@@ -219,6 +220,7 @@ def _data_url(picture: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
+# JSON's edge: Label Studio knows its fields.
 def _task(
     row: ChosenImage, names: list[str], batch: ExportBatch, image: str | None = None
 ) -> dict[str, Any]:

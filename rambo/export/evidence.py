@@ -63,7 +63,7 @@ class ChosenImage:
     chosen_by: str | None = None
     true_label: str | None = None
 
-    # JSON's edge, and the cells of a CSV
+    # JSON's edge, and the cells of a CSV.
     def record(self) -> dict[str, Any]:
         """Return the columns; the last five only where there is something in them."""
         cells = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-Figure = dict[str, Any]  # a figure or a part of one: its fields are plotly.js's, not ours
+# A figure or a part of one: its fields are plotly.js's, not ours.
+Figure = dict[str, Any]
 
 _SHORT = {"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4"}
 _SHORT |= {"uint32": "u4", "float32": "f4", "float64": "f8"}  # numpy name -> plotly.js name

@@ -41,11 +41,12 @@ class Environment:
     dataset: DatasetOrigin = DatasetOrigin()
     classes: tuple[str, ...] = ()
 
-    def record(self) -> dict[str, Any]:  # JSON's edge: `restore` is the way back
+    # JSON's edge: `restore` is the way back.
+    def record(self) -> dict[str, Any]:
         """Return what there is as nested JSON types, as the record keeps it."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         fields |= {"plugins": list(self.plugins) or None, "classes": list(self.classes)}
-        return _present(fields | {"dataset": _present(dataclasses.asdict(self.dataset))})
+        return dict(_present(fields | {"dataset": _present(dataclasses.asdict(self.dataset))}))
 
 
 def restore(fields: Mapping[str, Any]) -> Environment:
@@ -55,7 +56,7 @@ def restore(fields: Mapping[str, Any]) -> Environment:
     return Environment(**{**_own(Environment, fields), **lists, "dataset": dataset})
 
 
-def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _present(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the fields without those that are None."""
     return {name: value for name, value in fields.items() if value is not None}
 

@@ -245,7 +245,8 @@ class ResultRow(NamedTuple):
     trial: int
     strategy: str
     state: str
-    fields: dict[str, Any]  # JSON's edge: `results.restore` makes a `Result` of them
+    # JSON's edge: `results.restore` makes a `Result` of them.
+    fields: dict[str, Any]
 
 
 def read_results(db: sqlite3.Connection) -> list[ResultRow]:

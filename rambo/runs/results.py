@@ -92,13 +92,15 @@ class Result:
         """`evaluated`, or `selected` until the labels are revealed."""
         return "selected" if self.test_accuracy is None else "evaluated"
 
-    def record(self) -> dict[str, Any]:  # JSON's edge: `restore` is the way back
+    # JSON's edge: `restore` is the way back.
+    def record(self) -> dict[str, Any]:
         """Return the fields as the run directory keeps them; the trial is a column of its own."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         del fields["trial"]
         return fields | {"ranking": dataclasses.asdict(self.ranking) if self.ranking else {}}
 
-    def public(self) -> dict[str, Any]:  # JSON's edge: `show --json`
+    # JSON's edge: `show --json`.
+    def public(self) -> dict[str, Any]:
         """Return the fields as `show --json` prints them."""
         fields = self.record()
         del fields["ranking"]
@@ -167,7 +169,8 @@ class Summary:
         judged = any(result.test_accuracy is not None for result in self.results)
         return self.status == "done" and bool(self.results) and not judged
 
-    def public(self) -> dict[str, Any]:  # JSON's edge: `show --json`
+    # JSON's edge: `show --json`.
+    def public(self) -> dict[str, Any]:
         """Return the object that `show --json` prints."""
         ranking = {name: getattr(self.ranking, name) for name in _PUBLIC}
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -21,6 +21,7 @@ from rambo.errors import StoreError
 from rambo.storage import database, files
 
 T = TypeVar("T")
+# The record of a unit, whose fields the unit knows, and its arrays.
 MemoRow = tuple[dict[str, Any], dict[str, np.ndarray]]
 _VERSION = 1
 _SCHEMA = """

@@ -33,11 +33,6 @@ class CellProgress:
     done: int
     total: int
 
-    def public(self) -> dict[str, Any]:
-        """Return the cell as `show --json` prints it."""
-        fields = dataclasses.asdict(self)
-        return fields | {"wanted": fields.pop("total")}
-
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
@@ -91,6 +86,7 @@ class StudyRow:
         }
         return accuracies[metric]
 
+    # JSON's edge: `show --json`, and the cells of a CSV.
     def public(self) -> dict[str, Any]:
         """Return the row as `show --json` prints it."""
         return {
@@ -130,11 +126,6 @@ class Verdict:
     difference: Difference
     words: str
 
-    def public(self) -> dict[str, Any]:
-        """Return the verdict as `show --json` prints it."""
-        finding = {"finding": self.difference.finding, "words": self.words}
-        return {"pair": self.pair, **dataclasses.asdict(self.difference), **finding}
-
 
 @dataclasses.dataclass(frozen=True)
 class StudyTable:
@@ -173,13 +164,32 @@ class StudyTable:
         """Whether labels could be wasted on foreign images in any cell."""
         return any(row.wasted is not None for row in self.rows)
 
+    # JSON's edge: `show --json`.
     def public(self) -> dict[str, Any]:
         """Return the object that `show --json` prints."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return fields | {
-            "cells": [cell.public() for cell in self.cells],
+            "cells": [
+                {
+                    "label": cell.label,
+                    "place": dict(cell.place),
+                    "run": cell.run,
+                    "status": cell.status,
+                    "done": cell.done,
+                    "wanted": cell.total,
+                }
+                for cell in self.cells
+            ],
             "rows": [row.public() for row in self.rows],
-            "verdicts": [verdict.public() for verdict in self.verdicts],
+            "verdicts": [
+                {
+                    "pair": verdict.pair,
+                    **dataclasses.asdict(verdict.difference),
+                    "finding": verdict.difference.finding,
+                    "words": verdict.words,
+                }
+                for verdict in self.verdicts
+            ],
         }
 
 

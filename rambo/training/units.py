@@ -35,7 +35,8 @@ from rambo.training.gpu.batched import Batching, Images, Member, fit_members
 Indices = NDArray[np.int64]
 Arrays = Mapping[str, NDArray[Any]]
 T = TypeVar("T")
-UnitRecord = dict[str, Any]  # JSON types; each kind of unit knows the fields of its own
+# JSON types, as the memo keeps them: each kind of unit knows the fields of its own.
+UnitRecord = dict[str, Any]
 Result = tuple[UnitRecord, dict[str, NDArray[Any]]]
 
 _CHUNK = 5000  # rows of frozen features that are asked about at once

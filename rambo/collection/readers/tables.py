@@ -22,7 +22,8 @@ from rambo.collection.records import Answer
 from rambo.storage.files import RefusedError
 from rambo.text import count
 
-Columns = dict[str, Any]  # a row of a person's table: its columns are theirs
+# A row of a person's table: its columns are theirs.
+Columns = dict[str, Any]
 
 MOST_ROWS = 2_000_000
 _FILE = (

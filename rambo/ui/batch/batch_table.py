@@ -2,7 +2,6 @@
 
 import base64
 import io
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,23 +12,21 @@ from rambo.runs.atlas import Indices
 from rambo.ui import pictures, terms
 from rambo.ui.batch.batch_data import Batch
 
-
-def columns() -> dict[str, Any]:
-    """Return how the columns are drawn, narrow enough for half a page."""
-    return {
-        "thumbnail": st.column_config.ImageColumn("", width=40),
-        "order": st.column_config.NumberColumn("#", width=30, help="1 was chosen first"),
-        "image": st.column_config.NumberColumn(width=55, format="%d", help="Row in the dataset"),
-        "margin": st.column_config.ProgressColumn(
-            width=100, min_value=0, max_value=1, format="%.3f", help=terms.words("margin")
-        ),
-        "step": st.column_config.NumberColumn(width=40, help="The greedy step, from 1"),
-        "u_hat": st.column_config.NumberColumn(
-            width=60,
-            format="%.3f",
-            help=f"Of S_j with the batch of its step. {terms.words('u_hat')} {terms.words('S_j')}",
-        ),
-    }
+# How the columns are drawn, narrow enough for half a page.
+COLUMNS = {
+    "thumbnail": st.column_config.ImageColumn("", width=40),
+    "order": st.column_config.NumberColumn("#", width=30, help="1 was chosen first"),
+    "image": st.column_config.NumberColumn(width=55, format="%d", help="Row in the dataset"),
+    "margin": st.column_config.ProgressColumn(
+        width=100, min_value=0, max_value=1, format="%.3f", help=terms.words("margin")
+    ),
+    "step": st.column_config.NumberColumn(width=40, help="The greedy step, from 1"),
+    "u_hat": st.column_config.NumberColumn(
+        width=60,
+        format="%.3f",
+        help=f"Of S_j with the batch of its step. {terms.words('u_hat')} {terms.words('S_j')}",
+    ),
+}
 
 
 def table_of(batch: Batch, page: Indices, oracle: bool) -> pd.DataFrame:

@@ -213,7 +213,7 @@ def show_table(batch: Batch, page: Indices, view: View, oracle: bool) -> int | N
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": rows, "columns": [], "cells": []}},
-        column_config=batch_table.columns(),
+        column_config=dict(batch_table.COLUMNS),
     )
     picked = [ids[row] for row in event["selection"]["rows"] if row < len(ids)]
     hidden = [item for item in marked if item not in set(ids)]

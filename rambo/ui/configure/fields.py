@@ -13,7 +13,8 @@ from typing import Any
 from rambo import lineup
 from rambo.config import Config
 
-Schema = dict[str, Any]  # a node of JSON Schema, as pydantic writes the config's
+# A node of JSON Schema, as pydantic writes the config's.
+Schema = dict[str, Any]
 
 
 @dataclass(frozen=True)

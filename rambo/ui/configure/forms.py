@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 import streamlit as st
 
@@ -18,7 +18,15 @@ from rambo.ui.configure import fields, settings
 from rambo.ui.configure.draft import FormDraft, key_of
 from rambo.ui.configure.fields import Field, FieldFacts
 
-Options = dict[str, Any]  # keyword arguments that all widgets of Streamlit take
+
+class WidgetOptions(TypedDict):
+    """Keyword arguments that all widgets of Streamlit take."""
+
+    label: str
+    key: str
+    disabled: bool
+    help: str
+
 
 Width = Literal["stretch", "content"]
 
@@ -168,7 +176,7 @@ def _field(entry: Field, look: FieldContext, *, width: Width = "stretch") -> Non
     if key not in st.session_state:
         st.session_state[key] = look.draft.values[path]
     complaint = look.complaints.get(path)
-    shared = {
+    shared: WidgetOptions = {
         "label": f"{entry.title} :blue[●]" if path in look.changed else entry.title,
         "key": key,
         "disabled": path in look.idle and complaint is None,
@@ -185,15 +193,16 @@ def _field(entry: Field, look: FieldContext, *, width: Width = "stretch") -> Non
             st.caption(look.notes[path])
 
 
-def _fixed_widget(path: str, look: FieldContext, shared: Options) -> None:
+def _fixed_widget(path: str, look: FieldContext, shared: WidgetOptions) -> None:
     """Draw the number that the dataset decides; what was typed before comes back with another dataset."""
     value = look.fixed[path]
-    st.number_input(**shared | {"key": f"fixed-{path}-{value}", "value": value, "format": "%d"})
+    shared["key"] = f"fixed-{path}-{value}"
+    st.number_input(value=value, format="%d", **shared)
     if path not in look.notes:  # these wait for a config that is right
         st.caption("Fixed: as many as this dataset has.")
 
 
-def _widget(entry: Field, facts: FieldFacts, look: FieldContext, shared: Options) -> None:
+def _widget(entry: Field, facts: FieldFacts, look: FieldContext, shared: WidgetOptions) -> None:
     """Draw the widget that fits the type of a field."""
     if facts.kind == "boolean":
         st.toggle(**shared)
@@ -241,7 +250,7 @@ def _note_typed(key: str) -> None:
         allowed.ask_for(name)
 
 
-def _strategies(facts: FieldFacts, look: FieldContext, shared: Options) -> None:
+def _strategies(facts: FieldFacts, look: FieldContext, shared: WidgetOptions) -> None:
     """Draw the strategies; of those that run it is said what they do, of all of them in the tooltip."""
     chosen = look.draft.values["strategies"]
     # A strategy that has gone since it was chosen stays to be seen, and to be left out.
@@ -250,13 +259,13 @@ def _strategies(facts: FieldFacts, look: FieldContext, shared: Options) -> None:
         strategy.name: f"**{literal(strategy.word)}**: {literal(strategy.help, 300)}"
         for strategy in map(lineup.of, names)
     }
-    shared |= {"help": "  \n".join([shared["help"], *lines.values()])}
+    shared["help"] = "  \n".join([shared["help"], *lines.values()])
     st.pills(options=names, selection_mode="multi", format_func=theme.strategy_word, **shared)
     st.caption("  \n".join(line for name, line in lines.items() if name in chosen))
     st.caption(f":material/lightbulb: {recommendation.short()}")
 
 
-def _classes(entry: Field, look: FieldContext, shared: Options) -> None:
+def _classes(entry: Field, look: FieldContext, shared: WidgetOptions) -> None:
     """Draw numbers of classes, with their names where the dataset is there."""
     others = [n for n in look.draft.values[entry.path] if n >= len(look.classes)]
     numbers = list(range(len(look.classes) or 10))
