@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from rambo import __version__, plugins
 from rambo import config as configs
-from rambo.commands import collections, machine, runs, settings, sharing, studies
+from rambo.commands import collections, machine, rounds, runs, settings, sharing, studies
 from rambo.errors import (
     ConfigError,
     DivergedError,
@@ -93,11 +93,20 @@ def make_parser() -> argparse.ArgumentParser:
         )
     )
     collections.add_label(commands.add_parser("label", help="bring labels back into a collection"))
+    rounds.add_ledger(
+        commands.add_parser(
+            "ledger", help="print what each round cost, and what its labels brought"
+        )
+    )
+    following = commands.add_parser(
+        "next", help="choose the next batch of a collection, with the settings of a run"
+    )
+    rounds.add_next(following)
     plan = commands.add_parser(
         "plan", help="print what a run would take; its settings as JSON on standard input"
     )
     log = commands.add_parser("audit", help="print who started, stopped, deleted, labeled what")
-    for sub in (app, run, rehearse, studying, resume, plan):
+    for sub in (app, run, rehearse, studying, resume, following, plan):
         sub.add_argument(
             "--plugin",
             action="append",
@@ -105,7 +114,8 @@ def make_parser() -> argparse.ArgumentParser:
             metavar="FILE.py",
             help="a file with strategies of your own; may be given again",
         )
-    for sub in (run, rehearse, studying, resume, show, listing, devices, prepare, plan, log):
+    reading = (show, listing, devices, prepare, plan, log)
+    for sub in (run, rehearse, studying, resume, following, *reading):
         sub.add_argument("--json", action="store_true", help="print JSON, errors too")
     work = commands.add_parser("work", help="work on a run directory, as the app's worker does")
     work.add_argument("folder", metavar="RUN_DIR")
@@ -130,6 +140,8 @@ _COMMANDS = {
     "collections": collections.collections,
     "label": collections.label,
     "train": collections.train,
+    "ledger": rounds.print_ledger,
+    "next": rounds.next_round,
     "plan": machine.plan,
     "audit": sharing.print_audit,
 }

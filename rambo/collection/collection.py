@@ -31,18 +31,20 @@ from rambo.collection.records import (
     Frame,
     ImportProgress,
     LabelEntry,
+    Prices,
     Snapshot,
     Version,
 )
 from rambo.collection.schema import FORMAT, SCHEMA
 from rambo.config import shorten
-from rambo.errors import DataError, RunLockedError, RunNotFoundError, StoreError
+from rambo.errors import ConfigError, DataError, RunLockedError, RunNotFoundError, StoreError
 from rambo.storage import database, files
 
 T = TypeVar("T")
 PREFIX = "collection:"  # of a dataset's name: `collection:my-photos`, or with `@3` at version 3
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
 _NAMED = re.compile(rf"{PREFIX}(?P<slug>[a-z0-9-]{{1,48}})(?:@(?P<version>[0-9]{{1,9}}))?")
+_MOST_A_LABEL = 1_000_000  # of any currency
 _HEAD = 16  # bytes that tell what a file is
 _LONGEST = 40  # characters of a slug
 _LIST = "`python -m rambo collections` lists them"
@@ -229,6 +231,25 @@ class Collection:
             raise self._wrong(f"version {version} is undone already", "name another")
         note = f"undoes version {version}: {by_number[version].note}"
         return self.change("undo", note, lambda draft: None, undoes=version)
+
+    def prices(self) -> Prices:
+        """Return what a label costs in each round, as somebody said it."""
+        fact = self._read(lambda db: rows.fact(db, "prices"))
+        return Prices() if fact is None else Prices(**fact)
+
+    def set_price(self, run: str, each: float, currency: str) -> None:
+        """Note what a label costs in the round of a run; no version, as it changes no label.
+
+        Raises:
+            ConfigError: this is no price.
+        """
+        if not 0 <= each <= _MOST_A_LABEL:
+            hint = f"give that of one label, 0 to {_MOST_A_LABEL:,}"
+            raise ConfigError("is no price", field="price", value=each, hint=hint)
+        with self.alone(), self._writing() as db, database.transaction(db):
+            fact = rows.fact(db, "prices") or {}
+            each_run = {**fact.get("each", {}), run: each}
+            rows.put_fact(db, "prices", {"each": each_run, "currency": currency.strip()[:8]})
 
     def set_validation_share(self, share: float) -> int:
         """Draw S_val anew by another share, as a new version."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -39,6 +40,19 @@ class Frame:
             "crop": "scaled until the frame is full, what sticks out is cut off",
         }[self.fit]
         return f"{self.width} x {self.height} pixels; an image of another size is {rule}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Prices:
+    """What labels cost.
+
+    Attributes:
+        each: of one label, by the run that asked for it.
+        currency: of these; may be empty.
+    """
+
+    each: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    currency: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -115,6 +115,15 @@ class Report(_Record):
     notices: tuple[str, ...] = ()
     onnx: str = ""
 
+    def judge(self) -> Score | None:
+        """Return the score on the images that judged; None where nothing did."""
+        scores = {
+            "test": self.test,
+            "validation": self.validation,
+            "cross-validation": self.cross_validation,
+        }
+        return scores.get(self.judged)
+
     def sentence(self) -> str:
         """Return the accuracies with counts and standard errors on one line."""
         parts = [f"{self.labeled:,} labels"]

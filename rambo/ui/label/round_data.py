@@ -72,7 +72,12 @@ def _request(
 
 def snapshot(collection: Collection) -> Snapshot:
     """Return the newest snapshot; read once a version."""
-    return _snapshot(str(collection.folder), collection.latest())
+    return snapshot_at(collection, collection.latest())
+
+
+def snapshot_at(collection: Collection, version: int) -> Snapshot:
+    """Return what was known at a version; read once."""
+    return _snapshot(str(collection.folder), version)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
