@@ -20,7 +20,7 @@ BREAK = 300  # seconds without an answer that are no work
 
 
 @dataclasses.dataclass(frozen=True)
-class Round:
+class LedgerRound:
     """One batch that was asked for.
 
     Attributes:
@@ -97,7 +97,7 @@ class Ledger:
         notices: what could not be read.
     """
 
-    rounds: tuple[Round, ...]
+    rounds: tuple[LedgerRound, ...]
     milestones: tuple[Milestone, ...]
     currency: str
     notices: tuple[str, ...]
@@ -122,7 +122,7 @@ def read(
     now = at(collection.latest())
     notices: list[str] = []
     prices = collection.prices()
-    rounds: list[Round] = []
+    rounds: list[LedgerRound] = []
     for run in runs_of(workspace, collection, notices):
         entry = _round(run, collection, now, len(rounds) + 1)
         if entry is not None:
@@ -155,7 +155,7 @@ def runs_of(workspace: Workspace, collection: Collection, notices: list[str]) ->
     return [run for *_, run in sorted(chosen, key=lambda entry: entry[:2])]
 
 
-def _round(run: Run, collection: Collection, now: Snapshot, number: int) -> Round | None:
+def _round(run: Run, collection: Collection, now: Snapshot, number: int) -> LedgerRound | None:
     """Return the entry of a run, without its price; None before it has chosen."""
     labeled = _labeled(now)
     batches: dict[str, tuple[int, ...]] = {}
@@ -169,7 +169,7 @@ def _round(run: Run, collection: Collection, now: Snapshot, number: int) -> Roun
     passed = {entry.image for entry in now.entries if entry.answer != "label"}
     times = sorted(answer.time for answer in Answers(collection, run.id).log())
     spent = sum(b - a for a, b in itertools.pairwise(times) if b - a < BREAK)
-    return Round(
+    return LedgerRound(
         number=number,
         run=run.id,
         created=run.created(),
@@ -197,7 +197,7 @@ def _labeled(snapshot: Snapshot) -> set[int]:
     return set(snapshot.numbers[(snapshot.roles != POOL) & (snapshot.labels >= 0)].tolist())
 
 
-def _with_prices(rounds: Sequence[Round]) -> Iterator[Round]:
+def _with_prices(rounds: Sequence[LedgerRound]) -> Iterator[LedgerRound]:
     """Yield rounds; one without a price has that of the round before, or of the first that has one."""
     price = next((entry.price for entry in rounds if entry.price is not None), None)
     for entry in rounds:
@@ -208,7 +208,7 @@ def _with_prices(rounds: Sequence[Round]) -> Iterator[Round]:
 def _milestones(
     workspace: Workspace,
     collection: Collection,
-    rounds: Sequence[Round],
+    rounds: Sequence[LedgerRound],
     at: Callable[[int], Snapshot],
 ) -> Iterator[Milestone]:
     """Yield the final models, each compared with the last that was judged alike."""

@@ -6,7 +6,7 @@ import streamlit as st
 from rambo.collection import PREFIX
 from rambo.collection.answers import Answers
 from rambo.export import ledger
-from rambo.export.ledger import Ledger, Milestone, Round
+from rambo.export.ledger import Ledger, LedgerRound, Milestone
 from rambo.figures.prepared import Figure
 from rambo.figures.strokes import axes, figure
 from rambo.figures.theme import BLUE
@@ -15,7 +15,7 @@ from rambo.ui import frame, state
 from rambo.ui.components import plot
 from rambo.ui.configure import draft
 from rambo.ui.label import round_data
-from rambo.ui.label.round_data import Round as Current
+from rambo.ui.label.round_data import Round
 
 _JUDGES = {
     "test": "test images",
@@ -24,7 +24,7 @@ _JUDGES = {
 }
 
 
-def show(current: Current) -> None:
+def show(current: Round) -> None:
     """Draw the ledger and the button of the next round."""
     with frame.guard():
         if st.session_state.pop("label-go", False):
@@ -56,7 +56,7 @@ def show(current: Current) -> None:
         )
 
 
-def _prepare(current: Current) -> None:
+def _prepare(current: Round) -> None:
     """Fill the form of Configure; the answers so far become labels first."""
     with frame.calmly():
         Answers(current.collection, current.run.id).take()
@@ -65,7 +65,7 @@ def _prepare(current: Current) -> None:
         st.session_state["label-go"] = True
 
 
-def _line(entry: Round, book: Ledger) -> dict[str, int | str]:
+def _line(entry: LedgerRound, book: Ledger) -> dict[str, int | str]:
     """Return a round as a line of the table."""
     return {
         "round": entry.number,
@@ -81,7 +81,7 @@ def _line(entry: Round, book: Ledger) -> dict[str, int | str]:
     }
 
 
-def _pick_price(current: Current, book: Ledger) -> None:
+def _pick_price(current: Round, book: Ledger) -> None:
     """Let a person say what a label costs in this round."""
     price = next((entry.price for entry in book.rounds if entry.run == current.run.id), None)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -109,7 +109,7 @@ def _pick_price(current: Current, book: Ledger) -> None:
         )
 
 
-def _set_price(current: Current) -> None:
+def _set_price(current: Round) -> None:
     """Note the price."""
     with frame.calmly():
         price = st.session_state[f"price-{current.run.id}"]
