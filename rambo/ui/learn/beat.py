@@ -6,17 +6,15 @@ import time
 import numpy as np
 import streamlit as st
 
-from rambo import lineup
 from rambo.config import shorten
 from rambo.datasets.prepared import TEST
+from rambo.figures import lessons
 from rambo.figures.prepared import Figure
-from rambo.text import for_plot, literal, percent
+from rambo.text import literal, percent
 from rambo.ui.components import gallery, plot
-from rambo.ui.learn import heads, parts, tables
+from rambo.ui.learn import heads, tables
 
 BUDGET = 20
-YOU = "you"
-_YOURS = "#c2255c"
 
 
 class Best:
@@ -207,42 +205,5 @@ def _standing(board: int, yours: float, chosen: list[int]) -> None:
 
 def figure(board: int, yours: float) -> Figure:
     """Return the accuracies as points in a row each, random choices as a cloud."""
-    rows = {name: value for name, value in rivals(board).items() if name}
-    order = sorted([*rows.items(), (YOU, yours)], key=lambda row: row[1])
-    words = [for_plot("You" if name == YOU else lineup.of(name).word) for name, _ in order]
-    colours = [_YOURS if name == YOU else lineup.of(name).colour for name, _ in order]
-    symbols = ["star" if name == YOU else lineup.of(name).symbol for name, _ in order]
-    values = [100 * value for _, value in order]
-    cloud = [100 * value for value in luck(board)]
-    return {
-        "data": [
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "x": cloud,
-                "y": [f"{len(cloud)} random sets"] * len(cloud),
-                "marker": {"color": "#7b8794", "size": 7, "opacity": 0.4},
-                "hoverinfo": "x",
-                "showlegend": False,
-            },
-            {
-                "type": "scatter",
-                "mode": "markers+text",
-                "x": values,
-                "y": words,
-                "text": [f"{value:.1f} %" for value in values],
-                "textposition": "middle right",
-                "cliponaxis": False,
-                "marker": {"color": colours, "symbol": symbols, "size": 14},
-                "hoverinfo": "x",
-                "showlegend": False,
-            },
-        ],
-        "layout": {
-            "xaxis": parts.axis(
-                "test accuracy, %",
-                range=[min(cloud + values) - 1, max(cloud + values) + 3],
-            ),
-            "yaxis": {"type": "category"},
-        },
-    }
+    others = {name: value for name, value in rivals(board).items() if name}
+    return lessons.standing(others, yours, luck(board))

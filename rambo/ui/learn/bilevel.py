@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from rambo.figures import theme
+from rambo.figures import lesson_curves
 from rambo.figures.prepared import Figure
 from rambo.ui.components import plot
 from rambo.ui.learn import parts
@@ -187,51 +187,13 @@ def _curve(seed: int) -> list[Point]:
 
 def figure(seed: int, places: list[float]) -> Figure:
     """Return both losses over log lambda, the walk, and the arrow against the hypergradient."""
-    work, grid, curve = task(seed), _grid(), _curve(seed)
-    trail = [evaluate(work, x) for x in places]
-    now = trail[-1]
-    top = max(p.outer for p in curve)
-    return {
-        "data": [
-            parts.line(
-                grid.tolist(),
-                [p.inner for p in curve],
-                "short pairs (inner)",
-                color=theme.GREEN,
-                width=2,
-                dash="dash",
-            ),
-            parts.line(
-                grid.tolist(),
-                [p.outer for p in curve],
-                "long pairs (outer)",
-                color=theme.BLUE,
-                width=3,
-            ),
-            {
-                **parts.points(
-                    places, [p.outer for p in trail], "the walk", color=theme.ORANGE, size=8
-                ),
-                "mode": "lines+markers",
-                "line": {"color": theme.ORANGE, "width": 1},
-            },
-            parts.points(
-                [now.log_lambda], [now.outer], "now", color=theme.ORANGE, size=15, symbol="diamond"
-            ),
-            parts.points(
-                [now.log_lambda],
-                [now.inner],
-                "now, short",
-                color=theme.GREEN,
-                size=10,
-                symbol="square",
-            ),
-        ],
-        "layout": {
-            "xaxis": parts.axis("log lambda", range=[LOW - 0.3, HIGH + 0.3]),
-            "yaxis": parts.axis("mean squared error", range=[0, 1.08 * top]),
-            "annotations": [
-                parts.arrow((now.log_lambda, now.outer), downhill(now), theme.ORANGE),
-            ],
-        },
-    }
+    curve = _curve(seed)
+    trail = [evaluate(task(seed), place) for place in places]
+    return lesson_curves.bilevel(
+        _grid().tolist(),
+        [point.inner for point in curve],
+        [point.outer for point in curve],
+        [(point.log_lambda, point.outer) for point in trail],
+        trail[-1].inner,
+        downhill(trail[-1]),
+    )

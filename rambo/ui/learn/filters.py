@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import streamlit as st
 
-from rambo.figures import theme
+from rambo.figures import lesson_curves
 from rambo.figures.prepared import Figure
 from rambo.text import percent
 from rambo.ui.components import gallery, plot
@@ -95,50 +95,9 @@ def show() -> None:
 def figure(size: int) -> Figure:
     """Return test accuracy and mean margin over M."""
     rows = [shipped()[m] for m in sizes()]
-    trained = [
-        (m, 100 * a) for m, row in zip(sizes(), rows, strict=True) for a in row.test_accuracies
-    ]
-    means = [100 * float(np.mean(row.test_accuracies)) for row in rows]
-    now = sizes().index(size)
-    return {
-        "data": [
-            parts.points(
-                [m for m, _ in trained],
-                [a for _, a in trained],
-                "one training",
-                color=theme.GREY,
-                size=7,
-            ),
-            {
-                **parts.line(sizes(), means, "test accuracy", color=theme.BLUE, width=3),
-                "mode": "lines+markers",
-            },
-            parts.points(
-                [size], [means[now]], "now", color=theme.ORANGE, size=15, symbol="diamond"
-            ),
-            {
-                **parts.line(
-                    sizes(),
-                    [float(np.mean(row.margins)) for row in rows],
-                    "mean margin (right)",
-                    color=theme.PURPLE,
-                    width=2,
-                    dash="dash",
-                ),
-                "yaxis": "y2",
-            },
-        ],
-        "layout": {
-            "xaxis": parts.axis(
-                "M",
-                type="log",
-                tickvals=sizes(),
-                ticktext=[f"{m:,}" for m in sizes()],
-                tickangle=-45,
-            ),
-            "yaxis": parts.axis("test accuracy, %"),
-            "yaxis2": parts.axis(
-                "margin", overlaying="y", side="right", showgrid=False, rangemode="tozero"
-            ),
-        },
-    }
+    return lesson_curves.filters(
+        sizes(),
+        [row.test_accuracies for row in rows],
+        [float(np.mean(row.margins)) for row in rows],
+        size,
+    )

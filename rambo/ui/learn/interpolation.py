@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from rambo.figures import theme
+from rambo.figures import lesson_curves
 from rambo.figures.prepared import Figure
 from rambo.text import percent
 from rambo.ui.components import gallery, plot
@@ -165,68 +165,13 @@ def figure(sets: Sets, at: int | None, now: tuple[float, float]) -> Figure:
         now: alpha and the interpolated utility.
     """
     alpha, values = interpolate(sets.distances, sets.accuracies)
-    place = 1 - alpha
-    truth = 100 * sets.utilities
-    words = [f"{len(members)} images" for members in sets.members]
-    data = [
-        parts.line(
-            [0, 1], [100 * a for a in sets.accuracies], "Equation 4", color=theme.BLUE, width=3
-        ),
-        parts.points(
-            place.tolist(),
-            (100 * values).tolist(),
-            "interpolated",
-            words=words,
-            color=theme.BLUE,
-            size=8,
-            symbol="circle",
-        ),
-        parts.points(
-            place.tolist(),
-            truth.mean(1).tolist(),
-            "true",
-            words=words,
-            color=theme.GREY,
-            size=8,
-            symbol="diamond",
-            opacity=0.6,
-        ),
-        parts.points(
-            [1 - now[0]],
-            [100 * now[1]],
-            "this set, interpolated",
-            color=theme.ORANGE,
-            size=16,
-            symbol="star",
-        ),
-    ]
-    if at is not None:
-        two = truth[at].tolist()
-        data.append(
-            {
-                **parts.points(
-                    [place[at]] * 2,
-                    two,
-                    "this set, true (two trainings)",
-                    color=theme.ORANGE,
-                    size=12,
-                    symbol="diamond-open",
-                    line={"width": 2},
-                ),
-                "mode": "lines+markers",
-                "line": {"color": theme.ORANGE, "width": 2, "dash": "dot"},
-            }
-        )
-    ends = f"S_i<br>{sets.sizes[0]} images", f"S_i+1<br>{sets.sizes[1]} images"
-    return {
-        "data": data,
-        "layout": {
-            "xaxis": parts.axis(
-                "where the set lies by u_hat's distances",
-                tickvals=[0, 0.5, 1],
-                ticktext=[ends[0], "halfway", ends[1]],
-                range=[-0.08, 1.08],
-            ),
-            "yaxis": parts.axis("utility, % of S_val right"),
-        },
-    }
+    first, second = zip(sets.accuracies, sets.sizes, strict=True)
+    return lesson_curves.equation_4(
+        1 - alpha,
+        values,
+        sets.utilities,
+        [len(members) for members in sets.members],
+        (first, second),
+        (1 - now[0], now[1]),
+        at,
+    )

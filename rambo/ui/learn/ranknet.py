@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from rambo.figures import theme
+from rambo.figures import lessons
 from rambo.figures.prepared import Figure
 from rambo.text import percent
 from rambo.ui.components import plot
@@ -109,7 +109,7 @@ def show() -> None:
             f"**{percent(share, 0)}** of the pairs, and that is all a rank asks for."
         )
         plot(
-            jitter(first, second, sizes),
+            lessons.retrained(first, second, sizes),
             key="learn-jitter",
             height=430,
             alt="Gap of the utilities in the second training over the gap in the first, one point a pair.",
@@ -118,71 +118,17 @@ def show() -> None:
 
 def curve(gap: float, truth: float) -> Figure:
     """Return the loss over the gap of the scores, the point where it is, and the step of descent."""
-    places = np.linspace(-6, 6, 97)
+    places = np.linspace(-6, 6, 97).tolist()
+    pairs = [rank_pair(place, truth) for place in places]
     now = rank_pair(gap, truth)
     ahead = gap - 3 * now.gradient
-    losses = [rank_pair(x, truth).loss for x in places]
-    return {
-        "data": [
-            parts.line(places.tolist(), losses, "loss", color=theme.BLUE, width=3),
-            parts.line(
-                places.tolist(),
-                [rank_pair(x, truth).probability for x in places],
-                "P_12",
-                color=theme.GREEN,
-                width=2,
-                dash="dash",
-            ),
-            parts.points(
-                [gap], [now.loss], "this pair", color=theme.ORANGE, size=14, symbol="diamond"
-            ),
-        ],
-        "layout": {
-            "xaxis": parts.axis("s_1 - s_2", range=[-6.2, 6.2]),
-            "yaxis": parts.axis("loss and probability", range=[-0.2, 6.3]),
-            "annotations": [
-                parts.arrow((gap, now.loss), (ahead, rank_pair(ahead, truth).loss), theme.ORANGE)
-            ]
-            if abs(now.gradient) > 0.02
-            else [],
-        },
-    }
-
-
-def jitter(
-    first: NDArray[np.float64], second: NDArray[np.float64], sizes: NDArray[np.int64]
-) -> Figure:
-    """Return the gaps of the first and of the second trainings; the colour of a point says whether they agree."""
-    alike = np.sign(first) == np.sign(second)
-    reach = float(max(np.abs(first).max(), np.abs(second).max()) * 105)
-    words = np.array(
-        [f"two sets of {n} images<br>{100 * a:+.1f} and {100 * b:+.1f} points"
-         for n, a, b in zip(sizes, first, second, strict=True)]
-    )  # fmt: skip
-
-    def part(which: NDArray[np.bool_], name: str, colour: str, symbol: str) -> Figure:
-        return parts.points(
-            (100 * first[which]).tolist(),
-            (100 * second[which]).tolist(),
-            name,
-            words=words[which].tolist(),
-            color=colour,
-            symbol=symbol,
-            size=9,
-            opacity=0.8,
-        )
-
-    return {
-        "data": [
-            parts.line([-reach, reach], [-reach, reach], "no noise", color=theme.GREY, dash="dot"),
-            part(alike, "the trainings agree", theme.BLUE, "circle"),
-            part(~alike, "they do not", theme.ORANGE, "x"),
-        ],
-        "layout": {
-            "xaxis": parts.axis("first training: u_1 - u_2, points", range=[-reach, reach]),
-            "yaxis": parts.axis("second training, points", range=[-reach, reach]),
-        },
-    }
+    return lessons.pair_loss(
+        places,
+        [pair.loss for pair in pairs],
+        [pair.probability for pair in pairs],
+        (gap, now.loss),
+        (ahead, rank_pair(ahead, truth).loss) if abs(now.gradient) > 0.02 else None,
+    )
 
 
 def _retrained() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:

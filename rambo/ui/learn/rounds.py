@@ -4,8 +4,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from rambo import lineup
-from rambo.figures import theme
+from rambo.figures import lesson_curves
 from rambo.figures.prepared import Figure
 from rambo.text import percent
 from rambo.ui.components import plot
@@ -90,46 +89,10 @@ def show() -> None:
 
 def figure(name: str, count: int) -> Figure:
     """Return the accuracy over the rounds for each strategy, this one in full colour."""
-    options = tables.read(tables.Rounds).rounds
-    random, _ = mean_and_error(accuracies("random")[:, 0])
-    data = [
-        parts.line(
-            [options[0], options[-1]],
-            [100 * random] * 2,
-            lineup.of("random").word,
-            color=lineup.of("random").colour,
-            dash="dot",
-        )
-    ]
-    for other in CHOOSERS:
-        strategy = lineup.of(other)
-        figures = [mean_and_error(column) for column in accuracies(other).T]
-        data.append(
-            {
-                **parts.line(
-                    options,
-                    [100 * m for m, _ in figures],
-                    strategy.word,
-                    color=strategy.colour,
-                    width=3,
-                ),
-                "mode": "lines+markers",
-                "marker": {"symbol": strategy.symbol, "size": 9},
-                "error_y": {"array": [100 * e for _, e in figures], "color": strategy.colour},
-                "opacity": 1.0 if other == name else 0.3,
-            }
-        )
-    at = options.index(count)
-    mean, _ = mean_and_error(accuracies(name)[:, at])
-    data.append(
-        parts.points([count], [100 * mean], "now", color=theme.PINK, size=17, symbol="star")
+    return lesson_curves.rounds(
+        tables.read(tables.Rounds).rounds,
+        {other: [mean_and_error(column) for column in accuracies(other).T] for other in CHOOSERS},
+        mean_and_error(accuracies("random")[:, 0])[0],
+        name,
+        count,
     )
-    return {
-        "data": data,
-        "layout": {
-            "xaxis": parts.axis(
-                "rounds", type="log", tickvals=options, ticktext=[str(o) for o in options]
-            ),
-            "yaxis": parts.axis("test accuracy, %"),
-        },
-    }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rambo.errors import DataError
-from rambo.figures import theme
+from rambo.figures import lessons
 from rambo.figures.prepared import Figure
 from rambo.ui.components import gallery, plot
 from rambo.ui.learn import parts, tables
@@ -204,7 +204,7 @@ def figure(members: list[int], plan: Array, as_map: bool) -> Figure:
     """
     data = tables.read(tables.Transport)
     ids = [data.labeled[row] for row in members] + data.validation
-    labels = tables.dataset()[1]
+    labels = tables.dataset()[1][ids]
     count, others = plan.shape
     if as_map:
         places = np.array(data.points)
@@ -213,72 +213,8 @@ def figure(members: list[int], plan: Array, as_map: bool) -> Figure:
     else:
         spots = np.concatenate([_column(0.0, count), _column(1.0, others)])
         size = np.array([0.07, 0.95 / max(count, others)])
-    lines = []
-    for row, column in np.argwhere(plan > 0):
-        a, b = spots[row], spots[count + column]
-        same = labels[ids[row]] == labels[ids[count + column]]
-        share = float(plan[row, column] * max(count, others))
-        lines.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": [a[0], b[0]],
-                "y": [a[1], b[1]],
-                "line": {
-                    "color": theme.BLUE if same else theme.ORANGE,
-                    "width": 1 + 3.5 * share,
-                    "dash": "solid" if same else "dash",
-                },
-                "opacity": 0.75,
-                "hoverinfo": "text",
-                "text": f"{100 * plan[row, column]:.1f} % of the mass",
-                "showlegend": False,
-            }
-        )
-    legend = [
-        parts.line([np.nan], [np.nan], "same class", color=theme.BLUE, width=3),
-        parts.line([np.nan], [np.nan], "another class", color=theme.ORANGE, width=3, dash="dash"),
-    ]
-    both = [
-        parts.points(
-            spots[part, 0].tolist(),
-            spots[part, 1].tolist(),
-            name,
-            words=[tables.CLASSES[labels[i]] for i in np.array(ids)[part]],
-            color=colour,
-            symbol="square-open",
-            size=32,
-            line={"width": 2},
-        )
-        for part, name, colour in (
-            (slice(0, count), "S", theme.GREEN),
-            (slice(count, None), "S_val", theme.PURPLE),
-        )
-    ]
-    margin = size * 0.9
-    low, high = spots.min(0) - margin, spots.max(0) + margin
-    return {
-        "data": [*lines, *legend, *both],
-        "layout": {
-            "xaxis": {"visible": False, "range": [low[0], high[0]]},
-            "yaxis": {"visible": False, "range": [low[1], high[1]]},
-            "images": [
-                {
-                    "source": _picture(i),
-                    "x": float(x),
-                    "y": float(y),
-                    "sizex": float(size[0]),
-                    "sizey": float(size[1]),
-                    "xref": "x",
-                    "yref": "y",
-                    "xanchor": "center",
-                    "yanchor": "middle",
-                    "layer": "above",
-                }
-                for i, (x, y) in zip(ids, spots, strict=True)
-            ],
-        },
-    }
+    words = [tables.CLASSES[label] for label in labels]
+    return lessons.plan(spots, plan, labels, words, [_picture(i) for i in ids], size)
 
 
 def _column(x: float, count: int) -> Array:

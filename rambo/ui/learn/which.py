@@ -7,12 +7,11 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from rambo.figures import theme
-from rambo.figures.prepared import Figure
+from rambo.figures import lessons
 from rambo.runs.results import perfect_shares
 from rambo.text import count, percent
 from rambo.ui.components import gallery, plot
-from rambo.ui.learn import parts, tables
+from rambo.ui.learn import tables
 
 SIDES = ("A", "B")
 
@@ -146,7 +145,7 @@ def _reveal(pairs: PairScores, at: int, guesses: dict[int, int]) -> None:
         f"would be right in {percent(low, 0)} to {percent(high, 0)}."
     )
     plot(
-        figure(yours, model, (low, high)),
+        lessons.shares(yours, model, (low, high)),
         key="learn-which-figure",
         height=230,
         alt="Your share right beside a coin, u_hat and what a perfect model would reach.",
@@ -162,36 +161,3 @@ def agreement(gaps: NDArray[np.float64]) -> float:
     first, second = gaps[:, 0], gaps[:, 1]
     shares = [right_share(first, second), right_share(second, first)]
     return float(np.mean([share for share in shares if share is not None]))
-
-
-def figure(yours: float | None, model: float | None, reach: tuple[float, float]) -> Figure:
-    """Return the shares in a row each; what a perfect model would reach as a bar from least to most."""
-    rows = [("a coin", 0.5, theme.GREY), ("u_hat", model, theme.BLUE), ("you", yours, theme.PINK)]
-    points = [(name, 100 * value, colour) for name, value, colour in rows if value is not None]
-    return {
-        "data": [
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "x": [100 * reach[0], 100 * reach[1]],
-                "y": ["a perfect model", "a perfect model"],
-                "line": {"color": theme.GREEN, "width": 9},
-                "marker": {"size": 9},
-                "showlegend": False,
-            },
-            {
-                "type": "scatter",
-                "mode": "markers+text",
-                "x": [value for _, value, _ in points],
-                "y": [name for name, _, _ in points],
-                "text": [f"{value:.0f} %" for _, value, _ in points],
-                "textposition": "middle right",
-                "marker": {"size": 14, "color": [colour for *_, colour in points]},
-                "showlegend": False,
-            },
-        ],
-        "layout": {
-            "xaxis": parts.axis("right in the first training, % of pairs", range=[-3, 108]),
-            "yaxis": {"type": "category"},
-        },
-    }
