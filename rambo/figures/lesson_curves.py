@@ -110,10 +110,10 @@ def equation_4(
     """
     words = [f"{count} images" for count in counts]
     accuracies = [100 * accuracy for accuracy, _ in ends]
-    shown = {"words": words, "size": 8}
+    look = {"words": words, "size": 8}
     data = [
         line([0, 1], accuracies, "Equation 4", color=theme.BLUE, width=3),
-        points(places.tolist(), (100 * values).tolist(), "interpolated", color=theme.BLUE, **shown),
+        points(places.tolist(), (100 * values).tolist(), "interpolated", color=theme.BLUE, **look),
         points(
             places.tolist(),
             (100 * truth.mean(1)).tolist(),
@@ -121,7 +121,7 @@ def equation_4(
             color=theme.GREY,
             symbol="diamond",
             opacity=0.6,
-            **shown,
+            **look,
         ),
         points(
             [now[0]],
@@ -133,9 +133,9 @@ def equation_4(
         ),
     ]
     if at is not None:
-        look = {"color": theme.ORANGE, "size": 12, "symbol": "diamond-open", "line": {"width": 2}}
+        hollow = {"color": theme.ORANGE, "size": 12, "symbol": "diamond-open", "line": {"width": 2}}
         two = (100 * truth[at]).tolist()
-        twice = points([places[at]] * 2, two, "this set, true (two trainings)", **look)
+        twice = points([places[at]] * 2, two, "this set, true (two trainings)", **hollow)
         dotted = {"color": theme.ORANGE, "width": 2, "dash": "dot"}
         data.append(twice | {"mode": "lines+markers", "line": dotted})
     ticks = [f"S_i<br>{ends[0][1]} images", "halfway", f"S_i+1<br>{ends[1][1]} images"]
