@@ -29,10 +29,11 @@ def bilevel(
         downhill: where the arrow ends.
     """
     now = trail[-1]
-    walk = points(*zip(*trail, strict=True), "the walk", color=theme.ORANGE, size=8)
+    steps, losses = [place for place, _ in trail], [loss for _, loss in trail]
+    walk = points(steps, losses, "the walk", color=theme.ORANGE, size=8)
     walk |= {"mode": "lines+markers", "line": {"color": theme.ORANGE, "width": 1}}
-    here = {"color": theme.ORANGE, "size": 15, "symbol": "diamond"}
-    short = {"color": theme.GREEN, "size": 10, "symbol": "square"}
+    here: Figure = {"color": theme.ORANGE, "size": 15, "symbol": "diamond"}
+    short: Figure = {"color": theme.GREEN, "size": 10, "symbol": "square"}
     return {
         "data": [
             line(grid, inner, "short pairs (inner)", color=theme.GREEN, width=2, dash="dash"),
@@ -64,10 +65,16 @@ def filters(
     means = [100 * float(np.mean(row)) for row in accuracies]
     curve = line(sizes, means, "test accuracy", color=theme.BLUE, width=3)
     right = line(sizes, margins, "mean margin (right)", color=theme.PURPLE, width=2, dash="dash")
-    here = {"color": theme.ORANGE, "size": 15, "symbol": "diamond"}
+    here: Figure = {"color": theme.ORANGE, "size": 15, "symbol": "diamond"}
     return {
         "data": [
-            points(*zip(*trained, strict=True), "one training", color=theme.GREY, size=7),
+            points(
+                [m for m, _ in trained],
+                [a for _, a in trained],
+                "one training",
+                color=theme.GREY,
+                size=7,
+            ),
             curve | {"mode": "lines+markers"},
             points([now], [means[list(sizes).index(now)]], "now", **here),
             right | {"yaxis": "y2"},
@@ -110,7 +117,7 @@ def equation_4(
     """
     words = [f"{count} images" for count in counts]
     accuracies = [100 * accuracy for accuracy, _ in ends]
-    look = {"words": words, "size": 8}
+    look: Figure = {"words": words, "size": 8}
     data = [
         line([0, 1], accuracies, "Equation 4", color=theme.BLUE, width=3),
         points(places.tolist(), (100 * values).tolist(), "interpolated", color=theme.BLUE, **look),
@@ -133,7 +140,12 @@ def equation_4(
         ),
     ]
     if at is not None:
-        hollow = {"color": theme.ORANGE, "size": 12, "symbol": "diamond-open", "line": {"width": 2}}
+        hollow: Figure = {
+            "color": theme.ORANGE,
+            "size": 12,
+            "symbol": "diamond-open",
+            "line": {"width": 2},
+        }
         two = (100 * truth[at]).tolist()
         twice = points([places[at]] * 2, two, "this set, true (two trainings)", **hollow)
         dotted = {"color": theme.ORANGE, "width": 2, "dash": "dot"}
@@ -183,7 +195,7 @@ def rounds(
         )
     mean = figures[name][list(options).index(count)][0]
     data.append(points([count], [100 * mean], "now", color=theme.PINK, size=17, symbol="star"))
-    ticks = {"tickvals": list(options), "ticktext": [str(option) for option in options]}
+    ticks: Figure = {"tickvals": list(options), "ticktext": [str(option) for option in options]}
     return {
         "data": data,
         "layout": {

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 Place = tuple[float, float]
 
 _CLOUD = "#7b8794"
-_ACROSS = {"color": theme.ORANGE, "dash": "dash"}  # from one class to another
+_ACROSS: Figure = {"color": theme.ORANGE, "dash": "dash"}  # from one class to another
 
 
 def line(x: Sequence[float], y: Sequence[float], name: str, **look: Any) -> Figure:
@@ -88,7 +88,7 @@ def standing(accuracies: Mapping[str, float], yours: float, luck: Sequence[float
     looks = sorted([*looks, (yours, "You", theme.PINK, "star")], key=lambda look: look[0])
     values = [100 * value for value, *_ in looks]
     cloud = [100 * value for value in luck]
-    marker = {"color": _CLOUD, "size": 7, "opacity": 0.4}
+    marker: Figure = {"color": _CLOUD, "size": 7, "opacity": 0.4}
     base: Figure = {"type": "scatter", "hoverinfo": "x", "showlegend": False}
     return {
         "data": [
@@ -245,7 +245,7 @@ def plan(
         a, b = spots[row], spots[count + column]
         same = labels[row] == labels[count + column]
         share = float(mass[row, column] * max(count, others))
-        look = {"color": theme.BLUE, "dash": "solid"} if same else _ACROSS
+        look: Figure = {"color": theme.BLUE, "dash": "solid"} if same else _ACROSS
         carried = line([a[0], b[0]], [a[1], b[1]], "", width=1 + 3.5 * share, **look)
         carried |= {"opacity": 0.75, "hoverinfo": "text", "showlegend": False}
         lines.append(carried | {"text": f"{100 * mass[row, column]:.1f} % of the mass"})
@@ -253,9 +253,16 @@ def plan(
         line([np.nan], [np.nan], "same class", color=theme.BLUE, width=3),
         line([np.nan], [np.nan], "another class", width=3, **_ACROSS),
     ]
-    frame = {"symbol": "square-open", "size": 32, "line": {"width": 2}}
+    frame: Figure = {"symbol": "square-open", "size": 32, "line": {"width": 2}}
     both = [
-        points(*spots[part].T.tolist(), name, words=words[part], color=colour, **frame)
+        points(
+            spots[part, 0].tolist(),
+            spots[part, 1].tolist(),
+            name,
+            words=words[part],
+            color=colour,
+            **frame,
+        )
         for part, name, colour in (
             (slice(0, count), "S", theme.GREEN),
             (slice(count, None), "S_val", theme.PURPLE),
