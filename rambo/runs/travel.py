@@ -263,7 +263,7 @@ def _own_images(
         notices.append("The images stay here; without them only figures can be seen elsewhere.")
         return None
     try:
-        folder = workspace.root / "datasets" / run.environment.dataset.fingerprint
+        folder = prepared.folder_of(workspace.root, run.environment.dataset.fingerprint)
         return prepared.open_prepared(folder, verify=True)
     except DataError as error:
         notices.append(f"The images could not be read ({error.problem}) and stay behind.")
@@ -463,7 +463,7 @@ def _keep_dataset(folder: Path, workspace: Workspace, fingerprint: str) -> None:
     They are written as new ones are, so that nothing can stand under another's fingerprint.
     """
     with suppress(DataError):
-        prepared.open_prepared(workspace.root / "datasets" / fingerprint, verify=True)
+        prepared.open_prepared(prepared.folder_of(workspace.root, fingerprint), verify=True)
         return
     meta = json.loads((folder / "meta.json").read_bytes())
     arrays = {
@@ -492,7 +492,7 @@ def _keep_dataset(folder: Path, workspace: Workspace, fingerprint: str) -> None:
 def _missing_images(config: Settings, fingerprint: str | None, workspace: Workspace) -> list[str]:
     """Return what to do where the images did not come along and are not here; the shipped ones are got at once."""
     name = record.dataset_name(config)
-    if fingerprint and (workspace.root / "datasets" / fingerprint).is_dir():
+    if fingerprint and prepared.folder_of(workspace.root, fingerprint).is_dir():
         return []
     if name == "fashion-mnist-mini":
         with suppress(RamboError):

@@ -226,8 +226,8 @@ def judges(run: Run) -> int | None:
     if not dataset_name(run.config).startswith(rehearsal.PREFIX):
         return None
     try:
-        datasets = run.folder.parent.parent / "datasets"
-        data = prepared.open_prepared(datasets / run.environment.dataset.fingerprint)
+        fingerprint = run.environment.dataset.fingerprint
+        data = prepared.open_prepared(prepared.folder_of(run.folder.parent.parent, fingerprint))
     except DataError:
         return None
     return rehearsal.judges(data, int(run.config.get("trials", 1)))

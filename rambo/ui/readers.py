@@ -312,7 +312,7 @@ def _dataset(folder: str, stamp: Stamp) -> Prepared:
 
 def _dataset_folder(fingerprint: str) -> Path:
     """Return where a prepared dataset of the workspace lies."""
-    return state.workspace().root / "datasets" / fingerprint
+    return prepared.folder_of(state.workspace().root, fingerprint)
 
 
 def _record_stamp(run: Run) -> Stamp:

@@ -133,7 +133,7 @@ class _Training:
         """Return the version that the model was made for, prepared again where it is gone."""
         fingerprint = self.run.environment.dataset.fingerprint
         with contextlib.suppress(DataError):
-            folder = self.workspace.root / "datasets" / fingerprint
+            folder = prepared.folder_of(self.workspace.root, fingerprint)
             return prepared.open_prepared(folder, verify=True)
         return catalog.prepare(self.dataset.name, self.workspace.root, emit=self.emit)
 

@@ -257,7 +257,7 @@ def _open_data(run: Run, config: Config, workspace: Workspace, emit: Emit) -> Pr
     """
     fingerprint = run.environment.dataset.fingerprint
     with contextlib.suppress(DataError):
-        return prepared.open_prepared(workspace.root / "datasets" / fingerprint, verify=True)
+        return prepared.open_prepared(prepared.folder_of(workspace.root, fingerprint), verify=True)
     data = foreign.prepare(config.dataset, workspace.root, emit=emit)
     if data.fingerprint != fingerprint:
         raise DataError(
