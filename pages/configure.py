@@ -22,7 +22,8 @@ with frame.page("pages/configure.py", pick=False) as run:
     form, card = st.columns([5, 3], gap="medium")
     with form:
         below = {fields.DATA: lambda: dataset_line.show(name, opened)}
-        forms.show(forms.FieldContext.of(now, checked, opened.data), below)
+        draw = forms.show if forms.pick_depth() else forms.show_few
+        draw(forms.FieldContext.of(now, checked, opened.data), below)
         fill.transfer(now, checked.config)
     with card:
         cost_card.show(checked.config, opened.data, checked.complaints)

@@ -19,6 +19,7 @@ from rambo.runs.atlas import Indices
 from rambo.runs.results import Result
 from rambo.text import for_plot, percent
 
+_SPAN = 10.0  # points of accuracy that an axis spans at least
 _DARK = 0.55  # of a field, from which on its number is white
 _METRICS = {"test_accuracy": "test", "validation_accuracy": "validation"}
 
@@ -108,14 +109,42 @@ def accuracy_table(results: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def accuracy_figure(results: Sequence[Result]) -> PreparedFigure:
-    """Return test accuracies as points with bars of one standard error, every trial as a small ring."""
+def sampling_error(accuracy: float, images: int) -> float:
+    """Return by how much a share measured on so many images may be off by chance, 95 times of 100.
+
+    Source: the normal approximation of the binomial, with one success and one failure added, so that an accuracy of
+    100 % on few images is not taken for certain.
+    """
+    share = (accuracy * images + 1) / (images + 2)
+    return float(1.96 * np.sqrt(share * (1 - share) / images))
+
+
+def accuracy_figure(results: Sequence[Result], test_images: int | None = None) -> PreparedFigure:
+    """Return test accuracies as points with bars of one standard error, every trial as a small ring.
+
+    Choice: the axis spans ten points at least, so that a difference of chance does not fill the width.
+
+    Args:
+        results: of a summary.
+        test_images: on how many each accuracy was measured; draws their sampling error as a pale band.
+    """
     by_strategy = evaluated(results)
     names = list(by_strategy)[::-1]  # the first strategy on top
     data: list[Figure] = []
+    ends: list[float] = []
     for place, name in enumerate(names):
         accuracy, colour = by_strategy[name], lineup.of(name).colour
         symbol = lineup.of(name).symbol
+        ends += [100 * value for value in accuracy.values]
+        if test_images:
+            mean, off = accuracy.mean or 0.0, sampling_error(accuracy.mean or 0.0, test_images)
+            span = [100 * max(mean - off, 0.0), 100 * min(mean + off, 1.0)]
+            ends += span
+            data.append(
+                {"type": "scatter", "mode": "lines", "showlegend": False, "name": ""}
+                | {"x": span, "y": [place, place], "opacity": 0.22}
+                | {"line": {"width": 16, "color": colour}, "hoverinfo": "skip"}
+            )
         base: Figure = {"type": "scatter", "mode": "markers", "showlegend": False}
         if accuracy.trials > 1:
             ring = {"symbol": "circle-open", "size": 8, "color": colour, "opacity": 0.6}
@@ -134,8 +163,10 @@ def accuracy_figure(results: Sequence[Result]) -> PreparedFigure:
             | {"hovertemplate": f"{accuracy.words()}, {accuracy.trials} trials"}
         )
     words = [theme.strategy_word(name) for name in names]
+    low, high = min(ends, default=0.0), max(ends, default=100.0)
+    more = max(_SPAN - (high - low), 0.1 * (high - low)) / 2
     layout: Figure = {
-        "xaxis": {"title": {"text": "test accuracy, %"}},
+        "xaxis": {"title": {"text": "test accuracy, %"}, "range": [low - more, high + more]},
         "yaxis": {"tickvals": list(range(len(names))), "ticktext": words, "fixedrange": True},
     }
     layout["yaxis"] |= {"range": [-0.6, max(len(names), 1) - 0.4], "automargin": True}

@@ -92,7 +92,7 @@ def show_collections() -> None:
     cards = collections.cards()
     if not cards and not waiting:
         return
-    st.subheader("My images")
+    st.header("My images")
     for slug, name in waiting.items():
         _collection_row(slug, name, "its import has made nothing yet")
     for card in cards[:_PAGE]:
@@ -118,7 +118,7 @@ def _collection_row(slug: str, name: str, about: str) -> None:
 def show_runs() -> None:
     """List all runs: first those at work, kept up to date, then the rest."""
     records = readers.runs()
-    st.subheader("Runs")
+    st.header("Runs")
     _show_live(_standing(records))
     ended = [record for record in records if record.status not in jobs.LIVE]
     if not records:

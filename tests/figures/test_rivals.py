@@ -54,6 +54,15 @@ def test_the_figure_draws_every_trial_and_the_mean() -> None:
     assert [trace["y"][0] for trace in traces] == [0, 1, 1]
 
 
+def test_the_band_is_the_sampling_error_of_the_test_images_and_the_axis_is_never_narrow() -> None:
+    figure = json.loads(rivals.accuracy_figure([result("rambo", 0.8)], 1000).text)
+    low, high = figure["data"][0]["x"]
+    assert (high - low) / 2 == pytest.approx(100 * 1.96 * (0.8 * 0.2 / 1000) ** 0.5, rel=0.01)
+    left, right = figure["layout"]["xaxis"]["range"]
+    assert right - left >= 10
+    assert rivals.sampling_error(1.0, 10) > 0.1, "ten of ten are no certainty"
+
+
 def test_a_run_without_evaluations_has_an_empty_figure() -> None:
     assert json.loads(rivals.accuracy_figure([result("rambo", None)]).text)["data"] == []
 

@@ -404,7 +404,7 @@ def test_the_detail_has_facts_neighbours_and_whom_it_serves(done: Run) -> None:
     app.run()
     assert_calm(app)
     shown = unescaped(words(app))
-    assert f"#### Image {index}" in shown
+    assert f"## Image {index}" in shown
     assert "Chosen as number **5** of 12, in step **2** of 3" in shown
     assert f"f guesses **{batch.class_name(int(batch.guesses[4]))}**" in shown
     pool = batch_data.pool_margins(batch.atlas)

@@ -117,7 +117,7 @@ def test_home_leads_to_the_ways_in_and_has_no_empty_list(home: Path) -> None:
     app = open_page("app.py")
     assert_calm(app)
     assert "Use my images" in [button.label for button in app.button]
-    assert "My images" not in [title.value for title in app.subheader]
+    assert "My images" not in [title.value for title in app.header]
 
 
 def test_without_a_path_nothing_starts_and_the_page_says_what_is_missing(

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import page_helpers
 import pytest
 from page_helpers import (
     assert_calm,
@@ -13,7 +14,6 @@ from page_helpers import (
     make_failed,
     make_interrupted,
     make_queued,
-    open_page,
     unescaped,
     words,
 )
@@ -31,6 +31,11 @@ from rambo.ui.train.feed import feed
 from rambo.ui.train.stages import StageCell
 
 PAGE = "pages/train.py"
+
+
+def open_page(script: str, run: str | None = None, **params: str) -> AppTest:
+    """Return the page with all its charts."""
+    return page_helpers.open_page(script, run, **{"research": "true"} | params)
 
 
 def html_of(app: AppTest) -> str:
@@ -68,6 +73,15 @@ def replayed(root: Path, done: Run, count: int, **changes: Any) -> Run:
         tell_again(run, record)
     run.flush()
     return run
+
+
+def test_at_first_there_is_one_chart_and_the_chosen_images(done: Run) -> None:
+    app = page_helpers.open_page(PAGE, done.id)
+    assert_calm(app)
+    assert charts(app) == [CHARTS[0].name]
+    assert "12 of 12 images" in said(app)
+    app.toggle(key="research").set_value(True).run()
+    assert sorted(charts(app)) == sorted(chart.name for chart in CHARTS)
 
 
 def test_a_finished_run_says_what_was_chosen_and_draws_every_chart(done: Run) -> None:
@@ -178,12 +192,13 @@ def test_silence_is_told(done_run: Run, home: Path, monkeypatch: pytest.MonkeyPa
     run = replayed(home, done_run, 20)
     with run.lock():
         app = open_page(PAGE, run.id)
-        assert not app.warning
+        assert not app.info
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 130)
         app.run()
         assert_calm(app)
-        assert "No progress for 1" in app.warning[0].value
+        assert "No progress for 1" in app.info[0].value
+        assert "stop" not in app.info[0].value, "a healthy run is never told to stop"
         assert "last event 2 minutes ago" in said(app)
         monkeypatch.setattr(time, "time", lambda: now - 86_400)
         app.run()

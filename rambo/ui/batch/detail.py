@@ -67,7 +67,7 @@ def _go_to(index: int) -> None:
 
 def show_facts(batch: Batch, index: int, oracle: bool) -> None:
     """Say which pool the image is from, what f guesses, and when it was chosen."""
-    st.markdown(f"#### Image {index}")
+    st.markdown(f"## Image {index}")
     place, pool = batch.at(index), _pool(batch, index)
     lines = []
     if place is not None:

@@ -9,7 +9,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from rambo import checks, lineup
 from rambo import config as configs
-from rambo.errors import DataError
+from rambo.datasets.prepared import TEST
+from rambo.errors import DataError, RamboError
 from rambo.figures import maps, rivals, theme
 from rambo.runs import atlas as atlases
 from rambo.runs import report
@@ -70,6 +71,14 @@ def filters(run: Run) -> dict[str, str | None]:
     return {"trial": None if trial is None else str(trial), "a": a, "b": b}
 
 
+def _test_images(run: Run) -> int | None:
+    """Return on how many images a test accuracy was measured, or None where the dataset is not there."""
+    try:
+        return int(np.sum(readers.dataset(run).roles == TEST))
+    except RamboError:
+        return None
+
+
 def _offer_controls(run: Run) -> None:
     """Say which of the rivals a run goes without, and offer a run that has them."""
     missing = rivals.missing_controls(readers.config(run)["strategies"])
@@ -99,7 +108,7 @@ def _start_with_rivals(run: Run) -> None:
 
 def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
     """Draw the accuracies and the verdict."""
-    st.subheader("Accuracy after buying the labels")
+    st.header("Accuracy after buying the labels")
     if readers.waits(run):
         st.info(
             "Waiting for labels: nobody knows those of the chosen images yet, so no accuracy can be compared. What "
@@ -114,7 +123,8 @@ def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
         return
     left, right = _wide("accuracy").columns([3, 2], gap="large")
     with left:
-        figure = rivals.accuracy_figure(results)
+        images = _test_images(run)
+        figure = rivals.accuracy_figure(results, images)
         plot(
             figure,
             key=f"accuracy-{run.id}",
@@ -127,6 +137,11 @@ def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
         st.caption(
             f"{_judges(run)} trained on the k labels and the B bought ones. The test images serve this figure "
             "alone; bars are one standard error over the trials, rings are single trials."
+            + (
+                f" The pale band is what chance does on {count(images, 'test image')}."
+                if images
+                else ""
+            )
         )
         if proxy := report.proxy_words(readers.config(run)):
             st.caption(f":material/info: {proxy[0].upper()}{proxy[1:]}.")
@@ -227,18 +242,19 @@ def _show_overlap(batches: dict[str, Batch]) -> None:
     """Draw how much the choices share, and which classes they favour."""
     left, right = _wide("overlap").columns(2, gap="large")
     with left:
-        st.subheader("Overlap")
+        st.header("Overlap")
         table = rivals.jaccard({name: batch.indices for name, batch in batches.items()})
         columns = {
             name: st.column_config.NumberColumn(name, format="%.2f", width="small")
             for name in table.columns
         }
-        st.dataframe(table, column_config=columns, width="stretch", height="content")
+        named = table.rename_axis("Strategy")  # a header without words is none for a screen reader
+        st.dataframe(named, column_config=columns, width="stretch", height="content")
         st.caption(
             "Jaccard index: images that both chose over images that either chose. 1 is the same batch."
         )
     with right:
-        st.subheader("Class balance")
+        st.header("Class balance")
         first = next(iter(batches.values()))
         if first.atlas is None:
             st.info("This run has no predictions of f to count classes by.")
@@ -270,7 +286,7 @@ def balance(batches: dict[str, Batch]) -> PreparedFigure:
 
 def _show_pair(run: Run, trial: int, batches: dict[str, Batch]) -> None:
     """Let a person pick two strategies and see who owns which image."""
-    st.subheader("Two choices side by side")
+    st.header("Two choices side by side")
     names = list(batches)
     a = _pick(names, names[0], f"compare-a-{run.id}", "First")
     others = [name for name in names if name != a]

@@ -62,6 +62,8 @@ class Gallery {
     this.grid.setAttribute("aria-label", data.label);
     this.grid.style.maxHeight = data.maxHeight ? `${data.maxHeight}px` : "";
     this.grid.style.overflowY = data.maxHeight ? "auto" : "";
+    if (data.maxHeight && data.readonly) this.grid.tabIndex = 0; // no button inside that a keyboard could reach
+    else this.grid.removeAttribute("tabindex");
     this.showLegend(data.groupNames);
     this.showCells(data);
     this.mark();

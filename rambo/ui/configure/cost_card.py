@@ -16,7 +16,7 @@ from rambo.estimate.costs import Costs
 from rambo.estimate.work import DataSizes
 from rambo.text import count, duration, literal
 from rambo.ui import controls, frame, readers, state, visitor
-from rambo.ui.configure import forms
+from rambo.ui.configure import forms, price
 from rambo.ui.configure.planner import PlanAnswer, Planner, Rates, too_many
 
 _PLANNER = "configure-planner"
@@ -32,13 +32,14 @@ _ROLES = {
 def show(config: Config | None, data: Prepared | None, complaints: Mapping[str, str]) -> None:
     """Draw the card with the button that starts the run."""
     with st.container(border=True, key="cost-card"):
-        st.markdown("#### What it will cost")
+        st.markdown("## What it will cost")
         if config is not None and data is not None:
             _estimate(config, data)
+            price.show(config, data, _count(config, data))
         _start(config, data, complaints)
     if config is not None and data is not None:
         with st.container(key="outline-card"):
-            st.markdown("#### What will happen")
+            st.markdown("## What will happen")
             st.write(outline.sentence(config, _count(config, data)))
 
 
@@ -86,9 +87,11 @@ def _numbers(config: Config, counted: Costs) -> None:
         missing = counted.total - (plan.cached if plan else 0)
         seconds, source = _time(config, counted, answer)
         grid = st.grid(2, min_column_width=95)
-        grid.metric("Labels held", f"{counted.initial_labels:,}", help="k: known from the start.")
-        grid.metric("Labels bought", f"{counted.labels_bought:,}", help="B: all in one round.")
-        grid.metric("To train", f"{missing:,}", help=_roles(counted))
+        grid.metric(
+            "To learn from", _unit(counted.initial_labels, "label"), help="k: there at the start."
+        )
+        grid.metric("To buy", _unit(counted.labels_bought, "label"), help="B: all in one round.")
+        grid.metric("To train", _unit(missing, "classifier"), help=_roles(counted))
         grid.metric(
             "Time",
             seconds,
@@ -96,6 +99,11 @@ def _numbers(config: Config, counted: Costs) -> None:
         )
         st.caption(_reuse(counted, answer))
         st.caption(source)
+
+
+def _unit(number: int, noun: str) -> str:
+    """Return a number with its unit in small letters."""
+    return f"{number:,} :small[{noun}{'' if number == 1 else 's'}]"
 
 
 def _time(config: Config, counted: Costs, answer: PlanAnswer | None) -> tuple[str, str]:

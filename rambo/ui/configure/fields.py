@@ -43,12 +43,34 @@ class Field:
 
     @property
     def title(self) -> str:
-        """The label with the paper's letter, as Markdown."""
-        return f"{self.label} ${self.symbol}$" if self.symbol else self.label
+        """The label with the paper's letter: plain text, which a screen reader reads as it stands."""
+        return f"{self.label} ({_spelled(self.symbol)})" if self.symbol else self.label
+
+
+_LETTERS = {  # LaTeX -> as one writes it without
+    r"\lambda_{OT}": "λ of OT",
+    r"\lambda_1 = \lambda_2": "λ₁ = λ₂",
+    r"\lambda_3": "λ₃",
+    r"\lambda_x": "λ of x",
+    r"\lambda_y": "λ of y",
+    "k_1": "k₁",
+    **{
+        rf"\{name}": letter
+        for name, letter in zip(
+            ("eta", "lambda", "xi", "epsilon", "delta", "alpha", "tau"), "ηλξεδατ", strict=True
+        )
+    },
+}
+
+
+def _spelled(symbol: str) -> str:
+    """Return a letter of the paper as plain text."""
+    return _LETTERS.get(symbol, symbol)
 
 
 DATA, BUDGETS, MODEL = "Data", "Budgets", "Utility model"
 CLASSIFIER, STRATEGIES, COMPUTE, TRIALS = "Classifier", "Strategies", "Compute", "Seed and trials"
+JUST_THE_BUDGET = ("dataset.name", "k", "budget", "strategies")  # what a first run has to decide
 GROUPS = {  # heading -> what one decides there
     DATA: "Which images, and how many are set aside to check with.",
     BUDGETS: "How many labels you hold, how many you buy, and in what steps.",
@@ -85,7 +107,7 @@ TABLE: tuple[Field, ...] = (
           "A name of the list, or the path of an .npz file on this machine with images and labels.", DATA),
     Field("dataset.validation_size", "Validation images",
           "Images with labels that every set is judged by. They are never chosen and never trained on.",
-          DATA, r"|S_{val}|"),
+          DATA),
     Field("dataset.validation_part", "Of them judge",
           "So many of the validation images judge, a nested part; all else stays as it is. Left empty: all. The study "
           "of their number sets it.", DATA, section=_EXTRA),
@@ -117,7 +139,7 @@ TABLE: tuple[Field, ...] = (
           "Images whose labels are known from the start: the pool S_0.", BUDGETS, "k"),
     Field("budget", "Labels to buy",
           "Images that are chosen, all in one round, before any of their labels is seen.", BUDGETS, "B"),
-    Field("acquisition.batch_size", "Images a step",
+    Field("acquisition.batch_size", "Images each step",
           "The budget is spent in greedy steps of this many images. It is also the size of a pretraining "
           "slice.", BUDGETS, "b"),
     Field("acquisition.filter_size", "Margin filter",
@@ -126,7 +148,7 @@ TABLE: tuple[Field, ...] = (
     Field("rambo.initial_size", "Pretraining starts at",
           "Pretraining grows the labels in use from k_1 to k, in slices of b. Left empty: a quarter of k.",
           BUDGETS, "k_1"),
-    Field("rambo.pairs_per_iteration", "Pairs an iteration",
+    Field("rambo.pairs_per_iteration", "Pairs a round adds",
           "Pairs of sets that each pretraining iteration adds. Their utilities are interpolated: nothing is "
           "trained for them.", BUDGETS, "n"),
     Field("rambo.offline.pairs", "Offline pairs",
@@ -177,10 +199,10 @@ TABLE: tuple[Field, ...] = (
           "By how much the predicted losses of two images should differ.", STRATEGIES, r"\xi", _LEARNING),
     Field(f"{_R}.llal.width", "LLAL: width",
           "Units of its second network for each layer of f that it reads.", STRATEGIES, section=_LEARNING),
-    Field(f"{_R}.llal.detached_from", "LLAL: apart from",
+    Field(f"{_R}.llal.detached_from", "LLAL: share with f",
           "The share of the epochs after which its second network no longer moves f.",
           STRATEGIES, section=_LEARNING),
-    Field(f"{_R}.llal.learns_on", "LLAL: learns on",
+    Field(f"{_R}.llal.learns_on", "LLAL: goes on alone",
           "f stops as soon as it is right, after about a tenth of its epochs. On, the second network alone has the "
           "others.", STRATEGIES, section=_LEARNING),
     Field("plus.weigh", "RAMBO+: learned weights",
@@ -241,7 +263,7 @@ TABLE: tuple[Field, ...] = (
           MODEL, r"\lambda_{OT}"),
     Field(f"{_M}.epochs", "Epochs",
           "Passes over the pairs, in each pretraining iteration and in the warm start.", MODEL),
-    Field(f"{_M}.extractor", "Reads",
+    Field(f"{_M}.extractor", "What u_hat sees",
           "Pixels through a small convolutional network, or frozen features.",
           MODEL, section=_NETWORK, names=_AUTO | {"conv": "pixels", "features": "frozen features"}),
     Field(f"{_M}.dropout", "Dropout",

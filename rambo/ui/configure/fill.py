@@ -101,7 +101,7 @@ def _changes(draft: FormDraft) -> None:
             named = ", ".join(_change(draft, path) for path in changed[:_LISTED])
             rest = len(changed) - _LISTED
             more = f" and {count(rest, 'more', 'more')}" if rest > 0 else ""
-            st.caption(f":blue[●] Changed from **{source}**: {named}{more}", width="content")
+            st.caption(f"Changed from **{source}**: {named}{more}", width="content")
             _way_back("Reset", "configure-reset", drafts.reset)
         else:
             st.caption(f"Filled from **{source}**.", width="content")

@@ -72,6 +72,27 @@ def _fixed(data: Prepared) -> dict[str, int]:
     return {path: int((data.roles == role).sum()) for path, role in parts.items()}
 
 
+def pick_depth() -> bool:
+    """Return whether all settings are shown, or just the budget."""
+    return st.toggle(
+        "All settings",
+        key="configure-all",
+        help="Off: which images, how many labels, who chooses; the preset decides the rest. On: everything.",
+    )
+
+
+def show_few(look: FieldContext, below: Mapping[str, Callable[[], None]]) -> None:
+    """Draw just the budget, and whatever else is wrong; as `show` for the rest."""
+    for name, entries in groupby(fields.TABLE, key=lambda entry: entry.group):
+        few = [e for e in entries if e.path in fields.JUST_THE_BUDGET or e.path in look.complaints]
+        if few:
+            with st.container(key=f"group-{name.replace(' ', '-').lower()}"):
+                st.markdown(f"## {name}")
+                _fields(few, look)
+                if name in below:
+                    below[name]()
+
+
 def show(look: FieldContext, below: Mapping[str, Callable[[], None]]) -> None:
     """Draw all groups of fields.
 
@@ -82,7 +103,7 @@ def show(look: FieldContext, below: Mapping[str, Callable[[], None]]) -> None:
     for name, entries in groupby(fields.TABLE, key=lambda entry: entry.group):
         parts = list(entries)
         with st.container(key=f"group-{name.replace(' ', '-').lower()}"):
-            st.markdown(f"#### {name}")
+            st.markdown(f"## {name}")
             st.caption(fields.GROUPS[name])
             _fields([entry for entry in parts if not entry.section], look)
             if name in below:
@@ -132,8 +153,8 @@ def _section(name: str, entries: list[Field], look: FieldContext) -> None:
     A closed one draws nothing: thirty fields that nobody looks at would double the time of the page.
     """
     wrong = sum(entry.path in look.complaints for entry in entries)
-    mark = f" :red[· {wrong} to correct]" if wrong else ""
-    dot = " :blue[●]" if any(entry.path in look.changed for entry in entries) else ""
+    mark = f" · {wrong} to correct" if wrong else ""
+    dot = " · changed" if any(entry.path in look.changed for entry in entries) else ""
     key = f"section-{entries[0].path}"
     if (
         key in st.session_state
@@ -177,7 +198,7 @@ def _field(entry: Field, look: FieldContext, *, width: Width = "stretch") -> Non
         st.session_state[key] = look.draft.values[path]
     complaint = look.complaints.get(path)
     shared: WidgetOptions = {
-        "label": f"{entry.title} :blue[●]" if path in look.changed else entry.title,
+        "label": f"{entry.title} · changed" if path in look.changed else entry.title,
         "key": key,
         "disabled": path in look.idle and complaint is None,
         "help": f"{entry.help} ({facts.limits})" if facts.limits else entry.help,

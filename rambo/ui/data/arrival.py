@@ -60,7 +60,7 @@ def _offer(slug: str, again: str, whole: bool) -> None:
             + (" The collection stays as it is." if whole else " Images of a folder stay there."),
         )
     if not whole:
-        st.subheader("Change something and import again")
+        st.header("Change something and import again")
         ways_in.show_form(before=before)
 
 

@@ -35,7 +35,7 @@ def show_dataset(data: Prepared, name: str, run: Run | None) -> None:
     with left, frame.guard():
         _show_images(data)
     with right, frame.guard():
-        st.subheader("Classes")
+        st.header("Classes")
         _show_counts(data)
     with right, frame.guard():
         pools.show_cut(data, run if name == choice.RUN else None)
@@ -52,7 +52,7 @@ def _show_gate(data: Prepared, run: Run) -> None:
     trials = [t for t in range(readers.config(run)["trials"]) if gate_view.is_there(run, t)]
     if not trials:
         return
-    st.subheader("Left out by the gate")
+    st.header("Left out by the gate")
     trial = trials[0]
     if len(trials) > 1:
         trial = st.selectbox(
@@ -77,7 +77,7 @@ def _facts(data: Prepared) -> None:
 
 def _show_images(data: Prepared) -> None:
     """Draw random images of every class, or more of one class."""
-    st.subheader("Images")
+    st.header("Images")
     names = ["All classes", *(shorten(name, 60) for name in data.classes)]
     label, seed = address.number("label", data.num_classes), address.seed()
     with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -39,7 +39,7 @@ def show_collection(slug: str) -> None:
             )
             return
         request = imports.request_of(root, slug)
-        st.subheader(literal(request.name if request else slug, 80))
+        st.header(literal(request.name if request else slug, 80))
         arrival.show_standing(slug, standing, whole=False)
         return
     collection = own.find(root, slug)
@@ -49,7 +49,7 @@ def show_collection(slug: str) -> None:
         _show_damaged(collection, error)
         return
     if not whole:
-        st.subheader(literal(collection.name, 80))
+        st.header(literal(collection.name, 80))
         if standing.state in ("none", "done"):
             _show_unborn(collection)
         arrival.show_standing(slug, standing, whole=False)
@@ -105,7 +105,7 @@ def _head(opened: OpenCollection) -> None:
     """Draw name, counts, and what to do next."""
     now = opened.now
     with st.container(gap=None):
-        st.subheader(literal(opened.name, 80))
+        st.header(literal(opened.name, 80))
         st.caption(
             f"{count(len(now), 'image')}, {count(len(now.classes), 'class', 'classes')}, version {now.version} · "
             f"Working size: {now.frame.sentence()}."
@@ -133,7 +133,7 @@ def _head(opened: OpenCollection) -> None:
 
 def _show_classes(opened: OpenCollection) -> None:
     """Draw how many images of each class there are, by role."""
-    st.subheader("Classes")
+    st.header("Classes")
     now = opened.now
     if not now.classes:
         st.caption("No image has a label, so no class is known.")
@@ -154,7 +154,7 @@ def _show_classes(opened: OpenCollection) -> None:
 
 def _show_split(opened: OpenCollection) -> None:
     """Draw the share of the labels that validates, and the way to change it."""
-    st.subheader("Validation images")
+    st.header("Validation images")
     now, key = opened.now, f"collection-share-{opened.now.slug}-{opened.now.version}"
     labels = len(now.rows(LABELED)) + len(now.rows(VALIDATION))
     if labels < 2:
@@ -193,7 +193,7 @@ def _redraw(collection: Collection, key: str) -> None:
 
 def _show_versions(opened: OpenCollection) -> None:
     """Draw what was done to the collection, the newest first, each to be taken back."""
-    st.subheader("Versions")
+    st.header("Versions")
     st.caption(
         "Every change makes a version, and every run names the one it used. Taking one back makes a version too."
     )

@@ -50,7 +50,7 @@ def show_errors(data: Prepared, name: str, run: Run | None) -> None:
         name: as Configure knows it.
         run: whose settings the controls begin with.
     """
-    st.subheader("Wrong labels and rare classes")
+    st.header("Wrong labels and rare classes")
     st.caption(
         "An oracle that errs and classes that are rare, tried out here: nothing is stored. "
         "Validation and test images are left as they are."

@@ -31,7 +31,7 @@ def show_health(opened: OpenCollection) -> None:
     errors, warnings = (
         sum(line.severity == severity for line in lines) for severity in ("error", "warning")
     )
-    st.subheader("Health report")
+    st.header("Health report")
     st.caption(_summary(errors, warnings))
     with st.container(border=True, key="health", gap="small"):
         for place, line in enumerate(lines):

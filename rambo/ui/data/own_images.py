@@ -25,7 +25,7 @@ Rows = NDArray[np.int64]
 
 def show_images(opened: OpenCollection) -> None:
     """Draw the images of a role and a class, in the order of their files."""
-    st.subheader("Images")
+    st.header("Images")
     now = opened.now
     with st.container(horizontal=True, vertical_alignment="bottom"):
         role = _pick_role(now)

@@ -39,7 +39,7 @@ _POOLS = {  # name in the address -> value of `Atlas.pool`, heading, meaning
 
 def show_cut(data: Prepared, run: Run | None) -> None:
     """Draw how many images each pool gets for a k and a size of the validation set."""
-    st.subheader("How it is cut")
+    st.header("How it is cut")
     if data.partly_labeled:
         _show_own_cut(data)
         return
@@ -95,7 +95,7 @@ def _show_own_cut(data: Prepared) -> None:
 
 def show_pools(data: Prepared, run: Run) -> None:
     """Draw the pools a run works with, as its first trial drew them."""
-    st.subheader("The pools of this run")
+    st.header("The pools of this run")
     try:
         atlas = readers.arrays(run, paths.of_trial(0, paths.ATLAS))
     except StoreError:

@@ -48,7 +48,7 @@ class _Form:
 
 def show_welcome() -> None:
     """Say what happens with a person's own images, and draw the form that starts it."""
-    st.subheader("Use my images")
+    st.header("Use my images")
     st.markdown(
         "Name a folder of pictures, of which a few have a label. RAMBO reads them, says whether anything is wrong "
         "with them, and then chooses which of the others are worth a label. Nothing leaves this machine."

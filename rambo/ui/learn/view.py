@@ -28,7 +28,7 @@ def show() -> None:
     assert name is not None  # required
     _write(name, first=name == names[0])
     if name == TERMS:
-        st.subheader("All terms")
+        st.header("All terms")
         terms_view.show()
     else:
         step = steps.STEPS[names.index(name)]
@@ -38,7 +38,7 @@ def show() -> None:
 
 def _step(step: Step) -> None:
     """Draw one step: what one finds out, the things to move, what to notice, where it stands."""
-    st.subheader(step.title)
+    st.header(step.title)
     st.markdown(step.question)
     with st.container(key=f"learn-step-{step.name}"):
         _live(step.name)

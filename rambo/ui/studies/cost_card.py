@@ -30,7 +30,7 @@ def show(now: Choices, checked: StudyCheck, data: Prepared | None, run: Run | No
         run: of the address, which stays there.
     """
     with st.container(border=True, key="studies-cost"):
-        st.markdown("#### What it will cost")
+        st.markdown("## What it will cost")
         if checked.cells:
             _estimate(checked, data)
         pressed = st.button(

@@ -27,8 +27,8 @@ _SOURCE_HELP = {
 }
 _LABELS = {
     "trials": "Trials",
-    "k": "Labels you hold $k$",
-    "budget": "Labels to buy $B$",
+    "k": "Labels you hold (k)",
+    "budget": "Labels to buy (B)",
     "seed": "Seed",
 }
 _HELP = {

@@ -44,7 +44,7 @@ def show(study: Run) -> None:
 
 def _show_verdicts(table: StudyTable) -> None:
     """Say first what the figures say."""
-    st.subheader("What it says")
+    st.header("What it says")
     verdicts = table.verdicts
     if not verdicts:
         st.caption("Nothing can be compared yet: a verdict needs two choices of the same trial.")
@@ -66,7 +66,7 @@ def _verdict(verdict: Verdict) -> None:
 
 def _show_figure(study: Run, table: StudyTable) -> None:
     """Draw the figure of the accuracy that is switched on."""
-    st.subheader("The figure")
+    st.header("The figure")
     words = study_tables.reported_words(table)
     with st.container(horizontal=True, vertical_alignment="center"):
         metric = st.segmented_control(
@@ -99,7 +99,7 @@ def _show_figure(study: Run, table: StudyTable) -> None:
 
 def _show_table(table: StudyTable) -> None:
     """Draw our figures beside the paper's."""
-    st.subheader("The table")
+    st.header("The table")
     rows = study_tables.results(table)
     st.dataframe(
         rows,
@@ -117,7 +117,7 @@ def _show_utilities(study: Run) -> None:
     means = records.mean_utilities(study)
     if not means:
         return
-    st.subheader("Mean utility by the size of the validation set")
+    st.header("Mean utility by the size of the validation set")
     st.dataframe(study_tables.utilities(means), hide_index=True, width="stretch")
     st.caption(
         "The mean accuracy of classifiers trained on random sets, as nested parts of one validation set see it: the "
@@ -128,7 +128,7 @@ def _show_utilities(study: Run) -> None:
 
 def _show_runtimes(table: StudyTable) -> None:
     """Draw where the time went, beside the paper's minutes."""
-    st.subheader("Time by stage")
+    st.header("Time by stage")
     st.dataframe(study_tables.runtimes(table), hide_index=True, width="stretch")
     st.caption(
         "Seconds of one trial, on average. Trainings that were found again cost nothing, so a strategy that reused "

@@ -58,10 +58,10 @@ def _show_new(run: Run | None) -> None:
         checked.complaints["dataset.name"] = opened.complaint
     left, right = st.container(key="studies-wide").columns([5, 6], gap="large")
     with left:
-        st.subheader("Which question")
+        st.header("Which question")
         form.show_questions()
     with right:
-        st.subheader("On what")
+        st.header("On what")
         form.show_settings(now, opened, checked)
         cost_card.show(now, checked, opened.data, run)
     if earlier:
@@ -70,7 +70,7 @@ def _show_new(run: Run | None) -> None:
 
 def _show_earlier(earlier: list[Listed], run: Run | None) -> None:
     """List the studies there are, the newest first."""
-    st.subheader("Studies so far")
+    st.header("Studies so far")
     pages = -(-len(earlier) // _LISTED)
     if "studies-page" in st.session_state:  # fewer pages than before: the last one there is
         st.session_state["studies-page"] = min(st.session_state["studies-page"], pages)
@@ -126,7 +126,7 @@ def _show_study(study: Run, run: Run | None) -> None:
 def _header(study: Run, table: StudyTable) -> None:
     """Draw the question and what it is asked of."""
     config = table.config
-    st.subheader(literal(table.title))
+    st.header(literal(table.title))
     st.markdown(f"{literal(table.question, 300)} &nbsp; :gray[{literal(table.source)}]")
     st.caption(
         f"Study {literal(study.id)} · {literal(dataset_word(table.dataset), 60)} · k = {config['k']:,}, "

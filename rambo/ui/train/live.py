@@ -7,13 +7,14 @@ import streamlit as st
 
 from rambo.config import Settings
 from rambo.errors import RamboError
-from rambo.figures import curves, rivals
+from rambo.figures import curves, rivals, theme
 from rambo.figures.charts import CHARTS, Chart
 from rambo.runs import jobs, line
 from rambo.runs.run import Worker
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, percent
 from rambo.ui import controls, downloads, frame, readers, state, takeaway, terms, visitor
+from rambo.ui.batch import batch_data, images_view
 from rambo.ui.components import plot
 from rambo.ui.train import outcome, stepper
 from rambo.ui.train.feed import Feed, Glance, feed
@@ -57,7 +58,10 @@ def _body(run: Run, live: bool) -> None:
             for notice in view.notices[-3:]:
                 st.caption(f":material/info: {literal(notice, 300)}")
         with grid:
-            _show_charts(run, events, trial)
+            if pick_depth():
+                _show_charts(run, events, trial)
+            else:
+                _show_plain(run, events, trial)
         with foot:
             controls.show_log(run, status)
 
@@ -108,10 +112,10 @@ def _show_progress(run: Run, view: Glance) -> None:
     news = "nothing heard yet" if view.news is None else f"last event {ago(view.news)}"
     st.progress(view.progress, f"{percent(view.progress, 0)} · {rest} · {news}")
     if view.silent > _SILENT and not stopping:
-        st.warning(
-            f"No progress for {view.silent:.0f} s. A long training may be the reason; if the log below stands "
-            "still too, stop the run and resume it.",
-            icon=":material/hourglass_disabled:",
+        st.info(
+            f"No progress for {view.silent:.0f} s: one classifier takes long, or this machine is busy. The worker is "
+            "alive, and nothing is lost by waiting.",
+            icon=":material/hourglass_top:",
         )
 
 
@@ -193,6 +197,34 @@ def trial_of(run: Run) -> int | None:
     """Return the trial that a person picked, from 0, or None."""
     chosen = st.session_state.get(f"trial-{run.id}")
     return chosen if isinstance(chosen, int) else None
+
+
+def pick_depth() -> bool:
+    """Return whether the charts for researchers are shown, or the plain picture; it stands in the address."""
+    return st.toggle(
+        "Show the research charts",
+        key="research",
+        bind="query-params",
+        help="Every curve of the training: losses, penalties, transport, each pair of sets.",
+    )
+
+
+def _show_plain(run: Run, events: Feed, trial: int) -> None:
+    """Draw one chart over the whole width, and what was chosen so far as pictures."""
+    config = readers.config(run)
+    strategies = config["strategies"]
+    if "rambo" in strategies:
+        _show_chart(run.id, config, events, CHARTS[0], trial)
+    strategy = "rambo" if "rambo" in strategies else strategies[0]
+    batch = batch_data.load(run, trial, strategy)
+    if batch is None or not batch.count:
+        st.caption("The chosen images appear here as soon as there are some.")
+        return
+    budget = config["budget"]
+    st.markdown(
+        f"**Chosen by {theme.strategy_word(strategy)}:** {batch.count:,} of {budget:,} images"
+    )
+    images_view.show_plain(batch)
 
 
 def _show_charts(run: Run, events: Feed, trial: int) -> None:
