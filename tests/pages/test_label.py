@@ -198,3 +198,19 @@ def test_a_model_is_started_once_and_its_figures_are_shown(pets, run, home, monk
     assert "66.7 %" in shown
     assert "The most confident mistakes" in shown
     assert app.dataframe[0].value["recall"].tolist() == ["100.0 %"] * 3
+    (line,) = app.dataframe[2].value.to_dict("records")
+    assert (line["file"], line["label"], line["f says"]) == ("owl/o1.png", "owl", "cat")
+
+
+def test_the_ledger_takes_a_price(pets, run):
+    app = open_page("pages/label.py", run.id, **{"label-view": "Rounds"})
+    app.text_input(key=f"currency-{run.id}").set_value("EUR").run()
+    app.number_input(key=f"price-{run.id}").set_value(0.25).run()
+    assert_calm(app)
+    assert dict(pets.prices().each) == {run.id: 0.25}
+    assert pets.prices().currency == "EUR"
+
+
+def test_what_could_not_be_read_of_a_batch_is_said(pets, run):
+    app = open_page("pages/label.py", run.id)
+    assert "The map of the images in this trial cannot be read" in words(app)

@@ -173,9 +173,21 @@ def _mistakes(run: Run, report: Report) -> None:
         key="model-mistakes",
         readonly=True,
         size=96,
+        badges={one.row: str(place) for place, one in enumerate(worst, 1)},
         captions={
             one.row: f"{one.file}: {one.label}, f says {one.guess} ({percent(one.probability, 0)})"
             for one in worst
         },
         label="Most confident mistakes",
     )
+    lines = pd.DataFrame(
+        {
+            "picture": range(1, len(worst) + 1),
+            "file": [one.file for one in worst],
+            "label": [one.label for one in worst],
+            "f says": [one.guess for one in worst],
+            "with": [percent(one.probability, 0) for one in worst],
+        }
+    )
+    st.dataframe(lines, hide_index=True, height="auto" if len(worst) < 10 else 320)
+    st.caption("A confident mistake may be a wrong label: look at the picture first.")

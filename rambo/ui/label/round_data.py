@@ -11,6 +11,7 @@ from rambo.collection import Collection, Snapshot, find
 from rambo.collection.intake import BatchRequest
 from rambo.errors import DataError, StoreError
 from rambo.export import evidence, returns
+from rambo.export.evidence import Evidence
 from rambo.runs import paths
 from rambo.runs.workspace import Run
 from rambo.ui import readers, state
@@ -30,6 +31,7 @@ class Round:
         strategy: that chose.
         request: the images, in order.
         guesses: what f says of each; empty texts where it says nothing.
+        notices: what could not be read, and what that leaves empty.
     """
 
     run: Run
@@ -37,6 +39,7 @@ class Round:
     strategy: str
     request: BatchRequest
     guesses: tuple[str, ...]
+    notices: tuple[str, ...] = ()
 
 
 def load(run: Run) -> Round | None:
@@ -55,19 +58,19 @@ def load(run: Run) -> Round | None:
     typed = st.query_params.get("strategy")
     strategy = next((name for name in names if name == typed), names[0])
     edit = readers.stamp(paths.edited_batch(run.folder, 0, strategy))
-    request, guesses = _request(str(run.folder), strategy, edit, _collection=collection)
-    return Round(run, collection, strategy, request, guesses)
+    request, contents = _request(str(run.folder), strategy, edit, _collection=collection)
+    guesses = tuple(row.predicted_label or "" for row in contents.rows)
+    return Round(run, collection, strategy, request, guesses, contents.notices)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _request(
     folder: str, strategy: str, edit: readers.Stamp, *, _collection: Collection
-) -> tuple[BatchRequest, tuple[str, ...]]:
-    """Return what was asked, and f's guesses in the same order; `edit` changes with the person's own batch."""
+) -> tuple[BatchRequest, Evidence]:
+    """Return what was asked, and what is known of each image; `edit` changes with the person's own batch."""
     run = readers.run_in(folder)
     request = returns.request_of(run, _collection, strategy)
-    rows = evidence.rows(run, strategy)
-    return request, tuple(row.predicted_label or "" for row in rows)
+    return request, evidence.gather(run, strategy)
 
 
 def snapshot(collection: Collection) -> Snapshot:

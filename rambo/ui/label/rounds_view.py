@@ -69,15 +69,15 @@ def _line(entry: LedgerRound, book: Ledger) -> dict[str, int | str]:
     """Return a round as a line of the table."""
     return {
         "round": entry.number,
-        "run": entry.run,
         "when": moment(entry.created),
         "chosen by": entry.strategy,
         "settings": entry.settings,
         "asked": len(entry.images),
         "labels back": entry.labels,
         "skipped, unsure": entry.others,
-        "time at the keyboard": "-" if entry.seconds is None else duration(entry.seconds),
         "cost": _money(entry.cost, book.currency),
+        "time at the keyboard": "-" if entry.seconds is None else duration(entry.seconds),
+        "run": entry.run,
     }
 
 

@@ -20,6 +20,8 @@ def show(run: Run) -> None:
         f"**{count(len(current.request.numbers), 'image')}** of {literal(current.collection.name)} wait for a label; "
         f"{literal(current.strategy)} chose them."
     )
+    for notice in current.notices:
+        st.caption(f":material/info: {literal(notice, 400)}")
     tabs = st.tabs(_TABS, key="label-view", on_change="rerun", bind="query-params")
     for tab, draw in zip(
         tabs, (desk.show, from_file.show, model_view.show, rounds_view.show), strict=True
