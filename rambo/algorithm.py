@@ -18,7 +18,14 @@ from torch import Tensor
 from rambo.config import Config
 from rambo.estimate.work import pool_sizes
 from rambo.events import stage
-from rambo.method.acquisition import GreedyStep, filter_for, margins, random_chunks, rank_by
+from rambo.method.acquisition import (
+    GreedyStep,
+    choice_evidence,
+    filter_for,
+    margins,
+    random_chunks,
+    rank_by,
+)
 from rambo.method.pools import Problem, Selection, union, without
 from rambo.method.ranking import audit, ranking_figures
 from rambo.method.utility_model import (
@@ -29,12 +36,7 @@ from rambo.method.utility_model import (
     predict_subsets,
     predict_unions,
 )
-from rambo.method.utility_samples import (
-    Pair,
-    UtilitySamples,
-    interpolate_utilities,
-    random_pairs,
-)
+from rambo.method.utility_samples import Pair, UtilitySamples, interpolate_utilities, random_pairs
 from rambo.offline import Offline, warm_start
 from rambo.rounds import evaluate_pool, fit_round
 from rambo.runs import paths
@@ -148,11 +150,7 @@ def acquire(call: Call, pretrained: Pretrained, *, lowest: bool = False) -> Sele
     return Selection(
         indices=chosen,
         steps=torch.arange(call.budget) // size,
-        evidence={
-            "margin": scores[chosen],
-            "predicted_class": predictions.probabilities[chosen].argmax(1),
-            "predicted_utility": utilities,
-        },
+        evidence=choice_evidence(chosen, scores, predictions.probabilities, utilities),
         arrays={
             paths.U_HAT: dict(model.network.state_dict()),
             paths.POOLS: {

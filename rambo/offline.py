@@ -116,15 +116,7 @@ def warm_start(call: Call) -> Offline:
     training, held_out = hold_out(samples, held_out_pairs(call.config))
     aside = len(training) // _JUDGING if call.config.rambo.rounds.undo_worse else 0
     training, judges = hold_out(training, aside)
-    model = fit_utility_model(
-        create_utility_model(problem, settings, call.streams),
-        problem,
-        training,
-        call.streams,
-        bilevel_training=False,
-        phase="offline",
-        emit=emit,
-    )
+    model = fit_offline(call, settings, training)
     audit(model, problem, held_out, "offline", emit)
     figures: Figures = {"trainings_agree": agreement, "agreement_pairs": len(second)}
     return Offline(model, ground, scale, training, judges, held_out, figures)
@@ -193,4 +185,17 @@ def _bounds(outcomes: list[Outcome]) -> str:
     return (
         "OT is solved by a shared kernel, not exactly; the exact value lies within guaranteed bounds that are "
         f"{100 * max(widths):.1f} % of it apart at most"
+    )
+
+
+def fit_offline(call: Call, settings: UtilityModelConfig, training: UtilitySamples) -> UtilityModel:
+    """Return a new u_hat, fitted on pairs with true utilities and without the bilevel scheme."""
+    return fit_utility_model(
+        create_utility_model(call.problem, settings, call.streams),
+        call.problem,
+        training,
+        call.streams,
+        bilevel_training=False,
+        phase="offline",
+        emit=call.emit,
     )

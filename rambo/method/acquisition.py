@@ -217,3 +217,21 @@ def _squared_distances(products: Tensor, norms: Tensor, others: Tensor) -> Tenso
     total = norms + others
     apart = total - 2 * products
     return apart.where(apart > _ROUNDING * torch.finfo(apart.dtype).eps * total, 0)
+
+
+def choice_evidence(
+    chosen: Tensor, scores: Tensor, probabilities: Tensor, utilities: Tensor
+) -> dict[str, Tensor]:
+    """Return what explains each chosen image: its margin, the class f guesses, the predicted utility of its step.
+
+    Args:
+        chosen: `B` indices in the order of choice.
+        scores: margins of all `N` images.
+        probabilities: `N x c`, of f.
+        utilities: `B`, of S_j with the batch of the step that took the image.
+    """
+    return {
+        "margin": scores[chosen],
+        "predicted_class": probabilities[chosen].argmax(1),
+        "predicted_utility": utilities,
+    }

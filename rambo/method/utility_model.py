@@ -50,6 +50,7 @@ def create_utility_model(
 
     Source: A.1 for 28 x 28 grey images, A.2 for frozen features. Lambda starts at `initial_log_l2`.
     """
+    # One generator for the weights of all layers, so the network is the same whatever was drawn before.
     with streams.ambient("weights"):
         elements = (
             ConvElements(config.dropout)
@@ -58,6 +59,7 @@ def create_utility_model(
         )
         network = SetNetwork(elements, config.pooling)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # embeds twice as fast on a CPU
+    # Lambda lives beside the network and survives its fits: each iteration of pretraining goes on from the last.
     log_l2 = tuple(torch.tensor(config.bilevel.initial_log_l2) for _ in network.parameters())
     return UtilityModel(network.eval(), log_l2, config)
 
@@ -73,6 +75,7 @@ class _Task:
 
     def rows(self, pairs: Tensor) -> "_Task":
         """Return the task of some pairs, over the same images."""
+        # The sets of pair i are the rows 2 i and 2 i + 1, so a pair is never torn apart by a minibatch.
         both = torch.stack([2 * pairs, 2 * pairs + 1], 1).flatten()
         return _Task(
             self.inputs, self.membership[both], self.utilities[pairs], self.transport[pairs]
@@ -94,12 +97,13 @@ def _losses(
 ) -> tuple[Tensor, Tensor]:
     """Return the two parts of L_Total: ranking (or regression) loss and OT loss."""
     utility, transport = prediction.utility.view(-1, 2), prediction.transport.view(-1, 2)
+    # Both take pairs: the ranking loss sees only which set is better, the regression loss by how much.
     compare = losses.ranking_loss if config.loss == "rank" else losses.regression_loss
     distance = losses.transport_loss(
         transport,
         task.transport,
         square_weight=config.square_weight,
-        # a residual may well be negative
+        # The third term of Definition 3 keeps a distance above zero; a residual may well be negative.
         positive_weight=0.0 if config.ground_cost.residual else config.positive_weight,
     )
     return compare(utility, task.utilities), distance
@@ -137,7 +141,9 @@ def fit_utility_model(
     Raises:
         DivergedError: the loss is not finite.
     """
+    # The images of S_0 stand once, as tensors; a subset is a row of weights over them.
     inputs = problem.network_inputs(problem.labeled)
+    # Halves by size and not by chance: what is learned on small sets has to hold on large ones (4.1d).
     short, long = (_task(problem, half, inputs) for half in split_by_size(samples))
     whole = _task(problem, samples, inputs)
     report = _Report(model, short, long, phase, emit)
@@ -168,6 +174,7 @@ class _Report:
     def epoch(self, number: int) -> None:
         """Emit the figures of one epoch."""
         config = self.model.config
+        # Without dropout, as the acquisition will ask it; a fit sets the mode again for its next epoch.
         self.model.network.eval()
         figures = []
         with torch.no_grad():
@@ -210,6 +217,7 @@ def _fit_ordinary(model: UtilityModel, task: _Task, streams: Streams, report: _R
     orders, dropout = streams.torch("pair order"), streams.child("dropout")
     for epoch in range(1, config.epochs + 1):
         network.train()
+        # Pairs are shuffled, not sets. The order has a stream of its own, so it is the same with and without dropout.
         order = torch.randperm(len(task.utilities), generator=orders)
         with dropout.ambient(f"epoch-{epoch}"):
             for pairs in order.split(config.minibatch_pairs):
@@ -310,6 +318,7 @@ def hyper_step(
     (median cosine 0.99 of five seeds); at the default T = 10 only roughly (median 0.93, from 0.78), and unrolling costs
     the same there (`benchmarks/RESULTS.md`).
     """
+    # T steps of the inner problem come first in all three: the gradient is taken where they end, not at a minimum.
     descent = bilevel.Descent(config.inner_steps, config.inner_learning_rate, config.momentum)
     if config.hypergradient == "unroll":
         return bilevel.unrolled_hypergradient(inner, outer, weights, velocity, hyper, descent)
@@ -342,6 +351,7 @@ def _load(network: nn.Module, weights: bilevel.Tensors) -> None:
 def predict_subsets(model: UtilityModel, problem: Problem, subsets: list[Tensor]) -> SetPrediction:
     """Return u_hat's predictions for `s` subsets of the labeled pool, in eval mode."""
     inputs = problem.network_inputs(problem.labeled)
+    # All subsets in one product: `s x k` weights times `k x d` embeddings.
     membership = membership_matrix(subsets, problem.labeled)
     prediction: SetPrediction = model.network.eval()(inputs, membership)
     return prediction
@@ -412,6 +422,7 @@ def predict_unions(
     if not (elements.embedded[labeled].all() and elements.embedded[batches].all()):
         raise ValueError("an image of a union was never embedded")
     network, values = model.network.eval(), elements.values
+    # Attention looks at every pair of elements, so nothing of S_j can be summed ahead: the unions are written out.
     if isinstance(network.pooling, AttentionPooling):
         unions = torch.cat([labeled.expand(len(batches), -1), batches], 1)
         pooled = torch.cat(
@@ -421,7 +432,8 @@ def predict_unions(
             ]
         )
     else:
-        # a sum of gathered rows that never copies the rows: half the time over a whole pool
+        # The sum over S_j is made once for all candidates. `embedding_bag` adds gathered rows without copying them:
+        # half the time over a whole pool.
         total = values[labeled].sum(0) + F.embedding_bag(batches, values, mode="sum")
         pooled = (total / (len(labeled) + batches.shape[1])).float()
     return network.predict_pooled(pooled, elements.reference).utility

@@ -7,18 +7,16 @@ import torch
 
 from rambo.estimate.work import further_pairs, held_out_pairs
 from rambo.events import stage
-from rambo.method.acquisition import GreedyStep, margins, random_chunks
+from rambo.method.acquisition import GreedyStep, choice_evidence, margins, random_chunks
 from rambo.method.pools import Selection, union, without
 from rambo.method.ranking import audit
 from rambo.method.utility_model import (
     UtilityModel,
-    create_utility_model,
     embed_elements,
-    fit_utility_model,
     predict_unions,
 )
 from rambo.method.utility_samples import Pair, UtilitySamples, random_pairs
-from rambo.offline import accuracies, hold_out, offline_units
+from rambo.offline import accuracies, fit_offline, hold_out, offline_units
 from rambo.seeding import Streams
 from rambo.training.call import Call
 from rambo.training.units import FitUnit
@@ -53,11 +51,7 @@ def dulo(call: Call) -> Selection:
     return Selection(
         indices=chosen,
         steps=torch.arange(budget) // size,
-        evidence={
-            "margin": scores[chosen],
-            "predicted_class": predictions.probabilities[chosen].argmax(1),
-            "predicted_utility": utilities,
-        },
+        evidence=choice_evidence(chosen, scores, predictions.probabilities, utilities),
         figures=figures,
     )
 
@@ -111,15 +105,7 @@ def learn(call: Call, samples: UtilitySamples) -> tuple[UtilityModel, dict[str, 
     settings = call.config.rambo.utility_model.model_copy(
         update={"loss": "regression", "transport": False}
     )
-    model = fit_utility_model(
-        create_utility_model(problem, settings, call.streams),
-        problem,
-        training,
-        call.streams,
-        bilevel_training=False,
-        phase="offline",
-        emit=emit,
-    )
+    model = fit_offline(call, settings, training)
     ranking = audit(model, problem, held_out, "offline", emit)
     words = {
         "held_out": "held-out pairs in true order",

@@ -15,6 +15,7 @@ from rambo.events import RankingAudited, stage
 from rambo.method import losses
 from rambo.method.acquisition import (
     GreedyStep,
+    choice_evidence,
     filter_for,
     logit_gradients,
     margins,
@@ -61,11 +62,7 @@ def rambo_plus(call: Call) -> Selection:
     return Selection(
         indices=chosen,
         steps=torch.arange(call.budget) // size,
-        evidence={
-            "margin": scores[chosen],
-            "predicted_class": predictions.probabilities[chosen].argmax(1),
-            "predicted_utility": utilities,
-        },
+        evidence=choice_evidence(chosen, scores, predictions.probabilities, utilities),
         arrays={
             "ridge": {
                 "validation": problem.validation,

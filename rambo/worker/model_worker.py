@@ -19,7 +19,7 @@ from rambo.config import ClassifierConfig, DatasetConfig
 from rambo.datasets import catalog, prepared
 from rambo.datasets.features import frozen_backbone, frozen_features, has_backbone
 from rambo.datasets.prepared import LABELED, TEST, VALIDATION, Labels, Prepared
-from rambo.errors import DataError, RamboError, RunCancelled
+from rambo.errors import DataError, RunCancelled
 from rambo.events import Emit, Event, Noticed, StageAdvanced, ignore, stage
 from rambo.method.networks import CLASSIFIERS, Classifier
 from rambo.method.pools import normalise
@@ -32,6 +32,7 @@ from rambo.training.classifier import create_classifier, cross_entropy, train_cl
 from rambo.training.gpu.batched import exactly
 from rambo.training.heads import Heads, fit_heads
 from rambo.worker import cross_validation, run_worker
+from rambo.worker.attempts import conclude
 from rambo.worker.final_network import FinalNetwork, bundle, on_features, on_pixels
 
 _MISTAKES = 48  # that a report keeps
@@ -51,26 +52,20 @@ def work(run: Run, listener: Emit = ignore) -> str:
         if run.status == "done":
             return "done"
         run.clear_stop()
-        root = run.folder.parent.parent
-        try:
-            device = run_worker.resolve_device(run.config["compute"]["device"])
-            with wait_in_line(root, device, run.id, lambda ahead: None):
-                run.begin_attempt()
-                run.set_status("running")
-                with run_worker.single_threaded(), exactly("float32"):
-                    _Training(run, listener, Workspace(root), device).work()
-        except (RunCancelled, KeyboardInterrupt):
-            run.set_status("stopped", "stopped on request; resume it to go on")
-            return "stopped"
-        except RamboError as error:
-            run.set_status("failed", str(error))
-            raise
-        except Exception as error:
-            words = f"an unforeseen {type(error).__name__}; the log has the details"
-            run.set_status("failed", words)
-            raise
-        run.set_status("done")
-        return "done"
+        return conclude(run, lambda: _train(run, listener))
+
+
+def _train(run: Run, listener: Emit) -> str:
+    """Wait in line, train, and say `done`."""
+    root = run.folder.parent.parent
+    device = run_worker.resolve_device(run.config["compute"]["device"])
+    with wait_in_line(root, device, run.id, lambda ahead: None):
+        run.begin_attempt()
+        run.set_status("running")
+        with run_worker.single_threaded(), exactly("float32"):
+            _Training(run, listener, Workspace(root), device).work()
+    run.set_status("done")
+    return "done"
 
 
 class _Training:

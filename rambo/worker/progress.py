@@ -21,8 +21,8 @@ from rambo.events import (
 )
 
 
-class ProgressBars:
-    """A listener that draws one bar per stage and keeps the finished ones on screen."""
+class StageBar:
+    """A listener that draws one bar a stage; its children say how a bar looks and what is written beside it."""
 
     def __init__(self) -> None:
         """Start without a bar."""
@@ -33,45 +33,62 @@ class ProgressBars:
         match event:
             case StageStarted():
                 self.close()
-                self._bar = tqdm(
-                    total=event.total,
-                    desc=f"{event.stage:<12}",
-                    file=sys.stderr,
-                    disable=event.total < 2,
-                )
+                self._bar = self.open(event)
             case StageAdvanced() if self._bar is not None:
                 self._bar.update(event.step - self._bar.n)
             case StageFinished():
                 self.close()
-            case LabeledPoolGrew():
-                self._note(f"{event.labeled} labels, accuracy {100 * event.accuracy:.1f} %")
+            case LabeledPoolGrew() if event.accuracy is not None:
+                self.note(f"{event.labeled} labels, accuracy {100 * event.accuracy:.1f} %")
             case BatchChosen():
-                self._note(f"batch {event.step + 1} of {event.steps}")
+                self.note(f"batch {event.step + 1} of {event.steps}")
             case RankingAudited() if event.accuracy is not None:
-                self._note(f"ranking {100 * event.accuracy:.0f} % of {event.pairs} held-out pairs")
-            case StrategySelected():
-                self._line(f"{event.strategy} chose {event.budget} images")
-            case StrategyEvaluated():
-                self._line(f"{event.strategy}: test accuracy {100 * event.test_accuracy:.1f} %")
+                self.note(f"u_hat orders {100 * event.accuracy:.0f} % of {event.pairs} pairs")
             case Noticed():
-                self._line(f"note: {event.message}")
+                self.line(f"note: {event.message}")
             case _:
-                pass
+                self.show_result(event)
+
+    def open(self, event: StageStarted) -> Any:
+        """Return the bar of a stage."""
+        return tqdm(
+            total=event.total,
+            desc=f"{event.stage:<12}",
+            file=sys.stderr,
+            disable=event.total < 2,
+        )
+
+    def show_result(self, event: Event) -> None:
+        """Draw what a strategy gave; nothing for other events."""
 
     def close(self) -> None:
-        """Leave the current bar as it is."""
+        """Leave the current bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
         """Write beside the bar."""
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
 
-    def _line(self, text: str) -> None:
+    def line(self, text: str) -> None:
         """Write a line above the bar."""
         tqdm.write(text, file=sys.stderr)
+
+
+class ProgressBars(StageBar):
+    """The bars of the command line, on standard error; finished ones stay on screen."""
+
+    def show_result(self, event: Event) -> None:
+        """Write what a strategy chose, and how good it was."""
+        match event:
+            case StrategySelected():
+                self.line(f"{event.strategy} chose {event.budget} images")
+            case StrategyEvaluated():
+                self.line(f"{event.strategy}: test accuracy {100 * event.test_accuracy:.1f} %")
+            case _:
+                pass
 
 
 class LogLines:

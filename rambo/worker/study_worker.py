@@ -12,6 +12,7 @@ from rambo.runs.workspace import Run, Workspace
 from rambo.studies import study
 from rambo.studies.grid import Cell
 from rambo.worker import run_worker
+from rambo.worker.attempts import conclude
 
 
 def work(study_run: Run, listener: Emit = ignore) -> str:
@@ -34,26 +35,19 @@ def work(study_run: Run, listener: Emit = ignore) -> str:
         study_run.clear_stop()
         study_run.begin_attempt()
         study_run.set_status("running")
-        try:
-            failed = _work_through(study_run, listener)
-        except (RunCancelled, KeyboardInterrupt):
-            study_run.set_status("stopped", "stopped on request; resume it to go on")
-            return "stopped"
-        except RamboError as error:
-            study_run.set_status("failed", str(error))
-            raise
-        except Exception as error:
-            study_run.set_status(
-                "failed", f"an unforeseen {type(error).__name__}; the log has the details"
-            )
-            raise
-        if failed:
-            first, reason = next(iter(failed.items()))
-            number = "1 cell" if len(failed) == 1 else f"{len(failed)} cells"
-            study_run.set_status("failed", f"{number} failed; the first, {first}: {reason}")
-            return "failed"
-        study_run.set_status("done")
-        return "done"
+        return conclude(study_run, lambda: _work_through_all(study_run, listener))
+
+
+def _work_through_all(study_run: Run, listener: Emit) -> str:
+    """Do every cell, and say how the study ended."""
+    failed = _work_through(study_run, listener)
+    if failed:
+        first, reason = next(iter(failed.items()))
+        number = "1 cell" if len(failed) == 1 else f"{len(failed)} cells"
+        study_run.set_status("failed", f"{number} failed; the first, {first}: {reason}")
+        return "failed"
+    study_run.set_status("done")
+    return "done"
 
 
 def _work_through(study_run: Run, listener: Emit) -> dict[str, str]:

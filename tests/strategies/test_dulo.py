@@ -37,7 +37,7 @@ def fits(events: list[Event]) -> list[ClassifierTrained]:
 
 def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[UtilityModel, UtilitySamples]]:
     """Return the list that fills with what u_hat is fitted on."""
-    fit, seen = module_of_dulo.fit_utility_model, []
+    fit, seen = offline.fit_utility_model, []
 
     def spy(
         model: UtilityModel, problem: Problem, samples: UtilitySamples, *rest: Any, **more: Any
@@ -46,7 +46,7 @@ def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[UtilityModel, UtilitySa
         seen.append((model, samples))
         return fit(model, problem, samples, *rest, **more)
 
-    monkeypatch.setattr(module_of_dulo, "fit_utility_model", spy)
+    monkeypatch.setattr(offline, "fit_utility_model", spy)
     return seen
 
 
