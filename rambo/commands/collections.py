@@ -285,7 +285,7 @@ def train(arguments: argparse.Namespace) -> int:
         table = run.load_table(models.PREDICTIONS)
         export.put(out / "predictions.csv", table.to_csv(index=False).encode("utf-8"))
         print(f"wrote model.zip and predictions.csv to {out}", file=sys.stderr)
-        report_ = models.load_report(run)
-        if report_ is not None and report_.onnx:
-            print(f"ONNX: {report_.onnx}", file=sys.stderr)
+        judged = models.load_report(run)
+        if judged is not None and judged.onnx:
+            print(f"ONNX: {judged.onnx}", file=sys.stderr)
     return code

@@ -99,12 +99,12 @@ def label(dataset: str) -> str:
 def cards() -> list[CollectionCard]:
     """Return a line for each collection, sorted by name; what has not changed is not read again."""
     root = state.workspace().root
-    cards_ = []
+    summaries = []
     for slug in own.slugs(root)[:_CARDS]:
         folder = own.home(root) / slug
         stamp = readers.stamp(folder / "collection.sqlite", folder / "collection.sqlite-wal")
-        cards_.append(_card(str(folder), stamp))
-    return sorted(cards_, key=lambda card: snapshots.natural(card.name))
+        summaries.append(_card(str(folder), stamp))
+    return sorted(summaries, key=lambda card: snapshots.natural(card.name))
 
 
 @st.cache_resource(show_spinner=False, max_entries=_CARDS)

@@ -43,7 +43,9 @@ class StageBar:
             case BatchChosen():
                 self.note(f"batch {event.step + 1} of {event.steps}")
             case RankingAudited() if event.accuracy is not None:
-                self.note(f"u_hat orders {100 * event.accuracy:.0f} % of {event.pairs} pairs")
+                self.note(
+                    f"u_hat orders {100 * event.accuracy:.0f} % of {event.pairs} held-out pairs"
+                )
             case Noticed():
                 self.line(f"note: {event.message}")
             case _:

@@ -87,8 +87,8 @@ def test_milestones_are_lines_of_their_own(screen: Screen, event: Event, text: s
     ("event", "text"),
     [
         (events.LabeledPoolGrew(1, 100, 0.715), "100 labels, accuracy 71.5 %"),
-        (events.RankingAudited("offline", 8, 0.75, None), "ranking 75 % of 8 held-out pairs"),
-        (events.RankingAudited("offline", 8, 1.0, 1.0), "ranking 100 % of 8 held-out pairs"),
+        (events.RankingAudited("offline", 8, 0.75, None), "u_hat orders 75 % of 8 held-out pairs"),
+        (events.RankingAudited("offline", 8, 1.0, 1.0), "u_hat orders 100 % of 8 held-out pairs"),
         (events.BatchChosen(4, 10, [1], 0.5, None, [0.5], [[1]], [0.5], [0.1]), "batch 5 of 10"),
     ],
 )

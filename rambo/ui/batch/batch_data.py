@@ -103,8 +103,8 @@ class Batch:
 
     def at(self, index: int) -> int | None:
         """Return the place of an image in the order of choice, from 0, or None if it was not chosen."""
-        places_ = np.flatnonzero(self.indices == index)
-        return int(places_[0]) if len(places_) else None
+        positions = np.flatnonzero(self.indices == index)
+        return int(positions[0]) if len(positions) else None
 
     def at_step(self, step: int) -> Indices:
         """Return what greedy step `step` chose, in the order of choice."""

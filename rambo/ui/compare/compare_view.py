@@ -364,15 +364,15 @@ def _show_map(a: Batch, b: Batch, split: rivals.Owners, names: tuple[str, str]) 
         for trouble in a.troubles:
             st.info(literal(trouble, 300))
         return
-    map_ = owners_map(a, b, split)
+    owners = owners_map(a, b, split)
     plot(
-        map_.figure,
+        owners.figure,
         key=f"owners-{a.run.id}-{a.trial}-{a.strategy}-{b.strategy}",
         height=520,
         alt=f"Map of all images; those that only {names[0]}, only {names[1]} or both chose are marked.",
         file_name="rambo-owners",
     )
-    st.caption(map_.caption)
+    st.caption(owners.caption)
 
 
 def owners_map(a: Batch, b: Batch, split: rivals.Owners) -> maps.EmbeddingMap:

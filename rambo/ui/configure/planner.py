@@ -165,10 +165,10 @@ class Rates:
         self._rates: dict[str, tuple[costs.Rate, int]] = {}
         with suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
             for pace, (rate, at_once) in json.loads(file.read_text() if file else "{}").items():
-                rate_ = costs.Rate(**rate)
-                numbers = rate_.seconds_per_image, rate_.seconds_per_pass, int(at_once)
+                measured = costs.Rate(**rate)
+                numbers = measured.seconds_per_image, measured.seconds_per_pass, int(at_once)
                 if all(0 < number < math.inf for number in numbers):
-                    self._rates[pace] = rate_, numbers[2]
+                    self._rates[pace] = measured, numbers[2]
 
     def get(self, pace: str) -> tuple[costs.Rate, int] | None:
         """Return the newest rate, where there is one."""

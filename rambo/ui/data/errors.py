@@ -72,14 +72,14 @@ def _try_out(data: Prepared, name: str, run: Run | None) -> None:
 
 def _pick(data: Prepared, name: str, run: Run | None) -> tuple[float, Imbalance]:
     """Return the share of wrong labels and the imbalance; draw the way to a run with them."""
-    corruption_ = readers.config(run)["dataset"].get("corruption", {}) if run else {}
+    before = readers.config(run)["dataset"].get("corruption", {}) if run else {}
     key = f"{data.fingerprint}-{run.id if run else ''}"
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         share = st.slider(
             "Labels the oracle gets wrong",
             0,
             round(100 * _MOST),
-            min(round(100 * corruption_.get("label_noise", 0)), round(100 * _MOST)),
+            min(round(100 * before.get("label_noise", 0)), round(100 * _MOST)),
             5,
             format="%d %%",
             key=f"data-noise-{key}",
@@ -88,7 +88,7 @@ def _pick(data: Prepared, name: str, run: Run | None) -> tuple[float, Imbalance]
         preset = st.selectbox(
             "Rare classes",
             list(_NAMES),
-            index=list(_NAMES).index(corruption_.get("imbalance", "none")),
+            index=list(_NAMES).index(before.get("imbalance", "none")),
             format_func=_NAMES.__getitem__,
             help=fields.FIELDS[_IMBALANCE].help,
             key=f"data-imbalance-{key}",
@@ -151,8 +151,8 @@ def _show_flipped(data: Prepared, wrong: Wrong) -> None:
 
 def _misread(data: Prepared, wrong: Wrong, index: int) -> str:
     """Return `Sneaker read as Bag`, for a component that shows text as it is."""
-    true, wrong_ = (data.classes[int(labels[index])] for labels in (data.labels, wrong.labels))
-    return f"{shorten(true, 40)} read as {shorten(wrong_, 40)}"
+    true, mistaken = (data.classes[int(labels[index])] for labels in (data.labels, wrong.labels))
+    return f"{shorten(true, 40)} read as {shorten(mistaken, 40)}"
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)

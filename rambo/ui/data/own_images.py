@@ -38,9 +38,9 @@ def show_images(opened: OpenCollection) -> None:
     page = st.pagination(pages, key=key) if pages > 1 else 1
     first = (page - 1) * _PAGE
     part = rows[first : first + _PAGE]
-    range_ = f"{first + 1:,} to {first + len(part):,} of " if pages > 1 else ""
+    span = f"{first + 1:,} to {first + len(part):,} of " if pages > 1 else ""
     st.caption(
-        f"{range_}{count(len(rows), 'image')}, in the order of their files. Double click one, or press Enter on it, to "
+        f"{span}{count(len(rows), 'image')}, in the order of their files. Double click one, or press Enter on it, to "
         "see its original."
     )
     show_gallery(opened, part.tolist(), key=f"own-images-{now.slug}", opens="own")

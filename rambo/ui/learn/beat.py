@@ -145,8 +145,8 @@ def _fill(key: str, pool: list[int], chosen: list[int]) -> None:
 
 def _from_address(pool: list[int]) -> list[int]:
     """Return the choice in the address."""
-    places_ = [p for p in st.query_params.get("pick", "").split(".") if p.isascii() and p.isdigit()]
-    places = dict.fromkeys(int(part) for part in places_)
+    numbers = [p for p in st.query_params.get("pick", "").split(".") if p.isascii() and p.isdigit()]
+    places = dict.fromkeys(int(part) for part in numbers)
     return [pool[place] for place in places if place < len(pool)][:BUDGET]
 
 

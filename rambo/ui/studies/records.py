@@ -58,16 +58,16 @@ class Listed:
 def listing() -> list[Listed]:
     """Return all studies, the newest first."""
     statuses = {run.run: run.status for run in readers.runs()}
-    studies_ = []
+    listed = []
     for study in workspace().runs():
         described = study.describe()
         if described.status == "unreadable":
-            studies_.append(Listed(described, "", 0, None))
+            listed.append(Listed(described, "", 0, None))
             continue
         done = sum(statuses.get(run_id) == "done" for run_id in cell_runs(study).values())
         name = str(config(study).get("study", ""))
-        studies_.append(Listed(described, name, done, _cells(str(study.folder))))
-    return studies_
+        listed.append(Listed(described, name, done, _cells(str(study.folder))))
+    return listed
 
 
 def config(study: Run) -> Settings:

@@ -130,10 +130,10 @@ def _show_outcome(run: Run, events: Feed) -> None:
         st.markdown(f"**{literal(sentence, 500)}**")
     if accuracies:
         st.caption("Test accuracy of a fresh classifier on the labels at hand and those chosen by:")
-    for column, (name, text, help_) in zip(
+    for column, (name, text, tooltip) in zip(
         st.columns(max(len(accuracies), 4)), stepper.metrics(accuracies), strict=False
     ):
-        column.metric(name, text, help=help_)
+        column.metric(name, text, help=tooltip)
     st.markdown(literal(" ".join(outcome.verdict(summary)), 600))
     with st.container(horizontal=True):
         state.link("pages/batch.py", run.id, "See the chosen images")
