@@ -88,8 +88,7 @@ def fit_round(
     was, became = (judge(one, problem, judges) for one in (before, after))
     if became <= was:
         return after
-    words = (
-        f"on {len(judges)} pairs with true utilities its loss rose from {was:.4f} to {became:.4f}"
-    )
+    pairs = f"{len(judges)} pair{'' if len(judges) == 1 else 's'}"
+    words = f"on {pairs} with true utilities its loss rose from {was:.4f} to {became:.4f}"
     emit(Noticed(f"{phase} is undone: {words}"))
     return before
