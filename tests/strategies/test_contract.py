@@ -32,7 +32,8 @@ QUICK: dict[str, Any] = {
     },
 }
 SPENT = 10  # b = 4 does not divide it
-DRAWS_NOTHING = {"margin", "entropy", "least-confidence", "coreset", "glister", "llal"}
+# lowest: of RAMBO's own draws
+DRAWS_NOTHING = {"lowest", "margin", "entropy", "least-confidence", "coreset", "glister", "llal"}
 PREDICTS_UTILITY = {"rambo", "lowest", "rambo-plus", "dulo"}
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
@@ -221,9 +222,9 @@ def test_evidence_has_one_finite_number_an_image(
         set() if name == "random" else {"margin", "predicted_class"}
     )
     assert ("predicted_utility" in selection.evidence) is (name in PREDICTS_UTILITY)
-    assert bool(selection.ranking) is (name == "rambo")
+    assert bool(selection.ranking) is (name in {"rambo", "lowest"})
     if name != "dulo":  # it has a utility model too, and may keep it
-        assert bool(selection.arrays) is (name in {"rambo", "rambo-plus"})
+        assert bool(selection.arrays) is (name in {"rambo", "lowest", "rambo-plus"})
     for word, figure in selection.figures.items():
         assert re.fullmatch(r"[A-Za-z][\w ,().-]*", word), f"{word!r} is no name to read"
         assert isinstance(figure, str) or math.isfinite(figure)

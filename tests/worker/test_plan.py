@@ -147,7 +147,8 @@ def check_counts(ran: Ran) -> None:
     expected = {role: ran.config.trials * n for role, n in ran.before.per_trial.items() if n}
     assert told == expected
     assert ran.before.trainings == len(ran.trained) == len(ran.kept)
-    unknown = ran.config.trials * (len(ran.config.strategies) + ran.config.oracle_draws)
+    choices = ran.config.evaluation.repeats * len(ran.config.strategies)
+    unknown = ran.config.trials * (choices + ran.config.oracle_draws)
     assert ran.before.lookups == ran.after.lookups == len(ran.trained) - unknown
     assert (ran.before.cached, ran.after.cached) == (0, ran.before.lookups)
 
