@@ -24,7 +24,7 @@ _PAPER = {
 
 
 def demo(dataset: str | None = None) -> Settings:
-    """Return settings that choose 200 images within about two minutes on two CPU cores."""
+    """Return settings that choose 200 images within about three minutes on two CPU cores."""
     return {
         "dataset": {"name": dataset or "fashion-mnist-mini"},
         "k": 200,
