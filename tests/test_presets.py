@@ -51,7 +51,7 @@ def test_the_paper_preset_has_the_papers_numbers(dataset: str, numbers: tuple[in
     assert config.dataset.validation_size == 1000
 
 
-def test_the_quick_preset_differs_from_the_paper_in_pairs_and_trials_only() -> None:
+def test_the_quick_preset_differs_from_the_paper_in_pairs_trials_and_repeats_only() -> None:
     quick = configs.describe(configs.build(presets.quick("fashion-mnist")))
     paper = configs.describe(configs.build(presets.paper("fashion-mnist")))
 
@@ -61,7 +61,13 @@ def test_the_quick_preset_differs_from_the_paper_in_pairs_and_trials_only() -> N
         parts = [differing(a[name], b[name], f"{path}.{name}".lstrip(".")) for name in a]
         return {key: value for part in parts for key, value in part.items()}
 
-    assert differing(quick, paper) == {"trials": (1, 10), "rambo.offline.pairs": (60, 500)}
+    assert differing(quick, paper) == {
+        "trials": (1, 10),
+        "rambo.offline.pairs": (60, 500),
+        "evaluation.repeats": (3, 1),
+    }
+    tables = configs.describe(configs.build(presets.paper_ablation("fashion-mnist")))
+    assert differing(tables, paper) == {}, "for clothes and digits the ablation has the same sizes"
 
 
 def test_the_demo_buys_200_labels() -> None:

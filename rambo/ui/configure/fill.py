@@ -19,7 +19,7 @@ _PRESET, _UPLOAD, _COMPLAINT = "configure-preset", "configure-upload", "configur
 _MOST_PROBLEMS = 8  # of a file, that are named
 _LISTED = 6  # changes that are named
 _PRESET_HELP = {
-    "demo": "A first look: 200 labels to buy, about two minutes on a laptop.",
+    "demo": "A first look: 200 labels to buy, two to three minutes on a laptop.",
     "quick": "A real comparison: the paper's sizes with 60 offline pairs instead of 500.",
     "paper": "The paper's constants for the dataset, 500 offline pairs, 10 trials: hours.",
     "paper-ablation": "Those of the paper's ablation, Tables 1 and 3 to 5: for colour images k is 3,500.",
