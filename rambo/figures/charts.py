@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from rambo.config import Settings
+from rambo.config import Config
 from rambo.events import (
     BatchChosen,
     ClassifierTrained,
@@ -43,19 +43,19 @@ class Chart:
     waits: str
     reads: tuple[type[Event], ...]
     draw: Callable[[Kinds], Figure | None]
-    missing: Callable[[Settings], str] = lambda config: ""
+    missing: Callable[[Config], str] = lambda config: ""
 
 
-def _no_transport(config: Settings) -> str:
+def _no_transport(config: Config) -> str:
     """Say that optimal transport is off."""
-    if config["rambo"]["utility_model"]["transport"]:
+    if config.rambo.utility_model.transport:
         return ""
     return "Optimal transport is switched off in this run: u_hat predicts no distance."
 
 
-def _no_bilevel(config: Settings) -> str:
+def _no_bilevel(config: Config) -> str:
     """Say that bilevel training is off."""
-    if config["rambo"]["utility_model"]["bilevel"]["enabled"]:
+    if config.rambo.utility_model.bilevel.enabled:
         return ""
     return "Bilevel training is switched off in this run: lambda is not learned."
 

@@ -82,17 +82,17 @@ def reported_words(table: StudyTable) -> str:
     sources = {row.reported.source for row in table.rows if row.reported}
     if not sources:
         return ""
-    config = table.config
+    config = table.base
     return (
         f"The paper's figures ({'; '.join(sorted(sources))}) are validation accuracies of its own networks and "
-        f"splits; this study has k {config['k']:,}, B {config['budget']:,}."
+        f"splits; this study has k {config.k:,}, B {config.budget:,}."
     )
 
 
 def same_sizes(table: StudyTable) -> bool:
     """Return whether the paper's figures are for as many labels as ours, so that one axis can hold both."""
-    config = table.config
-    own = f"k {config['k']:,}, B {config['budget']:,}"
+    config = table.base
+    own = f"k {config.k:,}, B {config.budget:,}"
     sources = {row.reported.source for row in table.rows if row.reported}
     return bool(sources) and all(own in source or "k " not in source for source in sources)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rambo.config import restore
 from rambo.errors import ConfigError, StoreError
 from rambo.figures import charts, maps
 from rambo.figures.charts import Chart
@@ -92,7 +93,8 @@ class Figures:
         if figure is None:
             word = strategy_word(self._strategy)
             reason = (
-                chart.missing(self._run.config) or f"the choice of {word} has nothing to show there"
+                chart.missing(restore(self._run.config))
+                or f"the choice of {word} has nothing to show there"
             )
             raise StoreError(reason, field="figure", value=name, hint=self._way_out())
         return graph(figure, chart.title)

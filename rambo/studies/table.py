@@ -2,12 +2,13 @@
 
 import csv
 import dataclasses
+import functools
 import io
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from rambo.config import Settings, shorten
+from rambo.config import Config, Settings, restore, shorten
 from rambo.runs.report import Difference
 from rambo.studies.grid import Place
 from rambo.studies.paper import Reported
@@ -158,6 +159,11 @@ class StudyTable:
     cells: list[CellProgress]
     rows: list[StudyRow]
     verdicts: list[Verdict]
+
+    @functools.cached_property
+    def base(self) -> Config:
+        """The config that all cells start from."""
+        return restore({name: value for name, value in self.config.items() if name != "study"})
 
     @property
     def wastes(self) -> bool:

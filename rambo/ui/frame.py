@@ -156,8 +156,8 @@ def header(run: Run, presents: str = "", **filters: object) -> None:
     ):
         terms.caption(
             f"Run {run.id} · {shorten(readers.environment(run).dataset.name)} · "
-            f"{{k}} = {config['k']}, {{B}} = {config['budget']}, "
-            f"{{b}} = {config['acquisition']['batch_size']}, seed {config['seed']}"
+            f"{{k}} = {config.k}, {{B}} = {config.budget}, "
+            f"{{b}} = {config.acquisition.batch_size}, seed {config.seed}"
         )
         if presents:
             st.page_link(

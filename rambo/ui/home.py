@@ -260,7 +260,7 @@ def _name(run: Run, record: Description) -> None:
         title += f" &nbsp; k = {record.k:,}, B = {record.budget:,}"
         title += f", {trials:,} trials" if trials > 1 else ""
         names = [literal(theme.strategy_word(name)) for name in record.strategies]
-        seed = readers.config(run).get("seed", 0)  # tells runs of the same settings apart
+        seed = readers.config(run).seed  # tells runs of the same settings apart
         about += f" · seed {seed:,} · {', '.join(names)}  \n{literal(record.run)}"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(title, width="content")

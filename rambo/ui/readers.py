@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from rambo.config import Settings
+from rambo import config as configs
+from rambo.config import Config
 from rambo.datasets import prepared, rehearsal
 from rambo.datasets.prepared import Prepared
 from rambo.errors import RamboError, StoreError
@@ -145,8 +146,12 @@ def summary(run: Run) -> Summary:
     return _summary(str(run.folder), _record_stamp(run), run.status)
 
 
-def config(run: Run) -> Settings:
-    """Return the config of a run as nested JSON types."""
+def config(run: Run) -> Config:
+    """Return the config of a run, whichever version wrote it.
+
+    Raises:
+        ConfigError: its record holds none.
+    """
     return _facts(str(run.folder))[0]
 
 
@@ -181,10 +186,10 @@ def waits(run: Run) -> bool:
 
 def rehearsal_verdict(run: Run) -> str | None:
     """Return which strategy won on a person's own images, or None where this is no finished rehearsal."""
-    if not str(config(run)["dataset"]["name"]).startswith(rehearsal.PREFIX):
+    if not config(run).dataset.name.startswith(rehearsal.PREFIX):
         return None
     try:
-        judges: int | None = rehearsal.judges(dataset(run), int(config(run)["trials"]))
+        judges: int | None = rehearsal.judges(dataset(run), config(run).trials)
     except RamboError:
         judges = None
     return report.rehearsal_verdict(summary(run).results, judges)
@@ -280,10 +285,10 @@ def _summary(folder: str, stamp: Stamp, status: str) -> Summary:
 
 
 @st.cache_resource(show_spinner=False, max_entries=256)
-def _facts(folder: str) -> tuple[Settings, Environment]:
+def _facts(folder: str) -> tuple[Config, Environment]:
     """Return config and environment, which never change."""
     run = run_in(folder)
-    return run.config, run.environment
+    return configs.restore(run.config), run.environment
 
 
 @st.cache_resource(show_spinner=False, max_entries=24)

@@ -19,6 +19,7 @@ from page_helpers import (
 )
 from streamlit.testing.v1 import AppTest
 
+from rambo import config as configs
 from rambo.events import Noticed
 from rambo.figures.charts import CHARTS
 from rambo.runs import jobs, line, paths
@@ -379,7 +380,7 @@ def test_a_tick_reads_what_is_new_and_nothing_else(
 
 
 def test_the_download_is_one_page_with_every_chart_of_every_trial(done: Run) -> None:
-    page = live.figures_page(feed(done), done.config, done.id).decode()
+    page = live.figures_page(feed(done), configs.restore(done.config), done.id).decode()
     assert page.count("Plotly.newPlot(") >= 2 * len(CHARTS)
     assert page.count("</script>") == 1 + 2 * len(CHARTS)
     assert "Trial 2. Does u_hat rank sets correctly?" in page
@@ -436,10 +437,13 @@ def test_the_verdict_of_many_trials_is_that_of_the_report() -> None:
 def test_without_a_rival_there_is_no_verdict() -> None:
     assert outcome.verdict(results(rambo=[0.8])) == []
     assert outcome.verdict(results(margin=[0.8], random=[0.7])) == []
-    assert outcome.chosen(SUMMARY, 7800) == "RAMBO chose 200 of 7,800 images in 10 steps."
-    both = dataclasses.replace(SUMMARY, config=CONFIG | {"strategies": ["margin", "random"]})
+    assert (
+        outcome.chosen(configs.build(CONFIG), 7800)
+        == "RAMBO chose 200 of 7,800 images in 10 steps."
+    )
+    both = configs.build(CONFIG | {"strategies": ["margin", "random"]})
     assert outcome.chosen(both, 76) == "Each strategy chose 200 of 76 images."
-    assert outcome.chosen(SUMMARY, None) == "RAMBO chose 200 images in 10 steps."
+    assert outcome.chosen(configs.build(CONFIG), None) == "RAMBO chose 200 images in 10 steps."
 
 
 def test_the_stepper_tells_states_by_sign_and_word_and_escapes() -> None:

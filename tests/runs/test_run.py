@@ -231,6 +231,16 @@ def test_a_worker_that_ends_between_two_looks_is_not_interrupted(run: Run, monke
     assert Run(run.folder).status == "done"
 
 
+@pytest.mark.parametrize("status", ["queued", "done", "failed", "stopped"])
+def test_whether_a_worker_is_there_is_asked_only_where_one_should_be(
+    run: Run, monkeypatch, status: str
+) -> None:
+    """A list of a thousand runs that ended opens no lock."""
+    run.set_status(status)
+    monkeypatch.setattr(Run, "locked", lambda self: pytest.fail("asked for the lock"))
+    assert Run(run.folder).status == status
+
+
 def test_a_worker_that_starts_between_two_looks_is_seen(run: Run, monkeypatch) -> None:
     run.set_status("running")
     looks = iter([False, True])  # resumed just after the first look

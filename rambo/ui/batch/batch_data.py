@@ -123,12 +123,12 @@ class Batch:
 
 def trials(run: Run) -> list[int]:
     """Return the numbers of a run's trials."""
-    return list(range(readers.config(run)["trials"]))
+    return list(range(readers.config(run).trials))
 
 
 def strategies(run: Run) -> list[str]:
     """Return a run's strategies in the config's order."""
-    return list(readers.config(run)["strategies"])
+    return list(readers.config(run).strategies)
 
 
 def ready(run: Run, trial: int) -> list[str]:
@@ -275,7 +275,7 @@ def _load(
     atlas = batch_parts.read_atlas(_run, _trial, troubles)
     decisions = tuple(pick.event for pick in _picks if isinstance(pick.event, BatchChosen))
     complete = _run.has_artifact(_selection(_trial, _strategy))
-    seed = readers.config(_run)["seed"] + _trial
+    seed = readers.config(_run).seed + _trial
     if complete:
         picks = batch_parts.exported_picks(_run, _trial, _strategy, seed, troubles)
     else:

@@ -88,7 +88,7 @@ def pick_choice(run: Run) -> tuple[str, int]:
             args=("strategy", run),
         )
     if len(trials) > 1:
-        seed = readers.config(run)["seed"]
+        seed = readers.config(run).seed
         trial = st.selectbox(
             "Trial",
             trials,
@@ -305,7 +305,7 @@ def _live(run: Run, trial: int, strategy: str) -> None:
                 icon=":material/hourglass_top:",
             )
         else:
-            of = readers.config(run)["budget"]
+            of = readers.config(run).budget
             st.info(f"{word} is choosing: {batch.count:,} of {of:,} images so far.")
         _ways_out(run, trial)
         _show_so_far(batch)

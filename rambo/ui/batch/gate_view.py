@@ -55,7 +55,7 @@ def show(run: Run, trial: int, data: Prepared | None) -> None:
 
 def _overrule(run: Run, selected: list[int]) -> None:
     """Draw the way to a run in which these images may be chosen all the same."""
-    before = readers.config(run)["acquisition"]["gate"]["keep"]
+    before = readers.config(run).acquisition.gate.keep
     word = count(len(selected), "image") if selected else "some"
     if st.button(
         f"Set up a run that keeps {word}",

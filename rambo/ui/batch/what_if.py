@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rambo import config as configs
 from rambo.events import BatchChosen
 from rambo.runs.atlas import Atlas, Indices
 from rambo.runs.whatif import UHat
@@ -106,7 +105,7 @@ class Desk:
     def filter_size(self) -> int:
         """How many images the margin filter left to this step."""
         size = len(self.decision.chosen)
-        acquisition = configs.restore(readers.config(self.batch.run)).acquisition
+        acquisition = readers.config(self.batch.run).acquisition
         # A last, smaller batch keeps the ratio M / b, as in the acquisition.
         few = -(-acquisition.filtered * size // acquisition.batch_size)
         return max(size, min(few, len(self._ranked)))

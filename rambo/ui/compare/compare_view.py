@@ -81,7 +81,7 @@ def _test_images(run: Run) -> int | None:
 
 def _offer_controls(run: Run) -> None:
     """Say which of the rivals a run goes without, and offer a run that has them."""
-    missing = rivals.missing_controls(readers.config(run)["strategies"])
+    missing = rivals.missing_controls(readers.config(run).strategies)
     if not missing:
         return
     names = ", ".join(theme.strategy_word(name) for name in missing)
@@ -92,17 +92,17 @@ def _offer_controls(run: Run) -> None:
     if st.button("Run the same with all rivals", icon=":material/add:", key="add-rivals"):
         _start_with_rivals(run)
     st.caption("What was trained before is found again, so this is quick.")
-    chosen = readers.config(run)["strategies"]
+    chosen = readers.config(run).strategies
     if absent := [literal(name) for name in chosen if name not in lineup.names()]:
         st.caption(f"It goes without {', '.join(absent)}, whose plugin is not here.")
 
 
 def _start_with_rivals(run: Run) -> None:
     """Start a run of the same settings with the strategies it lacks."""
-    settings = readers.config(run)
-    names = {"rambo", *settings["strategies"], *lineup.CONTROLS}
+    config = readers.config(run)
+    names = {"rambo", *config.strategies, *lineup.CONTROLS}
     strategies = [name for name in lineup.names() if name in names]
-    config = configs.restore(settings | {"strategies": strategies})
+    config = configs.restore(configs.describe(config) | {"strategies": strategies})
     state.go("pages/train.py", controls.start(config, readers.dataset(run)).id)
 
 
@@ -143,7 +143,7 @@ def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
                 else ""
             )
         )
-        if proxy := report.proxy_words(readers.config(run)):
+        if proxy := report.proxy_words(readers.summary(run).config):
             st.caption(f":material/info: {proxy[0].upper()}{proxy[1:]}.")
     table = rivals.accuracy_table(results)
     st.dataframe(table, hide_index=True, width="stretch", height="content", column_config=_COLUMNS)
@@ -156,7 +156,7 @@ def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
 
 def _judges(run: Run) -> str:
     """Return what is trained on each choice, as the beginning of a sentence."""
-    repeats = readers.config(run).get("evaluation", {}).get("repeats", 1)
+    repeats = readers.config(run).evaluation.repeats
     if repeats == 1:
         return "A fresh classifier f is"
     return f"The mean counts of {repeats} fresh classifiers f"
@@ -206,7 +206,7 @@ def _pick_trial(run: Run) -> int:
     trials = batch_data.trials(run)
     if len(trials) == 1:
         return 0
-    seed = readers.config(run)["seed"]
+    seed = readers.config(run).seed
     picked = st.segmented_control(
         "Trial",
         trials[:50],

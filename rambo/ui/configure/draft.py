@@ -5,7 +5,6 @@ from typing import Any
 
 import streamlit as st
 
-from rambo import config as configs
 from rambo import lineup, presets
 from rambo.config import shorten
 from rambo.errors import ConfigError
@@ -122,7 +121,7 @@ def take_run(run: Run) -> None:
     Raises:
         RamboError: its record cannot be read.
     """
-    fill(settings.of(configs.restore(readers.config(run))), f"run {run.id}")
+    fill(settings.of(readers.config(run)), f"run {run.id}")
 
 
 def _show(draft: FormDraft) -> None:

@@ -49,7 +49,7 @@ def show_dataset(data: Prepared, name: str, run: Run | None) -> None:
 
 def _show_gate(data: Prepared, run: Run) -> None:
     """Draw what the gate of the run left out of its pool, where it had one and has decided."""
-    trials = [t for t in range(readers.config(run)["trials"]) if gate_view.is_there(run, t)]
+    trials = [t for t in range(readers.config(run).trials) if gate_view.is_there(run, t)]
     if not trials:
         return
     st.header("Left out by the gate")

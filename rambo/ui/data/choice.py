@@ -142,5 +142,5 @@ def use_button(name: str, run: Run | None) -> None:
 def dataset_name(name: str, run: Run | None) -> str:
     """Return the name under which Configure knows what a person looks at."""
     if name == RUN and run is not None:
-        return str(readers.config(run)["dataset"]["name"])
+        return readers.config(run).dataset.name
     return name

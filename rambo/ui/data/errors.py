@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from rambo.config import shorten
+from rambo.config import CorruptionConfig, shorten
 from rambo.datasets import corruption
 from rambo.datasets.corruption import Imbalance, Indices
 from rambo.datasets.prepared import POOL, Labels, Prepared
@@ -72,14 +72,14 @@ def _try_out(data: Prepared, name: str, run: Run | None) -> None:
 
 def _pick(data: Prepared, name: str, run: Run | None) -> tuple[float, Imbalance]:
     """Return the share of wrong labels and the imbalance; draw the way to a run with them."""
-    before = readers.config(run)["dataset"].get("corruption", {}) if run else {}
+    before = readers.config(run).dataset.corruption if run else CorruptionConfig()
     key = f"{data.fingerprint}-{run.id if run else ''}"
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         share = st.slider(
             "Labels the oracle gets wrong",
             0,
             round(100 * _MOST),
-            min(round(100 * before.get("label_noise", 0)), round(100 * _MOST)),
+            min(round(100 * before.label_noise), round(100 * _MOST)),
             5,
             format="%d %%",
             key=f"data-noise-{key}",
@@ -88,7 +88,7 @@ def _pick(data: Prepared, name: str, run: Run | None) -> tuple[float, Imbalance]
         preset = st.selectbox(
             "Rare classes",
             list(_NAMES),
-            index=list(_NAMES).index(before.get("imbalance", "none")),
+            index=list(_NAMES).index(before.imbalance),
             format_func=_NAMES.__getitem__,
             help=fields.FIELDS[_IMBALANCE].help,
             key=f"data-imbalance-{key}",

@@ -43,16 +43,16 @@ def show_cut(data: Prepared, run: Run | None) -> None:
     if data.partly_labeled:
         _show_own_cut(data)
         return
-    settings = readers.config(run) if run else configs.describe(configs.build({}))
+    config = readers.config(run) if run else configs.build({})
     fixed, pool, test = (int(np.sum(data.roles == role)) for role in (VALIDATION, POOL, TEST))
     key, size = f"{data.fingerprint}-{run.id if run else ''}", fixed
     left, right = st.columns(2, vertical_alignment="bottom")
-    start = min(settings["k"], max(1, pool - 1))
+    start = min(config.k, max(1, pool - 1))
     k = left.number_input("k, labels to begin with", 1, value=start, key=f"data-k-{key}")
     if not fixed:
-        start = min(settings["dataset"]["validation_size"], max(1, pool // 10))
+        start = min(config.dataset.validation_size, max(1, pool // 10))
         size = right.number_input("Validation images", 1, value=start, key=f"data-size-{key}")
-    imbalance = settings["dataset"].get("corruption", {}).get("imbalance", "none")
+    imbalance = config.dataset.corruption.imbalance
     cut = {"validation_size": max(1, size), "corruption": {"imbalance": imbalance}}
     try:
         config = configs.build({"k": k, "budget": 1, "dataset": cut})
@@ -123,10 +123,10 @@ def show_pools(data: Prepared, run: Run) -> None:
         )
     code, _, words = _POOLS[name]
     ids = samples.sample(atlas["indices"][atlas["pool"] == code], _THUMBNAILS, address.seed(), code)
-    trials = readers.config(run)["trials"]
+    trials = readers.config(run).trials
     first = " Pools of the first trial." if trials > 1 else ""
     st.caption(f"{words} {len(ids):,} of {sizes[name]:,} are shown.{first}")
-    if wrong := readers.config(run)["dataset"].get("corruption", {}).get("label_noise"):
+    if wrong := readers.config(run).dataset.corruption.label_noise:
         st.caption(
             f":material/error_outline: The oracle of this run errs: of the labels it tells it gets "
             f"{wrong_words(wrong)} wrong. The classes shown here are the true ones."

@@ -1,6 +1,5 @@
 """How far random subsets of S_0 are from the validation images: a preview of what the OT head of u_hat learns."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from rambo.config import UtilityModelConfig
 from rambo.datasets.disk import map_array
 from rambo.datasets.prepared import Prepared
 from rambo.figures import theme
@@ -63,8 +63,8 @@ def _show(data: Prepared, run: Run, labeled: Indices, validation: Indices) -> No
     if len(labeled) < 2 or len(validation) == 0:
         st.info("There is nothing to compare: a pool is empty.", icon=":material/info:")
         return
-    model = readers.config(run)["rambo"]["utility_model"]
-    extractor = model["extractor"]
+    model = readers.config(run).rambo.utility_model
+    extractor = model.extractor
     classes = "; the run adds distances between classes" if _labels_count(model) else ""
     figure, reach = _cached_figure(
         data.fingerprint, extractor, labeled, validation, address.seed() % 100, data
@@ -90,9 +90,9 @@ def _show(data: Prepared, run: Run, labeled: Indices, validation: Indices) -> No
     )
 
 
-def _labels_count(model: Mapping[str, Any]) -> bool:
+def _labels_count(model: UtilityModelConfig) -> bool:
     """Return whether the ground cost of the run has distances between classes."""
-    return bool(model.get("ground_cost", {}).get("label_weight", 1))
+    return bool(model.ground_cost.label_weight)
 
 
 def span(lower: float, upper: float) -> str:

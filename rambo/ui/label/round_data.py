@@ -48,13 +48,13 @@ def load(run: Run) -> Round | None:
     Raises:
         StoreError: it has chosen nothing yet, or its images are gone.
     """
-    if not str(readers.config(run)["dataset"]["name"]).startswith("collection:"):
+    if not readers.config(run).dataset.name.startswith("collection:"):
         return None
     origin = returns.collection_of(run)
     if origin is None:
         return None
     collection = find(state.workspace().root, origin[0])
-    names: list[str] = readers.config(run)["strategies"]
+    names = readers.config(run).strategies
     typed = st.query_params.get("strategy")
     strategy = next((name for name in names if name == typed), names[0])
     edit = readers.stamp(paths.edited_batch(run.folder, 0, strategy))

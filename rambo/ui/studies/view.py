@@ -125,13 +125,13 @@ def _show_study(study: Run, run: Run | None) -> None:
 
 def _header(study: Run, table: StudyTable) -> None:
     """Draw the question and what it is asked of."""
-    config = table.config
+    config = table.base
     st.header(literal(table.title))
     st.markdown(f"{literal(table.question, 300)} &nbsp; :gray[{literal(table.source)}]")
     st.caption(
-        f"Study {literal(study.id)} · {literal(dataset_word(table.dataset), 60)} · k = {config['k']:,}, "
-        f"B = {config['budget']:,}, b = {config['acquisition']['batch_size']:,} · "
-        f"{count(config['trials'], 'trial')} from seed {config['seed']:,} · {moment(study.created())}"
+        f"Study {literal(study.id)} · {literal(dataset_word(table.dataset), 60)} · k = {config.k:,}, "
+        f"B = {config.budget:,}, b = {config.acquisition.batch_size:,} · "
+        f"{count(config.trials, 'trial')} from seed {config.seed:,} · {moment(study.created())}"
     )
 
 

@@ -67,7 +67,7 @@ class Feed:
         self._guard = threading.RLock()
         self._parts: dict[Where, _Part] = {}
         self._seq = 0
-        config = configs.restore(readers.config(run))
+        config = readers.config(run)
         on_cpu = readers.environment(run).device in (None, "cpu")
         jobs = config.compute.jobs or os.cpu_count() or 1
         sizes = _sizes(run, config)

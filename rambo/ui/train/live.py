@@ -5,7 +5,7 @@ import time
 
 import streamlit as st
 
-from rambo.config import Settings
+from rambo.config import Config
 from rambo.errors import RamboError
 from rambo.figures import curves, rivals, theme
 from rambo.figures.charts import CHARTS, Chart
@@ -122,7 +122,9 @@ def _show_progress(run: Run, view: Glance) -> None:
 def _show_outcome(run: Run, events: Feed) -> None:
     """Say what was chosen, how good it was, and where to look next."""
     summary = readers.summary(run)
-    st.success(outcome.chosen(summary, events.unlabeled), icon=":material/check_circle:")
+    st.success(
+        outcome.chosen(readers.config(run), events.unlabeled), icon=":material/check_circle:"
+    )
     accuracies = rivals.evaluated(summary.results)
     if readers.waits(run):
         st.info(_WAITS, icon=":material/new_label:")
@@ -230,7 +232,7 @@ def _show_plain(run: Run, events: Feed, trial: int) -> None:
 def _show_charts(run: Run, events: Feed, trial: int) -> None:
     """Draw the charts in two columns, the last over the whole width."""
     config = readers.config(run)
-    if "rambo" not in config["strategies"]:
+    if "rambo" not in config.strategies:
         st.info(
             "The strategies of this run learn nothing, so there are no curves. Add RAMBO on Configure to see some.",
             icon=":material/show_chart:",
@@ -254,7 +256,7 @@ def _show_charts(run: Run, events: Feed, trial: int) -> None:
     )
 
 
-def _show_chart(run_id: str, config: Settings, events: Feed, chart: Chart, trial: int) -> None:
+def _show_chart(run_id: str, config: Config, events: Feed, chart: Chart, trial: int) -> None:
     """Draw one chart with its words, or say when it will be there."""
     with st.container(border=True, height="stretch"):
         st.markdown(f"**{literal(chart.title)}**")
@@ -274,13 +276,13 @@ def _show_chart(run_id: str, config: Settings, events: Feed, chart: Chart, trial
             st.toggle("Logarithmic scale", value=True, key="log-losses")
 
 
-def figures_page(events: Feed, config: Settings, run_id: str) -> bytes:
+def figures_page(events: Feed, config: Config, run_id: str) -> bytes:
     """Return all charts of all trials as one HTML file."""
     sections = []
-    for trial in range(config["trials"]):
+    for trial in range(config.trials):
         for chart in CHARTS:
             figure = events.figure(chart, trial, chart.draw)
             if figure is not None and not chart.missing(config):
-                prefix = f"Trial {trial + 1}. " if config["trials"] > 1 else ""
+                prefix = f"Trial {trial + 1}. " if config.trials > 1 else ""
                 sections.append((prefix + chart.title, chart.caption, figure))
     return takeaway.page(f"RAMBO, run {run_id}", sections)

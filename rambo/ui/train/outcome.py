@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Mapping
 
+from rambo.config import Config
 from rambo.figures import rivals
 from rambo.figures.theme import strategy_word
 from rambo.runs.results import Summary
@@ -11,13 +12,12 @@ from rambo.text import count
 _ENOUGH_TRIALS = 5  # as `report.compare`
 
 
-def chosen(summary: Summary, unlabeled: int | None) -> str:
+def chosen(config: Config, unlabeled: int | None) -> str:
     """Return how many images were chosen of how many, by whom."""
-    config = summary.config
-    names = config["strategies"]
-    budget, batch = config["budget"], config["acquisition"]["batch_size"]
+    names = config.strategies
+    budget, batch = config.budget, config.acquisition.batch_size
     pool = f" of {unlabeled:,}" if unlabeled else ""
-    trials = f", in each of {config['trials']} trials" if config["trials"] > 1 else ""
+    trials = f", in each of {config.trials} trials" if config.trials > 1 else ""
     if "rambo" in names:
         steps = count(-(-budget // batch), "step")
         return f"RAMBO chose {budget:,}{pool} images in {steps}{trials}."

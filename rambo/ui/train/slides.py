@@ -18,7 +18,7 @@ from rambo.ui.train.sentences import remaining
 def slides(run: Run) -> Sequence[Slide]:
     """Return the charts that a run has, or will have."""
     config = readers.config(run)
-    if "rambo" not in config["strategies"]:
+    if "rambo" not in config.strategies:
         return []
     events, status = feed(run), readers.status(run)[0]
     view = events.look(status, time.time())
