@@ -214,7 +214,7 @@ def pick_depth() -> bool:
 def _show_plain(run: Run, events: Feed, trial: int) -> None:
     """Draw one chart over the whole width, and what was chosen so far as pictures."""
     config = readers.config(run)
-    strategies = config["strategies"]
+    strategies = config.strategies
     if "rambo" in strategies:
         _show_chart(run.id, config, events, CHARTS[0], trial)
     strategy = "rambo" if "rambo" in strategies else strategies[0]
@@ -222,7 +222,7 @@ def _show_plain(run: Run, events: Feed, trial: int) -> None:
     if batch is None or not batch.count:
         st.caption("The chosen images appear here as soon as there are some.")
         return
-    budget = config["budget"]
+    budget = config.budget
     st.markdown(
         f"**Chosen by {theme.strategy_word(strategy)}:** {batch.count:,} of {budget:,} images"
     )
