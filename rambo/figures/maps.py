@@ -23,6 +23,9 @@ LIMIT = 10_000  # points; beyond that a lasso takes seconds
 
 _SIZES = {"labeled": 7, "unlabeled": 4, "validation": 5, "chosen": 10}
 _BINS = 20
+_CLASS_COLOURS = (
+    "#2563eb", "#e8590c", "#0f9d76", "#9c36b5", "#b8860b", "#c2255c", "#0b7285", "#5c677d", "#7cb518", "#f06595",
+)  # fmt: skip
 _LABELS = 25  # class names below an axis
 _LEGEND = {"x": 0, "xanchor": "left"}  # the chart's own buttons stand on the right
 
@@ -39,6 +42,8 @@ class Group:
         size: of a point, pixels.
         opacity: 0 to 1.
         whole: every point is drawn; False allows a sample.
+        values: a number of each image, drawn as its colour on a scale, with a bar beside the map; None for `colour`.
+        title: of that bar.
     """
 
     name: str
@@ -48,6 +53,8 @@ class Group:
     size: int = 9
     opacity: float = 1.0
     whole: bool = True
+    values: NDArray[Any] | None = None
+    title: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +90,37 @@ def chosen_group(ids: Indices, name: str = "chosen") -> Group:
     """Return the group of a batch in the colour of what is chosen."""
     look = theme.POOL_COLOURS["chosen"], theme.POOL_SYMBOLS["chosen"], _SIZES["chosen"]
     return Group(name, ids, *look)
+
+
+def by_class(atlas: Atlas, ids: Indices, classes: Sequence[str]) -> list[Group]:
+    """Return images by the class that f guesses, a colour each; of many classes the rare ones share one."""
+    guesses = atlas.guesses[atlas.rows(ids)]
+    order = np.argsort(-np.bincount(guesses, minlength=len(classes)), kind="stable")
+    common = order[: len(_CLASS_COLOURS)]
+    groups = [
+        Group(str(classes[c]), ids[guesses == c], colour, size=5, opacity=0.75, whole=False)
+        for c, colour in zip(common.tolist(), _CLASS_COLOURS, strict=False)
+    ]
+    rest = ids[~np.isin(guesses, common)]
+    return [*groups, Group("other classes", rest, theme.GREY, size=5, opacity=0.6, whole=False)]
+
+
+def by_value(
+    ids: Indices, values: NDArray[Any], name: str, title: str, *, whole: bool = False
+) -> Group:
+    """Return images coloured by a number of each, such as its margin or the step that chose it."""
+    size = _SIZES["chosen"] if whole else 5
+    return Group(
+        name, ids, theme.GREY, size=size, opacity=0.85, whole=whole, values=values, title=title
+    )
+
+
+def by_truth(ids: Indices, right: NDArray[np.bool_]) -> list[Group]:
+    """Return images by whether f guesses them right; only for those who may see true labels."""
+    return [
+        Group("f is right", ids[right], theme.GREEN, size=4, opacity=0.5, whole=False),
+        Group("f is wrong", ids[~right], "#c2255c", "x", size=6, opacity=0.85, whole=False),
+    ]
 
 
 def embedding_map(
@@ -271,6 +309,11 @@ def _trace(
     }
     if group.size <= _SIZES["unlabeled"]:
         marker["line"] = {"width": 0}
+    if group.values is not None:
+        places = {int(index): place for place, index in enumerate(group.ids)}
+        marker["color"] = np.asarray(group.values, np.float32)[[places[int(i)] for i in ids]]
+        marker |= {"colorscale": "Viridis", "showscale": True}
+        marker["colorbar"] = {"title": {"text": group.title}, "thickness": 12, "len": 0.7}
     return {
         "type": "scattergl",
         "mode": "markers",

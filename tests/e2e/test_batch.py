@@ -136,6 +136,28 @@ def test_a_lasso_by_mouse_filters_the_gallery(opened, finished: Run) -> None:
     assert opened.locator("p", has_text="Inside the lasso:").count() == 0
 
 
+def test_the_map_shows_the_picture_of_the_point_under_the_pointer(opened, finished: Run) -> None:
+    charts_drawn(opened, 1)
+    at_rest(opened)
+    x, y, image = opened.evaluate(
+        """() => {
+          const node = document.querySelector('.rambo-plot .js-plotly-plot');
+          const trace = node.data.findLast((one) => one.customdata?.length);
+          const { xaxis, yaxis } = node._fullLayout;
+          const box = node.getBoundingClientRect();
+          return [box.left + xaxis._offset + xaxis.c2p(trace.x[0]),
+                  box.top + yaxis._offset + yaxis.c2p(trace.y[0]), trace.customdata[0]];
+        }"""
+    )
+    opened.mouse.move(x - 40, y - 40)
+    opened.mouse.move(x, y, steps=5)
+    tile = opened.locator(".rambo-plot-tile[data-id]").first
+    tile.wait_for(state="visible")
+    chosen = shown(finished)["selected"]
+    assert int(tile.get_attribute("data-id")) in chosen, image
+    assert "blob:" in tile.evaluate("(node) => getComputedStyle(node).backgroundImage")
+
+
 def test_a_selected_image_is_ringed_without_a_new_chart(opened) -> None:
     charts_drawn(opened, 1)
     opened.evaluate("window.chart = document.querySelector('.rambo-plot .js-plotly-plot')")

@@ -1,5 +1,6 @@
 """The page Batch in every state, and what it shows against the run's own record."""
 
+import base64
 import json
 import re
 import shutil
@@ -268,6 +269,29 @@ def test_a_selected_thumbnail_is_ringed_on_the_map(done: Run) -> None:
     app.button(key="chip-marks").click().run()
     assert highlighted(app) == []
     assert_calm(app)
+
+
+@pytest.mark.parametrize("colours", map_view.COLOURS)
+def test_the_map_is_coloured_by_what_a_person_picks(colours: str, done: Run) -> None:
+    batch = batch_of(done)
+    app = open_page(PAGE, done.id)
+    if colours == "right or wrong":
+        assert colours not in app.selectbox(key="map-colours").options, "only with the oracle"
+        app.toggle(key="oracle").set_value(True).run()
+    app.selectbox(key="map-colours").set_value(colours).run()
+    assert_calm(app)
+    figure = json.loads(map_view.map_of(batch, colours).figure.text)
+    drawn = [point for trace in figure["data"] for point in decoded_ids(trace)]
+    assert batch.atlas is not None
+    assert sorted(drawn) == batch.atlas.indices.tolist(), "every image once"
+    scales = [trace for trace in figure["data"] if trace["marker"].get("showscale")]
+    assert len(scales) == (colours in ("margin", "greedy step"))
+
+
+def decoded_ids(trace: dict[str, Any]) -> list[int]:
+    """Return the dataset indices of a trace."""
+    ids = trace["customdata"]
+    return np.frombuffer(base64.b64decode(ids["bdata"]), ids["dtype"]).tolist()
 
 
 def test_a_replayed_step_is_ringed(done: Run) -> None:

@@ -605,10 +605,10 @@ def test_a_bad_file_changes_nothing(content: bytes, said: str, home: Path) -> No
 
 
 PLAN = {
-    "trainings": 38, "known": 34, "cached": 34, "seconds": 200.0, "stages": {"offline": 190.0},
+    "trainings": 46, "lookups": 34, "cached": 34, "seconds": 200.0, "stages": {"offline": 190.0},
     "rate": {"seconds_per_image": 0.01, "source": "measured on 38 trainings here", "seconds_per_pass": 1e-4},
     "device": "cpu", "jobs": 2,
-    "labels_held": 24, "labels_bought": 12, "validation": 40, "unlabeled": 76, "trials": 1, "per_trial": {},
+    "initial_labels": 24, "labels_bought": 12, "validation": 40, "unlabeled": 76, "trials": 1, "per_trial": {},
     "sentence": "You hold 24 labels.",
 }  # fmt: skip
 
@@ -630,22 +630,22 @@ def test_the_counts_are_there_at_once_and_the_plan_refines_them(home: Path) -> N
     assert metrics(app) == {
         "To learn from": "200 :small[labels]",
         "To buy": "200 :small[labels]",
-        "To train": "38 :small[classifiers]",
+        "To train": "46 :small[classifiers]",
         "Time": "…",
     }
     answered(app, planner.PlanAnswer(forecast.restore(PLAN), at=time.monotonic()))
-    assert metrics(app)["To train"].startswith("4 ")
+    assert metrics(app)["To train"].startswith("12 ")
     assert metrics(app)["Time"] == "3 min"
     assert "34 are trained already" in told(app)
     assert "rate measured on 38 trainings here" in told(app)
     change(app, "seed", 1)  # another config: its counts, and the time from the rate that is known
-    assert metrics(app)["To train"].startswith("38 ")
+    assert metrics(app)["To train"].startswith("46 ")
     assert metrics(app)["Time"].startswith("~ ")
 
 
 def test_a_plan_that_failed_leaves_the_counts(home: Path) -> None:
     app = answered(opened(), planner.PlanAnswer(None, "out of <b>memory</b>", time.monotonic()))
-    assert metrics(app)["To train"].startswith("38 ")
+    assert metrics(app)["To train"].startswith("46 ")
     assert metrics(app)["Time"] == "unknown"
     assert "could not be measured" in told(app)
     assert not start_button(app).disabled
@@ -654,7 +654,7 @@ def test_a_plan_that_failed_leaves_the_counts(home: Path) -> None:
 def test_a_huge_run_is_not_looked_up(home: Path) -> None:
     app = change(opened(), "rambo.offline.pairs", 100_000)
     assert "are not looked up" in told(app)
-    assert metrics(app)["To train"].startswith("200,018 ")
+    assert metrics(app)["To train"].startswith("200,026 ")
 
 
 def test_partly_labeled_images_are_rehearsed_with_one_button(

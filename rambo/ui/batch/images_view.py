@@ -72,7 +72,7 @@ def show(batch: Batch, oracle: bool) -> None:
         settle(batch, table)
         chips.show(batch)
         items = arrange(batch, view)
-        left, right = st.columns([1, 1], gap="medium")
+        left, right = st.columns([2, 3], gap="medium")
         with left:
             if not len(items) and view.inside is not None:
                 st.caption("No chosen image inside the lasso, so all are shown.")

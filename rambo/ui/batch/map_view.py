@@ -6,12 +6,14 @@ import numpy as np
 import streamlit as st
 
 from rambo.figures import maps
-from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
+from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL, Atlas, Indices
 from rambo.text import count
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
-from rambo.ui.components import gallery, plot, state
+from rambo.ui.components import Sprites, gallery, plot, state
 
+COLOURS = ("pool", "class f guesses", "margin", "greedy step", "right or wrong")
+_SMALL, _MOST = 32, 1000  # side up to which all images fit on one sheet, else how many chosen ones
 _OTHERS = 60  # images inside the lasso that were not chosen
 
 
@@ -72,7 +74,7 @@ def show_map(batch: Batch, ringed: Sequence[int], oracle: bool) -> int | None:
     if batch.atlas is None:
         st.info("There is no map of the images for this trial.", icon=":material/map:")
         return None
-    embedded = map_of(batch)
+    embedded = map_of(batch, pick_colours(batch, oracle))
     lasso = plot(
         embedded.figure,
         key=map_key(batch),
@@ -81,6 +83,7 @@ def show_map(batch: Batch, ringed: Sequence[int], oracle: bool) -> int | None:
         select=True,
         highlight=ringed,
         file_name=f"map-{batch.run.id}-{batch.strategy}",
+        thumbnails=_thumbnails(batch),
     )
     st.caption(embedded.caption)
     if lasso is None:
@@ -117,21 +120,66 @@ def show_lasso(batch: Batch, lasso: Sequence[int], oracle: bool) -> int | None:
     ).opened
 
 
-def map_of(batch: Batch) -> maps.EmbeddingMap:
-    """Return the map of a batch, made once.
+def _thumbnails(batch: Batch) -> Sprites | None:
+    """Return the pictures that the map shows on hover; of large images only those that were chosen."""
+    if batch.atlas is None or batch.data is None:
+        return None
+    small = max(batch.data.images.shape[2:]) <= _SMALL and len(batch.atlas.indices) <= maps.LIMIT
+    ids = batch.atlas.indices if small else batch.indices[:_MOST]
+    return batch_data.sheet(batch, ids.tolist())
+
+
+def pick_colours(batch: Batch, oracle: bool) -> str:
+    """Return what the colours of the map say, one of `COLOURS`."""
+    offered = [
+        name
+        for name in COLOURS
+        if (name != "greedy step" or batch.stepwise) and (name != "right or wrong" or oracle)
+    ]
+    key = "map-colours"
+    if st.session_state.get(key) not in offered:
+        st.session_state[key] = offered[0]
+    return st.selectbox("Colour by", offered, key=key, width=220)
+
+
+def map_of(batch: Batch, colours: str = COLOURS[0]) -> maps.EmbeddingMap:
+    """Return the map of a batch, made once for each way to colour it.
 
     Args:
         batch: with an atlas.
+        colours: one of `COLOURS`; `right or wrong` needs the dataset.
     """
-    return _map(batch.stamp, _batch=batch)
+    return _map(batch.stamp, colours, _batch=batch)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
-def _map(stamp: Hashable, *, _batch: Batch) -> maps.EmbeddingMap:
-    """Return the map; the stamp alone is the key of the cache."""
+def _map(stamp: Hashable, colours: str, *, _batch: Batch) -> maps.EmbeddingMap:
+    """Return the map; stamp and colours are the key of the cache."""
     assert _batch.atlas is not None
     ids = np.array([item for item in _batch.indices if int(item) in _batch.in_atlas], np.int64)
-    groups = maps.pools(_batch.atlas, [maps.chosen_group(ids)])
+    groups = _groups(_batch, _batch.atlas, ids, colours)
     steps = _batch.step_of if _batch.stepwise else {}
     notes = {index: f"chosen in step {step + 1}" for index, step in steps.items()}
     return maps.embedding_map(_batch.atlas, groups, _batch.classes, notes=notes)
+
+
+def _groups(batch: Batch, atlas: Atlas, chosen: Indices, colours: str) -> list[maps.Group]:
+    """Return the groups of a map, the chosen images on top."""
+    stars = maps.chosen_group(chosen)
+    others = np.setdiff1d(atlas.indices, chosen)
+    if colours == "class f guesses":
+        return [*maps.by_class(atlas, others, batch.classes), stars]
+    if colours == "margin":
+        margins = batch_data.margins_of(atlas)[atlas.rows(others)]
+        return [maps.by_value(others, margins, "not chosen", "margin"), stars]
+    if colours == "greedy step":
+        steps = np.array([batch.step_of[int(index)] + 1 for index in chosen])
+        pools = maps.pools(atlas, [stars])[:-1]
+        return [*pools, maps.by_value(chosen, steps, "chosen", "step", whole=True)]
+    labels = batch.labels(others) if colours == "right or wrong" else None
+    if labels is not None:
+        guesses = atlas.guesses[atlas.rows(others)].tolist()
+        pairs = zip(guesses, labels, strict=True)
+        right = np.array([batch.class_name(guess) == label for guess, label in pairs], bool)
+        return [*maps.by_truth(others, right), stars]
+    return maps.pools(atlas, [stars])

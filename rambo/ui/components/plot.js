@@ -29,7 +29,10 @@ class Chart {
     this.node.style.height = "100%";
     this.note = document.createElement("div");
     this.note.className = "rambo-plot-note";
-    this.box.append(this.node, this.note);
+    this.tile = document.createElement("div");
+    this.tile.className = "rambo-plot-tile";
+    this.tile.setAttribute("aria-hidden", "true"); // the tooltip says the same in words
+    this.box.append(this.node, this.note, this.tile);
     parent.append(this.box);
     this.box.addEventListener("keydown", (event) => this.pressed(event));
     this.highlighted = "[]";
@@ -220,6 +223,11 @@ class Chart {
     const tell = (ids) => this.drawing || this.send(ids);
     this.node.on("plotly_selected", (event) => tell(event ? idsOf(event.points) : null));
     this.node.on("plotly_deselect", () => tell(null));
+    this.node.on("plotly_hover", (event) => this.peek(event));
+    this.node.on("plotly_unhover", () => {
+      this.peeked = undefined;
+      this.tile.style.display = "none";
+    });
     let asked;
     this.watch = new ResizeObserver(() => {
       cancelAnimationFrame(asked);
@@ -232,6 +240,30 @@ class Chart {
       });
     });
     this.watch.observe(this.box);
+  }
+
+  /** Show the picture of the point under the pointer. */
+  async peek({ points, event }) {
+    const sheet = this.component.data.thumbnails;
+    const id = points[0].customdata;
+    this.peeked = id;
+    if (!sheet || !Number.isInteger(id)) return;
+    const { address, slots } = await picturesOnce(sheet);
+    const slot = slots.get(id);
+    if (slot === undefined || this.peeked !== id) return;
+    const scale = Math.max(1, Math.round(84 / Math.max(sheet.width, sheet.height)));
+    const [w, h] = [sheet.width * scale, sheet.height * scale];
+    const box = this.box.getBoundingClientRect();
+    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    Object.assign(this.tile.style, {
+      display: "block", width: `${w}px`, height: `${h}px`,
+      left: `${x > box.width / 2 ? x - w - 18 : x + 18}px`,
+      top: `${Math.max(0, Math.min(y - h - 12, box.height - h))}px`,
+      backgroundImage: `url("${address}")`,
+      backgroundSize: `${w * sheet.columns}px auto`,
+      backgroundPosition: `${-(slot % sheet.columns) * w}px ${-Math.floor(slot / sheet.columns) * h}px`,
+    });
+    this.tile.dataset.id = id; // tests read it
   }
 
   send(ids) {
@@ -293,6 +325,22 @@ function plotlyOnce(url, unpack) {
   );
   window.__ramboPlotly.catch(() => delete window.__ramboPlotly);
   return window.__ramboPlotly;
+}
+
+/** Fetch a sheet of thumbnails once per page: a blob address, and the place of each id on it. */
+function picturesOnce({ sheet, ids }) {
+  const all = (window.__ramboThumbnails ??= new Map());
+  if (!all.has(sheet)) {
+    const ready = Promise.all([fetch(sheet), fetch(ids)]).then(async ([picture, numbers]) => {
+      if (!picture.ok || !numbers.ok) throw new Error("the thumbnails could not be loaded");
+      const list = new Int32Array(await numbers.arrayBuffer());
+      const address = URL.createObjectURL(await picture.blob());
+      return { address, slots: new Map(Array.from(list, (id, slot) => [id, slot])) };
+    });
+    ready.catch(() => all.delete(sheet));
+    all.set(sheet, ready);
+  }
+  return all.get(sheet);
 }
 
 /** Return the sorted, distinct integer ids of the selected points. */

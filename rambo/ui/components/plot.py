@@ -10,10 +10,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from rambo.errors import DataError
 from rambo.figures.prepared import PlotlyFigure, PreparedFigure, prepare_figure
+from rambo.figures.sprites import Sprites
 from rambo.ui.components import media, state
 
 INLINE_LIMIT = 64_000  # characters; a larger figure is fetched once and not sent with each run
@@ -31,6 +33,7 @@ def plot(
     on_select: Callable[[], object] | None = None,
     file_name: str | None = None,
     keys: bool = True,
+    thumbnails: Sprites | None = None,
 ) -> list[int] | None:
     """Draw `figure`, and return the ids inside the person's lasso or box.
 
@@ -55,6 +58,7 @@ def plot(
         on_select: called before the rerun that a changed selection starts.
         file_name: name, without suffix, of the PNG download; `key` by default.
         keys: arrows move the chart while it has the focus; False where they turn the page.
+        thumbnails: pictures by id (`customdata`), shown beside the pointer; fetched with the first hover.
 
     Returns:
         Sorted distinct ids; `[]` for a lasso around nothing; None without a selection (nothing
@@ -79,6 +83,7 @@ def plot(
         "selected": selected,
         "revision": state.revision(key, selected) if select else 0,
         "highlight": [int(item) for item in highlight] if highlight is not None else [],
+        "thumbnails": None if thumbnails is None else _addresses(thumbnails),
     }
     result = _component(
         key=key,
@@ -88,6 +93,18 @@ def plot(
         on_obeyed_change=state.ignored,
     )
     return state.as_ids(result.get("selected")) if select else None
+
+
+def _addresses(thumbnails: Sprites) -> dict[str, str | int]:
+    """Return where the sheet lies and how it is cut; ids by tile are a file too, so that no rerun sends them again."""
+    ids = np.fromiter(thumbnails.slots, np.int32, len(thumbnails.slots)).tobytes()
+    return {
+        "sheet": media.publish(thumbnails.data, thumbnails.mime, thumbnails.digest),
+        "ids": media.publish(ids, "application/octet-stream", media.digest_of(ids)),
+        "width": thumbnails.width,
+        "height": thumbnails.height,
+        "columns": thumbnails.columns,
+    }
 
 
 @cache

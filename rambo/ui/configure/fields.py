@@ -268,18 +268,18 @@ TABLE: tuple[Field, ...] = (
           MODEL, section=_NETWORK, names=_AUTO | {"conv": "pixels", "features": "frozen features"}),
     Field(f"{_M}.dropout", "Dropout",
           "Share of activations dropped while learning.", MODEL, section=_NETWORK, step=0.05),
-    Field("rambo.rounds.keep_true", "True pairs stay",
-          "The offline pairs, whose utilities are trained and not interpolated, stay among what u_hat learns from. "
-          "In the paper they warm it up and go.", MODEL, section=_FIT),
-    Field("rambo.rounds.undo_worse", "Worse rounds undone",
-          "A quarter of the offline pairs is set aside, and a round that ranks them worse is undone. The paper keeps "
-          "every round.", MODEL, section=_FIT),
     Field(f"{_M}.learning_rate", "Learning rate",
           "Of Adam, in ordinary training and the warm start.", MODEL, section=_NETWORK, step=0.0005),
     Field(f"{_M}.minibatch_pairs", "Pairs a minibatch",
           "In ordinary training and the warm start.", MODEL, section=_NETWORK),
     Field(f"{_M}.weight_decay", "Weight decay",
           "In ordinary training. Bilevel training learns its own.", MODEL, section=_NETWORK, step=0.0001),
+    Field("rambo.rounds.keep_true", "True pairs stay",
+          "The offline pairs, whose utilities are trained and not interpolated, stay among what u_hat learns from. "
+          "In the paper they warm it up and go.", MODEL, section=_FIT),
+    Field("rambo.rounds.undo_worse", "Worse rounds undone",
+          "A quarter of the offline pairs is set aside, and a round that ranks them worse is undone. The paper keeps "
+          "every round.", MODEL, section=_FIT),
     Field(f"{_M}.square_weight", "Weight of squares",
           "Of the squared errors and of the size of the predictions, in the OT loss.",
           MODEL, r"\lambda_1 = \lambda_2", _TRANSPORT),
