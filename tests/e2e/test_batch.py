@@ -176,6 +176,8 @@ def test_enter_opens_an_image_and_escape_closes_it(opened, finished: Run) -> Non
     dialog.get_by_text("Nearest labeled images").wait_for()
     dialog.get_by_role("button", name="Next").click()
     dialog.get_by_text(f"Image {shown(finished)['selected'][1]}", exact=True).wait_for()
+    opened.keyboard.press("ArrowLeft")
+    dialog.get_by_text(f"Image {index}", exact=True).wait_for()
     opened.keyboard.press("Escape")
     dialog.wait_for(state="detached")
 

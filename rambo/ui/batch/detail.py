@@ -48,11 +48,15 @@ def _arrows(index: int, order: tuple[int, ...]) -> None:
         return
     at = order.index(index)
     with st.container(horizontal=True, vertical_alignment="center"):
-        for word, icon, to in (("Previous", "back", at - 1), ("Next", "forward", at + 1)):
+        for word, icon, to, arrow in (
+            ("Previous", "back", at - 1, "Left"),
+            ("Next", "forward", at + 1, "Right"),
+        ):
             st.button(
                 word,
                 icon=f":material/arrow_{icon}:",
                 key=f"detail-{word}",
+                shortcut=arrow,
                 disabled=not 0 <= to < len(order),
                 on_click=_go_to,
                 args=(order[to % len(order)],),
