@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from dataset_helpers import refused, roles_of
 
-from rambo.datasets import catalog, prepared
+from rambo.datasets import archive, catalog, prepared
 from rambo.datasets.prepared import LABELED, POOL, TEST, UNLABELED, VALIDATION
 from rambo.errors import DataError
 
@@ -320,7 +320,11 @@ def test_what_an_older_reader_prepared_is_not_taken_for_this_one(tmp_path):
     np.savez(tmp_path / "x.npz", **npz_arrays())
     made = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
     origin = catalog.origin_of("x.npz", tmp_path)
-    prepared._adopt(made.folder, origin.replace("npz/3/", "npz/2/"), made.name)
+    prepared._adopt(
+        made.folder,
+        origin.replace(f"npz/{archive.RECIPE}/", f"npz/{archive.RECIPE - 1}/"),
+        made.name,
+    )
     assert prepared.find(tmp_path, origin) is None
     again = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
     assert again.folder == made.folder

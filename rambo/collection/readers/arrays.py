@@ -17,7 +17,7 @@ import numpy as np
 
 from rambo.collection.looks import Limits, Pixels
 from rambo.collection.readers import archives
-from rambo.collection.readers.array_labels import read_labels
+from rambo.collection.readers.array_labels import Labels, read_labels
 from rambo.collection.readers.items import display, listing
 from rambo.storage.files import RefusedError
 
@@ -25,10 +25,21 @@ _SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("unlabeled", "unlabelled", "pool"), "unlabeled"),
 }
+_KNOWN = ("labeled", "labelled", "is_labeled", "is_labelled", "has_label", "known")
+_MASKS = ("mask", "masks", "label_mask", "labels_mask")
 _IMAGES = ("images", "image", "x", "data", "imgs", "pixels", "pictures")
 _LABELS = ("labels", "label", "y", "targets", "target")
-_CLASSES = ("classes", "class_names", "classnames", "label_names", "labels_names", "categories")
+_CLASSES = (
+    "classes",
+    "class_names",
+    "classnames",
+    "label_names",
+    "labels_names",
+    "categories",
+    "target_names",
+)
 _FILES = ("files", "file_names", "filenames", "file_name", "paths")
 _GROUPS = ("groups", "group", "group_ids")
 _BLOCK_BYTES = 8_000_000  # converted at once
@@ -97,8 +108,14 @@ class Stored:
         return dataclasses.replace(self.rest, images=tuple(part.opened() for part in self.images))
 
 
-def store(path: Path, limits: Limits, scratch: Path) -> Stored:
+def store(path: Path, limits: Limits, scratch: Path, group: str | None = None) -> Stored:
     """Return the arrays of an `.npz` file, the images as files in a folder.
+
+    Args:
+        path: of the file.
+        limits: what it may ask for.
+        scratch: the folder.
+        group: the array that names groups; by default one that is called so.
 
     Raises:
         RefusedError: it is none, breaks the limits, or holds what could mean several things; the
@@ -119,7 +136,7 @@ def store(path: Path, limits: Limits, scratch: Path) -> Stored:
                 "save it as numpy.savez(file, images=..., labels=...)",
             )
         reader = _ArchiveReader(archive, members, limits, scratch)
-        content = _assemble(reader, splits)
+        content = _assemble(reader, splits, group)
         return Stored(
             dataclasses.replace(content, images=()),
             tuple(_in_a_file(images, scratch) for images in content.images),
@@ -232,7 +249,7 @@ def _find_splits(names: Sequence[str]) -> list[str]:
     """Return the splits that the file has images for; one empty text for a file without."""
     splits = {split for name in names for split in _spellings(name.lower(), _IMAGES)}
     labeled = {split for name in names for split in _spellings(name.lower(), _LABELS)}
-    order = ["train", "validation", "test"]
+    order = ["train", "validation", "test", "unlabeled"]
     if splits - {""}:
         absent = [split for split in order if split in labeled and split not in splits]
         if absent:
@@ -242,7 +259,7 @@ def _find_splits(names: Sequence[str]) -> list[str]:
     return [""] if "" in splits else []
 
 
-def _assemble(reader: _ArchiveReader, splits: Sequence[str]) -> Arrays:
+def _assemble(reader: _ArchiveReader, splits: Sequence[str], group: str | None) -> Arrays:
     """Return all splits as one."""
     images, labels, roles, files, groups = [], [], [], [], []
     remarks: list[str] = []
@@ -250,16 +267,25 @@ def _assemble(reader: _ArchiveReader, splits: Sequence[str]) -> Arrays:
     for split in splits:
         raw = reader.optional(_IMAGES, split)
         assert raw is not None
+        answers = reader.optional(_LABELS, split)
+        _check_order(raw, answers)
         pixels, how = as_pixels(raw, reader.allocate)
         images.append(pixels)
         count = len(pixels)
         remarks += [line for line in how if line not in remarks]
-        labels.append((reader.optional(_LABELS, split), count))
+        labels.append((answers, count))
         roles += [split] * count
         files.append(_texts(reader.optional(_FILES, split), count, "files"))
-        groups.append(_texts(reader.optional(_GROUPS, split), count, "groups"))
+        own = reader.optional((group.lower(),) if group else _GROUPS, split)
+        if group and own is None:
+            raise RefusedError(
+                f"no array {display(group)} for groups",
+                f"it has {listing([display(name) for name in reader.members], 8)}",
+            )
+        groups.append(_texts(own, count, "groups"))
     part = read_labels(labels, None if named is None else _names(named))
     remarks += part.remarks
+    part = _hidden(reader, splits, part, remarks)
     unused = [display(name) for name in reader.members if name not in reader.used]
     if unused:
         remarks.append(f"not used: {listing(unused, 8)}")
@@ -275,6 +301,37 @@ def _assemble(reader: _ArchiveReader, splits: Sequence[str]) -> Arrays:
         groups=_whole(groups),
         remarks=tuple(remarks),
     )
+
+
+def _check_order(images: np.ndarray, labels: np.ndarray | None) -> None:
+    """Refuse images that stand behind each other in the last place: their number is that of the labels."""
+    if labels is None or images.ndim not in (3, 4) or len(labels.shape) == 0:
+        return
+    if len(labels) == images.shape[-1] != images.shape[0]:
+        raise RefusedError(
+            f"images of {' x '.join(map(str, images.shape))} beside {len(labels)} labels have their number last",
+            "save numpy.moveaxis(images, -1, 0)",
+        )
+
+
+def _hidden(
+    reader: _ArchiveReader, splits: Sequence[str], labels: Labels, remarks: list[str]
+) -> Labels:
+    """Return the labels without those that the file itself calls unknown, by an array of true and false."""
+    for name, mask in ((name, reader.optional((name,), "")) for name in (*_KNOWN, *_MASKS)):
+        if mask is None or splits != [""]:
+            continue
+        if mask.dtype.kind != "b" or mask.shape != labels.labels.shape:
+            reader.used.remove(next(own for own in reader.used if own.lower() == name))
+            continue  # it means something else
+        if name in _MASKS:
+            raise RefusedError(
+                f"{name} of true and false may mean that a label is known, or that it is hidden",
+                f"save labels=numpy.where({name}, labels, -1) if true means known",
+            )
+        remarks.append(f"{int((~mask).sum()):,} labels count as unknown, as {name} says")
+        return dataclasses.replace(labels, labels=np.where(mask, labels.labels, -1))
+    return labels
 
 
 def _whole(parts: Sequence[tuple[str, ...] | None]) -> tuple[str, ...] | None:
@@ -300,7 +357,13 @@ def _names(array: np.ndarray) -> tuple[str, ...]:
     """Return class names."""
     if array.dtype.kind not in "USiu" or array.ndim != 1:
         raise RefusedError("classes are no list of names", "save numpy.array(['cat', 'dog'])")
-    return tuple(as_text(value) for value in array)
+    names = tuple(as_text(value) for value in array)
+    twice = (
+        next((name for name in names if names.count(name) > 1), None) if len(names) < 2000 else None
+    )
+    if twice is not None:
+        raise RefusedError(f"two classes are called {twice}", "give each class a name of its own")
+    return names
 
 
 def as_text(value: object) -> str:

@@ -16,6 +16,11 @@ from rambo.errors import DataError
 from rambo.storage.files import RefusedError
 
 _TABLES = ("metadata.csv", "metadata.jsonl")  # of a Hugging Face image folder
+_LABELS = {  # what people call a table of labels that lies beside the images
+    f"{name}.{suffix}"
+    for name in ("labels", "label", "annotations")
+    for suffix in ("csv", "tsv", "json", "jsonl")
+}
 _TABLE_BYTES = 256_000_000
 
 
@@ -75,6 +80,7 @@ class _Walk:
 
     entries: list[_Entry] = dataclasses.field(default_factory=list)
     tables: list[tuple[tuple[str, ...], bytes]] = dataclasses.field(default_factory=list)
+    labels: list[tuple[tuple[str, ...], bytes]] = dataclasses.field(default_factory=list)
     parquet: list[str] = dataclasses.field(default_factory=list)
     refused: list[Unreadable] = dataclasses.field(default_factory=list)
     unused: list[str] = dataclasses.field(default_factory=list)
@@ -128,6 +134,8 @@ def read_zip(
                 walk.tables.append(
                     (parts[:-1], archives.read_member(archive, member, _TABLE_BYTES))
                 )
+            elif parts[-1].lower() in _LABELS:
+                walk.labels.append((parts, archives.read_member(archive, member, _TABLE_BYTES)))
             elif parts[-1].rstrip(" .").lower().endswith(SUFFIXES):
                 stamp = f"{member.file_size}:{member.CRC:08x}"
                 name = member.filename.encode("utf-8", "backslashreplace")
@@ -191,6 +199,8 @@ def _meet(entry: "os.DirEntry[str]", parts: tuple[str, ...], walk: _Walk) -> Non
         status = entry.stat()
         if name in _TABLES:
             walk.tables.append((parts[:-1], _read_head(entry.path, _TABLE_BYTES)))
+        elif name in _LABELS:
+            walk.labels.append((parts, _read_head(entry.path, _TABLE_BYTES)))
         elif name.endswith(".parquet"):
             walk.parquet.append("/".join(parts))
         elif name.endswith(SUFFIXES) or sniff_suffix(_read_head(entry.path, 16)) != ".bin":
@@ -232,6 +242,7 @@ def _source(
     placements, remarks = layout.place([entry.parts for entry in walk.entries], place.stem)
     column = group_by if group_by != "folder" else None
     inner = _own_table(walk, kind, place, column if labels is None else None)
+    inner = _label_table(walk, inner or labels, column) or inner
     if column is not None and inner is None and labels is None:
         raise no_column(kind, place, column)
     merged = [table for table in (inner, labels) if table is not None]
@@ -292,6 +303,27 @@ def no_column(what: str, place: Path, column: str) -> DataError:
         value=display(place.name),
         hint="give one with file names and that column by --labels, or say folder to group by folder",
     )
+
+
+def _label_table(walk: _Walk, other: Table | None, group_column: str | None) -> Table | None:
+    """Return the one table of labels that lies beside the images, where no other one speaks of them.
+
+    What is not used is noted.
+    """
+    chosen = None
+    if other is None and len(walk.labels) == 1:
+        ((parts, data),) = walk.labels
+        try:
+            table = tables.parse(data, display("/".join(parts)), group_column)
+        except RefusedError:
+            table = None
+        if table is not None and table.has_labels and all(row.file for row in table.rows):
+            table = table.below("/".join(parts[:-1]))
+            if tables.Matches(table, [entry.parts for entry in walk.entries]).pairs():
+                chosen = table
+    if chosen is None:
+        walk.unused += [display("/".join(parts)) for parts, _ in walk.labels]
+    return chosen
 
 
 def _own_table(walk: _Walk, what: str, place: Path, group_column: str | None) -> Table | None:

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from rambo.collection.readers.items import class_name
 
 _SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("train", "training", "train_set", "training_set"), "train"),
+    **dict.fromkeys(("labeled", "labelled", "annotated"), "train"),
+    **dict.fromkeys(
+        ("val", "valid", "validation", "dev", "val_set", "validation_set"), "validation"
+    ),
+    **dict.fromkeys(("test", "testing", "test_set"), "test"),
 }
 _UNLABELED = {
     *("unlabeled", "unlabelled", "unlabled", "pool", "unsorted", "unknown", "unannotated"),
@@ -62,8 +65,8 @@ def place(paths: Sequence[Sequence[str]], stem: str) -> tuple[list[Placement], l
     """Return what the folders say of each file, and remarks on what was understood.
 
     Choice: a folder that wraps everything is looked through; `train`, `validation` and `test` are
-    understood at the top; a folder such as `unlabeled` or `pool`, and loose files, have no label;
-    any other folder names a class, whatever lies deeper.
+    understood at the top, or right below the classes; a folder such as `unlabeled` or `pool`, and loose
+    files, have no label; any other folder names a class, whatever lies deeper.
 
     Args:
         paths: the parts of each file's path, its own name last.
@@ -84,6 +87,9 @@ def place(paths: Sequence[Sequence[str]], stem: str) -> tuple[list[Placement], l
         label = None
         if folders and folders[0].strip().lower() not in _UNLABELED:
             label = class_name(folders[0])
+            if not has_splits and len(folders) > 1:
+                split = _SPLITS.get(folders[1].lower(), "train")
+                role = None if split == "train" else split
         placements.append(Placement(label or None, role, "/".join(path[:-1])))
     remarks = [
         f"{count:,} images of {folder}/ lie in no class folder, so their label is unknown: they count "

@@ -126,9 +126,7 @@ def _read(
     if path.is_dir():
         return _read_folder(path, limits, table, group_by)
     if suffix == ".npz":
-        if column is not None and table is None:
-            raise folders.no_column("file", path, column)
-        return _read_npz(path, limits, scratch, table)
+        return _read_npz(path, limits, scratch, table, column if table is None else None)
     if suffix == ".parquet":
         from rambo.collection.readers import parquet  # arrow: only where it is needed
 
@@ -180,9 +178,11 @@ def _read_folder(path: Path, limits: Limits, table: Table | None, group_by: str 
         return parquet.read_parquet(shards, path, limits, group_by)
 
 
-def _read_npz(path: Path, limits: Limits, scratch: Path, table: Table | None) -> Source:
+def _read_npz(
+    path: Path, limits: Limits, scratch: Path, table: Table | None, group: str | None
+) -> Source:
     """Return the images of an `.npz` file; a table may name rows by index."""
-    stored = arrays.store(path, limits, scratch)
+    stored = arrays.store(path, limits, scratch, group)
     content = stored.rest
     digest = hashlib.sha256(
         str((path.stat().st_size, path.stat().st_mtime_ns)).encode()

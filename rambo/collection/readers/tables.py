@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rambo.collection.looks import SUFFIXES
+from rambo.collection.readers import columns as columns_of
 from rambo.collection.readers import cvat
 from rambo.collection.readers.items import Item, class_name, display, listing
 from rambo.collection.readers.layout import split_of
@@ -39,11 +40,13 @@ _FILE = (
         "url",
         "name",
         "id",
+        *("dateiname", "datei", "bild"),
     ),
 )
 _LABEL = (
     *("label", "labels", "class", "class_name", "classname", "category", "target", "label_name"),
-    *("choice", "answer", "tag", "species", "diagnosis", "y"),
+    *("choice", "answer", "tag", "species", "diagnosis", "y", "class_label", "ground_truth"),
+    *("true_label", "klasse", "etikett"),
 )
 _SPLIT = ("split", "subset", "partition", "set", "role")
 _ANNOTATOR = ("annotator", "labeler", "labeller", "user", "worker", "completed_by")
@@ -156,7 +159,7 @@ def parse(data: bytes, name: str, group_column: str | None = None) -> Table:
     elif start == "<":
         return _cvat(text, name)
     elif start == "{":
-        records = _json_lines(text)
+        records = _json_object(text) or _json_lines(text)
     else:
         records = _csv(text)
     return _table(records, name, group_column)
@@ -189,6 +192,17 @@ def _json(text: str) -> list[Columns]:
             "it is JSON but no list of records", "export a list with one record an image"
         )
     return value
+
+
+def _json_object(text: str) -> list[Columns]:
+    """Return the records of an object that gives each file name its class; none where it is another one."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return []  # several, one a line
+    if not isinstance(value, dict) or not all(key.lower().endswith(SUFFIXES) for key in value):
+        return []
+    return [{"file": file, "label": label} for file, label in value.items()]
 
 
 def _json_lines(text: str) -> list[Columns]:
@@ -266,14 +280,18 @@ def _table(records: list[Columns], name: str, group_column: str | None) -> Table
             f"no column {display(group_column)} for groups",
             f"the columns are {listing([display(c) for c in columns], 8)}",
         )
+    naming = (file or index, digest, run)
+    used = [column for column in (*naming, label, split, annotator, group_column) if column]
+    free = [column for column in columns if column not in used]
+    marks = [] if label else columns_of.one_hot(records, free)
+    labels, several = _labels(records, label, marks)
     rows = []
-    for number, record in enumerate(records, 2):
+    for number, (record, text) in enumerate(zip(records, labels, strict=True), 2):
         role = split_of(_text(record, split)) if split else None
         group = _text(record, group_column) if group_column else ""
-        text = _text(record, label) if label else ""
         rows.append(
             AnswerRow(
-                file=_text(record, file) if file else None,
+                file=columns_of.file_of(record.get(file)) if file else None,
                 index=_whole(_text(record, index)) if index and not file else None,
                 label=None if is_unknown(text) else class_name(text) or None,
                 origin=f"{name}, row {number}",
@@ -284,23 +302,34 @@ def _table(records: list[Columns], name: str, group_column: str | None) -> Table
                 run=_text(record, run),
             )
         )
-    naming = (file or index, digest, run)
-    used = [column for column in (*naming, label, split, annotator, group_column) if column]
-    unused = [display(column) for column in columns if column not in used]
+    unused = [display(column) or "one without a name" for column in free if column not in marks]
     remarks = [f"{name}: {', '.join(map(display, used))} are used"]
+    if marks:
+        remarks[0] += f"; one-hot columns were read as classes: {listing(marks, 6)}"
     if unused:
-        remarks[0] += f"; {listing(unused, 6)} are not"
-    return Table(name, tuple(rows), label is not None, (), tuple(remarks))
+        remarks[0] += f"; {listing(unused, 6)} {'is' if len(unused) == 1 else 'are'} not"
+    if several:
+        remarks.append(
+            f"{name}: {several:,} rows name several classes, or none in plain words, and count as unlabeled"
+        )
+    return Table(name, tuple(rows), bool(label or marks), (), tuple(remarks))
+
+
+def _labels(records: list[Columns], label: str | None, marks: list[str]) -> tuple[list[str], int]:
+    """Return what each record calls its image, empty for nothing, and how many name no one class."""
+    if marks:
+        names = [[mark for mark in marks if columns_of.is_one(record, mark)] for record in records]
+        return [own[0] if own else "" for own in names], 0
+    values = [columns_of.label_of(record.get(label)) if label else "" for record in records]
+    labels = [value or "" for value in values]
+    return columns_of.whole_numbers(labels, [is_unknown(text) for text in labels]), values.count(
+        None
+    )
 
 
 def _text(record: Mapping[str, Any], column: str | None) -> str:
-    """Return a field as text; whole floats, as tables like to store them, without their zero."""
-    value = record.get(column) if column is not None else None
-    if value is None:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()
+    """Return a field as text."""
+    return columns_of.text_of(record.get(column)) if column is not None else ""
 
 
 def _whole(text: str) -> int | None:
@@ -426,10 +455,12 @@ class Matches:
         self.table = table
         self._by_name: dict[str, list[int]] = {}
         self._by_stem: dict[str, list[int]] = {}
+        self._by_fold: dict[str, list[int]] = {}  # as systems that know no case spell it
         self._paths = [[plain(part) for part in path] for path in paths]
         for place, path in enumerate(self._paths):
             self._by_name.setdefault(path[-1], []).append(place)
             self._by_stem.setdefault(path[-1].rpartition(".")[0], []).append(place)
+            self._by_fold.setdefault(path[-1].casefold(), []).append(place)
         self._rows: dict[int, list[AnswerRow]] = {}
         self.missing: list[str] = []
         self.ambiguous: list[str] = []
@@ -497,7 +528,7 @@ class Matches:
         names = [parts[-1], _UPLOAD.sub("", parts[-1])]
         candidates = next((self._by_name[name] for name in names if name in self._by_name), None)
         if candidates is None:
-            candidates = self._by_stem.get(parts[-1], [])
+            candidates = self._by_stem.get(parts[-1]) or self._by_fold.get(parts[-1].casefold(), [])
         best: list[int] = []
         depth = 0
         for place in candidates:
