@@ -27,7 +27,7 @@ _SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
     **dict.fromkeys(("unlabeled", "unlabelled", "pool"), "unlabeled"),
 }
-_KNOWN = ("labeled", "labelled", "is_labeled", "is_labelled", "has_label", "known")
+_LABELED = ("labeled", "labelled", "is_labeled", "is_labelled", "has_label", "known")
 _MASKS = ("mask", "masks", "label_mask", "labels_mask")
 _IMAGES = ("images", "image", "x", "data", "imgs", "pixels", "pictures")
 _LABELS = ("labels", "label", "y", "targets", "target")
@@ -318,7 +318,7 @@ def _hidden(
     reader: _ArchiveReader, splits: Sequence[str], labels: Labels, remarks: list[str]
 ) -> Labels:
     """Return the labels without those that the file itself calls unknown, by an array of true and false."""
-    for name, mask in ((name, reader.optional((name,), "")) for name in (*_KNOWN, *_MASKS)):
+    for name, mask in ((name, reader.optional((name,), "")) for name in (*_LABELED, *_MASKS)):
         if mask is None or splits != [""]:
             continue
         if mask.dtype.kind != "b" or mask.shape != labels.labels.shape:
