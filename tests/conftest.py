@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import MemoryMemo, write_tiny
+from tiny import MemoryMemo, tiny_config, write_tiny
 
 from rambo.datasets.prepared import TEST, Prepared
+from rambo.method.pools import Problem
 
 torch.set_num_threads(1)
 
@@ -55,3 +56,17 @@ def tiny_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def memo() -> MemoryMemo:
     """An empty memo."""
     return MemoryMemo()
+
+
+@pytest.fixture(scope="module")
+def shared_memo() -> MemoryMemo:
+    """Finished units of a module: what one test trained, the next one finds."""
+    return MemoryMemo()
+
+
+@pytest.fixture(scope="module")
+def problem(tiny: Prepared) -> Problem:
+    """The tiny dataset as a trial splits it."""
+    from rambo.worker import trial
+
+    return trial.split(tiny_config(), tiny, 0, None).problem

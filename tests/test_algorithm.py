@@ -55,17 +55,6 @@ from rambo.worker import trial
 E = TypeVar("E", bound=Event)
 
 
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
-
-
-@pytest.fixture(scope="module")
-def shared_memo() -> MemoryMemo:
-    """Finished units of this module: what one test trained, the next one finds."""
-    return MemoryMemo()
-
-
 @dataclasses.dataclass
 class Trace:
     """A finished call: what was chosen, and every event on the way."""

@@ -18,12 +18,10 @@ from benchmarks.measure import Goal, Measure
 from benchmarks.results import Entry, ResultError, Results
 from benchmarks.timing import CPU, WALL, elsewhere, figure, interleaved, scaled
 from rambo.config import UtilityModelConfig
-from rambo.datasets.prepared import Prepared
 from rambo.method.pools import Problem
 from rambo.method.utility_model import create_utility_model
 from rambo.method.utility_samples import UtilitySamples, draw_pairs
 from rambo.seeding import Streams
-from rambo.worker import trial
 
 MACHINE = {"cpu": "Toy CPU", "cores": 2, "gpu": None, "platform": "Toy-1.0"}
 GPU = MACHINE | {"gpu": "Toy GPU 80GB"}
@@ -303,11 +301,6 @@ def test_what_is_committed_is_what_the_files_say() -> None:
     assert report.TARGET.read_text() == report.render(files)
     for path in results.FOLDER.glob("*.json"):
         assert json.loads(path.read_text())["schema"] == results.SCHEMA
-
-
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 @pytest.fixture(scope="module")

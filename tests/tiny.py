@@ -123,3 +123,18 @@ class MemoryMemo:
         self, key: str, record: dict[str, Any], arrays: Mapping[str, np.ndarray] | None = None
     ) -> None:
         self.results[key] = (record, dict(arrays or {}))
+
+
+# What `rambo plan` prints.
+FORECAST_KEYS = {
+    *(
+        "initial_labels",
+        "labels_bought",
+        "validation",
+        "unlabeled",
+        "trials",
+        "trainings",
+        "per_trial",
+    ),
+    *("lookups", "cached", "seconds", "stages", "rate", "device", "jobs", "sentence"),
+}

@@ -7,24 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny import FORECAST_KEYS
 
 from rambo import config as configs
 from rambo import presets
 from rambo.estimate import costs
 
 ROOT = Path(__file__).resolve().parents[2]
-KEYS = {
-    *(
-        "initial_labels",
-        "labels_bought",
-        "validation",
-        "unlabeled",
-        "trials",
-        "trainings",
-        "per_trial",
-    ),
-    *("lookups", "cached", "seconds", "stages", "rate", "device", "jobs", "sentence"),
-}
 
 
 def plan(given: str | bytes, home: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
@@ -44,7 +33,7 @@ def test_the_plan_of_the_demo_is_json_and_makes_no_run(tmp_path: Path) -> None:
     done = plan(json.dumps(settings), home)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert set(answer) == KEYS
+    assert set(answer) == FORECAST_KEYS
     assert (answer["initial_labels"], answer["labels_bought"]) == (200, 200)
     assert (answer["unlabeled"], answer["validation"]) == (7800, 1000)
     assert answer["trainings"] == costs.count(configs.build(settings)).total == 38

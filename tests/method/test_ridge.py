@@ -4,17 +4,9 @@ import dataclasses
 
 import pytest
 import torch
-from tiny import tiny_config
 
-from rambo.datasets.prepared import Prepared
 from rambo.method import ridge
 from rambo.method.pools import Problem
-from rambo.worker import trial
-
-
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 def test_margins_are_those_of_the_textbook_formula(problem: Problem) -> None:

@@ -6,7 +6,6 @@ showed and exported of the finished one (digests of whole files).
 
 import hashlib
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,6 @@ from rambo.worker import run_worker
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "v0.1"
 EXPECTED = json.loads((FIXTURE / "expected.json").read_text())
 FORMATS = sorted(EXPECTED["exports"])
-
-
-@pytest.fixture
-def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """The workspace as 0.1.0 left it; the current folder holds the images it was made from."""
-    with zipfile.ZipFile(FIXTURE / "workspace.zip") as archive:
-        archive.extractall(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RAMBO_HOME", str(tmp_path / "runs"))
-    return Workspace(tmp_path / "runs")
 
 
 NOW = {

@@ -21,25 +21,15 @@ FIXTURE = Path(__file__).parents[1] / "fixtures" / "v0.1"
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace with a finished run of version 0.1, and one that was stopped."""
-    with zipfile.ZipFile(FIXTURE / "workspace.zip") as archive:
-        archive.extractall(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RAMBO_HOME", str(tmp_path / "runs"))
-    return Workspace(tmp_path / "runs")
-
-
-@pytest.fixture
-def done(home: Workspace) -> Run:
-    (run,) = [run for run in home.runs() if run.status == "done"]
+def done(old: Workspace) -> Run:
+    (run,) = [run for run in old.runs() if run.status == "done"]
     return run
 
 
 @pytest.fixture
-def parcel(home: Workspace, done: Run, tmp_path: Path) -> Path:
+def parcel(old: Workspace, done: Run, tmp_path: Path) -> Path:
     file = tmp_path / "run.zip"
-    travel.pack(done, home, file)
+    travel.pack(done, old, file)
     return file
 
 
@@ -92,37 +82,37 @@ def test_a_run_is_shown_and_exported_elsewhere_as_at_home(
         assert other.is_whole(name)
 
 
-def test_no_path_of_a_machine_travels(home: Workspace, done: Run, tmp_path: Path) -> None:
-    travel.pack(done, home, tmp_path / "run.zip")
+def test_no_path_of_a_machine_travels(old: Workspace, done: Run, tmp_path: Path) -> None:
+    travel.pack(done, old, tmp_path / "run.zip")
     with zipfile.ZipFile(tmp_path / "run.zip") as archive:
         text = b"".join(archive.read(name) for name in archive.namelist())
     assert str(tmp_path).encode() not in text
 
 
-def test_a_second_copy_gets_an_id_of_its_own(home: Workspace, done: Run, parcel: Path) -> None:
-    second = travel.unpack(parcel, home)
+def test_a_second_copy_gets_an_id_of_its_own(old: Workspace, done: Run, parcel: Path) -> None:
+    second = travel.unpack(parcel, old)
     assert second.run != done.id
-    assert home.find(second.run).results() == done.results()
+    assert old.find(second.run).results() == done.results()
 
 
-def test_a_run_at_work_is_not_packed(home: Workspace, done: Run, tmp_path: Path) -> None:
+def test_a_run_at_work_is_not_packed(old: Workspace, done: Run, tmp_path: Path) -> None:
     with done.lock(), pytest.raises(RunLockedError, match="pack it when it has ended"):
-        travel.pack(done, home, tmp_path / "run.zip")
+        travel.pack(done, old, tmp_path / "run.zip")
     assert not (tmp_path / "run.zip").exists()
 
 
 def test_what_is_damaged_stays_behind_and_is_said(
-    home: Workspace, done: Run, tmp_path: Path
+    old: Workspace, done: Run, tmp_path: Path
 ) -> None:
     victim = next(iter(sorted((done.folder / "artifacts").glob("**/*.safetensors"))))
     victim.write_bytes(victim.read_bytes()[:-1] + b"\0\0")
-    parcel = travel.pack(done, home, tmp_path / "run.zip")
+    parcel = travel.pack(done, old, tmp_path / "run.zip")
     assert any("Lost or damaged" in notice and victim.stem in notice for notice in parcel.notices)
     assert travel.unpack(tmp_path / "run.zip", Workspace(tmp_path / "there")).run == done.id
 
 
-def test_images_may_stay_at_home(home: Workspace, done: Run, tmp_path: Path) -> None:
-    parcel = travel.pack(done, home, tmp_path / "run.zip", pictures=False)
+def test_images_may_stay_at_home(old: Workspace, done: Run, tmp_path: Path) -> None:
+    parcel = travel.pack(done, old, tmp_path / "run.zip", pictures=False)
     assert any("images stay" in notice for notice in parcel.notices)
     there = travel.unpack(tmp_path / "run.zip", Workspace(tmp_path / "there"))
     assert any("did not come along" in notice for notice in there.notices)

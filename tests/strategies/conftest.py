@@ -6,32 +6,18 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import MemoryMemo, tiny_config
+from tiny import MemoryMemo
 from torch import Tensor
 
 from rambo.config import Config
-from rambo.datasets.prepared import Prepared
 from rambo.events import ignore
 from rambo.method.pools import Problem, Selection
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, Predictions
-from rambo.worker import trial
 
 ChooseWhere = Callable[..., Selection]
-
-
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    """The tiny dataset as a trial splits it."""
-    return trial.split(tiny_config(), tiny, 0, None).problem
-
-
-@pytest.fixture(scope="module")
-def shared_memo() -> MemoryMemo:
-    """Finished units of this module."""
-    return MemoryMemo()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from torch import Tensor
 from trained import choose
 
 from rambo import offline
+from rambo.config import UtilityModelConfig
 from rambo.events import BatchChosen, ClassifierTrained, Event, RankingAudited, StageStarted
 from rambo.method.acquisition import random_chunks
 from rambo.method.pools import Problem
@@ -36,18 +37,16 @@ def fits(events: list[Event]) -> list[ClassifierTrained]:
 
 
 def spied(monkeypatch: pytest.MonkeyPatch) -> list[tuple[UtilityModel, UtilitySamples]]:
-    """Return the list that fills with what u_hat is fitted on."""
-    fit, seen = offline.fit_utility_model, []
+    """Return the list that fills with DULO's models and what each was fitted on."""
+    fit, fitted = module_of_dulo.fit_offline, []
 
-    def spy(
-        model: UtilityModel, problem: Problem, samples: UtilitySamples, *rest: Any, **more: Any
-    ) -> Any:
-        assert more["bilevel_training"] is False
-        seen.append((model, samples))
-        return fit(model, problem, samples, *rest, **more)
+    def spy(call: Call, settings: UtilityModelConfig, training: UtilitySamples) -> UtilityModel:
+        model = fit(call, settings, training)
+        fitted.append((model, training))
+        return model
 
-    monkeypatch.setattr(offline, "fit_utility_model", spy)
-    return seen
+    monkeypatch.setattr(module_of_dulo, "fit_offline", spy)
+    return fitted
 
 
 def test_after_rambo_it_trains_nothing_new(problem: Problem, memo: MemoryMemo) -> None:
@@ -77,7 +76,7 @@ def test_it_learns_from_all_but_the_pairs_that_rambo_holds_out(
 ) -> None:
     """5 pairs, of which 0.4 are held out."""
     config = tiny_config(**QUICK, rivals={"dulo": {"sample_factor": factor}})
-    seen, audits = spied(monkeypatch), []
+    models, audits = spied(monkeypatch), []
     audit = module_of_dulo.audit
 
     def listen(model: Any, own: Problem, held_out: UtilitySamples, *rest: Any) -> Any:
@@ -93,7 +92,7 @@ def test_it_learns_from_all_but_the_pairs_that_rambo_holds_out(
     theirs = audits[0]
     assert [subset.tolist() for subset in ours.subsets] == [s.tolist() for s in theirs.subsets]
     assert torch.equal(ours.utilities, theirs.utilities)
-    ((model, fitted),) = seen
+    ((model, fitted),) = models
     assert len(fitted) == 5 * factor - 2
     assert len({tuple(subset.tolist()) for subset in fitted.subsets}) == 2 * len(fitted)
     assert model.config.loss == "regression"

@@ -19,7 +19,6 @@ import torch
 from tiny import MemoryMemo, tiny_config, write_tiny
 
 from rambo.config import ClassifierConfig
-from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError
 from rambo.events import ignore
 from rambo.method.pools import Problem
@@ -27,14 +26,9 @@ from rambo.runs.workspace import Workspace, create_run, summary
 from rambo.training import backends
 from rambo.training.backends import Backend
 from rambo.training.ensemble import Ensemble
-from rambo.worker import run_worker, trial
+from rambo.worker import run_worker
 
 FAST = ClassifierConfig(max_epochs=1)
-
-
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 @pytest.fixture(scope="module")

@@ -34,11 +34,6 @@ def nothing() -> None:
 
 
 @pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
-
-
-@pytest.fixture(scope="module")
 def ground(problem: Problem) -> GroundCost:
     """A cost matrix between S_0 and forty made-up validation images."""
     matrix = 1 + np.random.default_rng(0).random((len(problem.labeled), 40))

@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from tiny import MemoryMemo, tiny_config
+from tiny import MemoryMemo
 
 from rambo.config import ClassifierConfig
 from rambo.datasets.prepared import Prepared
@@ -22,18 +22,12 @@ from rambo.seeding import derive_seed
 from rambo.training import classifier, ensemble
 from rambo.training.ensemble import Ensemble
 from rambo.training.units import FitUnit, Outcome, TransportUnit, Unit
-from rambo.worker import trial
 
 FAST = ClassifierConfig(max_epochs=1)
 
 
 def nothing() -> None:
     """Do nothing after a unit."""
-
-
-@pytest.fixture(scope="module")
-def problem(tiny: Prepared) -> Problem:
-    return trial.split(tiny_config(), tiny, 0, None).problem
 
 
 @pytest.fixture(scope="module")

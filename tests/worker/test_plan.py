@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import TINY, merged, write_tiny
+from tiny import FORECAST_KEYS, TINY, merged, write_tiny
 
 from rambo import config as configs
 from rambo.config import Config
@@ -33,18 +33,6 @@ SETTINGS: dict[str, Any] = {
     "trials": 2,
     "classifier": {"max_epochs": 1},
     "rambo": {"utility_model": {"epochs": 1}},
-}
-KEYS = {
-    *(
-        "initial_labels",
-        "labels_bought",
-        "validation",
-        "unlabeled",
-        "trials",
-        "trainings",
-        "per_trial",
-    ),
-    *("lookups", "cached", "seconds", "stages", "rate", "device", "jobs", "sentence"),
 }
 
 
@@ -374,7 +362,7 @@ def test_a_plan_leaves_nothing_but_the_dataset(tiny_archive: Path, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["datasets"]
     assert told.rate.source == "calibrated"
     assert told == forecast.restore(json.loads(json.dumps(told.public(), allow_nan=False)))
-    assert set(told.public()) == KEYS
+    assert set(told.public()) == FORECAST_KEYS
     assert (told.initial_labels, told.labels_bought, told.unlabeled) == (24, 12, 76)
     assert told.sentence.startswith("You hold 24 labels, and 60 more")
 
