@@ -18,6 +18,7 @@ from torch import Tensor
 from rambo.config import Config
 from rambo.estimate.work import pool_sizes
 from rambo.events import stage
+from rambo.iteration import evaluate_pool, fit_iteration
 from rambo.method.acquisition import (
     GreedyStep,
     choice_evidence,
@@ -38,7 +39,6 @@ from rambo.method.utility_model import (
 )
 from rambo.method.utility_samples import Pair, UtilitySamples, interpolate_utilities, random_pairs
 from rambo.offline import Offline, warm_start
-from rambo.rounds import evaluate_pool, fit_round
 from rambo.runs import paths
 from rambo.training.call import Call
 from rambo.training.ensemble import Predictions
@@ -119,7 +119,7 @@ def pretrain(call: Call) -> Pretrained:
             # Bilevel: weights on the smaller half of D, their regularisation on the larger half (Section 4.2.1). The
             # acquisition asks about sets larger than any trained on, so the penalty is chosen by larger sets too.
             # It goes on from the weights it has: u_hat_{i+1} is u_hat_i with more to learn from.
-            model = fit_round(model, problem, samples, offline.judges, draw, phase, emit)  # 14
+            model = fit_iteration(model, problem, samples, offline.judges, draw, phase, emit)  # 14
             # Nothing below depends on it: on pairs with true utilities it shows how far u_hat can be trusted so far.
             audit(model, problem, offline.held_out, phase, emit)
             # f on S_{i+1} serves twice: as the upper end here and as the lower end of the next iteration.

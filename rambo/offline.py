@@ -113,6 +113,7 @@ def warm_start(call: Call) -> Offline:
     agreement = losses.agreement(first[len(pairs) - len(second) :], second)
     emit(TrainingsCompared(pairs=len(second), agreement=agreement))
     emit(samples.event("offline"))
+    # Set aside before any fit: figures about u_hat are of pairs it never saw.
     training, held_out = hold_out(samples, held_out_pairs(call.config))
     aside = len(training) // _JUDGING if call.config.rambo.rounds.undo_worse else 0
     training, judges = hold_out(training, aside)

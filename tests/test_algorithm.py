@@ -10,7 +10,7 @@ import torch
 from tiny import MemoryMemo, tiny_config
 from torch import Tensor
 
-from rambo import algorithm, offline, rounds
+from rambo import algorithm, iteration, offline
 from rambo.algorithm import (
     augment_utility_samples,
     greedy_margin,
@@ -96,7 +96,7 @@ class Spy:
     def __init__(self, patch: pytest.MonkeyPatch, name: str) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.returned: list[Any] = []
-        modules = [m for m in (algorithm, rounds, offline, ranking) if hasattr(m, name)]
+        modules = [m for m in (algorithm, iteration, offline, ranking) if hasattr(m, name)]
         real = getattr(modules[0], name)
 
         def spy(*arguments: Any, **named: Any) -> Any:
@@ -425,7 +425,7 @@ def test_a_round_that_true_pairs_find_worse_is_undone(
 ) -> None:
     """The judges are no pair that is fitted, and none that is audited."""
     verdicts = iter([0.5, 0.6] * 3 if rise else [0.6, 0.5] * 3)
-    monkeypatch.setattr(rounds, "judge", lambda *_: next(verdicts))
+    monkeypatch.setattr(iteration, "judge", lambda *_: next(verdicts))
     start, fits = Spy(monkeypatch, "warm_start"), Spy(monkeypatch, "fit_utility_model")
     offline_settings = {"pairs": 10, "held_out": 0.2}
     config = tiny_config(rambo={"rounds": {"undo_worse": True}, "offline": offline_settings})

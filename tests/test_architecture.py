@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("checks", "method"),
     ("estimate", "training"),
     ("runs", "offline"),
-    ("rounds",),
+    ("iteration",),
     ("algorithm",),
     ("studies", "export", "strategies"),
     ("figures",),

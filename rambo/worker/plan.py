@@ -25,11 +25,11 @@ from rambo.estimate.costs import Costs, Rate
 from rambo.estimate.forecast import Forecast
 from rambo.estimate.work import DataSizes, Trainings
 from rambo.events import Emit, ignore
+from rambo.iteration import pool_unit
 from rambo.method.pools import Problem, membership_matrix, union
 from rambo.method.utility_model import create_utility_model
 from rambo.method.utility_samples import random_pairs
 from rambo.offline import offline_units
-from rambo.rounds import pool_unit
 from rambo.runs.workspace import Workspace
 from rambo.seeding import Streams
 from rambo.storage.memo import Memo

@@ -1,7 +1,7 @@
-"""What a round of pretraining does beside the boxes: f on a labeled pool, and u_hat judged where somebody asks for it.
+"""What an iteration of pretraining does beside the boxes: f on a labeled pool, and u_hat judged where somebody asks for it.
 
-`evaluate_pool` is lines 6, 10 and 11 of Algorithm 1, with the OT of the round's pairs solved at the same time;
-`fit_round` is line 14, with a round undone that makes u_hat worse, which is not in the paper.
+`evaluate_pool` is lines 6, 10 and 11 of Algorithm 1, with the OT of the iteration's pairs solved at the same time;
+`fit_iteration` is line 14, undone where it makes u_hat worse, which is not in the paper.
 """
 
 import copy
@@ -44,6 +44,7 @@ def evaluate_pool(
     unit = pool_unit(labeled, iteration, ensemble)
     # `run` takes the longest first: where there are other processes, they solve OT while f is trained.
     work: list[Unit] = [unit, *transport_units(offline.ground, pairs, ensemble.device)]
+    # The unit of f stands first, so its outcome comes first, whatever was done first.
     first, *rest = ensemble.run(work, emit, lambda: None)
     accuracy = first.record["accuracies"]["validation"]
     emit(LabeledPoolGrew(iteration=iteration, labeled=len(labeled), accuracy=accuracy))
@@ -59,7 +60,7 @@ def pool_unit(labeled: Tensor, iteration: int, ensemble: Ensemble) -> FitUnit:
     return ensemble.fit_unit(labeled, "labeled", iteration, predict=whole)
 
 
-def fit_round(
+def fit_iteration(
     model: UtilityModel,
     problem: Problem,
     samples: UtilitySamples,
@@ -73,6 +74,7 @@ def fit_round(
     Choice: judged by the loss on pairs with true utilities that no fit has seen. Not in the paper, whose rounds are
     never asked whether they help.
     """
+    # The fit changes weights in place, so what it may have to go back to is copied first.
     before = copy.deepcopy(model) if len(judges) else model
     after = fit_utility_model(
         model,
@@ -85,6 +87,7 @@ def fit_round(
     )
     if not len(judges):
         return after
+    # A loss, because with so few pairs an accuracy of order moves in steps too coarse to compare.
     was, became = (judge(one, problem, judges) for one in (before, after))
     if became <= was:
         return after
