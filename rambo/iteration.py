@@ -1,4 +1,4 @@
-"""What an iteration of pretraining does beside the boxes: f on a labeled pool, and u_hat judged where that is asked for.
+"""What an iteration of pretraining does beside the boxes: f on a labeled pool, and u_hat judged if that is asked for.
 
 `evaluate_pool` is lines 6, 10 and 11 of Algorithm 1, with the OT of the iteration's pairs solved at the same time;
 `fit_iteration` is line 14, undone where it makes u_hat worse, which is not in the paper.
