@@ -83,7 +83,7 @@ _OURS = (
              "#7b8794", "cross", "random choice", reads_classifier=False, control=True),
     Strategy("lowest", "Lowest u_hat",
              "RAMBO turned round: of the same batches the one that u_hat ranks lowest. A good u_hat makes this lose.",
-             "#5f6b2f", "square", "the lowest u_hat",
+             "#5f6b2f", "hexagram", "the lowest u_hat",
              learns="utility", pretrains=True, greedy=True, filters=True, reads_validation=True, node="rambo"),
     Strategy("rambo-plus", "RAMBO+",
              "Small margins that differ, and of several batches the one that makes a closed-form fit surest of S_val.",

@@ -43,6 +43,7 @@ class Costs:
         unlabeled: images to choose from, or None where the dataset is unknown.
         trials: how often all is done.
         strategies: how many choose.
+        repeats: trainings that judge each choice.
         draws: random sets that an oracle tries in a trial, after the strategies.
         trainings: by role, see `ClassifierTrained`; what strategies share counts once a trial.
         heads: the roles whose classifiers are logistic heads.
@@ -66,6 +67,7 @@ class Costs:
     trainings: Mapping[str, Trainings]
     waits: bool = False
     draws: int = 0
+    repeats: int = 1
     heads: tuple[str, ...] = ()
     slices: int = 0
     greedy_steps: int = 0
@@ -132,6 +134,7 @@ def count(config: Config, sizes: DataSizes | None = None) -> Costs:
         trainings=trainings,
         waits=sizes.labeled is not None,
         draws=config.oracle_draws,
+        repeats=config.evaluation.repeats,
         heads=head_roles(config),
         slices=slices,
         greedy_steps=config.greedy_steps if any(s.greedy for s in strategies) else 0,
@@ -204,12 +207,13 @@ def stage_seconds(costs: Costs, rate: Rate, jobs: int) -> dict[str, float]:
         idle = (1 - 1 / jobs) / 2  # of the processes that have nothing left to do
         offline += costs.trials * idle * (work["offline"] + work["repeat"]) / number
     transports = _TRANSPORT_SECONDS * costs.transport_entries / jobs
-    rounds = math.ceil(costs.strategies / jobs) + math.ceil(costs.draws / jobs)
+    judges = costs.strategies * costs.repeats
+    rounds = math.ceil(judges / jobs) + math.ceil(costs.draws / jobs)
     stages = {
         "offline": offline + transports + rate.seconds_per_pass * costs.offline_passes,
         "pretraining": work["labeled"] + rate.seconds_per_pass * costs.pretraining_passes,
         "acquisition": work["llal"] + rate.seconds_per_pass * costs.acquisition_passes,
-        "evaluation": work["evaluation"] * rounds / (costs.strategies + costs.draws),
+        "evaluation": work["evaluation"] * rounds / (judges + costs.draws),
     }
     if jobs > 1 and (number or not costs.waits):
         first = "offline" if number else "evaluation"

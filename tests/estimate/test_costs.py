@@ -25,7 +25,8 @@ RATE = Rate(0.02, "by hand", 1e-4)
 
 
 def demo(**changes: Any) -> Config:
-    return configs.build(merged(presets.demo(), changes))
+    """Return the demo's config, each choice judged once."""
+    return configs.build(merged(merged(presets.demo(), {"evaluation": {"repeats": 1}}), changes))
 
 
 def test_the_demo_preset_is_counted() -> None:
@@ -164,6 +165,7 @@ def test_trials_multiply_the_work_and_nothing_else() -> None:
         "strategies",
         "heads",
         "draws",
+        "repeats",
     )
     for field in dataclasses.fields(Costs):
         a, b = getattr(one, field.name), getattr(three, field.name)
@@ -239,6 +241,15 @@ def test_evaluations_go_in_rounds(jobs: int, rounds: int) -> None:
     cost = count(demo(strategies=("rambo", "margin", "random")), SIZES)
     one = 0.02 * (400 + 2000 / 50)
     assert costs.stage_seconds(cost, RATE, jobs)["evaluation"] == pytest.approx(rounds * one)
+
+
+def test_repeated_evaluations_share_the_processes() -> None:
+    cost = count(demo(strategies=("margin", "random"), evaluation={"repeats": 3}), SIZES)
+    assert cost.per_trial["evaluation"] == 6
+    one = 0.02 * (400 + 2000 / 50)
+    for jobs, rounds in ((1, 6), (4, 2), (6, 1)):
+        seconds = costs.stage_seconds(cost, RATE, jobs)["evaluation"] - (3 if jobs > 1 else 0)
+        assert seconds == pytest.approx(rounds * one)
 
 
 def test_what_is_left_takes_less() -> None:

@@ -14,7 +14,7 @@ SIZES = DataSizes(classes=10, pool=8000, validation=1000, test=1000)
 
 
 def text(**changes: Any) -> str:
-    config = configs.build(merged(presets.demo(), changes))
+    config = configs.build(merged(presets.demo(), {"evaluation": {"repeats": 1}} | changes))
     return sentence(config, count(config, SIZES))
 
 
@@ -29,6 +29,13 @@ def test_the_demo_preset_in_words() -> None:
         "To compare, filter-only, margin sampling and random choice each choose 200 too. "
         "Last, the new labels are shown, and for each of the 4 choices a classifier is trained on 400 labels and "
         "tested."
+    )
+
+
+def test_several_trainings_of_a_choice_are_said() -> None:
+    assert text(evaluation={"repeats": 3}).endswith(
+        "for each of the 4 choices 3 classifiers are trained on 400 labels and tested; their mean counts, because one "
+        "alone is half chance."
     )
 
 
