@@ -109,7 +109,6 @@ def test_types_and_choices_are_read_from_the_config() -> None:
         "rivals.probcover.radius",
         "dataset.corruption.foreign_source",
         "dataset.feature_weights",
-        "dataset.validation_part",
         "compute.jobs",
         "compute.address",
         "compute.slots",
@@ -585,7 +584,7 @@ PLAN = {
     "trainings": 30, "lookups": 20, "cached": 7, "seconds": 42.0, "stages": {"offline": 40.0},
     "rate": {"seconds_per_image": 0.01, "source": "calibrated", "seconds_per_pass": 1e-4},
     "device": "cpu", "jobs": 2,
-    "labels_held": 24, "labels_bought": 12, "validation": 40, "unlabeled": 76, "trials": 1, "per_trial": {},
+    "initial_labels": 24, "labels_bought": 12, "validation": 40, "unlabeled": 76, "trials": 1, "per_trial": {},
     "sentence": "You hold 24 labels.",
 }  # fmt: skip
 

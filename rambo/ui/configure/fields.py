@@ -88,7 +88,6 @@ _TRANSPORT, _OFFLINE, _FIT = (
     "More about the offline pairs",
     "How it is trained",
 )
-_ROUNDS = "Rounds that need not unlearn"
 _GATE = "Images that do not belong"
 _REPEATS = "What a batch may hold"
 _LEARNING, _SPATIAL = "What the rivals that learn need", "What the rivals that measure need"
@@ -301,12 +300,6 @@ TABLE: tuple[Field, ...] = (
           "Automatic: exactly up to 5,000 labeled images.",
           MODEL, section=_TRANSPORT,
           names=_AUTO | {"exact": "exactly", "shared-kernel": "by a shared kernel"}),
-    Field("rambo.rounds.keep_true", "True pairs stay",
-          "The offline pairs, whose utilities are trained and not interpolated, stay among what u_hat learns from. "
-          "In the paper they warm it up and go.", MODEL, section=_ROUNDS),
-    Field("rambo.rounds.undo_worse", "Worse rounds undone",
-          "A quarter of the offline pairs is set aside, and a round that ranks them worse is undone. The paper keeps "
-          "every round.", MODEL, section=_ROUNDS),
     Field(f"{_B}.hypergradient", "Hypergradient",
           "How the tuning looks through the learning: a Neumann series, unrolled steps, or conjugate "
           "gradients.",
