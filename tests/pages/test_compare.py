@@ -82,7 +82,7 @@ def test_the_galleries_divide_the_two_choices(done: Run) -> None:
     both = set(chosen["rambo"]) & set(chosen["filter-only"])
     shown = words(app)
     assert f"**Both** · {len(both)} image" in shown
-    assert f"**Only RAMBO** · {12 - len(both)} image" in shown
+    assert f"**RAMBO alone** · {12 - len(both)} image" in shown
 
 
 def test_another_pair_and_another_trial_can_be_picked(done: Run) -> None:

@@ -117,7 +117,7 @@ def pick_view(batch: Batch) -> tuple[View, bool]:
         with st.popover("Filter", icon=":material/filter_alt:"):
             only, guesses, margins = _pick_filter(batch, step)
         shape = st.segmented_control(
-            "As",
+            "Show as",
             ["Grid", "Table"],
             default="Grid",
             required=True,

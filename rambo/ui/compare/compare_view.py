@@ -312,7 +312,7 @@ def _show_two(run: Run, trial: int, a: Batch, b: Batch) -> None:
     with frame.guard():
         split = rivals.owners(a.indices, b.indices)
         first, second = (theme.strategy_word(batch.strategy) for batch in (a, b))
-        parts = {f"Only {first}": split.first, "Both": split.both, f"Only {second}": split.second}
+        parts = {f"{first} alone": split.first, "Both": split.both, f"{second} alone": split.second}
         oracle = st.toggle(
             "Show the oracle's answers",
             key=f"compare-oracle-{run.id}",
@@ -320,7 +320,7 @@ def _show_two(run: Run, trial: int, a: Batch, b: Batch) -> None:
         )
         for column, (name, ids) in zip(st.columns(3, gap="medium"), parts.items(), strict=True):
             with column:
-                _show_part(run, a if name != f"Only {second}" else b, name, ids, oracle=oracle)
+                _show_part(run, a if name != f"{second} alone" else b, name, ids, oracle=oracle)
         _show_map(a, b, split, (first, second))
 
 
