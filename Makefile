@@ -2,7 +2,7 @@
 PYTHON ?= python
 WORKERS ?= 2
 
-.PHONY: quick test browser lint bench docs notebooks
+.PHONY: quick test browser lint bench docs notebooks torture torture-night
 
 # Mathematics, the contract of all strategies, the store, the forms: under 3 minutes on 2 cores.
 QUICK = tests/method tests/strategies tests/storage tests/runs/test_run.py tests/runs/test_record.py \
@@ -32,6 +32,15 @@ bench:
 # The parts of docs/ that are made from the code.
 docs:
 	$(PYTHON) docs/refresh.py
+
+# Faults injected on purpose: kill -9, failing writes, power cuts, flipped bits, odd inputs, two sessions at once.
+# SEED=N draws others; what is right is in docs/reliability.md. Some minutes, or a night; needs a C compiler.
+SEED ?= 0
+torture:
+	$(PYTHON) tests/torture --seed $(SEED)
+
+torture-night:
+	$(PYTHON) tests/torture --size night --seed $(SEED)
 
 # What the notebooks show, run again in fresh kernels.
 notebooks:

@@ -2,7 +2,11 @@
 
 import streamlit as st
 
-from rambo.ui import door, frame, home
+from rambo import places
+
+places.require_posix()
+
+from rambo.ui import door, frame, home  # noqa: E402
 
 if __name__ == "app":
     app = st.App(__file__, middleware=door.layers())

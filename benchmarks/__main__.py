@@ -29,6 +29,7 @@ NAMES = (
 ASKED = {  # run when they are named
     "app": "needs Chromium, takes ten minutes",
     "own_images": "writes and imports 10,000 photos, takes ten minutes",
+    "sessions": "takes six minutes; twenty people at one server",
     "protocol": "needs RAMBO_DATA, takes an hour on two cores; runs where there is a GPU",
     "protocol_cifar10": "needs RAMBO_DATA and a GPU",
 }

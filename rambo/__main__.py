@@ -19,6 +19,10 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from rambo import places
+
+places.require_posix()
+
 from rambo import __version__, plugins
 from rambo import config as configs
 from rambo.commands import collections, machine, rounds, runs, settings, sharing, studies

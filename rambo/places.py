@@ -5,12 +5,25 @@ The wheel holds copies of `app.py`, `pages/`, `.streamlit/`, `data/fashion-mnist
 """
 
 import os
+import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 IMPORT_FOLDER = PACKAGE.parent  # what has to be on the module path for `import rambo`
 _INSTALLED_APP = PACKAGE / "_app"
 _INSTALLED_DATA = PACKAGE / "_data"
+
+
+def require_posix() -> None:
+    """End the program with one line on a system without POSIX locks; call it before anything that needs them.
+
+    Raises:
+        SystemExit: this is Windows.
+    """
+    if sys.platform == "win32":
+        raise SystemExit(
+            "rambo: needs Linux or macOS, for its locks are POSIX's; on Windows, use WSL"
+        )
 
 
 def installed() -> bool:

@@ -184,3 +184,14 @@ def test_a_checkout_keeps_downloads_and_an_installed_rambo_uses_the_cache(
     assert places.downloads() == tmp_path / "me" / ".cache" / "rambo"
     monkeypatch.setenv("RAMBO_DATA", "elsewhere")
     assert places.downloads() == Path("elsewhere")
+
+
+@pytest.mark.parametrize("name", ["rambo.__main__", "app"])
+def test_a_system_without_posix_locks_is_refused_in_one_line(name: str) -> None:
+    code = "import argparse, json, signal, streamlit, subprocess, sys, traceback; sys.platform = 'win32'"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; import {name}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("rambo: needs Linux or macOS")
+    assert "Traceback" not in done.stderr

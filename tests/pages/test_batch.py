@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from page_helpers import assert_calm, make_failed, make_queued, open_page, unescaped, words
 from streamlit.testing.v1 import AppTest
 
+from rambo import __main__ as command_line
 from rambo import export
 from rambo.datasets import prepared
 from rambo.runs import jobs, whatif
@@ -617,6 +619,33 @@ def test_the_file_is_the_one_of_the_command_line(done: Run, format: str, strateg
     made = exports.maker(batch, format, truth=False, image_url=export.IMAGE_URL)
     assert made() == built.data
     assert export.name_of(done, format, strategy, batch.seed) == (built.name, built.mime)
+
+
+@pytest.mark.parametrize("format", ["csv", "label-studio"])
+@pytest.mark.parametrize("truth", [False, True])
+def test_the_command_under_the_button_makes_the_bytes_of_the_button(
+    done: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, truth: bool
+) -> None:
+    offered: list[Any] = []
+    monkeypatch.setattr(
+        exports.downloads, "button", lambda label, make, *rest, **options: offered.append(make)
+    )
+    app = view_of(open_page(PAGE, done.id), "Export")
+    app.radio(key="export-format").set_value(format).run()
+    if truth:
+        app.toggle(key="oracle").set_value(True).run()
+        app.checkbox(key="export-truth").set_value(True).run()
+    if format == "label-studio":
+        app.checkbox(key="export-guesses").set_value(True).run()
+        app.text_input(key="export-url").set_value("https://pictures.example/a b/").run()
+    assert_calm(app)
+    (line,) = [code.value for code in app.code if "rambo export" in code.value]
+    assert ("--oracle" in line) is truth
+    out = tmp_path / "batch"
+    words_ = [str(out) if word == "FILE" else word for word in shlex.split(line)[3:]]
+    assert command_line.main(words_) == 0
+    assert out.read_bytes() == offered[-1]()
+    assert len(out.read_bytes()) > 100
 
 
 def test_every_format_is_explained(done: Run) -> None:

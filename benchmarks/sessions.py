@@ -1,0 +1,201 @@
+"""Twenty people watch a run at once: `python -m benchmarks sessions`.
+
+Each session is a web socket that does what a browser does: it opens Train or Batch of a running run and sends the live
+parts of the page again as often as the page asks for it. Half of them watch Train, half Batch. Without a browser, so
+that what is measured is the server; takes six minutes.
+"""
+
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.asyncio.client import ClientConnection, connect
+
+from benchmarks.app import _second_run
+from benchmarks.measure import Goal, Measure
+from benchmarks.report import show
+from benchmarks.screenshots import server
+from benchmarks.timing import WALL
+from rambo import config, presets
+from rambo.runs import jobs
+from rambo.runs.workspace import Run, Workspace
+from rambo.worker import run_worker
+
+SESSIONS, SECONDS = 20, 120
+_PAGES = ("train", "batch")
+_PATIENCE = 60.0  # seconds for one answer
+
+
+@dataclass
+class Watch:
+    """What the sessions saw.
+
+    Attributes:
+        loads: seconds until a whole page had answered, by page.
+        ticks: seconds until a live part had answered.
+        errors: what went wrong.
+    """
+
+    loads: dict[str, list[float]] = field(default_factory=lambda: {page: [] for page in _PAGES})
+    ticks: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def measure() -> list[Measure]:
+    """Return how fast pages answer twenty sessions, and what they cost the worker and the server's memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder) / "runs")
+        done = run_worker.start(config.build(presets.demo()), workspace)
+        run_worker.work(done)
+        run = _second_run(workspace)
+        with server(workspace.root) as (address, pid):
+            alone = _rate(run, SECONDS)
+            before = _memory(pid)
+            watch, watched, after = asyncio.run(_together(address, run, done, pid))
+        jobs.stop(run)
+        while run.locked():
+            time.sleep(0.2)
+    slower = 1 - watched / alone if alone else 0.0
+    loads = [seconds for page in _PAGES for seconds in watch.loads[page]]
+    errors = f" Errors: {'; '.join(watch.errors[:3])}." if watch.errors else ""
+    return [
+        Measure(
+            name="Twenty sessions",
+            what=f"{SESSIONS} sessions for {SECONDS} s, half on Train of a running run, half on Batch of a done one: a "
+            "live part asked for until it has answered, and a whole page.",
+            clock=WALL,
+            seconds={"a live part": watch.ticks, "a whole page": loads},
+            goals=[
+                Goal("p95 of a live part, seconds", _p95(watch.ticks), 1, at_most=True),
+                Goal("p95 of a whole page, seconds", _p95(loads), 1, at_most=True),
+                Goal("errors", len(watch.errors), 0, at_most=True),
+                Goal("growth of the server's memory", after / before - 1, 0.05, at_most=True),
+                Goal("share by which the worker is slower", slower, 0.1, at_most=True),
+            ],
+            note=f"{len(watch.ticks):,} ticks; {before >> 20} MB after the first minute, {after >> 20} MB at the end; "
+            f"{60 * alone:.1f} trainings a minute alone, {60 * watched:.1f} watched, load "
+            f"{os.getloadavg()[0]:.1f} at the end on {os.cpu_count()} cores.{errors}",
+        )
+    ]
+
+
+async def _together(address: str, run: Run, done: Run, pid: int) -> tuple[Watch, float, int]:
+    """Return what the sessions saw, the worker's trainings a second meanwhile, and the server's memory after."""
+    watch = Watch()
+    end = time.monotonic() + SECONDS
+    before, begun = _trained(run), time.monotonic()
+    sessions = [
+        asyncio.create_task(
+            _guarded(
+                _session(address, _PAGES[place % 2], run if place % 2 == 0 else done, end, watch),
+                watch,
+            )
+        )
+        for place in range(SESSIONS)
+    ]
+    await asyncio.gather(*sessions)
+    rate = (_trained(run) - before) / (time.monotonic() - begun)
+    return watch, rate, _memory(pid)
+
+
+async def _guarded(session: Awaitable[None], watch: Watch) -> None:
+    """Note what goes wrong in a session."""
+    try:
+        await session
+    except Exception as error:
+        watch.errors.append(f"{type(error).__name__}: {str(error)[:100]}")
+
+
+async def _session(address: str, page: str, run: Run, end: float, watch: Watch) -> None:
+    """Open a page, and keep its live parts going as a browser would."""
+    host = address.removeprefix("http://")
+    async with connect(
+        f"ws://{host}/_stcore/stream",
+        origin=address,  # type: ignore[arg-type]
+        subprotocols=["streamlit"],  # type: ignore[list-item]
+        max_size=None,
+    ) as socket:
+        parts: dict[str, float] = {}
+        begun = time.monotonic()
+        await _ask(socket, page, run, "")
+        await _answer(socket, parts, watch, Forward.SCRIPT)
+        watch.loads[page].append(time.monotonic() - begun)
+        due = {part: time.monotonic() + every for part, every in parts.items()}
+        while (now := time.monotonic()) < end:
+            part = min(due, key=due.__getitem__, default="")
+            if not part:
+                await asyncio.sleep(0.5)
+                continue
+            await asyncio.sleep(max(0.0, due[part] - now))
+            begun = time.monotonic()
+            await _ask(socket, page, run, part)
+            await _answer(socket, parts, watch, Forward.FRAGMENT)
+            watch.ticks.append(time.monotonic() - begun)
+            due[part] = max(due[part] + parts[part], time.monotonic())
+            due |= {new: time.monotonic() + parts[new] for new in parts.keys() - due.keys()}
+
+
+class Forward:
+    """How the end of a script run is told."""
+
+    SCRIPT = ForwardMsg.FINISHED_SUCCESSFULLY
+    FRAGMENT = ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY
+
+
+async def _ask(socket: ClientConnection, page: str, run: Run, fragment: str) -> None:
+    """Ask for a page, or for one live part of it."""
+    message = BackMsg()
+    message.rerun_script.page_name = page
+    message.rerun_script.query_string = f"run={run.id}"
+    message.rerun_script.fragment_id = fragment
+    await socket.send(message.SerializeToString())
+
+
+async def _answer(
+    socket: ClientConnection, parts: dict[str, float], watch: Watch, wanted: int
+) -> None:
+    """Read until the answer is whole; note which live parts there are, and what went wrong."""
+    while True:
+        data = await asyncio.wait_for(socket.recv(), _PATIENCE)
+        message = ForwardMsg()
+        message.ParseFromString(data if isinstance(data, bytes) else data.encode())
+        kind = message.WhichOneof("type")
+        if kind == "auto_rerun":
+            parts[message.auto_rerun.fragment_id] = message.auto_rerun.interval
+        elif kind == "delta" and message.delta.new_element.WhichOneof("type") == "exception":
+            watch.errors.append(message.delta.new_element.exception.message[:100])
+        elif kind == "script_finished" and message.script_finished in (wanted, Forward.SCRIPT):
+            return
+
+
+def _p95(seconds: list[float]) -> float:
+    """Return the 95th percentile."""
+    return statistics.quantiles(seconds, n=20)[-1] if len(seconds) > 1 else 0.0
+
+
+def _rate(run: Run, seconds: float) -> float:
+    """Return the trainings a second of a run while nobody watches."""
+    before, begun = _trained(run), time.monotonic()
+    time.sleep(seconds)
+    return (_trained(run) - before) / (time.monotonic() - begun)
+
+
+def _trained(run: Run) -> int:
+    """Return how many classifiers a run has trained."""
+    return sum(entry.event.kind == "ClassifierTrained" for entry in run.events())
+
+
+def _memory(pid: int) -> int:
+    """Return the bytes of memory that a process holds."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    show(measure())
