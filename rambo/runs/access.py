@@ -18,6 +18,7 @@ import os
 import re
 import secrets
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +29,7 @@ Role = Literal["editor", "viewer"]
 ROLES: tuple[Role, ...] = ("editor", "viewer")
 KINDS = ("lan", "proxy")
 COOKIE, PARAMETER = "rambo-access", "token"
+_THIS_MACHINE = {"localhost", "127.0.0.1", "::1", "[::1]"}
 _SHORTEST = 16  # characters of a token
 _HOST = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9.-]{0,252}[a-z0-9])?")
 _BASE = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
@@ -57,6 +59,11 @@ class Access:
             {role: token for role, token in tokens.items() if len(token) >= _SHORTEST},
             people,
         )
+
+    def behind(self, hosts: Iterable[str]) -> "Access":
+        """Return the same for a server under these names; one beyond this machine makes it shared, said or not."""
+        beyond = any(host.strip().casefold() not in _THIS_MACHINE for host in hosts)
+        return dataclasses.replace(self, shared=self.shared or beyond)
 
     def role_of_token(self, token: str) -> Role | None:
         """Return what whoever has this token may do, or None; the comparison takes the same time for all."""

@@ -22,7 +22,7 @@ from rambo.collection import collection as own
 from rambo.config import Config
 from rambo.datasets import catalog, in_memory, rehearsal
 from rambo.errors import ConfigError
-from rambo.ui import state
+from rambo.ui import state, visitor
 
 _OWN_PATHS = "files-asked-for"  # paths that somebody typed or sent in this session
 _FILES = ("dataset.name", "dataset.corruption.foreign_source", "dataset.feature_weights")
@@ -165,4 +165,4 @@ def _opened() -> list[Path]:
     folders = os.environ.get("RAMBO_FOLDERS")
     if folders is not None:
         return [Path(part).expanduser() for part in folders.split(os.pathsep) if part]
-    return [] if os.environ.get("RAMBO_SHARE") else [Path.cwd(), Path.home()]
+    return [] if visitor.access().shared else [Path.cwd(), Path.home()]

@@ -43,10 +43,10 @@ class Door:
     def __init__(self, app: ASGIApp) -> None:
         """Stand before `app`."""
         self._app = app
-        self._access = access.Access.from_environment()
         self._hosts = tuple(
             one.strip().casefold() for one in config.get_option("server.allowedHosts")
         )
+        self._access = access.Access.from_environment().behind(self._hosts)
         self._origins = {_origin(one) for one in config.get_option("server.corsAllowedOrigins")}
         self._base = (config.get_option("server.baseUrlPath") or "").strip("/")
         self._watch = _WATCH.read_text("utf-8")

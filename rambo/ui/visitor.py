@@ -26,9 +26,14 @@ _DOING = {  # what the log calls it -> what a person reads
 }
 
 
+def access() -> Access:
+    """Return who may reach this server."""
+    return Access.from_environment().behind(st.get_option("server.allowedHosts") or ())
+
+
 def role() -> Role | None:
     """Return what whoever looks may do; None: nothing."""
-    rules = Access.from_environment()
+    rules = access()
     if not rules.shared:
         return "editor"
     if login():
@@ -50,7 +55,7 @@ def login() -> bool:
 
 def name() -> str:
     """Return what the audit log calls whoever looks."""
-    rules = Access.from_environment()
+    rules = access()
     if not rules.shared:
         return f"{audit.user()} in the app"
     where = st.context.ip_address or "this machine"
@@ -82,7 +87,7 @@ def show_gate() -> bool:
 
 def show_role() -> None:
     """Say in the menu who looks, in a shared app."""
-    if not Access.from_environment().shared:
+    if not access().shared:
         return
     words = "You may change things here." if may_edit() else "You may look, not change anything."
     st.caption(f":material/{'edit' if may_edit() else 'visibility'}: {words}")

@@ -626,9 +626,11 @@ def test_the_file_is_the_one_of_the_command_line(done: Run, format: str, strateg
 def test_the_command_under_the_button_makes_the_bytes_of_the_button(
     done: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, truth: bool
 ) -> None:
-    offered: list[Any] = []
+    offered: dict[str, Any] = {}
     monkeypatch.setattr(
-        exports.downloads, "button", lambda label, make, *rest, **options: offered.append(make)
+        exports.downloads,
+        "button",
+        lambda label, make, *rest, key, **options: offered.update({key: make}),
     )
     app = view_of(open_page(PAGE, done.id), "Export")
     app.radio(key="export-format").set_value(format).run()
@@ -644,7 +646,7 @@ def test_the_command_under_the_button_makes_the_bytes_of_the_button(
     out = tmp_path / "batch"
     words_ = [str(out) if word == "FILE" else word for word in shlex.split(line)[3:]]
     assert command_line.main(words_) == 0
-    assert out.read_bytes() == offered[-1]()
+    assert out.read_bytes() == offered["export-download"]()
     assert len(out.read_bytes()) > 100
 
 

@@ -22,6 +22,16 @@ def test_a_token_is_worth_its_role_and_a_short_one_nothing(monkeypatch: pytest.M
         assert known.role_of_token(wrong) is None
 
 
+def test_a_server_with_a_name_beyond_this_machine_is_shared_said_or_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("RAMBO_SHARE", raising=False)
+    rules = access.Access.from_environment()
+    assert not rules.behind(["localhost", "127.0.0.1"]).shared
+    for host in ("lab-pc", "*", "localhost.example"):
+        assert rules.behind(["localhost", host]).shared
+
+
 def test_people_are_known_by_their_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAMBO_EDITORS", "anna@lab.example, *@STAFF.lab.example")
     monkeypatch.setenv("RAMBO_VIEWERS", "*@lab.example")
