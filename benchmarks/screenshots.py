@@ -12,15 +12,19 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from rambo import config, presets
+from rambo.collection import importing
+from rambo.datasets import catalog
 from rambo.runs import workspace as workspaces
 from rambo.runs.workspace import Run
 from rambo.studies import study
@@ -29,8 +33,11 @@ from rambo.worker import run_worker
 PROJECT = Path(__file__).resolve().parents[1]
 TARGET = Path(__file__).with_name("screenshots")
 PAGES = {"home": 900, "data": 900, "configure": 1000, "train": 1250, "batch": 1150, "compare": 1150}
-PAGES |= {"studies": 1250, "learn": 1250}
+PAGES |= {"studies": 1250, "learn": 1000, "label": 1000}
+VIEWS = {"learn": "step=transport"}  # what the address says beside the run
+MINE, LABELED, IMAGES, BUDGET = "my-clothes", 60, 600, 40  # the collection of the page Label
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+REST = 2500  # milliseconds for a component to begin
 COLOURS = 160  # a palette keeps a picture below 200 kB
 
 
@@ -38,6 +45,7 @@ def main() -> None:
     """Take all pictures."""
     workspace = workspaces.Workspace.from_environment()
     run = _run(workspace, sys.argv[1] if len(sys.argv) > 1 else None)
+    asked = _asked(workspace)
     TARGET.mkdir(exist_ok=True)
     with server(workspace.root) as (address, _), sync_playwright() as playwright:
         path = os.environ.get("RAMBO_CHROMIUM", "/usr/bin/chromium")
@@ -48,7 +56,8 @@ def main() -> None:
                     viewport={"width": 1360, "height": height}, color_scheme=scheme
                 )
                 place = "" if name == "home" else name
-                page.goto(f"{address}/{place}?run={run.id}{_study(workspace, name)}")
+                shown = asked if name == "label" else run
+                page.goto(f"{address}/{place}?run={shown.id}{_view(workspace, name)}")
                 _settle(page)
                 _save(page.screenshot(), TARGET / f"{name}-{scheme}.png")
                 page.close()
@@ -60,29 +69,50 @@ def _run(workspace: workspaces.Workspace, wanted: str | None) -> Run:
     if wanted is not None:
         return workspace.find(wanted)
     for run in workspace.runs():
-        if run.status == "done" and "rambo" in run.config["strategies"]:
+        if run.status == "done" and {"rambo", "filter-only"} <= set(run.config["strategies"]):
             return run
     run = run_worker.start(config.build(presets.demo()), workspace)
     run_worker.work(run)
     return run
 
 
-def _study(workspace: workspaces.Workspace, page: str) -> str:
-    """Return what the address of the page Studies says beside the run: the newest finished study, if there is one."""
+def _asked(workspace: workspaces.Workspace) -> Run:
+    """Return a run that waits for labels: a choice from a collection of which a tenth is labeled."""
+    name = f"collection:{MINE}"
+    for run in workspace.runs():
+        if run.config["dataset"]["name"].startswith(name) and run.status == "done":
+            return run
+    data = catalog.prepare("fashion-mnist-mini", workspace.root)
+    labels = np.where(np.arange(IMAGES) < LABELED, data.labels[:IMAGES], -1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{MINE}.npz"
+        np.savez(path, images=data.images[:IMAGES, 0], labels=labels, classes=list(data.classes))
+        importing.import_images(workspace.root, path)
+    settings = {"dataset": {"name": name}, "k": LABELED, "budget": BUDGET}
+    more = {"strategies": ["margin"], "acquisition": {"batch_size": BUDGET}}
+    run = run_worker.start(config.build(settings | more), workspace)
+    run_worker.work(run)
+    return run
+
+
+def _view(workspace: workspaces.Workspace, page: str) -> str:
+    """Return what the address of a page says beside the run: of Studies the newest finished study, if there is one."""
     studies = study.workspace_of(workspace).runs() if page == "studies" else []
-    done = [told.id for told in studies if told.status == "done"]
-    return f"&study={done[0]}" if done else ""
+    done = [f"study={told.id}" for told in studies if told.status == "done"]
+    parts = [VIEWS[page]] if page in VIEWS else done[:1]
+    return "".join(f"&{part}" for part in parts)
 
 
 def _settle(page: Page) -> None:
-    """Wait until a page and its charts stand still."""
-    page.wait_for_selector("h1", timeout=60_000)
-    page.wait_for_timeout(3000)
-    page.wait_for_function(
-        "!document.querySelector('[data-testid=stApp][data-test-script-state=running]')",
-        timeout=60_000,
-    )
-    page.wait_for_timeout(3000)
+    """Wait until a page and its charts stand still: nothing runs and every chart is drawn, twice in a row."""
+    page.wait_for_selector("h1", timeout=120_000)
+    for _ in range(2):
+        page.wait_for_timeout(REST)
+        page.wait_for_function(
+            "!document.querySelector('[data-testid=stApp][data-test-script-state=running]')"
+            " && !document.querySelector('.rambo-plot:not([data-digest])')",
+            timeout=120_000,
+        )
 
 
 def _save(picture: bytes, target: Path) -> None:
