@@ -65,6 +65,6 @@ def test_the_test_command_is_where_ci_looks_for_it() -> None:
 def test_every_picture_is_there_in_light_and_dark() -> None:
     named = re.findall(r'(?:src|srcset)="([^"]+)"', README.read_text())
     assert {name.rpartition("-")[2] for name in named} == {"light.png", "dark.png"}
-    assert len(named) == 14
+    assert len(named) == 18
     for name in named:
         assert (README.parent / name).read_bytes().startswith(b"\x89PNG"), name
