@@ -191,6 +191,8 @@ def test_a_smaller_last_batch_looks_at_fewer_margins(
 class Predicted:
     """An ensemble that trains nothing: f's probabilities are given."""
 
+    seed = 0
+
     def __init__(self, probabilities: Tensor) -> None:
         self.probabilities = probabilities
 
