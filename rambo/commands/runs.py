@@ -161,7 +161,7 @@ def add_travel(pack: argparse.ArgumentParser, unpack: argparse.ArgumentParser) -
     pack.add_argument(
         "--maps-of",
         metavar="N",
-        help="maps and u_hat of the first N trials only: a smaller file (default: all)",
+        help="maps of the first N trials and one strategy only: a smaller file (default: all)",
     )
     unpack.add_argument("file", metavar="FILE.zip")
 

@@ -125,7 +125,7 @@ def pack(
         workspace: where it lies.
         target: the file; an old one is replaced once the new one is whole.
         pictures: take images of one's own along; those of the catalog never travel.
-        maps_of: keep maps and u_hat of so many trials, to save room; None for all.
+        maps_of: keep maps and u_hat of so many trials and one strategy, to save room; None for all.
 
     Raises:
         RunLockedError: a worker is at it.
@@ -229,9 +229,7 @@ def _add_artifacts(
     digests: dict[str, str] = {}
     faults = []
     for name in run.artifacts():
-        place, _, kind = name.rpartition("/")
-        trial = re.fullmatch(r"trial-(\d+)(/.*)?", place)
-        if maps_of is not None and kind in _HEAVY and trial and int(trial[1]) >= maps_of:
+        if maps_of is not None and _is_spare(run, name, maps_of):
             continue
         own = [
             f"{name}.{ending}"
@@ -250,6 +248,20 @@ def _add_artifacts(
             f"Lost or damaged, and so left behind: {', '.join(faults)}. Resume the run first to have them made again."
         )
     return digests if complete else None
+
+
+def _is_spare(run: Run, name: str, trials: int) -> bool:
+    """Return whether a small file does without an artifact: a map of a later trial, or of a second strategy."""
+    place, _, kind = name.rpartition("/")
+    trial = re.fullmatch(r"trial-(\d+)(?:/(.+))?", place)
+    if kind not in _HEAVY or trial is None:
+        return False
+    strategies = [
+        strategy
+        for strategy in run.config["strategies"]
+        if run.has_artifact(paths.of_choice(int(trial[1]), strategy, paths.POOLS))
+    ]
+    return int(trial[1]) >= trials or trial[2] not in (None, *strategies[:1])
 
 
 def _own_images(
