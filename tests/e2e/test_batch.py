@@ -167,6 +167,34 @@ def test_a_selected_image_is_ringed_without_a_new_chart(opened) -> None:
     opened.get_by_text("images shown, 1 selected").wait_for()
 
 
+def test_an_image_taken_out_is_said_at_once_exported_and_outlives_a_reload(
+    opened, finished: Run
+) -> None:
+    out = shown(finished)["selected"][2]
+    opened.locator(".cell").nth(2).click()
+    opened.get_by_role("button", name="Take 1 out of the batch").click()
+    opened.get_by_text("Your own batch: 23 images").wait_for()
+    opened.reload()
+    opened.get_by_text("Your own batch: 23 images").wait_for()
+    opened.get_by_role("tab", name="Export").click()
+    opened.get_by_text("Table (csv)").click()
+    button = opened.get_by_role("button", name="Download 23 images")
+    with opened.expect_download() as download:
+        button.click()
+    rows = Path(download.value.path()).read_text().splitlines()
+    assert len(rows) == 24
+    assert str(out) not in [
+        row.split(",")[rows[0].split(",").index("dataset_index")] for row in rows
+    ]
+    opened.get_by_role("tab", name="What if").click()
+    until(lambda: len(cells(opened, 0)) >= 3, "the batch of the step is drawn")
+    opened.locator(".cell").nth(0).click()
+    opened.get_by_role("button", name="Remove", exact=True).click()
+    opened.get_by_text("Your own batch: 22 images").wait_for()
+    opened.get_by_role("button", name="Back to RAMBO's choice").click()
+    opened.get_by_text("Your own batch").wait_for(state="detached")
+
+
 def test_enter_opens_an_image_and_escape_closes_it(opened, finished: Run) -> None:
     index = shown(finished)["selected"][0]
     opened.locator(".cell").first.focus()

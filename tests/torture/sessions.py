@@ -1,4 +1,4 @@
-"""Two sessions at one workspace, in every order: start, stop, delete, label, undo, import, export, read."""
+"""Two sessions at one workspace, in every order: start, stop, delete, label, undo, read."""
 
 import random
 import shutil
@@ -22,7 +22,7 @@ _CLOCK = 86_400.0  # seconds that a clock jumps
 def run(limit: int, seed: int) -> list[Tally]:
     """Return what came of so many interleavings, and of clocks that jump meanwhile."""
     plain = Tally(
-        "two sessions act at once (start, stop, delete, label, undo, import, read)",
+        "two sessions act at once (start, stop, delete, label, undo, read)",
         "all that is left opens; versions without a gap; a log without a gap; nothing half-made",
     )
     clocks = Tally("the clock jumps by a day between two acts", "the same; no negative time")
@@ -77,7 +77,7 @@ def _act(root: Path, act: str, draw: random.Random) -> None:
     runs = workspace.runs()
     if act == "start":
         audit.note(root, act, workspace.create(store.CONFIG, Environment()).id)
-    elif act in ("label", "undo", "import"):
+    elif act in ("label", "undo"):
         store.STEPS[act](root)
         audit.note(root, act, "pets")
     elif act == "read":

@@ -12,6 +12,7 @@ from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import strip
 
 _THUMBNAILS = 60  # added images that are drawn
+_CHANGED = "batch-edited"  # the head of the page, outside the tabs' fragments, does not say it yet
 
 
 def load(batch: Batch) -> EditedBatch:
@@ -27,6 +28,13 @@ def save(batch: Batch, edit: EditedBatch) -> None:
     """Put what a person made of a batch on disk."""
     visitor.require("edit")
     edits.save(batch.run, batch.trial, batch.strategy, edit)
+    st.session_state[_CHANGED] = True
+
+
+def redraw() -> None:
+    """Draw the whole page again where only a fragment was drawn after a change: its head says whose batch it is."""
+    if st.session_state.pop(_CHANGED, False):
+        st.rerun()
 
 
 def size(batch: Batch) -> int | None:
@@ -39,6 +47,7 @@ def size(batch: Batch) -> int | None:
 
 def show(batch: Batch) -> None:
     """Say how the person's batch differs from the strategy's, where it does."""
+    st.session_state.pop(_CHANGED, None)
     edit = load(batch)
     if not edit.steps:
         return

@@ -68,6 +68,7 @@ def arrange(batch: Batch, view: View) -> Indices:
 def show(batch: Batch, oracle: bool) -> None:
     """Draw gallery or table on the left and the map on the right."""
     with frame.guard():
+        edited.redraw()
         view, table = pick_view(batch)
         settle(batch, table)
         chips.show(batch)

@@ -32,6 +32,7 @@ _OFFERED = 60  # images one can pick from
 def show(batch: Batch, oracle: bool) -> None:
     """Draw the what-if of one greedy step."""
     with frame.guard():
+        edited.redraw()
         hat = batch_data.u_hat(batch)
         if hat is None or batch.atlas is None or not batch.decisions:
             st.info(
