@@ -30,6 +30,7 @@ class RunFacts:
         attempt: number of the newest attempt; 0 before the first.
         pid: process of the newest attempt.
         launched: when a page started that process, seconds since 1970.
+        maps_of: of how many trials it has the maps, where it came as a small file; None: of all.
     """
 
     config: Mapping[str, Any]
@@ -40,6 +41,7 @@ class RunFacts:
     attempt: int
     pid: int | None = None
     launched: float | None = None
+    maps_of: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

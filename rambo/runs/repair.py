@@ -21,13 +21,14 @@ def broken(run: Run) -> list[str]:
         StoreError: the record cannot be read.
     """
     names = {name for name in run.artifacts() if not run.is_whole(name)}
+    mapped = run.maps_of
     for result in run.results():
         if result.strategy not in run.config["strategies"] or not result.selected:
             continue  # an oracle's choice has no artifacts
         if not holds_choice(run, result):
             names.add(paths.of_choice(result.trial, result.strategy, paths.SELECTION))
         atlas = paths.of_trial(result.trial, paths.ATLAS)
-        if not run.has_artifact(atlas):
+        if (mapped is None or result.trial < mapped) and not run.has_artifact(atlas):
             names.add(atlas)
     return sorted(names)
 

@@ -111,6 +111,11 @@ class Run(RunFolder):
         facts = self._facts()
         return Worker(facts.pid, facts.launched)
 
+    @property
+    def maps_of(self) -> int | None:
+        """Of how many trials it has the maps, where it came as a small file; None: of all."""
+        return self._facts().maps_of
+
     def created(self) -> str:
         """Return when the run was made, ISO 8601 in UTC; a damaged one: when its folder changed."""
         try:

@@ -94,6 +94,7 @@ class _Packed(pydantic.BaseModel):
     events: list[_Event]
     results: list[_Result]
     digests: dict[str, str] | None
+    maps_of: int | None = pydantic.Field(default=None, ge=0)
     sha256: dict[str, str]
 
 
@@ -155,7 +156,8 @@ def pack(
                     members.add(f"{_DATASET}{path.name}", path.read_bytes())
             config, parts = _without_places(run.config)
             notices += parts
-            text = _described(run, config, digests, members.sha256).model_dump_json()
+            fewer = run.maps_of if maps_of is None else maps_of
+            text = _described(run, config, digests, fewer, members.sha256).model_dump_json()
             archive.writestr(zipfile.ZipInfo(_RUN), text, zipfile.ZIP_DEFLATED)
         beside.replace(target)
     except OSError as error:
@@ -310,7 +312,11 @@ def _without_places(config: Settings) -> tuple[Settings, list[str]]:
 
 
 def _described(
-    run: Run, config: Settings, digests: dict[str, str] | None, sha256: dict[str, str]
+    run: Run,
+    config: Settings,
+    digests: dict[str, str] | None,
+    maps_of: int | None,
+    sha256: dict[str, str],
 ) -> _Packed:
     """Return the record of a run as it travels."""
     environment = dataclasses.replace(run.environment, plugins=())
@@ -342,6 +348,7 @@ def _described(
             for result in run.results()
         ],
         digests=digests,
+        maps_of=maps_of,
         sha256=sha256,
     )
 
@@ -424,6 +431,7 @@ def _write_record(
         record.put_fact("message", configs.shorten(packed.message, 500)),
         record.put_fact("attempt", packed.attempt),
         record.put_fact("digests", packed.digests),
+        record.put_fact("maps_of", packed.maps_of),
     ]
     for row in packed.results:
         result = results.restore(row.trial, row.strategy, row.fields, seed)

@@ -13,7 +13,7 @@ import pytest
 
 from rambo.__main__ import main
 from rambo.errors import DataError, RunLockedError
-from rambo.runs import travel
+from rambo.runs import repair, travel
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 
@@ -109,6 +109,21 @@ def test_what_is_damaged_stays_behind_and_is_said(
     parcel = travel.pack(done, old, tmp_path / "run.zip")
     assert any("Lost or damaged" in notice and victim.stem in notice for notice in parcel.notices)
     assert travel.unpack(tmp_path / "run.zip", Workspace(tmp_path / "there")).run == done.id
+
+
+def test_a_small_file_leaves_maps_out_and_nothing_is_called_lost(
+    old: Workspace, done: Run, tmp_path: Path
+) -> None:
+    travel.pack(done, old, tmp_path / "whole.zip")
+    travel.pack(done, old, tmp_path / "small.zip", maps_of=0)
+    assert (tmp_path / "small.zip").stat().st_size < (tmp_path / "whole.zip").stat().st_size
+    there = Workspace(tmp_path / "there")
+    run = there.find(travel.unpack(tmp_path / "small.zip", there).run)
+    assert not run.has_artifact("trial-0/atlas")
+    assert repair.broken(run) == []
+    travel.pack(run, there, tmp_path / "again.zip")
+    again = Workspace(tmp_path / "third")
+    assert repair.broken(again.find(travel.unpack(tmp_path / "again.zip", again).run)) == []
 
 
 def test_images_may_stay_at_home(old: Workspace, done: Run, tmp_path: Path) -> None:

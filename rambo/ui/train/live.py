@@ -132,10 +132,13 @@ def _show_outcome(run: Run, events: Feed) -> None:
         st.markdown(f"**{literal(sentence, 500)}**")
     if accuracies:
         st.caption("Test accuracy of a fresh classifier on the labels at hand and those chosen by:")
-    for column, (name, text, tooltip) in zip(
-        st.columns(max(len(accuracies), 4)), stepper.metrics(accuracies), strict=False
-    ):
-        column.metric(name, text, help=tooltip)
+    # More than four beside each other would be cut short.
+    metrics = list(stepper.metrics(accuracies))
+    for start in range(0, len(metrics), 4):
+        for column, (name, text, tooltip) in zip(
+            st.columns(4), metrics[start : start + 4], strict=False
+        ):
+            column.metric(name, text, help=tooltip)
     st.markdown(literal(" ".join(outcome.verdict(summary)), 600))
     with st.container(horizontal=True):
         state.link("pages/batch.py", run.id, "See the chosen images")
