@@ -118,26 +118,38 @@ def said_over(page, box: dict[str, float]) -> str:
     return tip.inner_text() if tip.is_visible() else ""
 
 
+def place_of(element, symbol: str) -> dict[str, float]:
+    """The box of a symbol in the text of an element."""
+    return element.evaluate(
+        """(element, symbol) => {
+          const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+          let text = texts.nextNode();
+          while (!text.data.includes(symbol)) text = texts.nextNode();
+          const range = new Range();
+          const at = text.data.indexOf(symbol);
+          range.setStart(text, at);
+          range.setEnd(text, at + symbol.length);
+          const { x, y, width, height } = range.getBoundingClientRect();
+          return { x, y, width, height };
+        }""",
+        symbol,
+    )
+
+
 def test_symbols_in_labels_captions_and_axes_explain_themselves(new_page, address) -> None:
     page = new_page()
     page.goto(f"{address}/configure")
     settled(page)
     until(lambda: page.locator("body[data-rambo-symbols]").count(), "the page is read")
-    budget = page.locator(".katex", has_text="B").first
+    budget = page.get_by_text("Labels to buy (B)").first
     budget.scroll_into_view_if_needed()
-    until(lambda: "How many labels are bought" in said_over(page, budget.bounding_box()), "B")
+    until(lambda: "How many labels are bought" in said_over(page, place_of(budget, "B")), "B")
+    page.locator(".st-key-configure-all label").click()
     heading = page.get_by_text("How u_hat learns which of two sets").first
+    heading.wait_for()
+    settled(page)
     heading.scroll_into_view_if_needed()
-    place = """(element) => {
-      const text = document.createTreeWalker(element, NodeFilter.SHOW_TEXT).nextNode();
-      const range = new Range();
-      const at = text.data.indexOf('u_hat');
-      range.setStart(text, at);
-      range.setEnd(text, at + 5);
-      const { x, y, width, height } = range.getBoundingClientRect();
-      return { x, y, width, height };
-    }"""
-    until(lambda: "the utility model" in said_over(page, heading.evaluate(place)), "u_hat")
+    until(lambda: "the utility model" in said_over(page, place_of(heading, "u_hat")), "u_hat")
     page.mouse.move(2, 2)
     reaches(page.locator(".rambo-tip-free").is_visible, False)
     page.goto(f"{address}/learn?step=bilevel")
@@ -152,10 +164,12 @@ def test_a_tap_on_a_label_explains_its_symbol(new_page, address) -> None:
     settled(page)
     until(lambda: page.locator("body[data-rambo-symbols]").count(), "the page is read")
     tip = page.locator(".rambo-tip-free")
-    budget = page.locator(".katex", has_text="B").first
+    budget = page.get_by_text("Labels to buy (B)").first
 
     def tapped() -> bool:
-        budget.tap()
+        budget.scroll_into_view_if_needed()
+        symbol = place_of(budget, "B")
+        page.touchscreen.tap(symbol["x"] + symbol["width"] / 2, symbol["y"] + symbol["height"] / 2)
         with contextlib.suppress(AssertionError):
             reaches(tip.is_visible, True, 5)
         return tip.is_visible()
