@@ -17,9 +17,9 @@ from .conftest import PATIENCE, ROOT, SLACK, reaches, running, settled, until
 SMALL = {
     "Labels you hold": 30,
     "Labels to buy": 10,
-    "Images a step": 5,
+    "Images each step": 5,
     "Pretraining starts at": 20,
-    "Pairs an iteration": 4,
+    "Pairs a round adds": 4,
     "Offline pairs": 4,
     "Epochs": 2,
 }
@@ -60,6 +60,9 @@ def test_from_an_empty_workspace_to_a_file_for_annotators(page, tmp_path: Path) 
         page.get_by_role("button", name="Start the demo").wait_for()
         page.locator("[data-testid=stSidebar]").get_by_role("link", name="Configure").click()
         page.get_by_text("What it will cost").wait_for()
+        settled(page)
+        page.locator(".st-key-configure-all label").click()
+        field(page, "Images each step").wait_for()
         settled(page)
         fill(page, "Labels to buy", 9000)
         page.get_by_text(re.compile("lower it to at most 7,?800")).first.wait_for()
