@@ -14,6 +14,7 @@ COPY .streamlit .streamlit
 COPY pages pages
 COPY data/fashion-mnist data/fashion-mnist
 COPY data/learn data/learn
+COPY data/finished data/finished
 COPY rambo rambo
 RUN pip install --no-deps .
 

@@ -57,7 +57,7 @@ def test_all_that_the_image_copies_is_there_and_sent_to_the_engine() -> None:
     installed = re.findall(
         r'^"([^"]+)" = "rambo/', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
     )
-    assert len(installed) == 5
+    assert len(installed) == 6
     assert all(any(name.startswith(one) for one in copied) for name in installed)
 
 

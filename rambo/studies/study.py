@@ -37,6 +37,16 @@ def is_study(run: Run) -> bool:
     return "study" in run.config
 
 
+def described(name: str, settings: configs.Settings, data: Prepared) -> configs.Settings:
+    """Return the settings of a study as its record holds them.
+
+    Raises:
+        ConfigError: they are not settings of a run.
+    """
+    fitted = checks.with_own_validation(configs.build(settings), data)
+    return configs.describe(fitted) | {"study": name}
+
+
 def create(
     name: str, settings: configs.Settings, data: Prepared, workspace: Workspace, device: str
 ) -> Run:
@@ -52,7 +62,8 @@ def create(
     Raises:
         RamboError: an unknown study, or settings that do not fit in a cell.
     """
-    base = configs.describe(checks.with_own_validation(configs.build(settings), data))
+    whole = described(name, settings, data)
+    base = {field: value for field, value in whole.items() if field != "study"}
     for cell, config in grid.plan_cells(name, base):
         try:
             checks.check(config, data)
@@ -60,9 +71,7 @@ def create(
             checks.wants_features(config, data)
         except RamboError as error:
             raise error.within(f"study {name}, {cell.label}") from None
-    return workspace_of(workspace).create(
-        base | {"study": name}, environment(data, device, base["strategies"])
-    )
+    return workspace_of(workspace).create(whole, environment(data, device, base["strategies"]))
 
 
 def planned(study: Run) -> list[tuple[Cell, Config]]:

@@ -21,8 +21,8 @@ def bring() -> None:
         return
     with st.expander("Bring a run from another machine", icon=":material/move_to_inbox:"):
         st.caption(
-            "A file that somebody made with **Take the whole run along** on the page Batch, or with "
-            "`rambo pack RUN --out run.zip`. Its images come along where they are not from the catalog."
+            "A file that somebody made with **Take the whole run along** on the page Batch, or with the command "
+            "rambo pack. Its images come along where they are not from the catalog."
         )
         file = st.file_uploader(
             "Packed run",

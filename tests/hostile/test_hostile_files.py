@@ -94,7 +94,9 @@ def test_names_of_members_lead_nowhere_and_merge_never(tmp_path):
     assert outside(tmp_path) == before
     out = {name for name, where in names if where == "leads out" and not name.endswith("/")}
     assert len(now.unreadable) == len(out)
-    assert {bad.reason for bad in now.unreadable} == {"its name leads out of the archive"}
+    assert {bad.reason for bad in now.unreadable} == {
+        "its name leads out of the archive; pack it again without paths"
+    }
     files = [*now.files, *(name for name, _ in now.copies)]
     assert len(files) == len(set(files))
     hidden = [name for name, _ in names if name.startswith("..../") or "/.../" in name]

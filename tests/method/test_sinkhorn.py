@@ -228,8 +228,8 @@ def test_a_cost_that_cannot_be_one_is_refused(bad: float, make: object) -> None:
         (np.zeros((0, 4)), np.ones((1, 0), bool), "empty"),
         (np.ones((3, 0)), np.ones((1, 3), bool), "empty"),
         (np.ones((3, 4)), np.array([[True, False, False], [False] * 3]), "subset 1 is empty"),
-        (np.ones((3, 4)), np.ones((2, 4), bool), "the pool has 3"),
-        (np.ones((3, 4)), np.ones(3, bool), "the pool has 3"),
+        (np.ones((3, 4)), np.ones((2, 4), bool), "a pool of 3 images"),
+        (np.ones((3, 4)), np.ones(3, bool), "a pool of 3 images"),
     ],
 )
 def test_what_does_not_fit_is_refused(cost: Array, members: Members, said: str) -> None:

@@ -371,7 +371,7 @@ def begin_study(root: Path) -> tuple[Run, bool]:
     data, workspace = write_tiny(root), Workspace(root)
     settings = describe(config(QUICK))
     return jobs.start_study(
-        settings | {"study": "budgets"},
+        study.described("budgets", settings, data),
         study.workspace_of(workspace),
         lambda: study.create("budgets", settings, data, workspace, "cpu"),
     )

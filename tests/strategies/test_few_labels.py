@@ -32,7 +32,7 @@ QUICK: dict[str, Any] = {
         "utility_model": {"epochs": 1},
     },
 }
-NEEDS_VALIDATION = {"rambo", "rambo-plus", "dulo", "glister"}
+NEEDS_VALIDATION = {"rambo", "rambo-plus", "lowest", "dulo", "glister"}
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
 

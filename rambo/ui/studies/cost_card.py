@@ -56,7 +56,7 @@ def _start(name: str, settings: Settings, data: Prepared) -> Run:
     device = controls.device_name(config)
     with visitor.acting("start", more=f"study {name} of {config.dataset.name}") as called:
         run, new = jobs.start_study(
-            configs.describe(config) | {"study": name},
+            study.described(name, settings, data),
             records.workspace(),
             lambda: study.create(name, settings, data, state.workspace(), device),
         )
