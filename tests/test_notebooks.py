@@ -72,7 +72,7 @@ def test_a_kernel_that_is_interrupted_stops_the_run_and_the_cell_goes_on_with_it
 ) -> None:
     cell = f"""import numpy as np, pathlib, rambo, tiny
 data = tiny.write_tiny(pathlib.Path("tiny"))
-settings = {{"k": 24, {ONE}, "strategies": ["random"], "trials": 30}}
+settings = {{"k": 24, {ONE}, "strategies": ["random", "margin"], "trials": 15}}
 rambo.compare(np.array(data.images), np.array(data.labels), budget=8, **settings)"""
     workspace = Workspace(tmp_path / "runs")
     environment = {

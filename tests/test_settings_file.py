@@ -1,9 +1,12 @@
 """The server's settings as shipped: this machine only, nothing told to anyone, no details in the browser."""
 
+import re
 import tomllib
 from pathlib import Path
 
-SETTINGS = tomllib.loads((Path(__file__).parents[1] / ".streamlit" / "config.toml").read_text())
+ROOT = Path(__file__).parents[1]
+SETTINGS = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+STYLE = (ROOT / "rambo" / "ui" / "style.css").read_text()
 
 
 def test_the_server_is_for_this_machine() -> None:
@@ -27,9 +30,18 @@ def test_light_and_dark_are_both_ours() -> None:
     assert contrast(light["textColor"], light["backgroundColor"]) > 7
     assert contrast(dark["textColor"], dark["backgroundColor"]) > 7
     for theme in (light, dark):
-        assert contrast("#ffffff", theme["primaryColor"]) > 4
         assert contrast(theme["primaryColor"], theme["backgroundColor"]) > 4
         assert contrast(theme["linkColor"], theme["backgroundColor"]) > 4.5
+
+
+def test_the_text_of_a_primary_button_stands_out() -> None:
+    """Our style, not the primary colour of the theme, is its ground: that of the dark theme is a bright one."""
+    rule = r'\[data-testid="stBaseButton-primary"\] \{ background-color: light-dark\((\S+), (\S+)\); color: (\S+); \}'
+    ((light, dark, text),) = re.findall(rule, STYLE)
+    inner = r'\[data-testid="stBaseButton-primary"\] \* \{ color: (\S+) !important; opacity: 1 !important; \}'
+    assert re.findall(inner, STYLE) == [text]
+    assert contrast(text, light) > 4.5
+    assert contrast(text, dark) > 4.5
 
 
 def contrast(one: str, other: str) -> float:

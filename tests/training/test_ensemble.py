@@ -86,7 +86,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Unit]:
 def test_a_record_holds_what_the_classifier_says(team: Ensemble, problem: Problem) -> None:
     unit = team.fit_unit(problem.labeled, "labeled", predict=True)
     record, arrays = unit.run()
-    measured = {"accuracies", "epochs", "train_accuracy", "seconds"}
+    measured = {"accuracies", "right", "epochs", "train_accuracy", "seconds"}
     assert set(record) == measured | {"size", "evaluated", "classifier", "dataset", "device"}
     assert (record["size"], record["evaluated"]) == (24, 60 + 160)
     assert set(record["accuracies"]) == {"validation"}
