@@ -35,8 +35,8 @@ def gaps() -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
 
 def test_the_shipped_trainings_agree_as_the_core_counts() -> None:
     first, second, _ = gaps()
-    differences = [(u[:, 0] - u[:, 1]).numpy() for u in (first, second)]
-    assert ranknet.agreement(*differences) == pytest.approx(losses.agreement(first, second))
+    differences = torch.stack([u[:, 0] - u[:, 1] for u in (first, second)], dim=1).numpy()
+    assert which.agreement(differences) == pytest.approx(losses.agreement(first, second))
     assert len(first) >= 100
 
 

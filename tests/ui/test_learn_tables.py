@@ -10,7 +10,7 @@ from rambo.config import LogisticConfig
 from rambo.datasets.prepared import POOL, TEST
 from rambo.method.utility_samples import interpolate_utilities
 from rambo.training import heads as core
-from rambo.ui.learn import beat, filters, heads, interpolation, ranknet, rounds, tables, which
+from rambo.ui.learn import beat, filters, heads, interpolation, rounds, tables, which
 
 NAMES = ("boards", "transport", "rounds", "pairs", "interpolation", "filters")
 
@@ -159,7 +159,7 @@ def test_what_the_page_says_of_the_pairs_is_so() -> None:
     share = which.right_share(pairs.scores[:, 0] - pairs.scores[:, 1], gaps[:, 0])
     assert share is not None
     assert abs(share - 0.5) < 0.1
-    assert 0.6 < ranknet.agreement(gaps[:, 0], gaps[:, 1]) < 0.9
+    assert 0.6 < which.agreement(gaps) < 0.9
 
 
 def test_what_the_page_says_of_the_filter_is_so() -> None:

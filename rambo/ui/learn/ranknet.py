@@ -11,7 +11,7 @@ from rambo.figures import lessons
 from rambo.figures.prepared import Figure
 from rambo.text import percent
 from rambo.ui.components import plot
-from rambo.ui.learn import parts, tables
+from rambo.ui.learn import parts, tables, which
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,16 +42,6 @@ def rank_pair(gap: float, truth: float) -> RankPair:
     target = (float(np.sign(truth)) + 1) / 2
     loss = float(np.logaddexp(0.0, gap)) - target * gap
     return RankPair(probability, target, loss, probability - target)
-
-
-def agreement(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Return how often two trainings agree on the better of a pair, a tie counting one half.
-
-    Args:
-        first: `p` differences u_1 - u_2 of the first trainings.
-        second: those of the second trainings.
-    """
-    return float((np.sign(first) * np.sign(second) + 1).mean() / 2)
 
 
 def show() -> None:
@@ -101,7 +91,7 @@ def show() -> None:
     with right:
         st.markdown("**Why a rank and not a number?**")
         first, second, sizes = _retrained()
-        share = agreement(first, second)
+        share = which.agreement(np.stack([first, second], axis=1))
         st.markdown(
             f"The same {len(first)} pairs, trained twice. The second training moved the gap by "
             f"**{np.abs(first - second).mean() * 100:.1f} points** on average, and the gap itself is "
