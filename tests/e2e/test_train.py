@@ -48,7 +48,7 @@ def count(run: Run, kind: str) -> int:
 
 
 def test_a_run_is_started_watched_killed_and_resumed(serve, page, run: Run, tmp_path: Path) -> None:
-    page.goto(f"{serve(ROOT / 'app.py')}/train?run={run.id}")
+    page.goto(f"{serve(ROOT / 'app.py')}/train?run={run.id}&research=true")
     page.get_by_text("Nobody works on this run yet").wait_for()
     page.get_by_role("button", name="Start").click()
 
