@@ -176,9 +176,9 @@ def test_run_prints_exactly_one_json_object_with_every_documented_key(
         stages = {"offline", "pretraining"} if rambo else {"classifier"}
         assert set(result["seconds"]) == stages | {"acquisition", "evaluation"}
         assert all(seconds >= 0 for seconds in result["seconds"].values())
-        # 6 offline fits, 2 repeats, f on 16, 20 and 24 labels, the evaluation; f is found by margin
+        # 6 offline fits, 2 repeats, f on 16, 20 and 24 labels, 3 evaluations; f is found by margin
         counts = (result["trainings"], result["cached_trainings"])
-        assert counts == ((12, 0) if rambo else (1, 1))
+        assert counts == ((14, 0) if rambo else (3, 1))
 
 
 def test_the_printed_config_is_the_whole_config(told: dict[str, Any], archive: Path) -> None:
