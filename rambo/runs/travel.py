@@ -193,7 +193,8 @@ def unpack(source: Path, workspace: Workspace) -> Parcel:
         environment = environments.restore(packed.environment)
         environment = dataclasses.replace(environment, plugins=())
         fingerprint = environment.dataset.fingerprint
-        if fingerprint is not None and not _FINGERPRINT.fullmatch(fingerprint):
+        _typed(environment)
+        if fingerprint and not _FINGERPRINT.fullmatch(fingerprint):
             raise RefusedError("the fingerprint of its dataset is damaged", _AGAIN)
         draft = scratch / "run"
         draft.mkdir(mode=0o700)

@@ -173,6 +173,10 @@ def bad_path(members: dict[str, bytes]) -> None:
     _settings(members, lambda run: run["environment"]["dataset"].update(fingerprint="../../etc"))
 
 
+def bad_environment(members: dict[str, bytes]) -> None:
+    _settings(members, lambda run: run["environment"].update(cores={"many": 1}))
+
+
 def bad_config(members: dict[str, bytes]) -> None:
     _settings(members, lambda run: run["config"].update(k="many"))
 
@@ -196,6 +200,7 @@ def deep(members: dict[str, bytes]) -> None:
         (bad_event, "a record of Stage.* is damaged"),
         (bad_result, "a record of Result is damaged"),
         (bad_path, "fingerprint"),
+        (bad_environment, "a record of Environment is damaged"),
         (bad_config, "its settings: k"),
         (newer, "from a newer RAMBO"),
         (deep, "run.json is damaged"),
