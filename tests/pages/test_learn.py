@@ -193,7 +193,7 @@ def test_guessing_shows_both_trainings_and_counts(home: Path) -> None:
     for value in utilities.flatten():
         assert f"{100 * value:.1f} %" in shown
     gaps = which.shipped().utilities[:, 0] - which.shipped().utilities[:, 1]
-    agree = ranknet.agreement(gaps[:, 0], gaps[:, 1])
+    agree = which.agreement(gaps)
     assert f"Two trainings agree in {100 * agree:.0f} %" in shown
     assert "no ceiling" in shown
     right = utilities[0, 0] > utilities[1, 0]
