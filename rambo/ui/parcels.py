@@ -65,7 +65,7 @@ def take(run: Run) -> None:
             help="Images of the catalog never travel: the other machine has them, or gets them.",
         )
         downloads.button(
-            "Download the run",
+            f"Download the run {'with' if pictures else 'without'} my images",
             _packer(run, pictures=pictures),
             f"{literal(run.id, 80)}.zip",
             "application/zip",

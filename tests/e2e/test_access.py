@@ -23,7 +23,7 @@ PAGES = {  # address -> what has to be there before axe looks
     "batch?run={run}&view=Steps": ".box[data-digest] .row",
     "batch?run={run}&view=What+if": ".box[data-digest] .cell",
     "batch?run={run}&view=Balance": "text=How unsure is f?",
-    "batch?run={run}&view=Export": "text=Download 24 images",
+    "batch?run={run}&view=Export": "text=Download 24 images as zip",
     "label?run={run}": "h1",
     "compare?run={run}": "text=Class balance",
     "studies": "text=Which question",

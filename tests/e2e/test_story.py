@@ -99,9 +99,8 @@ def test_from_an_empty_workspace_to_a_file_for_annotators(page, tmp_path: Path) 
         settled(page)
         page.get_by_role("tab", name="Export").click()
         page.get_by_text("Table (csv)").click()
-        page.get_by_text("--format csv").wait_for()  # the button hands over the table now
         with page.expect_download() as download:
-            page.locator(".st-key-export-download button").click()
+            page.get_by_role("button", name="Download 10 images as csv").click()
         text = Path(download.value.path()).read_text()
     rows = list(csv.DictReader(io.StringIO(text)))
     told = json.loads(command_line(home, "show", run.id, "--json"))

@@ -26,11 +26,13 @@ class Format:
     Attributes:
         name: on the page.
         purpose: one sentence: what is in it, and for whom.
+        words: on the button, after the images.
         images: it holds the images themselves.
     """
 
     name: str
     purpose: str
+    words: str
     images: bool = False
 
 
@@ -38,27 +40,35 @@ FORMATS = {
     "zip": Format(
         "Everything (zip)",
         "Images, manifest, settings and Label Studio files in one archive: for annotators.",
+        "as zip",
         images=True,
     ),
-    "csv": Format("Table (csv)", "One row for each image: for a spreadsheet or pandas."),
+    "csv": Format("Table (csv)", "One row for each image: for a spreadsheet or pandas.", "as csv"),
     "label-studio": Format(
         "Label Studio",
         "Tasks, the labeling interface and a README: for Label Studio.",
+        "for Label Studio",
         images=True,
     ),
     "fiftyone": Format(
         "FiftyOne",
         "Images and labels.json in the layout FiftyOne imports: for curation.",
+        "for FiftyOne",
         images=True,
     ),
     "cvat": Format(
-        "CVAT", "Images, labels as tags and a README with the steps: for CVAT.", images=True
+        "CVAT",
+        "Images, labels as tags and a README with the steps: for CVAT.",
+        "for CVAT",
+        images=True,
     ),
     "distil": Format(
-        "DISTIL indices", "Positions in the unlabeled pool as .npy: for research code."
+        "DISTIL indices",
+        "Positions in the unlabeled pool as .npy: for research code.",
+        "as DISTIL indices",
     ),
-    "jsonl": Format("JSON lines", "One object for each image: for scripts."),
-    "json": Format("JSON", "The same as one list: for scripts."),
+    "jsonl": Format("JSON lines", "One object for each image: for scripts.", "as JSON lines"),
+    "json": Format("JSON", "The same as one list: for scripts.", "as JSON"),
 }
 
 
@@ -112,8 +122,11 @@ def show(batch: Batch, *, oracle: bool) -> None:
     images = batch.count if own is None or original else own
     truth = oracle and st.checkbox("Include the oracle's labels as a column", key="export-truth")
     name, mime = export.name_of(batch.run, picked, batch.strategy, batch.seed)
+    whose = "your " if own is not None and not original else ""
     downloads.button(
-        f"Download {count(images, 'image')}",
+        # It names what it hands over: a press that overtakes the page's rerun is a press on what it says.
+        f"Download {whose}{count(images, 'image')} {FORMATS[picked].words}"
+        f"{', with the true labels' if truth else ''}",
         maker(
             batch,
             picked,
