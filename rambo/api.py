@@ -404,7 +404,10 @@ def _named(name: str, place: Workspace, progress: bool) -> str:
         result = importing.import_images(place.root, path, emit=bar)
     finally:
         bar.close()
-    return catalog.pinned(f"collection:{result.collection.slug}", place.root)
+    slug = result.collection.slug
+    if result.changed:
+        door.note(place, "import", f"{slug}@{result.version}")
+    return catalog.pinned(f"collection:{slug}", place.root)
 
 
 def _check_judged(dataset: str, place: Workspace) -> None:

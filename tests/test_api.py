@@ -17,6 +17,7 @@ from rambo import api, errors, lineup
 from rambo.errors import DataError, Interrupted, RamboError, RunLockedError, StoreError
 from rambo.events import Event, StageStarted
 from rambo.notebook.bar import Bar
+from rambo.runs import audit
 from rambo.strategies import others
 
 QUICKLY = {
@@ -210,7 +211,18 @@ def test_an_interrupt_stops_the_run_and_the_same_call_goes_on(
     assert stored.status == "interrupted"
     again = choose(images, TRUTH)
     assert (again.run.id, again.run.status) == (stored.id, "done")
-    assert choose(images, TRUTH, fresh=True).run.id != stored.id
+    assert choose(images, TRUTH).run.id == stored.id  # nothing is started: it is done
+    again.export(home / "batch.csv")
+    newer = choose(images, TRUTH, fresh=True).run.id
+    assert newer != stored.id
+    api.open(newer).delete()
+    assert [one.id for one in api.runs()] == [stored.id]
+    acts, _ = audit.read(home)
+    mine = stored.id
+    assert [(act.what, act.subject) for act in acts] == [
+        ("start", mine), ("stop", mine), ("start", mine), ("export", mine), ("start", newer), ("delete", newer),
+    ]  # fmt: skip
+    assert {act.who for act in acts} == {f"{audit.user()} in Python"}
 
 
 def test_a_strategy_of_ones_own_is_not_taken_for_its_older_self(

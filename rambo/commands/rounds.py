@@ -9,7 +9,7 @@ import sys
 from rambo import collection as own
 from rambo import config as configs
 from rambo.collection.answers import Answers
-from rambo.commands import working
+from rambo.commands import sharing, working
 from rambo.commands.settings import HELP, number
 from rambo.errors import ConfigError
 from rambo.export import ledger, returns
@@ -48,6 +48,8 @@ def print_ledger(arguments: argparse.Namespace) -> int:
         run = runs[-1] if arguments.run is None else workspace.find(arguments.run)
         currency = arguments.currency or collection.prices().currency
         collection.set_price(run.id, number(arguments.price, "price"), currency)
+        more = f"{arguments.price} {currency} a label in {run.id}"
+        sharing.note("edit", collection.slug, more)
     book = ledger.read(workspace, collection)
     if arguments.json:
         print(json.dumps(dataclasses.asdict(book)))
@@ -73,6 +75,7 @@ def next_round(arguments: argparse.Namespace) -> int:
     collection = own.find(workspace.root, origin[0])
     version = Answers(collection, before.id).take()
     if version is not None:
+        sharing.note("label", f"{collection.slug}@{version}")
         words = f"the answers of the page Label are labels now: collection:{collection.slug} is version {version}"
         print(words, file=sys.stderr)
     settings = copy.deepcopy(before.config)

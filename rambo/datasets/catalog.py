@@ -99,8 +99,8 @@ def prepare(
     """
     root = default_root() if data_root is None else data_root
     make: Callable[[Path, str], Prepared]
-    if name.startswith(rehearsal.PREFIX):
-        inner = name.removeprefix(rehearsal.PREFIX)
+    inner = name.removeprefix(rehearsal.PREFIX)
+    if inner != name and not inner.startswith(rehearsal.PREFIX):
         data = prepare(inner, workspace, data_root=data_root, emit=emit)
         return rehearsal.derive(data, workspace, inner)
     if name.startswith(own.PREFIX):

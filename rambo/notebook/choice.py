@@ -20,6 +20,7 @@ from rambo.notebook.markup import Markup
 from rambo.runs import report
 from rambo.runs.results import Result
 from rambo.runs.run import Run
+from rambo.runs.workspace import Workspace
 from rambo.text import count, duration
 
 _THUMBNAILS = 60  # thumbnails of a batch
@@ -138,6 +139,8 @@ class Choice:
             )
         with door.in_words_of_python():
             result = export.write(self.run, named, path, self.strategy, self._seed)
+            more = f"{named} of {self.strategy}"
+            door.note(Workspace(self.run.folder.parent), "export", self.run.id, more)
         for notice in result.notices:  # whatever could not be read is said
             warnings.warn(notice, stacklevel=2)
         return path

@@ -16,6 +16,7 @@ from rambo.errors import (
     RunNotFoundError,
     StoreError,
 )
+from rambo.runs import audit
 from rambo.runs.workspace import Workspace
 
 _OF_RUNS = (RunLockedError, RunNotFoundError)  # no matter of the folder
@@ -79,6 +80,11 @@ def several(argument: str, names: Sequence[str]) -> None:
             value=", ".join(names),
             hint="name two or more, such as ['rambo', 'filter-only', 'random']",
         )
+
+
+def note(workspace: Workspace, what: str, subject: str, more: str = "") -> None:
+    """Add to the audit log of a workspace what was done at a Python prompt."""
+    audit.note(workspace.root, what, subject, who=f"{audit.user()} in Python", more=more)
 
 
 @contextlib.contextmanager

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 
 from rambo.config import Config, restore
-from rambo.notebook import markup
+from rambo.notebook import door, markup
 from rambo.notebook.choice import Choice, dataset_words
 from rambo.notebook.comparison import Comparison
 from rambo.runs.run import Run
+from rambo.runs.workspace import Workspace
 
 
 class StoredRun:
@@ -53,6 +54,17 @@ class StoredRun:
 
         working.finish(self.run)
         return self
+
+    def delete(self) -> None:
+        """Delete it for good: its choice, its results and its log.
+
+        Raises:
+            RunLockedError: somebody works on it.
+            StoreError: the disk refuses.
+        """
+        workspace = Workspace(self.run.folder.parent)
+        workspace.delete(self.run)
+        door.note(workspace, "delete", self.id)
 
     def _repr_html_(self) -> str:
         """Return what a list says of it, and below it what it has to say."""

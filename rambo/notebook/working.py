@@ -8,8 +8,8 @@ from rambo.datasets import foreign
 from rambo.datasets.prepared import Prepared
 from rambo.errors import Interrupted, RunLockedError, StoreError
 from rambo.notebook.bar import Bar
-from rambo.notebook.door import in_words_of_python, interruptible
-from rambo.runs import audit
+from rambo.notebook.door import in_words_of_python, interruptible, note
+from rambo.runs import repair
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 from rambo.worker import run_worker
@@ -55,14 +55,16 @@ def finish(run: Run, *, progress: bool = True) -> Run:
             value=run.id,
             hint=f"wait for it, and look at it with rambo.open({run.id!r})",
         )
-    bar = Bar(progress)
+    bar, place = Bar(progress), Workspace(run.folder.parent)
     try:
         with interruptible():
-            audit.note(run.folder.parent, "start", run.id, who=f"{audit.user()} in Python")
+            if run.status != "done" or repair.broken(run):  # else nothing is started
+                note(place, "start", run.id)
             status = run_worker.work(run, bar)
     finally:
         bar.close()
     if status == "stopped":
+        note(place, "stop", run.id)
         raise Interrupted(f"stopped; run this cell again, and run {run.id} goes on where it is")
     return run
 

@@ -135,10 +135,15 @@ def check(config: Config) -> None:
 
 def is_open(name: str) -> bool:
     """Return whether a path stays in an open folder, by its letters alone: nothing is looked at."""
+    bare = name.removeprefix(rehearsal.PREFIX)
+    parts = Path(bare).parts
+    ascents = parts.count("..")
+    if ascents and parts[:ascents] != ("..",) * ascents:  # the folder above a link is another one
+        return False
+    if bare.startswith(rehearsal.PREFIX):  # what is left of it might be absolute
+        return False
     try:
-        path = Path(
-            os.path.normpath(Path.cwd() / Path(name.removeprefix(rehearsal.PREFIX)).expanduser())
-        )
+        path = Path(os.path.normpath(Path.cwd() / Path(bare).expanduser()))
     except (RuntimeError, ValueError):  # no such user
         return False
     return name.isprintable() and any(path.is_relative_to(root) for root in _folders())

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import streamlit as st
 
-from rambo.runs import audit, travel
+from rambo.runs import travel
 from rambo.runs.run import Run
 from rambo.text import literal
 from rambo.ui import downloads, frame, state, visitor
@@ -76,13 +76,12 @@ def take(run: Run) -> None:
 
 def _packer(run: Run, *, pictures: bool) -> Callable[[], bytes]:
     """Return what packs a run; it is called in a thread without a session."""
-    who, workspace = visitor.name(), state.workspace()  # the bytes are made in another thread
+    workspace = state.workspace()  # the bytes are made in another thread
 
     def pack() -> bytes:
         with tempfile.TemporaryDirectory(prefix="rambo-") as folder:
             target = Path(folder) / f"{run.id}.zip"
             travel.pack(run, workspace, target, pictures=pictures)
-            audit.note(workspace.root, "export", run.id, who=who, more="the whole run")
             return target.read_bytes()
 
-    return pack
+    return visitor.noting(pack, run.id, "the whole run")

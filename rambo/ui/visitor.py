@@ -138,6 +138,25 @@ def note(what: str, subject: str, more: str = "") -> None:
     audit.note(state.workspace().root, what, subject, who=name(), more=more)
 
 
+def noting(make: Callable[[], bytes | str], subject: str, more: str = "") -> Callable[[], bytes]:
+    """Return what makes a file for a download, and notes in the log who it was handed to.
+
+    Args:
+        make: called in a thread without a session, so who looks is asked here.
+        subject: the run, collection or study.
+        more: what of it.
+    """
+    who, root = name(), state.workspace().root
+
+    def made() -> bytes:
+        """Make it, and say so in the log."""
+        content = make()
+        audit.note(root, "export", subject, who=who, more=more)
+        return content.encode() if isinstance(content, str) else content
+
+    return made
+
+
 def _logged_in() -> bool:
     """Return whether somebody logged in."""
     with contextlib.suppress(AttributeError):

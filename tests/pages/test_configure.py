@@ -375,6 +375,8 @@ def test_no_page_sends_a_run_to_a_cluster_that_is_not_open(home: Path) -> None:
     [
         {"name": "/srv/private/cats.npz"},
         {"name": "../../../cats.npz"},
+        {"name": "rehearsal:rehearsal:/srv/private/cats.npz"},
+        {"name": "link/../cats.npz"},
         {"feature_weights": "~/resnet18.pth"},
         {"feature_weights": "mnist/../../../../x.pth"},
         {"corruption": {"foreign": 0.1, "foreign_source": "/srv/private/cats.npz"}},

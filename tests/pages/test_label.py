@@ -9,6 +9,8 @@ from page_helpers import assert_calm, open_page, words
 
 from rambo import collection as own
 from rambo.collection.answers import Answer, Answers
+from rambo.runs import audit
+from rambo.ui import visitor
 from rambo.ui.components import labeler
 from rambo.ui.label import round_data
 
@@ -105,6 +107,8 @@ def test_what_the_browser_sends_is_checked_before_it_is_stored(pets, run, monkey
         ("t1", "label", "owl"),
         ("t5", "taken back", None),
     ]
+    acts = [(act.what, act.subject, act.more) for act in audit.read(pets.folder.parents[1])[0]]
+    assert acts == [("label", "pets", f"2 answers for {run.id}")], "sent twice, given once"
 
 
 def test_a_class_is_added_where_one_is_missing(pets, run):
@@ -209,6 +213,23 @@ def test_the_ledger_takes_a_price(pets, run):
     assert_calm(app)
     assert dict(pets.prices().each) == {run.id: 0.25}
     assert pets.prices().currency == "EUR"
+
+
+def test_a_viewer_neither_prices_nor_turns_answers_into_labels(home, pets, run, monkeypatch):
+    numbers = round_data.returns.request_of(run, pets).numbers
+    Answers(pets, run.id).add([Answer("a", numbers[0], "label", "owl")])
+    app = open_page("pages/label.py", run.id, **{"label-view": "Rounds"})
+    monkeypatch.setattr(visitor, "role", lambda: "viewer")  # a browser may send what it likes
+    app.number_input(key=f"price-{run.id}").set_value(0.25).run()
+    assert app.number_input(key=f"price-{run.id}").disabled
+    app.button(key="next-round").click().run()
+    assert dict(pets.prices().each) == {}
+    assert len(pets.versions()) == 1
+    assert audit.read(home) == ([], [])
+    monkeypatch.setattr(visitor, "role", lambda: "editor")
+    app = open_page("pages/label.py", run.id, **{"label-view": "Rounds"})
+    app.button(key="next-round").click().run()
+    assert [act.subject for act in audit.read(home)[0]] == ["pets@2"]
 
 
 def test_what_could_not_be_read_of_a_batch_is_said(pets, run):

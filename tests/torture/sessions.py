@@ -1,4 +1,4 @@
-"""Two sessions at one workspace, in every order: start, stop, delete, label, undo, read."""
+"""Two sessions at one workspace, in every order: start, stop, delete, import, label, undo, read."""
 
 import random
 import shutil
@@ -7,14 +7,17 @@ import time
 from pathlib import Path
 
 import store
+from collection_helpers import save
 from common import Tally, apart, forked, scratch
 
 from rambo import collection as own
+from rambo.collection.importing import ImportOptions, import_images
 from rambo.errors import RamboError
 from rambo.runs import audit
 from rambo.runs.environment import Environment
 from rambo.runs.workspace import Workspace
 
+_KINDS = ("start", "stop", "delete", "import", "label", "undo", "read", "events", "begin")
 _ACTS = 8  # of each session
 _CLOCK = 86_400.0  # seconds that a clock jumps
 
@@ -22,7 +25,7 @@ _CLOCK = 86_400.0  # seconds that a clock jumps
 def run(limit: int, seed: int) -> list[Tally]:
     """Return what came of so many interleavings, and of clocks that jump meanwhile."""
     plain = Tally(
-        "two sessions act at once (start, stop, delete, label, undo, read)",
+        "two sessions act at once (start, stop, delete, import, label, undo, read)",
         "all that is left opens; versions without a gap; a log without a gap; nothing half-made",
     )
     clocks = Tally("the clock jumps by a day between two acts", "the same; no negative time")
@@ -36,6 +39,7 @@ def run(limit: int, seed: int) -> list[Tally]:
             seeds = draw.random(), draw.random()
             tally, jumps = (clocks, True) if number % 5 == 4 else (plain, False)
             shutil.rmtree(root)
+            shutil.rmtree(folder / "given", ignore_errors=True)
             shutil.copytree(begun, root)
             tally.check(f"seeds {seeds}", _together, root, seeds, jumps)
     return [plain, clocks]
@@ -63,7 +67,7 @@ def _together(root: Path, seeds: tuple[float, float], jumps: bool) -> str | None
 def _session(root: Path, seed: float, wrong: list[str]) -> None:
     draw = random.Random(seed)
     for _ in range(_ACTS):
-        act = draw.choice(("start", "stop", "delete", "label", "undo", "read", "events", "begin"))
+        act = draw.choice(_KINDS)
         try:
             _act(root, act, draw)
         except RamboError:
@@ -77,6 +81,8 @@ def _act(root: Path, act: str, draw: random.Random) -> None:
     runs = workspace.runs()
     if act == "start":
         audit.note(root, act, workspace.create(store.CONFIG, Environment()).id)
+    elif act == "import":
+        _import(root, draw)
     elif act in ("label", "undo"):
         store.STEPS[act](root)
         audit.note(root, act, "pets")
@@ -96,6 +102,21 @@ def _act(root: Path, act: str, draw: random.Random) -> None:
         audit.note(root, act, run.id)
 
 
+def _import(root: Path, draw: random.Random) -> None:
+    """Let the collection grow by a picture, make a second one, or delete that."""
+    way = draw.choice(("grow", "second", "delete"))
+    if way == "delete":
+        own.delete(own.find(root, "more"))
+        audit.note(root, way, "more")
+        return
+    folder = root.parent / "given" / str(draw.randrange(10**9))
+    for place in range(3):
+        save(folder / "unlabeled" / f"{folder.name}-{place}.png", draw.randrange(10**9))
+    name = "pets" if way == "grow" else "more"
+    made = import_images(root, [folder], ImportOptions(jobs=1, name=name))
+    audit.note(root, "import", f"{name}@{made.version}")
+
+
 def _whole(root: Path) -> str | None:
     acts, damaged = audit.read(root)
     if damaged:
@@ -105,10 +126,13 @@ def _whole(root: Path) -> str | None:
             return f"{run.id} does not open"
         if any(entry.time < 0 for entry in run.events()):
             return "a negative time"
-    numbers = [version.number for version in own.find(root, "pets").versions()]
-    if sorted(numbers) != list(range(1, len(numbers) + 1)):
-        return f"versions {numbers}"
-    own.find(root, "pets").snapshot()
+    for slug in own.slugs(root):
+        numbers = [version.number for version in own.find(root, slug).versions()]
+        if sorted(numbers) != list(range(1, len(numbers) + 1)):
+            return f"versions {numbers} of {slug}"
+        now = own.find(root, slug).snapshot()
+        if len(list(own.find(root, slug).pictures(now.numbers.tolist()))) != len(now.numbers):
+            return f"pictures of {slug} are missing"
     left = [
         p.name
         for p in root.rglob("*")

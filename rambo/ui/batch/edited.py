@@ -26,8 +26,8 @@ def load(batch: Batch) -> EditedBatch:
 
 def save(batch: Batch, edit: EditedBatch) -> None:
     """Put what a person made of a batch on disk."""
-    visitor.require("edit")
-    edits.save(batch.run, batch.trial, batch.strategy, edit)
+    with visitor.acting("edit", batch.run.id, f"the batch of {batch.strategy}"):
+        edits.save(batch.run, batch.trial, batch.strategy, edit)
     st.session_state[_CHANGED] = True
 
 

@@ -11,7 +11,6 @@ from rambo.errors import RamboError
 from rambo.export import evidence, originals
 from rambo.export.originals import Pictures
 from rambo.figures.theme import strategy_word
-from rambo.runs import audit
 from rambo.text import count, literal
 from rambo.ui import downloads, parcels, readers, state, takeaway, visitor
 from rambo.ui.batch import edited
@@ -200,7 +199,6 @@ def maker(
 ) -> Callable[[], bytes]:
     """Return what makes the bytes when the button is pressed, not before."""
     run, strategy, seed = batch.run, batch.strategy, batch.seed
-    who, root = visitor.name(), state.workspace().root  # the bytes are made in another thread
 
     def make() -> bytes:
         """Make them."""
@@ -215,10 +213,9 @@ def maker(
             original=original,
             pictures=pictures,
         )
-        audit.note(root, "export", run.id, who=who, more=f"{picked} of {strategy}")
         return result.data
 
-    return make
+    return visitor.noting(make, run.id, f"{picked} of {strategy}")
 
 
 def figures_button(figures: Mapping[str, PreparedFigure], name: str) -> None:

@@ -81,7 +81,9 @@ def _store(key: str, current: Round, classes: tuple[str, ...]) -> None:
     with frame.calmly():
         visitor.require("label")
         batch = set(current.request.numbers)
-        Answers(current.collection, current.run.id).add(
+        answers = Answers(current.collection, current.run.id)
+        known = {one.token for one in answers.log()}
+        given = [
             Answer(
                 one.token,
                 one.image,
@@ -91,8 +93,13 @@ def _store(key: str, current: Round, classes: tuple[str, ...]) -> None:
             )
             for one in answers_of(key)
             if one.image in batch
+            and one.token not in known
             and (one.label in classes if one.code >= 0 else one.code in _KINDS)
-        )
+        ]
+        if given:
+            more = f"{count(len(given), 'answer')} for {current.run.id}"
+            with visitor.acting("label", current.collection.slug, more):
+                answers.add(given)
 
 
 def _pictures(current: Round, codes: list[int], lacking: list[int]) -> dict[int, Picture]:
@@ -130,6 +137,7 @@ def _finish(current: Round, answers: Answers) -> None:
         st.text_input(
             "Add a class",
             key="label-new-class",
+            disabled=not visitor.may_edit(),
             on_change=_add_class,
             args=(current,),
             placeholder="its name, then Enter",
@@ -141,8 +149,8 @@ def _take(answers: Answers) -> None:
     """Make the answers labels."""
     with frame.calmly(), visitor.acting("label", answers.collection.slug) as called:
         version = answers.take()
-        called(f"{answers.collection.slug}@{version}")
         if version is not None:
+            called(f"{answers.collection.slug}@{version}")
             frame.notify(f"The collection is version {version}.", icon=":material/check:")
 
 
@@ -184,6 +192,7 @@ def _add_class(current: Round) -> None:
             draft.add_remarks("class", [*classes, name])  # in this order: keys stay what they are
 
         try:
-            current.collection.change("classes", f"class {name}", write)
+            with visitor.acting("label", current.collection.slug, f"class {name}"):
+                current.collection.change("classes", f"class {name}", write)
         except RamboError as error:
             frame.notify(literal(error, 300), icon=":material/error:")

@@ -81,6 +81,11 @@ def _progress(run: Run) -> None:
     st.progress(0.0, text="The training starts.")
 
 
+def _predictions(run: Run) -> bytes:
+    """Return what a model says of every image, as CSV."""
+    return run.load_table(models.PREDICTIONS).to_csv(index=False).encode()
+
+
 def _report(current: Round, run: Run, report: Report) -> None:
     """Draw how good a model is, and what can be taken home."""
     st.markdown(f"**{literal(report.dataset)}**: {literal(report.words, 300)}.")
@@ -106,7 +111,7 @@ def _report(current: Round, run: Run, report: Report) -> None:
     with st.container(horizontal=True):
         downloads.button(
             "Model (zip)",
-            lambda: models.load_zip(run),
+            visitor.noting(lambda: models.load_zip(run), run.id, "the model"),
             f"{run.id}-model.zip",
             "application/zip",
             type="primary",
@@ -116,7 +121,7 @@ def _report(current: Round, run: Run, report: Report) -> None:
         )
         downloads.button(
             "Predictions for every image (csv)",
-            lambda: run.load_table(models.PREDICTIONS).to_csv(index=False).encode(),
+            visitor.noting(lambda: _predictions(run), run.id, "predictions"),
             f"{run.id}-predictions.csv",
             "text/csv",
             key="model-csv",

@@ -11,7 +11,7 @@ from rambo.figures.prepared import Figure
 from rambo.figures.strokes import axes, figure
 from rambo.figures.theme import BLUE
 from rambo.text import duration, literal, moment, percent
-from rambo.ui import frame, state
+from rambo.ui import frame, state, visitor
 from rambo.ui.components import plot
 from rambo.ui.configure import draft
 from rambo.ui.label import round_data
@@ -59,7 +59,10 @@ def show(current: Round) -> None:
 def _prepare(current: Round) -> None:
     """Fill the form of Configure; the answers so far become labels first."""
     with frame.calmly():
-        Answers(current.collection, current.run.id).take()
+        answers = Answers(current.collection, current.run.id)
+        if visitor.may_edit() and answers.waiting():
+            with visitor.acting("label", current.collection.slug) as called:
+                called(f"{current.collection.slug}@{answers.take()}")
         draft.take_run(current.run)
         draft.take({"dataset.name": f"{PREFIX}{current.collection.slug}"})
         st.session_state["label-go"] = True
@@ -93,6 +96,7 @@ def _pick_price(current: Round, book: Ledger) -> None:
             format="%.4g",
             placeholder="not known",
             key=f"price-{current.run.id}",
+            disabled=not visitor.may_edit(),
             on_change=_set_price,
             args=(current,),
             width=260,
@@ -103,6 +107,7 @@ def _pick_price(current: Round, book: Ledger) -> None:
             value=book.currency,
             max_chars=8,
             key=f"currency-{current.run.id}",
+            disabled=not visitor.may_edit(),
             on_change=_set_price,
             args=(current,),
             width=120,
@@ -115,7 +120,9 @@ def _set_price(current: Round) -> None:
         price = st.session_state[f"price-{current.run.id}"]
         if price is not None:
             currency = st.session_state[f"currency-{current.run.id}"]
-            current.collection.set_price(current.run.id, float(price), currency)
+            more = f"{price:g} {currency} a label in {current.run.id}"
+            with visitor.acting("edit", current.collection.slug, more):
+                current.collection.set_price(current.run.id, float(price), currency)
 
 
 def _show_milestones(book: Ledger) -> None:

@@ -9,7 +9,7 @@ from rambo.figures import study_chart, study_tables
 from rambo.runs.workspace import Run
 from rambo.studies.table import StudyTable, Verdict, to_csv, to_markdown
 from rambo.text import count, literal
-from rambo.ui import downloads, takeaway
+from rambo.ui import downloads, takeaway, visitor
 from rambo.ui.components import plot
 from rambo.ui.studies import records
 
@@ -150,7 +150,7 @@ def _show_downloads(study: Run, table: StudyTable) -> None:
         for label, data, file_name, mime in files:
             downloads.button(
                 label,
-                data,
+                visitor.noting(data, study.id, label),
                 file_name,
                 mime,
                 icon=":material/download:",
