@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import sys
+from pathlib import Path
 
 from rambo.errors import ConfigError
 from rambo.runs import access, audit
@@ -53,8 +54,14 @@ def server_options(arguments: argparse.Namespace) -> list[str]:
         return [*port, *([f"--server.baseUrlPath={base}"] if base else [])]
     shared = access.sharing(arguments.share, arguments.host, arguments.port, base)
     workspace = workspaces.Workspace.from_environment()
-    tokens = access.tokens(workspace.root, renew=arguments.new_tokens)
     os.environ["RAMBO_SHARE"] = shared.kind
+    listen = arguments.listen or ("0.0.0.0" if shared.kind == "lan" else "127.0.0.1")
+    if access.login_of(Path.cwd(), Path.home()):
+        print("\n".join(shared.addresses), file=sys.stderr)
+        words = "people log in; RAMBO_EDITORS and RAMBO_VIEWERS say who may change things and who may look"
+        print(words, file=sys.stderr)
+        return shared.options(listen)
+    tokens = access.tokens(workspace.root, renew=arguments.new_tokens)
     for role, token in tokens.items():
         os.environ[f"RAMBO_{role.upper()}_TOKEN"] = token
         for address in shared.addresses:
@@ -63,7 +70,6 @@ def server_options(arguments: argparse.Namespace) -> list[str]:
         "whoever has a link may do what it says: editors change things, viewers look",
         file=sys.stderr,
     )
-    listen = arguments.listen or ("0.0.0.0" if shared.kind == "lan" else "127.0.0.1")
     return shared.options(listen)
 
 

@@ -18,6 +18,7 @@ import os
 import re
 import secrets
 import socket
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -121,6 +122,15 @@ def tokens(root: Path, *, renew: bool = False) -> dict[Role, str]:
         files.write_bytes(target, json.dumps(result).encode())
         target.chmod(0o600)
     return result
+
+
+def login_of(*folders: Path) -> bool:
+    """Return whether the secrets of Streamlit in one of these folders say how people log in."""
+    for folder in folders:
+        with contextlib.suppress(OSError, ValueError):
+            if "auth" in tomllib.loads((folder / ".streamlit" / "secrets.toml").read_text("utf-8")):
+                return True
+    return False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import config
 
 from rambo.runs import access
+from rambo.ui import senders, visitor
 
 _PLACE = re.compile(r"(?i)<head[^>]*>")
 _PARTS = re.compile(r"/(_stcore|media|component|static|app/static|oauth2callback|auth)(/|$)")
@@ -82,7 +83,7 @@ class Door:
         writes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
         if writes and not self._open_to(headers, needed=True):
             return PlainTextResponse("refused: another page asked for this", 403)
-        if f"{_UPLOADS}/" in path and writes and not self._may_edit(headers):
+        if f"{_UPLOADS}/" in path and writes and not self._may_send(path, headers):
             return PlainTextResponse("refused: only editors may send files", 403)
         if self._access.shared and _is_page(scope, headers):
             return self._take_token(scope, headers)
@@ -104,12 +105,18 @@ class Door:
         if origin is None:
             return not needed
         plain = _origin(origin)
-        return plain in self._origins or plain.partition("://")[2] == _address(host, plain)
-
-    def _may_edit(self, headers: Headers) -> bool:
-        """Return whether a request comes from an editor; with a login the page decides, for only it knows."""
-        if not self._access.shared or not self._access.tokens:
+        if plain in self._origins:
             return True
+        scheme, _, address = plain.partition("://")
+        forged = scheme != "https" and headers.get("x-forwarded-proto") == "https"
+        return address == _address(host, plain) and not forged
+
+    def _may_send(self, path: str, headers: Headers) -> bool:
+        """Return whether a file comes from an editor; with a login the page tells, for only it knows."""
+        if not self._access.shared:
+            return True
+        if visitor.login():
+            return senders.may_send(path.rpartition(f"{_UPLOADS}/")[2].partition("/")[0])
         return self._access.role_of_token(_cookie(headers)) == "editor"
 
     def _take_token(self, scope: Scope, headers: Headers) -> Response | None:

@@ -13,7 +13,7 @@ from rambo.errors import RamboError
 from rambo.runs import audit
 from rambo.runs.access import COOKIE, Access, Role
 from rambo.text import literal
-from rambo.ui import state
+from rambo.ui import senders, state
 
 _DOING = {  # what the log calls it -> what a person reads
     "start": "start work",
@@ -65,6 +65,7 @@ def name() -> str:
 def show_gate() -> bool:
     """Return whether somebody may see this page; say what to do where not."""
     granted = role()
+    senders.note(may_send=granted == "editor")
     if granted is not None:
         return True
     st.title("RAMBO")

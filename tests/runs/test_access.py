@@ -114,3 +114,21 @@ def test_a_shared_app_prints_its_links_and_starts_with_what_they_need(
     assert os.environ["RAMBO_SHARE"] == "proxy"
     command_line.main(["app", "--share", "lan", "--host", "lab-pc"])
     assert "--server.address=0.0.0.0" in begun[1]
+
+
+def test_where_people_log_in_no_token_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAMBO_HOME", str(tmp_path / "runs"))
+    for name in ("RAMBO_SHARE", "RAMBO_EDITOR_TOKEN", "RAMBO_VIEWER_TOKEN"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(os, "execv", lambda *_: None)
+    monkeypatch.chdir(tmp_path)
+    secrets = tmp_path / ".streamlit" / "secrets.toml"
+    secrets.parent.mkdir()
+    secrets.write_text("[auth]\nclient_id = 'x'\n")
+    command_line.main(["app", "--share", "proxy", "--host", "lab.example"])
+    told = capsys.readouterr().err
+    assert told.startswith("https://lab.example/\npeople log in; RAMBO_EDITORS")
+    assert "token" not in told
+    assert not (tmp_path / "runs" / "access.json").exists()

@@ -2,11 +2,13 @@
 
 import asyncio
 import gzip
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from streamlit import config
 
+from rambo.ui import door, senders
 from rambo.ui.door import Door
 
 PAGE = b"<!doctype html><html><head><title>Streamlit</title></head><body></body></html>"
@@ -119,6 +121,15 @@ def test_a_proxys_address_opens_as_it_was_named(
     assert ask("/_stcore/stream", kind="websocket", host=host, origin=origin)[0] == status
 
 
+@pytest.mark.parametrize(("scheme", "status"), [("https", 101), ("http", 403)])
+def test_a_page_without_tls_reaches_no_app_with_tls(shared: None, scheme: str, status: int) -> None:
+    origin, told = f"{scheme}://lab.example:8443", {"x-forwarded-proto": "https"}
+    answer = ask(
+        "/_stcore/stream", kind="websocket", host="lab.example:8443", origin=origin, **told
+    )
+    assert answer[0] == status
+
+
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "POST"])
 def test_foreign_pages_write_nothing(settings: dict[str, Any], method: str) -> None:
     path = "/_stcore/upload_file/a/b"
@@ -178,3 +189,22 @@ def test_only_editors_send_files(shared: None) -> None:
         if cookie:
             given["cookie"] = f"a=b; rambo-access={cookie}"
         assert ask("/_stcore/upload_file/a/b", "PUT", **given)[0] == status
+
+
+def test_where_people_log_in_their_page_says_who_sends_files(
+    shared: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door.visitor, "login", lambda: True)
+    given = {"origin": "https://lab.example", "host": "lab.example"}
+    stranger = given | {"cookie": f"rambo-access={EDITOR}"}  # tokens open nothing beside a login
+    path = "/_stcore/upload_file/session-1/file-1"
+    assert ask(path, "PUT", **stranger)[0] == 403
+    monkeypatch.setattr(
+        senders, "get_script_run_ctx", lambda **_: SimpleNamespace(session_id="session-1")
+    )
+    senders.note(may_send=True)
+    assert ask(path, "PUT", **given)[0] == 200
+    assert ask(path.replace("session-1", "session-2"), "PUT", **given)[0] == 403
+    assert ask(f"/_stcore/upload_file/session-1/..{path[:-9]}2/x", "PUT", **given)[0] == 403
+    senders.note(may_send=False)
+    assert ask(path, "PUT", **given)[0] == 403
