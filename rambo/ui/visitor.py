@@ -149,13 +149,13 @@ def noting(make: Callable[[], bytes | str], subject: str, more: str = "") -> Cal
     """
     who, root = name(), state.workspace().root
 
-    def made() -> bytes:
+    def content() -> bytes:
         """Make it, and say so in the log."""
-        content = make()
+        file = make()
         audit.note(root, "export", subject, who=who, more=more)
-        return content.encode() if isinstance(content, str) else content
+        return file.encode() if isinstance(file, str) else file
 
-    return made
+    return content
 
 
 def _logged_in() -> bool:

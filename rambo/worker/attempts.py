@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from rambo.errors import RamboError, RunCancelled
 from rambo.runs.run import Run
+from rambo.worker import memory
 
 
 def conclude(run: Run, work: Callable[[], str]) -> str:
@@ -25,5 +26,9 @@ def conclude(run: Run, work: Callable[[], str]) -> str:
         run.set_status("failed", str(error))
         raise
     except Exception as error:
+        if memory.ran_out(error):
+            short = memory.shortage(error, "cpu", "take fewer images, let the CPU train")
+            run.set_status("failed", str(short))
+            raise short from error
         run.set_status("failed", f"an unforeseen {type(error).__name__}; the log has the details")
         raise

@@ -7,6 +7,7 @@ import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from rambo.errors import StoreError
+from rambo.training.gpu.batched import is_full
 
 # The one place where an error is read out of its text: torch says the size of an allocation nowhere else.
 _ALLOCATION = re.compile(r"tried to allocate ([0-9.]+) ?(bytes|KiB|MiB|GiB|TiB)?", re.IGNORECASE)
@@ -22,29 +23,32 @@ def ran_out(error: BaseException) -> bool:
     """
     if isinstance(error, MemoryError | torch.OutOfMemoryError | TerminatedWorkerError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        return True
+    return is_full(error)
 
 
-def shortage(error: BaseException, device: str) -> StoreError:
+def shortage(error: BaseException, device: str, out: str = "") -> StoreError:
     """Return what is short and the way out.
 
     Args:
         error: of which `ran_out` is true.
         device: of the config.
+        out: the way out, where it is not that of a run.
     """
-    on_gpu = isinstance(error, torch.OutOfMemoryError)
+    on_gpu = is_full(error)
     needed, free = _needed(error), _free_on_gpu() if on_gpu else _free()
     parts = [] if needed is None else [f"the step at hand needs about {_amount(needed)}"]
     parts += [] if free is None else [f"{_amount(free)} are free now"]
     figures = f" ({', '.join(parts)})" if parts else ""
-    out = "use fewer slots (compute.slots)" if on_gpu else "use fewer jobs (compute.jobs)"
+    way = "use fewer slots (compute.slots)" if on_gpu else "use fewer jobs (compute.jobs)"
     if not on_gpu and device != "cpu":
-        out += " or slots (compute.slots)"
+        way += " or slots (compute.slots)"
     return StoreError(
         f"ran out{figures}",
         field="the GPU's memory" if on_gpu else "memory",
         limit=free,
-        hint=f"{out} or end other programs, then resume the run",
+        hint=f"{out or way} or end other programs, then resume the run",
     )
 
 

@@ -18,7 +18,7 @@ from tiny import partly
 from rambo.__main__ import main
 from rambo.collection.importing import ImportOptions, import_images
 from rambo.datasets import catalog
-from rambo.errors import ConfigError, DataError
+from rambo.errors import ConfigError, DataError, StoreError
 from rambo.runs import models
 from rambo.runs.workspace import Workspace
 from rambo.worker import cross_validation, model_worker
@@ -200,3 +200,16 @@ def test_a_colour_model_is_trained_by_command_and_its_script_works_elsewhere(
         assert float(said[row.file]["probability"]) == pytest.approx(row.probability, abs=2e-3)
     assert main(["show", models.of_collection(Workspace(home), "hues")[0].id, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["report"]["labeled"] == 16
+
+
+def test_memory_that_runs_out_is_a_sentence(grey, monkeypatch):
+    def fail(*arguments, **named):
+        raise MemoryError
+
+    home, first = grey
+    data = catalog.prepare("collection:shades", home)
+    run = models.create(first.config, data, Workspace(home), "cpu")
+    monkeypatch.setattr(model_worker, "_train", fail)
+    with pytest.raises(StoreError, match=r"memory ran out.*take fewer images"):
+        model_worker.work(run)
+    assert "memory ran out" in run.describe().message

@@ -226,6 +226,9 @@ def test_a_home_deleted_while_a_run_works_is_not_made_again(tmp_path: Path) -> N
             torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has"),
             "the step at hand needs about 1.6 GB",
         ),
+        (RuntimeError("CUDA error: out of memory"), "GPU's memory ran out"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), "use fewer slots"),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 6.77 GiB). Tried to allocate 20 MiB"), "about 21 MB"),
     ],
 )  # fmt: skip
 def test_memory_that_runs_out_is_a_sentence(

@@ -41,6 +41,7 @@ from rambo.training.gpu.stacked import BatchNorm, Convolution, Dropout, stack
 _JUDGED = 8192  # images of all slots that are asked about at once
 _NOBODY = -1  # a class id that no prediction equals
 _ROOMY = 2  # slots for each member left, from which on a group narrows
+_FULL = ("out of memory", "ALLOC_FAILED")  # of CUDA, MPS, cuBLAS and cuDNN
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -126,8 +127,8 @@ def fit_members(
             for place, result in _fit_group(waiting, images, config, num_classes, now):
                 del waiting[place]
                 yield place, result
-        except torch.OutOfMemoryError:
-            if slots == 1:
+        except RuntimeError as error:
+            if slots == 1 or not is_full(error):
                 raise
             failed, slots = slots, slots // 2
         if waiting:  # out here the error is gone, and with it what its frames held
@@ -135,6 +136,14 @@ def fit_members(
             emit(
                 Noticed(f"{failed} classifiers at once need too much memory; going on with {slots}")
             )
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether a GPU is full: torch says so in a class of its own, the libraries below it in words."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    words = str(error)
+    return isinstance(error, RuntimeError) and any(sign in words for sign in _FULL)
 
 
 class _Run:

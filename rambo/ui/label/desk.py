@@ -82,8 +82,8 @@ def _store(key: str, current: Round, classes: tuple[str, ...]) -> None:
         visitor.require("label")
         batch = set(current.request.numbers)
         answers = Answers(current.collection, current.run.id)
-        known = {one.token for one in answers.log()}
-        given = [
+        stored = {one.token for one in answers.log()}
+        arrivals = [
             Answer(
                 one.token,
                 one.image,
@@ -93,13 +93,13 @@ def _store(key: str, current: Round, classes: tuple[str, ...]) -> None:
             )
             for one in answers_of(key)
             if one.image in batch
-            and one.token not in known
+            and one.token not in stored
             and (one.label in classes if one.code >= 0 else one.code in _KINDS)
         ]
-        if given:
-            more = f"{count(len(given), 'answer')} for {current.run.id}"
+        if arrivals:
+            more = f"{count(len(arrivals), 'answer')} for {current.run.id}"
             with visitor.acting("label", current.collection.slug, more):
-                answers.add(given)
+                answers.add(arrivals)
 
 
 def _pictures(current: Round, codes: list[int], lacking: list[int]) -> dict[int, Picture]:
