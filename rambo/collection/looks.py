@@ -22,6 +22,17 @@ SUFFIXES = (
     ".tiff",
     ".gif",
 )
+_AS_PNG = "save it as JPEG or PNG"
+FOREIGN = {  # what people take for images and what is not read: kind, and what to do
+    **dict.fromkeys((".heic", ".heif"), f"HEIC, which is not read; {_AS_PNG}"),
+    **dict.fromkeys((".avif", ".jxl", ".jp2"), f"an image format that is not read; {_AS_PNG}"),
+    **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2"), f"raw; {_AS_PNG}"),
+    **dict.fromkeys((".dcm", ".nii", ".svs", ".czi", ".nd2"), f"a scan; {_AS_PNG}"),
+    **dict.fromkeys((".svg", ".psd"), f"a drawing; {_AS_PNG}"),
+    **dict.fromkeys(
+        (".mp4", ".mov", ".avi", ".mkv"), "a video; save the frames that count as JPEG"
+    ),
+}
 SMALL = 16  # side of the grey picture by which near duplicates are recognised
 
 Pixels = npt.NDArray[np.uint8]
@@ -119,7 +130,6 @@ def sniff_suffix(data: bytes) -> str:
     for start, suffix in (
         (b"\x89PNG", ".png"),
         (b"\xff\xd8", ".jpg"),
-        (b"RIFF", ".webp"),
         (b"BM", ".bmp"),
         (b"II*\0", ".tif"),
         (b"MM\0*", ".tif"),
@@ -127,7 +137,7 @@ def sniff_suffix(data: bytes) -> str:
     ):
         if data.startswith(start):
             return suffix
-    return ".bin"
+    return ".webp" if data.startswith(b"RIFF") and data[8:12] == b"WEBP" else ".bin"
 
 
 def shrink_to_8_bit(values: np.ndarray) -> Pixels:

@@ -25,22 +25,23 @@ from rambo.datasets.prepared import (
     Roles,
 )
 from rambo.datasets.splits import stratified_roles
+from rambo.events import Emit, Noticed, ignore
 from rambo.storage.files import RefusedError
 from rambo.text import count
 
-RECIPE = 4  # part of every archive's origin: raise it when the reader starts to give other arrays
+RECIPE = 5  # part of every archive's origin: raise it when the reader starts to give other arrays
 MAX_CLASSES, MIN_IMAGES, MIN_SIDE, MAX_SIDE = 1000, 10, 8, 512
 _ROLES = {"train": POOL, "validation": VALIDATION, "test": TEST}
 
 
-def prepare_archive(path: Path, workspace: Path, origin: str) -> Prepared:
+def prepare_archive(path: Path, workspace: Path, origin: str, *, emit: Emit = ignore) -> Prepared:
     """Return the dataset in an `.npz` file, stored below `workspace`.
 
     Choice: a file without a split of its own gets the fixed one, a tenth each (at most 1,000) for
     validation and test. Where labels are missing, the labeled images are S_0 and the others U_0, and
     a fifth of the labels is S_val; there is no test set unless the file has one. Groups, and near
     duplicates where there are none, stay on one side. The sorted label values name the classes, unless the
-    file names them.
+    file names them. A notice says how its numbers were read, and which arrays were not used.
 
     Raises:
         DataError: it is not such a file, or its arrays are not a dataset.
@@ -51,8 +52,11 @@ def prepare_archive(path: Path, workspace: Path, origin: str) -> Prepared:
         limited.scratch(workspace) as scratch,
         refusing("file", path, "save it again with numpy.savez"),
     ):
+        stored = limited.call(arrays_.store, path, limits, scratch)
+        for remark in stored.rest.remarks:
+            emit(Noticed(f"{path.name}: {remark}"))
         return keep(
-            limited.call(arrays_.store, path, limits, scratch).opened(),
+            stored.opened(),
             workspace,
             name=archive_name(path),
             source="an .npz file of your own",

@@ -115,7 +115,7 @@ def prepare(
     elif name.lower().endswith(".npz"):
         path = _locate(name, root)
         origin = _archive_origin(path)
-        make = functools.partial(prepare_archive, path)
+        make = functools.partial(prepare_archive, path, emit=emit)
     else:
         raise DataError(
             "unknown",

@@ -1,6 +1,7 @@
 """Forms that people have: taken where the meaning is certain, else refused with the line that mends it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,12 +52,48 @@ def test_an_array_may_name_the_groups_and_the_classes(tmp_path):
         ({"images": X, "mask": Y == 0}, "save labels=numpy.where(mask, labels, -1)"),
         ({"images": X.transpose(1, 2, 0)}, "save numpy.moveaxis(images, -1, 0)"),
         ({"images": X, "classes": np.array(["a", "a", "b"])}, "two classes are called a"),
+        ({"images": X, "labels": Y[:20]}, "numpy.pad(labels, (0, 40), constant_values=-1)"),
+        ({"images": X, "labels": Y - 2}, "labels -2 and -1 are negative"),
+        ({"images": X, "labels": np.where(Y, 1, -1)}, "save (labels > 0).astype(int)"),
     ],
 )
 def test_what_could_mean_several_things_is_refused_with_a_way_out(tmp_path, members, words):
     with pytest.raises(DataError) as caught:
-        arrays(tmp_path, labels=Y, **members)
+        arrays(tmp_path, **({"labels": Y} | members))
     assert words in str(caught.value)
+
+
+FEW = np.arange(60) < 20
+HALF_LABELED = {
+    "another negative": {"images": X, "labels": np.where(FEW, Y, -100)},
+    "NaN made whole": {"images": X, "labels": np.where(FEW, Y, np.iinfo(np.int64).min)},
+    "a word": {"images": X, "labels": np.where(FEW, Y.astype(str), "unknown")},
+    "zeros and ones": {"images": X, "labels": Y, "labeled": FEW.astype(int)},
+    "rows": {"images": X, "labels": Y, "labeled_idx": np.arange(20)},
+    "rows of the others": {"images": X, "labels": Y, "unlabeled_indices": np.arange(20, 60)},
+    "two pairs": {"labeled_images": X[:20], "labeled_labels": Y[:20], "unlabeled_images": X[20:]},
+    "no names": {"arr_0": X, "arr_1": np.where(FEW, Y, -1)},
+    "short names": {"img": X, "lbl": np.where(FEW, Y, -1)},
+    "humps": {"trainImages": X[:20], "trainLabels": Y[:20], "poolImages": X[20:]},
+    "zero rows": {"images": X, "labels": np.where(FEW[:, None], np.eye(3)[Y], 0)},
+}
+
+
+@pytest.mark.parametrize("form", HALF_LABELED)
+def test_arrays_say_in_many_ways_that_most_labels_are_unknown(tmp_path, form):
+    source = arrays(tmp_path, **HALF_LABELED[form])
+    assert [item.label for item in source.items] == [str(y) for y in Y[:20]] + [None] * 40
+    assert {item.role for item in source.items} == {None}
+
+
+def test_an_array_of_words_is_the_split_and_another_one_is_named(tmp_path):
+    split = np.array(["train"] * 40 + ["val"] * 10 + ["test"] * 10)
+    source = arrays(tmp_path, images=X, labels=Y, split=split, video=Y)
+    assert [item.role for item in source.items] == [None] * 40 + ["validation"] * 10 + ["test"] * 10
+    assert "not used: video (--group-column video keeps" in " ".join(source.remarks)
+    source = arrays(tmp_path, images=X, labels=Y, split=Y, labeled=Y)
+    assert {item.role for item in source.items} == {None}
+    assert "not used: split, labeled" in " ".join(source.remarks)
 
 
 TABLES = {
@@ -125,3 +162,37 @@ def test_folders_say_class_and_split(tmp_path, files, classes, roles):
     assert labels(source) == {f"{n}.png": label for n, label in enumerate(classes, 1)}
     tests = {item.name.split("/")[-1][0] for item in source.items if item.role == "test"}
     assert tests == set(roles)
+
+
+def test_tables_of_any_name_are_labels_where_folders_name_no_class(tmp_path):
+    """Kaggle's, Roboflow's and COCO's archives hold their labels so; a machine's answers are none."""
+    for place, name in enumerate(["train/1.png", "train/2.png", "valid/1.png", "test/4.png"]):
+        save(tmp_path / "set" / name, place)
+    (tmp_path / "set/train/_classes.csv").write_text(
+        "filename, cat, dog\n1.png, 1, 0\n2.png, 0, 1\n"
+    )
+    (tmp_path / "set/valid/_classes.csv").write_text("filename, cat, dog\n1.png, 0, 1\n")
+    (tmp_path / "set/sample_submission.csv").write_text("id,label\n4,cat\n")
+    source = read_source(tmp_path / "set", LIMITS, tmp_path)
+    assert {item.name: (item.label, item.role) for item in source.items} == {
+        "train/1.png": ("cat", None),
+        "train/2.png": ("dog", None),
+        "valid/1.png": ("dog", "validation"),
+        "test/4.png": (None, "test"),
+    }
+    told = " ".join(source.remarks)
+    assert "not used: sample_submission.csv" in told
+    assert "lie in no class folder" not in told
+
+
+def test_files_that_people_take_for_images_are_named_with_what_to_do(tmp_path):
+    save(tmp_path / "set/cat/1.png", 1)
+    (tmp_path / "set/cat/IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (tmp_path / "set/cat/clip.avi").write_bytes(b"RIFF\0\0\0\0AVI LIST")
+    zipped(tmp_path / "a.zip", [("a/1.png", png(1)), ("a/IMG_1.HEIC", b"x"), ("a/clip.avi", b"x")])
+    for path in (tmp_path / "set", tmp_path / "a.zip"):
+        source = read_source(path, LIMITS, tmp_path)
+        reasons = {Path(bad.file).name: bad.reason for bad in source.refused}
+        assert reasons["IMG_1.HEIC"] == "HEIC, which is not read; save it as JPEG or PNG"
+        assert "save the frames" in reasons["clip.avi"]
+        assert len(source.items) == 1

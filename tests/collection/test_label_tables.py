@@ -29,6 +29,38 @@ FORMS = {
     b'{"file_name": "c.png"}\n',
     "list": b'[{"image": "a.png", "choice": "cat"}, {"image": "b.png", "choice": "dog"}, '
     b'{"image": "c.png", "choice": null}]',
+    "a line for Excel": b"sep=;\r\nfile;label\r\na.png;cat\r\nb.png;dog\r\nc.png;\r\n",
+    "comments above": b"# from the clinic\n#file,label\na.png,cat\nb.png,dog\nc.png,unknown\n",
+    "commas in a quoted header": b'file;label;"notes, free, any"\na.png;cat;x\nb.png;dog;y\nc.png;;z\n',
+    "lines in quotes": b'file,note,label\na.png,"one\ntwo, ""three""",cat\nb.png,"x\n",dog\nc.png,,\n',
+    "decimal commas": b"Dateiname;Wert;Klasse\na.png;0,5;cat\nb.png;0,1;dog\nc.png;0,2;\n",
+    "pipes and humps": b"imageId|classId\na.png|cat\nb.png|dog\nc.png|\n",
+    "blanks, no header": b"a.png cat\nb.png dog\nc.png -1\n",
+    "class first, no header": b"cat,a.png\ndog,b.png\n,c.png\n",
+    "a split, no header": b"a.png,cat,train\nb.png,dog,train\nc.png,,train\n",
+    "an index of pandas": b",file,label\n0,a.png,cat\n1,b.png,dog\n2,c.png,\n",
+    "file to record": b'{"a.png": {"label": "cat"}, "b.png": {"label": "dog"}, "c.png": {}}',
+    "a list under a key": b'{"info": "x", "data": [{"file": "a.png", "class": "cat"}, '
+    b'{"file": "b.png", "class": "dog"}, {"file": "c.png"}]}',
+    "pairs under a key": b'{"labels": [["a.png", "cat"], ["b.png", "dog"], ["c.png", null]]}',
+    "one record": b'{"file": "a.png", "label": "cat"}\n{"file": "b.png", "label": "dog"}\n{"file": "c.png"}',
+    "a line separator in a text": '{"file": "a.png", "label": "cat", "x": "\u2028"}\n'
+    '{"file": "b.png", "label": "dog"}\n{"file": "c.png"}'.encode(),
+}
+COCO = {
+    "images": [{"id": n, "file_name": f"{n}.png"} for n in range(4)],
+    "categories": [
+        {"id": 0, "name": "pets", "supercategory": "none"},
+        {"id": 7, "name": "cat", "supercategory": "pets"},
+        {"id": 9, "name": "dog", "supercategory": "pets"},
+    ],
+    "annotations": [
+        {"image_id": 0, "category_id": 7, "bbox": [0, 0, 1, 1]},
+        {"image_id": 0, "category_id": 7, "bbox": [2, 2, 1, 1]},
+        {"image_id": 1, "category_id": 9},
+        {"image_id": 2, "category_id": 7},
+        {"image_id": 2, "category_id": 9},
+    ],
 }
 
 
@@ -52,12 +84,32 @@ def test_forms_of_tables_say_the_same(form):
         (b'{"file": "a.png"}\n{"fil', "line 2 is no whole JSON record"),
         (b"[1, 2]", "no list of records"),
         (b"file,label\na.png,\0\n", "null bytes"),
+        (b"PK\x03\x04....", "an Excel file"),
+        (b"a.png,cat,red\nb.png,dog,red\n", "put a line such as file,label above it"),
+        (b'{"shapes": [], "version": "5"}', "a JSON object with shapes, version"),
+        (json.dumps(COCO | {"categories": []}).encode(), "category 7, which are not both there"),
     ],
 )
 def test_tables_that_say_nothing_are_refused_with_the_way_out(data, words):
     with pytest.raises(RefusedError, match=r"[;:]") as caught:
         tables.parse(data, "labels")
     assert words in str(caught.value)
+
+
+def test_coco_gives_the_one_class_of_an_image_and_says_where_there_are_several():
+    table = tables.parse(json.dumps(COCO).encode(), "coco")
+    assert [row.label for row in table.rows] == ["cat", "dog", None, None]
+    assert table.classes == ("cat", "dog")
+    assert "1 image has no tag; 1 image has several tags" in table.remarks[0]
+
+
+def test_what_is_taken_for_no_class_and_what_may_group_is_said():
+    table = tables.parse(b"file,label,patient\na.png,none,p\nb.png,dog,p\n", "t")
+    assert [row.label for row in table.rows] == [None, "dog"]
+    told = " ".join(table.remarks)
+    assert "none is no class: 1 image called so count" in told
+    assert "--group-column patient keeps what belongs together" in told
+    assert "no column is called label" in tables.parse(b"file,size\na.png,3\n", "t").remarks[0]
 
 
 def test_rows_find_images_by_as_much_of_the_path_as_they_have():

@@ -55,7 +55,9 @@ def test_npz_with_its_own_split_below_the_data_root(tmp_path):
     assert np.array_equal(dataset.images[:30], train["images"].transpose(0, 3, 1, 2))
     assert roles_of(dataset) == [30, 0, 15]
     assert dataset.std[1] == 1e-3
-    assert "1 of 4 classes (first: 9)" in events[0].message
+    told = [event.message for event in events]
+    assert told[0] == "Split.NPZ.npz: its own split is kept: train, test"
+    assert "1 of 4 classes (first: 9)" in told[1]
 
 
 def test_npz_path_is_first_taken_from_the_working_folder(tmp_path, monkeypatch):

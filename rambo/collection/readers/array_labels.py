@@ -12,6 +12,8 @@ from rambo.storage.files import RefusedError
 
 Part = tuple[np.ndarray | None, int]  # the labels of a split, and how many images it has
 _FILLS = {np.dtype("u1"): 255, np.dtype("u2"): 65535}
+# What losses ignore, what statistics programs write, and what a missing number becomes as a whole one.
+_NEGATIVE_FILLS = {-100, -99, -999, -9999, -(2**31), -(2**63)}
 _ROOM = 100  # below a fill value by so much, all other labels say that it is none of them
 
 
@@ -57,6 +59,8 @@ def read_labels(parts: Sequence[Part], names: tuple[str, ...] | None) -> Labels:
         values, valid = _texts(columns, parts)
     else:
         values, valid = _numbers(columns, parts, remarks)
+        if names is None:
+            _check_signs(values)
     unknown = int((~valid).sum())
     if unknown:
         remarks.append(f"{unknown:,} of {len(valid):,} labels are unknown and are no class")
@@ -90,9 +94,11 @@ def _column(array: np.ndarray | None, count: int, remarks: list[str]) -> np.ndar
         array = _from_one_hot(array)
         remarks.append("one-hot rows were read as classes")
     if array.shape != (count,):
-        raise RefusedError(
-            f"labels of shape {array.shape} beside {count} images", "save one whole number an image"
-        )
+        hint = "save one whole number an image"
+        if array.ndim == 1 and 0 < len(array) < count:
+            missing = f"(0, {count - len(array)})"
+            hint += f"; if the others have none, numpy.pad(labels, {missing}, constant_values=-1)"
+        raise RefusedError(f"labels of shape {array.shape} beside {count} images", hint)
     if array.dtype.kind == "U":
         return array
     if array.dtype.kind == "S":
@@ -161,7 +167,26 @@ def _numbers(
         else:
             filled.append(column)
     values = np.concatenate(filled)
+    below = np.unique(values[values < 0])
+    if len(below) == 1 and int(below[0]) in _NEGATIVE_FILLS:
+        remarks.append(f"{below[0]} stands for an unknown label")
+        values = np.where(values < 0, -1, values)
     return values, values != -1
+
+
+def _check_signs(values: np.ndarray) -> None:
+    """Refuse negative numbers that may be classes: which of them means that nobody knows?"""
+    below = np.unique(values[values < 0])
+    if len(below) > 1 and below[-1] == -1:
+        raise RefusedError(
+            f"labels {below[-2]} and -1 are negative, and one of them may mean unknown",
+            "save numpy.where(labels < 0, -1, labels) if all of them do, or labels - labels.min()",
+        )
+    if len(below) == 1 and np.array_equal(np.unique(values), (-1, 1)):
+        raise RefusedError(
+            "labels are -1 and 1: is -1 a class, or a label that nobody knows?",
+            "save (labels > 0).astype(int) if it is a class, or name the two in an array classes",
+        )
 
 
 def _into(values: np.ndarray, names: tuple[str, ...], remarks: list[str]) -> np.ndarray:

@@ -18,19 +18,39 @@ import numpy as np
 from rambo.collection.looks import Limits, Pixels
 from rambo.collection.readers import archives
 from rambo.collection.readers.array_labels import Labels, read_labels
+from rambo.collection.readers.columns import group_hint, plain
 from rambo.collection.readers.items import display, listing
+from rambo.collection.readers.layout import split_of
 from rambo.storage.files import RefusedError
 
 _SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("train", "training", "labeled", "labelled", "seed"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
     **dict.fromkeys(("unlabeled", "unlabelled", "pool"), "unlabeled"),
 }
 _LABELED = ("labeled", "labelled", "is_labeled", "is_labelled", "has_label", "known")
+_ROWS = tuple(
+    f"{end}label{mark}ed_{what}"
+    for end in ("", "un")
+    for mark in ("", "l")
+    for what in ("idx", "indices")
+)
 _MASKS = ("mask", "masks", "label_mask", "labels_mask")
-_IMAGES = ("images", "image", "x", "data", "imgs", "pixels", "pictures")
-_LABELS = ("labels", "label", "y", "targets", "target")
+_IMAGES = (
+    "images",
+    "image",
+    "x",
+    "data",
+    "imgs",
+    "img",
+    "pixels",
+    "pictures",
+    "xs",
+    "inputs",
+    "arr_0",
+)
+_LABELS = ("labels", "label", "y", "targets", "target", "lbl", "lbls", "ys", "arr_1")
 _CLASSES = (
     "classes",
     "class_names",
@@ -42,6 +62,7 @@ _CLASSES = (
 )
 _FILES = ("files", "file_names", "filenames", "file_name", "paths")
 _GROUPS = ("groups", "group", "group_ids")
+_SPLIT = ("split", "splits", "subset", "partition")
 _BLOCK_BYTES = 8_000_000  # converted at once
 _SPOOLED = 16_000_000  # bytes from which an array is kept in a file
 _PIECE = 1_000_000  # bytes unpacked at once
@@ -227,8 +248,7 @@ class _ArchiveReader:
     def optional(self, meanings: Sequence[str], split: str) -> np.ndarray | None:
         """Return the first member of these meanings, of a split or of the whole file, or None."""
         for name in self.members:
-            plain = name.lower()
-            if split in _spellings(plain, meanings):
+            if split in _spellings(plain(name), meanings):
                 return self.read(name)
         return None
 
@@ -247,8 +267,8 @@ def _spellings(name: str, meanings: Sequence[str]) -> set[str]:
 
 def _find_splits(names: Sequence[str]) -> list[str]:
     """Return the splits that the file has images for; one empty text for a file without."""
-    splits = {split for name in names for split in _spellings(name.lower(), _IMAGES)}
-    labeled = {split for name in names for split in _spellings(name.lower(), _LABELS)}
+    splits = {split for name in names for split in _spellings(plain(name), _IMAGES)}
+    labeled = {split for name in names for split in _spellings(plain(name), _LABELS)}
     order = ["train", "validation", "test", "unlabeled"]
     if splits - {""}:
         absent = [split for split in order if split in labeled and split not in splits]
@@ -276,7 +296,7 @@ def _assemble(reader: _ArchiveReader, splits: Sequence[str], group: str | None) 
         labels.append((answers, count))
         roles += [split] * count
         files.append(_texts(reader.optional(_FILES, split), count, "files"))
-        own = reader.optional((group.lower(),) if group else _GROUPS, split)
+        own = reader.optional((plain(group),) if group else _GROUPS, split)
         if group and own is None:
             raise RefusedError(
                 f"no array {display(group)} for groups",
@@ -286,11 +306,13 @@ def _assemble(reader: _ArchiveReader, splits: Sequence[str], group: str | None) 
     part = read_labels(labels, None if named is None else _names(named))
     remarks += part.remarks
     part = _hidden(reader, splits, part, remarks)
+    if splits == [""]:
+        roles = _own_split(reader, len(roles)) or roles
     unused = [display(name) for name in reader.members if name not in reader.used]
     if unused:
-        remarks.append(f"not used: {listing(unused, 8)}")
-    if splits != [""]:
-        remarks.append(f"its own split is kept: {', '.join(splits)}")
+        remarks.append(f"not used: {listing(unused, 8)}{group_hint(unused)}")
+    if any(roles):
+        remarks.append(f"its own split is kept: {', '.join(dict.fromkeys(roles))}")
     return Arrays(
         images=tuple(images),
         labels=part.labels,
@@ -314,15 +336,30 @@ def _check_order(images: np.ndarray, labels: np.ndarray | None) -> None:
         )
 
 
+def _own_split(reader: _ArchiveReader, count: int) -> list[str] | None:
+    """Return the split of each image as an array names it, or None; one that means something else stays unused."""
+    array = reader.optional(_SPLIT, "")
+    if array is None:
+        return None
+    if array.dtype.kind in "US" and array.shape == (count,):
+        roles = [split_of(as_text(value)) for value in array.tolist()]
+        if all(roles):
+            return [role or "" for role in roles]
+    reader.used.pop()
+    return None
+
+
 def _hidden(
     reader: _ArchiveReader, splits: Sequence[str], labels: Labels, remarks: list[str]
 ) -> Labels:
-    """Return the labels without those that the file itself calls unknown, by an array of true and false."""
-    for name, mask in ((name, reader.optional((name,), "")) for name in (*_LABELED, *_MASKS)):
-        if mask is None or splits != [""]:
+    """Return the labels without those that the file itself calls unknown: by true and false, or by rows."""
+    for name in (*_LABELED, *_MASKS, *_ROWS) if splits == [""] else ():
+        array = reader.optional((name,), "")
+        if array is None:
             continue
-        if mask.dtype.kind != "b" or mask.shape != labels.labels.shape:
-            reader.used.remove(next(own for own in reader.used if own.lower() == name))
+        mask = _mask(array, name, len(labels.labels))
+        if mask is None:
+            reader.used.pop()
             continue  # it means something else
         if name in _MASKS:
             raise RefusedError(
@@ -332,6 +369,23 @@ def _hidden(
         remarks.append(f"{int((~mask).sum()):,} labels count as unknown, as {name} says")
         return dataclasses.replace(labels, labels=np.where(mask, labels.labels, -1))
     return labels
+
+
+def _mask(array: np.ndarray, name: str, count: int) -> np.ndarray | None:
+    """Return for each image whether its label is known, or None where the array says no such thing."""
+    if name in _ROWS:
+        if array.dtype.kind not in "iu" or array.ndim != 1:
+            return None
+        if len(array) and not 0 <= int(array.min()) <= int(array.max()) < count:
+            return None
+        mask = np.zeros(count, dtype=bool)
+        mask[array] = True
+        return ~mask if name.startswith("un") else mask
+    if array.shape != (count,) or (array.dtype.kind != "b" and name in _MASKS):
+        return None
+    if array.dtype.kind == "b" or (array.dtype.kind in "iu" and np.isin(array, (0, 1)).all()):
+        return array.astype(bool)
+    return None
 
 
 def _whole(parts: Sequence[tuple[str, ...] | None]) -> tuple[str, ...] | None:

@@ -6,7 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _ONES, _ZEROS = {"1", "1.0", "true"}, {"", "0", "0.0", "false"}
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # between the words of ImageId
+_TOGETHER = ("patient", "subject", "video", "scene", "sequence", "site", "slide", "case")
 _WHOLE = re.compile(r"(-?\d+)\.0+")
+
+
+def plain(name: str) -> str:
+    """Return the name of a column or an array in small letters, its words joined by an underscore."""
+    return re.sub(r"[\s\-]+", "_", _HUMP.sub("_", name.strip())).lower()
+
+
+def group_hint(unused: Sequence[str]) -> str:
+    """Return how to keep together what a column that is not used says belongs together, or an empty text."""
+    names = [name for name in unused if plain(name).partition("_")[0] in _TOGETHER]
+    return f" (--group-column {names[0]} keeps what belongs together)" if names else ""
 
 
 def text_of(value: Any) -> str:

@@ -1,13 +1,14 @@
 """A folder of images, or a zip of one: sub-folders as classes, a table beside the images, or neither."""
 
 import dataclasses
+import functools
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rambo.collection.looks import SUFFIXES, Limits, sniff_suffix
+from rambo.collection.looks import FOREIGN, SUFFIXES, Limits, sniff_suffix
 from rambo.collection.readers import archives, layout, tables
 from rambo.collection.readers.items import Item, Payload, Source, display, distinct, listing
 from rambo.collection.readers.tables import Table
@@ -19,8 +20,14 @@ _TABLES = ("metadata.csv", "metadata.jsonl")  # of a Hugging Face image folder
 _LABELS = {  # what people call a table of labels that lies beside the images
     f"{name}.{suffix}"
     for name in ("labels", "label", "annotations")
-    for suffix in ("csv", "tsv", "json", "jsonl")
+    for suffix in ("csv", "tsv", "json", "jsonl", "xml")
 }
+_TABLE_LIKE = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
+_NO_LABELS = (
+    "submission",
+    "predict",
+)  # in the name of a table: a machine's answers, not a person's
+_MOST_TABLES = 20  # Choice: of any name; where there are more, each is likely to speak of one image
 _TABLE_BYTES = 256_000_000
 
 
@@ -80,7 +87,12 @@ class _Walk:
 
     entries: list[_Entry] = dataclasses.field(default_factory=list)
     tables: list[tuple[tuple[str, ...], bytes]] = dataclasses.field(default_factory=list)
-    labels: list[tuple[tuple[str, ...], bytes]] = dataclasses.field(default_factory=list)
+    labels: list[tuple[tuple[str, ...], Callable[[], bytes]]] = dataclasses.field(
+        default_factory=list
+    )
+    others: list[tuple[tuple[str, ...], Callable[[], bytes]]] = dataclasses.field(
+        default_factory=list
+    )
     parquet: list[str] = dataclasses.field(default_factory=list)
     refused: list[Unreadable] = dataclasses.field(default_factory=list)
     unused: list[str] = dataclasses.field(default_factory=list)
@@ -134,16 +146,19 @@ def read_zip(
                 walk.tables.append(
                     (parts[:-1], archives.read_member(archive, member, _TABLE_BYTES))
                 )
-            elif parts[-1].lower() in _LABELS:
-                walk.labels.append((parts, archives.read_member(archive, member, _TABLE_BYTES)))
+            elif (beside := _tables_like(parts[-1], walk)) is not None:
+                read = functools.partial(archives.read_member, archive, member, _TABLE_BYTES)
+                beside.append((parts, read))
             elif parts[-1].rstrip(" .").lower().endswith(SUFFIXES):
                 stamp = f"{member.file_size}:{member.CRC:08x}"
                 name = member.filename.encode("utf-8", "backslashreplace")
                 walk.entries.append(_Entry(place, parts, name, stamp))
+            elif (foreign := FOREIGN.get(Path(parts[-1]).suffix.lower())) is not None:
+                walk.refused.append(Unreadable(display(member.filename), foreign))
             else:
                 walk.unused.append(display(member.filename))
-    loader = ZipLoader(str(path), limits.file_bytes)
-    return _source("zip", path, walk, loader, False, labels, group_by)
+        loader = ZipLoader(str(path), limits.file_bytes)
+        return _source("zip", path, walk, loader, False, labels, group_by)
 
 
 def _walk_folder(root: Path, limits: Limits, walk: _Walk) -> None:
@@ -199,18 +214,30 @@ def _meet(entry: "os.DirEntry[str]", parts: tuple[str, ...], walk: _Walk) -> Non
         status = entry.stat()
         if name in _TABLES:
             walk.tables.append((parts[:-1], _read_head(entry.path, _TABLE_BYTES)))
-        elif name in _LABELS:
-            walk.labels.append((parts, _read_head(entry.path, _TABLE_BYTES)))
+        elif (beside := _tables_like(name, walk)) is not None:
+            beside.append((parts, functools.partial(_read_head, entry.path, _TABLE_BYTES)))
         elif name.endswith(".parquet"):
             walk.parquet.append("/".join(parts))
         elif name.endswith(SUFFIXES) or sniff_suffix(_read_head(entry.path, 16)) != ".bin":
             stamp = f"{status.st_size}:{status.st_mtime_ns}"
             walk.entries.append(_Entry(path, parts, path, stamp))
+        elif (foreign := FOREIGN.get(Path(name).suffix)) is not None:
+            walk.refused.append(Unreadable(display(path), foreign))
         else:
             walk.unused.append(display(path))
     except OSError as error:
         reason = f"it cannot be read ({error.strerror})"
         walk.refused.append(Unreadable(display(path), reason))
+
+
+def _tables_like(
+    name: str, walk: _Walk
+) -> list[tuple[tuple[str, ...], Callable[[], bytes]]] | None:
+    """Return the list that a file of this name joins because it may be a table of labels, or None."""
+    name = name.lower()
+    if name in _LABELS:
+        return walk.labels
+    return walk.others if name.endswith(_TABLE_LIKE) else None
 
 
 def _read_head(path: str, most: int) -> bytes:
@@ -239,10 +266,11 @@ def _source(
             value=display(place.name),
             hint="give a folder with PNG, JPEG, WebP, BMP, TIFF or GIF files",
         )
-    placements, remarks = layout.place([entry.parts for entry in walk.entries], place.stem)
+    placements, homeless = layout.place([entry.parts for entry in walk.entries], place.stem)
     column = group_by if group_by != "folder" else None
     inner = _own_table(walk, kind, place, column if labels is None else None)
-    inner = _label_table(walk, inner or labels, column) or inner
+    by_folder = any(placement.label for placement in placements)
+    inner = _label_table(walk, inner or labels, column, by_folder) or inner
     if column is not None and inner is None and labels is None:
         raise no_column(kind, place, column)
     merged = [table for table in (inner, labels) if table is not None]
@@ -266,6 +294,8 @@ def _source(
         for matches in per_table:
             item = matches.apply(row, item)
         items += matches_all(per_table, row, item)
+    remarks = [] if any(table.has_labels for table in merged) else homeless
+    remarks += layout.twins(placements)
     remarks += [line for matches in per_table for line in matches.remarks()]
     remarks += _remarks(walk)
     declared = tuple(name for table in merged for name in table.classes)
@@ -305,25 +335,53 @@ def no_column(what: str, place: Path, column: str) -> DataError:
     )
 
 
-def _label_table(walk: _Walk, other: Table | None, group_column: str | None) -> Table | None:
-    """Return the one table of labels that lies beside the images, where no other one speaks of them.
+def _label_table(
+    walk: _Walk, other: Table | None, group_column: str | None, by_folder: bool
+) -> Table | None:
+    """Return the labels that lie in tables beside the images, where no other table speaks of them.
 
-    What is not used is noted.
+    Choice: tables that are called so count, whatever folders say; without one any table that names images and classes
+    does, but only where no folder names a class. Several are one where no image stands in two of them. What is not
+    used is noted.
     """
-    chosen = None
-    if other is None and len(walk.labels) == 1:
-        ((parts, data),) = walk.labels
-        try:
-            table = tables.parse(data, display("/".join(parts)), group_column)
-        except RefusedError:
-            table = None
-        if table is not None and table.has_labels and all(row.file for row in table.rows):
-            table = table.below("/".join(parts[:-1]))
-            if tables.Matches(table, [entry.parts for entry in walk.entries]).pairs():
-                chosen = table
-    if chosen is None:
-        walk.unused += [display("/".join(parts)) for parts, _ in walk.labels]
-    return chosen
+    named = walk.labels
+    if not named and not by_folder and len(walk.others) <= _MOST_TABLES:
+        named = [
+            (parts, read)
+            for parts, read in walk.others
+            if not any(word in parts[-1].lower() for word in _NO_LABELS)
+        ]
+    used: list[tuple[str, ...]] = []
+    chosen: list[Table] = []
+    places: set[int] = set()
+    for parts, read in named if other is None else ():
+        table = _labels_in(read, display("/".join(parts)), group_column)
+        if table is None:
+            continue
+        table = table.below("/".join(parts[:-1]))
+        pairs = tables.Matches(table, [entry.parts for entry in walk.entries]).pairs()
+        rows = {place for place, row in pairs}
+        if places & rows:
+            used, chosen = [], []  # which of them to believe?
+            break
+        if rows:
+            places |= rows
+            used.append(parts)
+            chosen.append(table)
+    walk.unused += [
+        display("/".join(parts)) for parts, _ in walk.labels + walk.others if parts not in used
+    ]
+    return tables.joined(chosen) if chosen else None
+
+
+def _labels_in(read: Callable[[], bytes], name: str, group_column: str | None) -> Table | None:
+    """Return the table in a file if every row gives an image by name, and one of them its class; else None."""
+    try:
+        table = tables.parse(read(), name, group_column)
+    except RefusedError:
+        return None
+    labeled = table.has_labels and any(row.label is not None for row in table.rows)
+    return table if labeled and all(row.file for row in table.rows) else None
 
 
 def _own_table(walk: _Walk, what: str, place: Path, group_column: str | None) -> Table | None:

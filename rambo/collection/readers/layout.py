@@ -62,7 +62,7 @@ def split_of(name: str) -> str | None:
 
 
 def place(paths: Sequence[Sequence[str]], stem: str) -> tuple[list[Placement], list[str]]:
-    """Return what the folders say of each file, and remarks on what was understood.
+    """Return what the folders say of each file, and remarks on files that no folder gives a class.
 
     Choice: a folder that wraps everything is looked through; `train`, `validation` and `test` are
     understood at the top, or right below the classes; a folder such as `unlabeled` or `pool`, and loose
@@ -96,19 +96,18 @@ def place(paths: Sequence[Sequence[str]], stem: str) -> tuple[list[Placement], l
         "as unlabeled"
         for folder, count in bare.items()
     ]
-    remarks += _twins({p.label for p in placements if p.label is not None})
     return placements, remarks
 
 
-def _twins(names: set[str]) -> list[str]:
+def twins(placements: Sequence[Placement]) -> list[str]:
     """Return a remark on each set of classes that differ in case only."""
     alike: dict[str, list[str]] = {}
-    for name in sorted(names):
+    for name in sorted({p.label for p in placements if p.label is not None}):
         alike.setdefault(name.casefold(), []).append(name)
     return [
-        f"classes that differ in case only are kept apart: {', '.join(twins)}"
-        for twins in alike.values()
-        if len(twins) > 1
+        f"classes that differ in case only are kept apart: {', '.join(names)}"
+        for names in alike.values()
+        if len(names) > 1
     ]
 
 

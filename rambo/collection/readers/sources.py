@@ -134,7 +134,7 @@ def _read(
     if suffix in TABLES:
         return _read_table_source(path, limits, group_by)
     with path.open("rb") as file:
-        start = file.read(4)
+        start = file.read(16)
     if start.startswith(b"PK"):
         return folders.read_zip(path, limits, labels=table, group_by=group_by)
     if sniff_suffix(start) != ".bin" or suffix in SUFFIXES:

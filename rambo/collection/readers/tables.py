@@ -1,30 +1,26 @@
-"""Tables with file name and label: CSV, JSON lines, JSON, and the exports of Label Studio and CVAT.
+"""Tables with file name and label: CSV, JSON in many forms, and the exports of Label Studio, CVAT and COCO.
 
 Columns are matched by what they mean, rows to images by name and never by order.
 """
 
-import csv
 import dataclasses
-import io
 import itertools
-import json
 import re
 import unicodedata
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rambo.collection.looks import SUFFIXES
+from rambo.collection.readers import coco, cvat, delimited, json_forms
 from rambo.collection.readers import columns as columns_of
-from rambo.collection.readers import cvat
 from rambo.collection.readers.items import Item, class_name, display, listing
+from rambo.collection.readers.json_forms import Columns
 from rambo.collection.readers.layout import split_of
 from rambo.collection.records import Answer
 from rambo.storage.files import RefusedError
 from rambo.text import count
-
-# A row of a person's table: its columns are theirs.
-Columns = dict[str, Any]
 
 MOST_ROWS = 2_000_000
 _FILE = (
@@ -46,7 +42,8 @@ _FILE = (
 _LABEL = (
     *("label", "labels", "class", "class_name", "classname", "category", "target", "label_name"),
     *("choice", "answer", "tag", "species", "diagnosis", "y", "class_label", "ground_truth"),
-    *("true_label", "klasse", "etikett"),
+    *("true_label", "category_name", "annotation", "klasse", "etikett"),
+    *("class_id", "label_id", "category_id", "class_index", "class_idx"),
 )
 _SPLIT = ("split", "subset", "partition", "set", "role")
 _ANNOTATOR = ("annotator", "labeler", "labeller", "user", "worker", "completed_by")
@@ -54,18 +51,15 @@ _INDEX = ("dataset_index", "index", "row")
 _HASH = ("image_hash", "content_hash", "sha256", "hash")
 _RUN = ("run_id",)
 _UNKNOWN = {
-    "",
-    "nan",
-    "none",
-    "null",
-    "n/a",
-    "na",
-    "-1",
-    "-1.0",
-    "?",
-    "unlabeled",
-    "unlabelled",
-    "<na>",
+    *("", "nan", "none", "null", "n/a", "na", "<na>", "-1", "-1.0", "?", "-", "--", "todo", "tbd"),
+    *("unknown", "unlabeled", "unlabelled", "unannotated", "no label", "no_label"),
+    *("not labeled", "not_labeled", "not labelled", "not_labelled"),
+}
+_WORDS = {"none", "na", "unknown", "todo", "-"}  # of these, what a person might take for a class
+_BINARY = {
+    b"PK\x03\x04": "an Excel file, or another archive,",
+    b"\xd0\xcf\x11\xe0": "an old Excel file",
+    b"PAR1": "parquet",
 }
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts it before the name of an upload
 
@@ -143,25 +137,34 @@ def parse(data: bytes, name: str, group_column: str | None = None) -> Table:
     """Return what a table says.
 
     Args:
-        data: its bytes: CSV with any usual separator, JSON lines, a JSON list, Label Studio's export, or CVAT's.
+        data: its bytes: CSV with any usual separator, JSON lines, JSON, or an export of Label Studio, CVAT or COCO.
         name: what to call it.
         group_column: a column whose values name groups, such as `patient`.
 
     Raises:
         RefusedError: it cannot be understood; says what was seen and how to mend it.
     """
+    for head, kind in _BINARY.items():
+        if data.startswith(head):
+            raise RefusedError(f"it is {kind} and no text", "save it as CSV, in UTF-8")
     text = decode(data)
     start = text.lstrip()[:1]
     if start == "[":
-        records = _json(text)
+        records = json_forms.of_list(json_forms.whole(text))
         if _is_label_studio(records):
             return _label_studio(records, name)
     elif start == "<":
-        return _cvat(text, name)
+        return _tagged("CVAT", cvat.images(text), name)
     elif start == "{":
-        records = _json_object(text) or _json_lines(text)
+        value = json_forms.one_object(text)
+        if value is not None and coco.is_coco(value):
+            images, classes = coco.images(value)
+            return _tagged("COCO", images, name, classes)
+        records = (
+            json_forms.lines(text) if value is None else json_forms.of_object(value, _names_image)
+        )
     else:
-        records = _csv(text)
+        records = delimited.records(text, _names_image)
     return _table(records, name, group_column)
 
 
@@ -180,82 +183,18 @@ def is_unknown(text: str) -> bool:
     return text.strip().lower() in _UNKNOWN
 
 
-def _json(text: str) -> list[Columns]:
-    """Return a JSON list of records."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        place = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise RefusedError(f"it is no whole JSON{place}", "export it again") from None
-    if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
-        raise RefusedError(
-            "it is JSON but no list of records", "export a list with one record an image"
-        )
-    return value
-
-
-def _json_object(text: str) -> list[Columns]:
-    """Return the records of an object that gives each file name its class; none where it is another one."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return []  # several, one a line
-    if not isinstance(value, dict) or not all(key.lower().endswith(SUFFIXES) for key in value):
-        return []
-    return [{"file": file, "label": label} for file, label in value.items()]
-
-
-def _json_lines(text: str) -> list[Columns]:
-    """Return one record a line; a file that stops in the middle is refused with the line."""
-    records = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            raise RefusedError(
-                f"line {number} is no whole JSON record", "export it again"
-            ) from None
-        if not isinstance(record, dict):
-            raise RefusedError(f"line {number} is no record with named fields", "export it again")
-        records.append(record)
-    return records
-
-
-def _csv(text: str) -> list[Columns]:
-    """Return the rows of a CSV by column; a table of two columns may lack its header."""
-    lines = text.splitlines()
-    first = next((line for line in lines if line.strip()), "")
-    delimiter = max(",;\t|", key=lambda mark: (first.count(mark), mark == ","))
-    if "\0" in text:
-        raise RefusedError("it holds null bytes, so it is no text table", "save it as CSV")
-    try:
-        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(row)]
-    except csv.Error as error:
-        raise RefusedError(f"it is no whole CSV ({error})", "save it again") from None
-    if not rows:
-        raise RefusedError("it is empty", "give a header and one row an image")
-    header = [cell.strip() for cell in rows[0]]
-    if len(rows) > 2 and len(rows[-1]) < len(header) and not text.endswith(("\n", "\r")):
-        raise RefusedError(
-            f"its last row ({display(delimiter.join(rows[-1]))[:60]}) stops in the middle",
-            "save it again",
-        )
-    if text.count('"') % 2 and rows[-1] and "\n" in rows[-1][-1]:
-        raise RefusedError("a quote is opened and never closed", "save it again")
-    if len(header) <= 2 and header[0].lower().endswith(SUFFIXES):
-        header = ["file", "label"][: len(header)]
-        rows.insert(0, header)
-    return [
-        dict(itertools.zip_longest(header, row[: len(header)], fillvalue="")) for row in rows[1:]
-    ]
-
-
 def _column(columns: Sequence[str], meanings: Sequence[str]) -> str | None:
     """Return the column with the first of these meanings, or None."""
-    plain = {re.sub(r"[\s\-]+", "_", column.strip().lower()): column for column in columns}
-    return next((plain[meaning] for meaning in meanings if meaning in plain), None)
+    spelled: dict[str, str] = {}
+    for column in columns:
+        spelled.setdefault(columns_of.plain(column.lower()), column)
+        spelled.setdefault(columns_of.plain(column), column)
+    return next((spelled[meaning] for meaning in meanings if meaning in spelled), None)
+
+
+def _names_image(columns: Sequence[str]) -> bool:
+    """Return whether one of the columns says which image a row is of."""
+    return any(_column(columns, meanings) for meanings in (_FILE, _INDEX, _HASH))
 
 
 def _table(records: list[Columns], name: str, group_column: str | None) -> Table:
@@ -285,6 +224,7 @@ def _table(records: list[Columns], name: str, group_column: str | None) -> Table
     free = [column for column in columns if column not in used]
     marks = [] if label else columns_of.one_hot(records, free)
     labels, several = _labels(records, label, marks)
+    words = Counter(text for text in labels if text.strip().lower() in _WORDS)
     rows = []
     for number, (record, text) in enumerate(zip(records, labels, strict=True), 2):
         role = split_of(_text(record, split)) if split else None
@@ -303,11 +243,18 @@ def _table(records: list[Columns], name: str, group_column: str | None) -> Table
             )
         )
     unused = [display(column) or "one without a name" for column in free if column not in marks]
-    remarks = [f"{name}: {', '.join(map(display, used))} are used"]
+    remarks = [f"{name}: {', '.join(map(display, used))} {'is' if len(used) == 1 else 'are'} used"]
     if marks:
         remarks[0] += f"; one-hot columns were read as classes: {listing(marks, 6)}"
     if unused:
         remarks[0] += f"; {listing(unused, 6)} {'is' if len(unused) == 1 else 'are'} not"
+        remarks[0] += columns_of.group_hint(unused)
+    remarks += [
+        f"{name}: {display(word)[:40]} is no class: {count(times, 'image')} called so count as unlabeled"
+        for word, times in words.items()
+    ]
+    if not (label or marks):
+        remarks[0] += "; no column is called label or class"
     if several:
         remarks.append(
             f"{name}: {several:,} rows name several classes, or none in plain words, and count as unlabeled"
@@ -397,21 +344,23 @@ def _label_studio(tasks: Sequence[Mapping[str, Any]], name: str) -> Table:
     return Table(name, tuple(rows), True, (), (remark,))
 
 
-def _cvat(text: str, name: str) -> Table:
-    """Return the tags of CVAT's export; an image with several is not used."""
+def _tagged(
+    who: str, images: Iterable[tuple[str, list[str]]], name: str, declared: tuple[str, ...] = ()
+) -> Table:
+    """Return the classes that an export of CVAT or in COCO's form gives each image; of several none is used."""
     rows: list[AnswerRow] = []
     empty = several = 0
-    for number, (file, classes) in enumerate(cvat.images(text), 1):
+    for number, (file, classes) in enumerate(images, 1):
         label = classes[0] if len(classes) == 1 and not is_unknown(classes[0]) else None
         several += len(classes) > 1
         empty += not classes
         rows.append(AnswerRow(file, None, label, f"{name}, image {number}"))
-    remark = f"{name}: CVAT's export of {count(len(rows), 'image')}"
+    remark = f"{name}: {who}'s export of {count(len(rows), 'image')}"
     if empty:
         remark += f"; {count(empty, 'image has', 'images have')} no tag"
     if several:
         remark += f"; {count(several, 'image has', 'images have')} several tags, which are not used"
-    return Table(name, tuple(rows), True, (), (remark,))
+    return Table(name, tuple(rows), True, declared, (remark,))
 
 
 def _choices(note: Mapping[str, Any]) -> list[str]:
