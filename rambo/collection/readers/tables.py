@@ -4,6 +4,7 @@ Columns are matched by what they mean, rows to images by name and never by order
 """
 
 import dataclasses
+import functools
 import itertools
 import re
 import unicodedata
@@ -185,11 +186,18 @@ def is_unknown(text: str) -> bool:
 
 def _column(columns: Sequence[str], meanings: Sequence[str]) -> str | None:
     """Return the column with the first of these meanings, or None."""
+    spelled = _spellings(tuple(columns))
+    return next((spelled[meaning] for meaning in meanings if meaning in spelled), None)
+
+
+@functools.lru_cache(maxsize=4)
+def _spellings(columns: tuple[str, ...]) -> dict[str, str]:
+    """Return each column by how meanings spell it; the first of two alike."""
     spelled: dict[str, str] = {}
     for column in columns:
         spelled.setdefault(columns_of.plain(column.lower()), column)
         spelled.setdefault(columns_of.plain(column), column)
-    return next((spelled[meaning] for meaning in meanings if meaning in spelled), None)
+    return spelled
 
 
 def _names_image(columns: Sequence[str]) -> bool:
