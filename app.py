@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from rambo import places
+from rambo.storage import places
 
 places.require_posix()
 

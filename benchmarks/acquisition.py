@@ -27,10 +27,10 @@ from rambo.method.utility_model import (
     predict_unions,
 )
 from rambo.method.utility_samples import UtilitySamples
-from rambo.offline import Offline, TransportScale
 from rambo.seeding import Streams
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, Predictions
+from rambo.training.offline import Offline, TransportScale
 
 POOL, K, BUDGET, BATCH = 60_000, 200, 500, 50
 TIMED = 2  # candidates of a step that the plain way embeds where they are too many

@@ -17,7 +17,8 @@ from benchmarks.measure import CannotMeasureError, Goal, Measure
 from benchmarks.report import show
 from benchmarks.screenshots import FLAGS, server
 from benchmarks.timing import CPU, WALL, timed
-from rambo import config, presets
+from rambo import config
+from rambo.config import presets
 from rambo.datasets import catalog
 from rambo.runs import jobs
 from rambo.runs.workspace import Run, Workspace

@@ -14,7 +14,8 @@ import torch
 from benchmarks.measure import CannotMeasureError, Goal, Measure
 from benchmarks.report import show
 from benchmarks.timing import WALL
-from rambo import config, presets
+from rambo import config
+from rambo.config import presets
 from rambo.events import StageFinished
 from rambo.runs.workspace import Workspace
 from rambo.worker import run_worker

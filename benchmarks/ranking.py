@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rambo import config as configs
-from rambo import presets
+from rambo.config import presets
 from rambo.datasets import catalog
 from rambo.events import ignore
 from rambo.method import losses
@@ -76,7 +76,7 @@ def measure(dataset: str, seed: int, count: int, *, network: bool) -> Row:
         for role in ("offline", "repeat")
     ]
     outcomes = ensemble.run(units, ignore, lambda: None)
-    accuracies = [outcome.record["accuracies"]["validation"] for outcome in outcomes]
+    accuracies = [outcome.training.accuracies["validation"] for outcome in outcomes]
     utilities = torch.tensor(accuracies, dtype=torch.float64).view(count, 2, 2)  # set, training
     row: Row = {"dataset": dataset, "seed": seed, "pairs": count}
     agreed = losses.agreement(utilities[:, :, 0], utilities[:, :, 1])

@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from rambo import checks, presets
+from rambo import checks
 from rambo import config as configs
 from rambo.algorithm import pretrain
+from rambo.config import presets
 from rambo.datasets import catalog
 from rambo.datasets.features import frozen_features
 from rambo.events import Event, RankingAudited

@@ -22,8 +22,9 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from rambo import config, presets
+from rambo import config
 from rambo.collection import importing
+from rambo.config import presets
 from rambo.datasets import catalog
 from rambo.runs import workspace as workspaces
 from rambo.runs.workspace import Run

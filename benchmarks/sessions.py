@@ -23,7 +23,8 @@ from benchmarks.measure import Goal, Measure
 from benchmarks.report import show
 from benchmarks.screenshots import server
 from benchmarks.timing import WALL
-from rambo import config, presets
+from rambo import config
+from rambo.config import presets
 from rambo.runs import jobs
 from rambo.runs.workspace import Run, Workspace
 from rambo.worker import run_worker

@@ -19,8 +19,8 @@ from rambo.method.sinkhorn import SharedTransport, shared_kernel_transport
 from rambo.method.sizes import smallest_size
 from rambo.method.transport import exact_transport
 from rambo.method.utility_samples import draw_pairs
-from rambo.offline import labeled_ground_cost
 from rambo.seeding import Streams
+from rambo.training.offline import labeled_ground_cost
 from rambo.worker import trial
 
 SUBSETS, ROUNDS = 64, 15  # the ratio of a single round is off by a tenth

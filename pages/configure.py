@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from rambo.text import literal
 from rambo.ui import frame, readers
 from rambo.ui.configure import cost_card, dataset_line, draft, fields, fill, forms, settings
 
@@ -12,7 +11,7 @@ with frame.page("pages/configure.py", pick=False) as run:
     now = draft.current()
     fill.pick_start(now, run)
     if complaint:
-        st.warning(literal(complaint, 200), icon=":material/link_off:")
+        frame.warn(complaint, icon=":material/link_off:")
     name = now.values["dataset.name"]
     opened = dataset_line.open_data(name)
     devices = readers.devices()

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from rambo.collection import collection as collected
 from rambo.ui import frame
 from rambo.ui.data import browse, choice, collection_view, standing, ways_in
 
@@ -13,8 +12,8 @@ with frame.page("pages/data.py", pick=False) as run:
         name = choice.pick_dataset(run)
     if name == choice.NEW:
         ways_in.show_welcome()
-    elif name.startswith(collected.PREFIX):
-        collection_view.show_collection(name.removeprefix(collected.PREFIX).partition("@")[0])
+    elif (slug := choice.collection_of(name)) is not None:
+        collection_view.show_collection(slug)
     else:
         if name == choice.OWN:
             name = choice.pick_file()

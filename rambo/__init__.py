@@ -10,8 +10,8 @@ __version__ = "0.2.0"
 
 _DOOR = ("choose", "compare", "load", "open", "rehearse", "show", "strategy")
 _BESIDE = {
-    "Choice": "rambo.notebook.choice",
-    "Comparison": "rambo.notebook.comparison",
+    "Choice": "rambo.api.choice",
+    "Comparison": "rambo.api.comparison",
     "Config": "rambo.config",
     "Interrupted": "rambo.errors",
     "RamboError": "rambo.errors",

@@ -18,7 +18,6 @@ from torch import Tensor
 from rambo.config import Config
 from rambo.estimate.work import pool_sizes
 from rambo.events import stage
-from rambo.iteration import evaluate_pool, fit_iteration
 from rambo.method.acquisition import (
     GreedyStep,
     choice_evidence,
@@ -38,10 +37,11 @@ from rambo.method.utility_model import (
     predict_unions,
 )
 from rambo.method.utility_samples import Pair, UtilitySamples, interpolate_utilities, random_pairs
-from rambo.offline import Offline, warm_start
 from rambo.runs import paths
 from rambo.training.call import Call
 from rambo.training.ensemble import Predictions
+from rambo.training.iteration import evaluate_pool, fit_iteration
+from rambo.training.offline import Offline, warm_start
 
 
 def rambo(call: Call, *, lowest: bool = False) -> Selection:

@@ -38,6 +38,7 @@ def fit(config: Config, data: Prepared) -> Config:
     if (config.rambo.initial_size or 0) > settings["k"]:
         settings["rambo"]["initial_size"] = None
     offline = settings["rambo"]["offline"]
+    # Of k labels only so many pairs of equal-size subsets differ; more would train the same sets again and say nothing.
     offline["pairs"] = min(offline["pairs"], most_pairs(settings["k"]) or offline["pairs"])
     return restore(settings)
 
@@ -48,6 +49,7 @@ def with_own_validation(config: Config, data: Prepared) -> Config:
     A run ignores the setting there; a study that varies the number of judges has to know it.
     """
     own = int((data.roles == VALIDATION).sum())
+    # So few cannot be asked for as a size; the setting stays, and the run uses what there is.
     if own < _FEWEST_JUDGES:
         return config
     return config.model_copy(
@@ -59,6 +61,7 @@ def change_words(config: Config, data: Prepared) -> str:
     """Return in words what of the config the dataset decides otherwise; empty where it decides nothing."""
     adapted, parts = fit(config, data), []
     size = with_own_validation(config, data).dataset.validation_size
+    # Said only of a size that somebody chose: nobody has to hear that a default gave way.
     if config.dataset.validation_size not in (size, DatasetConfig().validation_size):
         parts.append(f"S_val is the {size:,} validation images that {data.name} brings")
     if adapted != config:
@@ -96,6 +99,7 @@ def check(config: Config, data: Prepared) -> None:
         if data.partly_labeled
         else (_check_validation, _check_noisy_classes, _check_test)
     )
+    # All are collected, so that a form marks every field at once and nobody mends one error to meet the next.
     errors: list[RamboError] = []
     for part in (_check_classifier, *own, _check_part, _check_sizes):
         if part is _check_sizes and any(e.field == "dataset.validation_size" for e in errors):
@@ -110,6 +114,7 @@ def check(config: Config, data: Prepared) -> None:
 
 def _check_classifier(config: Config, data: Prepared) -> None:
     """Refuse a classifier that cannot read the images, or has no layers where a strategy taps some."""
+    # LLAL's loss module reads what stands between the layers (`Classifier.tap`), which one linear head does not have.
     tapping = [name for name in config.strategies if lineup.of(name).needs_network]
     if config.classifier.name == "logistic" and tapping:
         raise ConfigError(
@@ -144,6 +149,7 @@ def _check_validation(config: Config, data: Prepared) -> None:
 
 def _check_test(config: Config, data: Prepared) -> None:
     """Refuse a dataset without test images."""
+    # Test labels judge a choice and decide nothing; a simulated run without them would end with nothing to compare.
     if not (data.roles == TEST).any():
         raise DataError(
             "it has no test images",
@@ -179,6 +185,7 @@ def judging_words(data: Prepared) -> list[str]:
 def _check_part(config: Config, data: Prepared) -> None:
     """Refuse more judges than S_val has images."""
     part, own = config.dataset.validation_part, int((data.roles == VALIDATION).sum())
+    # What the dataset brings counts first; where it brings none, what the split will draw.
     most = own if own or data.partly_labeled else config.dataset.validation_size
     if part is not None and part > most:
         raise ConfigError(
@@ -255,6 +262,7 @@ def _check_partly_labeled(config: Config, data: Prepared) -> None:
 
 def _check_sizes(config: Config, data: Prepared) -> None:
     """Refuse a k or a budget that the pool is too small for."""
+    # After S_val is drawn and classes are made rare: what k and B have to share.
     pool = corruption.pool_size(config.dataset, data)
     # Other fields that the same error could be mended by: forms mark them, and the words name the imbalance.
     imbalance, thinned = config.dataset.corruption.imbalance, ""
@@ -290,6 +298,7 @@ def _check_repeats(config: Config, data: Prepared) -> None:
 
     Where S_0 is drawn by each trial nobody knows yet which images are left; the worker asks again.
     """
+    # Without groups and near duplicates every image can be chosen, and counts have said it all.
     if not repeats.limits(config.acquisition, data):
         return
     unlabeled = np.flatnonzero(data.roles == POOL)
@@ -356,6 +365,7 @@ def wants_features(config: Config, data: Prepared) -> bool:
         ConfigError: the convolutional extractor was asked for images it cannot read.
     """
     # Frozen features take long on a CPU, so they are computed only where something in the run reads them.
+    # u_hat and its offline proxy, a logistic f, and strategies that measure distances: the only three that read them.
     learns = lineup.learners(config.strategies)
     measures = any(lineup.of(name).measures_distances for name in config.strategies)
     return (

@@ -29,10 +29,10 @@ def result(strategy: str, seed: int, test: float, wasted: int) -> Result:
 
 
 def test_differences_pair_the_same_seeds() -> None:
-    found = {
+    figures = {
         ("gate", "margin"): {0: result("margin", 0, 0.82, 0), 1: result("margin", 1, 0.83, 2)},
         ("no gate", "margin"): {1: result("margin", 1, 0.80, 260), 2: result("margin", 2, 0.1, 0)},
     }
-    lines = dirty_pool.table(found).splitlines()
+    lines = dirty_pool.table(figures).splitlines()
     assert "| margin, gate | 0, 2 | 82.5 +- 0.5 | 2 |" in lines
     assert lines[-1] == "| margin, gate - margin, no gate | 3.0 | 1 |"

@@ -10,7 +10,7 @@ import torch
 from tiny import MemoryMemo, tiny_config
 from torch import Tensor
 
-from rambo import algorithm, iteration, offline
+from rambo import algorithm
 from rambo.algorithm import (
     augment_utility_samples,
     greedy_margin,
@@ -48,6 +48,7 @@ from rambo.method.utility_model import (
 from rambo.method.utility_samples import draw_pairs
 from rambo.seeding import Streams
 from rambo.strategies import STRATEGIES
+from rambo.training import iteration, offline
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
 from rambo.worker import trial
@@ -430,13 +431,13 @@ def test_a_round_that_true_pairs_find_worse_is_undone(
     offline_settings = {"pairs": 10, "held_out": 0.2}
     config = tiny_config(rambo={"rounds": {"undo_worse": True}, "offline": offline_settings})
     trace = choose(problem, config, shared_memo)
-    found = start.returned[0]
-    assert (len(found.training), len(found.judges), len(found.held_out)) == (6, 2, 2)
-    assert torch.equal(fits.calls[0][2].utilities, found.training.utilities)
+    model = start.returned[0]
+    assert (len(model.training), len(model.judges), len(model.held_out)) == (6, 2, 2)
+    assert torch.equal(fits.calls[0][2].utilities, model.training.utilities)
     undone = [e.message for e in trace.of(Noticed) if "undone" in e.message]
     assert len(undone) == (3 if rise else 0)
     final = trace.selection.arrays["u_hat"]
-    kept = fits.returned[0 if rise else 3].network.state_dict()
+    weights = fits.returned[0 if rise else 3].network.state_dict()
     if rise:  # the fits changed it in place: what is left is u_hat_0, which the audits after each round all see
         audits = [(e.accuracy, e.kendall_tau) for e in trace.of(RankingAudited)]
         assert len(set(audits)) == 1
@@ -444,7 +445,7 @@ def test_a_round_that_true_pairs_find_worse_is_undone(
             "pretraining-1 is undone: on 2 pairs with true utilities its loss rose from 0.5"
         )
     else:
-        assert digest(*final.values()) == digest(*kept.values())
+        assert digest(*final.values()) == digest(*weights.values())
 
 
 def test_ot_beyond_size_does_not_follow_size(problem: Problem) -> None:
@@ -588,8 +589,8 @@ def test_only_images_that_a_step_can_reach_are_embedded(
 
     embed_others(model, problem, elements)
     assert elements.embedded[problem.unlabeled].all()
-    found, expected = (e.values[problem.unlabeled] for e in (elements, everything))
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    partial, expected = (e.values[problem.unlabeled] for e in (elements, everything))
+    torch.testing.assert_close(partial, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_pure_u_hat_takes_the_best_of_all_batches(

@@ -14,9 +14,9 @@ from tiny import write_tiny
 
 import rambo
 from rambo import api, errors, lineup
+from rambo.api.bar import Bar
 from rambo.errors import DataError, Interrupted, RamboError, RunLockedError, StoreError
 from rambo.events import Event, StageStarted
-from rambo.notebook.bar import Bar
 from rambo.runs import audit
 from rambo.strategies import others
 
@@ -99,24 +99,24 @@ def test_the_docstrings_of_the_door_are_true(home: Path, images: np.ndarray) -> 
         "show",
     ):  # in the order of what is there
         (test,) = finder.find(getattr(api, name), name, globs=dict(names))
-        said: list[str] = []
-        result = runner.run(test, out=said.append)
-        assert result.failed == 0, "".join(said)
+        lines: list[str] = []
+        result = runner.run(test, out=lines.append)
+        assert result.failed == 0, "".join(lines)
         tried += result.attempted
     assert tried > 10
 
 
 def test_the_same_arrays_in_other_forms_are_the_same_run(home: Path, images: np.ndarray) -> None:
     chosen = choose(images)
-    known = np.arange(200) < 40
+    mask = np.arange(200) < 40
     texts = np.array([None if label < 0 else int(label) for label in LABELS], dtype=object)
     forms = [
         (images, LABELS, {}),
-        (images[:, None], np.where(known, TRUTH, np.nan), {}),
+        (images[:, None], np.where(mask, TRUTH, np.nan), {}),
         (torch.from_numpy(images)[:, None] / 255, torch.from_numpy(LABELS), {}),
         (images, texts, {}),
-        (images, TRUTH.tolist(), {"known": known}),
-        (images, np.ma.masked_array(TRUTH, ~known), {}),
+        (images, TRUTH.tolist(), {"known": mask}),
+        (images, np.ma.masked_array(TRUTH, ~mask), {}),
     ]
     for pictures, labels, more in forms:
         again = choose(pictures, labels, **more)
@@ -367,12 +367,12 @@ def test_an_export_names_what_is_wrong(compared: Any, out: Any, format: Any, wor
 
 
 def test_a_rehearsal_plays_inside_the_labels_at_hand(home: Path, images: np.ndarray) -> None:
-    found = api.rehearse(
+    comparison = api.rehearse(
         images, LABELS, 20, ["margin", "random"], trials=1, progress=False, **QUICKLY
     )
-    assert found.run.environment.dataset.name == "rehearsal of images"
-    assert found.strategies == ["margin", "random"]
-    assert found.verdict.startswith("Margin cannot be told apart yet from Random")
+    assert comparison.run.environment.dataset.name == "rehearsal of images"
+    assert comparison.strategies == ["margin", "random"]
+    assert comparison.verdict.startswith("Margin cannot be told apart yet from Random")
 
 
 def test_a_name_of_the_door_that_is_not_there_is_an_attribute_error() -> None:

@@ -34,13 +34,13 @@ def toy(plain: list[float], ours: list[float], *goals: Goal, name: str = "Toy") 
     return Measure(name, "Toys are made.", CPU, seconds, goals, 100, "images", flops, "A note.")
 
 
-def found(*measures: Measure, name: str = "toys", machine: dict[str, object] = MACHINE) -> Results:
+def toys(*measures: Measure, name: str = "toys", machine: dict[str, object] = MACHINE) -> Results:
     """Return the results of one benchmark on a machine whose matrix product does 10 GFLOP a CPU second."""
     entry = Entry("2026-01-02T03:04:05Z", (0.5, 1.5), {"torch": "9.9"}, {CPU: 1e10}, measures)
     return Results(machine, {name: entry})
 
 
-FIXED = found(
+FIXED = toys(
     toy(
         [2.0, 2.2, 1.8],
         [1.0, 1.1, 0.9],
@@ -59,8 +59,8 @@ def test_a_report_has_goals_first_and_then_a_section_a_measure() -> None:
     assert "| plain | 50 (45.5 to 55.6) | 1 | 30 % |" in lines  # 6 GFLOP / (2 s x 10 GFLOP/s)
     assert "| ours | 100 (90.9 to 111) | 2 (2 to 2) | 60 % |" in lines
     assert "A note." in lines
-    told = "2026-01-02; torch 9.9; load 0.5 before and 1.5 after; matrix product 10 GFLOP a CPU second."
-    assert lines[lines.index("### `python -m benchmarks toys`") + 2] == told
+    machine = "2026-01-02; torch 9.9; load 0.5 before and 1.5 after; matrix product 10 GFLOP a CPU second."
+    assert lines[lines.index("### `python -m benchmarks toys`") + 2] == machine
     assert text.startswith("# Speed, measured\n\nWritten by `python -m benchmarks`")
     assert text.index("| Toy: error") < text.index("#### Toy")
 
@@ -68,12 +68,12 @@ def test_a_report_has_goals_first_and_then_a_section_a_measure() -> None:
 def test_goals_for_a_gpu_wait_until_a_machine_with_one_has_them() -> None:
     first, *others = report.GPU_GOALS
     reached = dataclasses.replace(first, value=12.0)
-    elsewhere = found(toy([2.0], [1.0], reached))
+    elsewhere = toys(toy([2.0], [1.0], reached))
     for results_ in ([], [FIXED], [elsewhere]):
         text = report.render(results_)
         assert text.count("not yet measured") == len(report.GPU_GOALS)
         assert f"| {first.name} | at least 10 | 25 | not yet measured |  |" in text.splitlines()
-    text = report.render([FIXED, found(toy([2.0], [1.0], reached), machine=GPU)])
+    text = report.render([FIXED, toys(toy([2.0], [1.0], reached), machine=GPU)])
     assert text.count("not yet measured") == len(others)
     assert f"| Toy: {first.name} | at least 10 | 25 | 12 | yes |" in text.splitlines()
     assert "## Toy GPU 80GB, 2 CPU cores" in text
@@ -124,12 +124,12 @@ def test_what_is_no_result_file_is_refused_in_one_line(
 
 
 def test_a_partial_run_leaves_the_rest_as_it_was() -> None:
-    old = Results(MACHINE, found(name="a").entries | found(name="b").entries)
+    old = Results(MACHINE, toys(name="a").entries | toys(name="b").entries)
     entry = dataclasses.replace(FIXED.entries["toys"], date="2027-01-01T00:00:00Z", load=(9.0, 9.0))
     both = old.merged(Results(MACHINE, {"b": entry}))
     assert both.entries == {"a": old.entries["a"], "b": entry}
     with pytest.raises(ResultError, match="results of another machine"):
-        old.merged(found(machine=GPU))
+        old.merged(toys(machine=GPU))
 
 
 def test_a_file_is_named_after_its_device() -> None:
@@ -144,16 +144,16 @@ def test_one_that_fails_or_cannot_run_loses_no_other(
     answers = {
         "bilevel": "FAILED with exit status 1",
         "members": "skipped: it cannot",
-        "set_model": found(toy([2.0], [1.0]), name="set_model", machine=machine),
+        "set_model": toys(toy([2.0], [1.0]), name="set_model", machine=machine),
     }
     monkeypatch.setattr(command, "_in_a_child", answers.__getitem__)
     monkeypatch.setattr(report, "render_folder", lambda: pytest.fail("not in the folder"))
     out = tmp_path / "out.json"
     assert command.main([*answers, "--out", str(out)]) == 1
     assert list(results.read(out).entries) == ["set_model"]
-    told = capsys.readouterr().out
-    assert "1/3 bilevel ... FAILED with exit status 1" in told
-    assert "2/3 members ... skipped: it cannot" in told
+    printed = capsys.readouterr().out
+    assert "1/3 bilevel ... FAILED with exit status 1" in printed
+    assert "2/3 members ... skipped: it cannot" in printed
     assert command.main(["members", "--out", str(out)]) == 0
     assert list(results.read(out).entries) == ["set_model"]
 
@@ -170,19 +170,21 @@ def test_a_child_says_in_a_line_what_is_missing(
     monkeypatch.delenv("RAMBO_DATA", raising=False)
     monkeypatch.setattr("sys.argv", ["child", "protocol", "unused.json"])
     assert child.main() == child.CANNOT
-    told = capsys.readouterr().out
-    assert told.startswith("RAMBO_DATA does not name the folder")
-    assert len(told.splitlines()) == 1
+    printed = capsys.readouterr().out
+    assert printed.startswith("RAMBO_DATA does not name the folder")
+    assert len(printed.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "expected"),
     [(child.CANNOT, "skipped: the reason"), (1, "FAILED with exit status 1")],
 )
-def test_how_a_child_ended_is_told(monkeypatch: pytest.MonkeyPatch, status: int, told: str) -> None:
+def test_how_a_child_ended_is_told(
+    monkeypatch: pytest.MonkeyPatch, status: int, expected: str
+) -> None:
     done = subprocess.CompletedProcess([], status, "the reason\n")
     monkeypatch.setattr(command.subprocess, "run", lambda *_, **__: done)
-    assert command._in_a_child("toys") == told
+    assert command._in_a_child("toys") == expected
 
 
 def test_what_a_child_writes_is_an_entry_of_this_machine(
@@ -193,9 +195,9 @@ def test_what_a_child_writes_is_an_entry_of_this_machine(
     monkeypatch.setattr(child, "gemm_rate", lambda clock: 1e10)
     monkeypatch.setattr("sys.argv", ["child", "backends", str(path)])
     assert child.main() == 0
-    found = results.read(path)
-    assert found.machine == results.machine_facts()
-    (entry,) = found.entries.values()
+    toys = results.read(path)
+    assert toys.machine == results.machine_facts()
+    (entry,) = toys.entries.values()
     assert [m.as_json() for m in entry.measures] == [STEADY.as_json() | {"goals": []}]
     assert {"Python", "torch", "numpy"} <= set(entry.versions)
 
@@ -221,11 +223,11 @@ NOISY = toy([2.0, 2.2, 1.8], [0.8, 0.5, 1.2])  # 1.5 to 4.4
     ],
 )
 def test_only_ranges_apart_make_a_verdict(new: Measure, verdict: str) -> None:
-    assert rows(found(STEADY), found(new)) == {"Toy": verdict}
+    assert rows(toys(STEADY), toys(new)) == {"Toy": verdict}
 
 
 def test_a_comparison_shows_ratio_change_and_limit() -> None:
-    (change,) = compare.changes(found(STEADY), found(FASTER))
+    (change,) = compare.changes(toys(STEADY), toys(FASTER))
     assert (change.contender, change.old, change.new) == ("ours", 2.0, 4.0)
     assert change.faster == pytest.approx(1.0)
     assert change.shares == pytest.approx((0.6, 1.2))
@@ -233,23 +235,25 @@ def test_a_comparison_shows_ratio_change_and_limit() -> None:
 
 def test_seconds_are_compared_on_one_machine_only(capsys: pytest.CaptureFixture[str]) -> None:
     old, new = (Measure("Whole", "", WALL, {"rambo": [s]}, []) for s in (100.0, 80.0))
-    assert rows(found(old, STEADY), found(new, STEADY)) == {
+    assert rows(toys(old, STEADY), toys(new, STEADY)) == {
         "Whole": "faster",
         "Toy": "within the spread",
     }
-    (change, _) = compare.changes(found(old, STEADY), found(new, STEADY))
+    (change, _) = compare.changes(toys(old, STEADY), toys(new, STEADY))
     assert change.faster == pytest.approx(0.25)
-    assert rows(found(old, STEADY), found(new, STEADY, machine=GPU)) == {"Toy": "within the spread"}
-    compare.show(found(old, STEADY), found(new, STEADY, machine=GPU), None)
-    told = capsys.readouterr().out
-    assert told.startswith("Two machines: Toy CPU, 2 CPU cores, and Toy GPU 80GB, 2 CPU cores.\n")
-    assert "Only ratios and percent of the limit can be compared" in told
+    assert rows(toys(old, STEADY), toys(new, STEADY, machine=GPU)) == {"Toy": "within the spread"}
+    compare.show(toys(old, STEADY), toys(new, STEADY, machine=GPU), None)
+    printed = capsys.readouterr().out
+    assert printed.startswith(
+        "Two machines: Toy CPU, 2 CPU cores, and Toy GPU 80GB, 2 CPU cores.\n"
+    )
+    assert "Only ratios and percent of the limit can be compared" in printed
 
 
 def test_exit_codes_of_a_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [str(tmp_path / name) for name in ("old.json", "new.json")]
     for path, measure in zip(paths, (STEADY, SLOWER), strict=True):
-        results.write(Path(path), found(measure))
+        results.write(Path(path), toys(measure))
     assert command.main(["compare", *paths]) == 0
     assert command.main(["compare", *paths, "--fail-below", "40"]) == 0
     assert "| Toy | ours | times as fast | 2 | 1.33 | -33.3 % | 60 % to 40 % | slower |" in (
@@ -262,10 +266,10 @@ def test_exit_codes_of_a_comparison(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_what_only_one_file_has_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     other = dataclasses.replace(STEADY, name="Other")
-    compare.show(found(STEADY), found(other), None)
-    told = capsys.readouterr().out
-    assert "Only in the old file: Toy." in told
-    assert "Only in the new file: Other." in told
+    compare.show(toys(STEADY), toys(other), None)
+    printed = capsys.readouterr().out
+    assert "Only in the old file: Toy." in printed
+    assert "Only in the new file: Other." in printed
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -289,9 +293,9 @@ def test_interleaved_warms_up_and_takes_turns() -> None:
 def test_elsewhere_works_in_a_process_of_its_own_that_is_prepared_first(tmp_path: Path) -> None:
     before = Path.cwd()
     with elsewhere(Path("done").touch, partial(os.chdir, tmp_path)) as ask:
-        told = interleaved({"touch": ask}, 2, timer=lambda ask, _: float(ask()))  # type: ignore[arg-type]
+        measures = interleaved({"touch": ask}, 2, timer=lambda ask, _: float(ask()))  # type: ignore[arg-type]
     assert (tmp_path / "done").exists()
-    assert len(told["touch"]) == 2
+    assert len(measures["touch"]) == 2
     assert Path.cwd() == before
 
 
@@ -334,12 +338,12 @@ def test_the_objectives_are_those_of_the_bilevel_fit(
     problem: Problem, samples: UtilitySamples
 ) -> None:
     config = tiny_config().rambo.utility_model
-    given = bilevel.objectives(problem, samples, config)
-    unrolled = bilevel.hypergradient(given, config.bilevel, "unroll")
-    again = bilevel.hypergradient(given, config.bilevel, "unroll")
+    functions = bilevel.objectives(problem, samples, config)
+    unrolled = bilevel.hypergradient(functions, config.bilevel, "unroll")
+    again = bilevel.hypergradient(functions, config.bilevel, "unroll")
     assert torch.equal(unrolled, again)  # the dropout mask is held still
     assert float(unrolled.norm()) > 0
-    inner, _, weights, velocity, hyper = given
+    inner, _, weights, velocity, hyper = functions
     assert len(weights) == len(velocity) == len(hyper)
     penalty = inner(weights, hyper) - inner(weights, tuple(h - 50 for h in hyper))
     expected = sum(h.exp() * w.square().sum() for h, w in zip(hyper, weights, strict=True)) / 2
@@ -351,11 +355,11 @@ def test_one_neumann_term_points_where_one_unrolled_step_points(
 ) -> None:
     """One term is the unrolled step but for where its curvature is taken."""
     config = tiny_config().rambo.utility_model
-    given = bilevel.objectives(problem, samples, config)
+    functions = bilevel.objectives(problem, samples, config)
     single = config.bilevel.model_copy(
         update={"inner_steps": 1, "terms": 1, "inner_learning_rate": 1e-4}
     )
-    assert bilevel.cosine(given, single) > 0.999
+    assert bilevel.cosine(functions, single) > 0.999
 
 
 def test_re_embedding_predicts_what_the_library_predicts() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rambo import config as configs
 from rambo.config import Config, Node
-from rambo.errors import ConfigError
+from rambo.errors import ConfigError, shorten
 
 # Literals from the paper: Section 5.1, A.3, B.5, B.7.
 PAPER = {
@@ -161,15 +161,15 @@ BAD = [  # field, value, how the value is shown, way out
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "shown", "way_out"), BAD, ids=[f"{b[0]}={str(b[1])[:12]}" for b in BAD]
+    ("path", "value", "words", "way_out"), BAD, ids=[f"{b[0]}={str(b[1])[:12]}" for b in BAD]
 )
 def test_a_bad_value_gives_one_line_with_field_value_and_way_out(
-    path: str, value: Any, shown: str, way_out: str
+    path: str, value: Any, words: str, way_out: str
 ) -> None:
     message = refusal(nested(path, value))
     field, _, rest = message.partition(" ")
     assert field == path
-    assert rest.startswith(shown)
+    assert rest.startswith(words)
     assert way_out in rest
 
 
@@ -424,7 +424,7 @@ def test_assign_below_a_field_that_was_overwritten_is_refused(value: Any) -> Non
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.text(max_size=200) | JUNK, st.integers(4, 80))
 def test_shorten_gives_one_printable_line(value: Any, limit: int) -> None:
-    text = configs.shorten(value, limit)
+    text = shorten(value, limit)
     assert len(text) <= limit
     assert text.isprintable()
     if isinstance(value, str) and value.isprintable() and len(value) <= limit:
@@ -469,20 +469,20 @@ def test_nothing_is_wrong_with_the_data_unless_asked() -> None:
     ],
 )
 def test_bad_values_of_newer_fields_are_named(path: str, value: Any, words: str) -> None:
-    given: dict[str, Any] = {}
-    configs.assign(given, path, value)
+    nested: dict[str, Any] = {}
+    configs.assign(nested, path, value)
     with pytest.raises(ConfigError) as caught:
-        configs.build(given)
+        configs.build(nested)
     message = one_line(caught.value)
     assert message.startswith(path)
     assert words in message
 
 
 def test_an_address_needs_a_cluster() -> None:
-    given = {"compute": {"address": "tcp://host:8786"}}
+    nested = {"compute": {"address": "tcp://host:8786"}}
     with pytest.raises(ConfigError, match=r"^compute.address tcp://host:8786: .*choose dask"):
-        configs.build(given)
-    built = configs.build({"compute": {"backend": "dask"} | given["compute"]})
+        configs.build(nested)
+    built = configs.build({"compute": {"backend": "dask"} | nested["compute"]})
     assert built.compute.address == "tcp://host:8786"
 
 

@@ -20,20 +20,20 @@ def pins(text: str) -> dict[str, str]:
 def test_every_package_is_locked_by_hash_and_within_its_range() -> None:
     from packaging.requirements import Requirement
 
-    known = pins(LOCKS["requirements.lock"]) | pins(LOCKS["cuda.lock"])
+    versions = pins(LOCKS["requirements.lock"]) | pins(LOCKS["cuda.lock"])
     for text in LOCKS.values():
         packages = re.findall(r"^[a-z0-9].*(?:\n .*)*", text, re.MULTILINE)
         assert len(packages) == len(pins(text)) > 10
         assert all("--hash=sha256:" in package for package in packages)
     for line in (ROOT / "requirements.txt").read_text().splitlines():
         if line and not line.startswith("#"):
-            wanted = Requirement(line)
-            assert known[wanted.name] in wanted.specifier, line
+            requirement = Requirement(line)
+            assert versions[requirement.name] in requirement.specifier, line
 
 
 def test_the_image_takes_the_locked_torch_and_runs_as_no_root() -> None:
-    known = pins(LOCKS["cuda.lock"])
-    assert f"torch=={known['torch']} torchvision=={known['torchvision']}" in DOCKERFILE
+    versions = pins(LOCKS["cuda.lock"])
+    assert f"torch=={versions['torch']} torchvision=={versions['torchvision']}" in DOCKERFILE
     last = DOCKERFILE.rpartition("\nFROM ")[2]
     assert "\nUSER rambo\n" in last
     assert "\nHEALTHCHECK " in last
@@ -42,9 +42,9 @@ def test_the_image_takes_the_locked_torch_and_runs_as_no_root() -> None:
 
 
 def test_all_that_the_image_copies_is_there_and_sent_to_the_engine() -> None:
-    sent = (ROOT / ".dockerignore").read_text().splitlines()
-    assert sent[0] == "*"
-    opened = [line[1:] for line in sent if line.startswith("!")]
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert lines[0] == "*"
+    opened = [line[1:] for line in lines if line.startswith("!")]
     copied = [
         name
         for line in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE)
@@ -75,15 +75,15 @@ def test_the_compose_file_has_both_images_without_rights_they_do_not_need() -> N
 def test_nginx_reads_the_configuration_in_the_docs(tmp_path: Path) -> None:
     nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
     text = (ROOT / "docs" / "deploy.md").read_text()
-    (told,) = re.findall(r"<!-- nginx -->\n```nginx\n(.*?)```", text, re.DOTALL)
+    (block,) = re.findall(r"<!-- nginx -->\n```nginx\n(.*?)```", text, re.DOTALL)
     for line in ("Upgrade $http_upgrade", "Host $http_host", "X-Forwarded-Proto $scheme"):
-        assert f"proxy_set_header {line};" in told
+        assert f"proxy_set_header {line};" in block
     if nginx is None or shutil.which("openssl") is None:
         pytest.skip("no nginx on this machine")
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     command += ["-subj", "/CN=x", "-keyout", "rambo.key", "-out", "rambo.crt"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    here = told.replace("/etc/ssl/rambo", str(tmp_path / "rambo"))
+    here = block.replace("/etc/ssl/rambo", str(tmp_path / "rambo"))
     here = here.replace("listen 443", "listen 127.0.0.1:44443").replace(
         "listen 80", "listen 127.0.0.1:44480"
     )

@@ -21,7 +21,7 @@ EXPLAINED = set(re.findall(r"`([a-z_]+)`", FORMAT))
 
 
 @pytest.fixture
-def shown(
+def answer_of_show(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> dict[str, object]:
     """What `show --json` prints of the finished run among the fixtures."""
@@ -45,10 +45,10 @@ def test_the_picture_has_every_room_once() -> None:
     assert sorted(names) == sorted(name for floor in refresh.floors() for name in floor)
 
 
-def test_every_field_that_show_prints_is_explained(shown: dict[str, object]) -> None:
-    assert shown["format"] == 1
-    (first, *_) = shown["results"]  # type: ignore[misc]
-    fields = {*shown, *first, *shown["ranking"]}  # type: ignore[misc]
+def test_every_field_that_show_prints_is_explained(answer_of_show: dict[str, object]) -> None:
+    assert answer_of_show["format"] == 1
+    (first, *_) = answer_of_show["results"]  # type: ignore[misc]
+    fields = {*answer_of_show, *first, *answer_of_show["ranking"]}  # type: ignore[misc]
     assert len(fields) > 20
     assert fields - EXPLAINED == set()
 

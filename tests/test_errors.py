@@ -84,8 +84,8 @@ def test_several_errors_at_once_read_like_the_first_and_keep_all() -> None:
 
 def test_an_error_comes_back_from_another_process_with_all_its_parts() -> None:
     both = BudgetError.join([small_k(), ConfigError("is odd", field="x", value=[1, 2])])
-    for sent in (json.loads(json.dumps(both.to_json())), pickle.loads(pickle.dumps(both))):  # noqa: S301 - our own bytes
-        error = errors.from_json(sent) if isinstance(sent, dict) else sent
+    for copy in (json.loads(json.dumps(both.to_json())), pickle.loads(pickle.dumps(both))):  # noqa: S301 - our own bytes
+        error = errors.from_json(copy) if isinstance(copy, dict) else copy
         assert type(error) is BudgetError
         assert [str(part) for part in error.parts] == [str(part) for part in both.parts]
         assert (error.field, error.value, error.limit, error.hint) == (
@@ -99,7 +99,10 @@ def test_an_error_comes_back_from_another_process_with_all_its_parts() -> None:
 @pytest.mark.parametrize(
     "record",
     [{}, [], None, "x", {"kind": "SystemExit"}, small_k().to_json() | {"field": 3}]
-    + [{name: v for name, v in small_k().to_json().items() if name != gone} for gone in ("limit",)],
+    + [
+        {name: v for name, v in small_k().to_json().items() if name != field}
+        for field in ("limit",)
+    ],
 )
 def test_what_is_no_error_of_ours_is_refused(record: object) -> None:
     with pytest.raises(ValueError, match=r"no error of ours|are text"):

@@ -49,9 +49,9 @@ def test_an_event_round_trips_through_json_with_only_its_fields(
 ) -> None:
     event = data.draw(instances(kind))
     text = json.dumps(event.record(), allow_nan=False)
-    told = json.loads(text)
-    assert set(told) == {field.name for field in dataclasses.fields(kind)}
-    assert events.restore(event.kind, told) == event
+    answer = json.loads(text)
+    assert set(answer) == {field.name for field in dataclasses.fields(kind)}
+    assert events.restore(event.kind, answer) == event
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -68,13 +68,13 @@ def test_a_record_shares_no_list_with_its_event() -> None:
 
 
 def test_a_stage_tells_its_start_every_step_and_its_end() -> None:
-    heard: list[Event] = []
-    with stage("offline", 2, heard.append) as advance:
-        assert heard == [StageStarted("offline", 2)]
+    collected: list[Event] = []
+    with stage("offline", 2, collected.append) as advance:
+        assert collected == [StageStarted("offline", 2)]
         advance()
         advance()
-    finished = heard.pop()
-    assert heard == [
+    finished = collected.pop()
+    assert collected == [
         StageStarted("offline", 2),
         StageAdvanced("offline", 1, 2),
         StageAdvanced("offline", 2, 2),
@@ -85,13 +85,13 @@ def test_a_stage_tells_its_start_every_step_and_its_end() -> None:
 
 
 def test_stages_may_nest_and_count_for_themselves() -> None:
-    heard: list[Event] = []
-    with stage("outer", 1, heard.append) as outer:
-        with stage("inner", 2, heard.append) as inner:
+    collected: list[Event] = []
+    with stage("outer", 1, collected.append) as outer:
+        with stage("inner", 2, collected.append) as inner:
             inner()
         outer()
-    told = [(type(event).__name__, event.record()["stage"]) for event in heard]
-    assert told == [
+    stages = [(type(event).__name__, event.record()["stage"]) for event in collected]
+    assert stages == [
         ("StageStarted", "outer"),
         ("StageStarted", "inner"),
         ("StageAdvanced", "inner"),
@@ -99,28 +99,28 @@ def test_stages_may_nest_and_count_for_themselves() -> None:
         ("StageAdvanced", "outer"),
         ("StageFinished", "outer"),
     ]
-    assert [e.step for e in heard if isinstance(e, StageAdvanced)] == [1, 1]
+    assert [e.step for e in collected if isinstance(e, StageAdvanced)] == [1, 1]
 
 
 def test_a_stage_that_fails_is_not_finished() -> None:
-    heard: list[Event] = []
+    collected: list[Event] = []
 
     def fail() -> None:
-        with stage("offline", 2, heard.append) as advance:
+        with stage("offline", 2, collected.append) as advance:
             advance()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert heard == [StageStarted("offline", 2), StageAdvanced("offline", 1, 2)]
+    assert collected == [StageStarted("offline", 2), StageAdvanced("offline", 1, 2)]
 
 
 @pytest.mark.parametrize("stop_at", [StageStarted, StageAdvanced, StageFinished])
 def test_a_listener_stops_the_work_at_any_event(stop_at: type[Event]) -> None:
-    heard: list[type[Event]] = []
+    collected: list[type[Event]] = []
 
     def emit(event: Event) -> None:
-        heard.append(type(event))
+        collected.append(type(event))
         if isinstance(event, stop_at):
             raise RunCancelled
 
@@ -131,7 +131,7 @@ def test_a_listener_stops_the_work_at_any_event(stop_at: type[Event]) -> None:
     with pytest.raises(RunCancelled):
         work()
     order = [StageStarted, StageAdvanced, StageFinished]
-    assert heard == order[: order.index(stop_at) + 1]
+    assert collected == order[: order.index(stop_at) + 1]
 
 
 def test_the_default_listener_takes_any_event() -> None:

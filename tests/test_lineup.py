@@ -81,7 +81,7 @@ def test_a_stranger_has_a_word_and_a_neutral_look() -> None:
     record = lineup.of("nobody-knows")
     assert (record.word, record.phrase) == ("nobody-knows", "nobody-knows")
     assert (record.learns, record.greedy, record.node) == ("", False, None)
-    assert record.symbol not in {known.symbol for known in (*RECORDS, lineup.ORACLE)}
+    assert record.symbol not in {other.symbol for other in (*RECORDS, lineup.ORACLE)}
     assert "nobody-knows" not in lineup.names()
 
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-from rambo import __main__ as command_line
 from rambo import config as configs
+from rambo.commands import line as command_line
 from rambo.commands import studies
 from rambo.commands.settings import settings_from
 from rambo.errors import DivergedError
@@ -79,8 +79,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def environment(home: Path) -> dict[str, str]:
     """Return this environment with another workspace, and with an output that is buffered as usual."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    return kept | {"RAMBO_HOME": str(home)}
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return variables | {"RAMBO_HOME": str(home)}
 
 
 def command(*arguments: object) -> list[str]:
@@ -132,19 +132,19 @@ def finished(home: Path, archive: Path) -> Answer:
 
 
 @pytest.fixture(scope="module")
-def told(finished: Answer) -> dict[str, Any]:
+def printed(finished: Answer) -> dict[str, Any]:
     """The object it printed."""
     assert finished.code == 0, finished.err
-    shown: dict[str, Any] = json.loads(finished.out)
-    return shown
+    record: dict[str, Any] = json.loads(finished.out)
+    return record
 
 
-def comparable(told: dict[str, Any]) -> list[dict[str, Any]]:
+def comparable(printed: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the results less times and less what depends on what was found."""
-    left_out = ("seconds", "trainings", "cached_trainings")
+    volatile = ("seconds", "trainings", "cached_trainings")
     return [
-        {name: value for name, value in result.items() if name not in left_out}
-        for result in told["results"]
+        {name: value for name, value in result.items() if name not in volatile}
+        for result in printed["results"]
     ]
 
 
@@ -152,20 +152,20 @@ def comparable(told: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_run_prints_exactly_one_json_object_with_every_documented_key(
-    finished: Answer, told: dict[str, Any], archive: Path
+    finished: Answer, printed: dict[str, Any], archive: Path
 ) -> None:
     assert len(finished.out.strip().splitlines()) == 1
     assert "Traceback" not in finished.err
-    assert {"run", "dataset", "config", "results", "ranking"} <= set(told)
-    assert {"inner", "outer", "kendall_tau", "trainings_agree"} <= set(told["ranking"])
-    assert told["dataset"] == str(archive)
-    assert [(r["strategy"], r["seed"]) for r in told["results"]] == [
+    assert {"run", "dataset", "config", "results", "ranking"} <= set(printed)
+    assert {"inner", "outer", "kendall_tau", "trainings_agree"} <= set(printed["ranking"])
+    assert printed["dataset"] == str(archive)
+    assert [(r["strategy"], r["seed"]) for r in printed["results"]] == [
         ("rambo", 5),
         ("margin", 5),
         ("rambo", 6),
         ("margin", 6),
     ]
-    for result in told["results"]:
+    for result in printed["results"]:
         assert set(result) == RESULT_KEYS
         assert len(set(result["selected"])) == len(result["selected"]) == 10
         assert all(0 <= index < 200 for index in result["selected"])
@@ -181,9 +181,9 @@ def test_run_prints_exactly_one_json_object_with_every_documented_key(
         assert counts == ((14, 0) if rambo else (3, 1))
 
 
-def test_the_printed_config_is_the_whole_config(told: dict[str, Any], archive: Path) -> None:
-    config = configs.build(told["config"])
-    assert configs.describe(config) == told["config"]
+def test_the_printed_config_is_the_whole_config(printed: dict[str, Any], archive: Path) -> None:
+    config = configs.build(printed["config"])
+    assert configs.describe(config) == printed["config"]
     assert config.dataset.name == str(archive)
     assert (config.k, config.budget, config.initial_size) == (24, 10, 16)
     assert (config.acquisition.batch_size, config.acquisition.filtered) == (4, 12)
@@ -192,9 +192,9 @@ def test_the_printed_config_is_the_whole_config(told: dict[str, Any], archive: P
     assert config.strategies == ("rambo", "margin")
 
 
-def test_progress_goes_to_standard_error(finished: Answer, told: dict[str, Any]) -> None:
+def test_progress_goes_to_standard_error(finished: Answer, printed: dict[str, Any]) -> None:
     for words in (
-        f"run {told['run']}",
+        f"run {printed['run']}",
         "offline",
         "pretraining",
         "acquisition",
@@ -204,27 +204,29 @@ def test_progress_goes_to_standard_error(finished: Answer, told: dict[str, Any])
         assert words in finished.err
 
 
-def test_show_json_is_the_object_that_run_printed(call: Call, told: dict[str, Any]) -> None:
-    shown = call("show", told["run"], "--json")
-    assert shown.code == 0
-    assert shown.err == ""
-    assert json.loads(shown.out) == told
+def test_show_json_is_the_object_that_run_printed(call: Call, printed: dict[str, Any]) -> None:
+    finished_show = call("show", printed["run"], "--json")
+    assert finished_show.code == 0
+    assert finished_show.err == ""
+    assert json.loads(finished_show.out) == printed
 
 
-def test_resuming_a_done_run_prints_it_again(call: Call, told: dict[str, Any]) -> None:
-    again = call("resume", told["run"], "--json")
+def test_resuming_a_done_run_prints_it_again(call: Call, printed: dict[str, Any]) -> None:
+    again = call("resume", printed["run"], "--json")
     assert again.code == 0
-    assert json.loads(again.out) == told
-    assert again.err == f"run {told['run']}\n"
+    assert json.loads(again.out) == printed
+    assert again.err == f"run {printed['run']}\n"
 
 
-def test_the_table_names_strategies_and_their_accuracies(call: Call, told: dict[str, Any]) -> None:
-    table = call("show", told["run"])
+def test_the_table_names_strategies_and_their_accuracies(
+    call: Call, printed: dict[str, Any]
+) -> None:
+    table = call("show", printed["run"])
     assert table.code == 0
     lines = table.out.splitlines()
-    assert lines[0].startswith(f"run {told['run']} on ")
+    assert lines[0].startswith(f"run {printed['run']} on ")
     for name, line in zip(("rambo", "margin"), lines[2:4], strict=True):
-        own = [r["test_accuracy"] for r in told["results"] if r["strategy"] == name]
+        own = [r["test_accuracy"] for r in printed["results"] if r["strategy"] == name]
         cells = line.split()
         assert cells[0] == name
         assert f"{50 * sum(own):.1f}" in cells
@@ -232,15 +234,15 @@ def test_the_table_names_strategies_and_their_accuracies(call: Call, told: dict[
         assert cells[-3] == "2"
 
 
-def test_list_stands_newest_first(call: Call, told: dict[str, Any], home: Path) -> None:
+def test_list_stands_newest_first(call: Call, printed: dict[str, Any], home: Path) -> None:
     listed = call("list", "--json")
     assert listed.code == 0
     runs = json.loads(listed.out)
-    assert told["run"] in [run["run"] for run in runs]
-    (own,) = [run for run in runs if run["run"] == told["run"]]
+    assert printed["run"] in [run["run"] for run in runs]
+    (own,) = [run for run in runs if run["run"] == printed["run"]]
     assert own["status"] == "done"
     assert (own["k"], own["budget"], own["trials"]) == (24, 10, 2)
-    first = Workspace(home).find(told["run"])
+    first = Workspace(home).find(printed["run"])
     time.sleep(0.01)
     newer = Workspace(home).create(first.config, first.environment)
     try:
@@ -261,14 +263,14 @@ def test_an_empty_workspace_lists_nothing_and_is_not_made(call: Call, tmp_path: 
 
 
 def test_export_writes_the_selection_in_three_formats(
-    call: Call, told: dict[str, Any], tmp_path: Path
+    call: Call, printed: dict[str, Any], tmp_path: Path
 ) -> None:
-    for result in told["results"]:
+    for result in printed["results"]:
         of = ("--strategy", result["strategy"], "--seed", result["seed"])
         tables: dict[str, list[dict[str, Any]]] = {}
         for form in ("csv", "jsonl", "json"):
             out = tmp_path / f"chosen.{form}"
-            answer = call("export", told["run"], "--format", form, "--out", out, *of)
+            answer = call("export", printed["run"], "--format", form, "--out", out, *of)
             assert (answer.code, answer.out) == (0, "")
             assert answer.err == f"wrote 10 images to {out}\n"
             text = out.read_text()
@@ -283,17 +285,17 @@ def test_export_writes_the_selection_in_three_formats(
             assert [int(row["dataset_index"]) for row in table] == result["selected"]
             assert [int(row["step"]) for row in table] == result["steps"]
             assert [int(row["order"]) for row in table] == list(range(1, 11))
-            assert {row["run_id"] for row in table} == {told["run"]}
+            assert {row["run_id"] for row in table} == {printed["run"]}
             assert {str(row["seed"]) for row in table} == {str(result["seed"])}
             assert list(table[0]) == list(COLUMNS)
 
 
 def test_export_takes_the_first_strategy_and_trial_where_none_is_named(
-    call: Call, told: dict[str, Any], tmp_path: Path
+    call: Call, printed: dict[str, Any], tmp_path: Path
 ) -> None:
-    assert call("export", told["run"], "--format", "json", "--out", tmp_path / "c").code == 0
+    assert call("export", printed["run"], "--format", "json", "--out", tmp_path / "c").code == 0
     rows = json.loads((tmp_path / "c").read_text())
-    assert [row["dataset_index"] for row in rows] == told["results"][0]["selected"]
+    assert [row["dataset_index"] for row in rows] == printed["results"][0]["selected"]
 
 
 def test_every_option_reaches_its_field() -> None:
@@ -537,9 +539,9 @@ def test_a_run_folder_that_is_not_there_is_refused(call: Call, tmp_path: Path, f
 
 
 def test_a_bad_export_is_refused_and_writes_nothing(
-    call: Call, told: dict[str, Any], tmp_path: Path
+    call: Call, printed: dict[str, Any], tmp_path: Path
 ) -> None:
-    run, out = told["run"], tmp_path / "out.csv"
+    run, out = printed["run"], tmp_path / "out.csv"
     csv_to = ("--format", "csv", "--out")
     refuse(call("export", run, "--format", "xml", "--out", out), "--format xml", "csv, jsonl, json")
     refuse(call("export", run, *csv_to, tmp_path), "this is a folder")
@@ -558,8 +560,8 @@ def test_a_missing_or_unknown_command_is_refused(call: Call) -> None:
     refuse(call("show"), "RUN")
 
 
-def test_a_locked_run_is_refused(call: Call, told: dict[str, Any], home: Path) -> None:
-    run = Workspace(home).find(told["run"])
+def test_a_locked_run_is_refused(call: Call, printed: dict[str, Any], home: Path) -> None:
+    run = Workspace(home).find(printed["run"])
     with run.lock():
         refuse(call("resume", run.id), run.id, "already being worked on")
     with run.lock():
@@ -645,7 +647,7 @@ def test_a_workspace_that_cannot_be_made_is_one_line(
 def test_a_signal_stops_the_run_and_resume_gives_the_same_result(
     call: Call,
     archive: Path,
-    told: dict[str, Any],
+    printed: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     number: int,
@@ -664,13 +666,13 @@ def test_a_signal_stops_the_run_and_resume_gives_the_same_result(
     try:
         run = first_run(tmp_path)
         wait_for(lambda: any(e.event.kind == "ClassifierTrained" for e in run.events()))
-        asked = time.monotonic()
+        started = time.monotonic()
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 130, err
-    assert time.monotonic() - asked < 10
+    assert time.monotonic() - started < 10
     assert out == ""
     assert err.endswith(f"stopped; `python -m rambo resume {run.id}` goes on\n")
     for noise in ("Traceback", "Warning", "Exception"):
@@ -681,8 +683,8 @@ def test_a_signal_stops_the_run_and_resume_gives_the_same_result(
     resumed = call("resume", run.id, "--json", home=tmp_path)
     assert resumed.code == 0
     again = json.loads(resumed.out)
-    assert comparable(again) == comparable(told)
-    assert again["ranking"] == told["ranking"]
+    assert comparable(again) == comparable(printed)
+    assert again["ranking"] == printed["ranking"]
 
 
 def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -710,15 +712,15 @@ def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
 
 @pytest.mark.parametrize("arguments", [["list"], ["show"], ["show", "--json"]], ids=" ".join)
 def test_closing_the_output_early_is_no_error(
-    told: dict[str, Any], home: Path, arguments: list[str]
+    printed: dict[str, Any], home: Path, arguments: list[str]
 ) -> None:
     """As `python -m rambo list | head -0`: the reader is gone before a word is written."""
-    asked = [arguments[0], told["run"], *arguments[1:]] if arguments[0] == "show" else arguments
+    words = [arguments[0], printed["run"], *arguments[1:]] if arguments[0] == "show" else arguments
     reader, writer = os.pipe()
     os.close(reader)
     try:
         done = subprocess.run(
-            command(*asked),
+            command(*words),
             cwd=ROOT,
             env=environment(home),
             stdout=writer,
@@ -757,14 +759,14 @@ assert os.environ["OMP_NUM_THREADS"] == "1"
 
 
 def test_help_names_every_option(call: Call) -> None:
-    shown = call("run", "-h")
-    assert (shown.code, shown.err) == (0, "")
+    help_text = call("run", "-h")
+    assert (help_text.code, help_text.err) == (0, "")
     for (
         option
     ) in shlex.split("""--preset --dataset --strategy --k --budget --batch-size --filter-size
         --initial-size --pairs --offline-pairs --ot-weight --no-bilevel --no-ot --loss --classifier
         --device --jobs --seed --trials --set --json"""):
-        assert option in shown.out
+        assert option in help_text.out
     top = call("-h").out
     for verb in ("run", "resume", "list", "show", "export"):
         assert verb in top
@@ -772,13 +774,13 @@ def test_help_names_every_option(call: Call) -> None:
 
 def test_devices_lists_what_can_train(call: Call) -> None:
     answer = call("devices", "--json")
-    found = json.loads(answer.out)
+    record = json.loads(answer.out)
     assert answer.code == 0
-    assert found["auto"] in found["names"]
-    assert found["cores"] >= 1
-    told = call("devices")
-    assert [line.split()[0] for line in told.out.splitlines()] == list(found["names"])
-    assert told.out.count("(auto)") == 1
+    assert record["auto"] in record["names"]
+    assert record["cores"] >= 1
+    printed = call("devices")
+    assert [line.split()[0] for line in printed.out.splitlines()] == list(record["names"])
+    assert printed.out.count("(auto)") == 1
 
 
 def test_prepare_makes_a_dataset_ready_once(call: Call, tmp_path: Path) -> None:
@@ -786,9 +788,9 @@ def test_prepare_makes_a_dataset_ready_once(call: Call, tmp_path: Path) -> None:
     first = call("prepare", "fashion-mnist-mini", home=elsewhere)
     assert (first.code, first.err.strip()) == (0, "fashion-mnist-mini: 10000 images, 10 classes")
     (folder,) = (elsewhere / "datasets").iterdir()
-    made = folder.stat().st_mtime_ns
+    moment = folder.stat().st_mtime_ns
     assert call("prepare", "fashion-mnist-mini", home=elsewhere).code == 0
-    assert [f.stat().st_mtime_ns for f in (elsewhere / "datasets").iterdir()] == [made]
+    assert [f.stat().st_mtime_ns for f in (elsewhere / "datasets").iterdir()] == [moment]
 
 
 def test_prepare_refuses_an_unknown_dataset_in_one_line(call: Call) -> None:
@@ -826,9 +828,9 @@ def studied(home: Path, archive: Path) -> dict[str, Any]:
     assert done.code == 0, done.err
     assert "Traceback" not in done.err
     assert len(done.out.strip().splitlines()) == 1
-    shown: dict[str, Any] = json.loads(done.out)
-    assert f"study {shown['study']}" in done.err
-    return shown
+    record: dict[str, Any] = json.loads(done.out)
+    assert f"study {record['study']}" in done.err
+    return record
 
 
 def test_studies_are_listed_without_a_name(call: Call, tmp_path: Path) -> None:
@@ -864,8 +866,12 @@ def test_a_study_has_five_trials_where_none_are_named() -> None:
 
 
 def test_show_and_resume_print_a_done_study_again(call: Call, studied: dict[str, Any]) -> None:
-    shown = call("show", studied["study"], "--json")
-    assert (shown.code, shown.err, json.loads(shown.out)) == (0, "", studied)
+    finished_show = call("show", studied["study"], "--json")
+    assert (finished_show.code, finished_show.err, json.loads(finished_show.out)) == (
+        0,
+        "",
+        studied,
+    )
     again = call("resume", studied["study"], "--json")
     assert (again.code, again.err) == (0, f"study {studied['study']}\n")
     assert json.loads(again.out) == studied
@@ -895,8 +901,8 @@ def test_a_study_is_exported_as_csv_and_markdown(
     assert [(row["cell"], row["strategy"]) for row in rows] == [
         (row["cell"], row["strategy"]) for row in studied["rows"]
     ]
-    for row, known in zip(rows, studied["rows"], strict=True):
-        assert float(row["test"]) == pytest.approx(100 * known["test"], abs=0.005)
+    for row, expected in zip(rows, studied["rows"], strict=True):
+        assert float(row["test"]) == pytest.approx(100 * expected["test"], abs=0.005)
     text = (tmp_path / "study.markdown").read_text()
     assert text == call("show", studied["study"]).out.removesuffix("\n")
     refused_line(
@@ -956,8 +962,8 @@ def test_a_stopped_study_is_resumed_to_the_same_table(
     assert resumed.code == 0
     varying = ("seconds", "trainings", "cached_trainings")
     rows = [
-        [{k: v for k, v in row.items() if k not in varying} for row in told["rows"]]
-        for told in (json.loads(resumed.out), studied)
+        [{k: v for k, v in row.items() if k not in varying} for row in printed["rows"]]
+        for printed in (json.loads(resumed.out), studied)
     ]
     assert rows[0] == rows[1]
 
@@ -979,9 +985,9 @@ def test_a_study_with_a_failed_cell_prints_the_rest_and_exits_1(
         home=tmp_path,
     )
     assert failed.code == 1
-    told = json.loads(failed.out)
-    assert told["status"] == "failed"
-    assert [cell["status"] for cell in told["cells"]] == ["done", "failed"]
+    printed = json.loads(failed.out)
+    assert printed["status"] == "failed"
+    assert [cell["status"] for cell in printed["cells"]] == ["done", "failed"]
 
 
 def test_a_strategy_option_given_twice_means_both() -> None:

@@ -38,7 +38,7 @@ def read(name: str) -> Any:
     return nbformat.read(NOTEBOOKS / name, as_version=4)
 
 
-def said(cell: Any) -> str:
+def text_of(cell: Any) -> str:
     """Return what a cell printed or gave back as text."""
     parts = [out.get("text") or out.get("data", {}).get("text/plain", "") for out in cell.outputs]
     return "".join(parts).strip()
@@ -46,7 +46,7 @@ def said(cell: Any) -> str:
 
 def tagged(book: Any, tag: str) -> list[str]:
     """Return what the cells with a tag say."""
-    return [said(cell) for cell in book.cells if tag in cell.metadata.get("tags", ())]
+    return [text_of(cell) for cell in book.cells if tag in cell.metadata.get("tags", ())]
 
 
 @pytest.mark.parametrize("name", refresh.NAMES)
@@ -102,11 +102,11 @@ rambo.compare(np.array(data.images), np.array(data.labels), budget=8, **settings
         manager.shutdown_kernel(now=True)
 
 
-def answer(client: Any, asked: str) -> Any:
+def answer(client: Any, question: str) -> Any:
     """Return what a kernel answers to a cell."""
     while True:
         reply = client.get_shell_msg(timeout=120)
-        if reply["parent_header"]["msg_id"] == asked:
+        if reply["parent_header"]["msg_id"] == question:
             return reply["content"]
 
 
@@ -138,9 +138,9 @@ def test_a_notebook_is_committed_with_what_it_shows_and_names_no_machine(name: s
     text = (NOTEBOOKS / name).read_text()
     assert not re.search(r"/(home|root|tmp|work|mnt)/", text)
     code = [cell for cell in book.cells if cell.cell_type == "code"]
-    shown = [out.output_type for cell in code for out in cell.outputs]
-    assert "error" not in shown
-    assert len(shown) >= 5
+    kinds = [out.output_type for cell in code for out in cell.outputs]
+    assert "error" not in kinds
+    assert len(kinds) >= 5
     for cell in code:
         for out in cell.outputs:
             data = out.get("data", {})

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from rambo import __main__ as command_line
-from rambo import __version__, places
+from rambo import __version__
+from rambo.storage import places
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -36,8 +37,10 @@ def installed(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) 
     """An environment in which the wheel's rambo is imported, and the checkout's is not."""
     folder = tmp_path_factory.mktemp("site")
     wheel.extractall(folder)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAMBO_")}
-    return {**kept, "PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("RAMBO_")
+    }
+    return {**environment, "PYTHONPATH": str(folder), "PYTHONSAFEPATH": "1"}
 
 
 def needed(lines: list[str]) -> dict[str, str]:
@@ -122,9 +125,9 @@ def test_an_installed_app_opens_from_any_folder_and_for_this_machine_only(
             server.terminate()
             server.wait(30)
         log.seek(0)
-        told = log.read().decode()
-    assert f"http://127.0.0.1:{port}" in told  # our settings: no network address is offered
-    assert "External URL" not in told
+        text = log.read().decode()
+    assert f"http://127.0.0.1:{port}" in text  # our settings: no network address is offered
+    assert "External URL" not in text
 
 
 def answer(url: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rambo import config as configs
-from rambo import presets
+from rambo.config import presets
 from rambo.datasets.catalog import CATALOG
 from rambo.errors import ConfigError
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rambo import __main__ as command_line
 from rambo import lineup, plugins, strategies
-from rambo.presets import PRESETS
+from rambo.commands import line as command_line
+from rambo.config.presets import PRESETS
 from rambo.strategies import others
 
 README = Path(__file__).parents[1] / "README.md"

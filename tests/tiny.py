@@ -86,12 +86,12 @@ def partly(
         pool: how many are in U_0; all further images are left out.
         changes: other fields, such as `clusters`.
     """
-    known = [*labeled, *validation, *test]
-    rest = [index for index in range(len(tiny.labels)) if index not in set(known)]
-    rows = np.array(known + rest[:pool])
+    places = [*labeled, *validation, *test]
+    rest = [index for index in range(len(tiny.labels)) if index not in set(places)]
+    rows = np.array(places + rest[:pool])
     labels = np.array(tiny.labels)[rows]
-    labels[len(known) :] = prepared.UNLABELED
-    counts = len(labeled), len(validation), len(test), len(rows) - len(known)
+    labels[len(places) :] = prepared.UNLABELED
+    counts = len(labeled), len(validation), len(test), len(rows) - len(places)
     return prepared.write(
         workspace,
         name="pets",
@@ -113,16 +113,16 @@ class MemoryMemo:
 
     def __init__(self) -> None:
         self.results: dict[str, tuple[dict[str, Any], dict[str, np.ndarray]]] = {}
-        self.asked: list[str] = []
+        self.lookups: list[str] = []
 
     def get(self, key: str) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-        self.asked.append(key)
+        self.lookups.append(key)
         return self.results.get(key)
 
     def put(
-        self, key: str, record: dict[str, Any], arrays: Mapping[str, np.ndarray] | None = None
+        self, key: str, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None
     ) -> None:
-        self.results[key] = (record, dict(arrays or {}))
+        self.results[key] = (dict(record), dict(arrays or {}))
 
 
 # What `rambo plan` prints.

@@ -112,7 +112,7 @@ def judge(
         grown = union(trial.problem.labeled, chosen)
         units.append(ensemble.fit_unit(grown, "evaluation", labels=labels, test=test))
     outcomes = ensemble.run(units, ignore, lambda: None)
-    measured = [round(outcome.record["accuracies"]["test"], 4) for outcome in outcomes]
+    measured = [round(outcome.training.accuracies["test"], 4) for outcome in outcomes]
     names = ["", *choices]
     return {
         "accuracies": dict(zip(names, measured[: len(names)], strict=True)),

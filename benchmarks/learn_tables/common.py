@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from rambo import config as configs
-from rambo import places, presets
-from rambo.config import Config
+from rambo.config import Config, presets
 from rambo.datasets import catalog
 from rambo.events import ignore
 from rambo.runs.workspace import Workspace
 from rambo.seeding import Streams
+from rambo.storage import places
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
 from rambo.worker import trial as trials

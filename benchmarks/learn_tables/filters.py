@@ -66,5 +66,5 @@ def _judge(found: common.Setting, chosen: torch.Tensor) -> list[float]:
         )
         unit = ensemble.fit_unit(grown, "evaluation", labels=labels, test=test)
         (outcome,) = ensemble.run([unit], ignore, lambda: None)
-        measured.append(outcome.record["accuracies"]["test"])
+        measured.append(outcome.training.accuracies["test"])
     return measured

@@ -11,11 +11,11 @@ from torch import Tensor
 from benchmarks.learn_tables import common
 from benchmarks.learn_tables.pairs import trained
 from rambo.algorithm import augment_utility_samples, split_initial
-from rambo.iteration import evaluate_pool
 from rambo.method.pools import union
 from rambo.method.utility_model import UtilityModel, fit_utility_model, predict_subsets
 from rambo.method.utility_samples import Pair, UtilitySamples, random_pairs
-from rambo.offline import warm_start
+from rambo.training.iteration import evaluate_pool
+from rambo.training.offline import warm_start
 
 SHOWN = 12  # pairs of the last round that are trained too
 _FIRST = 100_000  # their place among the trained subsets: seeds of their own

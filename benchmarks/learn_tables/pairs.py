@@ -13,9 +13,9 @@ from benchmarks.learn_tables import common
 from rambo.method.transport import exact_transport
 from rambo.method.utility_model import create_utility_model, fit_utility_model, predict_subsets
 from rambo.method.utility_samples import UtilitySamples, random_pairs
-from rambo.offline import labeled_ground_cost
 from rambo.seeding import Streams
 from rambo.training.ensemble import Ensemble
+from rambo.training.offline import labeled_ground_cost
 
 PARTS = 5
 ROLES = ("offline", "repeat")  # the first training of a subset and the second
@@ -62,7 +62,7 @@ def trained(ensemble: Ensemble, subsets: list[torch.Tensor], first: int = 0) -> 
     ]
     outcomes = common.train(ensemble, units)
     return torch.tensor(
-        [outcome.record["accuracies"]["validation"] for outcome in outcomes], dtype=torch.float64
+        [outcome.training.accuracies["validation"] for outcome in outcomes], dtype=torch.float64
     ).view(-1, 2)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from benchmarks.learn_tables import common
-from rambo import presets
-from rambo.offline import labeled_ground_cost
+from rambo.config import presets
+from rambo.training.offline import labeled_ground_cost
 
 CLASSES = (0, 1, 5, 8, 9)  # T-shirt, trouser, sandal, bag, ankle boot
 LABELED, VALIDATION = 6, 2  # images of each class that are shown

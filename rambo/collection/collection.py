@@ -36,8 +36,14 @@ from rambo.collection.records import (
     Version,
 )
 from rambo.collection.schema import FORMAT, SCHEMA
-from rambo.config import shorten
-from rambo.errors import ConfigError, DataError, RunLockedError, RunNotFoundError, StoreError
+from rambo.errors import (
+    ConfigError,
+    DataError,
+    RunLockedError,
+    RunNotFoundError,
+    StoreError,
+    shorten,
+)
 from rambo.storage import database, files
 
 T = TypeVar("T")

@@ -25,8 +25,7 @@ from rambo.collection.readers.sources import read_source
 from rambo.collection.records import Fit, Frame, HealthLine, ImportProgress, LabelEntry
 from rambo.collection.splits import DEFAULT_SHARE
 from rambo.collection.workers import ReadResult, Work
-from rambo.config import shorten
-from rambo.errors import DataError, RunCancelled
+from rambo.errors import DataError, RunCancelled, shorten
 from rambo.events import Emit, Noticed, StageAdvanced, StageFinished, StageStarted, ignore
 from rambo.storage import database
 from rambo.storage.files import RefusedError

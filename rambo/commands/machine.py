@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from rambo import config as configs
-from rambo import places
 from rambo.commands import sharing
-from rambo.commands.settings import SETTINGS_BYTES, read_settings
+from rambo.config import reading
 from rambo.runs import workspace as workspaces
+from rambo.storage import places
 
 
 def add_app(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +74,10 @@ def prepare(arguments: argparse.Namespace) -> int:
 
 def plan(arguments: argparse.Namespace) -> int:
     """Print what a run of the settings on standard input would take."""
-    config = configs.build(read_settings(sys.stdin.buffer.read(SETTINGS_BYTES + 1)))
+    content = sys.stdin.buffer.read(reading.LARGEST + 1)
+    config = configs.build(
+        reading.read(content, "settings", 'give some like {"k": 200, "budget": 500}')
+    )
     workspace = workspaces.Workspace.from_environment()
     from rambo.worker import plan, progress, run_worker
 

@@ -114,10 +114,9 @@ def export_choice(arguments: argparse.Namespace) -> int:
     seed = arguments.seed
     if seed is not None and not seed.isdecimal():
         raise ConfigError(field="seed", value=seed, hint="use a whole number")
-    result = export.write(
+    result = export.build(
         run,
         arguments.format,
-        Path(arguments.out),
         arguments.strategy,
         None if seed is None else int(seed),
         guesses=arguments.guesses,
@@ -125,7 +124,7 @@ def export_choice(arguments: argparse.Namespace) -> int:
         pictures=arguments.pictures,
         truth=arguments.oracle,
         image_url=arguments.image_url,
-    )
+    ).write(Path(arguments.out))
     sharing.note("export", run.id, arguments.format)
     for notice in result.notices:
         print(f"rambo: {notice}", file=sys.stderr)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rambo import config as configs
-from rambo import presets
+from rambo.config import presets
 from rambo.errors import ConfigError
 from rambo.studies import grid
 
@@ -30,7 +30,6 @@ FIELDS = {  # command-line option -> dotted path in the config
     "trials": "trials",
     "strategy": "strategies",
 }
-SETTINGS_BYTES = 64_000  # of JSON on standard input; a whole config has two thousand
 SWITCHES = {
     "no_bilevel": "rambo.utility_model.bilevel.enabled",
     "no_ot": "rambo.utility_model.transport",
@@ -124,26 +123,3 @@ def number(text: str, option: str) -> float:
         return float(text)
     except ValueError:
         raise ConfigError(field=f"--{option}", value=text, hint="use a number") from None
-
-
-def read_settings(content: bytes) -> configs.Settings:
-    """Return nested settings from their JSON.
-
-    Raises:
-        ConfigError: this is something else.
-    """
-    if len(content) > SETTINGS_BYTES:
-        raise ConfigError(
-            f"over {SETTINGS_BYTES:,} bytes", field="settings", hint="give the JSON of one run"
-        )
-    try:
-        settings = json.loads(content)
-    except (ValueError, RecursionError):
-        raise ConfigError(
-            "not JSON", field="settings", hint='give some like {"k": 200, "budget": 500}'
-        ) from None
-    if not isinstance(settings, dict):
-        raise ConfigError(
-            "no group of fields", field="settings", hint='give some like {"k": 200, "budget": 500}'
-        )
-    return settings

@@ -9,7 +9,6 @@ from rambo.collection import limited, splits
 from rambo.collection.looks import Limits, limits_from_environment
 from rambo.collection.readers import arrays as arrays_
 from rambo.collection.readers.arrays import Arrays
-from rambo.config import shorten
 from rambo.datasets import prepared
 from rambo.datasets.disk import refusing
 from rambo.datasets.prepared import (
@@ -25,6 +24,7 @@ from rambo.datasets.prepared import (
     Roles,
 )
 from rambo.datasets.splits import stratified_roles
+from rambo.errors import shorten
 from rambo.events import Emit, Noticed, ignore
 from rambo.storage.files import RefusedError
 from rambo.text import count

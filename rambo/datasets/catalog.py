@@ -11,17 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from rambo import places
 from rambo.collection import collection as own
-from rambo.config import shorten
 from rambo.datasets import collections, idx, in_memory, prepared, rehearsal, vision_sets
 from rambo.datasets.archive import RECIPE as ARCHIVE_RECIPE
 from rambo.datasets.archive import archive_name, prepare_archive
 from rambo.datasets.disk import file_hash, is_file, refusing
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.datasets.splits import Arrays
-from rambo.errors import DataError
+from rambo.errors import DataError, shorten
 from rambo.events import Emit, Noticed, ignore
+from rambo.storage import places
 
 SHIPPED = places.shipped_data() / "fashion-mnist"
 RECIPE = 1  # part of every origin: raise it when a reader starts to give other arrays

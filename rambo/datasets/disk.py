@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rambo.config import shorten
-from rambo.errors import DataError, RamboError, StoreError
+from rambo.errors import DataError, RamboError, StoreError, shorten
 from rambo.storage import files
 
 _DAY_SECONDS = 86_400

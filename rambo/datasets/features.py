@@ -22,13 +22,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rambo.config import DatasetConfig, shorten
+from rambo.config import DatasetConfig
 from rambo.datasets import vision_sets
 from rambo.datasets.catalog import default_root
 from rambo.datasets.disk import file_hash, is_file, map_array, sweep, unwritable, write_array
 from rambo.datasets.prepared import Prepared
 from rambo.datasets.vision_sets import network_timeout
-from rambo.errors import DataError
+from rambo.errors import DataError, shorten
 from rambo.events import Emit, Noticed, StageAdvanced, StageFinished, StageStarted, ignore
 from rambo.seeding import pinned
 from rambo.storage import files

@@ -15,10 +15,9 @@ import numpy as np
 
 from rambo.collection.readers.array_labels import read_labels
 from rambo.collection.readers.arrays import Arrays, as_pixels
-from rambo.config import shorten
 from rambo.datasets import archive, prepared
 from rambo.datasets.prepared import UNLABELED, Prepared
-from rambo.errors import DataError, RamboError
+from rambo.errors import DataError, RamboError, shorten
 from rambo.storage.files import RefusedError
 
 PREFIX = "arrays:"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rambo.collection import splits
-from rambo.config import Config, describe, restore, shorten
+from rambo.config import Config, describe, restore
 from rambo.datasets import folds, prepared
 from rambo.datasets.prepared import (
     LABELED,
@@ -21,7 +21,7 @@ from rambo.datasets.prepared import (
     Names,
     Prepared,
 )
-from rambo.errors import DataError
+from rambo.errors import DataError, shorten
 
 PREFIX = "rehearsal:"  # of a dataset's name: `rehearsal:collection:pets@3`
 WORDS = "rehearsal of "  # what a page says of it

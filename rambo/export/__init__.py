@@ -14,10 +14,10 @@ from rambo.export import bundles, originals
 from rambo.export.bundles import IMAGE_URL, ExportBatch, Files
 from rambo.export.evidence import COLUMNS, ChosenImage, Evidence, gather, rows
 from rambo.export.originals import PICTURES, Originals, Pictures
-from rambo.export.packing import to_zip
 from rambo.export.text import to_csv, to_json, to_jsonl
 from rambo.runs.workspace import Run
 from rambo.storage import files
+from rambo.storage.packing import to_zip
 
 __all__ = [
     "COLUMNS",
@@ -84,6 +84,15 @@ class Export:
     mime: str
     count: int
     notices: tuple[str, ...] = ()
+
+    def write(self, out: Path) -> "Export":
+        """Write the bytes to the file `out` and return this.
+
+        Raises:
+            ConfigError: `out` cannot be written.
+        """
+        put(out, self.data)
+        return self
 
 
 def build(
@@ -160,40 +169,6 @@ def name_of(run: Run, format: str, strategy: str, seed: int) -> tuple[str, str]:
     """Return name and media type of the file that `build` makes, without making it."""
     kind = _FORMATS[format]
     return f"{run.id}-{strategy}-seed{seed}{kind.ending}", kind.mime
-
-
-def write(
-    run: Run,
-    format: str,
-    out: Path,
-    strategy: str | None = None,
-    seed: int | None = None,
-    *,
-    truth: bool = False,
-    image_url: str = IMAGE_URL,
-    guesses: bool = False,
-    original: bool = False,
-    pictures: Pictures = "originals",
-) -> Export:
-    """Write what `build` returns to the file `out` and return it.
-
-    Raises:
-        ConfigError: an unknown format, strategy or seed, or `out` cannot be written.
-        StoreError: as `build`.
-    """
-    export = build(
-        run,
-        format,
-        strategy,
-        seed,
-        truth=truth,
-        image_url=image_url,
-        guesses=guesses,
-        original=original,
-        pictures=pictures,
-    )
-    put(out, export.data)
-    return export
 
 
 def put(out: Path, data: bytes) -> None:

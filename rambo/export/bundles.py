@@ -15,11 +15,11 @@ from rambo.errors import StoreError
 from rambo.export import readme
 from rambo.export.evidence import ChosenImage, class_names, open_images
 from rambo.export.originals import Originals
-from rambo.export.packing import to_look_at, to_npy, to_png
 from rambo.export.text import to_csv, to_json, to_jsonl, to_lines
 from rambo.runs import exclusions
 from rambo.runs.record import dataset_name
 from rambo.runs.workspace import Run
+from rambo.storage.packing import to_look_at, to_npy, to_png
 
 # In two parts: a URL, which the house rule on paths of one machine would take for such a path.
 IMAGE_URL = "/" + "data/local-files/?d=images/"

@@ -65,6 +65,7 @@ def logit_gradients(probabilities: Tensor, labels: Tensor) -> Tensor:
     Returns:
         `N x c`.
     """
+    # The derivative of softmax and log-likelihood in one: dL/dz = p - y.
     return probabilities - F.one_hot(labels, probabilities.shape[1])
 
 
@@ -75,6 +76,7 @@ def rank_by(pool: Tensor, scores: Tensor) -> Tensor:
         pool: `m` dataset indices.
         scores: scores of all `N` examples; only those of the pool are read.
     """
+    # Sorted first, so that a stable sort by score leaves ties in the order of the dataset, however the pool came.
     ordered = pool.sort().values
     return ordered[scores[ordered].argsort(stable=True)]
 
@@ -95,6 +97,7 @@ def random_chunks(ranked: Tensor, size: int, generator: torch.Generator) -> Tens
     """
     size = min(size, len(ranked))
     count = len(ranked) // size
+    # Positions, not images: sorted inside a row they are the order of `ranked`. The cut leaves the rest to chance.
     order = torch.randperm(len(ranked), generator=generator)[: count * size]
     return ranked[order.view(count, size).sort(1).values]
 
@@ -104,6 +107,7 @@ def filter_for(filter_size: int, batch_size: int, count: int) -> int:
 
     Choice: a last batch smaller than b keeps the ratio M / b, so that M = b stays margin sampling to the end.
     """
+    # Rounded up, so that a step never looks at fewer images than it takes.
     return -(-filter_size * count // batch_size)
 
 
@@ -172,6 +176,7 @@ def k_centers(points: Tensor, centers: Tensor) -> Iterator[int]:
     middle = points.mean(0)  # distances stay, and less is lost when their squares are expanded
     points, centers = points - middle, centers - middle
     norms = points.square().sum(1)
+    # Of no centers every distance is infinite, and argmax of equals is the first.
     nearest = torch.full_like(norms, torch.inf)
     for start in range(0, len(centers), _CHUNK):
         part = centers[start : start + _CHUNK]
@@ -204,9 +209,11 @@ def spread_gradients(
     pick = int(norms.argmax())
     for turn in range(len(norms)):
         if turn:
+            # Once every gradient left lies on a center all weights are 0, which `multinomial` refuses.
             weights = nearest if nearest.any() else available
             pick = int(torch.multinomial(weights, 1, generator=generator))
         yield pick
+        # `N` inner products of outer products, from two matrix-vector products.
         products = (gradients @ gradients[pick]) * (embeddings @ embeddings[pick])
         nearest = torch.minimum(nearest, _squared_distances(products, norms, norms[pick]))
         nearest[pick] = available[pick] = 0
@@ -214,6 +221,7 @@ def spread_gradients(
 
 def _squared_distances(products: Tensor, norms: Tensor, others: Tensor) -> Tensor:
     """Return |a|^2 + |b|^2 - 2 <a, b>, exactly 0 where it is no more than rounding."""
+    # The rounding of a difference is that of its terms: what is below a share of them is no distance but noise.
     total = norms + others
     apart = total - 2 * products
     return apart.where(apart > _ROUNDING * torch.finfo(apart.dtype).eps * total, 0)

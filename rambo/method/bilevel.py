@@ -49,6 +49,7 @@ def descend(
         if not differentiable:
             weights = tuple(w.detach().requires_grad_() for w in weights)
         gradient = torch.autograd.grad(inner(weights, hyper), weights, create_graph=differentiable)
+        # Heavy ball: v <- momentum v + dL/dw, w <- w - rate v. Written out, as torch's SGD changes weights in place.
         velocity = tuple(descent.momentum * v + g for v, g in zip(velocity, gradient, strict=True))
         weights = tuple(
             w - descent.learning_rate * v for w, v in zip(weights, velocity, strict=True)
@@ -75,6 +76,7 @@ def unrolled_hypergradient(
     weights, velocity = descend(
         inner, _leaves(start), velocity, hyper, descent, differentiable=True
     )
+    # Back through outer, then through all T steps: memory grows with T, which the two implicit ways below avoid.
     gradient = _gradient(outer(weights, hyper), hyper)
     return gradient, tuple(w.detach() for w in weights), tuple(v.detach() for v in velocity)
 
@@ -119,10 +121,12 @@ def neumann_hypergradient(
         term = tuple(
             momentum * t + learning_rate * part for t, part in zip(term, residual, strict=True)
         )
+        # `total` is x after that many terms, so it stands at all times for H^-1 dE/dw, as far as it got.
         total = tuple(a + t for a, t in zip(total, term, strict=True))
         # The last term needs no further product, and a tiny one changes no digit that matters.
         if number == terms or _norm(term) < tolerance * _norm(total):
             break
+        # H times the term: the gradient of <dL/dw, term> by w (Pearlmutter 1994), at the price of one backward pass.
         curved = torch.autograd.grad(slope, weights, term, retain_graph=True)
         residual = tuple(part - c for part, c in zip(residual, curved, strict=True))
         # Momentum may overshoot by its own share; more than that is divergence, and every further term makes it worse.
@@ -174,10 +178,12 @@ def conjugate_gradient_hypergradient(
         # Not positive definite in this direction: no step along it helps, so the solution so far is the answer.
         if float(curvature) <= 0:
             break
+        # The minimum of 1/2 x^T H x - x^T dE/dw along this direction.
         step = energy / curvature
         solution = tuple(s + step * d for s, d in zip(solution, direction, strict=True))
         residual = tuple(r - step * c for r, c in zip(residual, curved, strict=True))
         energy, previous = _dot(residual, residual), energy
+        # Fletcher and Reeves: conjugate to all directions before, so no step undoes an earlier one.
         direction = tuple(
             r + energy / previous * d for r, d in zip(residual, direction, strict=True)
         )
@@ -202,6 +208,7 @@ def _outer_gradients(outer: Objective, weights: Tensors, hyper: Tensors) -> tupl
     # An outer objective that reads neither is legal: all its gradients are zero.
     if not (value := outer(weights, hyper)).requires_grad:
         return tuple(map(torch.zeros_like, weights)), tuple(map(torch.zeros_like, hyper))
+    # One backward pass for both parts; lambda is in E only where the caller put it there.
     both = _gradient(value, weights + hyper)
     return both[: len(weights)], both[len(weights) :]
 

@@ -52,6 +52,7 @@ def create_utility_model(
     """
     # One generator for the weights of all layers, so the network is the same whatever was drawn before.
     with streams.ambient("weights"):
+        # psi: 28 x 28 grey pixels through two convolutions (A.1), or frozen features through two linear layers (A.2).
         elements = (
             ConvElements(config.dropout)
             if problem.features is None or not problem.reads_features
@@ -112,6 +113,7 @@ def _losses(
 def _total(prediction: SetPrediction, task: _Task, config: UtilityModelConfig) -> Tensor:
     """Return L_Total = L_Rank + lambda_OT L_OT (Definition 4)."""
     first, distance = _losses(prediction, task, config)
+    # With OT off the head is there all the same, untrained: the network has one shape in all ablations.
     return first + config.ot_weight * distance if config.transport else first
 
 
@@ -146,10 +148,12 @@ def fit_utility_model(
     # Halves by size and not by chance: what is learned on small sets has to hold on large ones (4.1d).
     short, long = (_task(problem, half, inputs) for half in split_by_size(samples))
     whole = _task(problem, samples, inputs)
+    # The report measures both halves in every scheme, so that "bilevel off" is drawn on the axes of "bilevel on".
     report = _Report(model, short, long, phase, emit)
     if bilevel_training:
         model = _fit_bilevel(model, short, long, streams, report)
         if model.config.bilevel.refit:
+            # Lambda was learned with half of D held out; the weights get all of it at last.
             refitted = dataclasses.replace(report, phase=f"{phase}-refit")
             _fit_ordinary(model, whole, streams.child("refit"), refitted)
     else:
@@ -211,11 +215,13 @@ def _fit_ordinary(model: UtilityModel, task: _Task, streams: Streams, report: _R
     Choice: the control for the row "bilevel off" of Table 1, and the offline initialisation.
     """
     config, network = model.config, model.network
+    # A new optimizer at each call: moments of the iteration before belong to another D.
     optimizer = torch.optim.Adam(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     orders, dropout = streams.torch("pair order"), streams.child("dropout")
     for epoch in range(1, config.epochs + 1):
+        # Each epoch anew: the report between two epochs left the network in eval mode.
         network.train()
         # Pairs are shuffled, not sets. The order has a stream of its own, so it is the same with and without dropout.
         order = torch.randperm(len(task.utilities), generator=orders)
@@ -252,6 +258,7 @@ def _fit_bilevel(
     best: tuple[float, bilevel.Tensors, bilevel.Tensors] | None = None
 
     def predict(values: bilevel.Tensors, task: _Task) -> SetPrediction:
+        # BatchNorm is nowhere in u_hat, so parameters are all the state there is.
         state = dict(zip(names, values, strict=True))
         prediction: SetPrediction = functional_call(network, state, (task.inputs, task.membership))
         return prediction
@@ -288,6 +295,7 @@ def _fit_bilevel(
         with torch.no_grad():
             outer_loss = float(outer(weights, log_l2))
         if best is None or outer_loss < best[0]:
+            # `hyper_step` returns new weights each time; lambda is changed in place, so it is copied.
             best = outer_loss, weights, tuple(value.detach().clone() for value in log_l2)
         report.emit(
             HyperStep(
@@ -386,6 +394,7 @@ def embed_elements(model: UtilityModel, problem: Problem, unlabeled: Tensor) -> 
 @torch.no_grad()
 def embed_others(model: UtilityModel, problem: Problem, elements: Elements) -> None:
     """Add psi(x) of the unlabeled images that were left out so far."""
+    # The gate or the filter may have kept images from every step; a what-if can still ask about them.
     rest = problem.unlabeled[~elements.embedded[problem.unlabeled]]
     _embed(model, problem, rest, elements.values, elements.embedded)
 
@@ -424,6 +433,7 @@ def predict_unions(
     network, values = model.network.eval(), elements.values
     # Attention looks at every pair of elements, so nothing of S_j can be summed ahead: the unions are written out.
     if isinstance(network.pooling, AttentionPooling):
+        # `s x (|S_j| + b)` dataset indices; all unions are of one size, so nothing is padding.
         unions = torch.cat([labeled.expand(len(batches), -1), batches], 1)
         pooled = torch.cat(
             [
@@ -435,5 +445,6 @@ def predict_unions(
         # The sum over S_j is made once for all candidates. `embedding_bag` adds gathered rows without copying them:
         # half the time over a whole pool.
         total = values[labeled].sum(0) + F.embedding_bag(batches, values, mode="sum")
+        # The mean of the union, `s x d`: S_j and a batch have no image in common, so the sizes add up.
         pooled = (total / (len(labeled) + batches.shape[1])).float()
     return network.predict_pooled(pooled, elements.reference).utility

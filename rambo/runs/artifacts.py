@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rambo.config import shorten
-from rambo.errors import StoreError
+from rambo.errors import StoreError, shorten
 from rambo.runs import paths
 from rambo.storage import files
 

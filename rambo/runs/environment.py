@@ -4,6 +4,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from rambo import __version__
+
+VERSION = __version__  # of rambo: what a new run and a trained model say they are of
+
 
 @dataclasses.dataclass(frozen=True)
 class DatasetOrigin:

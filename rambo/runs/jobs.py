@@ -18,14 +18,14 @@ from contextlib import suppress
 
 import filelock
 
-from rambo import errors, places
-from rambo.config import Config, Settings, describe, shorten
+from rambo import errors
+from rambo.config import Config, Settings, describe
 from rambo.datasets.prepared import Prepared
-from rambo.errors import RamboError, RunLockedError, StoreError
+from rambo.errors import RamboError, RunLockedError, StoreError, shorten
 from rambo.runs import line, paths, repair
 from rambo.runs.run import LAUNCH_SECONDS
 from rambo.runs.workspace import Run, Workspace, create_run
-from rambo.storage import files
+from rambo.storage import files, places
 
 STOP_SECONDS = 4.0  # for the end of the unit in flight; then SIGTERM
 TERM_SECONDS = 3.0  # for SIGTERM; then SIGKILL

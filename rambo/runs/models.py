@@ -10,9 +10,9 @@ from pathlib import Path
 import pydantic
 
 from rambo.collection import collection as collections
-from rambo.config import ClassifierConfig, Settings, shorten
+from rambo.config import ClassifierConfig, Settings
 from rambo.datasets.prepared import Prepared
-from rambo.errors import ConfigError, StoreError
+from rambo.errors import ConfigError, StoreError, shorten
 from rambo.runs import paths
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace, environment

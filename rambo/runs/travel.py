@@ -33,7 +33,7 @@ from rambo.config import Settings
 from rambo.datasets import catalog, prepared, rehearsal
 from rambo.datasets.disk import refusing
 from rambo.datasets.prepared import Prepared
-from rambo.errors import ConfigError, DataError, RamboError, RunLockedError, StoreError
+from rambo.errors import ConfigError, DataError, RamboError, RunLockedError, StoreError, shorten
 from rambo.runs import edits, paths, record, results
 from rambo.runs import environment as environments
 from rambo.runs.run import Run
@@ -366,9 +366,9 @@ def _read_record(archive: zipfile.ZipFile) -> tuple[_Packed, list[str]]:
     limits = limits_from_environment()
     for name, member in members.items():
         if (problem := archives.check_member(member, limits)) is not None:
-            raise RefusedError(f"{configs.shorten(name)}: {problem}", _AGAIN)
+            raise RefusedError(f"{shorten(name)}: {problem}", _AGAIN)
         if name != _RUN and not _MEMBER.fullmatch(name):
-            raise RefusedError(f"{configs.shorten(name)} does not belong to a run", _AGAIN)
+            raise RefusedError(f"{shorten(name)} does not belong to a run", _AGAIN)
     text = archives.read_member(archive, members[_RUN], _RECORD_BYTES)
     try:
         if json.loads(text).get("format", FORMAT) > FORMAT:
@@ -429,7 +429,7 @@ def _write_record(
     statements = [
         record.put_fact("created", packed.created),
         record.put_fact("status", packed.status),
-        record.put_fact("message", configs.shorten(packed.message, 500)),
+        record.put_fact("message", shorten(packed.message, 500)),
         record.put_fact("attempt", packed.attempt),
         record.put_fact("digests", packed.digests),
         record.put_fact("maps_of", packed.maps_of),
@@ -458,9 +458,7 @@ def _check_run(run: Run, packed: _Packed) -> None:
             len(result.selected) != len(result.steps)
             or result.strategy not in run.config["strategies"]
         ):
-            raise RefusedError(
-                f"the result of {configs.shorten(result.strategy)} is damaged", _AGAIN
-            )
+            raise RefusedError(f"the result of {shorten(result.strategy)} is damaged", _AGAIN)
     run.events()
     for name in run.artifacts():
         file = paths.artifact(run.folder, name, "parquet")

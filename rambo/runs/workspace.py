@@ -18,13 +18,13 @@ from pathlib import Path
 
 import joblib
 
-from rambo import __version__, checks, lineup
+from rambo import checks, lineup
 from rambo.config import Config, Settings, describe
 from rambo.datasets import catalog, foreign, prepared, rehearsal
 from rambo.datasets.prepared import Prepared
 from rambo.errors import DataError, RunLockedError, RunNotFoundError, StoreError
 from rambo.runs import paths
-from rambo.runs.environment import DatasetOrigin, Environment
+from rambo.runs.environment import VERSION, DatasetOrigin, Environment
 from rambo.runs.record import dataset_name
 from rambo.runs.results import Summary, mean_ranking
 from rambo.runs.run import STATUSES, Run, write_first
@@ -199,7 +199,7 @@ def environment(data: Prepared, device: str, strategies: Iterable[str] = ()) -> 
     files = [str(path.absolute()) for path in lineup.files_of(strategies)]
     return Environment(
         plugins=tuple(files),
-        rambo=__version__,
+        rambo=VERSION,
         python=platform.python_version(),
         torch=importlib.metadata.version("torch"),
         device=device,

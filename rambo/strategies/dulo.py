@@ -16,9 +16,9 @@ from rambo.method.utility_model import (
     predict_unions,
 )
 from rambo.method.utility_samples import Pair, UtilitySamples, random_pairs
-from rambo.offline import accuracies, fit_offline, hold_out, offline_units
 from rambo.seeding import Streams
 from rambo.training.call import Call
+from rambo.training.offline import accuracies, fit_offline, hold_out, offline_units
 from rambo.training.units import FitUnit
 
 

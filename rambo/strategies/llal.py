@@ -22,7 +22,14 @@ from rambo.strategies.picking import in_one_step
 from rambo.training.call import Call
 from rambo.training.classifier import Fit, create_classifier, train_classifier
 from rambo.training.ensemble import Ensemble
-from rambo.training.units import FitUnit, Outcome, Result, answers, content_key
+from rambo.training.outcomes import (
+    Outcome,
+    Result,
+    TrainingRecord,
+    accuracies_of,
+    pack_right,
+)
+from rambo.training.units import FitUnit, content_key
 
 _CHUNK = 500  # images a forward pass, as many as f is asked about at once
 
@@ -168,12 +175,13 @@ class LossUnit:
             scores = torch.cat(
                 [module(classifier_fit.model.tap(fit.load(part))[0]).cpu() for part in parts]
             )
-        record = {
-            **answers(right),
-            "epochs": classifier_fit.epochs,
-            "train_accuracy": classifier_fit.train_accuracy,
-            "seconds": time.perf_counter() - started,
-        }
+        record = TrainingRecord(
+            accuracies=accuracies_of(right),
+            right=pack_right(right),
+            epochs=classifier_fit.epochs,
+            train_accuracy=classifier_fit.train_accuracy,
+            seconds=time.perf_counter() - started,
+        )
         return record, {"scores": scores.numpy()}
 
     def run_group(self, units: Sequence[Any], emit: Emit) -> Iterator[tuple[int, Result]]:

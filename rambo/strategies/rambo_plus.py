@@ -26,10 +26,10 @@ from rambo.method.acquisition import (
 from rambo.method.pools import Selection, union, without
 from rambo.method.ridge import RidgeView, fit_weights, in_units_of_pairs, ridge_view
 from rambo.method.utility_samples import UtilitySamples
-from rambo.offline import accuracies, hold_out, offline_units
 from rambo.seeding import Streams
 from rambo.training.call import Call
 from rambo.training.ensemble import Predictions
+from rambo.training.offline import accuracies, hold_out, offline_units
 
 
 def rambo_plus(call: Call) -> Selection:

@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rambo.config import Config, Settings, restore, shorten
+from rambo.config import Config, Settings, restore
+from rambo.errors import shorten
 from rambo.runs.report import Difference
 from rambo.studies.grid import Place
 from rambo.studies.paper import Reported

@@ -19,8 +19,7 @@ from typing import Any, Literal
 import joblib
 import torch
 
-from rambo.config import shorten
-from rambo.errors import ConfigError
+from rambo.errors import ConfigError, shorten
 
 Name = Literal["loky", "dask"]
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # as in glibc's malloc.h

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import joblib
@@ -26,7 +26,8 @@ from rambo.method.pools import Problem
 from rambo.seeding import derive_seed
 from rambo.training.backends import Backend, settle
 from rambo.training.gpu.batched import Batching
-from rambo.training.units import Arrays, FitUnit, HeadUnit, Outcome, Result, Unit, UnitRecord
+from rambo.training.outcomes import Arrays, Outcome, Stored, UnitRecord, restore, stored
+from rambo.training.units import FitUnit, HeadUnit, Unit
 
 Done = tuple[int, UnitRecord, dict[str, NDArray[Any]]]  # place, record, arrays
 _COMPANY = 64  # units of one company that a process does together, at most
@@ -34,12 +35,12 @@ _SLOTS = {"mnistnet": 256, "resnet18": 64}  # classifiers side by side on a GPU
 
 
 class UnitStore(Protocol):
-    """Where finished units are kept: content key -> record and arrays."""
+    """Where finished units are kept: content key -> record, as JSON has it, and arrays."""
 
-    def get(self, key: str) -> Result | None:
+    def get(self, key: str) -> Stored | None:
         """Return what was kept under `key`, or None."""
 
-    def put(self, key: str, record: UnitRecord, arrays: Arrays | None = None) -> None:
+    def put(self, key: str, record: Mapping[str, Any], arrays: Arrays | None = None) -> None:
         """Keep a finished unit; durable when this returns."""
 
 
@@ -216,18 +217,24 @@ class Ensemble:
         # equal units, as of two strategies with one choice, run once
         misses: dict[str, list[int]] = {}
         for place, unit in enumerate(units):
-            if (match := self.memo.get(unit.key)) is not None:
-                finish(place, Outcome(*match, cached=True))
+            if (outcome := self.recall(unit)) is not None:
+                finish(place, outcome)
             else:
                 misses.setdefault(unit.key, []).append(place)
         first = sorted((places[0] for places in misses.values()), key=lambda p: -units[p].cost)
         with contextlib.closing(self._compute(units, first, emit)) as results:
             for place, record, arrays in results:
                 key = units[place].key
-                self.memo.put(key, record, arrays)
+                self.memo.put(key, stored(record), arrays)
                 for equal in misses[key]:
                     finish(equal, Outcome(record, arrays, cached=equal != place))
         return [outcomes[place] for place in range(len(units))]
+
+    def recall(self, unit: Unit) -> Outcome | None:
+        """Return what came of a unit that any run did before, or None."""
+        row = self.memo.get(unit.key)
+        record = None if row is None else restore(row[0])
+        return None if row is None or record is None else Outcome(record, row[1], cached=True)
 
     def predictions(self, unit: FitUnit, outcome: Outcome) -> Predictions:
         """Return the predictions of a fit that was asked for them."""
@@ -239,7 +246,7 @@ class Ensemble:
             full[rows] = values
             return full
 
-        accuracy = outcome.record["accuracies"].get("validation")
+        accuracy = outcome.training.accuracies.get("validation")
         return Predictions(scatter("probabilities"), scatter("embeddings"), accuracy)
 
     def predict_pools(self, emit: Emit) -> Predictions:

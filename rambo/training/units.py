@@ -31,24 +31,19 @@ from rambo.seeding import derive_seed
 from rambo.training import classifier, heads
 from rambo.training.classifier import Fit
 from rambo.training.gpu.batched import Batching, Images, Member, fit_members
+from rambo.training.outcomes import (
+    Arrays,
+    Outcome,
+    Result,
+    TrainingRecord,
+    TransportRecord,
+    accuracies_of,
+    pack_right,
+)
 
 Indices = NDArray[np.int64]
-Arrays = Mapping[str, NDArray[Any]]
 T = TypeVar("T")
-# JSON types, as the memo keeps them: each kind of unit knows the fields of its own.
-UnitRecord = dict[str, Any]
-Result = tuple[UnitRecord, dict[str, NDArray[Any]]]
-
 _CHUNK = 5000  # rows of frozen features that are asked about at once
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What a unit gave: `record` of JSON types, `arrays`, and whether it was found instead of computed."""
-
-    record: Mapping[str, Any]
-    arrays: Arrays
-    cached: bool
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -194,15 +189,16 @@ class FitUnit:
         if len(self.predicted):
             probabilities, embeddings = classifier.predict(fit.model, load(self.predicted))
             arrays = {"probabilities": probabilities.numpy(), "embeddings": embeddings.numpy()}
-        record = {
-            **answers(right),
-            "epochs": fit.epochs,
-            "train_accuracy": fit.train_accuracy,
-            "seconds": time.perf_counter() - started,
-            "size": len(self.subset),
-            "evaluated": self.evaluated,
+        record = TrainingRecord(
+            accuracies=accuracies_of(right),
+            right=pack_right(right),
+            epochs=fit.epochs,
+            train_accuracy=fit.train_accuracy,
+            seconds=time.perf_counter() - started,
+            size=len(self.subset),
+            evaluated=self.evaluated,
             **self.facts,
-        }
+        )
         return record, arrays
 
     def right(self, model: Classifier, load: Callable[[Indices], Tensor]) -> dict[str, Tensor]:
@@ -216,10 +212,13 @@ class FitUnit:
         """Return the outcome with the validation accuracy of those that judge."""
         if self.judges is None or "validation" not in self.measured:
             return outcome
-        right = right_of(outcome.record, "validation", len(self.measured["validation"][0]))
+        training = outcome.training
+        right = training.unpack_right("validation", len(self.measured["validation"][0]))
         assert right is not None  # the key asks for it
-        accuracies = outcome.record["accuracies"] | {"validation": float(right[self.judges].mean())}
-        return dataclasses.replace(outcome, record={**outcome.record, "accuracies": accuracies})
+        accuracies = {**training.accuracies, "validation": float(right[self.judges].mean())}
+        return dataclasses.replace(
+            outcome, record=dataclasses.replace(training, accuracies=accuracies)
+        )
 
     def load(self, indices: Indices) -> Tensor:
         """Return normalised images of the mapped dataset on the unit's device."""
@@ -229,14 +228,15 @@ class FitUnit:
 
     def announce(self, outcome: Outcome, emit: Emit) -> None:
         """Emit what happened."""
+        training = outcome.training
         emit(
             ClassifierTrained(
                 role=self.role,
                 index=self.index,
                 size=len(self.subset),
-                accuracy=outcome.record["accuracies"].get("validation"),
-                epochs=outcome.record["epochs"],
-                seconds=outcome.record["seconds"],
+                accuracy=training.accuracies.get("validation"),
+                epochs=training.epochs,
+                seconds=training.seconds,
                 cached=outcome.cached,
             )
         )
@@ -384,15 +384,16 @@ def run_heads(units: Sequence[HeadUnit]) -> list[Result]:
                 "probabilities": torch.cat([ask(chunk).softmax(1) for chunk in chunks]).numpy(),
                 "embeddings": torch.cat(embedded).numpy(),
             }
-        record = {
-            **answers(right_answers),
-            "epochs": settings.iterations,
-            "train_accuracy": float(reached[i]),
-            "seconds": (time.perf_counter() - started) / len(units),
-            "size": len(unit.subset),
-            "evaluated": unit.evaluated,
+        record = TrainingRecord(
+            accuracies=accuracies_of(right_answers),
+            right=pack_right(right_answers),
+            epochs=settings.iterations,
+            train_accuracy=float(reached[i]),
+            seconds=(time.perf_counter() - started) / len(units),
+            size=len(unit.subset),
+            evaluated=unit.evaluated,
             **unit.facts,
-        }
+        )
         results.append((record, dict(arrays)))
     return results
 
@@ -443,7 +444,7 @@ class TransportUnit:
         """Solve it."""
         if not self.ground.exact:
             return run_transports([self])[0]
-        return {"value": exact_transport(self.ground.rows(self.subset))}, {}
+        return TransportRecord(exact_transport(self.ground.rows(self.subset))), {}
 
     def run_group(self, units: Sequence[Any], emit: Emit) -> Iterator[tuple[int, Result]]:
         """Solve all under one kernel, or each exactly."""
@@ -471,10 +472,7 @@ def run_transports(units: Sequence[TransportUnit]) -> list[Result]:
     cost = torch.from_numpy(ground.matrix).to(units[0].device) if units[0].here else ground.matrix
     solved = shared_kernel_transport(cost, membership)
     figures = zip(solved.values, solved.lower, solved.upper, strict=True)
-    return [
-        ({"value": float(value), "lower": float(lower), "upper": float(upper)}, {})
-        for value, lower, upper in figures
-    ]
+    return [(TransportRecord(*map(float, row)), {}) for row in figures]
 
 
 class Unit(Protocol):
@@ -509,28 +507,6 @@ class Unit(Protocol):
 
     def announce(self, outcome: Outcome, emit: Emit) -> None:
         """Emit what happened."""
-
-
-def answers(right: Mapping[str, Tensor]) -> UnitRecord:
-    """Return accuracies by name, and which answers were right: a bit an image, as hexadecimal digits."""
-    return {
-        "accuracies": {name: float(own.sum()) / len(own) for name, own in right.items()},
-        "right": {name: np.packbits(own.numpy()).tobytes().hex() for name, own in right.items()},
-    }
-
-
-def right_of(record: Mapping[str, Any], name: str, count: int) -> NDArray[np.bool_] | None:
-    """Return which of `count` answers were right; None where an older version kept only how many.
-
-    Args:
-        record: of a training.
-        name: of what was measured.
-        count: images of it.
-    """
-    if name not in record.get("right", {}):
-        return None
-    packed = np.frombuffer(bytes.fromhex(record["right"][name]), np.uint8)
-    return np.unpackbits(packed, count=count).astype(bool)
 
 
 @functools.lru_cache(maxsize=1)

@@ -17,11 +17,11 @@ from typing import Any
 
 import streamlit as st
 
-from rambo import places
 from rambo.collection import collection as own
 from rambo.config import Config
 from rambo.datasets import catalog, in_memory, rehearsal
 from rambo.errors import ConfigError
+from rambo.storage import places
 from rambo.ui import state, visitor
 
 _OWN_PATHS = "files-asked-for"  # paths that somebody typed or sent in this session

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from rambo import config as configs
-from rambo import presets
-from rambo.config import Config
+from rambo.config import Config, presets
 from rambo.datasets import rehearsal
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, RamboError

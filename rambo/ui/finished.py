@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from rambo import places
 from rambo.errors import DataError
 from rambo.runs import travel
+from rambo.storage import places
 from rambo.ui import state, visitor
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from rambo.config import shorten
-from rambo.errors import RamboError, RunNotFoundError
+from rambo.errors import RamboError, RunNotFoundError, shorten
 from rambo.figures import theme
 from rambo.runs import jobs, line
 from rambo.runs.run import Description
@@ -124,6 +123,11 @@ def calmly() -> Iterator[None]:
         yield
     except RamboError as error:
         notify(literal(error, 300), icon=":material/error:")
+
+
+def warn(text: object, icon: str | None = None) -> None:
+    """Draw a warning of text that is not ours, as it is."""
+    st.warning(literal(text, 200), icon=icon)
 
 
 def notify(words: str, icon: str | None = None) -> None:

@@ -5,7 +5,7 @@ import re
 import streamlit as st
 
 from rambo import config as configs
-from rambo import presets
+from rambo.config import presets
 from rambo.estimate import recommendation
 from rambo.figures import rivals, theme
 from rambo.runs import jobs, line

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rambo.datasets.features import Backbone
-from rambo.export.packing import to_zip
+from rambo.storage.packing import to_zip
 from rambo.worker.classify_script import SCRIPT
 
 _NO_ONNX = (

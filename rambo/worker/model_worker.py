@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from rambo import __version__, checks
+from rambo import checks
 from rambo.collection import find
 from rambo.collection.looks import SUFFIXES
 from rambo.config import ClassifierConfig, DatasetConfig
@@ -24,6 +24,7 @@ from rambo.events import Emit, Event, Noticed, StageAdvanced, ignore, stage
 from rambo.method.networks import CLASSIFIERS, Classifier
 from rambo.method.pools import normalise
 from rambo.runs import models
+from rambo.runs.environment import VERSION
 from rambo.runs.line import wait_in_line
 from rambo.runs.models import ClassReport, Mistake, Report, Score
 from rambo.runs.workspace import Run, Workspace
@@ -371,7 +372,7 @@ class _Training:
                 "fingerprint": data.fingerprint,
                 "labels": report.labeled,
                 "seed": self.config["seed"],
-                "rambo": __version__,
+                "rambo": VERSION,
                 "torch": torch.__version__,
             },
         }

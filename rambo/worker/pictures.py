@@ -22,7 +22,6 @@ from rambo.runs import paths
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
 from rambo.runs.results import Result
 from rambo.training.ensemble import Ensemble, Predictions
-from rambo.training.units import Outcome
 
 Arrays = dict[str, NDArray[Any]]
 Matrix = NDArray[np.float64]
@@ -204,8 +203,8 @@ def largest_shares(plan: Matrix) -> tuple[NDArray[np.int64], Matrix]:
 def _find(ensemble: Ensemble) -> Predictions | None:
     """Return the predictions of f on S_0 where it was trained already."""
     unit = ensemble.fit_unit(ensemble.problem.labeled, "labeled", predict=True)
-    stored = ensemble.memo.get(unit.key)
-    return ensemble.predictions(unit, Outcome(*stored, cached=True)) if stored else None
+    outcome = ensemble.recall(unit)
+    return None if outcome is None else ensemble.predictions(unit, outcome)
 
 
 def _label_table(problem: Problem, weights: TransportConfig) -> Matrix:

@@ -8,8 +8,7 @@ import itertools
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import joblib
 import torch
@@ -25,11 +24,9 @@ from rambo.estimate.costs import Costs, Rate
 from rambo.estimate.forecast import Forecast
 from rambo.estimate.work import DataSizes, Trainings
 from rambo.events import Emit, ignore
-from rambo.iteration import pool_unit
 from rambo.method.pools import Problem, membership_matrix, union
 from rambo.method.utility_model import create_utility_model
 from rambo.method.utility_samples import random_pairs
-from rambo.offline import offline_units
 from rambo.runs.workspace import Workspace
 from rambo.seeding import Streams
 from rambo.storage.memo import Memo
@@ -37,6 +34,9 @@ from rambo.strategies.dulo import further_units
 from rambo.strategies.llal import LossUnit
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
+from rambo.training.iteration import pool_unit
+from rambo.training.offline import offline_units
+from rambo.training.outcomes import TrainingRecord, restore
 from rambo.training.units import FitUnit
 from rambo.worker import trial as trials
 
@@ -235,7 +235,8 @@ def _rate_of(memo: Memo, name: str, data: Prepared, device: str) -> tuple[float,
     """Return the seconds per image of such classifiers, and where from, if enough of them are kept."""
     kind = torch.device(device).type
     facts = {"classifier": name, "dataset": data.fingerprint, "device": kind}
-    past = memo.sample(facts, _LOOKED_AT)
+    records = map(restore, memo.sample(facts, _LOOKED_AT))
+    past = [record for record in records if isinstance(record, TrainingRecord)]
     if len(past) < _FEWEST:
         return None
     return statistics.median(map(_pace, past)), f"measured on {len(past):,} trainings here"
@@ -260,8 +261,9 @@ def calibrate(ensemble: Ensemble) -> float:
             )
             for i in range(count)
         ]
+        results = units[0].run_group(units, ignore)
         return statistics.fmean(
-            _pace(record) for _, (record, _) in units[0].run_group(units, ignore)
+            _pace(record) for _, (record, _) in results if isinstance(record, TrainingRecord)
         )
 
     run(_PROBE, 1)  # the first training of a process is slow
@@ -271,10 +273,11 @@ def calibrate(ensemble: Ensemble) -> float:
     return run(size, config.max_epochs) if size >= _SMALLEST else pace
 
 
-def _pace(record: Mapping[str, Any]) -> float:
+def _pace(record: TrainingRecord) -> float:
     """Return the seconds per image of a training that was done."""
-    done: float = Trainings(1, record["size"], record["evaluated"]).work
-    return record["seconds"] / done
+    assert record.size is not None
+    assert record.evaluated is not None
+    return record.seconds / Trainings(1, record.size, record.evaluated).work
 
 
 def time_pass(problem: Problem, config: Config, data: Prepared) -> float:

@@ -37,7 +37,8 @@ from rambo.seeding import Streams
 from rambo.training.backends import Backend
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, UnitStore
-from rambo.training.units import FitUnit, Outcome, right_of
+from rambo.training.outcomes import Outcome
+from rambo.training.units import FitUnit
 from rambo.worker.gating import gate_pool
 from rambo.worker.pictures import Shelf, draw
 from rambo.worker.tally import Tally
@@ -370,8 +371,8 @@ def _best_of_random(
     tally = Tally(keeper.listener(number, None), keeper.past(number, None))
     with stage("oracle", len(units), tally) as advance:
         outcomes = ensemble.run(units, tally, advance)
-    best = max(range(len(sets)), key=lambda i: outcomes[i].record["accuracies"]["validation"])
-    accuracies = outcomes[best].record["accuracies"]
+    best = max(range(len(sets)), key=lambda i: outcomes[i].training.accuracies["validation"])
+    accuracies = outcomes[best].training.accuracies
     result = Result(
         trial=number,
         strategy=BEST_OF_RANDOM,
@@ -570,11 +571,11 @@ def _evaluate(
 def _judged(result: Result, units: Sequence[FitUnit], outcomes: Sequence[Outcome]) -> Result:
     """Return the result with what its trainings on S_1 say: their accuracies, means, and means of each class."""
     accuracies = {
-        name: [outcome.record["accuracies"][name] for outcome in outcomes]
+        name: [outcome.training.accuracies[name] for outcome in outcomes]
         for name in ("validation", "test")
     }
     classes = {name: class_accuracies(units, outcomes, name) for name in accuracies}
-    seconds = sum(outcome.record["seconds"] for outcome in outcomes)
+    seconds = sum(outcome.training.seconds for outcome in outcomes)
     return dataclasses.replace(
         result,
         validation_accuracy=statistics.fmean(accuracies["validation"]),
@@ -603,7 +604,7 @@ def class_accuracies(
     shares = []
     for unit, outcome in zip(units, outcomes, strict=True):
         truth = unit.measured[name][1]
-        right = right_of(outcome.record, name, len(truth))
+        right = outcome.training.unpack_right(name, len(truth))
         if right is None:
             return []
         if name == "validation" and unit.judges is not None:

@@ -67,9 +67,9 @@ def chosen_run(workspace, collection, batch):
     """Return a run whose strategy `random` chose these rows of a collection's newest version."""
     root = Path(workspace)
     data = catalog.prepare(f"collection:{collection.slug}", root)
-    given = {"dataset": {"name": f"collection:{data.collection}"}, "strategies": ["random"]}
+    settings = {"dataset": {"name": f"collection:{data.collection}"}, "strategies": ["random"]}
     facts = environment(data, "cpu", ["random"])
-    run = Workspace(root).create(config.describe(config.build(given)), facts)
+    run = Workspace(root).create(config.describe(config.build(settings)), facts)
     count = len(batch)
     frame = {"order": range(1, count + 1), "step": [0] * count, "dataset_index": list(batch)}
     frame |= {"margin": [0.5] * count, "predicted_class": [0] * count}

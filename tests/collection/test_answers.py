@@ -66,8 +66,8 @@ def test_answers_become_labels_once_and_later_ones_replace_ones_own(pets):
     now = pets.snapshot()
     assert label_of(now, "unlabeled/u0.png") == "cat"
     assert roles(now)["unlabeled"] == 5
-    said = {e.answer for e in now.entries if e.version == version}
-    assert said == {"label", "unsure", "none of these"}
+    values = {e.answer for e in now.entries if e.version == version}
+    assert values == {"label", "unsure", "none of these"}
     assert answers.take() is None
     answers.add([Answer("d", first, "label", "owl"), Answer("e", second, "label", "dog")])
     answers.take()
@@ -99,8 +99,8 @@ def test_two_tabs_at_once_lose_no_answer(pets):
 
     def tab(name):
         for place, image in enumerate(images * 5):
-            said = "cat" if name == "one" else "dog"
-            Answers(pets, RUN).add([Answer(f"{name}-{place}", image, "label", said)])
+            label = "cat" if name == "one" else "dog"
+            Answers(pets, RUN).add([Answer(f"{name}-{place}", image, "label", label)])
 
     tabs = [threading.Thread(target=tab, args=(name,)) for name in ("one", "two")]
     for thread in tabs:

@@ -180,9 +180,9 @@ def test_tables_of_any_name_are_labels_where_folders_name_no_class(tmp_path):
         "valid/1.png": ("dog", "validation"),
         "test/4.png": (None, "test"),
     }
-    told = " ".join(source.remarks)
-    assert "not used: sample_submission.csv" in told
-    assert "lie in no class folder" not in told
+    remarks = " ".join(source.remarks)
+    assert "not used: sample_submission.csv" in remarks
+    assert "lie in no class folder" not in remarks
 
 
 def test_files_that_people_take_for_images_are_named_with_what_to_do(tmp_path):

@@ -22,8 +22,8 @@ def test_frames_of_a_scene_belong_together_and_scenes_apart():
     draw = np.random.default_rng(0)
     scenes = np.stack([np.asarray(picture(n, (28, 28), grey=True)) for n in range(20)]).astype(int)
     frames = np.repeat(scenes, 10, 0) + draw.integers(-3, 4, (200, 28, 28))
-    found = clusters(small_pictures(frames.clip(0, 255).astype(np.uint8)[:, None]))
-    assert found.tolist() == np.repeat(np.arange(20) * 10, 10).tolist()
+    groups = clusters(small_pictures(frames.clip(0, 255).astype(np.uint8)[:, None]))
+    assert groups.tolist() == np.repeat(np.arange(20) * 10, 10).tolist()
 
 
 def test_another_size_or_compression_is_the_same_picture():
@@ -43,8 +43,8 @@ def test_digits_of_one_class_are_not_taken_for_duplicates():
 
     digits = load_digits().images
     images = [Image.fromarray((d * 255 / 16).astype(np.uint8)).resize((28, 28)) for d in digits]
-    found = clusters(small_pictures(np.stack([np.asarray(i) for i in images])[:, None]))
-    assert len(np.unique(found)) > 0.99 * len(digits)
+    groups = clusters(small_pictures(np.stack([np.asarray(i) for i in images])[:, None]))
+    assert len(np.unique(groups)) > 0.99 * len(digits)
 
 
 def test_exact_copies_belong_together_whatever_they_show():
@@ -67,6 +67,6 @@ def test_ten_thousand_pictures_take_seconds():
     many = draw.integers(0, 256, (10_000, 256), dtype=np.uint8)
     many[5000:] = many[:5000]
     started = time.perf_counter()
-    found = clusters(many)
+    groups = clusters(many)
     assert time.perf_counter() - started < 20
-    assert np.array_equal(found, np.tile(np.arange(5000), 2))
+    assert np.array_equal(groups, np.tile(np.arange(5000), 2))

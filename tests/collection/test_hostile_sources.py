@@ -157,9 +157,9 @@ def test_what_systems_leave_everywhere_is_passed_over(tmp_path):
     assert len(now) == 20
     assert label_of(now, "cat/no_suffix") == "cat"
     assert now.classes == ("cat", "dog", "owl")
-    said = " ".join(line.sentence for line in topics(result, "import"))
-    assert "5 hidden or system files were passed over" in said
-    assert "1 file is no image and was not used: readme.txt" in said
+    sentences = " ".join(line.sentence for line in topics(result, "import"))
+    assert "5 hidden or system files were passed over" in sentences
+    assert "1 file is no image and was not used: readme.txt" in sentences
 
 
 def test_names_with_any_characters_are_kept_apart_and_shown_safely(tmp_path):

@@ -36,8 +36,8 @@ def plain(colour, mode="RGB", size=(16, 16)):
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "GIF", "WEBP", "JPEG"])
 def test_every_format_gives_its_colours(form):
     options = {"lossless": True} if form == "WEBP" else {"quality": 95} if form == "JPEG" else {}
-    found = pixels(packed(plain((200, 40, 90)), form, **options)).reshape(-1, 3)
-    assert np.abs(found.astype(int) - (200, 40, 90)).max() <= 3
+    values = pixels(packed(plain((200, 40, 90)), form, **options)).reshape(-1, 3)
+    assert np.abs(values.astype(int) - (200, 40, 90)).max() <= 3
 
 
 def sixteen(values):
@@ -77,8 +77,8 @@ def test_every_mode_gives_the_pixels_written_down_here(kind):
 
 def test_16_bit_is_scaled_and_not_clipped():
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
-    found = pixels(sixteen(ramp))[..., 0].astype(int)
-    assert np.abs(found - ramp / 257).max() <= 1
+    values = pixels(sixteen(ramp))[..., 0].astype(int)
+    assert np.abs(values - ramp / 257).max() <= 1
 
 
 @pytest.mark.parametrize("turn", range(1, 9))

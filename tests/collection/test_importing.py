@@ -51,13 +51,15 @@ def test_a_second_import_reads_only_what_is_new(tmp_path, monkeypatch):
     root = photos(tmp_path / "pets")
     bring(tmp_path / "ws", root)
     save(root / "dog" / "new.png", 500)
-    seen = []
+    folders = []
     real = workers.results
     monkeypatch.setattr(
-        importing.workers, "results", lambda items, *rest: seen.append(items) or real(items, *rest)
+        importing.workers,
+        "results",
+        lambda items, *rest: folders.append(items) or real(items, *rest),
     )
     result = bring(tmp_path / "ws", root)
-    assert [item.name for item in seen[0]] == ["dog/new.png"]
+    assert [item.name for item in folders[0]] == ["dog/new.png"]
     assert (result.version, result.new, result.read) == (2, 1, 1)
     again = bring(tmp_path / "ws", root)
     assert (again.version, again.changed, again.read) == (2, False, 0)
@@ -91,15 +93,15 @@ def test_every_name_has_a_slug_of_its_own_that_never_changes(tmp_path):
 
 
 def test_names_that_share_a_slug_are_told(tmp_path):
-    root, heard = photos(tmp_path / "My Pets", per_class=2, unlabeled=1), []
+    root, events = photos(tmp_path / "My Pets", per_class=2, unlabeled=1), []
     bring(tmp_path / "ws", root)
-    import_images(tmp_path / "ws", root, ImportOptions(name="my_pets"), emit=heard.append)
-    assert [event.message for event in heard if isinstance(event, Noticed)] == [
+    import_images(tmp_path / "ws", root, ImportOptions(name="my_pets"), emit=events.append)
+    assert [event.message for event in events if isinstance(event, Noticed)] == [
         "my_pets joins the collection My Pets (my-pets)"
     ]
-    heard.clear()
-    import_images(tmp_path / "ws", root, ImportOptions(name="my-pets"), emit=heard.append)
-    assert not [event for event in heard if isinstance(event, Noticed)]
+    events.clear()
+    import_images(tmp_path / "ws", root, ImportOptions(name="my-pets"), emit=events.append)
+    assert not [event for event in events if isinstance(event, Noticed)]
 
 
 def test_an_older_version_reads_as_it_was(tmp_path):
@@ -379,9 +381,9 @@ def test_a_decoder_that_crashes_loops_or_eats_memory_costs_one_image(tmp_path):
     keys = ["cat/c0.png", "crash", "dog/d0.png", "loop", "eat", "owl/o0.png"]
     items = [Item(key, key, key.encode(), "") for key in keys]
     work = workers.Work(Deadly(str(root)), Frame(16, 16), LIMITS, store=False, seconds=1)
-    ((chunk, found),) = workers.results(items, work, jobs=1)
+    ((chunk, looks),) = workers.results(items, work, jobs=1)
     assert [item.key for item in chunk] == keys
-    assert [result.reason for result in found] == [
+    assert [result.reason for result in looks] == [
         "",
         "reading it crashed, or took over 1 s; save it again as PNG",
         "",

@@ -31,7 +31,7 @@ def pets(start):
     yield collection
     while any(
         version.kind == "labels"
-        and version.number not in {held.undoes for held in collection.versions()}
+        and version.number not in {other.undoes for other in collection.versions()}
         for version in collection.versions()
     ):
         intake.undo(collection)
@@ -44,15 +44,15 @@ def run(start):
     return chosen_run(root / "home", collection, pool[::-1])
 
 
-def shown(collection, text, run=None, name="labels.csv", **options):
+def look_at(collection, text, run=None, name="labels.csv", **options):
     data = text if isinstance(text, bytes) else text.encode()
     request = None if run is None else returns.request_of(run, collection)
     return intake.preview(collection, tables.parse(data, name), request=request, **options)
 
 
 def taken(collection, *arguments, **options):
-    told = shown(collection, *arguments, **options)
-    return told, intake.take(collection, told)
+    report = look_at(collection, *arguments, **options)
+    return report, intake.take(collection, report)
 
 
 def tasks_of(run):
@@ -76,8 +76,8 @@ def answered(run):
 
 def test_label_studios_export_of_our_tasks_comes_back_with_two_missing(pets, run):
     done = answered(run)
-    told, version = taken(pets, json.dumps(done), run, name="labels.json")
-    assert told.sentence() == "17 of 20 labels, 1 skipped, 2 missing, 1 of an unknown class"
+    report, version = taken(pets, json.dumps(done), run, name="labels.json")
+    assert report.sentence() == "17 of 20 labels, 1 skipped, 2 missing, 1 of an unknown class"
     assert version == pets.latest()
     now = pets.snapshot()
     by_index = {
@@ -101,8 +101,8 @@ def test_a_german_spreadsheet_in_another_order_finds_the_same_images(pets, run):
         for task in done
     ]
     text = ("\ufefflabel;file\r\n" + "\r\n".join(lines) + "\r\n").encode()
-    told, _ = taken(pets, text, run)
-    assert told.sentence() == "17 of 20 labels, 3 missing, 1 of an unknown class"
+    report, _ = taken(pets, text, run)
+    assert report.sentence() == "17 of 20 labels, 3 missing, 1 of an unknown class"
     now = pets.snapshot()
     indices = [task["data"]["dataset_index"] for task in done[1:]]
     assert {now.classes[now.labels[index]] for index in indices} == {"owl"}
@@ -115,8 +115,8 @@ def test_our_own_table_comes_back_with_one_more_column(pets, run):
     writer.writeheader()
     for row in reversed(rows[:5]):
         writer.writerow(row | {"label": "dog"})
-    told, _ = taken(pets, out.getvalue(), run)
-    assert told.sentence() == "5 of 20 labels, 15 missing"
+    report, _ = taken(pets, out.getvalue(), run)
+    assert report.sentence() == "5 of 20 labels, 15 missing"
     now = pets.snapshot()
     assert [now.classes[now.labels[int(row["dataset_index"])]] for row in rows[:5]] == ["dog"] * 5
     assert now.labels[int(rows[5]["dataset_index"])] == -1
@@ -125,37 +125,37 @@ def test_our_own_table_comes_back_with_one_more_column(pets, run):
 def test_rows_name_images_by_file_or_by_hash_without_a_run(pets):
     now = pets.snapshot()
     digest = now.ids[now.files.index("unlabeled/u1.png")]
-    told, _ = taken(
+    report, _ = taken(
         pets, "file,label\nu0.png,cat\nsomewhere/unlabeled/u2.png,owl\nnobody.png,cat\n"
     )
-    assert told.sentence() == "2 labels, 1 of no image here"
-    assert "no such image in this collection: nobody.png" in told.details()
-    told, _ = taken(pets, f"sha256,label\n{digest},dog\n{'0' * 64},dog\n")
-    assert told.sentence() == "1 label, 1 of no image here"
+    assert report.sentence() == "2 labels, 1 of no image here"
+    assert "no such image in this collection: nobody.png" in report.details()
+    report, _ = taken(pets, f"sha256,label\n{digest},dog\n{'0' * 64},dog\n")
+    assert report.sentence() == "1 label, 1 of no image here"
     now = pets.snapshot()
     assert [label_of(now, f"unlabeled/u{n}.png") for n in range(4)] == ["cat", "dog", "owl", None]
 
 
 def test_rows_that_name_another_run_are_of_no_image_here(pets, run):
     text = f"run_id,dataset_index,label\n{run.id},{15},owl\nelsewhere,16,owl\n"
-    told = shown(pets, text, run)
-    assert told.sentence() == "1 of 20 labels, 19 missing, 1 of no image here"
+    report = look_at(pets, text, run)
+    assert report.sentence() == "1 of 20 labels, 19 missing, 1 of no image here"
 
 
 def test_places_in_a_dataset_need_the_run(pets):
     with pytest.raises(DataError, match="say which run asked for them"):
-        shown(pets, "dataset_index,label\n3,cat\n")
+        look_at(pets, "dataset_index,label\n3,cat\n")
 
 
 def test_a_label_that_is_there_stays_unless_it_is_overwritten(pets):
     text = "file,label\nc0.png,owl\nc1.png,cat\n"
-    told, version = taken(pets, text)
-    assert told.sentence() == "2 labels, 1 contradicts a label, 1 there already"
+    report, version = taken(pets, text)
+    assert report.sentence() == "2 labels, 1 contradicts a label, 1 there already"
     assert label_of(pets.snapshot(), "cat/c0.png") == "cat"
     assert len(pets.snapshot().contradictions) == 1
     assert taken(pets, text)[1] is None, "the same file twice adds nothing"
-    told, version = taken(pets, text, overwrite=True)
-    assert told.sentence() == "2 labels, 1 replaces a label, 1 there already"
+    report, version = taken(pets, text, overwrite=True)
+    assert report.sentence() == "2 labels, 1 replaces a label, 1 there already"
     assert label_of(pets.snapshot(), "cat/c0.png") == "owl"
     assert taken(pets, text, overwrite=True)[1] is None
     assert intake.undo(pets) == version + 1
@@ -173,8 +173,8 @@ def test_two_people_who_disagree_leave_the_image_unlabeled_until_one_settles_it(
             ],
         }
     ]
-    told, _ = taken(pets, json.dumps(tasks))
-    assert told.torn == ("unlabeled/u3.png",)
+    report, _ = taken(pets, json.dumps(tasks))
+    assert report.torn == ("unlabeled/u3.png",)
     now = pets.snapshot()
     assert label_of(now, "unlabeled/u3.png") is None
     assert len(now.contradictions) == 1
@@ -186,12 +186,12 @@ def test_two_people_who_disagree_leave_the_image_unlabeled_until_one_settles_it(
 
 def test_a_new_class_is_taken_only_where_it_is_accepted(pets):
     text = "file,label\nu0.png,fox\nu1.png,CAT\n"
-    told, _ = taken(pets, text)
-    assert told.sentence() == "2 labels, 1 of an unknown class"
+    report, _ = taken(pets, text)
+    assert report.sentence() == "2 labels, 1 of an unknown class"
     assert pets.snapshot().classes == ("cat", "dog", "owl")
     assert label_of(pets.snapshot(), "unlabeled/u1.png") == "cat"
-    told, _ = taken(pets, text, accept_new_classes=True)
-    assert told.sentence() == "2 labels, 1 of a new class, 1 there already"
+    report, _ = taken(pets, text, accept_new_classes=True)
+    assert report.sentence() == "2 labels, 1 of a new class, 1 there already"
     assert label_of(pets.snapshot(), "unlabeled/u0.png") == "fox"
 
 
@@ -238,7 +238,7 @@ def test_a_file_that_stops_in_the_middle_or_has_no_labels_is_refused(pets, tmp_p
 
 
 def test_a_preview_of_an_older_version_is_not_taken(pets):
-    old = shown(pets, "file,label\nu0.png,cat\n")
+    old = look_at(pets, "file,label\nu0.png,cat\n")
     taken(pets, "file,label\nu1.png,cat\n")
     with pytest.raises(DataError, match="changed since this was shown"):
         intake.take(pets, old)
@@ -255,8 +255,8 @@ def test_two_thousand_answers_come_in_within_seconds(tmp_path):
     files = collection.snapshot().files
     text = "file,label\n" + "".join(f"{name},{'ab'[i % 2]}\n" for i, name in enumerate(files))
     began = time.monotonic()
-    told, _ = taken(collection, text)
-    assert told.labels == 2000
+    report, _ = taken(collection, text)
+    assert report.labels == 2000
     assert time.monotonic() - began < 10
     assert roles(collection.snapshot())["unlabeled"] == 0
 
@@ -273,8 +273,8 @@ def test_the_command_finds_the_run_in_the_file_and_takes_the_labels_back(
     assert out.out.startswith("17 of 20 labels, 1 skipped, 2 missing, 1 of an unknown class\n")
     assert (out.err, pets.latest()) == ("nothing was changed\n", before)
     assert main(["label", "collection:pets", str(path), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["labels"], told["batch"], told["stored"]) == (17, 20, before + 1)
+    report = json.loads(capsys.readouterr().out)
+    assert (report["labels"], report["batch"], report["stored"]) == (17, 20, before + 1)
     assert main(["label", "pets", "--undo"]) == 0
     assert f"collection:pets is version {before + 2}" in capsys.readouterr().err
     assert roles(pets.snapshot())["unlabeled"] == 20

@@ -106,9 +106,9 @@ def test_coco_gives_the_one_class_of_an_image_and_says_where_there_are_several()
 def test_what_is_taken_for_no_class_and_what_may_group_is_said():
     table = tables.parse(b"file,label,patient\na.png,none,p\nb.png,dog,p\n", "t")
     assert [row.label for row in table.rows] == [None, "dog"]
-    told = " ".join(table.remarks)
-    assert "none is no class: 1 image called so count" in told
-    assert "--group-column patient keeps what belongs together" in told
+    remarks = " ".join(table.remarks)
+    assert "none is no class: 1 image called so count" in remarks
+    assert "--group-column patient keeps what belongs together" in remarks
     assert "no column is called label" in tables.parse(b"file,size\na.png,3\n", "t").remarks[0]
 
 
@@ -127,8 +127,8 @@ def test_rows_find_images_by_as_much_of_the_path_as_they_have():
         "t", tuple(tables.AnswerRow(name, None, "c", "") for name, _ in rows), True
     )
     matches = tables.Matches(table, paths)
-    found = {row.file: place for place, row in matches.pairs()}
-    assert found == {name: place for name, place in rows if place is not None}
+    places = {row.file: place for place, row in matches.pairs()}
+    assert places == {name: place for name, place in rows if place is not None}
     assert matches.ambiguous == ["x.png"]
     assert matches.missing == ["none.png"]
 
@@ -213,8 +213,8 @@ def parquet(path, names=True, plain=False):
     )
     if names:
         features = {"label": {"names": ["cat", "dog", "owl"], "_type": "ClassLabel"}}
-        told = json.dumps({"info": {"features": features}})
-        table = table.replace_schema_metadata({"huggingface": told})
+        text = json.dumps({"info": {"features": features}})
+        table = table.replace_schema_metadata({"huggingface": text})
     pq.write_table(table, path, row_group_size=4)
 
 
@@ -230,8 +230,8 @@ def test_parquet_of_hugging_face(tmp_path, plain):
     ] * 3
     assert now.group_names == ("p0", "p1", "p2")
     assert any("not used: note" in remark for remark in now.remarks)
-    (shown,) = result.collection.pictures([4])
-    assert np.array_equal(shown.transpose(1, 2, 0), np.asarray(picture(4)))
+    (first_picture,) = result.collection.pictures([4])
+    assert np.array_equal(first_picture.transpose(1, 2, 0), np.asarray(picture(4)))
 
 
 def test_bad_parquet_is_refused_by_name(tmp_path):
@@ -257,6 +257,6 @@ def test_an_npz_with_names_groups_and_a_table_by_index(tmp_path):
     assert len(now.group_names) == 10
     assert any("not used: more" in remark for remark in now.remarks)
     assert any("1 rows of t.csv name no image here: 99" in remark for remark in now.remarks)
-    shown = next(result.collection.pictures([7]))
-    assert np.array_equal(shown[0], images[7])
+    first_picture = next(result.collection.pictures([7]))
+    assert np.array_equal(first_picture[0], images[7])
     assert result.collection.original(7)[1].startswith(b"\x89PNG")

@@ -30,12 +30,12 @@ def pets(tmp_path, monkeypatch):
 
 def test_the_report_is_printed_and_the_next_step_named(pets, capsys):
     assert main(["import", "pets", "--jobs", "1"]) == 0
-    shown = capsys.readouterr()
-    assert "12 images: 6 labeled, 2 validation, 0 test, 4 unlabeled" in shown.out
-    assert "1 file gave no image (damaged" in shown.out
-    assert "cat/bad.jpg" in shown.out
-    assert "collection:pets is version 1; 12 new images" in shown.err
-    assert "rambo run --dataset collection:pets" in shown.err
+    printed = capsys.readouterr()
+    assert "12 images: 6 labeled, 2 validation, 0 test, 4 unlabeled" in printed.out
+    assert "1 file gave no image (damaged" in printed.out
+    assert "cat/bad.jpg" in printed.out
+    assert "collection:pets is version 1; 12 new images" in printed.err
+    assert "rambo run --dataset collection:pets" in printed.err
     assert main(["import", "pets", "--jobs", "1"]) == 0
     assert "is as it was: version 1; 0 new images" in capsys.readouterr().err
     assert main(["collections"]) == 0
@@ -50,9 +50,9 @@ def test_options_reach_the_collection(pets, tmp_path, capsys):
     (tmp_path / "t.csv").write_text("file;label;who\n10.png;fox;p1\n11.png;fox;p1\n")
     options = "--name zoo --labels t.csv --validation 0.5 --group-column who --size 16 --fit crop"
     assert main(["import", "pets", *options.split(), "--jobs", "1", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["dataset"] == "collection:zoo"
-    sentences = " ".join(line["sentence"] for line in told["health"])
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["dataset"] == "collection:zoo"
+    sentences = " ".join(line["sentence"] for line in answer["health"])
     assert "in 1 groups: 6 labeled, 4 validation, 0 test, 2 unlabeled" in sentences
     assert "16 x 16 pixels" in sentences
     assert "cut off" in sentences
@@ -74,10 +74,10 @@ def test_options_reach_the_collection(pets, tmp_path, capsys):
 )
 def test_wrong_input_is_one_line(pets, capsys, arguments, words):
     assert main(["import", *arguments.split(), "--jobs", "1"]) == 2
-    shown = capsys.readouterr()
-    assert words in shown.err
-    assert len([line for line in shown.err.splitlines() if line.startswith("rambo:")]) == 1
-    assert shown.out == ""
+    printed = capsys.readouterr()
+    assert words in printed.err
+    assert len([line for line in printed.err.splitlines() if line.startswith("rambo:")]) == 1
+    assert printed.out == ""
 
 
 def test_what_was_sent_to_be_imported_is_kept_once(pets, monkeypatch, capsys):
@@ -85,18 +85,18 @@ def test_what_was_sent_to_be_imported_is_kept_once(pets, monkeypatch, capsys):
     home = Path(os.environ["RAMBO_HOME"])
     staging = home / imports.STAGING
     staging.mkdir(parents=True)
-    sent, own = staging / "pets.zip", home.parent / "mine.zip"
-    for path in (sent, own):
+    parcel, own = staging / "pets.zip", home.parent / "mine.zip"
+    for path in (parcel, own):
         with zipfile.ZipFile(path, "w") as archive:
             for file in sorted(pets.rglob("*.png")):
                 archive.write(file, file.relative_to(pets))
-    assert main(["import", str(sent), str(own), "--name", "sent", "--jobs", "1"]) == 0
-    assert not sent.exists()
+    assert main(["import", str(parcel), str(own), "--name", "sent", "--jobs", "1"]) == 0
+    assert not parcel.exists()
     assert own.exists()
     collection = find(home, "sent")
     assert collection.original(0)[1].startswith(b"\x89PNG")
-    sent.write_bytes(b"hello")
-    assert main(["import", str(sent), "--name", "broken", "--jobs", "1"]) == 2
-    assert sent.exists(), "a failed import may be tried again"
+    parcel.write_bytes(b"hello")
+    assert main(["import", str(parcel), "--name", "broken", "--jobs", "1"]) == 2
+    assert parcel.exists(), "a failed import may be tried again"
     imports.release(home, [home / "collections" / "sent" / "collection.sqlite", ""])
     assert len(collection.snapshot()) > 0, "nothing else is deleted"

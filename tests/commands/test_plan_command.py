@@ -10,16 +10,16 @@ import pytest
 from tiny import FORECAST_KEYS
 
 from rambo import config as configs
-from rambo import presets
+from rambo.config import presets
 from rambo.estimate import costs
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def plan(given: str | bytes, home: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
+def plan(stdin: str | bytes, home: Path, *options: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-m", "rambo", "plan", *options],
-        input=given.encode() if isinstance(given, str) else given,
+        input=stdin.encode() if isinstance(stdin, str) else stdin,
         capture_output=True,
         cwd=ROOT,
         env=os.environ | {"RAMBO_HOME": str(home)},
@@ -45,16 +45,16 @@ def test_the_plan_of_the_demo_is_json_and_makes_no_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("stdin", "words"),
     [
-        ("", "settings: not JSON"),
-        ("{", "settings: not JSON"),
-        ("[" * 50_000, "settings: not JSON"),
-        (b"\xff", "settings: not JSON"),
-        ('{"k": ' + "9" * 5000 + "}", "settings: not JSON"),
-        ("[1]", "settings: no group of fields"),
-        ("null", "settings: no group of fields"),
-        (" " * 64_001, "settings: over 64,000 bytes"),
+        ("", "settings is not JSON"),
+        ("{", "settings is not JSON"),
+        ("[" * 50_000, "settings is not JSON"),
+        (b"\xff", "settings is not JSON"),
+        ('{"k": ' + "9" * 5000 + "}", "settings is not JSON"),
+        ("[1]", "settings holds no group of settings"),
+        ("null", "settings holds no group of settings"),
+        (" " * 64_001, "settings has over 64,000 bytes"),
         ('{"k": 1}', "k 1 is too small; use at least 2"),
         ('{"what": 1}', "what 1: there is no such field"),
         ('{"k": NaN}', "k nan: "),
@@ -64,9 +64,9 @@ def test_the_plan_of_the_demo_is_json_and_makes_no_run(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line_and_exit_2(
-    given: str | bytes, words: str, tmp_path: Path
+    stdin: str | bytes, words: str, tmp_path: Path
 ) -> None:
-    done = plan(given, tmp_path / "runs")
+    done = plan(stdin, tmp_path / "runs")
     assert done.returncode == 2
     assert done.stdout == b""
     lines = done.stderr.decode().splitlines()

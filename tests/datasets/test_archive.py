@@ -55,9 +55,9 @@ def test_npz_with_its_own_split_below_the_data_root(tmp_path):
     assert np.array_equal(dataset.images[:30], train["images"].transpose(0, 3, 1, 2))
     assert roles_of(dataset) == [30, 0, 15]
     assert dataset.std[1] == 1e-3
-    told = [event.message for event in events]
-    assert told[0] == "Split.NPZ.npz: its own split is kept: train, test"
-    assert "1 of 4 classes (first: 9)" in told[1]
+    messages = [event.message for event in events]
+    assert messages[0] == "Split.NPZ.npz: its own split is kept: train, test"
+    assert "1 of 4 classes (first: 9)" in messages[1]
 
 
 def test_npz_path_is_first_taken_from_the_working_folder(tmp_path, monkeypatch):
@@ -320,17 +320,17 @@ def test_classes_of_one_picture_are_cut_through_and_it_is_told(tmp_path):
 
 def test_what_an_older_reader_prepared_is_not_taken_for_this_one(tmp_path):
     np.savez(tmp_path / "x.npz", **npz_arrays())
-    made = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
+    data = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
     origin = catalog.origin_of("x.npz", tmp_path)
     prepared._adopt(
-        made.folder,
+        data.folder,
         origin.replace(f"npz/{archive.RECIPE}/", f"npz/{archive.RECIPE - 1}/"),
-        made.name,
+        data.name,
     )
     assert prepared.find(tmp_path, origin) is None
     again = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
-    assert again.folder == made.folder
-    assert prepared.find(tmp_path, origin) == made.folder
+    assert again.folder == data.folder
+    assert prepared.find(tmp_path, origin) == data.folder
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from dataset_helpers import refused, roles_of
 
-from rambo import places
-from rambo.config import shorten
 from rambo.datasets import catalog, idx, prepared
 from rambo.datasets.prepared import POOL, TEST, VALIDATION
+from rambo.errors import shorten
 from rambo.events import Noticed
+from rambo.storage import places
 
 MINI = "a39592d2c34ae32c72e40fcc14e96128"  # the split is fixed: this must never change
 

@@ -93,11 +93,11 @@ def test_a_single_class_has_no_other_to_be_read_as() -> None:
 # Rare classes.
 
 
-@pytest.mark.parametrize(("preset", "left"), [("none", 30), ("paper", 24), ("glister", 3)])
-def test_rare_classes_keep_their_share(preset: corruption.Imbalance, left: int) -> None:
+@pytest.mark.parametrize(("preset", "rare"), [("none", 30), ("paper", 24), ("glister", 3)])
+def test_rare_classes_keep_their_share(preset: corruption.Imbalance, rare: int) -> None:
     rest = keep_imbalanced(POOLED, LABELS, preset, 5, seed=2)
     counts = sorted(np.bincount(LABELS[rest]))
-    assert counts == ([30] * 5 if preset == "none" else [left, left, 30, 30, 30])  # round(1.5) is 2
+    assert counts == ([30] * 5 if preset == "none" else [rare, rare, 30, 30, 30])  # round(1.5) is 2
     assert (np.diff(rest) > 0).all(), "in the order they had"
     assert np.isin(rest, POOLED).all()
     if preset == "none":

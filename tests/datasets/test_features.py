@@ -221,8 +221,8 @@ def test_efficientnet_gives_finite_repeatable_features(tmp_path):
     assert np.abs(first[0] - first[1]).max() > 0.1
     grey = dataset(tmp_path, count=3, channels=1)
     colour = store(tmp_path, np.repeat(grey.images, 3, axis=1))
-    seen = [frozen_features(d, SMALL, data_root=tmp_path)[0] for d in (grey, colour)]
-    assert np.array_equal(*seen)
+    tables = [frozen_features(d, SMALL, data_root=tmp_path)[0] for d in (grey, colour)]
+    assert np.array_equal(*tables)
 
 
 def test_efficientnet_tensors_go_where_they_belong():

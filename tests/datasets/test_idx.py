@@ -46,11 +46,11 @@ def test_mutated_idx_files_are_refused_or_harmless(tmp_path, packed):
             changed[place] ^= 1 << draw.integers(8)
         path.write_bytes(changed)
         try:
-            found = idx.read_idx(path, 3, sha256)
+            values = idx.read_idx(path, 3, sha256)
         except DataError as error:
             refusals += str(path.name) in str(error) and "\n" not in str(error)
         else:
-            assert np.array_equal(found, array)  # such as a changed date in gzip's header
+            assert np.array_equal(values, array)  # such as a changed date in gzip's header
             refusals += packed
     assert refusals == 250
 

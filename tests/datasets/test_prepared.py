@@ -313,8 +313,8 @@ def test_unknown_labels_groups_and_names_come_back(tmp_path):
     labels[pool] = prepared.UNLABELED
     names = prepared.Names(files=tuple(f"{n}.png" for n in range(12)), groups=("a", "b"))
     groups, clusters = np.arange(12) % 2, np.arange(12) // 2
-    made = write(tmp_path, labels=labels, groups=groups, clusters=clusters, names=names)
-    again = prepared.open_prepared(made.folder, verify=True)
+    data = write(tmp_path, labels=labels, groups=groups, clusters=clusters, names=names)
+    again = prepared.open_prepared(data.folder, verify=True)
     assert again.labels.tolist() == labels.tolist()
     assert again.groups.tolist() == groups.tolist()
     assert again.clusters.tolist() == clusters.tolist()
@@ -325,31 +325,31 @@ def test_unknown_labels_groups_and_names_come_back(tmp_path):
 
 
 def test_damaged_names_are_noticed(tmp_path):
-    made = write(tmp_path, names=prepared.Names(files=("a.png",) * 12))
-    path = made.folder / "names.json"
+    data = write(tmp_path, names=prepared.Names(files=("a.png",) * 12))
+    path = data.folder / "names.json"
     path.write_bytes(path.read_bytes().replace(b"a.png", b"b.png", 1))
     with pytest.raises(DataError, match=r"names\.json"):
-        prepared.open_prepared(made.folder).names()
+        prepared.open_prepared(data.folder).names()
     with pytest.raises(DataError, match=r"names\.json"):
-        prepared.open_prepared(made.folder, verify=True)
+        prepared.open_prepared(data.folder, verify=True)
 
 
 def test_a_dataset_of_an_older_release_opens(tmp_path):
     """Its description knows neither collections nor optional arrays, and its seal covers what it knows."""
-    made = write(tmp_path)
-    fields = json.loads((made.folder / "meta.json").read_bytes())
+    data = write(tmp_path)
+    fields = json.loads((data.folder / "meta.json").read_bytes())
     assert set(fields["sha256"]) == {"images", "labels", "roles", "blocks"}
-    (made.folder / "blocks.npy").unlink()
+    (data.folder / "blocks.npy").unlink()
     del fields["sha256"]["blocks"]
     old = {key: value for key, value in fields.items() if key not in ("collection", "seal")}
     seal = hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest()
-    (made.folder / "meta.json").write_text(json.dumps(old | {"seal": seal}))
-    again = prepared.open_prepared(made.folder, verify=True)
+    (data.folder / "meta.json").write_text(json.dumps(old | {"seal": seal}))
+    again = prepared.open_prepared(data.folder, verify=True)
     assert (again.groups, again.clusters, again.collection) == (None, None, "")
-    np.testing.assert_array_equal(again.pixels([3, 0]), made.images[[3, 0]])
-    flip(made.folder / "images.npy", -1)
+    np.testing.assert_array_equal(again.pixels([3, 0]), data.images[[3, 0]])
+    flip(data.folder / "images.npy", -1)
     with pytest.raises(DataError, match="do not match their hash"):
-        prepared.open_prepared(made.folder).pixels([0])
+        prepared.open_prepared(data.folder).pixels([0])
 
 
 def flip(path, place):
@@ -360,32 +360,32 @@ def flip(path, place):
 
 @pytest.mark.parametrize("name", ["labels", "roles", "blocks"])
 def test_a_changed_label_role_or_hash_is_refused_at_once(tmp_path, name):
-    made = write(tmp_path)
-    flip(made.folder / f"{name}.npy", -1)
+    data = write(tmp_path)
+    flip(data.folder / f"{name}.npy", -1)
     with pytest.raises(DataError, match=f"{name}.npy: its bytes do not match their hash"):
-        prepared.open_prepared(made.folder)
+        prepared.open_prepared(data.folder)
 
 
 def test_pixels_are_held_against_the_hash_of_their_block(tmp_path):
     images = np.random.default_rng(0).integers(0, 255, (500, 1, 28, 28), np.uint8)
-    made = write(
+    data = write(
         tmp_path,
         images=images,
         labels=np.arange(500, dtype=np.int64) % 2,
         roles=np.zeros(500, np.uint8),
     )
-    assert made.blocks.shape == (7, 16)  # 83 images of 784 bytes in 64 KiB
-    flip(made.folder / "images.npy", -1)
-    opened = prepared.open_prepared(made.folder)
+    assert data.blocks.shape == (7, 16)  # 83 images of 784 bytes in 64 KiB
+    flip(data.folder / "images.npy", -1)
+    opened = prepared.open_prepared(data.folder)
     np.testing.assert_array_equal(opened.pixels([0, 300, 7]), images[[0, 300, 7]])
     assert opened.trusted == {0, 3}
     with pytest.raises(DataError, match=r"images\.npy: its bytes do not match their hash"):
         opened.pixels([2, 498])  # of the block of the last image
     with pytest.raises(DataError, match="do not match"):
-        prepared.open_prepared(made.folder, verify=True)
+        prepared.open_prepared(data.folder, verify=True)
 
 
 def test_the_same_bytes_under_another_name_keep_the_name_just_given(tmp_path):
-    made = write(tmp_path)
-    assert prepared.renamed(made, "mine").name == "mine"
-    assert prepared.open_prepared(made.folder, verify=True).name == "mine"
+    data = write(tmp_path)
+    assert prepared.renamed(data, "mine").name == "mine"
+    assert prepared.open_prepared(data.folder, verify=True).name == "mine"

@@ -48,17 +48,17 @@ def test_every_label_judges_once_in_three_trials_and_never_teaches_then(
     played = rehearsal.derive(pets, tmp_path, "pets")
     assert played.folds is not None
     config = rehearsal.scaled(tiny_config(strategies=["margin"]), pets, played)
-    seen = []
+    names = []
     for number in range(4):
         one = trial.split(config, played, number, None)
-        seen.append(one.test.tolist())
+        names.append(one.test.tolist())
         pool = set(one.problem.labeled.tolist()) | set(one.problem.unlabeled.tolist())
-        assert not pool & set(seen[-1])
-        assert len(pool) + len(seen[-1]) == 40
+        assert not pool & set(names[-1])
+        assert len(pool) + len(names[-1]) == 40
         assert one.problem.validation.tolist() == list(range(40, 60)), "S_val stays one set"
         assert (one.problem.labels[one.test] == -1).all()
-    assert sorted(seen[0] + seen[1] + seen[2]) == list(range(40))
-    assert seen[3] == seen[0]
+    assert sorted(names[0] + names[1] + names[2]) == list(range(40))
+    assert names[3] == names[0]
     assert [rehearsal.judges(played, trials) for trials in (1, 2, 5)] == [14, 27, 40]
     own = partly(tmp_path, tiny, labeled=range(40), validation=range(40, 60), test=range(160, 180))
     assert rehearsal.derive(own, tmp_path, "own").folds is None, "a person's own test set stays"

@@ -51,19 +51,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(1800))
 
 
-def until(done: Callable[[], object], told: str, seconds: float = PATIENCE) -> None:
+def until(done: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
     """Wait until `done()`."""
     end = time.monotonic() + seconds
     while not done():
-        assert time.monotonic() < end, f"not within {seconds} s: {told}"
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
         time.sleep(0.05)
 
 
-def reaches(read: Callable[[], object], wanted: object, seconds: float = 60) -> None:
+def reaches(read: Callable[[], object], expected: object, seconds: float = 60) -> None:
     """Wait until `read()` returns `wanted`."""
     end = time.monotonic() + seconds
-    while (seen := read()) != wanted:
-        assert time.monotonic() < end, f"{seen!r} instead of {wanted!r} after {seconds} s"
+    while (value := read()) != expected:
+        assert time.monotonic() < end, f"{value!r} instead of {expected!r} after {seconds} s"
         time.sleep(0.05)
 
 
@@ -117,12 +117,12 @@ def new_page(chromium) -> Iterator[Callable]:
             if url.scheme not in LOCAL_SCHEMES and url.hostname not in ("127.0.0.1", "localhost"):
                 page.off_origin.append(request.url)
 
-        def said(message) -> None:
+        def note(message) -> None:
             if message.type == "error" and not any(part in message.text for part in HARMLESS):
                 page.console_errors.append(message.text)
 
         page.on("request", requested)
-        page.on("console", said)
+        page.on("console", note)
         page.on("pageerror", lambda error: page.console_errors.append(str(error)))
         return page
 

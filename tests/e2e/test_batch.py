@@ -20,7 +20,7 @@ import pytest
 from rambo.runs.workspace import Run, Workspace
 
 from .conftest import ROOT, reaches, running, until
-from .test_components import at_rest, charts_drawn, drag_lasso
+from .test_components import at_rest, charts_ready, drag_lasso
 
 SETTINGS = {"budget": 24, "acquisition": {"batch_size": 4, "filter_size": 20}}
 ALLOWED = "404"  # Streamlit asks /batch/_stcore/... first on a page of its own
@@ -52,7 +52,7 @@ def opened(page, address: str, finished: Run):
     assert [text for text in page.console_errors if ALLOWED not in text] == []
 
 
-def shown(finished: Run) -> dict:
+def display(finished: Run) -> dict:
     """Return what `show --json` says of RAMBO's choice."""
     command = [sys.executable, "-m", "rambo", "show", finished.id, "--json"]
     environment = {"RAMBO_HOME": str(finished.folder.parent), "PATH": "/usr/bin:/bin"}
@@ -75,21 +75,21 @@ def cells(page, nth: int = 0) -> list[int]:
     )
 
 
-def wait_cells(page, wanted: list[int], nth: int = 0) -> None:
+def wait_cells(page, expected: list[int], nth: int = 0) -> None:
     """Wait until a gallery shows these images."""
-    reaches(lambda: cells(page, nth), wanted)
+    reaches(lambda: cells(page, nth), expected)
 
 
 def test_the_gallery_is_the_order_of_choice_and_the_slider_replays_it(
     opened, finished: Run
 ) -> None:
-    told = shown(finished)
-    wait_cells(opened, told["selected"])
+    facts = display(finished)
+    wait_cells(opened, facts["selected"])
     slider = opened.get_by_role("slider").first
     slider.focus()
     for _ in range(3):
         slider.press("ArrowLeft")
-    first = [i for i, step in zip(told["selected"], told["steps"], strict=True) if step <= 2]
+    first = [i for i, step in zip(facts["selected"], facts["steps"], strict=True) if step <= 2]
     wait_cells(opened, first)
     opened.wait_for_url(re.compile(r"[?&]step=3\b"))
     assert finished.id in opened.url
@@ -99,45 +99,45 @@ def test_the_gallery_is_the_order_of_choice_and_the_slider_replays_it(
 
 
 def test_a_lasso_by_mouse_filters_the_gallery(opened, finished: Run) -> None:
-    charts_drawn(opened, 1)
-    told = shown(finished)
-    wait_cells(opened, told["selected"])
+    charts_ready(opened, 1)
+    facts = display(finished)
+    wait_cells(opened, facts["selected"])
     atlas = finished.load_arrays("trial-0/atlas")
     across = np.sort(atlas["map"][:, 0])[40:-40]
     widest = np.diff(across).argmax()
     middle = float(across[widest] + across[widest + 1]) / 2  # no point lies near the line
     at_rest(opened)
-    (left, _), (low, high) = opened.evaluate(
+    (edge, _), (low, high) = opened.evaluate(
         """() => {
           const {xaxis, yaxis} = document.querySelector('.rambo-plot .js-plotly-plot')._fullLayout;
           return [xaxis.range, yaxis.range].map(([a, b]) => [a + 0.005 * (b - a), b - 0.005 * (b - a)]);
         }"""
     )
-    drag_lasso(opened, [(left, low), (left, high), (middle, high), (middle, low)])
+    drag_lasso(opened, [(edge, low), (edge, high), (middle, high), (middle, low)])
     text = opened.locator("p", has_text=re.compile("Inside the lasso: .* chosen")).inner_text()
     count = int(re.search(r"(\d+) chosen", text)[1])
     within = set(atlas["indices"][atlas["map"][:, 0] < middle].tolist())
-    inside = [index for index in told["selected"] if index in within]
+    inside = [index for index in facts["selected"] if index in within]
     assert count == len(inside)
-    wait_cells(opened, inside or told["selected"])
+    wait_cells(opened, inside or facts["selected"])
     opened.get_by_role("button", name="Inside the lasso:").click()
-    wait_cells(opened, told["selected"])
+    wait_cells(opened, facts["selected"])
     slider = opened.get_by_role("slider").first
     slider.press(
         "ArrowLeft"
     )  # the browser tells all it knows again: the lasso must not be among it
-    first = [i for i, step in zip(told["selected"], told["steps"], strict=True) if step <= 5]
+    first = [i for i, step in zip(facts["selected"], facts["steps"], strict=True) if step <= 5]
     wait_cells(opened, first)
     reaches(lambda: opened.locator("p", has_text="Inside the lasso:").count(), 0)
     slider.press("ArrowLeft")
     wait_cells(
-        opened, [i for i, step in zip(told["selected"], told["steps"], strict=True) if step <= 4]
+        opened, [i for i, step in zip(facts["selected"], facts["steps"], strict=True) if step <= 4]
     )
     assert opened.locator("p", has_text="Inside the lasso:").count() == 0
 
 
 def test_the_map_shows_the_picture_of_the_point_under_the_pointer(opened, finished: Run) -> None:
-    charts_drawn(opened, 1)
+    charts_ready(opened, 1)
     at_rest(opened)
     x, y, image = opened.evaluate(
         """() => {
@@ -153,13 +153,13 @@ def test_the_map_shows_the_picture_of_the_point_under_the_pointer(opened, finish
     opened.mouse.move(x, y, steps=5)
     tile = opened.locator(".rambo-plot-tile[data-id]").first
     tile.wait_for(state="visible")
-    chosen = shown(finished)["selected"]
+    chosen = display(finished)["selected"]
     assert int(tile.get_attribute("data-id")) in chosen, image
     assert "blob:" in tile.evaluate("(node) => getComputedStyle(node).backgroundImage")
 
 
 def test_a_selected_image_is_ringed_without_a_new_chart(opened) -> None:
-    charts_drawn(opened, 1)
+    charts_ready(opened, 1)
     opened.evaluate("window.chart = document.querySelector('.rambo-plot .js-plotly-plot')")
     opened.locator(".cell").nth(2).click()
     opened.wait_for_function("window.chart.data.at(-1).x.length === 1")
@@ -170,7 +170,7 @@ def test_a_selected_image_is_ringed_without_a_new_chart(opened) -> None:
 def test_an_image_taken_out_is_said_at_once_exported_and_outlives_a_reload(
     opened, finished: Run
 ) -> None:
-    out = shown(finished)["selected"][2]
+    out = display(finished)["selected"][2]
     opened.locator(".cell").nth(2).click()
     opened.get_by_role("button", name="Take 1 out of the batch").click()
     opened.get_by_text("Your own batch: 23 images").wait_for()
@@ -196,14 +196,14 @@ def test_an_image_taken_out_is_said_at_once_exported_and_outlives_a_reload(
 
 
 def test_enter_opens_an_image_and_escape_closes_it(opened, finished: Run) -> None:
-    index = shown(finished)["selected"][0]
+    index = display(finished)["selected"][0]
     opened.locator(".cell").first.focus()
     opened.keyboard.press("Enter")
     dialog = opened.get_by_role("dialog")
     dialog.get_by_text(f"Image {index}", exact=True).wait_for()
     dialog.get_by_text("Nearest labeled images").wait_for()
     dialog.get_by_role("button", name="Next").click()
-    dialog.get_by_text(f"Image {shown(finished)['selected'][1]}", exact=True).wait_for()
+    dialog.get_by_text(f"Image {display(finished)['selected'][1]}", exact=True).wait_for()
     opened.keyboard.press("ArrowLeft")
     dialog.get_by_text(f"Image {index}", exact=True).wait_for()
     opened.keyboard.press("Escape")
@@ -218,7 +218,9 @@ def metric(page, label: str) -> str:
 def test_swapping_an_image_moves_u_hat_and_undo_brings_it_back(opened, finished: Run) -> None:
     first = [
         i
-        for i, step in zip(*(shown(finished)[name] for name in ("selected", "steps")), strict=True)
+        for i, step in zip(
+            *(display(finished)[name] for name in ("selected", "steps")), strict=True
+        )
         if step == 0
     ]
     opened.get_by_role("tab", name="What if").click()
@@ -234,8 +236,8 @@ def test_swapping_an_image_moves_u_hat_and_undo_brings_it_back(opened, finished:
     after = metric(opened, "u_hat of your batch")
     from rambo.runs import whatif
 
-    told = whatif.load(finished, 0).step_utility(0, [first[0], offered[0], *first[2:]])
-    assert float(after) == pytest.approx(told, abs=6e-4)
+    utility = whatif.load(finished, 0).step_utility(0, [first[0], offered[0], *first[2:]])
+    assert float(after) == pytest.approx(utility, abs=6e-4)
     opened.get_by_role("button", name="Undo").click()
     wait_cells(opened, first)
     reaches(lambda: metric(opened, "u_hat of your batch"), before)
@@ -249,9 +251,9 @@ def test_the_download_is_the_choice_of_the_command_line(opened, finished: Run) -
     assert waiting.value.suggested_filename == f"{finished.id}-rambo-seed0.zip"
     with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
         lines = archive.read("manifest.jsonl").decode().splitlines()
-    told = shown(finished)
-    assert [json.loads(line)["dataset_index"] for line in lines] == told["selected"]
-    assert [json.loads(line)["step"] for line in lines] == told["steps"]
+    facts = display(finished)
+    assert [json.loads(line)["dataset_index"] for line in lines] == facts["selected"]
+    assert [json.loads(line)["step"] for line in lines] == facts["steps"]
     with opened.expect_download() as waiting:
         opened.get_by_role("button", name="Figures as HTML").click()
     page = Path(waiting.value.path()).read_text()
@@ -300,17 +302,17 @@ def test_present_mode_is_turned_by_keys_fills_the_window_and_is_left_by_escape(
     def place() -> str:
         return page.evaluate("new URLSearchParams(location.search).get('present')")
 
-    def press(key: str, wanted: str | None) -> None:
+    def press(key: str, expected: str | None) -> None:
         """Press until the address says so: a page that is still being drawn does not listen."""
 
         def there() -> bool:
-            if place() != wanted:
+            if place() != expected:
                 page.keyboard.press(key)
                 with contextlib.suppress(AssertionError):
-                    reaches(place, wanted, 10)
-            return place() == wanted
+                    reaches(place, expected, 10)
+            return place() == expected
 
-        until(there, f"{key} leads to {wanted}")
+        until(there, f"{key} leads to {expected}")
 
     press("ArrowRight", "2")
     title.get_by_text("Where the chosen images lie").wait_for()

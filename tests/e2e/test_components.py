@@ -33,8 +33,8 @@ def inside(points: np.ndarray, path: np.ndarray) -> np.ndarray:
     bx, by = np.roll(ax, -1), np.roll(ay, -1)
     crosses = (ay > y) != (by > y)
     with np.errstate(divide="ignore", invalid="ignore"):
-        left = x < (bx - ax) * (y - ay) / (by - ay) + ax
-    return (crosses & left).sum(1) % 2 == 1
+        is_beside = x < (bx - ax) * (y - ay) / (by - ay) + ax
+    return (crosses & is_beside).sum(1) % 2 == 1
 
 
 def distance(points: np.ndarray, path: np.ndarray) -> np.ndarray:
@@ -51,7 +51,7 @@ def scatter(count: int) -> tuple[np.ndarray, np.ndarray]:
     return xy, np.random.default_rng(1).permutation(count * 3)[:count]
 
 
-def charts_drawn(page, count: int) -> None:
+def charts_ready(page, count: int) -> None:
     page.wait_for_function(
         f"document.querySelectorAll('.rambo-plot[data-digest] .js-plotly-plot').length >= {count}"
     )
@@ -77,7 +77,7 @@ def open_map(page, serve) -> None:
     """Open lasso_app.py; the gallery above its chart pushes it down once it is there."""
     page.goto(serve(APPS / "lasso_app.py"))
     page.wait_for_selector(".box[data-digest] button.cell")
-    charts_drawn(page, 1)
+    charts_ready(page, 1)
     at_rest(page)
 
 
@@ -102,7 +102,7 @@ def drag_lasso(page, corners: list[tuple[float, float]], button_up: bool = True)
         page.mouse.up()
 
 
-def drawn_path(page) -> np.ndarray:
+def path_of_line(page) -> np.ndarray:
     """Return the outline plotly drew, in data coordinates."""
     path = page.evaluate(
         "document.querySelector('.rambo-plot .js-plotly-plot').layout.selections[0].path"
@@ -118,10 +118,10 @@ def wait_state(page, **expected) -> None:
     reaches(lambda: {name: gallery_state(page)[name] for name in expected}, expected)
 
 
-def wait_first(page, wanted: int) -> None:
+def wait_first(page, expected: int) -> None:
     """Wait until the first thumbnail of the first gallery is this image."""
     reaches(
-        lambda: page.evaluate(f"{FIRST_GALLERY}.querySelector('.cell')?.dataset.id"), f"{wanted}"
+        lambda: page.evaluate(f"{FIRST_GALLERY}.querySelector('.cell')?.dataset.id"), f"{expected}"
     )
 
 
@@ -148,13 +148,13 @@ def test_a_chart_out_of_sight_is_drawn_once_it_comes_into_sight(serve, page) -> 
 def test_a_chart_out_of_sight_is_drawn_at_leisure(serve, page) -> None:
     """Nobody scrolls: a page that is printed has all its charts."""
     page.goto(serve(APPS / "tall_app.py"))
-    charts_drawn(page, 2)
+    charts_ready(page, 2)
     assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollTop") == 0
 
 
 def test_live_charts_keep_their_node_zoom_and_legend(serve, page) -> None:
     page.goto(serve(APPS / "live_app.py"))
-    charts_drawn(page, 4)
+    charts_ready(page, 4)
     at_rest(page)
     page.evaluate(WATCH)
     chart = page.locator(".rambo-plot").first
@@ -171,9 +171,9 @@ def test_live_charts_keep_their_node_zoom_and_legend(serve, page) -> None:
     page.wait_for_function(hidden)
     ticks = "Number(document.body.innerText.match(/ticks (\\d+)/)?.[1])"
     points = "document.querySelector('.js-plotly-plot').data[0].x.length"
-    first, shown = page.evaluate(ticks), page.evaluate(points)
+    first, marks = page.evaluate(ticks), page.evaluate(points)
     page.wait_for_function(f"{ticks} >= {first + 5}", polling=200)
-    page.wait_for_function(f"{points} > {shown}")  # new data did arrive in the same node
+    page.wait_for_function(f"{points} > {marks}")  # new data did arrive in the same node
     assert page.evaluate("window.removed") == 0
     assert page.evaluate("window.firstNodes.every((node) => node.isConnected)")
     assert page.evaluate(read) == zoomed
@@ -186,14 +186,14 @@ def test_live_charts_keep_their_node_zoom_and_legend(serve, page) -> None:
 def test_plotly_js_is_fetched_once_and_then_comes_from_the_cache(serve, page) -> None:
     url = serve(APPS / "live_app.py")
     page.goto(url)
-    charts_drawn(page, 4)
+    charts_ready(page, 4)
     sizes = """performance.getEntriesByType('resource').filter((entry) => entry.name.endsWith('.gz')
       && entry.decodedBodySize > 500000).map((entry) => entry.transferSize)"""
     first = page.evaluate(sizes)
     assert len(first) == 1
     assert first[0] > 1_000_000
     page.goto(url)
-    charts_drawn(page, 4)
+    charts_ready(page, 4)
     assert page.evaluate(sizes) == [0]
 
 
@@ -203,32 +203,32 @@ def test_a_lasso_returns_exactly_the_ids_inside(serve, page) -> None:
     corners = [(-0.6, -0.4), (1.1, -0.8), (1.5, 0.9), (0.2, 0.3), (-0.7, 1.2)]
     drag_lasso(page, corners)
     page.wait_for_selector("text=/selected: \\d/")
-    shown = [int(item) for item in page.locator("[data-testid=stCode]").inner_text().split()]
-    path = drawn_path(page)
+    order = [int(item) for item in page.locator("[data-testid=stCode]").inner_text().split()]
+    path = path_of_line(page)
     within = set(ids[inside(xy, path)].tolist())
     # Plotly counts in pixels: within a tenth of one, a point may lie on either side of the line.
     on_the_line = set(ids[distance(xy, path) < 1e-3].tolist())
-    assert within ^ set(shown) <= on_the_line
+    assert within ^ set(order) <= on_the_line
     assert len(on_the_line) < 20
-    assert shown == sorted(set(shown))
+    assert order == sorted(set(order))
     wished = set(ids[inside(xy, np.array(corners))].tolist())
-    assert len(wished & set(shown)) > 0.97 * len(wished | set(shown)) > 1000
+    assert len(wished & set(order)) > 0.97 * len(wished | set(order)) > 1000
     assert page.locator(".legendtext").first.text_content() == "<b>pool</b> &"
     # A new lasso may start inside the old one.
     drag_lasso(page, [(0.3, -0.2), (0.9, -0.2), (0.9, 0.2)])
     page.wait_for_function(
-        f"Number(document.body.innerText.match(/selected: (\\d+)/)?.[1]) < {len(shown) // 2}"
+        f"Number(document.body.innerText.match(/selected: (\\d+)/)?.[1]) < {len(order) // 2}"
     )
     drag_lasso(page, corners)
-    page.wait_for_selector(f"text=selected: {len(shown)}")
+    page.wait_for_selector(f"text=selected: {len(order)}")
     # A rerun for another reason keeps the lasso and what it dimmed.
     runs = page.get_by_text(re.compile(r"^run \d+$"))
     before = runs.inner_text()
     page.get_by_role("button", name="Rerun").click()
     until(lambda: runs.inner_text() != before, "the page runs again")
     page.wait_for_timeout(500)
-    assert len(drawn_path(page)) > 4
-    assert page.get_by_text(f"selected: {len(shown)}").count() == 1
+    assert len(path_of_line(page)) > 4
+    assert page.get_by_text(f"selected: {len(order)}").count() == 1
     # Linked the other way: a clicked thumbnail is ringed, zoom and lasso stay.
     before = runs.inner_text()
     page.locator("button.cell").first.click()
@@ -238,7 +238,7 @@ def test_a_lasso_returns_exactly_the_ids_inside(serve, page) -> None:
         "(({x, y}) => [x[0], y[0]])(document.querySelector('.js-plotly-plot').data.at(-1))"
     )
     np.testing.assert_allclose(ring, xy[0], rtol=1e-5)
-    assert len(drawn_path(page)) > 4
+    assert len(path_of_line(page)) > 4
     # Cleared by the page, then by the person.
     page.get_by_role("button", name="Clear").click()
     page.wait_for_selector("text=selected: none")
@@ -313,7 +313,7 @@ def test_the_chart_wears_the_theme(serve, new_page, scheme) -> None:
     assert page.console_errors == []
 
 
-def shown_ids(page) -> list[int | None]:
+def visible_ids(page) -> list[int | None]:
     """Read each cell's id from its pixels: image i of gallery_app.py is a colour that spells i.
 
     A cell that shows no image of that app, or none yet, is None.
@@ -341,16 +341,16 @@ def test_thumbnail_i_is_image_i_after_sort_and_filter(serve, page) -> None:
     page.wait_for_selector(".box[data-digest] button.cell")
     page.mouse.move(0, 0)
     up = [place * 7 + 3 for place in range(40)]
-    reaches(lambda: (shown_ids(page), labels(page)), (up, up))
+    reaches(lambda: (visible_ids(page), labels(page)), (up, up))
     fetched = (
         "performance.getEntriesByType('resource').filter((e) => e.name.includes('/media/')).length"
     )
     before = page.evaluate(fetched)
-    for name, wanted in [("down", up[::-1]), ("odd", up[1::2]), ("up", up)]:
+    for name, expected in [("down", up[::-1]), ("odd", up[1::2]), ("up", up)]:
         page.get_by_text(name, exact=True).click()
-        wait_first(page, wanted[0])
+        wait_first(page, expected[0])
         page.mouse.move(0, 0)
-        reaches(lambda wanted=wanted: (shown_ids(page), labels(page)), (wanted, wanted))
+        reaches(lambda expected=expected: (visible_ids(page), labels(page)), (expected, expected))
     assert page.evaluate(fetched) == before  # ids travelled, pictures did not
     assert page.off_origin == []
     assert page.console_errors == []

@@ -98,8 +98,8 @@ def test_hostile_names_are_text_on_every_page(page, site, place: str) -> None:
     assert dialogs == []
     assert page.off_origin == []
     for element, attribute in (("a", "href"), ("img", "src")):
-        found = page.eval_on_selector_all(element, f"all => all.map(e => e.{attribute} || '')")
-        assert [url for url in found if "evil" in url or "javascript:" in url] == []
+        values = page.eval_on_selector_all(element, f"all => all.map(e => e.{attribute} || '')")
+        assert [url for url in values if "evil" in url or "javascript:" in url] == []
     body = page.locator("body").inner_text()
     assert "Traceback" not in body
     assert "errors.log" not in body

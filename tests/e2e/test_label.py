@@ -65,8 +65,8 @@ def test_a_person_labels_by_keyboard_with_undo_skip_and_reload(page, desk):
     page.keyboard.press("x")
     reaches(lambda: box(page, "done"), "5")
     reaches(lambda: box(page, "pending"), "0")
-    said = {n: (one.kind, one.label) for n, one in answers.current().items()}
-    assert said == {
+    words_by_image = {n: (one.kind, one.label) for n, one in answers.current().items()}
+    assert words_by_image == {
         first: ("label", "cat"),
         first + 1: ("label", "owl"),
         first + 2: ("skipped", None),
@@ -80,7 +80,7 @@ def test_a_person_labels_by_keyboard_with_undo_skip_and_reload(page, desk):
     times = []
     for press in range(40):
         page.keyboard.press("123"[press % 3])
-        reaches(lambda wanted=first + 6 + press: int(box(page, "shown")), first + 6 + press)
+        reaches(lambda expected=first + 6 + press: int(box(page, "shown")), first + 6 + press)
         until(lambda: box(page, "ms") is not None, "the picture is painted")
         times.append(float(box(page, "ms")))
     reaches(lambda: box(page, "pending"), "0")

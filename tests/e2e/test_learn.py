@@ -38,13 +38,13 @@ def test_a_moved_slider_stands_in_the_link_and_opens_elsewhere(new_page, address
     slider = page.get_by_role("slider", name="log lambda")
     for _ in range(10):
         slider.press("ArrowRight")
-    wanted = f"{bilevel.evaluate(bilevel.task(0), -5.0).hypergradient:+.4f}"
-    reaches(lambda: number(page, "Hypergradient"), wanted)
+    expected = f"{bilevel.evaluate(bilevel.task(0), -5.0).hypergradient:+.4f}"
+    reaches(lambda: number(page, "Hypergradient"), expected)
     reaches(lambda: "lambda=-5" in page.evaluate("location.search"), True)
     other = new_page()
     other.goto(page.url)
     settled(other)
-    reaches(lambda: number(other, "Hypergradient"), wanted)
+    reaches(lambda: number(other, "Hypergradient"), expected)
     assert other.off_origin == []
     assert other.console_errors == page.console_errors
 
@@ -55,20 +55,20 @@ def test_a_swapped_image_moves_the_distance_to_that_of_pot(new_page, address) ->
     settled(page)
     rows = list(transport.START)
 
-    def said() -> str:
+    def sentence() -> str:
         return number(page, "OT(S, S_val)")
 
-    reaches(said, f"{exact_transport(transport.ground_cost(1.0)[rows]):.2f}")
+    reaches(sentence, f"{exact_transport(transport.ground_cost(1.0)[rows]):.2f}")
     cells = page.get_by_role("group", name="Images that may be in S").get_by_role("button")
     cells.nth(rows[-1]).click()
     cells.nth(3).click()
     rows = sorted([*rows[:-1], 3])
-    reaches(said, f"{exact_transport(transport.ground_cost(1.0)[rows]):.2f}")
+    reaches(sentence, f"{exact_transport(transport.ground_cost(1.0)[rows]):.2f}")
     reaches(lambda: f"s={'.'.join(map(str, rows))}" in page.evaluate("location.search"), True)
     other = new_page()
     other.goto(page.url)
     settled(other)
-    reaches(lambda: number(other, "OT(S, S_val)"), said())
+    reaches(lambda: number(other, "OT(S, S_val)"), sentence())
 
 
 def test_a_symbol_explains_itself_on_hover_and_on_tap(new_page, address) -> None:
@@ -93,7 +93,7 @@ def test_keys_turn_the_page(new_page, address) -> None:
     settled(page)
     page.get_by_role("button", name="Next").wait_for()
 
-    def turned(keys: str, wanted: bool) -> bool:
+    def turned(keys: str, expected: bool) -> bool:
         """Press, and say whether the step came; a page that does not listen yet is asked again."""
 
         def there() -> bool:  # asked of the page: `page.url` stands still while nobody talks to it
@@ -101,15 +101,15 @@ def test_keys_turn_the_page(new_page, address) -> None:
 
         page.keyboard.press(keys)
         with contextlib.suppress(AssertionError):
-            reaches(there, wanted, 15)
-        return there() == wanted
+            reaches(there, expected, 15)
+        return there() == expected
 
     until(lambda: turned("Control+ArrowRight", True), "the next step")
     page.get_by_role("button", name="Set A teaches more").wait_for()
     until(lambda: turned("Control+ArrowLeft", False), "the step before")
 
 
-def said_over(page, box: dict[str, float]) -> str:
+def hover_text(page, box: dict[str, float]) -> str:
     """What the tip says when the pointer rests in the middle of a box; empty without one."""
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     tip = page.locator(".rambo-tip-free")
@@ -143,19 +143,19 @@ def test_symbols_in_labels_captions_and_axes_explain_themselves(new_page, addres
     until(lambda: page.locator("body[data-rambo-symbols]").count(), "the page is read")
     budget = page.get_by_text("Labels to buy (B)").first
     budget.scroll_into_view_if_needed()
-    until(lambda: "How many labels are bought" in said_over(page, place_of(budget, "B")), "B")
+    until(lambda: "How many labels are bought" in hover_text(page, place_of(budget, "B")), "B")
     page.locator(".st-key-configure-all label").click()
     heading = page.get_by_text("How u_hat learns which of two sets").first
     heading.wait_for()
     settled(page)
     heading.scroll_into_view_if_needed()
-    until(lambda: "the utility model" in said_over(page, place_of(heading, "u_hat")), "u_hat")
+    until(lambda: "the utility model" in hover_text(page, place_of(heading, "u_hat")), "u_hat")
     page.mouse.move(2, 2)
     reaches(page.locator(".rambo-tip-free").is_visible, False)
     page.goto(f"{address}/learn?step=bilevel")
     settled(page)
     axis = page.locator(".rambo-plot[data-digest] .xtitle", has_text="lambda").first
-    until(lambda: "the learned weight decay" in said_over(page, axis.bounding_box()), "lambda")
+    until(lambda: "the learned weight decay" in hover_text(page, axis.bounding_box()), "lambda")
 
 
 def test_a_tap_on_a_label_explains_its_symbol(new_page, address) -> None:
@@ -212,15 +212,15 @@ def test_the_weight_of_the_labels_and_begin_again_give_the_distance_of_pot(
     page = opened(new_page(), address, "transport")
     press(page, "Weight of the labels", "ArrowRight", 5)
     cost = transport.ground_cost(1.5)[list(transport.START)]
-    wanted = ot.emd2(ot.unif(cost.shape[0]), ot.unif(cost.shape[1]), cost)
-    reaches(lambda: number(page, "OT(S, S_val)"), f"{wanted:.2f}")
+    expected = ot.emd2(ot.unif(cost.shape[0]), ot.unif(cost.shape[1]), cost)
+    reaches(lambda: number(page, "OT(S, S_val)"), f"{expected:.2f}")
     cells = page.get_by_role("group", name="Images that may be in S").get_by_role("button")
     cells.nth(transport.START[0]).click()
     reaches(lambda: number(page, "Images in S"), str(len(transport.START) - 1))
     page.get_by_text("map", exact=True).click()
     reaches(lambda: "draw=map" in page.evaluate("location.search"), True)
     page.get_by_role("button", name="Begin again").click()
-    reaches(lambda: number(page, "OT(S, S_val)"), f"{wanted:.2f}")
+    reaches(lambda: number(page, "OT(S, S_val)"), f"{expected:.2f}")
 
 
 def test_steps_and_pairs_walk_to_where_the_hypergradient_leads(new_page, address) -> None:
@@ -254,8 +254,8 @@ def test_filter_and_rounds_show_the_row_they_point_at(new_page, address) -> None
     page = opened(new_page(), address, "filter")
     press(page, "M: how many", "End")
     row = max(tables.read(tables.Filters).filters, key=lambda row: row.filter_size)
-    wanted = f"{100 * sum(row.test_accuracies) / len(row.test_accuracies):.1f} %"
-    reaches(lambda: number(page, "Test accuracy"), wanted)
+    expected = f"{100 * sum(row.test_accuracies) / len(row.test_accuracies):.1f} %"
+    reaches(lambda: number(page, "Test accuracy"), expected)
     reaches(lambda: f"M={row.filter_size}" in page.evaluate("location.search"), True)
     opened(page, address, "rounds")
     press(page, "Rounds", "End")
@@ -270,12 +270,12 @@ def test_a_guess_and_a_board_are_judged_as_trained(new_page, address) -> None:
     press(page, "Pair", "ArrowRight")
     page.get_by_role("button", name="Set A teaches more").click()
     first = which.shipped().utilities[1][:, 0]
-    said = f"Trained once, A reaches {100 * first[0]:.1f} % and B {100 * first[1]:.1f} %"
-    page.get_by_text(said).wait_for()
+    sentence = f"Trained once, A reaches {100 * first[0]:.1f} % and B {100 * first[1]:.1f} %"
+    page.get_by_text(sentence).wait_for()
     board = tables.read(tables.Boards).boards[1]
     places = ".".join(str(board.unlabeled.index(image)) for image in board.choices["rambo"])
     page.goto(f"{address}/learn?board=2&pick={places}")
     settled(page)
     page.get_by_role("button", name="Train", exact=True).click()
-    wanted = f"{100 * board.accuracies['rambo']:.1f} %"
-    page.get_by_text(f"from {100 * board.accuracies['']:.1f} % to {wanted}").wait_for()
+    expected = f"{100 * board.accuracies['rambo']:.1f} %"
+    page.get_by_text(f"from {100 * board.accuracies['']:.1f} % to {expected}").wait_for()

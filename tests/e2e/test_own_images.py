@@ -15,14 +15,14 @@ def digits(folder: Path) -> Path:
     """Write 600 pictures of three digits as PNG files, 30 of them in folders that name their class."""
     from sklearn.datasets import load_digits
 
-    held = load_digits()
-    rows = np.flatnonzero(held.target < 3)
-    pictures = [*held.images[rows], *(image.T for image in held.images[rows])][:IMAGES]
-    targets = [*held.target[rows], *held.target[rows]]
-    given = dict.fromkeys(range(3), LABELS // 3)
+    bundled = load_digits()
+    rows = np.flatnonzero(bundled.target < 3)
+    pictures = [*bundled.images[rows], *(image.T for image in bundled.images[rows])][:IMAGES]
+    targets = [*bundled.target[rows], *bundled.target[rows]]
+    counts = dict.fromkeys(range(3), LABELS // 3)
     for place, (pixels, digit) in enumerate(zip(pictures, targets, strict=False)):
-        labeled = given[digit] > 0
-        given[digit] -= labeled
+        labeled = counts[digit] > 0
+        counts[digit] -= labeled
         home = folder / (("zero", "one", "two")[digit] if labeled else "unlabeled")
         home.mkdir(parents=True, exist_ok=True)
         picture = Image.fromarray((pixels * 15.9).astype(np.uint8))
@@ -52,8 +52,8 @@ def test_a_folder_of_600_pictures_with_30_labels_becomes_a_run_to_set_up(
             ".st-key-collection-counts [data-testid=stMetricValue]"
         ).all_inner_texts()
 
-    wanted = ["24", "6", "0", f"{IMAGES - LABELS}"]
-    reaches(figures, wanted)
+    expected = ["24", "6", "0", f"{IMAGES - LABELS}"]
+    reaches(figures, expected)
     report = page.locator(".st-key-health")
     assert "torn.png" in report.inner_text()
     assert "zero 10" in report.inner_text()
@@ -63,7 +63,7 @@ def test_a_folder_of_600_pictures_with_30_labels_becomes_a_run_to_set_up(
     page.reload()  # what was imported is there for anyone who opens the address
     page.get_by_role("heading", name="Health report").wait_for()
     page.console_errors.clear()  # opened deep, Streamlit looks for its server below the page first
-    reaches(figures, wanted)
+    reaches(figures, expected)
 
     page.get_by_role("button", name="Open Configure with these").click()
     page.wait_for_url("**/configure*")
@@ -73,7 +73,7 @@ def test_a_folder_of_600_pictures_with_30_labels_becomes_a_run_to_set_up(
     )
     chosen = page.get_by_role("combobox", name="Dataset")
     reaches(chosen.input_value, "My scans (my images)")
-    held = page.get_by_role("spinbutton", name="Labels you hold")
-    reaches(lambda: (held.input_value(), held.is_disabled()), ("24", True))
+    field = page.get_by_role("spinbutton", name="Labels you hold")
+    reaches(lambda: (field.input_value(), field.is_disabled()), ("24", True))
     assert page.off_origin == []
     assert page.console_errors == []

@@ -37,8 +37,8 @@ def fill(page, label: str, value: int) -> None:
     settled(page)
 
 
-def wait_status(run: Run, wanted: str, seconds: float = 2 * PATIENCE) -> None:
-    reaches(lambda: run.status, wanted, seconds)
+def wait_status(run: Run, expected: str, seconds: float = 2 * PATIENCE) -> None:
+    reaches(lambda: run.status, expected, seconds)
 
 
 def command_line(home: Path, *arguments: str) -> str:
@@ -103,8 +103,8 @@ def test_from_an_empty_workspace_to_a_file_for_annotators(page, tmp_path: Path) 
             page.get_by_role("button", name="Download 10 images as csv").click()
         text = Path(download.value.path()).read_text()
     rows = list(csv.DictReader(io.StringIO(text)))
-    told = json.loads(command_line(home, "show", run.id, "--json"))
-    (rambo,) = [row for row in told["results"] if row["strategy"] == "rambo"]
+    answer = json.loads(command_line(home, "show", run.id, "--json"))
+    (rambo,) = [row for row in answer["results"] if row["strategy"] == "rambo"]
     assert [int(row["dataset_index"]) for row in rows] == rambo["selected"]
     assert len(rows) == 10
     assert [int(row["step"]) for row in rows] == rambo["steps"]

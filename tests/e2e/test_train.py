@@ -23,16 +23,16 @@ SETTINGS: dict[str, Any] = {
         "utility_model": {"epochs": 40, "bilevel": {"inner_steps": 10, "terms": 10}},
     },
 }
-DRAWN = "document.querySelectorAll('.rambo-plot[data-digest] .main-svg').length"
+CHARTS = "document.querySelectorAll('.rambo-plot[data-digest] .main-svg').length"
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Any:
     """A new run in the server's workspace; its worker does not outlive the test."""
     home = tmp_path / "home"
-    made = create_run(tiny_config(**SETTINGS), write_tiny(home), Workspace(home), "cpu")
-    yield made
-    kill(made)
+    fresh = create_run(tiny_config(**SETTINGS), write_tiny(home), Workspace(home), "cpu")
+    yield fresh
+    kill(fresh)
 
 
 def kill(run: Run) -> None:
@@ -53,16 +53,16 @@ def test_a_run_is_started_watched_killed_and_resumed(serve, page, run: Run, tmp_
     page.get_by_role("button", name="Start").click()
 
     # Charts fill in, in nodes that stay, and keep the person's zoom.
-    page.wait_for_function(f"{DRAWN} >= 3", timeout=PATIENCE * 1000)
+    page.wait_for_function(f"{CHARTS} >= 3", timeout=PATIENCE * 1000)
     page.evaluate(WATCH)
     page.evaluate(
         """() => { window.node = document.querySelector('.js-plotly-plot');
                    return window.Plotly.relayout(window.node, {'xaxis.range': [2, 7]}); }"""
     )
     points = "window.node.data[0].x.length"
-    shown, told = page.evaluate(points), count(run, "UtilityModelEpoch")
-    until(lambda: count(run, "UtilityModelEpoch") > told + 5, "u_hat goes on learning")
-    page.wait_for_function(f"{points} > {shown}", timeout=PATIENCE * 1000)
+    marks, epochs = page.evaluate(points), count(run, "UtilityModelEpoch")
+    until(lambda: count(run, "UtilityModelEpoch") > epochs + 5, "u_hat goes on learning")
+    page.wait_for_function(f"{points} > {marks}", timeout=PATIENCE * 1000)
     page.wait_for_timeout(3_000)
     assert page.evaluate("window.removed") == 0
     assert page.evaluate("window.firstNodes.every((node) => node.isConnected)")
@@ -84,7 +84,7 @@ def test_a_run_is_started_watched_killed_and_resumed(serve, page, run: Run, tmp_
         timeout=PATIENCE * 1000
     )
     assert run.status == "done"
-    page.wait_for_function(f"{DRAWN} >= 7")
+    page.wait_for_function(f"{CHARTS} >= 7")
     assert (
         page.get_by_role("link", name="See the chosen images")
         .get_attribute("href")

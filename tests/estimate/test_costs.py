@@ -11,8 +11,7 @@ import torch
 from tiny import merged, tiny_config
 
 from rambo import config as configs
-from rambo import presets
-from rambo.config import Config
+from rambo.config import Config, presets
 from rambo.datasets.prepared import Prepared
 from rambo.estimate import costs, work
 from rambo.estimate.costs import Costs, Rate, count
@@ -197,8 +196,8 @@ def test_the_mean_size_is_that_of_the_draw(pool: int, classes: int) -> None:
     smallest = smallest_size(pool, classes)
     assert mean_size(pool, classes) == (smallest + max(smallest, pool - 1)) / 2
     pairs = draw_pairs(torch.arange(pool), 3000, smallest, torch.Generator().manual_seed(0))
-    drawn = sum(len(first) for first, _ in pairs) / len(pairs)
-    assert mean_size(pool, classes) == pytest.approx(drawn, rel=0.05)
+    average = sum(len(first) for first, _ in pairs) / len(pairs)
+    assert mean_size(pool, classes) == pytest.approx(average, rel=0.05)
 
 
 def test_sizes_come_from_the_dataset(tiny: Prepared) -> None:

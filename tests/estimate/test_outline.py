@@ -6,7 +6,7 @@ import pytest
 from tiny import merged
 
 from rambo import config as configs
-from rambo import presets
+from rambo.config import presets
 from rambo.estimate.costs import DataSizes, count
 from rambo.estimate.outline import sentence
 
@@ -55,7 +55,7 @@ def test_a_comparison_without_rambo() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "absent", "said"),
+    ("changes", "absent", "expected"),
     [
         ({"rambo": {"utility_model": {"transport": False}}}, "optimal transport", "bilevel"),
         ({"rambo": {"utility_model": {"bilevel": {"enabled": False}}}}, "bilevel", "transport"),
@@ -69,13 +69,13 @@ def test_a_comparison_without_rambo() -> None:
         ({"strategies": ["filter-only"]}, "RAMBO", "Filter-only chooses 200 of the 7,800"),
     ],
 )
-def test_switches_change_the_words(changes: dict[str, Any], absent: str, said: str) -> None:
+def test_switches_change_the_words(changes: dict[str, Any], absent: str, expected: str) -> None:
     assert absent not in text(**changes)
-    assert said in text(**changes)
+    assert expected in text(**changes)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected"),
     [
         ({"strategies": ["rambo", "dulo"]}, "200 too. DULO learns from the same trainings. Last,"),
         (
@@ -124,9 +124,9 @@ def test_switches_change_the_words(changes: dict[str, Any], absent: str, said: s
         ),
     ],
 )
-def test_what_else_is_switched_on_is_said(changes: dict[str, Any], said: str) -> None:
-    assert said not in text()
-    assert said in text(**changes)
+def test_what_else_is_switched_on_is_said(changes: dict[str, Any], expected: str) -> None:
+    assert expected not in text()
+    assert expected in text(**changes)
     if "rambo" in changes.get("strategies", ()):
         assert "RAMBO will train 20 classifiers" in text(**changes)
 

@@ -116,8 +116,8 @@ def test_strategy_and_seed_choose_the_batch(run: Run) -> None:
     choose(run, 1, "rambo", 0.5)
     choose(run, 1, "margin", 0.75)
     first = [export.rows(run, *which)[0] for which in [(), (None, 6), ("margin", 6)]]
-    told = [(row.strategy, row.seed, row.predicted_utility) for row in first]
-    assert told == [("rambo", 5, 0.25), ("rambo", 6, 0.5), ("margin", 6, 0.75)]
+    values = [(row.strategy, row.seed, row.predicted_utility) for row in first]
+    assert values == [("rambo", 5, 0.25), ("rambo", 6, 0.5), ("margin", 6, 0.75)]
     words = refusal(lambda: export.rows(run, strategy="random\n"), ConfigError)
     assert words == "--strategy random?: not in this run; choose one of: rambo, margin"
     words = refusal(lambda: export.rows(run, seed=7), ConfigError)
@@ -125,7 +125,7 @@ def test_strategy_and_seed_choose_the_batch(run: Run) -> None:
 
 
 def test_a_run_that_has_chosen_nothing_says_so(run: Run, tmp_path: Path) -> None:
-    words = refusal(lambda: export.write(run, "csv", tmp_path / "out.csv"))
+    words = refusal(lambda: export.build(run, "csv").write(tmp_path / "out.csv"))
     assert "strategy rambo, seed 5, has chosen nothing yet" in words
     choose(run)
     words = refusal(lambda: export.rows(run, "margin", 6))
@@ -163,12 +163,12 @@ def test_evidence_of_another_form_is_refused(run: Run) -> None:
 def test_every_format_reads_back_exactly(run: Run, tmp_path: Path) -> None:
     choose(run)
     rows = [row.record() for row in export.rows(run)]
-    assert export.write(run, "json", tmp_path / "out.json").count == 3
+    assert export.build(run, "json").write(tmp_path / "out.json").count == 3
     assert json.loads((tmp_path / "out.json").read_text()) == rows
-    assert export.write(run, "jsonl", tmp_path / "out.jsonl").count == 3
+    assert export.build(run, "jsonl").write(tmp_path / "out.jsonl").count == 3
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == rows
-    assert export.write(run, "csv", tmp_path / "out.csv").count == 3
+    assert export.build(run, "csv").write(tmp_path / "out.csv").count == 3
     assert (tmp_path / "out.csv").read_bytes().decode() == (
         ",".join(export.COLUMNS) + "\n"
         f"{run.id},rambo,5,1,0,5,,000005.png,0.1,0,shoe,0.75\n"
@@ -208,11 +208,11 @@ def test_hostile_class_names_are_exact_in_json_and_guarded_in_csv(tmp_path: Path
     choose(run)
     order = [classes[0], classes[1], classes[2]]
     for form in ("json", "jsonl"):
-        export.write(run, form, tmp_path / form)
+        export.build(run, form).write(tmp_path / form)
     assert [row["predicted_label"] for row in json.loads((tmp_path / "json").read_text())] == order
     lines = (tmp_path / "jsonl").read_text().splitlines()
     assert [json.loads(line)["predicted_label"] for line in lines] == order
-    export.write(run, "csv", tmp_path / "csv")
+    export.build(run, "csv").write(tmp_path / "csv")
     with (tmp_path / "csv").open(newline="") as file:
         labels = [row["predicted_label"] for row in csv.DictReader(file)]
     assert labels == ["'=1+1", "\\udcff\u2028\0\n", "-1"]
@@ -225,7 +225,7 @@ def test_an_export_tells_nothing_private(tmp_path: Path) -> None:
     )
     choose(run)
     for form in ("csv", "jsonl", "json"):
-        export.write(run, form, tmp_path / "out")
+        export.build(run, form).write(tmp_path / "out")
         text = (tmp_path / "out").read_text()
         canaries = [str(tmp_path), "private", str(Path.cwd()), socket.gethostname(), "/"]
         if len(getpass.getuser()) > 3:
@@ -248,10 +248,10 @@ def test_a_place_that_cannot_be_written_is_refused_by_name(
         "a" * 300: "--out " + "a" * 197 + "...: file name too long",
         "a\0b": "--out a?b: ",
     }.items():
-        assert refusal(lambda out=out: export.write(run, "csv", Path(out)), ConfigError).startswith(
-            words
-        )
-    assert refusal(lambda: export.write(run, "xlsx\n", Path("x")), ConfigError) == (
+        assert refusal(
+            lambda out=out: export.build(run, "csv").write(Path(out)), ConfigError
+        ).startswith(words)
+    assert refusal(lambda: export.build(run, "xlsx\n").write(Path("x")), ConfigError) == (
         "--format xlsx?: unknown; choose one of: csv, jsonl, json, zip, label-studio, fiftyone, cvat, distil"
     )
     assert names(tmp_path) == ["pipe", "runs"]
@@ -268,7 +268,7 @@ def test_a_disk_that_refuses_leaves_the_old_file(run, tmp_path, monkeypatch, num
     with monkeypatch.context() as patched:
         patched.chdir(tmp_path)
         patched.setattr(os, "fsync", refuse)
-        words = refusal(lambda: export.write(run, "csv", Path("out.csv")), ConfigError)
+        words = refusal(lambda: export.build(run, "csv").write(Path("out.csv")), ConfigError)
     assert words.startswith("--out out.csv: ")
     assert words.endswith("export again")
     assert (tmp_path / "out.csv").read_text() == "old"
@@ -279,6 +279,6 @@ def test_a_link_keeps_pointing_at_its_file(run: Run, tmp_path: Path) -> None:
     choose(run)
     (tmp_path / "real.csv").write_text("old")
     (tmp_path / "link.csv").symlink_to("real.csv")
-    export.write(run, "csv", tmp_path / "link.csv")
+    export.build(run, "csv").write(tmp_path / "link.csv")
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "real.csv").read_text().startswith("run_id,")

@@ -86,8 +86,10 @@ def new_run(home: Path, channels: int = 1, name: str = "photos", **environment: 
     data = write_dataset(home, channels)
     about = DatasetOrigin(data.name, data.fingerprint, data.source)
     facts = {"rambo": "0.1.0", "torch": "2", "dataset": about, "classes": tuple(CLASSES)}
-    told = Environment(**facts | environment)
-    run = Workspace(home).create({**CONFIG, "dataset": {"name": name, "features": "auto"}}, told)
+    environment_facts = Environment(**facts | environment)
+    run = Workspace(home).create(
+        {**CONFIG, "dataset": {"name": name, "features": "auto"}}, environment_facts
+    )
     frame = pd.DataFrame(
         {"order": range(1, 7), "step": [0, 0, 0, 1, 1, 1], "dataset_index": CHOSEN}
     )
@@ -121,14 +123,14 @@ def save_atlas(run: Run, without: tuple[int, ...] = ()) -> np.ndarray:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    made = new_run(tmp_path / "runs")
-    save_atlas(made)
-    return made
+    other = new_run(tmp_path / "runs")
+    save_atlas(other)
+    return other
 
 
 def unpack(run: Run, format: str, **options: Any) -> dict[str, bytes]:
-    made = export.build(run, format, **options)
-    with zipfile.ZipFile(io.BytesIO(made.data)) as archive:
+    file = export.build(run, format, **options)
+    with zipfile.ZipFile(io.BytesIO(file.data)) as archive:
         assert archive.testzip() is None
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -168,9 +170,9 @@ def test_an_atlas_that_lacks_an_image_gives_no_positions(run: Run) -> None:
     probabilities = save_atlas(run, without=(CHOSEN[1],))
     table = export.rows(run, "margin")
     assert {row.pool_position for row in table} == {None}
-    known = [row.predicted_class for row in table]
+    classes_of_rows = [row.predicted_class for row in table]
     guesses = probabilities.argmax(1)
-    assert known == [None if i == CHOSEN[1] else guesses[i] for i in CHOSEN]
+    assert classes_of_rows == [None if i == CHOSEN[1] else guesses[i] for i in CHOSEN]
 
 
 def test_without_an_atlas_all_but_distil_is_there(tmp_path: Path) -> None:
@@ -213,20 +215,20 @@ def test_a_run_that_names_no_dataset_is_refused(tmp_path: Path, fingerprint: str
 
 @pytest.mark.parametrize("format", ARCHIVES)
 def test_members_are_ours_by_name_sorted_and_without_a_time(run: Run, format: str) -> None:
-    made = export.build(run, format)
-    with zipfile.ZipFile(io.BytesIO(made.data)) as archive:
+    file = export.build(run, format)
+    with zipfile.ZipFile(io.BytesIO(file.data)) as archive:
         infos = archive.infolist()
-    found = [info.filename for info in infos]
+    file_names = [info.filename for info in infos]
     pictures = [f"{FOLDER[format]}{index:06d}.png" for index in CHOSEN] if format in FOLDER else []
-    assert found == sorted(MEMBERS[format] + pictures)
-    assert all(re.fullmatch(r"([a-z-]+/)?[A-Za-z0-9_-]+\.[a-z]+", name) for name in found)
+    assert file_names == sorted(MEMBERS[format] + pictures)
+    assert all(re.fullmatch(r"([a-z-]+/)?[A-Za-z0-9_-]+\.[a-z]+", name) for name in file_names)
     for info in infos:
         assert info.date_time == (1980, 1, 1, 0, 0, 0)
         assert (info.create_system, info.external_attr >> 16) == (3, 0o100644)
         assert (info.extra, info.comment) == (b"", b"")
     suffix = "" if format == "zip" else f"-{format}"
-    assert made.name == f"{run.id}-rambo-seed5{suffix}.zip"
-    assert (made.mime, made.count) == ("application/zip", 6)
+    assert file.name == f"{run.id}-rambo-seed5{suffix}.zip"
+    assert (file.mime, file.count) == ("application/zip", 6)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -279,8 +281,8 @@ def test_the_same_run_gives_the_same_bytes(run: Run, monkeypatch) -> None:
 def test_nothing_private_is_in_any_byte(tmp_path: Path, format: str, name: str) -> None:
     run = new_run(tmp_path / "runs", name=name, plugins=("canary-host", str(Path.cwd())))
     save_atlas(run)
-    made = export.build(run, format)
-    parts = [made.data, made.name.encode()]
+    file = export.build(run, format)
+    parts = [file.data, file.name.encode()]
     if format in ARCHIVES:
         parts += [*unpack(run, format).values(), *map(str.encode, unpack(run, format))]
     canaries = [str(tmp_path), str(Path.cwd()), str(Path.home()), "alice", "secret", "canary"]
@@ -294,15 +296,15 @@ def test_nothing_private_is_in_any_byte(tmp_path: Path, format: str, name: str) 
 def test_true_labels_stay_out_unless_asked_for(run: Run, tmp_path: Path) -> None:
     """With other labels in the dataset, every byte stays as it was."""
     before = {format: export.build(run, format).data for format in export.FORMATS}
-    shown = [row.true_label for row in export.rows(run, truth=True)]
-    assert shown == [CLASSES[index % len(CLASSES)] for index in CHOSEN]
+    labels = [row.true_label for row in export.rows(run, truth=True)]
+    assert labels == [CLASSES[index % len(CLASSES)] for index in CHOSEN]
     members = unpack(run, "zip", truth=True)
     table = list(csv.DictReader(io.StringIO(members["manifest.csv"].decode(), newline="")))
     assert [row["true_label"].replace("'", "") for row in table] == [
-        name.replace("'", "") for name in shown
+        name.replace("'", "") for name in labels
     ]
     tasks = json.loads(members["label-studio/tasks.json"])
-    assert [task["data"]["true_label"] for task in tasks] == shown
+    assert [task["data"]["true_label"] for task in tasks] == labels
     (file,) = (tmp_path / "runs" / "datasets").glob("*/labels.npy")
     np.save(file, np.zeros(COUNT, np.int64))
     with pytest.raises(StoreError, match="missing or damaged"):
@@ -346,16 +348,16 @@ def test_run_json_tells_what_made_the_choice(tmp_path: Path) -> None:
     run = new_run(
         tmp_path / "runs", name="/home/alice/my photos.npz", plugins=("private",), cores=2
     )
-    told = json.loads(unpack(run, "zip", strategy="margin")["run.json"])
-    assert list(told) == [
+    answer = json.loads(unpack(run, "zip", strategy="margin")["run.json"])
+    assert list(answer) == [
         "run_id", "created", "strategy", "seed", "images", "config", "environment", "notices",
     ]  # fmt: skip
-    assert "map of the images" in told["notices"][0]  # this run has none
-    assert told["config"] == CONFIG | {"dataset": {"name": "my photos.npz", "features": "auto"}}
-    assert (told["run_id"], told["created"]) == (run.id, run.created())
-    assert (told["strategy"], told["seed"], told["images"]) == ("margin", 5, 6)
+    assert "map of the images" in answer["notices"][0]  # this run has none
+    assert answer["config"] == CONFIG | {"dataset": {"name": "my photos.npz", "features": "auto"}}
+    assert (answer["run_id"], answer["created"]) == (run.id, run.created())
+    assert (answer["strategy"], answer["seed"], answer["images"]) == ("margin", 5, 6)
     about = run.environment.record()["dataset"]
-    assert told["environment"] == {
+    assert answer["environment"] == {
         "rambo": "0.1.0", "torch": "2", "cores": 2, "dataset": about, "classes": CLASSES,
     }  # fmt: skip
     plain = json.loads(unpack(new_run(tmp_path / "runs"), "zip")["run.json"])
@@ -457,7 +459,7 @@ def test_the_readme_of_label_studio_says_how_images_are_served(run: Run) -> None
 
 
 @pytest.mark.parametrize(
-    ("given", "shown"),
+    ("lines", "expected"),
     [
         (["a", "b"], ["a", "b"]),
         ([" a\tb\n", "\0b\udcff"], ["a b", "b"]),
@@ -468,8 +470,8 @@ def test_the_readme_of_label_studio_says_how_images_are_served(run: Run) -> None
         ([], []),
     ],
 )
-def test_choices_are_lines_that_differ(given: list[str], shown: list[str]) -> None:
-    assert choices(given) == shown
+def test_choices_are_lines_that_differ(lines: list[str], expected: list[str]) -> None:
+    assert choices(lines) == expected
 
 
 def test_fiftyone_gets_its_labels_file_without_labels(run: Run) -> None:
@@ -503,8 +505,8 @@ def test_the_command_line_writes_what_a_download_holds(
 ) -> None:
     monkeypatch.setenv("RAMBO_HOME", str(tmp_path / "runs"))
     out = tmp_path / "batch"
-    given = ["export", run.id, "--format", format, "--out", str(out), "--strategy", "margin"]
-    assert command_line.main(given) == 0
+    arguments = ["export", run.id, "--format", format, "--out", str(out), "--strategy", "margin"]
+    assert command_line.main(arguments) == 0
     assert capsys.readouterr().err == f"wrote 6 images to {out}\n"
     assert out.read_bytes() == export.build(run, format, "margin").data
     assert names(tmp_path) == ["batch", "runs"]
@@ -513,12 +515,12 @@ def test_the_command_line_writes_what_a_download_holds(
 def test_the_command_line_names_every_format(capsys) -> None:
     with pytest.raises(SystemExit):
         command_line.main(["export", "-h"])
-    shown = capsys.readouterr().out
-    assert all(format in shown for format in export.FORMATS)
+    printed = capsys.readouterr().out
+    assert all(format in printed for format in export.FORMATS)
 
 
 def test_an_archive_that_cannot_be_made_leaves_no_file(tmp_path: Path) -> None:
     run = new_run(tmp_path / "runs")
-    refusal(lambda: export.write(run, "distil", tmp_path / "out.zip"))
-    refusal(lambda: export.write(run, "zip", tmp_path / "out.zip", "random"), ConfigError)
+    refusal(lambda: export.build(run, "distil").write(tmp_path / "out.zip"))
+    refusal(lambda: export.build(run, "zip", "random").write(tmp_path / "out.zip"), ConfigError)
     assert names(tmp_path) == ["runs"]

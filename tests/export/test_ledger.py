@@ -131,13 +131,13 @@ def test_the_next_round_has_the_same_settings_on_the_newest_labels(two_rounds, m
     last = returns.request_of(runs[1], collection).numbers[-1]
     answers.add([Answer("late", last, "label", "cat")])
     version = collection.latest()
-    given = []
+    prices = []
     monkeypatch.setattr(
-        "rambo.worker.run_worker.start", lambda config, *_: given.append(config) or runs[0]
+        "rambo.worker.run_worker.start", lambda config, *_: prices.append(config) or runs[0]
     )
     monkeypatch.setattr("rambo.commands.working.work", lambda run, as_json: 0)
     assert main(["next", runs[1].id, "--budget", "2"]) == 0
-    (config,) = given
+    (config,) = prices
     assert (config.dataset.name, config.budget) == ("collection:pets", 2)
     assert config.strategies == tuple(runs[1].config["strategies"]) or list(
         config.strategies

@@ -125,27 +125,27 @@ def test_answers_find_their_images_by_hash_by_name_alone_or_by_cvats_name(mine, 
     rows = list(rows_of(export.build(run, "csv").data).values())
     workspace = Workspace(tmp_path / "home")
 
-    def found(text):
+    def names_in(text):
         table = tables.parse(text.encode(), "answers")
         asking = returns.asking(table, workspace, collection)
         request = None if asking is None else returns.request_of(asking.run, collection)
         return asking, intake.preview(collection, table, request=request)
 
     hashes = "".join(f"{row['image_hash']},cat\n" for row in rows)
-    asking, preview = found("image_hash,label\n" + hashes)
+    asking, preview = names_in("image_hash,label\n" + hashes)
     assert (asking, preview.labels, preview.foreign) == (None, 5, ())
     names = "".join(f"dog;{row['file']}\n" for row in reversed(rows))
-    asking, preview = found("label;file\n" + names)
+    asking, preview = names_in("label;file\n" + names)
     assert (asking.run.id, asking.guessed, preview.sentence()) == (run.id, True, "5 of 5 labels")
     tags = "".join(
         f'<image id="{n}" name="{row["file"]}"><tag label="owl"/></image>'
         for n, row in enumerate(rows[:-1])
     )
-    asking, preview = found(
+    asking, preview = names_in(
         f"<?xml version='1.0' encoding='utf-8'?><annotations>{tags}</annotations>"
     )
     assert preview.sentence() == "4 of 5 labels, 1 missing"
-    asking, preview = found("label;file\nowl;999999.jpg\n")
+    asking, preview = names_in("label;file\nowl;999999.jpg\n")
     assert asking is None
     assert preview.sentence() == "0 labels, 1 of no image here"
 

@@ -108,11 +108,11 @@ def test_ranking_shows_both_lengths_chance_two_trainings_and_audits(
     phases = [e.phase for e in epochs]
     assert [phases[x - 1] for x in stars["x"]] == [e.phase for e in audits]
     assert figure is not None
-    said = [word["text"].replace("<br>", " ") for word in figure["layout"]["annotations"]]
+    labels = [word["text"].replace("<br>", " ") for word in figure["layout"]["annotations"]]
     agreement = 100 * kinds.of(TrainingsCompared)[-1].agreement
-    assert "50 %: a coin" in said
-    assert f"two trainings {agreement:.0f} %" in said
-    assert {"offline", "round 1", "round 2", "round 3"} <= set(said)
+    assert "50 %: a coin" in labels
+    assert f"two trainings {agreement:.0f} %" in labels
+    assert {"offline", "round 1", "round 2", "round 3"} <= set(labels)
     heights = {shape["y0"] for shape in figure["layout"]["shapes"] if shape.get("xref") == "paper"}
     assert heights == {50.0, agreement}
     (band,) = [s for s in figure["layout"]["shapes"] if s.get("name") == "a perfect model"]
@@ -246,10 +246,10 @@ def test_long_series_are_thinned_to_what_a_screen_shows(kinds: Kinds) -> None:
     assert list(thin(3)) == [0, 1, 2]
     assert len(thin(0)) == 0
     for count in (501, 999, 12_345):
-        kept = thin(count)
-        assert len(kept) <= POINTS
-        assert (kept[0], kept[-1]) == (0, count - 1)
-        assert (np.diff(kept) > 0).all()
+        places = thin(count)
+        assert len(places) <= POINTS
+        assert (places[0], places[-1]) == (0, count - 1)
+        assert (np.diff(places) > 0).all()
     many = Kinds(
         event
         for kind in {kind for chart in CHARTS for kind in chart.reads}

@@ -39,8 +39,8 @@ def array(spec: Any) -> np.ndarray:
 def test_every_point_stands_where_the_atlas_has_it() -> None:
     atlas = atlas_of(500)
     chosen = atlas.members(1)[::20]
-    made = maps.embedding_map(atlas, maps.pools(atlas, [maps.chosen_group(chosen)]), CLASSES)
-    traces = tree(made.figure)["data"]
+    built = maps.embedding_map(atlas, maps.pools(atlas, [maps.chosen_group(chosen)]), CLASSES)
+    traces = tree(built.figure)["data"]
     assert [trace["name"] for trace in traces] == ["unlabeled", "validation", "labeled", "chosen"]
     ids = [array(trace["customdata"]) for trace in traces]
     assert sorted(np.concatenate(ids).tolist()) == atlas.indices.tolist()
@@ -51,8 +51,8 @@ def test_every_point_stands_where_the_atlas_has_it() -> None:
         np.testing.assert_array_equal(array(trace["y"]), atlas.map[rows, 1])
         assert trace["type"] == "scattergl"
     assert len({trace["marker"]["symbol"] for trace in traces}) == 4
-    assert "500 images" in made.caption
-    layout = tree(made.figure)["layout"]
+    assert "500 images" in built.caption
+    layout = tree(built.figure)["layout"]
     assert "50%" in layout["xaxis"]["title"]["text"]
     assert "25%" in layout["yaxis"]["title"]["text"]
 
@@ -61,16 +61,16 @@ def test_a_large_pool_is_sampled_but_what_is_chosen_is_whole() -> None:
     atlas = atlas_of(5000)
     chosen = atlas.members(1)[:300]
     groups = maps.pools(atlas, [maps.chosen_group(chosen)])
-    made = maps.embedding_map(atlas, groups, CLASSES, limit=1500)
-    traces = {trace["name"]: array(trace["customdata"]) for trace in tree(made.figure)["data"]}
+    built = maps.embedding_map(atlas, groups, CLASSES, limit=1500)
+    traces = {trace["name"]: array(trace["customdata"]) for trace in tree(built.figure)["data"]}
     assert abs(sum(map(len, traces.values())) - 1500) <= 2
     assert traces["chosen"].tolist() == chosen.tolist()
     assert len(traces["labeled"]) == len(atlas.members(0))
     assert len(set(traces["unlabeled"].tolist())) == len(traces["unlabeled"])
-    assert "all 300 chosen" in made.caption
-    assert f"{len(traces['unlabeled']):,} of {4000 - 300:,} unlabeled" in made.caption
+    assert "all 300 chosen" in built.caption
+    assert f"{len(traces['unlabeled']):,} of {4000 - 300:,} unlabeled" in built.caption
     again = maps.embedding_map(atlas, groups, CLASSES, limit=1500)
-    assert again.figure.digest == made.figure.digest
+    assert again.figure.digest == built.figure.digest
 
 
 def test_groups_of_several_owners_have_their_own_colours() -> None:
@@ -80,8 +80,8 @@ def test_groups_of_several_owners_have_their_own_colours() -> None:
         maps.Group("a <i>", pool[:10], theme.BLUE),
         maps.Group("b", pool[10:30], theme.ORANGE),
     ]
-    made = maps.embedding_map(atlas, maps.pools(atlas, owners), CLASSES)
-    traces = tree(made.figure)["data"][-2:]
+    built = maps.embedding_map(atlas, maps.pools(atlas, owners), CLASSES)
+    traces = tree(built.figure)["data"][-2:]
     assert traces[0]["name"] == "a &lt;i&gt;"
     assert [trace["marker"]["color"] for trace in traces] == [theme.BLUE, theme.ORANGE]
     assert [len(array(trace["customdata"])) for trace in traces] == [10, 20]
@@ -89,10 +89,10 @@ def test_groups_of_several_owners_have_their_own_colours() -> None:
 
 def test_class_names_are_text() -> None:
     atlas = atlas_of(100)
-    made = maps.embedding_map(atlas, maps.pools(atlas, []), CLASSES)
+    built = maps.embedding_map(atlas, maps.pools(atlas, []), CLASSES)
     bars = maps.class_balance({"chosen": (np.array([0.5, 0.5, 0]), theme.BLUE)}, CLASSES)
     one = maps.probability_bars(np.array([0.2, 0.5, 0.3]), CLASSES)
-    for figure in (made.figure, bars, one):
+    for figure in (built.figure, bars, one):
         assert "<b>shirt" not in figure.text
         assert "&lt;b&gt;shirt" in figure.text
 
@@ -129,5 +129,5 @@ def test_the_likeliest_class_stands_on_top() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
 def test_thinning_keeps_distinct_images(share: float) -> None:
     ids = np.arange(1000)
-    kept = maps.thin(ids, share)
-    assert len(kept) == len(set(kept.tolist())) == round(1000 * share)
+    places = maps.thin(ids, share)
+    assert len(places) == len(set(places.tolist())) == round(1000 * share)

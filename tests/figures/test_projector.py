@@ -53,5 +53,5 @@ def test_another_size_has_another_digest() -> None:
 def test_it_reads_as_a_figure_of_plotly(scale: float) -> None:
     from rambo.figures.graph import graph
 
-    drawn = graph(enlarged(prepare_figure(FIGURE), scale))
-    assert drawn.layout.xaxis.tickfont.size == pytest.approx(11 * scale)
+    figure = graph(enlarged(prepare_figure(FIGURE), scale))
+    assert figure.layout.xaxis.tickfont.size == pytest.approx(11 * scale)

@@ -26,15 +26,15 @@ RESULTS = [
 
 
 def test_accuracies_are_means_with_standard_errors() -> None:
-    found = rivals.accuracies(RESULTS, "test_accuracy")
-    assert list(found) == ["rambo", "margin"]
-    assert found["rambo"].values == (0.80, 0.84)
-    assert found["rambo"].mean == pytest.approx(0.82)
-    assert found["rambo"].error == pytest.approx(np.std([0.80, 0.84], ddof=1) / np.sqrt(2))
-    assert found["rambo"].words() == "82.0 ± 2.0 %"
-    assert found["margin"].trials == 1
-    assert found["margin"].error is None
-    assert found["margin"].words() == "70.0 %"
+    table = rivals.accuracies(RESULTS, "test_accuracy")
+    assert list(table) == ["rambo", "margin"]
+    assert table["rambo"].values == (0.80, 0.84)
+    assert table["rambo"].mean == pytest.approx(0.82)
+    assert table["rambo"].error == pytest.approx(np.std([0.80, 0.84], ddof=1) / np.sqrt(2))
+    assert table["rambo"].words() == "82.0 ± 2.0 %"
+    assert table["margin"].trials == 1
+    assert table["margin"].error is None
+    assert table["margin"].words() == "70.0 %"
     assert rivals.TrialAccuracies(()).words() == "-"
 
 

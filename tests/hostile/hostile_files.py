@@ -209,8 +209,8 @@ def members() -> list[tuple[str, str]]:
     """Return names for members of a zip, and whether each `leads out` or stays `inside`."""
     names = []
     for place, name in enumerate(ESCAPES):
-        told = name.format(place)
-        names += [(told, "leads out"), (told.replace("/", "\\"), "leads out")]
+        text = name.format(place)
+        names += [(text, "leads out"), (text.replace("/", "\\"), "leads out")]
     return names + [(name.format(place + 100), "inside") for place, name in enumerate(INSIDE)]
 
 
@@ -273,14 +273,14 @@ def _end(data: bytearray, offset: int, value: bytes) -> bytes:
     return bytes(data)
 
 
-def _repeated(count: int, size: int, *, told: int | None = None) -> bytes:
+def _repeated(count: int, size: int, *, claim: int | None = None) -> bytes:
     """Return a zip whose directory names one member `count` times, each said to have `size` bytes."""
     data = zipped_bytes([("cat/a.png", packed(noisy(1)))])
     start, end = data.index(b"PK\x01\x02"), data.rindex(b"PK\x05\x06")
     entry = bytearray(data[start:end])
     entry[24:28] = struct.pack("<I", size)
     directory = bytes(entry) * count
-    number = min(0xFFFF, count if told is None else told)
+    number = min(0xFFFF, count if claim is None else claim)
     tail = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, number, number, len(directory), start, 0)
     return data[:start] + directory + tail
 
@@ -298,7 +298,7 @@ def archives(folder: Path) -> list[Path]:
     nested = good
     for level in range(5):
         nested = zipped_bytes([(f"{level}.zip", nested)] * 1 + [(f"{level}.png", nested)])
-    made = {
+    files = {
         "ratio-1000": zeros,
         "nested": nested,
         "a-million-members": _repeated(600_000, 1),
@@ -325,7 +325,7 @@ def archives(folder: Path) -> list[Path]:
         + struct.pack("<4sIQI", b"PK\6\7", 0, good.rindex(b"PK\x05\x06"), 1)
         + struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 65535, 65535, 2**32 - 1, 2**32 - 1, 0),
     }
-    return _write(folder, made, "zip")
+    return _write(folder, files, "zip")
 
 
 def _npy(header: str, data: bytes = b"", version: bytes = b"\x01\x00") -> bytes:
@@ -352,7 +352,7 @@ def arrays(folder: Path) -> list[Path]:
     objects[:] = [x, x, x]
     stream = io.BytesIO()
     np.save(stream, objects, allow_pickle=True)
-    made = {
+    files = {
         "shape-lies": with_images(_npy(shape("|u1", "(1000000, 1000, 1000)"), bytes(100))),
         "shape-overflows": with_images(_npy(shape("<f8", "(4611686018427387904, 8)"), bytes(100))),
         "shape-negative": with_images(_npy(shape("|u1", "(-1, 8, 8)"), bytes(64))),
@@ -387,7 +387,7 @@ def arrays(folder: Path) -> list[Path]:
         ),
         "named-out": zipped_bytes([("../images.npy", good), ("/labels.npy", labels.getvalue())]),
     }
-    return _write(folder, made, "npz")
+    return _write(folder, files, "npz")
 
 
 def tables(folder: Path) -> list[Path]:
@@ -461,11 +461,11 @@ def _parquets() -> dict[str, bytes]:
     }
 
 
-def _write(folder: Path, made: dict[str, bytes], suffix: str) -> list[Path]:
+def _write(folder: Path, files: dict[str, bytes], suffix: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in made.items():
+    for name, data in files.items():
         (folder / f"{name}.{suffix}").write_bytes(data)
-    return [folder / f"{name}.{suffix}" for name in made]
+    return [folder / f"{name}.{suffix}" for name in files]
 
 
 Writer = Callable[[Path], list[Path]]

@@ -24,13 +24,13 @@ def attempt(path, scratch):
     """Return in the child: what was said of a file, its images, the seconds and the bytes it took."""
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before, started = _status("VmRSS"), time.process_time()
-    items, refused, told = 0, [], ""
+    items, refused, problem = 0, [], ""
     try:
         source = read_source(path, LIMITS, scratch)
         items, refused = len(source.items), [bad.file for bad in source.refused]
     except RamboError as error:
-        told = str(error)
-    return told, items, refused, time.process_time() - started, _status("VmHWM") - before
+        problem = str(error)
+    return problem, items, refused, time.process_time() - started, _status("VmHWM") - before
 
 
 def _status(name):
@@ -122,12 +122,12 @@ def test_bombs_lies_and_ruins_are_refused_within_a_second_and_64_mb(
     read_whole = []
     limited.call(attempt, paths[0], tmp_path / "scratch")  # what it imports counts for nobody
     for path in paths:
-        told, items, refused, seconds, memory = limited.call(attempt, path, tmp_path / "scratch")
-        assert told or items or refused, path.name
-        assert "Traceback" not in told
-        assert len(told.splitlines()) <= 1
-        if told:
-            assert path.name in told, told
+        problem, items, refused, seconds, memory = limited.call(attempt, path, tmp_path / "scratch")
+        assert problem or items or refused, path.name
+        assert "Traceback" not in problem
+        assert len(problem.splitlines()) <= 1
+        if problem:
+            assert path.name in problem, problem
             assert seconds < SECONDS, path.name
             assert memory < MEMORY, (path.name, memory)
         elif items:

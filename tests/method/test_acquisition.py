@@ -88,19 +88,19 @@ def test_every_one_of_the_k_centers_is_the_farthest_point_left(
     """On a small grid, where many points are as far as others or lie on each other."""
     grid = torch.randint(0, 3, (count + old, width), generator=generator(seed)).double()
     centers, points = grid[:old], grid[old:]
-    left = list(range(count))
+    rest = list(range(count))
     for pick in k_centers(points, centers):
         if len(centers):
-            far = torch.cdist(points[left], centers, compute_mode="donot_use_mm_for_euclid_dist")
-            apart = dict(zip(left, far.amin(1).tolist(), strict=True))
+            far = torch.cdist(points[rest], centers, compute_mode="donot_use_mm_for_euclid_dist")
+            apart = dict(zip(rest, far.amin(1).tolist(), strict=True))
             assert apart[pick] == pytest.approx(max(apart.values()))
             if max(apart.values()) == 0:
-                assert pick == left[0]
+                assert pick == rest[0]
         else:
             assert pick == 0
-        left.remove(pick)
+        rest.remove(pick)
         centers = torch.cat([centers, points[[pick]]])
-    assert left == []
+    assert rest == []
 
 
 def test_k_centers_look_at_more_labels_than_fit_one_chunk() -> None:
@@ -249,11 +249,11 @@ def test_greedy_steps_spend_exactly_the_budget_for_every_small_size(size: int) -
             assert len(sizes) == config.greedy_steps
             assert all(s == batch_size for s in sizes[:-1])
             assert sizes[-1] == budget - batch_size * (len(sizes) - 1)
-            left = sorted(problem.unlabeled.tolist(), key=lambda i: scores[i])
+            rest = sorted(problem.unlabeled.tolist(), key=lambda i: scores[i])
             for step, taken in enumerate(choice.indices.split(sizes)):
                 visible = math.ceil(filter_size * sizes[step] / batch_size)
-                assert set(taken.tolist()) <= set(left[:visible])
-                left = [index for index in left if index not in taken.tolist()]
+                assert set(taken.tolist()) <= set(rest[:visible])
+                rest = [index for index in rest if index not in taken.tolist()]
 
 
 @pytest.mark.parametrize(("size", "budget"), [(8, 8), (8, 7), (5, 3)])

@@ -131,7 +131,7 @@ def test_a_negative_distance_is_pushed_up_even_where_the_square_does_not() -> No
     [losses.ranking_loss, losses.regression_loss, losses.transport_loss, losses.ranking_accuracy],
 )
 @pytest.mark.parametrize(
-    ("left", "right"),
+    ("first", "right"),
     [
         ((3, 2), (2, 2)),
         ((4,), (4,)),
@@ -142,10 +142,10 @@ def test_a_negative_distance_is_pushed_up_even_where_the_square_does_not() -> No
     ],
 )
 def test_anything_but_two_tables_of_pairs_is_refused(
-    loss: object, left: tuple[int, ...], right: tuple[int, ...]
+    loss: object, first: tuple[int, ...], right: tuple[int, ...]
 ) -> None:
     with pytest.raises(DataError, match=r"both must be p x 2"):
-        loss(torch.zeros(left), torch.zeros(right))  # type: ignore[operator]
+        loss(torch.zeros(first), torch.zeros(right))  # type: ignore[operator]
 
 
 def test_ranking_accuracy_by_hand() -> None:

@@ -112,8 +112,8 @@ def universes(draw: st.DrawFn) -> tuple[Tensor, list[Tensor]]:
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(universes())
-def test_membership_matrix_against_a_loop(given_: tuple[Tensor, list[Tensor]]) -> None:
-    universe, subsets = given_
+def test_membership_matrix_against_a_loop(sets: tuple[Tensor, list[Tensor]]) -> None:
+    universe, subsets = sets
     matrix = pools.membership_matrix(subsets, universe)
     assert matrix.shape == (len(subsets), len(universe))
     assert matrix.dtype == torch.float32

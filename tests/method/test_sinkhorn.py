@@ -223,7 +223,7 @@ def test_a_cost_that_cannot_be_one_is_refused(bad: float, make: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cost", "members", "said"),
+    ("cost", "members", "words"),
     [
         (np.zeros((0, 4)), np.ones((1, 0), bool), "empty"),
         (np.ones((3, 0)), np.ones((1, 3), bool), "empty"),
@@ -232,8 +232,8 @@ def test_a_cost_that_cannot_be_one_is_refused(bad: float, make: object) -> None:
         (np.ones((3, 4)), np.ones(3, bool), "a pool of 3 images"),
     ],
 )
-def test_what_does_not_fit_is_refused(cost: Array, members: Members, said: str) -> None:
-    with pytest.raises(DataError, match=said):
+def test_what_does_not_fit_is_refused(cost: Array, members: Members, words: str) -> None:
+    with pytest.raises(DataError, match=words):
         shared_kernel_transport(cost, members)
 
 

@@ -123,8 +123,8 @@ def test_the_regression_loss_lowers_the_squared_error(
     model = fit(problem, samples, settings, bilevel_training=False)
     fresh = create_utility_model(problem, settings, Streams(1))
 
-    def error(asked: UtilityModel) -> float:
-        predicted = predict_subsets(asked, problem, samples.subsets).utility.view(-1, 2)
+    def error(candidate: UtilityModel) -> float:
+        predicted = predict_subsets(candidate, problem, samples.subsets).utility.view(-1, 2)
         return float((predicted - samples.utilities).square().mean())
 
     assert error(model) < 0.5 * error(fresh)
@@ -170,13 +170,13 @@ def test_frozen_lambda_stays_and_the_descent_is_the_same(
     problem: Problem, samples: UtilitySamples
 ) -> None:
     """The fair control: until lambda has moved, weights are the same to the bit; afterwards only lambda differs."""
-    found = {}
+    errors = {}
     for learn in (True, False):
         events: list[Event] = []
         settings = config(epochs=2, bilevel={"learn_lambda": learn})
         model = fit(problem, samples, settings, bilevel_training=True, emit=events.append)
-        found[learn] = model, of(UtilityModelEpoch, events), of(HyperStep, events)
-    (learned, first, moved), (frozen, second, still) = found[True], found[False]
+        errors[learn] = model, of(UtilityModelEpoch, events), of(HyperStep, events)
+    (learned, first, moved), (frozen, second, still) = errors[True], errors[False]
     assert all(float(value) == -6.0 for value in frozen.log_l2)
     assert first[0] == second[0]
     assert moved[0].hypergradient_norm == still[0].hypergradient_norm
@@ -493,8 +493,8 @@ def test_cached_unions_equal_embedding_every_union_again(
     elements = embed_elements(model, problem, problem.unlabeled)
     grown = torch.cat([problem.labeled, batches_of(problem, 1, 6, seed=9)[0]])
     for labeled in (problem.labeled, grown):
-        left = problem.unlabeled[~torch.isin(problem.unlabeled, labeled)]
-        batches = left[:45].view(9, 5)
+        rest = problem.unlabeled[~torch.isin(problem.unlabeled, labeled)]
+        batches = rest[:45].view(9, 5)
         fast = predict_unions(model, elements, labeled, batches)
         slow = [embed_again(model, problem, torch.cat([labeled, batch])) for batch in batches]
         torch.testing.assert_close(fast, torch.tensor(slow), atol=1e-5, rtol=1e-5)

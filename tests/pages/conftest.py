@@ -13,10 +13,10 @@ from rambo.runs.workspace import Run
 
 
 @pytest.fixture(autouse=True)
-def _known_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fixed_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answer for the process that imports torch to look for devices: it would be started by every test."""
-    found = jobs.Devices("cpu", {"cpu": "CPU, 2 cores"}, 2)
-    monkeypatch.setattr(jobs, "probe_devices", lambda timeout=60: found)
+    devices = jobs.Devices("cpu", {"cpu": "CPU, 2 cores"}, 2)
+    monkeypatch.setattr(jobs, "probe_devices", lambda timeout=60: devices)
 
 
 @pytest.fixture(autouse=True)

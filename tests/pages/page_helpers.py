@@ -96,10 +96,10 @@ def words(app: AppTest) -> str:
     """Return all text a page shows, in one string."""
     kinds = ("title", "header", "subheader", "markdown", "caption", "text", "code", "info")
     kinds += ("warning", "error", "success")
-    shown = [element.value for kind in kinds for element in getattr(app, kind)]
-    shown += [str(part) for metric in app.metric for part in (metric.label, metric.value)]
-    shown += [button.label for button in app.button]
-    return "\n".join(str(text) for text in shown)
+    values = [element.value for kind in kinds for element in getattr(app, kind)]
+    values += [str(part) for metric in app.metric for part in (metric.label, metric.value)]
+    values += [button.label for button in app.button]
+    return "\n".join(str(text) for text in values)
 
 
 def unescaped(text: str) -> str:
@@ -110,6 +110,6 @@ def unescaped(text: str) -> str:
 def assert_calm(app: AppTest) -> None:
     """Assert that the page met no unforeseen error and shows no trace."""
     assert not app.exception, [exception.value for exception in app.exception]
-    shown = words(app)
-    assert "Traceback" not in shown
-    assert "errors.log" not in shown
+    text = words(app)
+    assert "Traceback" not in text
+    assert "errors.log" not in text

@@ -100,9 +100,9 @@ def test_a_queued_run_has_chosen_nothing_yet(home: Path) -> None:
 def test_a_failed_run_names_its_reason_and_the_way_out(home: Path) -> None:
     app = open_page(PAGE, make_failed(home).id)
     assert_calm(app)
-    shown = unescaped(words(app))
-    assert "the loss is not finite" in shown
-    assert "Resume it on Train" in shown
+    text = unescaped(words(app))
+    assert "the loss is not finite" in text
+    assert "Resume it on Train" in text
 
 
 def test_while_it_chooses_the_picks_so_far_are_shown(copied: Run) -> None:
@@ -150,17 +150,17 @@ def test_picking_a_strategy_writes_it_into_the_address_and_keeps_the_run(done: R
 
 
 @pytest.mark.parametrize("name", ["Images", "Steps", "What if", "Balance", "Export"])
-@pytest.mark.parametrize("lost", ["atlas", "dataset", "u_hat", "served", "nothing"])
-def test_every_tab_is_calm_whatever_is_lost(copied: Run, name: str, lost: str) -> None:
-    if lost == "atlas":
+@pytest.mark.parametrize("file", ["atlas", "dataset", "u_hat", "served", "nothing"])
+def test_every_tab_is_calm_whatever_is_lost(copied: Run, name: str, file: str) -> None:
+    if file == "atlas":
         (copied.folder / "artifacts/trial-0/atlas.safetensors").unlink()
-    elif lost == "dataset":
+    elif file == "dataset":
         shutil.rmtree(copied.folder.parent / "datasets")
-    elif lost in ("u_hat", "served"):
-        (copied.folder / f"artifacts/trial-0/rambo/{lost}.safetensors").write_bytes(b"x" * 99)
+    elif file in ("u_hat", "served"):
+        (copied.folder / f"artifacts/trial-0/rambo/{file}.safetensors").write_bytes(b"x" * 99)
     app = open_page(PAGE, copied.id)
     view_of(app, name)
-    if lost in ("atlas", "dataset"):
+    if file in ("atlas", "dataset"):
         assert app.warning
         assert thumbnails(view_of(app, "Images")) == batch_of(copied).indices.tolist()
 
@@ -188,7 +188,7 @@ def test_a_damaged_choice_is_shown_from_the_record_and_resume_makes_it_again(
 def reference(batch: batch_data.Batch, view: View) -> list[int]:
     """Return what a view shows, in plain Python."""
     rows = list(zip(batch.indices, batch.steps, batch.margins, batch.guesses, strict=True))
-    kept = [
+    labels = [
         row
         for row in rows
         if (row[1] == view.up_to if view.only else row[1] <= view.up_to)
@@ -198,8 +198,8 @@ def reference(batch: batch_data.Batch, view: View) -> list[int]:
     ]
     keys = {"margin": 2, "class guess": 3, "step": 1}
     if view.sort in keys:
-        kept.sort(key=lambda row: row[keys[view.sort]])
-    return [int(row[0]) for row in kept]
+        labels.sort(key=lambda row: row[keys[view.sort]])
+    return [int(row[0]) for row in labels]
 
 
 @pytest.mark.parametrize("strategy", page_helpers.STRATEGIES)
@@ -283,9 +283,9 @@ def test_the_map_is_coloured_by_what_a_person_picks(colours: str, done: Run) -> 
     app.selectbox(key="map-colours").set_value(colours).run()
     assert_calm(app)
     figure = json.loads(map_view.map_of(batch, colours).figure.text)
-    drawn = [point for trace in figure["data"] for point in decoded_ids(trace)]
+    points = [point for trace in figure["data"] for point in decoded_ids(trace)]
     assert batch.atlas is not None
-    assert sorted(drawn) == batch.atlas.indices.tolist(), "every image once"
+    assert sorted(points) == batch.atlas.indices.tolist(), "every image once"
     scales = [trace for trace in figure["data"] if trace["marker"].get("showscale")]
     assert len(scales) == (colours in ("margin", "greedy step"))
 
@@ -311,7 +311,9 @@ def test_the_whole_choice_names_no_step_in_its_legend(done: Run) -> None:
 def test_a_strategy_of_one_step_does_not_speak_of_it(done: Run) -> None:
     batch = batch_of(done, "random")
     assert not batch.stepwise
-    assert not any("step" in told for told in batch_data.captions(batch, batch.indices).values())
+    assert not any(
+        "step" in caption for caption in batch_data.captions(batch, batch.indices).values()
+    )
 
 
 def test_a_selection_outlives_the_change_to_the_table_and_back(done: Run) -> None:
@@ -347,7 +349,7 @@ def test_a_lasso_filters_the_gallery_and_is_told(done: Run) -> None:
     assert thumbnails(app) == batch.indices.tolist()
 
 
-def chips_shown(app: AppTest) -> list[str]:
+def chip_words(app: AppTest) -> list[str]:
     return [button.label for button in app.button if str(button.key).startswith("chip-")]
 
 
@@ -361,27 +363,27 @@ def test_every_hidden_filter_is_a_chip_on_every_tab_and_its_cross_takes_it_away(
     app.session_state[map_view.map_key(batch)] = {"selected": batch.indices.tolist()}
     app.run()
     last = int(batch.steps.max()) + 1
-    wanted = [
+    expected = [
         f"Up to step 2 of {last}",
         f"f guesses {batch.class_name(guess)}",
         "Margin 0.00 to 0.90",
         f"Inside the lasso: {batch.count} images",
         "Clear all",
     ]
-    assert [unescaped(label) for label in chips_shown(app)] == wanted
-    shown = thumbnails(app)
+    assert [unescaped(label) for label in chip_words(app)] == expected
+    ids = thumbnails(app)
     for tab in ("Steps", "What if", "Balance", "Export"):
         view_of(app, tab)
-        assert [unescaped(label) for label in chips_shown(app)] == wanted, tab
+        assert [unescaped(label) for label in chip_words(app)] == expected, tab
     view_of(app, "Images")
-    assert thumbnails(app) == shown, "the filters outlived the other tabs"
+    assert thumbnails(app) == ids, "the filters outlived the other tabs"
     for key in ("chip-lasso", f"chip-guess-{guess}", "chip-margins"):
         app.button(key=key).click().run()
         assert_calm(app)
     assert thumbnails(app) == batch.indices[batch.steps <= 1].tolist()
     app.button(key="chip-step").click().run()
     assert thumbnails(app) == batch.indices.tolist()
-    assert chips_shown(app) == []
+    assert chip_words(app) == []
 
 
 def test_all_filters_go_at_once(done: Run) -> None:
@@ -390,10 +392,10 @@ def test_all_filters_go_at_once(done: Run) -> None:
     app.slider(key="step").set_value(2)
     app.checkbox(key="only").set_value(True)
     app.slider(key="margins").set_value((0.0, 0.2)).run()
-    assert chips_shown(app)[0] == f"Only step 2 of {int(batch.steps.max()) + 1}"
+    assert chip_words(app)[0] == f"Only step 2 of {int(batch.steps.max()) + 1}"
     view_of(app, "Export")
     app.button(key="chip-all").click().run()
-    assert chips_shown(app) == []
+    assert chip_words(app) == []
     view_of(app, "Images")
     assert thumbnails(app) == batch.indices.tolist()
 
@@ -429,16 +431,16 @@ def test_the_detail_has_facts_neighbours_and_whom_it_serves(done: Run) -> None:
     app.session_state[map_view.gallery_key(batch)] = {"selected": [], "opened": index}
     app.run()
     assert_calm(app)
-    shown = unescaped(words(app))
-    assert f"## Image {index}" in shown
-    assert "Chosen as number **5** of 12, in step **2** of 3" in shown
-    assert f"f guesses **{batch.class_name(int(batch.guesses[4]))}**" in shown
+    text = unescaped(words(app))
+    assert f"## Image {index}" in text
+    assert "Chosen as number **5** of 12, in step **2** of 3" in text
+    assert f"f guesses **{batch.class_name(int(batch.guesses[4]))}**" in text
     pool = batch_data.pool_margins(batch.atlas)
     rank = int((pool < np.float32(batch.margins[4])).sum()) + 1
-    assert f"Margin rank **{rank}** of {len(pool)}" in shown
-    assert "The oracle says" not in shown
-    assert "Nearest labeled images" in shown
-    assert "Validation images it serves" in shown
+    assert f"Margin rank **{rank}** of {len(pool)}" in text
+    assert "The oracle says" not in text
+    assert "Nearest labeled images" in text
+    assert "Validation images it serves" in text
     assert len(app.get("image")) >= 12
 
 
@@ -453,8 +455,8 @@ def test_the_oracle_is_asked_only_behind_the_switch(done: Run) -> None:
     labels = batch.data.labels[batch.indices]
     assert f"**{100 * np.mean(labels == batch.guesses):.1f} %** of these images right" in words(app)
     captions = next(p for p in components(app) if p.get("kind") == "grid")["cells"]["captions"]
-    told = [text.split("the oracle says ")[1] for text in captions]
-    assert told == [batch.classes[label] for label in labels]
+    verdicts = [text.split("the oracle says ")[1] for text in captions]
+    assert verdicts == [batch.classes[label] for label in labels]
 
 
 # Steps and what-if
@@ -474,7 +476,7 @@ def test_the_steps_show_the_recorded_candidates(done: Run) -> None:
     assert metrics["Ahead of the runner-up"] == f"{decision.gap:+.3f}"
 
 
-def utility_shown(app: AppTest) -> tuple[str, str]:
+def utility_words(app: AppTest) -> tuple[str, str]:
     metric = next(metric for metric in app.metric if metric.label == "u_hat of your batch")
     return metric.value, metric.delta
 
@@ -485,7 +487,7 @@ def test_a_swap_moves_u_hat_as_the_model_says_and_undo_restores_it(done: Run) ->
     app = view_of(open_page(PAGE, done.id), "What if")
     app.select_slider(key=f"what-if-step-{batch.key}").set_value(1).run()
     before = decision.utility
-    assert utility_shown(app)[0] == f"{before:.3f}"
+    assert utility_words(app)[0] == f"{before:.3f}"
     out = list(decision.chosen[:2])
     app.session_state[f"members-{what_if.key_of(batch, decision)}"] = {"selected": out}
     app.run()
@@ -498,17 +500,17 @@ def test_a_swap_moves_u_hat_as_the_model_says_and_undo_restores_it(done: Run) ->
     assert thumbnails(app) == members
     after = what_if.utility_of(hat, decision, members)
     assert after == pytest.approx(hat.step_utility(1, members), abs=1e-4)
-    assert utility_shown(app) == (f"{after:.3f}", f"{after - before:+.3f}")
+    assert utility_words(app) == (f"{after:.3f}", f"{after - before:+.3f}")
     app.session_state[f"members-{what_if.key_of(batch, decision)}"] = {"selected": members[:1]}
     app.run()
     app.button(key="what-if-remove").click().run()
-    assert utility_shown(app) == ("another size", ""), "sets of two sizes have no order"
+    assert utility_words(app) == ("another size", ""), "sets of two sizes have no order"
     assert "1 image fewer" in words(app)
     assert "ranks your batch" not in words(app)
     app.button(key="what-if-undo").click().run()
-    assert utility_shown(app)[0] == f"{after:.3f}"
+    assert utility_words(app)[0] == f"{after:.3f}"
     app.button(key="what-if-undo").click().run()
-    assert utility_shown(app)[0] == f"{before:.3f}"
+    assert utility_words(app)[0] == f"{before:.3f}"
     assert thumbnails(app) == list(decision.chosen)
     assert_calm(app)
 
@@ -520,11 +522,11 @@ def test_whole_candidates_can_be_taken_and_reset(done: Run) -> None:
     app.button_group(key="what-if-source").select("another candidate").run()
     app.button(key="what-if-candidate-1").click().run()
     assert thumbnails(app) == list(decision.candidates[1])
-    assert utility_shown(app)[0] == f"{decision.candidate_utilities[1]:.3f}"
+    assert utility_words(app)[0] == f"{decision.candidate_utilities[1]:.3f}"
     app.button(key="what-if-random").click().run()
-    drawn = thumbnails(app)
-    assert len(set(drawn)) == len(decision.chosen)
-    assert utility_shown(app)[0] == f"{what_if.utility_of(hat, decision, drawn):.3f}"
+    order = thumbnails(app)
+    assert len(set(order)) == len(decision.chosen)
+    assert utility_words(app)[0] == f"{what_if.utility_of(hat, decision, order):.3f}"
     app.button(key="what-if-reset").click().run()
     assert thumbnails(app) == list(decision.chosen)
     assert_calm(app)
@@ -562,37 +564,37 @@ def test_an_edited_batch_survives_a_reload_and_is_what_is_downloaded(done: Run) 
     app.button(key="what-if-remove").click().run()
     assert_calm(app)
     again = open_page(PAGE, done.id)
-    left = batch.count - 1
-    assert f"Your own batch: {left} images" in words(again)
+    rest = batch.count - 1
+    assert f"Your own batch: {rest} images" in words(again)
     assert f"1 of RAMBO's {batch.count} taken out" in unescaped(words(again))
     assert thumbnails(view_of(again, "What if")) == [
         i for i in decision.chosen if i != decision.chosen[1]
     ]
-    shown = view_of(again, "Export")
-    assert shown.radio(key="export-which").value == "yours"
-    made = exports.maker(batch, "csv", truth=False, image_url=export.IMAGE_URL)()
-    assert made.count(b"\n") == left + 1
+    view = view_of(again, "Export")
+    assert view.radio(key="export-which").value == "yours"
+    data = exports.maker(batch, "csv", truth=False, image_url=export.IMAGE_URL)()
+    assert data.count(b"\n") == rest + 1
     whole = exports.maker(batch, "csv", truth=False, image_url=export.IMAGE_URL, original=True)()
     assert whole.count(b"\n") == batch.count + 1
-    shown.button(key="edit-discard").click().run()
-    assert_calm(shown)
-    assert "Your own batch" not in words(shown)
+    view.button(key="edit-discard").click().run()
+    assert_calm(view)
+    assert "Your own batch" not in words(view)
     assert export.build(done, "csv", "rambo").count == batch.count
 
 
 def test_selected_or_filtered_images_become_the_batch(done: Run) -> None:
     batch = batch_of(done)
     app = open_page(PAGE, done.id)
-    kept = batch.indices[:3].tolist()
-    app.session_state[map_view.gallery_key(batch)] = {"selected": kept}
+    chosen = batch.indices[:3].tolist()
+    app.session_state[map_view.gallery_key(batch)] = {"selected": chosen}
     app.run()
     app.button(key="edit-keep").click().run()
     assert_calm(app)
-    assert [row.dataset_index for row in export.rows(done, "rambo")] == kept
-    app.session_state[map_view.gallery_key(batch)] = {"selected": kept[:1]}
+    assert [row.dataset_index for row in export.rows(done, "rambo")] == chosen
+    app.session_state[map_view.gallery_key(batch)] = {"selected": chosen[:1]}
     app.run()
     app.button(key="edit-remove").click().run()
-    assert [row.dataset_index for row in export.rows(done, "rambo")] == kept[1:]
+    assert [row.dataset_index for row in export.rows(done, "rambo")] == chosen[1:]
     assert "Your own batch: 2 images" in words(app)
 
 
@@ -616,8 +618,8 @@ def test_a_swap_keeps_places_and_never_doubles_an_image() -> None:
 def test_the_file_is_the_one_of_the_command_line(done: Run, format: str, strategy: str) -> None:
     batch = batch_of(done, strategy, 1)
     built = export.build(done, format, strategy, batch.seed)
-    made = exports.maker(batch, format, truth=False, image_url=export.IMAGE_URL)
-    assert made() == built.data
+    make = exports.maker(batch, format, truth=False, image_url=export.IMAGE_URL)
+    assert make() == built.data
     assert export.name_of(done, format, strategy, batch.seed) == (built.name, built.mime)
 
 
@@ -697,9 +699,9 @@ def test_class_names_are_shown_as_they_are(tmp_path: Path, monkeypatch: pytest.M
     assert_calm(app)
     captions = [caption for image in app.get("image") for caption in image.captions]
     assert len(captions) >= 11
-    shown = words(app) + "".join(captions)
-    assert re.search(r"(?<!\\)[<!$]", shown) is None  # each such sign is escaped
-    assert "://" not in shown
+    text = words(app) + "".join(captions)
+    assert re.search(r"(?<!\\)[<!$]", text) is None  # each such sign is escaped
+    assert "://" not in text
     for name in ("Steps", "What if", "Balance", "Export"):
         view_of(app, name)
 

@@ -36,7 +36,7 @@ def picture(number: int, path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with one collection: 24 labels of two classes, 10 images without one, a copy, a broken file."""
     folder = tmp_path_factory.mktemp("own")
     photos = folder / "photos"
@@ -50,10 +50,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def pets(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Collection:
+def pets(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Collection:
     """The collection, in a workspace of its own that the pages use."""
     root = tmp_path / "runs"
-    shutil.copytree(made / "runs", root)
+    shutil.copytree(template / "runs", root)
     monkeypatch.setenv("RAMBO_HOME", str(root))
     return own.find(root, "my-pets")
 
@@ -61,21 +61,21 @@ def pets(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Collect
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[ImportRequest]:
     """What was asked to be imported; nothing is started."""
-    asked: list[ImportRequest] = []
-    monkeypatch.setattr(imports, "begin", lambda root, request: asked.append(request))
-    return asked
+    requests: list[ImportRequest] = []
+    monkeypatch.setattr(imports, "begin", lambda root, request: requests.append(request))
+    return requests
 
 
 @pytest.fixture
 def working(home: Path) -> Iterator[Path]:
     """The folder of an import at work."""
-    folder = asked_for(home)
+    folder = request_file(home)
     with (folder / "lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
 
 
-def asked_for(root: Path, slug: str = "my-pets") -> Path:
+def request_file(root: Path, slug: str = "my-pets") -> Path:
     """Write what an import leaves that a person asked for."""
     folder = root / "imports" / slug
     folder.mkdir(parents=True)
@@ -84,7 +84,7 @@ def asked_for(root: Path, slug: str = "my-pets") -> Path:
     return folder
 
 
-def shown(app: AppTest) -> str:
+def page_text(app: AppTest) -> str:
     """Return the text of the page, as a person reads it."""
     return unescaped(words(app))
 
@@ -98,12 +98,12 @@ def press(app: AppTest, key: str) -> AppTest:
 
 def gallery(app: AppTest, place: int = 0) -> dict:
     """Return what the gallery at `place` was sent."""
-    sent = [
+    cells = [
         node.proto.json
         for node in app.get("bidi_component")
         if "gallery" in node.proto.component_name
     ]
-    return json.loads(sent[place])
+    return json.loads(cells[place])
 
 
 def metrics(app: AppTest) -> dict[str, str]:
@@ -191,12 +191,12 @@ def test_an_import_reads_open_folders_only_and_says_no_more_of_others(
 def test_files_are_sent_with_a_table_of_labels(home: Path, begun: list[ImportRequest]) -> None:
     app = open_page(PAGE, dataset=":new")
     app.segmented_control("ways-in-new-way").set_value("Files I send from my computer").run()
-    sent = [
+    cells = [
         ("a.png", b"1", "image/png"),
         ("b.png", b"2", "image/png"),
         ("l.csv", b"f,l", "text/csv"),
     ]
-    for file in sent:
+    for file in cells:
         app.file_uploader("ways-in-new-files").upload(*file)
     app.text_input("ways-in-new-name").set_value("Sent").run()
     press(app, "ways-in-new-start")
@@ -240,13 +240,13 @@ def test_a_name_that_is_taken_is_refused(pets: Collection, begun: list[ImportReq
 
 
 def test_an_import_at_work_shows_how_far_it_is_and_can_be_stopped(
-    working: Path, home: Path, made: Path
+    working: Path, home: Path, template: Path
 ) -> None:
     app = open_page(PAGE, collection="my-pets")
     assert_calm(app)
     assert app.get("progress")[0].proto.text == "Looking at what is there"
     assert [option for option in app.selectbox("data-choice").options if "Pets" in option]
-    shutil.copytree(made / "runs" / "collections", home / "collections")
+    shutil.copytree(template / "runs" / "collections", home / "collections")
     pets = own.find(home, "my-pets")
     with pets.alone():
         pets.write_progress(ImportProgress("running", 300, 600, 290, 42.0, ""))
@@ -259,16 +259,16 @@ def test_an_import_at_work_shows_how_far_it_is_and_can_be_stopped(
 
 
 def test_a_stopped_import_goes_on_from_the_page(home: Path, begun: list[ImportRequest]) -> None:
-    (asked_for(home) / "stopped").touch()
+    (request_file(home) / "stopped").touch()
     app = open_page(PAGE, collection="my-pets")
-    assert "The import was stopped" in shown(app)
+    assert "The import was stopped" in page_text(app)
     press(app, "import-again")
     assert [request.sources for request in begun] == [("/somewhere/photos",)]
 
 
 def test_a_failed_import_says_why_in_one_line_and_is_changed_or_left(home: Path) -> None:
-    told = {"error": DataError("folder /somewhere/photos: nothing is there").to_json()}
-    (asked_for(home) / "answer.json").write_text(json.dumps(told))
+    answer = {"error": DataError("folder /somewhere/photos: nothing is there").to_json()}
+    (request_file(home) / "answer.json").write_text(json.dumps(answer))
     app = open_page(PAGE, collection="my-pets")
     assert_calm(app)
     assert unescaped(app.error[0].value) == "folder photos: nothing is there"
@@ -276,15 +276,15 @@ def test_a_failed_import_says_why_in_one_line_and_is_changed_or_left(home: Path)
     assert app.text_input("ways-in-new-name").value == "My Pets"
     press(app, "import-forget")
     assert imports.standing(home, "my-pets").state == "none"
-    assert "Name a folder of pictures" in shown(app)
+    assert "Name a folder of pictures" in page_text(app)
 
 
 def test_a_failed_second_import_leaves_the_collection_as_it_was(pets: Collection) -> None:
-    told = {"error": DataError("file more.zip: it is damaged").to_json()}
-    (asked_for(pets.folder.parents[1]) / "answer.json").write_text(json.dumps(told))
+    answer = {"error": DataError("file more.zip: it is damaged").to_json()}
+    (request_file(pets.folder.parents[1]) / "answer.json").write_text(json.dumps(answer))
     app = open_page(PAGE, collection="my-pets")
     assert "it is damaged" in unescaped(app.error[0].value)
-    assert "The collection is as it was" in shown(app)
+    assert "The collection is as it was" in page_text(app)
     assert metrics(app)["Unlabeled"] == "10"
 
 
@@ -319,7 +319,7 @@ def test_the_page_of_a_collection_counts_what_is_known_and_names_what_is_not(
     app = open_page(PAGE, collection="my-pets")
     assert_calm(app)
     assert metrics(app) == {"Labeled": "20", "Validation": "4", "Test": "0", "Unlabeled": "10"}
-    text = shown(app)
+    text = page_text(app)
     assert "34 images, 2 classes, version 1" in text
     assert pets.frame.sentence() in text
     table = app.dataframe[0].value
@@ -363,11 +363,11 @@ def test_an_opened_image_says_what_is_known_of_it_and_where_from(pets: Collectio
     app.session_state["own-images-my-pets"] = {"selected": [], "opened": row}
     app.run()
     assert_calm(app)
-    text = shown(app)
+    text = page_text(app)
     assert "**cat**" in text
     assert "24 x 20 pixels" in text
-    said = next(entry for entry in now.entries if entry.image == now.numbers[row])
-    assert f"cat from {said.origin}" in text
+    entry_of_image = next(entry for entry in now.entries if entry.image == now.numbers[row])
+    assert f"cat from {entry_of_image.origin}" in text
 
 
 def test_the_share_of_validation_images_makes_a_version_that_can_be_taken_back(
@@ -378,11 +378,11 @@ def test_the_share_of_validation_images_makes_a_version_that_can_be_taken_back(
     app.slider("collection-share-my-pets-1").set_value(50).run()
     press(app, "collection-redraw")
     assert metrics(app)["Validation"] == "12"
-    assert "version 2" in shown(app)
+    assert "version 2" in page_text(app)
     press(app, "undo-2")
     assert metrics(app)["Validation"] == "4"
     assert [version.kind for version in pets.versions()] == ["import", "split", "undo"]
-    assert "taken back" in shown(app)
+    assert "taken back" in page_text(app)
 
 
 def test_the_browser_is_sent_the_thumbnails_of_one_page_only(home: Path, tmp_path: Path) -> None:
@@ -392,9 +392,9 @@ def test_the_browser_is_sent_the_thumbnails_of_one_page_only(home: Path, tmp_pat
     import_images(home, tmp_path / "many.npz", ImportOptions(jobs=1))
     app = open_page(PAGE, collection="many")
     assert_calm(app)
-    sent = gallery(app)
-    assert sent["cells"]["ids"] == list(range(600))
-    assert sent["sheetRows"] * sent["columns"] < 600 + sent["columns"]
+    cells = gallery(app)
+    assert cells["cells"]["ids"] == list(range(600))
+    assert cells["sheetRows"] * cells["columns"] < 600 + cells["columns"]
     app.session_state["own-page-many-None-None"] = 3
     app.run()
     assert gallery(app)["cells"]["ids"] == list(range(1200, 1500))
@@ -403,7 +403,7 @@ def test_the_browser_is_sent_the_thumbnails_of_one_page_only(home: Path, tmp_pat
 def test_home_lists_collections_by_name(pets: Collection) -> None:
     app = open_page("app.py")
     assert_calm(app)
-    text = shown(app)
+    text = page_text(app)
     assert "**My Pets**" in text
     assert "34 images, version 1" in text
 

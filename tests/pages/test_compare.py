@@ -51,8 +51,8 @@ def test_a_finished_run_shows_every_accuracy_with_its_error(done: Run) -> None:
 def test_every_class_has_its_accuracy_and_few_judges_are_said(done: Run) -> None:
     app = open_page(PAGE, done.id)
     results = summary(done).results
-    shown = unescaped(words(app))
-    assert "Only 40 test images judge: one of them is 2.5 points of accuracy." in shown
+    text = unescaped(words(app))
+    assert "Only 40 test images judge: one of them is 2.5 points of accuracy." in text
     (table,) = [frame.value for frame in app.dataframe if "class" in frame.value.columns]
     assert len(table) == 4
     own = [result.test_classes for result in results if result.strategy == "random"]
@@ -80,9 +80,9 @@ def test_the_galleries_divide_the_two_choices(done: Run) -> None:
         result.strategy: result.selected for result in summary(done).results if result.seed == 0
     }
     both = set(chosen["rambo"]) & set(chosen["filter-only"])
-    shown = words(app)
-    assert f"**Both** · {len(both)} image" in shown
-    assert f"**RAMBO alone** · {12 - len(both)} image" in shown
+    text = words(app)
+    assert f"**Both** · {len(both)} image" in text
+    assert f"**RAMBO alone** · {12 - len(both)} image" in text
 
 
 def test_another_pair_and_another_trial_can_be_picked(done: Run) -> None:
@@ -123,8 +123,8 @@ def test_a_run_without_rivals_offers_them(home: Path, monkeypatch: pytest.Monkey
     app.button(key="add-rivals").click().run()
     assert not app.exception
     assert len(launched) == 1
-    made = Workspace(home).find(launched[0])
-    assert made.config == describe(page_config())
+    study_run = Workspace(home).find(launched[0])
+    assert study_run.config == describe(page_config())
 
 
 def test_a_lost_dataset_and_atlas_leave_the_rest(
@@ -161,6 +161,6 @@ def test_hostile_class_names_stay_text(home: Path, monkeypatch: pytest.MonkeyPat
     assert page_helpers is not None
     app = open_page(PAGE, run.id)
     assert_calm(app)
-    shown = words(app)
-    assert "](http" not in shown
-    assert "<img" not in shown
+    text = words(app)
+    assert "](http" not in text
+    assert "<img" not in text

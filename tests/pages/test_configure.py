@@ -14,11 +14,12 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 from tiny import merged
 
-from rambo import __main__ as command_line
 from rambo import config as configs
-from rambo import lineup, presets
+from rambo import lineup
 from rambo.collection.importing import ImportOptions, import_images
+from rambo.commands import line as command_line
 from rambo.commands.settings import settings_from
+from rambo.config import presets
 from rambo.datasets import catalog
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, StoreError
@@ -51,9 +52,9 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[Run]:
     """Nothing is trained here: the runs that would be are in this list. No process is started either."""
     runs: list[Run] = []
     monkeypatch.setattr(jobs, "launch", runs.append)
-    monkeypatch.setattr(jobs, "spawn", lambda arguments, given="": Silent())
-    found = jobs.Devices("cpu", {"cpu": "CPU, 2 cores"}, 2)
-    monkeypatch.setattr(jobs, "probe_devices", lambda timeout=60: found)
+    monkeypatch.setattr(jobs, "spawn", lambda arguments, stdin="": Silent())
+    devices = jobs.Devices("cpu", {"cpu": "CPU, 2 cores"}, 2)
+    monkeypatch.setattr(jobs, "probe_devices", lambda timeout=60: devices)
     return runs
 
 
@@ -94,7 +95,7 @@ def values_of(app: AppTest) -> settings.Values:
     return app.session_state["configure-draft"].values
 
 
-def told(app: AppTest) -> str:
+def page_text(app: AppTest) -> str:
     return unescaped(words(app))
 
 
@@ -124,10 +125,10 @@ def test_the_demo_is_filled_in_and_can_be_started(home: Path) -> None:
     assert number(app, "acquisition.filter_size").placeholder == "auto: 200"
     assert number(app, "compute.jobs").placeholder == "auto: 2"
     assert not start_button(app).disabled
-    assert "Changed from" not in told(app)
-    shown = told(app)
-    assert "To buy" in shown
-    assert "You hold 200 labels" in shown
+    assert "Changed from" not in page_text(app)
+    text = page_text(app)
+    assert "To buy" in text
+    assert "You hold 200 labels" in text
 
 
 def sections() -> list[str]:
@@ -209,7 +210,7 @@ def test_another_run_lends_its_settings(home: Path) -> None:
     assert_calm(app)
     assert number(app, "seed").value == 77
     assert settings.nest(values_of(app)) == run.config
-    assert run.id in told(app)
+    assert run.id in page_text(app)
 
 
 def test_a_dataset_in_the_address_is_taken_once(home: Path) -> None:
@@ -254,16 +255,16 @@ def test_only_strategies_that_run_are_explained(home: Path) -> None:
     app = opened()
     pills = app.button_group(key=key_of("strategies"))
     assert len(pills.options) == len(lineup.names())
-    shown = told(app)
-    assert "**RAMBO**: Small margins first" in shown
-    assert "**BADGE**:" not in shown
+    text = page_text(app)
+    assert "**RAMBO**: Small margins first" in text
+    assert "**BADGE**:" not in text
     assert "**BADGE**:" in pills.help, "the tooltip has them all"
     pills.set_value(["margin", "badge", "llal"]).run()
     assert_calm(app)
-    shown = told(app)
-    assert "**BADGE**: Images of which f is unsure" in shown
-    assert "**LLAL**:" in shown
-    assert "**RAMBO**:" not in shown
+    text = page_text(app)
+    assert "**BADGE**: Images of which f is unsure" in text
+    assert "**LLAL**:" in text
+    assert "**RAMBO**:" not in text
     assert values_of(app)["strategies"] == ["margin", "badge", "llal"]
 
 
@@ -292,7 +293,7 @@ def test_a_section_stays_open_when_something_in_it_changes(home: Path) -> None:
     (label,) = [e.label for e in app.expander if e.label.startswith("What the rivals that learn")]
     assert "· changed" in label
     assert number(app, "rivals.llal.weight").value == 2.5
-    assert "LLAL: weight 1 → 2.5" in told(app)
+    assert "LLAL: weight 1 → 2.5" in page_text(app)
 
 
 def test_noise_and_imbalance_are_said_in_words(home: Path) -> None:
@@ -301,29 +302,29 @@ def test_noise_and_imbalance_are_said_in_words(home: Path) -> None:
     assert app.multiselect(key=key_of(f"{path}.noisy_classes")).disabled
     number(app, f"{path}.label_noise").set_value(0.2)
     with_sections(app, section)
-    assert "the oracle gets 1 in 5 wrong" in told(app)
+    assert "the oracle gets 1 in 5 wrong" in page_text(app)
     classes = app.multiselect(key=key_of(f"{path}.noisy_classes"))
     assert not classes.disabled
     assert classes.options[9] == "9: Ankle boot"
     classes.set_value([7, 0])
     with_sections(app, section)
     assert values_of(app)[f"{path}.noisy_classes"] == [0, 7]
-    assert "Of the labels of T-shirt/top, Sneaker that you hold" in told(app)
-    assert "all → 0, 7" in told(app)
+    assert "Of the labels of T-shirt/top, Sneaker that you hold" in page_text(app)
+    assert "all → 0, 7" in page_text(app)
     app.selectbox(key=key_of(f"{path}.imbalance")).set_value("glister")
     with_sections(app, section)
-    assert "5,840 images or more are left" in told(app)  # 8000 less 3 times 720
+    assert "5,840 images or more are left" in page_text(app)  # 8000 less 3 times 720
     change(app, "budget", 5700)
-    assert "lower it to at most 5640" in told(app)
+    assert "lower it to at most 5640" in page_text(app)
     assert start_button(app).disabled
 
 
 def test_classes_of_an_unknown_dataset_are_numbers(home: Path) -> None:
     path = "dataset.corruption.noisy_classes"
     noise = {"label_noise": 0.1, "noisy_classes": [3, 12]}
-    given = merged(presets.demo(), {"dataset": {"corruption": noise}})
-    app = upload(opened(), json.dumps(given).encode())
-    assert "classes 0 to 9" in told(app), "the shipped dataset has no class 12"
+    nested = merged(presets.demo(), {"dataset": {"corruption": noise}})
+    app = upload(opened(), json.dumps(nested).encode())
+    assert "classes 0 to 9" in page_text(app), "the shipped dataset has no class 12"
     app.selectbox(key=key_of("dataset.name")).set_value("mnist")
     with_sections(app, "Errors and imbalance")
     classes = app.multiselect(key=key_of(path))
@@ -345,7 +346,7 @@ def test_a_cluster_has_an_address_that_may_be_left_empty(
     assert "compute.address=tcp://host:8786" in app.code[0].value
     app.selectbox(key=key_of("compute.backend")).set_value("loky")
     with_sections(app, "Cluster")
-    assert "loky works on this machine" in told(app)
+    assert "loky works on this machine" in page_text(app)
     assert not app.text_input(key=key_of("compute.address")).disabled, "what is wrong can be mended"
     app.text_input(key=key_of("compute.address")).set_value("")
     with_sections(app, "Cluster")
@@ -361,12 +362,12 @@ def test_no_page_sends_a_run_to_a_cluster_that_is_not_open(home: Path) -> None:
     app.button(key="configure-use-run").click().run()
     assert_calm(app)
     assert start_button(app).disabled
-    told_all = unescaped("\n".join(error.value for error in app.markdown))
-    assert "whoever starts the app opens a cluster with RAMBO_CLUSTER" in told_all
-    given = merged(presets.quick(), {"compute": {"backend": "dask"}})
+    everything = unescaped("\n".join(error.value for error in app.markdown))
+    assert "whoever starts the app opens a cluster with RAMBO_CLUSTER" in everything
+    nested = merged(presets.quick(), {"compute": {"backend": "dask"}})
     with pytest.raises(ConfigError, match=r"compute\.backend dask is not open here"):
-        settings_file.read_file(json.dumps(given).encode())
-    app = upload(opened(), json.dumps(given).encode())
+        settings_file.read_file(json.dumps(nested).encode())
+    app = upload(opened(), json.dumps(nested).encode())
     assert values_of(app)["compute.backend"] == "loky"
 
 
@@ -383,16 +384,16 @@ def test_no_page_sends_a_run_to_a_cluster_that_is_not_open(home: Path) -> None:
     ],
 )
 def test_a_strangers_file_reaches_no_path_of_the_server(values: dict, home: Path) -> None:
-    given = merged(presets.quick(), {"dataset": values})
+    nested = merged(presets.quick(), {"dataset": values})
     with pytest.raises(ConfigError, match="lies in no open folder"):
-        settings_file.read_file(json.dumps(given).encode())
+        settings_file.read_file(json.dumps(nested).encode())
     with pytest.raises(ConfigError, match="lies in no open folder"):
-        controls.start(configs.build(given), None)  # type: ignore[arg-type]
+        controls.start(configs.build(nested), None)  # type: ignore[arg-type]
 
 
 def test_a_refusal_stays_until_something_else_fills_the_form(home: Path) -> None:
-    given = merged(presets.quick(), {"compute": {"backend": "dask", "address": "tcp://evil:1"}})
-    app = upload(opened(), json.dumps(given).encode())
+    nested = merged(presets.quick(), {"compute": {"backend": "dask", "address": "tcp://evil:1"}})
+    app = upload(opened(), json.dumps(nested).encode())
     for _ in range(3):  # a live part of the page, or another widget, draws it again
         assert "the file was not taken" in unescaped(app.error[0].value)
         assert "RAMBO_CLUSTER" in unescaped(app.error[0].value)
@@ -420,7 +421,7 @@ def test_a_file_with_every_new_field_fills_the_form(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAMBO_CLUSTER", "auto")
-    given = merged(
+    nested = merged(
         presets.quick(),
         {
             "dataset": {"corruption": {"label_noise": 0.3, "noisy_classes": [2], "imbalance": "paper"}},
@@ -432,13 +433,13 @@ def test_a_file_with_every_new_field_fills_the_form(
             "compute": {"backend": "dask", "address": "auto"},
         },
     )  # fmt: skip
-    app = upload(opened(), json.dumps(given).encode())
-    assert values_of(app) == settings.of(configs.build(given))
+    app = upload(opened(), json.dumps(nested).encode())
+    assert values_of(app) == settings.of(configs.build(nested))
     assert number(app, "oracle_draws").value == 3
     with_sections(app, "Cluster", "What the rivals that learn need", "Errors and imbalance")
     assert app.text_input(key=key_of("compute.address")).value == "auto"
     assert number(app, "rivals.llal.width").value == 64
-    assert values_of(app) == settings.of(configs.build(given)), "drawing them changes nothing"
+    assert values_of(app) == settings.of(configs.build(nested)), "drawing them changes nothing"
     app.button_group(key="configure-preset").set_value("demo").run()
     assert_calm(app)
     here = {"compute.backend": "dask", "compute.address": "auto"}  # no part of a preset
@@ -449,7 +450,7 @@ def test_a_file_with_every_new_field_fills_the_form(
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "expected"),
     [
         ("k", 1, "use at least 2"),
         ("k", None, "empty: type a number"),
@@ -465,17 +466,17 @@ def test_a_file_with_every_new_field_fills_the_form(
     ],
 )
 def test_what_is_wrong_stands_at_its_field_and_at_start(
-    path: str, value: float | None, said: str, home: Path
+    path: str, value: float | None, expected: str, home: Path
 ) -> None:
     app = change(opened(), path, value)
     assert number(app, path).value == value, "what was typed stays"
-    shown = [unescaped(element.value) for element in app.markdown]
-    beside = [text for text in shown if said in text and text.startswith(":small[:red[")]
-    summed = [text for text in shown if said in text and text.startswith(":red[")]
+    sentences = [unescaped(element.value) for element in app.markdown]
+    beside = [text for text in sentences if expected in text and text.startswith(":small[:red[")]
+    summed = [text for text in sentences if expected in text and text.startswith(":red[")]
     assert len(beside) == 1
     assert len(summed) == 1
     assert start_button(app).disabled
-    assert "Start waits" in told(app)
+    assert "Start waits" in page_text(app)
     change(app, path, settings.preset("demo")[path])
     assert not start_button(app).disabled
 
@@ -484,14 +485,14 @@ def test_no_strategy_is_a_complaint(home: Path) -> None:
     app = opened()
     app.button_group(key=key_of("strategies")).set_value([]).run()
     assert_calm(app)
-    assert "choose at least one" in told(app)
+    assert "choose at least one" in page_text(app)
     assert start_button(app).disabled
 
 
 def test_zero_is_a_weight_of_ot(home: Path) -> None:
     app = change(opened(), "rambo.utility_model.ot_weight", 0.0)
     assert not start_button(app).disabled
-    assert "teaches nothing" in told(app)
+    assert "teaches nothing" in page_text(app)
 
 
 def test_a_dataset_that_is_not_here_has_a_way_out(home: Path) -> None:
@@ -499,7 +500,7 @@ def test_a_dataset_that_is_not_here_has_a_way_out(home: Path) -> None:
     app.selectbox(key=key_of("dataset.name")).set_value("mnist").run()
     assert_calm(app)
     assert start_button(app).disabled
-    assert "not on this machine yet: get it first" in told(app)
+    assert "not on this machine yet: get it first" in page_text(app)
     assert app.button(key="configure-prepare").label == "Get this dataset"
 
 
@@ -507,7 +508,7 @@ def test_a_dataset_that_cannot_be_had_says_why(home: Path, monkeypatch: pytest.M
     why = "dataset mnist: cannot be read or downloaded; put the files into data/downloads/MNIST"
     monkeypatch.setattr(library, "standing", lambda name: library.DatasetState("failed", why))
     app = opened(dataset="mnist")
-    assert why in told(app)
+    assert why in page_text(app)
     assert start_button(app).disabled
     assert app.button(key="configure-prepare").label == "Try again"
 
@@ -517,7 +518,7 @@ def test_a_dataset_being_prepared_is_waited_for(
 ) -> None:
     monkeypatch.setattr(library, "standing", lambda name: library.DatasetState("preparing"))
     app = opened(dataset="mnist")
-    assert "is being prepared" in told(app)
+    assert "is being prepared" in page_text(app)
     assert start_button(app).disabled
 
 
@@ -559,7 +560,7 @@ def test_a_workspace_that_cannot_be_written_is_words(
     app = opened()
     press(app)
     assert_calm(app)
-    assert "no space left" in told(app)
+    assert "no space left" in page_text(app)
 
 
 # Command line and file
@@ -582,14 +583,14 @@ def upload(app: AppTest, content: bytes, name: str = "s.json") -> AppTest:
 
 
 def test_a_settings_file_fills_the_form(home: Path) -> None:
-    given = merged(presets.quick(), {"seed": 12})
-    app = upload(opened(), json.dumps(given).encode(), "![x](y).json")
-    assert values_of(app) == settings.of(configs.build(given))
+    nested = merged(presets.quick(), {"seed": 12})
+    app = upload(opened(), json.dumps(nested).encode(), "![x](y).json")
+    assert values_of(app) == settings.of(configs.build(nested))
     assert number(app, "seed").value == 12
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (b"[" * 50_000, "not JSON"),
         (b'{"k": 1}', "use at least 2"),
@@ -597,9 +598,9 @@ def test_a_settings_file_fills_the_form(home: Path) -> None:
         (b" " * 70_000, "bytes"),
     ],
 )
-def test_a_bad_file_changes_nothing(content: bytes, said: str, home: Path) -> None:
+def test_a_bad_file_changes_nothing(content: bytes, expected: str, home: Path) -> None:
     app = upload(change(opened(), "k", 231), content)
-    assert said in unescaped(app.error[0].value)
+    assert expected in unescaped(app.error[0].value)
     assert number(app, "k").value == 231
 
 
@@ -620,8 +621,8 @@ def metrics(app: AppTest) -> dict[str, str]:
 
 
 def answered(app: AppTest, answer: planner.PlanAnswer) -> AppTest:
-    asked = app.session_state["configure-planner"]
-    asked._keep(asked._question, answer)
+    planner_before = app.session_state["configure-planner"]
+    planner_before._keep(planner_before._question, answer)
     app.run()
     assert_calm(app)
     return app
@@ -638,8 +639,8 @@ def test_the_counts_are_there_at_once_and_the_plan_refines_them(home: Path) -> N
     answered(app, planner.PlanAnswer(forecast.restore(PLAN), at=time.monotonic()))
     assert metrics(app)["To train"].startswith("12 ")
     assert metrics(app)["Time"] == "3 min"
-    assert "34 are trained already" in told(app)
-    assert "rate measured on 38 trainings here" in told(app)
+    assert "34 are trained already" in page_text(app)
+    assert "rate measured on 38 trainings here" in page_text(app)
     change(app, "seed", 1)  # another config: its counts, and the time from the rate that is known
     assert metrics(app)["To train"].startswith("46 ")
     assert metrics(app)["Time"].startswith("~ ")
@@ -649,13 +650,13 @@ def test_a_plan_that_failed_leaves_the_counts(home: Path) -> None:
     app = answered(opened(), planner.PlanAnswer(None, "out of <b>memory</b>", time.monotonic()))
     assert metrics(app)["To train"].startswith("46 ")
     assert metrics(app)["Time"] == "unknown"
-    assert "could not be measured" in told(app)
+    assert "could not be measured" in page_text(app)
     assert not start_button(app).disabled
 
 
 def test_a_huge_run_is_not_looked_up(home: Path) -> None:
     app = change(opened(), "rambo.offline.pairs", 100_000)
-    assert "are not looked up" in told(app)
+    assert "are not looked up" in page_text(app)
     assert metrics(app)["To train"].startswith("200,026 ")
 
 
@@ -668,15 +669,15 @@ def test_partly_labeled_images_are_rehearsed_with_one_button(
     np.savez(path, images=np.array(tiny.images)[:, 0], labels=labels)
     catalog.prepare(str(path), home)
     app = picked(path)
-    held = app.number_input(key="fixed-k-48")
-    assert (held.value, held.disabled) == (48, True)
-    assert "B 200 exceeds the 140 unlabeled images" in told(app)
-    assert "Fixed: as many as this dataset has." in told(app)
+    field = app.number_input(key="fixed-k-48")
+    assert (field.value, field.disabled) == (48, True)
+    assert "B 200 exceeds the 140 unlabeled images" in page_text(app)
+    assert "Fixed: as many as this dataset has." in page_text(app)
     change(app, "budget", 20)
-    assert "Fixed: 48 images of this dataset have a label" in told(app)
+    assert "Fixed: 48 images of this dataset have a label" in page_text(app)
     change(app, "acquisition.batch_size", 10)
-    assert "48 labeled to learn from, 12 to check with, 140 to choose from" in told(app)
-    assert "waits for its labels" in told(app)
+    assert "48 labeled to learn from, 12 to check with, 140 to choose from" in page_text(app)
+    assert "waits for its labels" in page_text(app)
     app.button(key="configure-rehearse").click().run()
     (run,) = launched
     config = run.config
@@ -717,5 +718,5 @@ def test_a_collection_stands_in_the_list_of_datasets(home: Path, tmp_path: Path)
     app = opened(dataset="collection:pets")
     box = app.selectbox(key=key_of("dataset.name"))
     assert "pets (my images)" in box.options
-    assert "18 to choose from" in told(app)
-    assert "judged by 5-fold cross-validation, a rehearsal by 3-fold validation" in told(app)
+    assert "18 to choose from" in page_text(app)
+    assert "judged by 5-fold cross-validation, a rehearsal by 3-fold validation" in page_text(app)

@@ -27,22 +27,22 @@ HOSTILE = ("![](http://evil/x.png)", "<img src=x onerror=alert(1)>", "[a](javasc
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was asked to be prepared; nothing is started, and nothing is there."""
-    asked: list[str] = []
-    monkeypatch.setattr(library.Preparations, "begin", lambda self, name: asked.append(name))
-    return asked
+    names: list[str] = []
+    monkeypatch.setattr(library.Preparations, "begin", lambda self, name: names.append(name))
+    return names
 
 
 def component(app: AppTest, place: int = 0) -> dict:
     """Return what the gallery at `place` was sent."""
-    return json.loads(_sent(app, "rambo_gallery")[place])
+    return json.loads(_payloads(app, "rambo_gallery")[place])
 
 
-def _sent(app: AppTest, name: str) -> list[str]:
+def _payloads(app: AppTest, name: str) -> list[str]:
     nodes = [node.proto for node in app.get("bidi_component")]
     return [proto.json for proto in nodes if name in proto.component_name]
 
 
-def shown(app: AppTest) -> str:
+def page_text(app: AppTest) -> str:
     """Return the text of the page, as a person reads it."""
     return unescaped(words(app))
 
@@ -82,18 +82,20 @@ def hostile_set(workspace: Path) -> Prepared:
 def test_the_shipped_images_are_there_at_once(home: Path) -> None:
     app = open_page(PAGE)
     assert_calm(app)
-    text = shown(app)
+    text = page_text(app)
     assert "10,000 images of 28 x 28 pixels, grey, in 10 classes" in text
     assert "8,000 to choose from, 1,000 validation, 1,000 test" in text
     assert "MIT, Zalando SE 2017" in text
     assert "RAMBO does not know them" in text
     assert "7,800" in text
     assert [b.label for b in app.button if b.proto.type == "primary"] == ["Use this dataset"]
-    sent = component(app)
-    assert [row["label"] for row in sent["rows"]] == list(catalog.CATALOG[library.SHIPPED].classes)
+    payload = component(app)
+    assert [row["label"] for row in payload["rows"]] == list(
+        catalog.CATALOG[library.SHIPPED].classes
+    )
     data = library.open_named(library.SHIPPED)
     assert data is not None
-    for label, row in enumerate(sent["rows"]):
+    for label, row in enumerate(payload["rows"]):
         ids = np.array(row["ids"])
         assert len(set(row["ids"])) == 10
         assert (data.labels[ids] == label).all()
@@ -127,7 +129,7 @@ def test_a_class_is_shown_alone_and_one_of_its_images_opens(home: Path) -> None:
     app.session_state["data-class"] = {"selected": [], "opened": ids[5]}
     app.run()
     assert_calm(app)
-    text = shown(app)
+    text = page_text(app)
     assert f"Image {ids[5]:,} of the dataset · 28 x 28 pixels, shown 14 times as large" in text
     assert "**Trouser**" in text
 
@@ -169,7 +171,7 @@ def test_a_dataset_that_is_not_here_says_how_to_get_it(home: Path, offline: list
     app = open_page(PAGE, dataset="cifar10")
     assert_calm(app)
     assert offline == [], "looking starts no download"
-    text = shown(app)
+    text = page_text(app)
     assert "not ready on this machine yet" in text
     assert "about 170 MB, needs the internet" in text
     assert "`data_batch_1`" in text
@@ -199,8 +201,8 @@ def test_preparing_has_a_live_line(home: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(library.Preparations, "standing", lambda self, name: preparing)
     app = open_page(PAGE, dataset="svhn")
     assert_calm(app)
-    assert "Preparing for 0 s" in shown(app)
-    assert "You may leave this page" in shown(app)
+    assert "Preparing for 0 s" in page_text(app)
+    assert "You may leave this page" in page_text(app)
 
 
 def test_hostile_texts_of_a_dataset_are_shown_as_they_are(home: Path) -> None:
@@ -212,7 +214,7 @@ def test_hostile_texts_of_a_dataset_are_shown_as_they_are(home: Path) -> None:
         assert text in unescaped(raw)
         assert text not in raw
     assert [row["label"] for row in component(app)["rows"]] == list(HOSTILE), "text nodes: exact"
-    chart, *_ = _sent(app, "rambo_plot")
+    chart, *_ = _payloads(app, "rambo_plot")
     names = json.loads(json.loads(chart)["figure"])["layout"]["yaxis"]["ticktext"]
     assert names[1].startswith("&lt;img")
     app.query_params["label"] = "0"
@@ -235,9 +237,9 @@ def test_a_run_brings_its_own_images_and_pools(done: Run) -> None:
     assert sizes == [24, 76, 60]
     cells = component(app)["cells"]
     assert set(cells["ids"]) == set(atlas["indices"][atlas["pool"] == 0].tolist())
-    for index, told in zip(cells["ids"], cells["captions"], strict=True):
-        assert told == f"image {index}\n{data.classes[data.labels[index]]}"
-    assert "Pools of the first trial" in shown(app)
+    for index, caption in zip(cells["ids"], cells["captions"], strict=True):
+        assert caption == f"image {index}\n{data.classes[data.labels[index]]}"
+    assert "Pools of the first trial" in page_text(app)
     (button,) = [button for button in app.button if button.label == "Use this dataset"]
     button.click().run()
     assert app.query_params["dataset"] in ("tiny", ["tiny"])
@@ -253,15 +255,15 @@ def test_labels_of_the_unlabeled_pool_are_not_shown(done: Run) -> None:
     app.session_state["data-pool-unlabeled"] = {"selected": [], "opened": cells["ids"][0]}
     app.run()
     assert_calm(app)
-    assert "Its label is not bought, so it is not shown." in shown(app)
+    assert "Its label is not bought, so it is not shown." in page_text(app)
 
 
 def test_a_run_that_has_not_begun_says_when_its_pools_show(home: Path) -> None:
     run = make_queued(home)
     app = open_page(PAGE, run.id)
     assert_calm(app)
-    assert "The pools show here once" in shown(app)
-    assert "100 to choose from, 60 validation, 40 test" in shown(app)
+    assert "The pools show here once" in page_text(app)
+    assert "100 to choose from, 60 validation, 40 test" in page_text(app)
 
 
 def test_a_run_whose_images_are_gone_says_so_and_another_set_can_be_chosen(home: Path) -> None:
@@ -275,7 +277,7 @@ def test_a_run_whose_images_are_gone_says_so_and_another_set_can_be_chosen(home:
     box.set_value(library.SHIPPED).run()
     assert_calm(app)
     assert not app.error
-    assert "8,000 to choose from" in shown(app)
+    assert "8,000 to choose from" in page_text(app)
 
 
 # Files of one's own.
@@ -292,7 +294,7 @@ def test_a_typed_path_is_read_on_demand(home: Path, offline: list[str]) -> None:
     catalog.prepare(str(path), home)
     app.run()
     assert_calm(app)
-    assert "60 to choose from, 30 test" in shown(app)
+    assert "60 to choose from, 30 test" in page_text(app)
 
 
 def test_the_size_of_a_validation_set_that_is_drawn_can_be_tried(home: Path) -> None:
@@ -305,7 +307,7 @@ def test_the_size_of_a_validation_set_that_is_drawn_can_be_tried(home: Path) -> 
     assert_calm(app)
     figures = {metric.label: metric.value for metric in app.metric}
     assert figures["Unlabeled U_0"] == "38"
-    assert "each trial draws 12 of its 60 images" in shown(app)
+    assert "each trial draws 12 of its 60 images" in page_text(app)
 
 
 def read_it(app: AppTest) -> AppTest:
@@ -349,7 +351,7 @@ def test_a_path_to_nothing_says_so(typed: str, home: Path, offline: list[str]) -
 def test_no_path_yet_says_what_to_do(home: Path) -> None:
     app = open_page(PAGE, dataset=":own")
     assert_calm(app)
-    assert "Type the path of a file, or send one" in shown(app)
+    assert "Type the path of a file, or send one" in page_text(app)
 
 
 def test_an_upload_is_kept_whole_under_its_name(home: Path) -> None:
@@ -387,9 +389,9 @@ def test_an_upload_on_the_page_is_prepared(home: Path, offline: list[str]) -> No
     )
     app.run()
     assert_calm(app)
-    (kept,) = (home / "uploads").rglob("pets.npz")
-    assert offline == [str(kept)]
-    assert app.text_input("data-path").value == str(kept)
+    (file,) = (home / "uploads").rglob("pets.npz")
+    assert offline == [str(file)]
+    assert app.text_input("data-path").value == str(file)
 
 
 def _npz(**arrays: np.ndarray) -> bytes:
@@ -454,18 +456,18 @@ def test_a_real_child_refuses_and_the_page_tells_it(home: Path) -> None:
 
 def chart(app: AppTest, place: int = 1) -> dict:
     """Return the figure at `place` of the page."""
-    return json.loads(json.loads(_sent(app, "rambo_plot")[place])["figure"])
+    return json.loads(json.loads(_payloads(app, "rambo_plot")[place])["figure"])
 
 
-def numbers(sent: dict) -> np.ndarray:
+def numbers(payload: dict) -> np.ndarray:
     """Return an array of a figure."""
-    return np.frombuffer(base64.b64decode(sent["bdata"]), sent["dtype"])
+    return np.frombuffer(base64.b64decode(payload["bdata"]), payload["dtype"])
 
 
 def misread(app: AppTest) -> list[dict]:
     """Return the rows of images that an oracle reads wrong, or none."""
-    sent = [json.loads(text) for text in _sent(app, "rambo_gallery")]
-    return [row for one in sent if one["kind"] == "rows" for row in one["rows"]
+    payloads = [json.loads(text) for text in _payloads(app, "rambo_gallery")]
+    return [row for one in payloads if one["kind"] == "rows" for row in one["rows"]
             if " read as " in row["label"]]  # fmt: skip
 
 
@@ -481,8 +483,8 @@ def imbalance_box(app: AppTest) -> Selectbox:
 
 def test_clean_data_has_nothing_to_show_but_how_to_try(home: Path) -> None:
     app = open_page(PAGE)
-    assert "No label is wrong." in shown(app)
-    assert "Of 8,000 images to choose from 8,000 stay." in shown(app)
+    assert "No label is wrong." in page_text(app)
+    assert "Of 8,000 images to choose from 8,000 stay." in page_text(app)
     right, wrong, before = chart(app)["data"]
     assert numbers(right["x"]).tolist() == numbers(before["x"]).tolist() == [800] * 10
     assert not numbers(wrong["x"]).any()
@@ -493,7 +495,7 @@ def test_noise_shows_which_images_are_read_as_what(home: Path) -> None:
     app = open_page(PAGE)
     noise_slider(app).set_value(20).run()
     assert_calm(app)
-    assert "The oracle gets 1 in 5 wrong: 1,600 labels." in shown(app)
+    assert "The oracle gets 1 in 5 wrong: 1,600 labels." in page_text(app)
     right, wrong, _ = chart(app)["data"]
     assert numbers(right["x"]).sum() == 6400
     assert numbers(wrong["x"]).sum() == 1600
@@ -503,10 +505,10 @@ def test_noise_shows_which_images_are_read_as_what(home: Path) -> None:
     assert data is not None
     for line in lines:
         (index,) = line["ids"]
-        true, told = line["label"].split(" read as ")
+        true, mislabel = line["label"].split(" read as ")
         assert true == data.classes[data.labels[index]]
-        assert told in data.classes
-        assert told != true
+        assert mislabel in data.classes
+        assert mislabel != true
         assert data.roles[index] == POOL
     app.button(key="data-redraw").click().run()
     assert_calm(app)
@@ -520,8 +522,9 @@ def test_imbalance_shows_the_classes_that_shrink(home: Path) -> None:
     right, _, before = chart(app)["data"]
     assert sorted(numbers(right["x"]).tolist()) == [80] * 3 + [800] * 7
     assert numbers(before["x"]).tolist() == [800] * 10
-    assert "8,000 images to choose from 5,840 stay, 2,160 of rare classes are left out" in shown(
-        app
+    assert (
+        "8,000 images to choose from 5,840 stay, 2,160 of rare classes are left out"
+        in page_text(app)
     )
 
 
@@ -539,7 +542,7 @@ def test_what_was_tried_is_carried_into_the_form(home: Path) -> None:
     assert values["k"] == 200, "the rest stays"
     app.switch_page("pages/configure.py").run()
     assert_calm(app)
-    assert "Changed from" in shown(app)
+    assert "Changed from" in page_text(app)
 
 
 def test_hostile_classes_are_read_as_text(home: Path) -> None:
@@ -549,8 +552,8 @@ def test_hostile_classes_are_read_as_text(home: Path) -> None:
     assert_calm(app)
     assert len(misread(app)) == 12
     for line in misread(app):
-        true, told = line["label"].split(" read as ")
-        assert {true, told} <= set(HOSTILE), "text nodes: exact"
+        true, mislabel = line["label"].split(" read as ")
+        assert {true, mislabel} <= set(HOSTILE), "text nodes: exact"
     assert not any("![" in element.value for element in app.markdown)
     assert chart(app)["layout"]["yaxis"]["ticktext"][1].startswith("&lt;img")
 
@@ -559,7 +562,7 @@ def test_a_dataset_that_is_not_here_has_no_pool_to_spoil(home: Path, offline: li
     app = open_page(PAGE, dataset="cifar10")
     assert_calm(app)
     assert not app.slider
-    assert "Wrong labels" not in shown(app)
+    assert "Wrong labels" not in page_text(app)
 
 
 def test_a_run_with_an_oracle_that_errs_says_so(home: Path) -> None:
@@ -571,14 +574,14 @@ def test_a_run_with_an_oracle_that_errs_says_so(home: Path) -> None:
     assert_calm(app)
     assert (
         "of the labels it tells it gets 1 in 5 wrong. The classes shown here are the true"
-        in shown(app)
+        in page_text(app)
     )
     assert noise_slider(app).value == 20
     assert imbalance_box(app).value == "glister"
     figures = {metric.label: metric.value for metric in app.metric}
     assert figures["Unlabeled U_0"] == "53"
-    assert "rare" in shown(app)
+    assert "rare" in page_text(app)
 
 
 def test_a_run_with_a_clean_oracle_says_nothing_of_errors(done: Run) -> None:
-    assert "The oracle of this run errs" not in shown(open_page(PAGE, done.id))
+    assert "The oracle of this run errs" not in page_text(open_page(PAGE, done.id))

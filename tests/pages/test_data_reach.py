@@ -20,22 +20,22 @@ def test_a_closed_section_measures_nothing(done: Run, monkeypatch: pytest.Monkey
 
 
 def test_an_open_section_says_the_bounds_once(done: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+    calls = []
     measure = reach.measure
 
-    def counted(*given: object) -> reach.Reach:
-        asked.append(given)
-        return measure(*given)  # type: ignore[arg-type]
+    def counted(*arguments: object) -> reach.Reach:
+        calls.append(arguments)
+        return measure(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(reach, "measure", counted)
     app = open_page(PAGE, done.id)
     app.session_state[f"data-reach-{done.id}"] = True
     app.run()
     assert_calm(app)
-    shown = unescaped(words(app))
-    assert re.search(r"S_0 as a whole: OT [0-9.,]+ to [0-9.,]+", shown)
-    assert "guaranteed bounds" in shown
-    assert "between pixels; the run adds distances between classes" in shown
+    text = unescaped(words(app))
+    assert re.search(r"S_0 as a whole: OT [0-9.,]+ to [0-9.,]+", text)
+    assert "guaranteed bounds" in text
+    assert "between pixels; the run adds distances between classes" in text
     app.run()
-    assert len(asked) == 1
+    assert len(calls) == 1
     st.cache_resource.clear()

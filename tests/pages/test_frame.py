@@ -91,14 +91,14 @@ def test_every_state_is_shown_without_alarm(script: str, home: Path) -> None:
 
 
 def test_the_badge_says_the_state_in_words(home: Path) -> None:
-    shown = {}
+    titles = {}
     for run in (make_queued(home), make_failed(home), make_interrupted(home)):
-        shown[run.status] = " ".join(
+        titles[run.status] = " ".join(
             m.value for m in open_page("pages/train.py", run.id).sidebar.markdown
         )
-    assert "in line" in shown["queued"]
-    assert "failed" in shown["failed"]
-    assert "stopped unexpectedly" in shown["interrupted"]
+    assert "in line" in titles["queued"]
+    assert "failed" in titles["failed"]
+    assert "stopped unexpectedly" in titles["interrupted"]
 
 
 def test_picking_another_run_changes_the_address(home: Path) -> None:
@@ -121,9 +121,9 @@ def test_an_unforeseen_error_is_an_id_here_and_a_trace_in_the_log(
     monkeypatch.setattr(readers, "config", broken)
     app = open_page("pages/train.py", done.id)
     assert not app.exception
-    shown = words(app)
-    assert "errors.log" in shown
-    assert "secret" not in shown
+    text = words(app)
+    assert "errors.log" in text
+    assert "secret" not in text
     name = app.error[0].value.split("**")[1]
     log = (done.folder.parent / "errors.log").read_text()
     assert name in log
@@ -158,8 +158,8 @@ def test_a_message_keeps_the_folders_of_this_machine_to_itself(
         raise DataError("file /srv/private/me/cats.npz: it is damaged; save it again")
 
     monkeypatch.setattr(readers, "config", refused)
-    shown = unescaped(open_page("pages/train.py", done.id).error[0].value)
-    assert shown == "file cats.npz: it is damaged; save it again"
+    text = unescaped(open_page("pages/train.py", done.id).error[0].value)
+    assert text == "file cats.npz: it is damaged; save it again"
 
 
 @pytest.mark.parametrize(

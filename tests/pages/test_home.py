@@ -23,7 +23,8 @@ from streamlit.testing.v1 import AppTest
 from tiny import write_tiny
 
 from rambo import config as configs
-from rambo import events, presets
+from rambo import events
+from rambo.config import presets
 from rambo.runs import jobs, workspace
 from rambo.runs.workspace import Run, Workspace
 from rambo.runs.workspace import environment as environment_of
@@ -69,14 +70,14 @@ def confirm(app: AppTest, run: Run) -> AppTest:
 
 def rows(app: AppTest) -> str:
     """Return the text of the page's main part, as a person reads it."""
-    shown = [e.value for kind in ("markdown", "caption", "info") for e in app.main.get(kind)]
-    return unescaped("\n".join(shown))
+    values = [e.value for kind in ("markdown", "caption", "info") for e in app.main.get(kind)]
+    return unescaped("\n".join(values))
 
 
 def links(app: AppTest, run: Run) -> list[str]:
     """Return the labels of the links in the main part that open a run."""
-    found = [link.proto for link in app.main.get("page_link")]
-    return [proto.label for proto in found if f"run={run.id}" in proto.query_string]
+    page_links = [link.proto for link in app.main.get("page_link")]
+    return [proto.label for proto in page_links if f"run={run.id}" in proto.query_string]
 
 
 def test_an_empty_workspace_says_what_to_do_and_has_one_primary_button(home: Path) -> None:
@@ -122,7 +123,7 @@ def test_a_demo_that_cannot_be_written_says_so_and_keeps_the_list(
 
 
 def test_every_state_is_told_in_words_and_none_hides_another(home: Path) -> None:
-    made = {
+    by_word = {
         "in line": make_queued(home),
         "failed": make_failed(home),
         "stopped unexpectedly": make_interrupted(home),
@@ -130,16 +131,16 @@ def test_every_state_is_told_in_words_and_none_hides_another(home: Path) -> None
     }
     app = open_page("app.py")
     assert_calm(app)
-    shown = rows(app)
-    for word, run in made.items():
-        assert word in shown
-        assert run.id in shown
-    assert "the loss is not finite; lower the learning rate" in shown
-    assert "the record is damaged" in shown
-    assert links(app, made["failed"]) == ["See how far it came"]
-    assert links(app, made["in line"]) == ["Open"]
-    assert shown.count("seed ") == 3, "runs that differ in nothing else are told apart"
-    assert links(app, made["unreadable"]) == []
+    table = rows(app)
+    for word, run in by_word.items():
+        assert word in table
+        assert run.id in table
+    assert "the loss is not finite; lower the learning rate" in table
+    assert "the record is damaged" in table
+    assert links(app, by_word["failed"]) == ["See how far it came"]
+    assert links(app, by_word["in line"]) == ["Open"]
+    assert table.count("seed ") == 3, "runs that differ in nothing else are told apart"
+    assert links(app, by_word["unreadable"]) == []
     labels = [button.label for button in app.main.button]
     assert labels.count("Resume") == 2
     assert labels.count("Stop") == 1
@@ -149,16 +150,16 @@ def test_every_state_is_told_in_words_and_none_hides_another(home: Path) -> None
 def test_a_finished_run_shows_its_test_accuracy_and_leads_to_its_choice(done: Run) -> None:
     app = open_page("app.py")
     assert_calm(app)
-    found = [r.test_accuracy for r in workspace.summary(done).results
+    accuracies = [r.test_accuracy for r in workspace.summary(done).results
              if r.strategy == "rambo"]  # fmt: skip
-    assert len(found) == 2
-    shown = rows(app)
-    assert f"**{100 * sum(found) / 2:.1f} ± " in shown
-    assert "test accuracy of RAMBO, 2 trials" in shown
-    assert "±" in shown
-    assert all(rival in shown for rival in ("Filter only ", "Margin ", "Random "))
-    assert "k = 24, B = 12, 2 trials" in shown
-    assert "RAMBO, Filter only, Margin, Random" in shown
+    assert len(accuracies) == 2
+    table = rows(app)
+    assert f"**{100 * sum(accuracies) / 2:.1f} ± " in table
+    assert "test accuracy of RAMBO, 2 trials" in table
+    assert "±" in table
+    assert all(rival in table for rival in ("Filter only ", "Margin ", "Random "))
+    assert "k = 24, B = 12, 2 trials" in table
+    assert "RAMBO, Filter only, Margin, Random" in table
     assert links(app, done) == ["See what it chose"]
 
 
@@ -202,10 +203,10 @@ def test_the_place_in_line_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) 
     first, second, third = make_queued(home), make_queued(home, seed=1), make_queued(home, seed=2)
     order = {"cpu": [second.id, third.id, first.id]}
     monkeypatch.setattr(view.line, "standing", lambda root: order)
-    shown = rows(open_page("app.py"))
-    assert "Place 2 in line: 1 run ahead" in shown
-    assert "Place 3 in line: 2 runs ahead" in shown
-    places = [shown.index(run.id) for run in (second, third, first)]
+    table = rows(open_page("app.py"))
+    assert "Place 2 in line: 1 run ahead" in table
+    assert "Place 3 in line: 2 runs ahead" in table
+    places = [table.index(run.id) for run in (second, third, first)]
     assert places == sorted(places), "the line is shown in its order"
 
 
@@ -229,10 +230,10 @@ def test_a_tick_reads_no_ended_run_again(home: Path, monkeypatch: pytest.MonkeyP
     for seed in range(3):
         make_queued(home, seed=seed).set_status("failed", "no")
     app = open_page("app.py")
-    asked: list[str] = []
-    monkeypatch.setattr(Run, "_facts", lambda run: asked.append(run.id))
+    names: list[str] = []
+    monkeypatch.setattr(Run, "_facts", lambda run: names.append(run.id))
     assert len(readers.runs()) == 3
-    assert asked == []
+    assert names == []
     assert_calm(app)
 
 
@@ -277,19 +278,19 @@ def test_a_hostile_name_is_shown_as_it_is(name: str, home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "expected"),
     [
         ("a/private/place/pets.npz", "pets.npz"),
         ("C:\\me\\pets.npz", "pets.npz"),
         ("mnist", "mnist"),
     ],
 )
-def test_of_a_path_only_the_last_part_is_shown(name: str, shown: str, home: Path) -> None:
+def test_of_a_path_only_the_last_part_is_shown(name: str, expected: str, home: Path) -> None:
     environment = workspace.environment(write_tiny(home), "cpu")
     config = {"dataset": {"name": name}, "k": 24, "budget": 12, "strategies": ["margin"]}
     Workspace(home).create(config, environment).set_status("failed", "no")
     text = rows(open_page("app.py"))
-    assert f"**{shown}**" in text
+    assert f"**{expected}**" in text
     assert "private" not in text
 
 
@@ -310,8 +311,8 @@ for script in ("app.py", "pages/data.py"):
 
 def test_the_pages_import_no_torch(done: Run) -> None:
     code = _WITHOUT_TORCH.format(root=str(ROOT), run=done.id)
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
     )
-    assert told.returncode == 0, told.stderr[-2000:]
-    assert told.stdout.splitlines() == ["app.py", "pages/data.py"]
+    assert process.returncode == 0, process.stderr[-2000:]
+    assert process.stdout.splitlines() == ["app.py", "pages/data.py"]

@@ -55,13 +55,13 @@ def test_the_desk_shows_the_batch_in_order_and_what_is_on_disk(pets, run):
     )
     app = open_page("pages/label.py", run.id)
     assert_calm(app)
-    sent = payload(app)
-    assert sent["queue"] == numbers
-    assert sent["codes"] == [1, labeler.UNSURE, -1, -1, -1, -1, -1, -1]
-    assert sent["classes"] == ["cat", "dog", "owl"]
-    assert sent["saved"] == ["a", "b", "c", "d"]
-    assert sent["names"][0] == "unlabeled/u0.png"
-    assert {image for image, _ in sent["pictures"]} == set(numbers)
+    cells = payload(app)
+    assert cells["queue"] == numbers
+    assert cells["codes"] == [1, labeler.UNSURE, -1, -1, -1, -1, -1, -1]
+    assert cells["classes"] == ["cat", "dog", "owl"]
+    assert cells["saved"] == ["a", "b", "c", "d"]
+    assert cells["names"][0] == "unlabeled/u0.png"
+    assert {image for image, _ in cells["pictures"]} == set(numbers)
     assert "8 images" in words(app)
 
 
@@ -85,10 +85,10 @@ def test_answers_become_labels_and_are_taken_back_by_a_click(pets, run):
 def test_what_the_browser_sends_is_checked_before_it_is_stored(pets, run, monkeypatch):
     from rambo.ui.label import desk
 
-    held = round_data.Round(run, pets, "random", round_data.returns.request_of(run, pets), ())
+    current = round_data.Round(run, pets, "random", round_data.returns.request_of(run, pets), ())
     state = {}
     monkeypatch.setattr(labeler.st, "session_state", state)
-    image = held.request.numbers[0]
+    image = current.request.numbers[0]
     good = {"token": "t1", "image": image, "code": 2, "label": "owl", "time": 5.0}
     state["k"] = {
         "answers": [
@@ -98,11 +98,11 @@ def test_what_the_browser_sends_is_checked_before_it_is_stored(pets, run, monkey
             good | {"token": ""},
             good | {"token": "t4", "code": "cat"},
             "nonsense",
-            good | {"token": "t5", "code": -1, "image": held.request.numbers[1]},
+            good | {"token": "t5", "code": -1, "image": current.request.numbers[1]},
         ]
     }
-    desk._store("k", held, ("cat", "dog", "owl"))
-    desk._store("k", held, ("cat", "dog", "owl"))
+    desk._store("k", current, ("cat", "dog", "owl"))
+    desk._store("k", current, ("cat", "dog", "owl"))
     assert [(one.token, one.kind, one.label) for one in Answers(pets, run.id).log()] == [
         ("t1", "label", "owl"),
         ("t5", "taken back", None),
@@ -198,9 +198,9 @@ def test_a_model_is_started_once_and_its_figures_are_shown(pets, run, home, monk
     model.set_status("done")
     app.run()
     assert_calm(app)
-    shown = words(app)
-    assert "66.7 %" in shown
-    assert "The most confident mistakes" in shown
+    text = words(app)
+    assert "66.7 %" in text
+    assert "The most confident mistakes" in text
     assert app.dataframe[0].value["recall"].tolist() == ["100.0 %"] * 3
     (line,) = app.dataframe[2].value.to_dict("records")
     assert (line["file"], line["label"], line["f says"]) == ("owl/o1.png", "owl", "cat")

@@ -39,11 +39,11 @@ def test_a_step_opens_alone_and_says_what_to_notice(step: steps.Step, home: Path
     app = open_page(LEARN, step=step.name)
     assert_calm(app)
     assert not app.error
-    shown = words(app)
-    assert step.title in shown
-    assert step.notice in shown
-    assert step.paper in shown
-    assert step.code.partition(":")[0] in shown
+    text = words(app)
+    assert step.title in text
+    assert step.notice in text
+    assert step.paper in text
+    assert step.code.partition(":")[0] in text
     assert not home.exists() or not list(home.glob("*/run.sqlite"))
 
 
@@ -189,15 +189,15 @@ def test_guessing_shows_both_trainings_and_counts(home: Path) -> None:
     assert "Guess first" in words(app)
     utilities = which.shipped().utilities[6]
     app.button(key="learn-guess-A").click().run()
-    shown = words(app)
+    text = words(app)
     for value in utilities.flatten():
-        assert f"{100 * value:.1f} %" in shown
+        assert f"{100 * value:.1f} %" in text
     gaps = which.shipped().utilities[:, 0] - which.shipped().utilities[:, 1]
     agree = which.agreement(gaps)
-    assert f"Two trainings agree in {100 * agree:.0f} %" in shown
-    assert "no ceiling" in shown
+    assert f"Two trainings agree in {100 * agree:.0f} %" in text
+    assert "no ceiling" in text
     right = utilities[0, 0] > utilities[1, 0]
-    assert ("you 100 %" if right else "you 0 %") in shown
+    assert ("you 100 %" if right else "you 0 %") in text
     assert app.button(key="learn-guess-B").disabled
     app.button(key="learn-pair-next").click().run()
     assert "Guess first" in words(app)

@@ -7,9 +7,9 @@ import pytest
 from page_helpers import assert_calm, open_page, words
 from streamlit.testing.v1 import AppTest
 
-from rambo import places
 from rambo.runs import travel
 from rambo.runs.workspace import Workspace
+from rambo.storage import places
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "v0.1"
 
@@ -42,9 +42,9 @@ def test_one_click_opens_the_finished_run(parcel: Path, page: str, workspace: Wo
     app = press(open_page(page), "Look at a finished run")
     assert workspace.ids() == [parcel.stem]
     assert not app.exception
-    shown = open_page("pages/batch.py", run=parcel.stem)
-    assert_calm(shown)
-    assert "chose **12 images**" in words(shown)
+    batch_page = open_page("pages/batch.py", run=parcel.stem)
+    assert_calm(batch_page)
+    assert "chose **12 images**" in words(batch_page)
 
 
 def test_a_second_click_unpacks_nothing(parcel: Path, workspace: Workspace) -> None:
@@ -65,8 +65,10 @@ def test_a_run_is_brought_and_taken_along(
     parcel: Path, workspace: Workspace, tmp_path: Path
 ) -> None:
     app = open_page("app.py")
-    sent = app.file_uploader(key="parcel").upload("run.zip", parcel.read_bytes(), "application/zip")
-    press(sent.run(), "Unpack it")
+    uploader = app.file_uploader(key="parcel").upload(
+        "run.zip", parcel.read_bytes(), "application/zip"
+    )
+    press(uploader.run(), "Unpack it")
     assert workspace.ids() == [parcel.stem]
     again = tmp_path / "again.zip"
     travel.pack(workspace.find(parcel.stem), workspace, again)
@@ -80,10 +82,10 @@ def test_a_run_is_brought_and_taken_along(
 
 def test_what_is_no_packed_run_is_refused_in_words(parcel: Path, workspace: Workspace) -> None:
     app = open_page("app.py")
-    sent = app.file_uploader(key="parcel").upload(
+    uploader = app.file_uploader(key="parcel").upload(
         "run.zip", b"PK\x03\x04 not a zip", "application/zip"
     )
-    app = press(sent.run(), "Unpack it")
+    app = press(uploader.run(), "Unpack it")
     assert not app.exception
     assert any("no zip file" in error.value for error in app.error)
     assert workspace.ids() == []

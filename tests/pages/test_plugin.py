@@ -65,7 +65,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, file: Path) -> Run:
 
 
 @pytest.fixture
-def given(file: Path) -> Iterator[None]:
+def plugged(file: Path) -> Iterator[None]:
     """The file is given to this process, as `--plugin` does."""
     with plugins.using([file]):
         yield
@@ -76,7 +76,7 @@ def either(request: pytest.FixtureRequest, finished: Run, monkeypatch: pytest.Mo
     """The finished run, in a server that was given the file and in one that was not."""
     monkeypatch.setenv("RAMBO_HOME", str(finished.folder.parent))
     if request.param == "given":
-        request.getfixturevalue("given")
+        request.getfixturevalue("plugged")
     return finished
 
 
@@ -97,7 +97,7 @@ def test_every_page_opens_with_it_whether_its_file_is_there_or_not(either: Run, 
 
 
 def test_configure_offers_it_where_its_file_was_given_chosen_or_not(
-    given: None, finished: Run, monkeypatch: pytest.MonkeyPatch
+    plugged: None, finished: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAMBO_HOME", str(finished.folder.parent))
     app = open_page("pages/configure.py")
@@ -108,7 +108,7 @@ def test_configure_offers_it_where_its_file_was_given_chosen_or_not(
     assert "**zigzag**" in unescaped(words(app))
 
 
-def test_it_has_a_word_and_a_neutral_colour(given: None) -> None:
+def test_it_has_a_word_and_a_neutral_colour(plugged: None) -> None:
     record = lineup.of("zigzag")
     assert record.word == "zigzag"
     assert record.colour == lineup.of("nobody").colour
@@ -116,18 +116,18 @@ def test_it_has_a_word_and_a_neutral_colour(given: None) -> None:
 
 
 def test_it_is_planned(
-    given: None, finished: Run, tiny: Prepared, monkeypatch: pytest.MonkeyPatch
+    plugged: None, finished: Run, tiny: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = page_config(strategies=["zigzag", "random"])
     monkeypatch.setattr(plan.foreign, "prepare", lambda *args, **options: tiny)
-    told = plan.plan(config, Workspace(finished.folder.parent))
-    assert told.per_trial["evaluation"] == 2
-    assert told.sentence.startswith("You hold 24 labels")
-    assert "Zigzag chooses 12 of the" in told.sentence
+    forecast = plan.plan(config, Workspace(finished.folder.parent))
+    assert forecast.per_trial["evaluation"] == 2
+    assert forecast.sentence.startswith("You hold 24 labels")
+    assert "Zigzag chooses 12 of the" in forecast.sentence
 
 
 def test_it_is_exported(finished: Run, tmp_path: Path) -> None:
-    written = export.write(finished, "json", tmp_path / "batch.json", "zigzag", 0)
+    written = export.build(finished, "json", "zigzag", 0).write(tmp_path / "batch.json")
     text = json.dumps(json.loads((tmp_path / "batch.json").read_text()))
     assert written.count == 12
     assert "zigzag" in text
@@ -155,10 +155,10 @@ def test_compare_says_that_a_new_run_goes_without_it_where_its_file_is_absent(
     finished: Run, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAMBO_HOME", str(finished.folder.parent))
-    said = "It goes without zigzag, whose plugin is not here."
-    assert said in unescaped(words(open_page("pages/compare.py", finished.id)))
+    sentence = "It goes without zigzag, whose plugin is not here."
+    assert sentence in unescaped(words(open_page("pages/compare.py", finished.id)))
     with plugins.using([file]):
-        assert said not in unescaped(words(open_page("pages/compare.py", finished.id)))
+        assert sentence not in unescaped(words(open_page("pages/compare.py", finished.id)))
 
 
 @pytest.mark.parametrize(
@@ -190,11 +190,11 @@ def test_a_study_with_it_opens_whether_its_file_is_there_or_not(
     monkeypatch.setenv("RAMBO_HOME", str(root))
     with plugins.using([file]):
         settings = describe(page_config(strategies=["zigzag", "random"]))
-        made = study.create("noisy-oracle", settings, write_tiny(root), Workspace(root), "cpu")
-    assert made.environment.plugins == (str(file),)
-    assert_calm(open_page("pages/studies.py", study=made.id))
+        study_run = study.create("noisy-oracle", settings, write_tiny(root), Workspace(root), "cpu")
+    assert study_run.environment.plugins == (str(file),)
+    assert_calm(open_page("pages/studies.py", study=study_run.id))
     with plugins.using([file]):
-        assert_calm(open_page("pages/studies.py", study=made.id))
+        assert_calm(open_page("pages/studies.py", study=study_run.id))
 
 
 def test_configure_takes_over_such_a_run_and_says_what_is_wrong(

@@ -19,7 +19,7 @@ SETTINGS = (
 )
 
 
-def drawn(app: AppTest) -> list[str]:
+def keys(app: AppTest) -> list[str]:
     """The keys of the charts and galleries that are drawn."""
     ids = [part.proto.id for part in app.get("bidi_component")]
     return [name.rpartition("present-")[2] for name in ids if "present-" in name]
@@ -34,7 +34,7 @@ def test_a_slide_has_a_title_a_figure_and_no_settings(page: str, done: Run) -> N
     app = open_page(page, done.id, present="1")
     assert_calm(app)
     assert len(app.title) == 1
-    assert len(drawn(app)) == 1
+    assert len(keys(app)) == 1
     assert [kind for kind in SETTINGS if app.get(kind)] == []
     assert not app.sidebar.children
 
@@ -59,7 +59,7 @@ def test_every_slide_is_another_one_and_the_address_follows(page: str, done: Run
 def test_train_presents_its_charts_in_their_order(done: Run) -> None:
     app = open_page("pages/train.py", done.id, present="2", trial="0")
     assert app.title[0].value == CHARTS[1].title
-    assert drawn(app)[0].startswith(CHARTS[1].name)
+    assert keys(app)[0].startswith(CHARTS[1].name)
 
 
 def test_batch_presents_the_choice_of_the_address(done: Run) -> None:

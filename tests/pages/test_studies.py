@@ -28,27 +28,27 @@ def make_study(root: Path, name: str = "noisy-oracle", cells: int = 0, **changes
     """Return a study of tiny images, of which the runs of the first cells are done."""
     data = write_tiny(root)
     settings = describe(page_config(**QUICK | changes))
-    made = study.create(name, settings, data, Workspace(root), "cpu")
-    for place, (cell, config) in enumerate(study.planned(made)[:cells]):
+    study_run = study.create(name, settings, data, Workspace(root), "cpu")
+    for place, (cell, config) in enumerate(study.planned(study_run)[:cells]):
         run = run_worker.create_run(config, data, Workspace(root), "cpu")
-        made.save_cell(place, cell.label, run.id)
+        study_run.save_cell(place, cell.label, run.id)
         assert run_worker.work(run) == "done"
-    return made
+    return study_run
 
 
 def make_done(root: Path, name: str = "noisy-oracle", **changes: Any) -> Run:
     """Return a study with all its cells done."""
-    made = make_study(root, name, cells=100, **changes)
-    made.set_status("done")
-    return made
+    study_run = make_study(root, name, cells=100, **changes)
+    study_run.set_status("done")
+    return study_run
 
 
 @contextlib.contextmanager
-def held(made: Run) -> Iterator[None]:
+def lock_of(study_run: Run) -> Iterator[None]:
     """Work on a study, as far as anyone can see."""
-    with made.lock():
-        made.begin_attempt()
-        made.set_status("running")
+    with study_run.lock():
+        study_run.begin_attempt()
+        study_run.set_status("running")
         yield
 
 
@@ -73,11 +73,11 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return started
 
 
-def open_study(made: Run, **params: str) -> AppTest:
-    return open_page(PAGE, study=made.id, **params)
+def open_study(study_run: Run, **params: str) -> AppTest:
+    return open_page(PAGE, study=study_run.id, **params)
 
 
-def shown(app: AppTest) -> str:
+def page_text(app: AppTest) -> str:
     return unescaped(words(app))
 
 
@@ -87,7 +87,7 @@ def shown(app: AppTest) -> str:
 def test_without_a_study_it_says_what_to_do_and_offers_every_question(home: Path) -> None:
     app = open_page(PAGE)
     assert_calm(app)
-    assert "No studies yet" in shown(app)
+    assert "No studies yet" in page_text(app)
     questions = app.radio(key="studies:study")
     assert len(questions.options) == len(STUDIES)
     captions = " ".join(unescaped(text) for text in questions.proto.captions)
@@ -101,17 +101,18 @@ def test_the_price_is_said_before_the_start(home: Path) -> None:
     app = open_page(PAGE)
     app.radio(key="studies:study").set_value("budgets").run()
     assert_calm(app)
-    told = {metric.label: metric.value for metric in app.metric}
-    assert told["Cells"] == "4"
-    assert "4 cells, each a run of 5 trials that holds 200 labels and buys 500 to 1,000" in shown(
-        app
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics["Cells"] == "4"
+    assert (
+        "4 cells, each a run of 5 trials that holds 200 labels and buys 500 to 1,000"
+        in page_text(app)
     )
     assert not app.button(key="studies-start").disabled
 
 
 def test_a_preset_fills_the_numbers_and_strategies_are_offered_where_open(home: Path) -> None:
     app = open_page(PAGE)
-    assert "nothing to pick" in shown(app)
+    assert "nothing to pick" in page_text(app)
     app.radio(key="studies:study").set_value("budgets").run()
     assert app.get("button_group")[-1].value == ["rambo", "filter-only", "margin", "random"]
     app.segmented_control(key="studies:source").select("paper").run()
@@ -126,7 +127,7 @@ def test_a_preset_fills_the_numbers_and_strategies_are_offered_where_open(home: 
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "told"),
+    ("field", "value", "expected"),
     [
         ("trials", 0, "too small"),
         ("k", None, "empty"),
@@ -137,7 +138,7 @@ def test_a_preset_fills_the_numbers_and_strategies_are_offered_where_open(home: 
     ],
 )
 def test_a_bad_value_is_told_in_words_and_nothing_starts(
-    home: Path, launched: list[str], field: str, value: int | None, told: str
+    home: Path, launched: list[str], field: str, value: int | None, expected: str
 ) -> None:
     app = open_page(PAGE)
     app.radio(key="studies:study").set_value("budgets").run()
@@ -145,7 +146,7 @@ def test_a_bad_value_is_told_in_words_and_nothing_starts(
     assert_calm(app)
     red = [unescaped(m.value) for m in app.markdown if ":red[" in m.value]
     assert len(red) == 1
-    assert told in red[0] or "B = " in red[0]
+    assert expected in red[0] or "B = " in red[0]
     assert app.button(key="studies-start").disabled
     assert launched == []
 
@@ -155,8 +156,8 @@ def test_a_dataset_that_is_not_here_waits_for_a_click(home: Path) -> None:
     app.selectbox(key="studies:dataset").select("cifar10").run()
     assert_calm(app)
     assert app.button(key="studies-start").disabled
-    assert "its size is a guess" in shown(app)
-    assert "get it first" in shown(app)
+    assert "its size is a guess" in page_text(app)
+    assert "get it first" in page_text(app)
 
 
 @pytest.mark.parametrize("typed", ["../../etc/passwd", "<img src=x>", "mine.npz"])
@@ -178,22 +179,26 @@ def test_two_clicks_start_one_study(home: Path, launched: list[str]) -> None:
         app.number_input(key="studies:seed").set_value(3).run()
         app.button(key="studies-start").click().run()
         assert not app.exception
-    (made,) = Workspace(home / "studies").runs()
-    assert launched == [made.id]
-    assert made.config["study"] == "ablation"
-    assert (made.config["seed"], made.config["trials"], made.config["k"]) == (3, 5, 200)
-    assert len(study.planned(made)) == 10
+    (study_run,) = Workspace(home / "studies").runs()
+    assert launched == [study_run.id]
+    assert study_run.config["study"] == "ablation"
+    assert (study_run.config["seed"], study_run.config["trials"], study_run.config["k"]) == (
+        3,
+        5,
+        200,
+    )
+    assert len(study.planned(study_run)) == 10
 
 
 # Watching.
 
 
 def test_a_running_study_fills_in_cell_by_cell(home: Path) -> None:
-    made = make_study(home, cells=1)
-    with held(made):
-        app = open_study(made)
+    study_run = make_study(home, cells=1)
+    with lock_of(study_run):
+        app = open_study(study_run)
         assert_calm(app)
-        text = shown(app)
+        text = page_text(app)
         assert "running" in text
         assert "clean" in text
         assert "20 % of the labels wrong" in text
@@ -202,11 +207,11 @@ def test_a_running_study_fills_in_cell_by_cell(home: Path) -> None:
         assert app.button(key="study-stop")
         assert "1 of 2 cells" in unescaped(app.get("progress")[0].proto.text)
         links = [link.proto.query_string for link in app.main.get("page_link")]
-        (run,) = study.runs(made).values()
+        (run,) = study.runs(study_run).values()
         assert sum(f"run={run.id}" in query for query in links) == 2
         assert app.dataframe[0].value["cell"].tolist() == ["clean"] * 3
     app.run()
-    assert "stopped unexpectedly" in shown(app)  # nobody holds it any more
+    assert "stopped unexpectedly" in page_text(app)  # nobody holds it any more
     assert app.button(key="study-resume")
 
 
@@ -215,23 +220,25 @@ def test_stop_and_resume_do_what_they_say(
 ) -> None:
     stopped: list[str] = []
     monkeypatch.setattr(jobs, "stop", lambda run: stopped.append(run.id))
-    made = make_study(home)
-    with held(made):
-        open_study(made).button(key="study-stop").click().run()
-    assert stopped == [made.id]
-    made.set_status("stopped", "stopped on request; resume it to go on")
-    app = open_study(made)
-    assert "Stopped on request" in shown(app)
+    study_run = make_study(home)
+    with lock_of(study_run):
+        open_study(study_run).button(key="study-stop").click().run()
+    assert stopped == [study_run.id]
+    study_run.set_status("stopped", "stopped on request; resume it to go on")
+    app = open_study(study_run)
+    assert "Stopped on request" in page_text(app)
     app.button(key="study-resume").click().run()
     assert_calm(app)
-    assert launched == [made.id]
+    assert launched == [study_run.id]
 
 
 def test_a_failed_study_shows_why_and_its_log(home: Path) -> None:
-    made = make_study(home)
-    paths.log(made.folder).write_text("clean failed: the loss is not finite\n")
-    made.set_status("failed", "1 cells failed; the first, clean: the file /srv/me/x.npz is gone")
-    app = open_study(made)
+    study_run = make_study(home)
+    paths.log(study_run.folder).write_text("clean failed: the loss is not finite\n")
+    study_run.set_status(
+        "failed", "1 cells failed; the first, clean: the file /srv/me/x.npz is gone"
+    )
+    app = open_study(study_run)
     assert_calm(app)
     assert "the file x.npz is gone" in unescaped(app.error[0].value)
     assert "the loss is not finite" in app.code[0].value
@@ -239,18 +246,18 @@ def test_a_failed_study_shows_why_and_its_log(home: Path) -> None:
 
 
 def test_deleting_asks_and_leaves_the_runs(home: Path) -> None:
-    made = make_done(home)
-    kept = [run.id for run in Workspace(home).runs()]
-    app = open_study(made)
+    study_run = make_done(home)
+    names = [run.id for run in Workspace(home).runs()]
+    app = open_study(study_run)
     app.button(key="study-delete").click().run()
-    assert made.folder.exists()
-    assert "will be gone for good" in shown(app)
+    assert study_run.folder.exists()
+    assert "will be gone for good" in page_text(app)
     app.button(key="study-delete").click()  # AppTest draws the whole page, which shuts the dialog
     app.button(key="study-delete-confirmed").click().run()
     assert not app.exception
-    assert not made.folder.exists()
-    assert sorted(run.id for run in Workspace(home).runs()) == sorted(kept)
-    assert len(kept) == 2
+    assert not study_run.folder.exists()
+    assert sorted(run.id for run in Workspace(home).runs()) == sorted(names)
+    assert len(names) == 2
 
 
 # Reading.
@@ -259,7 +266,7 @@ def test_deleting_asks_and_leaves_the_runs(home: Path) -> None:
 def test_a_done_study_says_its_verdicts_first_and_shows_every_figure(read: Run) -> None:
     app = open_study(read)
     assert_calm(app)
-    text = shown(app)
+    text = page_text(app)
     expected = study.table(read)
     assert len(expected.verdicts) == 4
     for verdict in expected.verdicts:
@@ -277,7 +284,7 @@ def test_a_done_study_says_its_verdicts_first_and_shows_every_figure(read: Run) 
 def test_the_earlier_studies_are_listed_and_opened(read: Run) -> None:
     app = open_page(PAGE)
     assert_calm(app)
-    text = shown(app)
+    text = page_text(app)
     assert "An oracle that errs" in text
     assert "2 of 2 cells" in text
     assert "done" in text
@@ -294,7 +301,7 @@ def test_the_study_survives_a_reload_and_picking_a_run(read: Run) -> None:
     picker.select(other).run()
     assert other in str(app.query_params["run"])
     assert read.id in str(app.query_params["study"])
-    assert "An oracle that errs" in shown(app)
+    assert "An oracle that errs" in page_text(app)
 
 
 @pytest.mark.parametrize("typed", ["nope", "../../x", "a" * 5000, "<script>", "\uff1b"])
@@ -305,19 +312,19 @@ def test_any_other_study_in_the_address_is_no_such_study(read: Run, typed: str) 
 
 
 def test_table_2_stands_beside_ours_and_minutes_beside_seconds(home: Path) -> None:
-    made = make_done(home, "runtime")
-    app = open_study(made)
+    study_run = make_done(home, "runtime")
+    app = open_study(study_run)
     assert_calm(app)
-    assert "another machine" in shown(app)
+    assert "another machine" in page_text(app)
     assert {"strategy", "offline", "evaluation", "reused"} <= set(app.dataframe[1].value.columns)
     sized = make_study(home, "validation-size", cells=1)
     app = open_study(sized)
     assert_calm(app)
     expected = study.mean_utilities(sized)["|S_val| = 50"]
-    (shown_row,) = app.dataframe[1].value.to_dict("records")
-    assert shown_row["sets"] == expected.sets == 10
+    (row_of_table,) = app.dataframe[1].value.to_dict("records")
+    assert row_of_table["sets"] == expected.sets == 10
     # One trial: there is no error over trials to stand behind it.
-    assert shown_row["mean utility"] == f"{100 * expected.mean:.1f} %"
+    assert row_of_table["mean utility"] == f"{100 * expected.mean:.1f} %"
 
 
 # Damage and strangers.
@@ -328,15 +335,15 @@ def test_a_damaged_study_hides_no_other(
 ) -> None:
     root = copy_of(read.folder.parent.parent, tmp_path / "copy")
     monkeypatch.setenv("RAMBO_HOME", str(root))
-    made = make_study(root, seed=9)
+    study_run = make_study(root, seed=9)
     for name in ("run.sqlite-wal", "run.sqlite-shm"):
-        (made.folder / name).unlink(missing_ok=True)
-    (made.folder / "run.sqlite").write_bytes(b"not a database at all" * 300)
+        (study_run.folder / name).unlink(missing_ok=True)
+    (study_run.folder / "run.sqlite").write_bytes(b"not a database at all" * 300)
     app = open_page(PAGE)
     assert_calm(app)
-    assert "unreadable" in shown(app)
-    assert "2 of 2 cells" in shown(app)
-    app = open_study(made)
+    assert "unreadable" in page_text(app)
+    assert "2 of 2 cells" in page_text(app)
+    app = open_study(study_run)
     assert_calm(app)
     assert app.error
     assert app.button(key="study-delete")
@@ -348,8 +355,10 @@ def test_a_record_of_another_study_is_told_calmly(home: Path, name: str | None) 
     from rambo.runs.workspace import environment
 
     config = describe(page_config()) | ({"study": name} if name else {})
-    made = records.studies.workspace_of(Workspace(home)).create(config, environment(data, "cpu"))
-    for app in (open_page(PAGE), open_study(made)):
+    study_run = records.studies.workspace_of(Workspace(home)).create(
+        config, environment(data, "cpu")
+    )
+    for app in (open_page(PAGE), open_study(study_run)):
         assert_calm(app)
         assert "](http" not in words(app)
     assert app.error
@@ -371,7 +380,7 @@ def test_a_damaged_or_deleted_cell_hides_no_other(
     Workspace(root).delete(Run(second))
     app = open_study(read)
     assert_calm(app)
-    assert "No results yet" in shown(app)
+    assert "No results yet" in page_text(app)
 
 
 def test_hostile_names_stay_text(home: Path) -> None:
@@ -385,12 +394,14 @@ def test_hostile_names_stay_text(home: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiny.prepared, "write", hostile)
-        made = make_done(home, "runtime", dataset={"name": evil}, strategies=["margin", "random"])
-    for app in (open_page(PAGE), open_study(made)):
+        study_run = make_done(
+            home, "runtime", dataset={"name": evil}, strategies=["margin", "random"]
+        )
+    for app in (open_page(PAGE), open_study(study_run)):
         assert_calm(app)
         assert "](javascript" not in words(app)
         assert "<img" not in words(app).replace("\\<", "")
-        assert "<img src=x onerror=alert(1)>![x](javascript:alert" in shown(app)
+        assert "<img src=x onerror=alert(1)>![x](javascript:alert" in page_text(app)
 
 
 def test_the_studies_folder_is_no_run_on_the_other_pages(read: Run) -> None:
@@ -403,16 +414,16 @@ def test_the_studies_folder_is_no_run_on_the_other_pages(read: Run) -> None:
 def test_a_rerun_of_a_long_study_reads_nothing_again(
     read: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
+    labels: list[str] = []
     summary = records.readers.workspaces.summary
 
     def counted(run: Run) -> Any:
-        told.append(run.id)
+        labels.append(run.id)
         return summary(run)
 
     monkeypatch.setattr(records.readers.workspaces, "summary", counted)
     app = open_study(read)
-    assert len(told) == len(set(told)) == 2
+    assert len(labels) == len(set(labels)) == 2
     app.run()
     assert_calm(app)
-    assert len(told) == 2
+    assert len(labels) == 2

@@ -43,7 +43,7 @@ def html_of(app: AppTest) -> str:
     return "\n".join(element.proto.body for element in app.get("html"))
 
 
-def said(app: AppTest) -> str:
+def page_text(app: AppTest) -> str:
     """All text of the page, progress bars and boxes included."""
     bars = [bar.proto.text for bar in app.get("progress")]
     return unescaped("\n".join([words(app), html_of(app), *bars]))
@@ -51,10 +51,10 @@ def said(app: AppTest) -> str:
 
 def charts(app: AppTest) -> list[str]:
     """The names of the charts that are drawn."""
-    found = app.get("bidi_component")
+    components = app.get("bidi_component")
     return [
         part.proto.id.split("chart-")[1].split("-")[0]
-        for part in found
+        for part in components
         if "chart-" in part.proto.id
     ]
 
@@ -80,7 +80,7 @@ def test_at_first_there_is_one_chart_and_the_chosen_images(done: Run) -> None:
     app = page_helpers.open_page(PAGE, done.id)
     assert_calm(app)
     assert charts(app) == [CHARTS[0].name]
-    assert "12 of 12 images" in said(app)
+    assert "12 of 12 images" in page_text(app)
     app.toggle(key="research").set_value(True).run()
     assert sorted(charts(app)) == sorted(chart.name for chart in CHARTS)
 
@@ -88,10 +88,10 @@ def test_at_first_there_is_one_chart_and_the_chosen_images(done: Run) -> None:
 def test_a_finished_run_says_what_was_chosen_and_draws_every_chart(done: Run) -> None:
     app = open_page(PAGE, done.id)
     assert_calm(app)
-    shown = said(app)
-    assert "RAMBO chose 12 of 76 images in 3 steps, in each of 2 trials." in shown
-    assert "2 trials cannot tell such differences from chance" in shown
-    assert "RAMBO minus Filter only" in shown
+    text = page_text(app)
+    assert "RAMBO chose 12 of 76 images in 3 steps, in each of 2 trials." in text
+    assert "2 trials cannot tell such differences from chance" in text
+    assert "RAMBO minus Filter only" in text
     assert sorted(charts(app)) == sorted(chart.name for chart in CHARTS)
     links = {link.proto.label: link.proto.query_string for link in app.main.get("page_link")}
     assert f"run={done.id}" in links["See the chosen images"]
@@ -100,8 +100,8 @@ def test_a_finished_run_says_what_was_chosen_and_draws_every_chart(done: Run) ->
     assert all("%" in metric.value for metric in app.metric)
     assert "Stop" not in [button.label for button in app.button]
     for chart in CHARTS:
-        assert chart.title in shown
-        assert terms.marked(chart.caption) in shown
+        assert chart.title in text
+        assert terms.marked(chart.caption) in text
 
 
 def test_each_trial_can_be_looked_at(done: Run) -> None:
@@ -112,9 +112,9 @@ def test_each_trial_can_be_looked_at(done: Run) -> None:
     assert figures[0] != figures[1]
     picker.select(0).run()
     assert_calm(app)
-    sent = "".join(str(part.proto) for part in app.get("bidi_component"))
+    payload = "".join(str(part.proto) for part in app.get("bidi_component"))
     assert figures[0] is not None
-    assert figures[0].digest in sent
+    assert figures[0].digest in payload
 
 
 def test_a_queued_run_that_nobody_took_can_be_started(
@@ -125,10 +125,10 @@ def test_a_queued_run_that_nobody_took_can_be_started(
     monkeypatch.setattr(jobs, "resume", started.append)
     app = open_page(PAGE, run.id)
     assert_calm(app)
-    assert "Nobody works on this run yet" in said(app)
+    assert "Nobody works on this run yet" in page_text(app)
     assert charts(app) == []
     for chart in CHARTS:
-        assert chart.waits in said(app)
+        assert chart.waits in page_text(app)
     app.button(key="start-new").click().run()
     assert [other.id for other in started] == [run.id]
 
@@ -149,8 +149,8 @@ def test_a_run_in_line_says_who_is_ahead(home: Path) -> None:
 def _look(second: Run, first: Run) -> None:
     app = open_page(PAGE, second.id)
     assert_calm(app)
-    assert "In line for the CPU: 1 run ahead." in said(app)
-    assert f"{first.id} is being worked on" in said(app)
+    assert "In line for the CPU: 1 run ahead." in page_text(app)
+    assert f"{first.id} is being worked on" in page_text(app)
     assert "Stop" in [button.label for button in app.button]
     raise LookupError("seen enough")
 
@@ -160,7 +160,7 @@ def test_a_launched_run_says_that_it_starts(home: Path) -> None:
     run.set_launched()
     app = open_page(PAGE, run.id)
     assert_calm(app)
-    assert "Starting:" in said(app)
+    assert "Starting:" in page_text(app)
 
 
 def test_a_launched_run_that_is_not_in_the_line_yet_says_who_works(home: Path) -> None:
@@ -169,8 +169,8 @@ def test_a_launched_run_that_is_not_in_the_line_yet_says_who_works(home: Path) -
     with line.wait_in_line(home, "cpu", busy.id, lambda ahead: None):
         app = open_page(PAGE, run.id)
         assert_calm(app)
-        assert f"In line:** {busy.id} is being worked on" in said(app).replace("\\", "")
-        assert "Starting:" not in said(app)
+        assert f"In line:** {busy.id} is being worked on" in page_text(app).replace("\\", "")
+        assert "Starting:" not in page_text(app)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.3, 0.45, 0.5, 0.7, 0.97])
@@ -181,10 +181,10 @@ def test_a_running_run_at_any_moment(share: float, done_run: Run, home: Path) ->
     with run.lock():
         app = open_page(PAGE, run.id)
         assert_calm(app)
-        shown = said(app)
-        assert "last event" in shown if share else "nothing heard yet" in shown
-        assert "left" in shown or "longer" in shown
-        assert "No progress" not in shown
+        text = page_text(app)
+        assert "last event" in text if share else "nothing heard yet" in text
+        assert "left" in text or "longer" in text
+        assert "No progress" not in text
         assert "Stop" in [button.label for button in app.button]
         assert "Resume" not in [button.label for button in app.button]
 
@@ -200,19 +200,19 @@ def test_silence_is_told(done_run: Run, home: Path, monkeypatch: pytest.MonkeyPa
         assert_calm(app)
         assert "No progress for 1" in app.info[0].value
         assert "stop" not in app.info[0].value, "a healthy run is never told to stop"
-        assert "last event 2 minutes ago" in said(app)
+        assert "last event 2 minutes ago" in page_text(app)
         monkeypatch.setattr(time, "time", lambda: now - 86_400)
         app.run()
         assert_calm(app)
         assert not app.warning
-        assert "last event 0 s ago" in said(app)
+        assert "last event 0 s ago" in page_text(app)
 
 
 def test_a_stop_that_was_asked_for_is_told(done_run: Run, home: Path) -> None:
     run = replayed(home, done_run, 20)
     with run.lock():
         run.request_stop()
-        assert "Stopping:" in said(open_page(PAGE, run.id))
+        assert "Stopping:" in page_text(open_page(PAGE, run.id))
 
 
 def test_new_events_appear_at_the_next_look(done_run: Run, home: Path) -> None:
@@ -232,23 +232,23 @@ def test_a_run_that_ends_while_it_is_watched_turns_to_its_result(done_run: Run, 
     run = replayed(home, done_run, 50)
     with run.lock():
         app = open_page(PAGE, run.id)
-        assert "running" in said(app)
+        assert "running" in page_text(app)
     run.set_status("stopped", "stopped on request; resume it to go on")
     app.run()
     assert_calm(app)
-    assert "Stopped on request" in said(app)
+    assert "Stopped on request" in page_text(app)
     assert "Resume" in [button.label for button in app.button]
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "expected"),
     [
         (make_failed, "the loss is not finite; lower the learning rate"),
         (make_interrupted, "the worker process is gone"),
     ],
 )
 def test_a_run_that_did_not_end_well_says_so_and_offers_resume(
-    make: Any, told: str, home: Path, monkeypatch: pytest.MonkeyPatch
+    make: Any, expected: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make(home)
     paths.log(run.folder).write_text("12:00:00 offline: 50 steps\n**not bold** <b>x</b>\n")
@@ -256,7 +256,7 @@ def test_a_run_that_did_not_end_well_says_so_and_offers_resume(
     monkeypatch.setattr(jobs, "resume", resumed.append)
     app = open_page(PAGE, run.id)
     assert_calm(app)
-    assert told in unescaped(app.error[0].value)
+    assert expected in unescaped(app.error[0].value)
     assert "**not bold** <b>x</b>" in app.code[0].value
     app.button(key="controls-resume").click().run()
     assert [other.id for other in resumed] == [run.id]
@@ -273,14 +273,14 @@ def test_a_damaged_run_says_why_and_can_be_deleted(home: Path) -> None:
 def test_without_a_run_the_page_says_what_to_do(home: Path) -> None:
     app = open_page(PAGE)
     assert_calm(app)
-    assert "There is no run to watch yet" in said(app)
+    assert "There is no run to watch yet" in page_text(app)
 
 
 def test_strategies_that_learn_nothing_have_no_curves(home: Path) -> None:
     run = make_queued(home, strategies=["margin", "random"])
     app = open_page(PAGE, run.id)
     assert_calm(app)
-    assert "learn nothing" in said(app)
+    assert "learn nothing" in page_text(app)
     assert charts(app) == []
     assert not app.get("download_button")
 
@@ -291,9 +291,9 @@ def test_charts_of_what_is_switched_off_say_so(done_run: Run, home: Path) -> Non
     run.set_status("stopped")
     app = open_page(PAGE, run.id)
     assert_calm(app)
-    shown = said(app)
-    assert "Optimal transport is switched off in this run" in shown
-    assert "Bilevel training is switched off in this run" in shown
+    text = page_text(app)
+    assert "Optimal transport is switched off in this run" in text
+    assert "Bilevel training is switched off in this run" in text
     assert set(charts(app)) == {c.name for c in CHARTS} - {"transport", "penalties"}
 
 
@@ -305,21 +305,21 @@ def test_notices_with_hostile_text_are_shown_as_they_are(done_run: Run, home: Pa
     with run.lock():
         app = open_page(PAGE, run.id)
         assert_calm(app)
-        shown = "\n".join(caption.value for caption in app.caption)
-        assert hostile in unescaped(shown)
-        assert "![x]" not in shown
+        text = "\n".join(caption.value for caption in app.caption)
+        assert hostile in unescaped(text)
+        assert "![x]" not in text
         assert "<script>" not in html_of(app)
 
 
 def test_nothing_is_made_twice(done: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = feed(done)
-    first = [known.figure(chart, 0, chart.draw) for chart in CHARTS]
+    state_of_feed = feed(done)
+    first = [state_of_feed.figure(chart, 0, chart.draw) for chart in CHARTS]
 
     def never(kinds: Any) -> None:
         raise AssertionError("drawn again without news")
 
-    assert all(known.figure(c, 0, never) is f for c, f in zip(CHARTS, first, strict=True))
-    assert feed(done) is known
+    assert all(state_of_feed.figure(c, 0, never) is f for c, f in zip(CHARTS, first, strict=True))
+    assert feed(done) is state_of_feed
 
 
 def test_all_viewers_share_one_feed_and_may_come_at_once(done_run: Run, home: Path) -> None:
@@ -329,10 +329,10 @@ def test_all_viewers_share_one_feed_and_may_come_at_once(done_run: Run, home: Pa
     records = done_run.events()
 
     def look(_: int) -> int:
-        known = feed(run)
+        state_of_feed = feed(run)
         for chart in CHARTS:
-            known.figure(chart, 0, chart.draw)
-        return known.look("running", time.time()).progress >= 0
+            state_of_feed.figure(chart, 0, chart.draw)
+        return state_of_feed.look("running", time.time()).progress >= 0
 
     with run.lock(), ThreadPoolExecutor(8) as pool:
         looks = pool.map(look, range(60))
@@ -352,13 +352,13 @@ def test_a_tick_reads_what_is_new_and_nothing_else(
     run.begin_attempt()
     run.set_status("running")
     mine = [record for record in done_run.events() if record.trial == 0]
-    asked: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     whole = Run.events
 
     def noted(self: Run, since: int = 0) -> list[StoredEvent]:
-        found = whole(self, since)
-        asked.append((since, len(found)))
-        return found
+        rows_read = whole(self, since)
+        spans.append((since, len(rows_read)))
+        return rows_read
 
     with run.lock():
         for record in mine[:-3]:
@@ -368,15 +368,15 @@ def test_a_tick_reads_what_is_new_and_nothing_else(
         assert_calm(app)
         monkeypatch.setattr(Run, "events", noted)
         app.run()
-        assert {count for _, count in asked} == {0}
+        assert {count for _, count in spans} == {0}
         for record in mine[-3:]:
             tell_again(run, record)
         run.flush()
-        asked.clear()
+        spans.clear()
         app.run()
         assert_calm(app)
-        assert max(count for _, count in asked) == 3
-        assert min(since for since, _ in asked) >= len(mine) - 3
+        assert max(count for _, count in spans) == 3
+        assert min(since for since, _ in spans) >= len(mine) - 3
 
 
 def test_the_download_is_one_page_with_every_chart_of_every_trial(done: Run) -> None:

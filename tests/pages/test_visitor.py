@@ -39,9 +39,9 @@ def test_without_a_token_no_page_shows_anything(done: Run, come, page: str, toke
     come(token)
     app = open_page(page, done.id)
     assert_calm(app)
-    shown = words(app)
-    assert "opens with a link that holds a token" in shown
-    assert done.id not in shown
+    text = words(app)
+    assert "opens with a link that holds a token" in text
+    assert done.id not in text
     assert not app.button
     assert not app.sidebar.children
 
@@ -77,7 +77,7 @@ def test_an_editors_acts_stand_in_the_log_with_name_and_place(
     app.button(key="controls-resume").click().run()
     assert_calm(app)
     monkeypatch.setattr(
-        controls.st, "dialog", lambda title: lambda shown: lambda words, delete, *rest: delete()
+        controls.st, "dialog", lambda title: lambda function: lambda words, delete, *rest: delete()
     )
     controls.confirm_deletion(
         "run", "", lambda: state.workspace().delete(run), lambda: None, subject=run.id
@@ -102,7 +102,7 @@ def test_this_machine_alone_needs_no_login(done: Run) -> None:
 def test_with_a_login_people_come_in_by_their_address(
     done: Run, come, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Known:
+    class NamedUser:
         is_logged_in = False
         email = ""
         verified = True
@@ -110,7 +110,7 @@ def test_with_a_login_people_come_in_by_their_address(
         def to_dict(self) -> dict[str, object]:
             return {"email": self.email, "email_verified": self.verified}
 
-    user = Known()
+    user = NamedUser()
     come("")
     monkeypatch.setenv("RAMBO_EDITORS", "anna@lab.example")
     monkeypatch.setenv("RAMBO_VIEWERS", "*@lab.example")
@@ -125,6 +125,6 @@ def test_with_a_login_people_come_in_by_their_address(
     user.verified = False
     assert visitor.role() is None
     user.verified, user.email = True, "eve@evil.example"
-    shown = unescaped(words(open_page("app.py")))
-    assert "eve@evil.example may not see this app" in shown
-    assert done.id not in shown
+    text = unescaped(words(open_page("app.py")))
+    assert "eve@evil.example may not see this app" in text
+    assert done.id not in text

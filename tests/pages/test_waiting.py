@@ -37,20 +37,20 @@ def waiting(waiting_run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_train_says_that_the_batch_waits(waiting: Run) -> None:
     app = open_page("pages/train.py", waiting.id)
     assert_calm(app)
-    shown = unescaped(words(app))
-    assert "Batch chosen, waiting for labels" in shown
-    assert "RAMBO chose 6 of 60 images" in shown
+    text = unescaped(words(app))
+    assert "Batch chosen, waiting for labels" in text
+    assert "RAMBO chose 6 of 60 images" in text
 
 
 @pytest.mark.parametrize("view", ["Images", "Steps", "What if", "Balance", "Export"])
 def test_batch_shows_every_tab_without_an_oracle(waiting: Run, view: str) -> None:
     app = open_page("pages/batch.py", waiting.id, view=view)
     assert_calm(app)
-    shown = unescaped(words(app))
-    assert "Waiting for labels: nobody knows them yet." in shown
-    assert "45 of 60 unlabeled images are left out" in shown
+    text = unescaped(words(app))
+    assert "Waiting for labels: nobody knows them yet." in text
+    assert "45 of 60 unlabeled images are left out" in text
     assert not [toggle for toggle in app.toggle if toggle.key == "oracle"]
-    assert "oracle says" not in shown
+    assert "oracle says" not in text
 
 
 def test_the_what_if_offers_only_what_could_be_chosen(waiting: Run) -> None:
@@ -75,9 +75,9 @@ def test_compare_says_what_it_waits_for(waiting: Run) -> None:
 def test_home_lists_it_without_a_number(waiting: Run) -> None:
     app = open_page("app.py")
     assert_calm(app)
-    shown = words(app)
-    assert "waiting for labels" in shown
-    assert "test accuracy of" not in shown
+    text = words(app)
+    assert "waiting for labels" in text
+    assert "test accuracy of" not in text
 
 
 @pytest.mark.parametrize("page", ["pages/data.py", "pages/configure.py", "pages/studies.py"])
@@ -97,7 +97,7 @@ def test_data_counts_what_is_known_and_offers_no_errors_of_an_oracle(waiting: Ru
 def test_every_export_works_and_none_has_a_true_label(
     waiting: Run, tmp_path: Path, format: str
 ) -> None:
-    assert export.write(waiting, format, tmp_path / "out", "margin").count == 6
+    assert export.build(waiting, format, "margin").write(tmp_path / "out").count == 6
     rows = export.rows(waiting, "margin")
     assert rows[0].true_label is None
     assert [row.repeats for row in rows] == [3] * 6
@@ -127,6 +127,6 @@ def test_a_rehearsal_ends_with_its_verdict(tmp_path: Path, monkeypatch: pytest.M
     for page in ("pages/train.py", "pages/compare.py"):
         app = open_page(page, run.id)
         assert_calm(app)
-        shown = unescaped(words(app))
-        assert "On your own images" in shown
-        assert "too few trials to say" in shown
+        text = unescaped(words(app))
+        assert "On your own images" in text
+        assert "too few trials to say" in text

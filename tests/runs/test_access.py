@@ -16,10 +16,10 @@ EDITOR, VIEWER = "e" * 24, "v" * 24
 def test_a_token_is_worth_its_role_and_a_short_one_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAMBO_EDITOR_TOKEN", EDITOR)
     monkeypatch.setenv("RAMBO_VIEWER_TOKEN", "short")
-    known = access.Access.from_environment()
-    assert known.role_of_token(EDITOR) == "editor"
+    policy = access.Access.from_environment()
+    assert policy.role_of_token(EDITOR) == "editor"
     for wrong in ("", "short", EDITOR[:-1], "\ud800"):
-        assert known.role_of_token(wrong) is None
+        assert policy.role_of_token(wrong) is None
 
 
 def test_a_server_with_a_name_beyond_this_machine_is_shared_said_or_not(
@@ -35,12 +35,12 @@ def test_a_server_with_a_name_beyond_this_machine_is_shared_said_or_not(
 def test_people_are_known_by_their_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAMBO_EDITORS", "anna@lab.example, *@STAFF.lab.example")
     monkeypatch.setenv("RAMBO_VIEWERS", "*@lab.example")
-    known = access.Access.from_environment()
-    assert known.role_of_person("Anna@lab.example") == "editor"
-    assert known.role_of_person("bob@staff.lab.example") == "editor"
-    assert known.role_of_person("bob@lab.example") == "viewer"
-    assert known.role_of_person("bob@lab.example.evil") is None
-    assert known.role_of_person("") is None
+    policy = access.Access.from_environment()
+    assert policy.role_of_person("Anna@lab.example") == "editor"
+    assert policy.role_of_person("bob@staff.lab.example") == "editor"
+    assert policy.role_of_person("bob@lab.example") == "viewer"
+    assert policy.role_of_person("bob@lab.example.evil") is None
+    assert policy.role_of_person("") is None
 
 
 def test_tokens_stay_until_new_ones_are_asked_for(tmp_path: Path) -> None:
@@ -107,10 +107,10 @@ def test_a_shared_app_prints_its_links_and_starts_with_what_they_need(
         "--server.baseUrlPath=rambo",
     ):
         assert option in command
-    told = capsys.readouterr().err.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     token = os.environ["RAMBO_EDITOR_TOKEN"]
-    assert told[0] == f"editor  https://lab.example/rambo/?token={token}"
-    assert access.tokens(tmp_path)["viewer"] in told[1]
+    assert lines[0] == f"editor  https://lab.example/rambo/?token={token}"
+    assert access.tokens(tmp_path)["viewer"] in lines[1]
     assert os.environ["RAMBO_SHARE"] == "proxy"
     command_line.main(["app", "--share", "lan", "--host", "lab-pc"])
     assert "--server.address=0.0.0.0" in begun[1]
@@ -128,7 +128,7 @@ def test_where_people_log_in_no_token_is_printed(
     secrets.parent.mkdir()
     secrets.write_text("[auth]\nclient_id = 'x'\n")
     command_line.main(["app", "--share", "proxy", "--host", "lab.example"])
-    told = capsys.readouterr().err
-    assert told.startswith("https://lab.example/\npeople log in; RAMBO_EDITORS")
-    assert "token" not in told
+    errors = capsys.readouterr().err
+    assert errors.startswith("https://lab.example/\npeople log in; RAMBO_EDITORS")
+    assert "token" not in errors
     assert not (tmp_path / "runs" / "access.json").exists()

@@ -71,10 +71,10 @@ def test_an_artifact_name_stays_in_its_place(run: Run, name: str) -> None:
 
 
 def test_numbers_that_are_not_finite_stay_out_of_artifacts(run: Run) -> None:
-    told = refusal(lambda: run.save_arrays("a", {"w": np.array([math.nan])}))
-    assert "artifact a: array w holds a number that is not finite" in told
-    told = refusal(lambda: run.save_table("a", pd.DataFrame({"x": [1.0], "margin": [math.inf]})))
-    assert "artifact a: column margin holds infinity" in told
+    words = refusal(lambda: run.save_arrays("a", {"w": np.array([math.nan])}))
+    assert "artifact a: array w holds a number that is not finite" in words
+    words = refusal(lambda: run.save_table("a", pd.DataFrame({"x": [1.0], "margin": [math.inf]})))
+    assert "artifact a: column margin holds infinity" in words
     refusal(lambda: run.save_table("a", pd.DataFrame({"x": [object()]})))
     assert not run.has_artifact("a")
 
@@ -139,8 +139,8 @@ def test_a_disk_that_refuses_an_artifact_leaves_the_old_one(run, monkeypatch, nu
 
     with monkeypatch.context() as patched:
         patched.setattr(*((os, "fsync") if call == "fsync" else (Path, "open")), refuse)
-        told = refusal(lambda: run.save_arrays("trial-0/u_hat", {"w": np.zeros(3)}))
-        assert told.startswith(f"run {run.id}: artifact trial-0/u_hat: {words}")
+        complaint = refusal(lambda: run.save_arrays("trial-0/u_hat", {"w": np.zeros(3)}))
+        assert complaint.startswith(f"run {run.id}: artifact trial-0/u_hat: {words}")
         refusal(lambda: run.save_table("trial-0/selection", pd.DataFrame({"order": [2]})))
         refusal(lambda: run.save_arrays("new", {"w": np.zeros(3)}))
     np.testing.assert_array_equal(run.load_arrays("trial-0/u_hat")["w"], np.ones(3))

@@ -59,8 +59,8 @@ def atlas() -> Atlas:
 def test_nearest_by_hand(
     atlas: Atlas, index: int, pool: int, count: int, indices: list[int], distances: list[float]
 ) -> None:
-    found, far = nearest(atlas, index, pool, count)
-    assert found.tolist() == indices
+    neighbours, far = nearest(atlas, index, pool, count)
+    assert neighbours.tolist() == indices
     assert far.tolist() == distances
 
 
@@ -69,11 +69,11 @@ def test_nearest_by_angle(atlas: Atlas) -> None:
         atlas,
         embeddings=np.array([[1, 0], [9, 9], [0, 2], [5, 1], [-3, 0], [1, 1], [0, 0]], np.float32),
     )
-    found, far = nearest(corner, 10, LABELED, 5, metric="cosine")
-    assert found.tolist() == [40, 70]
+    neighbours, far = nearest(corner, 10, LABELED, 5, metric="cosine")
+    assert neighbours.tolist() == [40, 70]
     np.testing.assert_allclose(far, [1 - 5 / np.sqrt(26), 1])  # no angle at the origin
-    found, far = nearest(corner, 10, UNLABELED_POOL, 5, metric="cosine")
-    assert found.tolist() == [20, 50]
+    neighbours, far = nearest(corner, 10, UNLABELED_POOL, 5, metric="cosine")
+    assert neighbours.tolist() == [20, 50]
     np.testing.assert_allclose(far, [1 - np.sqrt(0.5), 2])
     assert nearest(corner, 20, VALIDATION_POOL, 1, metric="cosine")[0].tolist() == [60]
 
@@ -94,8 +94,8 @@ def test_nearest_agrees_with_torch(metric: Any) -> None:
         )
         far[(torch.from_numpy(pool) != 2) | (torch.arange(200) == index // 3)] = torch.inf
         expected = far.topk(9, largest=False)
-        found, distances = nearest(many, index, 2, 9, metric=metric)
-        assert found.tolist() == (3 * expected.indices).tolist()
+        neighbours, distances = nearest(many, index, 2, 9, metric=metric)
+        assert neighbours.tolist() == (3 * expected.indices).tolist()
         np.testing.assert_allclose(distances, expected.values.numpy(), rtol=1e-9)
 
 
@@ -135,8 +135,8 @@ def test_an_atlas_is_loaded_as_it_was_kept(atlas: Atlas, tmp_path: Path) -> None
     run = Workspace(tmp_path).create(describe(tiny_config()), Environment())
     with pytest.raises(StoreError, match="trial-3/atlas"):
         load_atlas(run, 3)
-    kept = {field.name: getattr(atlas, field.name) for field in dataclasses.fields(Atlas)}
-    run.save_arrays("trial-3/atlas", kept | {"of_later": np.zeros(1)})
+    stored = {field.name: getattr(atlas, field.name) for field in dataclasses.fields(Atlas)}
+    run.save_arrays("trial-3/atlas", stored | {"of_later": np.zeros(1)})
     loaded = load_atlas(run, 3)
-    for name, array in kept.items():
+    for name, array in stored.items():
         np.testing.assert_array_equal(getattr(loaded, name), array)

@@ -43,10 +43,10 @@ def test_an_import_works_in_a_process_of_its_own_and_its_end_is_read_from_the_di
     imports.begin(root, request)  # a second click starts no second process
     assert imports.standing(root, "my-pets").state == "running"
     assert _ended(root, "my-pets").state == "done"
-    held = own.find(root, "my-pets")
-    assert (held.name, len(held.snapshot()), held.validation_share) == ("My pets", 12, 0.4)
-    assert held.frame.width == 16
-    assert [version.number for version in held.versions()] == [1]
+    pets = own.find(root, "my-pets")
+    assert (pets.name, len(pets.snapshot()), pets.validation_share) == ("My pets", 12, 0.4)
+    assert pets.frame.width == 16
+    assert [version.number for version in pets.versions()] == [1]
     assert imports.request_of(root, "my-pets") == request
 
 
@@ -78,7 +78,7 @@ def test_a_name_never_leads_out_of_the_folder_of_imports(tmp_path: Path) -> None
     ]
 
 
-def _asked_for(root: Path, slug: str) -> Path:
+def _request_file(root: Path, slug: str) -> Path:
     """Write what an import leaves that a person asked for."""
     folder = root / "imports" / slug
     folder.mkdir(parents=True)
@@ -88,7 +88,7 @@ def _asked_for(root: Path, slug: str) -> Path:
 
 
 def test_an_import_that_died_without_a_word_says_so(tmp_path: Path) -> None:
-    _asked_for(tmp_path, "pets")
+    _request_file(tmp_path, "pets")
     now = imports.standing(tmp_path, "pets")
     assert now.state == "failed"
     assert "without a word" in now.message
@@ -96,7 +96,7 @@ def test_an_import_that_died_without_a_word_says_so(tmp_path: Path) -> None:
 
 def test_a_stop_reaches_the_import_and_stands_afterwards(tmp_path: Path) -> None:
     import_images(tmp_path, _archive(tmp_path / "pets.npz"), ImportOptions(jobs=1))
-    folder = _asked_for(tmp_path, "pets")
+    folder = _request_file(tmp_path, "pets")
     with (folder / "lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert imports.standing(tmp_path, "pets").state == "running"

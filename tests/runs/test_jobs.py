@@ -99,8 +99,8 @@ def test_the_worker_leads_a_group_and_outlives_its_starter(root: Path) -> None:
     os.killpg(starter.pid, signal.SIGINT)
     os.killpg(starter.pid, signal.SIGKILL)
     starter.wait()
-    seen = len(run.events())
-    until(lambda: len(run.events()) > seen)
+    count_before = len(run.events())
+    until(lambda: len(run.events()) > count_before)
     assert run.status == "running"
 
 
@@ -179,19 +179,19 @@ def test_twenty_starts_at_once_make_one_run(root: Path, monkeypatch: pytest.Monk
     launched: list[str] = []
     monkeypatch.setattr(jobs, "launch", lambda run: launched.append(run.id))
     data = write_tiny(root)
-    found: list[tuple[str, bool]] = []
+    looks: list[tuple[str, bool]] = []
 
     def click() -> None:
         run, new = jobs.start(config(QUICK), data, Workspace(root), "cpu")
-        found.append((run.id, new))
+        looks.append((run.id, new))
 
     threads = [threading.Thread(target=click) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({run_id for run_id, _ in found}) == 1
-    assert sum(new for _, new in found) == 1
+    assert len({run_id for run_id, _ in looks}) == 1
+    assert sum(new for _, new in looks) == 1
     assert len(launched) == 1
     assert len(Workspace(root).runs()) == 1
 
@@ -276,7 +276,7 @@ INSIDE = '  File "/opt/there/rambo/deep.py", line 5, in deep\n    deep()\n'
 
 
 @pytest.mark.parametrize(
-    ("log", "shown"),
+    ("log", "expected"),
     [
         ("one\n  two, indented\n", ["one", "  two, indented"]),
         (f"one\n{TRACE}\ntwo\n", ["one", ERROR, "two"]),
@@ -293,11 +293,11 @@ INSIDE = '  File "/opt/there/rambo/deep.py", line 5, in deep\n    deep()\n'
     ],
 )
 def test_no_trace_and_no_folder_of_this_machine_is_in_the_log_tail(
-    root: Path, log: str, shown: list[str]
+    root: Path, log: str, expected: list[str]
 ) -> None:
     run = create_run(config(QUICK), write_tiny(root), Workspace(root), "cpu")
     paths.log(run.folder).write_text(log)
-    assert jobs.log_tail(run) == shown
+    assert jobs.log_tail(run) == expected
 
 
 def test_the_error_of_another_process_comes_back_whole() -> None:
@@ -317,10 +317,10 @@ def test_a_process_that_says_nothing_of_use_has_a_word_too(out: str) -> None:
 
 
 def test_the_devices_are_told_by_another_process() -> None:
-    found = jobs.probe_devices()
-    assert found.auto in found.names
-    assert "cpu" in found.names
-    assert found.cores >= 1
+    devices = jobs.probe_devices()
+    assert devices.auto in devices.names
+    assert "cpu" in devices.names
+    assert devices.cores >= 1
 
 
 def test_a_probe_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,8 +385,8 @@ def test_two_clicks_start_one_study(root: Path, monkeypatch: pytest.MonkeyPatch)
         begun = list(pool.map(lambda _: begin_study(root), range(4)))
     assert len({run.id for run, _ in begun}) == 1
     assert sum(new for _, new in begun) == 1
-    (made,) = study.workspace_of(Workspace(root)).runs()
-    assert launched == [made.id]
+    (study_run,) = study.workspace_of(Workspace(root)).runs()
+    assert launched == [study_run.id]
     assert Workspace(root).runs() == []
 
 
@@ -395,13 +395,13 @@ def test_a_study_at_work_for_long_is_found_again(
 ) -> None:
     """It stands in no line, and its record may not change for an hour."""
     monkeypatch.setattr(jobs, "launch", lambda run: None)
-    made, _ = begin_study(root)
-    with made.lock():
-        made.begin_attempt()
-        made.set_status("running")
-        for path in made.folder.glob("run.sqlite*"):
+    study_run, _ = begin_study(root)
+    with study_run.lock():
+        study_run.begin_attempt()
+        study_run.set_status("running")
+        for path in study_run.folder.glob("run.sqlite*"):
             os.utime(path, (1, 1))
-        assert begin_study(root)[0].id == made.id
+        assert begin_study(root)[0].id == study_run.id
     again, new = begin_study(root)
     assert new, "nobody works on the first one any more"
     again.set_status("done")
@@ -422,14 +422,16 @@ def test_a_disk_that_fills_after_a_run_was_made_leaves_none_in_line_for_ever(
         write(*arguments)
 
     monkeypatch.setattr(record, "write", full)
-    monkeypatch.setattr(subprocess, "Popen", lambda *a, **named: launched.append(a) or Gone())
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *a, **named: launched.append(a) or EndedProcess()
+    )
     if lasting:
         with pytest.raises(StoreError) as caught:
             begin(root, QUICK)
-        told = (
+        text = (
             "worker could not be started: the disk is full; free some space and start the run again"
         )
-        assert str(caught.value) == told
+        assert str(caught.value) == text
         assert Workspace(root).runs() == []
         assert launched == []
     else:
@@ -439,7 +441,7 @@ def test_a_disk_that_fills_after_a_run_was_made_leaves_none_in_line_for_ever(
         assert not (run.folder / "ballast").exists()
 
 
-class Gone:
+class EndedProcess:
     """A process that ended at once."""
 
     pid = 2**22 + 1

@@ -32,7 +32,7 @@ def hold(root: Path, run_id: str) -> "subprocess.Popen[str]":
     )
 
 
-def said(process: "subprocess.Popen[str]") -> str:
+def line_of(process: "subprocess.Popen[str]") -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
@@ -81,14 +81,14 @@ def test_the_others_wait_in_the_order_they_came(tmp_path: Path) -> None:
 
 def test_a_killed_worker_makes_room(tmp_path: Path) -> None:
     first = hold(tmp_path, "first")
-    assert said(first) == "works"
+    assert line_of(first) == "works"
     second = hold(tmp_path, "second")
     try:
-        assert said(second) == "waits 1"
+        assert line_of(second) == "waits 1"
         assert standing(tmp_path) == {"cpu": ["first", "second"]}
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
-        while (line := said(second)).startswith("waits"):
+        while (line := line_of(second)).startswith("waits"):
             pass
         assert line == "works"
         assert standing(tmp_path) == {"cpu": ["second"]}
@@ -98,8 +98,8 @@ def test_a_killed_worker_makes_room(tmp_path: Path) -> None:
             process.wait()
     assert standing(tmp_path) == {}
     with wait_in_line(tmp_path, "cpu", "third", never):
-        left = [path.name for path in (tmp_path / "line" / "cpu").iterdir()]
-        assert [name for name in left if name.endswith(("first", "second"))] == []
+        names = [path.name for path in (tmp_path / "line" / "cpu").iterdir()]
+        assert [name for name in names if name.endswith(("first", "second"))] == []
 
 
 def test_leaving_the_line_early_takes_the_ticket_along(tmp_path: Path) -> None:

@@ -32,28 +32,28 @@ def of_status(workspace: Workspace, status: str) -> Run:
     return run
 
 
-def without_times(shown: dict[str, Any]) -> dict[str, Any]:
+def without_times(answer: dict[str, Any]) -> dict[str, Any]:
     """Return what `show --json` prints without what differs from one attempt to the next."""
     varying = {"seconds", "trainings", "cached_trainings"}
     # What version 0.1 did not tell.
     varying |= {
         f"{name}_{kind}" for name in ("validation", "test") for kind in ("trainings", "classes")
     }
-    results = [{k: v for k, v in row.items() if k not in varying} for row in shown["results"]]
-    return shown | {"results": results, "run": None}
+    results = [{k: v for k, v in row.items() if k not in varying} for row in answer["results"]]
+    return answer | {"results": results, "run": None}
 
 
 def test_a_finished_run_shows_what_it_showed(old: Workspace, capsys: Any) -> None:
     run = of_status(old, "done")
     assert main(["show", run.id, "--json"]) == 0
-    shown = json.loads(capsys.readouterr().out)
+    answer = json.loads(capsys.readouterr().out)
     before = EXPECTED["show"]
-    assert {name: shown[name] for name in before if name not in ("config", "results")} == {
+    assert {name: answer[name] for name in before if name not in ("config", "results")} == {
         name: before[name] for name in before if name not in ("config", "results")
     } | {"ranking": {NOW.get(name, name): own for name, own in before["ranking"].items()}}
-    for now, then in zip(shown["results"], before["results"], strict=True):
+    for now, then in zip(answer["results"], before["results"], strict=True):
         assert {name: now[name] for name in then} == then
-    assert len(shown["results"]) == 4
+    assert len(answer["results"]) == 4
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -126,10 +126,10 @@ def test_figures_are_means_over_the_trials_and_words_that_agree() -> None:
         4: {"space": "embedding"},
     }
     rows = [dataclasses.replace(row, figures=figures.get(n, {})) for n, row in enumerate(rows)]
-    told = report.figure_words(rows)
-    assert told == {"dulo": "utility samples fitted 1,250; Kendall tau 0.375; space pixels"}
+    text = report.figure_words(rows)
+    assert text == {"dulo": "utility samples fitted 1,250; Kendall tau 0.375; space pixels"}
     lines = report.table(summary(rows)).splitlines()
-    assert lines[-1] == f"dulo: {told['dulo']}"
+    assert lines[-1] == f"dulo: {text['dulo']}"
     assert len(lines) == 2 + 3 + 1
 
 
@@ -147,8 +147,8 @@ def test_figures_are_means_over_the_trials_and_words_that_agree() -> None:
     ],
 )
 def test_a_stand_in_is_named_under_the_table(config: dict[str, Any], words: str | None) -> None:
-    told = report.proxy_words(config)
-    assert (told is None) == (words is None)
+    text = report.proxy_words(config)
+    assert (text is None) == (words is None)
     last = report.table(summary(results("margin", [0.5]), config=config)).splitlines()[-1]
     assert last.startswith(words or "margin")
 
@@ -208,30 +208,30 @@ def test_the_verdict_needs_an_interval_of_students_t_without_zero(
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(st.floats(-20, 20), min_size=2, max_size=12))
 def test_a_difference_is_a_mean_with_students_interval(gaps: list[float]) -> None:
-    found = report.difference(gaps)
-    assert found is not None
-    assert found.trials == len(gaps)
-    assert found.mean == pytest.approx(float(np.mean(gaps)), abs=1e-9)
+    gap = report.difference(gaps)
+    assert gap is not None
+    assert gap.trials == len(gaps)
+    assert gap.mean == pytest.approx(float(np.mean(gaps)), abs=1e-9)
     error = np.std(gaps, ddof=1) / math.sqrt(len(gaps))
-    assert found.error == pytest.approx(float(error), rel=1e-6, abs=1e-9)
+    assert gap.error == pytest.approx(float(error), rel=1e-6, abs=1e-9)
     if error > 1e-9:
         interval = stats.t.interval(0.95, len(gaps) - 1, np.mean(gaps), error)
-        assert (found.low, found.high) == pytest.approx(interval, rel=1e-6, abs=1e-9)
+        assert (gap.low, gap.high) == pytest.approx(interval, rel=1e-6, abs=1e-9)
         outside = (1 - stats.ttest_1samp(gaps, 0).pvalue) > 0.95 + 1e-9
-        evidence = found.finding in ("more", "less")
+        evidence = gap.finding in ("more", "less")
         assert not evidence or (outside and len(gaps) >= report.FEWEST)
 
 
 def test_a_difference_by_hand() -> None:
     """Gaps of 1 to 5: mean 3, deviation root 2.5, t of four degrees of freedom 2.776."""
-    found = report.difference([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert found is not None
-    assert (found.mean, found.trials) == (3.0, 5)
-    assert found.error == pytest.approx(math.sqrt(0.5))
-    assert found.low == pytest.approx(3 - 2.7764451 * math.sqrt(0.5))
-    assert found.high == pytest.approx(3 + 2.7764451 * math.sqrt(0.5))
-    assert found.finding == "more"
-    assert found.words() == "+3.0 +- 0.7 points of test accuracy over 5 paired trials"
+    gap = report.difference([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert gap is not None
+    assert (gap.mean, gap.trials) == (3.0, 5)
+    assert gap.error == pytest.approx(math.sqrt(0.5))
+    assert gap.low == pytest.approx(3 - 2.7764451 * math.sqrt(0.5))
+    assert gap.high == pytest.approx(3 + 2.7764451 * math.sqrt(0.5))
+    assert gap.finding == "more"
+    assert gap.words() == "+3.0 +- 0.7 points of test accuracy over 5 paired trials"
 
 
 def test_one_gap_has_no_interval_and_none_no_difference() -> None:
@@ -257,9 +257,9 @@ def test_one_gap_has_no_interval_and_none_no_difference() -> None:
     ],
 )
 def test_what_a_difference_finds(gaps: list[float], finding: str) -> None:
-    found = report.difference(gaps)
-    assert found is not None
-    assert found.finding == finding
+    gap = report.difference(gaps)
+    assert gap is not None
+    assert gap.finding == finding
 
 
 def test_gaps_are_paired_by_seed_in_points_where_both_were_evaluated() -> None:
@@ -334,8 +334,8 @@ def test_a_rehearsal_names_its_winner_only_with_evidence() -> None:
     )
     assert "this may be chance. Only 12 images judged" in words
     name = {"dataset": {"name": "rehearsal:collection:pets"}}
-    told = Summary("mini-1", "rehearsal:collection:pets", name, "done", noisy, Ranking())
-    assert report.table(told, 12).endswith("Only 12 images judged, so look twice.")
+    summary = Summary("mini-1", "rehearsal:collection:pets", name, "done", noisy, Ranking())
+    assert report.table(summary, 12).endswith("Only 12 images judged, so look twice.")
     short = [*judged("margin", 0.8, 0.8), *judged("random", 0.7, 0.71)]
     assert "too few trials to say" in str(report.rehearsal_verdict(short))
 
@@ -363,15 +363,15 @@ def test_a_winner_picked_among_many_needs_more_evidence() -> None:
 
 def test_holm_by_hand() -> None:
     """Of four differences the smallest p is multiplied by 4, the next by 3; none is below one before it."""
-    asked = [
+    differences = [
         dataclasses.replace(report.Difference(1.0, 0.5, 0.1, 1.9, 5), p=p)
         for p in (0.04, 0.011, 0.03, 0.012)
     ]
-    found = report.holm([*asked, report.Difference(9.0, None, None, None, 1)])
-    assert [one.adjusted for one in found] == pytest.approx([0.06, 0.044, 0.06, 0.044, None])
-    assert [one.finding for one in found] == ["nothing", "more", "nothing", "more", "too few"]
-    assert asked[0].finding == "more", "alone it would have been evidence"
-    assert found[0].family_words == "; p 0.04, 0.06 by Holm among 4 differences"
+    corrected = report.holm([*differences, report.Difference(9.0, None, None, None, 1)])
+    assert [one.adjusted for one in corrected] == pytest.approx([0.06, 0.044, 0.06, 0.044, None])
+    assert [one.finding for one in corrected] == ["nothing", "more", "nothing", "more", "too few"]
+    assert differences[0].finding == "more", "alone it would have been evidence"
+    assert corrected[0].family_words == "; p 0.04, 0.06 by Holm among 4 differences"
 
 
 def test_one_difference_is_not_adjusted() -> None:

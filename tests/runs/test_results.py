@@ -22,9 +22,9 @@ WHOLE = Result(
 
 def test_a_result_survives_json() -> None:
     for result in (WHOLE, Result(trial=0, strategy="margin", seed=7)):
-        kept = json.loads(json.dumps(result.record()))
-        assert restore(result.trial, result.strategy, kept) == result
-        assert "trial" not in kept
+        fields = json.loads(json.dumps(result.record()))
+        assert restore(result.trial, result.strategy, fields) == result
+        assert "trial" not in fields
 
 
 def test_results_of_other_versions_are_read() -> None:

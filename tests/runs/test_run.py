@@ -64,16 +64,16 @@ def test_events_come_back_in_order_with_their_fields(run: Run) -> None:
     for place, event in enumerate(EVENTS):
         run.append(event, trial=None if place == 0 else 1, strategy=None if place < 2 else "rambo")
     run.flush()
-    told = run.events()
-    assert [event.seq for event in told] == list(range(1, len(EVENTS) + 1))
-    assert [event.event.kind for event in told] == [type(event).__name__ for event in EVENTS]
-    assert [event.trial for event in told] == [None] + [1] * 7
-    assert [event.strategy for event in told] == [None, None] + ["rambo"] * 6
-    assert all(before <= event.time <= time.time() and event.attempt == 1 for event in told)
-    assert [entry.event for entry in told] == list(EVENTS)
-    assert run.events(since=6) == told[6:]
+    entries = run.events()
+    assert [event.seq for event in entries] == list(range(1, len(EVENTS) + 1))
+    assert [event.event.kind for event in entries] == [type(event).__name__ for event in EVENTS]
+    assert [event.trial for event in entries] == [None] + [1] * 7
+    assert [event.strategy for event in entries] == [None, None] + ["rambo"] * 6
+    assert all(before <= event.time <= time.time() and event.attempt == 1 for event in entries)
+    assert [entry.event for entry in entries] == list(EVENTS)
+    assert run.events(since=6) == entries[6:]
     assert run.events(since=100) == []
-    assert run.events(since=-3) == told
+    assert run.events(since=-3) == entries
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -88,11 +88,11 @@ def test_a_number_that_is_not_finite_is_refused_with_kind_and_field(run: Run, ba
         (events.HyperStep("p", 1, 0.5, 0.5, {"a": 0.0, "w.b": bad}), "field log_l2.w.b is"),
     ]
     for event, words in cases:
-        told = refusal(lambda event=event: run.append(event, trial=0, strategy="rambo"))
-        assert words in told
-        assert "only finite numbers" in told
-    told = refusal(lambda: run.save_result(result(0, "rambo", seconds={"all": bad})))
-    assert "result of rambo, trial 0: field seconds.all is" in told
+        complaint = refusal(lambda event=event: run.append(event, trial=0, strategy="rambo"))
+        assert words in complaint
+        assert "only finite numbers" in complaint
+    complaint = refusal(lambda: run.save_result(result(0, "rambo", seconds={"all": bad})))
+    assert "result of rambo, trial 0: field seconds.all is" in complaint
     run.flush()
     assert run.events() == []
     assert run.results() == []
@@ -100,8 +100,8 @@ def test_a_number_that_is_not_finite_is_refused_with_kind_and_field(run: Run, ba
 
 def test_what_is_no_json_is_refused(run: Run) -> None:
     workspace = Workspace(run.folder.parent)
-    told = refusal(lambda: run.save_result(result(figures={"a": [1, np.float32(2)]})))
-    assert "field figures.a[1] is a float32; only JSON types" in told
+    words = refusal(lambda: run.save_result(result(figures={"a": [1, np.float32(2)]})))
+    assert "field figures.a[1] is a float32; only JSON types" in words
     loop: list[Any] = []
     loop.append(loop)
     refusal(lambda: run.save_result(result(figures={"a": loop})))
@@ -166,8 +166,8 @@ def test_the_newest_attempt_of_each_strategy_counts(run: Run) -> None:
     assert run.begin_attempt() == 3
     tell([20], 1, "rambo")
     run.flush()
-    told = [(event.trial, event.strategy, event.event.step) for event in run.latest_events()]
-    assert told == [
+    places = [(event.trial, event.strategy, event.event.step) for event in run.latest_events()]
+    assert places == [
         (0, "rambo", 1),
         (0, "rambo", 2),
         (0, "rambo", 3),
@@ -257,12 +257,18 @@ def test_a_worker_that_holds_its_lock_is_believed_at_the_first_look(run: Run, mo
     assert Run(run.folder).status == "running"
 
 
-def test_the_lock_of_a_finished_run_is_not_looked_at(run: Run, monkeypatch) -> None:
-    """A listing shows thousands of them."""
-    monkeypatch.setattr(Run, "locked", lambda self: pytest.fail("looked"))
-    for status in ("done", "failed", "stopped", "queued"):
+@pytest.mark.parametrize("status", ["done", "failed", "stopped"])
+def test_a_run_that_a_page_launched_and_that_ended_has_lost_no_worker(
+    run: Run, status: str
+) -> None:
+    run.set_launched()
+    with run.lock():
+        run.begin_attempt()
+        run.set_status("running")
         run.set_status(status)
-        assert Run(run.folder).status == status
+    assert run.worker.launched is not None
+    assert run.worker.pid == os.getpid()
+    assert Run(run.folder).status == status
 
 
 def test_a_launched_run_is_lost_when_its_worker_does_not_come(run: Run, monkeypatch) -> None:
@@ -300,8 +306,8 @@ def test_a_locked_run_is_refused_and_free_afterwards(run: Run) -> None:
     with run.lock():
         with pytest.raises(RunLockedError) as caught, Run(run.folder).lock():
             pytest.fail("two workers")
-        told = f"run {run.id} is already being worked on; wait for it or stop it"
-        assert str(caught.value) == told
+        sentence = f"run {run.id} is already being worked on; wait for it or stop it"
+        assert str(caught.value) == sentence
     with Run(run.folder).lock():
         pass
 
@@ -340,11 +346,11 @@ def test_of_ten_workers_one_wins_and_a_killed_one_frees_the_lock(run: Run) -> No
 
 def test_looking_at_the_lock_never_keeps_a_worker_out(run: Run) -> None:
     ended = threading.Event()
-    seen: list[bool] = []
+    states: list[bool] = []
 
     def look() -> None:
         while not ended.is_set():
-            seen.append(Run(run.folder).locked())
+            states.append(Run(run.folder).locked())
 
     viewers = [threading.Thread(target=look) for _ in range(3)]
     for viewer in viewers:
@@ -357,7 +363,7 @@ def test_looking_at_the_lock_never_keeps_a_worker_out(run: Run) -> None:
         ended.set()
         for viewer in viewers:
             viewer.join()
-    assert True in seen
+    assert True in states
 
 
 # Kill -9, and readers beside a writer
@@ -398,9 +404,9 @@ def test_kill_9_loses_no_flushed_event(run: Run) -> None:
         if attempt % 3 == 0:  # what a power cut takes: the file is no part of the record
             Path(f"{run.folder}/run.sqlite-shm").unlink()
         assert run.describe().status == "interrupted"
-        told = run.events()
-        assert [event.seq for event in told] == list(range(1, len(told) + 1))
-        mine = [event for event in told if event.attempt == attempt]
+        entries = run.events()
+        assert [event.seq for event in entries] == list(range(1, len(entries) + 1))
+        mine = [event for event in entries if event.attempt == attempt]
         assert len(mine) >= 3 * (flushed[attempt] + 1)
         for place, event in enumerate(mine):
             assert (event.event.step, event.event.total) == divmod(place, 3)
@@ -417,9 +423,9 @@ def test_a_reader_beside_a_writer_sees_growing_whole_prefixes(run: Run) -> None:
     sizes = []
     try:
         for _ in range(40):
-            told = Run(run.folder).events()
-            assert [event.seq for event in told] == list(range(1, len(told) + 1))
-            sizes.append(len(told))
+            entries = Run(run.folder).events()
+            assert [event.seq for event in entries] == list(range(1, len(entries) + 1))
+            sizes.append(len(entries))
             assert run.status == "running"
             tail = run.events(since=sizes[-1])
             assert [event.seq for event in tail] == list(
@@ -439,8 +445,8 @@ def leave_a_wal(run: Run) -> None:
         for step in range(20):
             run.append(advance(step), trial=0, strategy="rambo")
         run.flush()
-        kept = {path: path.read_bytes() for path in (run.folder / "run.sqlite", wal)}
-    for path, data in kept.items():
+        contents = {path: path.read_bytes() for path in (run.folder / "run.sqlite", wal)}
+    for path, data in contents.items():
         path.write_bytes(data)
     with suppress(FileNotFoundError):
         (run.folder / "run.sqlite-shm").unlink()
@@ -455,14 +461,14 @@ def test_a_wal_without_its_writer_is_read_in_a_folder_where_nothing_can_be_writt
     with unwritable(open_run.folder):
         assert [event.event.step for event in open_run.events()] == list(range(20))
         assert open_run.describe().status == "queued"
-        told = refusal(open_run.request_stop)
-        assert "read-only" in told or "denied" in told
-        assert f"`python -m rambo resume {open_run.id}`" in told
+        words = refusal(open_run.request_stop)
+        assert "read-only" in words or "denied" in words
+        assert f"`python -m rambo resume {open_run.id}`" in words
         open_run._due = 0.0
         refusal(lambda: open_run.append(advance(20), trial=0, strategy="rambo"))
         refusal(lambda: open_run.save_arrays("a", {"w": np.ones(1)}))
-        told = refusal(lambda: Workspace(open_run.folder).create({}, Environment()))
-        assert "denied" in told
+        words = refusal(lambda: Workspace(open_run.folder).create({}, Environment()))
+        assert "denied" in words
     after = {path.name: path.read_bytes() for path in open_run.folder.iterdir() if path.is_file()}
     assert before == after
     open_run.flush()
@@ -512,12 +518,12 @@ def test_a_full_disk_is_told_and_nothing_is_lost_when_there_is_room_again(run, m
                 f"run {run.id}: writing its record: the disk is full; "
                 f"free some space and `python -m rambo resume {run.id}`"
             )
-            seen = len(Run(run.folder).events())
-            assert seen == appended - 1 or seen == appended
+            count_before = len(Run(run.folder).events())
+            assert count_before == appended - 1 or count_before == appended
             run._writer.execute("PRAGMA max_page_count=100000")
-    told = run.events()
-    assert len(told) >= appended
-    assert [event.seq for event in told] == list(range(1, len(told) + 1))
+    entries = run.events()
+    assert len(entries) >= appended
+    assert [event.seq for event in entries] == list(range(1, len(entries) + 1))
 
 
 def test_the_ballast_makes_room_for_the_failed_status(run: Run, monkeypatch) -> None:

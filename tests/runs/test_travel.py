@@ -33,7 +33,7 @@ def parcel(old: Workspace, done: Run, tmp_path: Path) -> Path:
     return file
 
 
-def shown(capsys: pytest.CaptureFixture[str], run: str) -> Any:
+def answer_of(capsys: pytest.CaptureFixture[str], run: str) -> Any:
     capsys.readouterr()
     assert main(["show", run, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
@@ -63,13 +63,13 @@ def test_a_run_is_shown_and_exported_elsewhere_as_at_home(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert main(["pack", done.id, "--out", str(tmp_path / "run.zip")]) == 0
-    before = shown(capsys, done.id)
+    before = answer_of(capsys, done.id)
     assert main(["export", done.id, "--format", "csv", "--out", str(tmp_path / "here.csv")]) == 0
     monkeypatch.setenv("RAMBO_HOME", str(tmp_path / "elsewhere"))
     monkeypatch.chdir(tmp_path.parent)
     assert main(["unpack", str(tmp_path / "run.zip")]) == 0
     assert capsys.readouterr().out.split()[-1] == done.id
-    after = shown(capsys, done.id)
+    after = answer_of(capsys, done.id)
     after["config"]["dataset"]["name"] = before["config"]["dataset"]["name"]
     after["dataset"] = before["dataset"]
     assert after == before

@@ -44,8 +44,8 @@ def both(
     generator = torch.Generator().manual_seed(1)
     indices = 2 * torch.randperm(count, generator=generator) + 1
     values = torch.full((2 * count + 1, 64), math.nan).double()
-    drawn = torch.rand(count, 64, generator=generator) * scale + 3 * scale
-    values[indices] = drawn.double()
+    points = torch.rand(count, 64, generator=generator) * scale + 3 * scale
+    values[indices] = points.double()
     with torch.no_grad():
         reference = network.refer(values[indices[:k]].float())
     model = UtilityModel(network, (), UtilityModelConfig(pooling=pooling))
@@ -71,10 +71,10 @@ def test_predictions_are_those_of_torch(pooling: Any, extractor: str, scale: flo
     rest = torch.from_numpy(hat.indices[~np.isin(hat.indices, labeled)])
     for size in (1, 7, 100):
         batches = rest[: 2 * size].view(2, size)
-        told = predict_unions(model, elements, labeled, batches).numpy()
+        expected = predict_unions(model, elements, labeled, batches).numpy()
         unions = [np.concatenate([labeled, batch]) for batch in batches]
-        np.testing.assert_allclose(hat.predict(unions), told, rtol=1e-4, atol=1e-4)
-        for batch, utility in zip(batches, told, strict=True):
+        np.testing.assert_allclose(hat.predict(unions), expected, rtol=1e-4, atol=1e-4)
+        for batch, utility in zip(batches, expected, strict=True):
             assert hat.step_utility(1, batch.tolist()) == pytest.approx(utility, rel=1e-4, abs=1e-4)
     assert len(np.unique(hat.predict([labeled, rest, rest[:5]]))) == 3
 
@@ -206,10 +206,10 @@ def test_every_candidate_of_a_run_has_the_utility_that_was_recorded(
         assert len(event.event.candidates) == len(
             event.event.utilities
         )  # all, because they are few
-        told = dict(
+        by_place = dict(
             zip(map(tuple, event.event.candidates), event.event.candidate_utilities, strict=True)
         )
-        for candidate, utility in told.items():
+        for candidate, utility in by_place.items():
             ours = hat.step_utility(event.event.step, candidate)
             assert ours == pytest.approx(utility, rel=1e-4, abs=1e-4)
         assert hat.chosen[hat.steps == event.event.step].tolist() == event.event.chosen

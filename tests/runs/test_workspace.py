@@ -37,26 +37,26 @@ def run(workspace: Workspace) -> Run:
 
 
 def test_a_new_run_holds_what_it_was_given(workspace: Workspace) -> None:
-    made = workspace.create(CONFIG, Environment(classes=tuple(CLASSES), torch="2.13"))
-    assert re.fullmatch(r"fashion-mnist-mini-\d{8}-\d{6}-[0-9a-f]{4}", made.id)
-    found = workspace.find(made.id)
-    assert found.config == CONFIG
-    assert found.environment == Environment(classes=tuple(CLASSES), torch="2.13")
-    assert (found.status, found.events(), found.results()) == ("queued", [], [])
-    assert dataclasses.asdict(found.describe()) == {
-        "run": made.id,
+    new = workspace.create(CONFIG, Environment(classes=tuple(CLASSES), torch="2.13"))
+    assert re.fullmatch(r"fashion-mnist-mini-\d{8}-\d{6}-[0-9a-f]{4}", new.id)
+    again = workspace.find(new.id)
+    assert again.config == CONFIG
+    assert again.environment == Environment(classes=tuple(CLASSES), torch="2.13")
+    assert (again.status, again.events(), again.results()) == ("queued", [], [])
+    assert dataclasses.asdict(again.describe()) == {
+        "run": new.id,
         "status": "queued",
         "dataset": "fashion-mnist-mini",
-        "created": made.created(),
+        "created": new.created(),
         "k": 200,
         "budget": 500,
         "strategies": ["rambo", "margin"],
         "trials": 2,
         "message": "",
     }
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", made.created())
-    assert names(workspace.root) == [made.id]
-    assert (made.folder / "ballast").stat().st_size == 2**20
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", new.created())
+    assert names(workspace.root) == [new.id]
+    assert (new.folder / "ballast").stat().st_size == 2**20
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_a_new_run_holds_what_it_was_given(workspace: Workspace) -> None:
     ],
 )
 def test_a_run_id_is_readable_and_tells_nothing_private(workspace, name: str, slug: str) -> None:
-    made = workspace.create({"dataset": {"name": name}}, Environment())
-    assert re.fullmatch(re.escape(slug) + r"-\d{8}-\d{6}-[0-9a-f]{4}", made.id)
-    assert re.fullmatch(r"[a-z0-9-]{1,64}", made.id)
-    assert workspace.find(made.id).config == {"dataset": {"name": name}}
+    created = workspace.create({"dataset": {"name": name}}, Environment())
+    assert re.fullmatch(re.escape(slug) + r"-\d{8}-\d{6}-[0-9a-f]{4}", created.id)
+    assert re.fullmatch(r"[a-z0-9-]{1,64}", created.id)
+    assert workspace.find(created.id).config == {"dataset": {"name": name}}
 
 
 def test_the_environment_names_the_workspace(tmp_path: Path, monkeypatch) -> None:
@@ -93,11 +93,11 @@ def test_the_environment_names_the_workspace(tmp_path: Path, monkeypatch) -> Non
 
 def test_twenty_creates_at_once_give_twenty_runs(workspace: Workspace) -> None:
     with ThreadPoolExecutor(20) as pool:
-        made = list(
+        slugs = list(
             pool.map(lambda place: workspace.create(CONFIG, Environment(cores=place)), range(20))
         )
-    assert len({run.id for run in made}) == 20
-    assert {run.id for run in workspace.runs()} == {run.id for run in made}
+    assert len({run.id for run in slugs}) == 20
+    assert {run.id for run in workspace.runs()} == {run.id for run in slugs}
     assert sorted(run.environment.cores or 0 for run in workspace.runs()) == list(range(20))
 
 
@@ -112,9 +112,9 @@ def test_a_name_that_is_taken_is_drawn_again(workspace: Workspace, monkeypatch) 
 
 
 def test_runs_come_newest_first_by_the_stored_time(workspace: Workspace) -> None:
-    made = [workspace.create(CONFIG, Environment()) for _ in range(5)]
-    os.utime(made[0].folder)  # looked at last, made first
-    assert [run.id for run in workspace.runs()] == [run.id for run in reversed(made)]
+    several = [workspace.create(CONFIG, Environment()) for _ in range(5)]
+    os.utime(several[0].folder)  # looked at last, made first
+    assert [run.id for run in workspace.runs()] == [run.id for run in reversed(several)]
 
 
 def test_only_run_folders_are_listed(workspace: Workspace, run: Run, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_only_run_folders_are_listed(workspace: Workspace, run: Run, tmp_path: P
     (workspace.root / "link-20260101-000000-abcd").symlink_to(outside)
     (workspace.root / "empty-20260101-000000-abcd").mkdir()
     shutil.copytree(run.folder, workspace.root / "shipped-demo")
-    assert {found.id for found in workspace.runs()} == {
+    assert {each.id for each in workspace.runs()} == {
         run.id,
         "empty-20260101-000000-abcd",
         "shipped-demo",
@@ -189,8 +189,8 @@ def test_a_run_that_cannot_be_made_leaves_nothing(workspace, run, monkeypatch, n
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", refuse)
-        told = refusal(lambda: workspace.create(CONFIG, Environment()))
-    assert told.startswith("a new run could not be made: ")
+        words = refusal(lambda: workspace.create(CONFIG, Environment()))
+    assert words.startswith("a new run could not be made: ")
     assert names(workspace.root) == [run.id]
 
 
@@ -229,9 +229,9 @@ def test_damaged_and_foreign_folders_are_listed_with_their_reason(
         db.commit()
         db.close()
     reasons = {
-        found.id.split("-2026")[0]: found.describe().message
-        for found in workspace.runs()
-        if found.describe().status == "unreadable"
+        each.id.split("-2026")[0]: each.describe().message
+        for each in workspace.runs()
+        if each.describe().status == "unreadable"
     }
     assert len(reasons) == 10
     assert "format 7" in reasons.pop("newer")

@@ -251,7 +251,7 @@ def test_no_flipped_bit_or_cut_gives_another_number(memo: Memo, tmp_path: Path) 
     path = root / "utilities.sqlite"
     data = path.read_bytes()
     draw = random.Random(4)
-    lost = 0
+    failures = 0
     for trial in range(150):
         for file in root.glob("utilities.sqlite?*"):
             file.unlink()
@@ -260,11 +260,11 @@ def test_no_flipped_bit_or_cut_gives_another_number(memo: Memo, tmp_path: Path) 
         path.write_bytes(bad if trial % 3 else data[:place])
         for number in draw.sample(range(60), 5):
             if (match := memo.get(key(number))) is None:
-                lost += 1
+                failures += 1
                 memo.put(key(number), {"accuracy": number / 64, "note": "x" * number})
                 match = memo.get(key(number))
             assert match == ({"accuracy": number / 64, "note": "x" * number}, {})
-    assert lost > 100
+    assert failures > 100
 
 
 KILLED = """

@@ -62,14 +62,16 @@ def choose(
 ) -> Selection:
     """Return what the strategy chooses where f says this."""
     features = probabilities if embeddings is None else embeddings
-    said = Predictions(only_pools(problem, probabilities), only_pools(problem, features), 0.5)
+    predictions = Predictions(
+        only_pools(problem, probabilities), only_pools(problem, features), 0.5
+    )
     return STRATEGIES[name](
         Call(
             problem,
             budget,
             tiny_config(**changes),
             streams=Streams(seed),
-            ensemble=ScriptedEnsemble(said),  # type: ignore[arg-type]
+            ensemble=ScriptedEnsemble(predictions),  # type: ignore[arg-type]
             emit=ignore,
         )
     )

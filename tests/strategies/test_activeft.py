@@ -166,10 +166,10 @@ def test_diversity_drives_centres_apart() -> None:
 
 
 def test_of_a_large_pool_every_step_sees_a_random_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
+    losses = []
 
     def watched(centres: Tensor, features: Tensor, *rest: float) -> Tensor:
-        seen.append(features.clone())
+        losses.append(features.clone())
         return spread_loss(centres, features, *rest)
 
     features = scattered(80, 6, 3)
@@ -177,8 +177,8 @@ def test_of_a_large_pool_every_step_sees_a_random_part(monkeypatch: pytest.Monke
     monkeypatch.setattr(MODULE, "spread_loss", watched)
     settings = ActiveftConfig(iterations=4)
     one = fit_centres(features, 7, settings, Streams(0), lambda: None)
-    assert [len(part.unique(dim=0)) for part in seen] == [25] * 4
-    assert not torch.equal(seen[0], seen[1])
+    assert [len(part.unique(dim=0)) for part in losses] == [25] * 4
+    assert not torch.equal(losses[0], losses[1])
     assert torch.equal(one, fit_centres(features, 7, settings, Streams(0), lambda: None))
 
 

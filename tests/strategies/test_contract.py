@@ -105,7 +105,7 @@ def test_a_budget_that_does_not_fit_is_refused_before_any_work(
     assert len(problem.unlabeled) == 76
     with pytest.raises(BudgetError, match=rf"budget {budget} .* use 1 to 76"):
         choose(name, problem, memo, budget=budget)
-    assert memo.asked == []
+    assert memo.lookups == []
 
 
 @every_strategy

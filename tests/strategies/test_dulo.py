@@ -11,7 +11,6 @@ from tiny import MemoryMemo, tiny_config
 from torch import Tensor
 from trained import choose
 
-from rambo import offline
 from rambo.config import UtilityModelConfig
 from rambo.events import BatchChosen, ClassifierTrained, Event, RankingAudited, StageStarted
 from rambo.method.acquisition import random_chunks
@@ -20,9 +19,11 @@ from rambo.method.utility_model import UtilityModel
 from rambo.method.utility_samples import UtilitySamples
 from rambo.seeding import Streams
 from rambo.strategies.dulo import blocks_looked_at
+from rambo.training import offline
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, Predictions
-from rambo.training.units import FitUnit, Outcome, Unit
+from rambo.training.outcomes import Outcome, TrainingRecord
+from rambo.training.units import FitUnit, Unit
 
 # The package's attribute of this name is the function.
 module_of_dulo = importlib.import_module("rambo.strategies.dulo")
@@ -109,30 +110,32 @@ def test_further_samples_start_from_weights_of_their_own(
     problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny_config(rivals={"dulo": {"sample_factor": 2}})
-    asked: list[Unit] = []
+    work: list[Unit] = []
 
     def run(self: Ensemble, units: Sequence[Unit], emit: Any, done: Any) -> list[Outcome]:
-        asked.extend(units)
+        work.extend(units)
         return [outcome(0.5)] * len(units)
 
     monkeypatch.setattr(Ensemble, "run", run)
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=MemoryMemo())
     call = Call(problem, 4, config, streams=Streams(4), ensemble=ensemble)
     samples = module_of_dulo.true_utilities(call)
-    units = [unit for unit in asked if isinstance(unit, FitUnit)]
-    assert len(units) == len(asked) == len(samples.subsets) == 20
+    units = [unit for unit in work if isinstance(unit, FitUnit)]
+    assert len(units) == len(work) == len(samples.subsets) == 20
     assert sorted(unit.index for unit in units) == list(range(20))
     assert len({unit.seed for unit in units}) == 20
     for unit, subset in zip(units, samples.subsets, strict=True):
         assert unit.subset.tolist() == subset.tolist()
     other = module_of_dulo.true_utilities(dataclasses.replace(call, streams=Streams(5)))
-    drawn = [[s.tolist() for s in part.subsets] for part in (samples, other)]
-    assert drawn[0][:10] != drawn[1][:10]  # its own streams
-    assert drawn[0][10:] == drawn[1][10:]  # RAMBO's
+    parts = [[s.tolist() for s in part.subsets] for part in (samples, other)]
+    assert parts[0][:10] != parts[1][:10]  # its own streams
+    assert parts[0][10:] == parts[1][10:]  # RAMBO's
 
 
 def outcome(accuracy: float) -> Outcome:
-    return Outcome({"accuracies": {"validation": accuracy}}, {}, cached=True)
+    return Outcome(
+        TrainingRecord(accuracies={"validation": accuracy}, epochs=1, seconds=0.0), {}, cached=True
+    )
 
 
 @dataclasses.dataclass
@@ -148,7 +151,7 @@ def planted(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> Planted:
     worth = torch.rand(200, generator=torch.Generator().manual_seed(3))
     noise = torch.randn(200, 3, generator=torch.Generator().manual_seed(4))
     features = torch.cat([worth[:, None], 0.1 * noise], 1)
-    said = Predictions(torch.full((200, 4), 0.25), torch.zeros(200, 1), 0.5)
+    predictions = Predictions(torch.full((200, 4), 0.25), torch.zeros(200, 1), 0.5)
 
     def run(self: Ensemble, units: Sequence[FitUnit], emit: Any, done: Any) -> list[Outcome]:
         for _ in units:
@@ -156,7 +159,7 @@ def planted(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> Planted:
         return [outcome(float(worth[torch.from_numpy(unit.subset)].mean())) for unit in units]
 
     monkeypatch.setattr(Ensemble, "run", run)
-    monkeypatch.setattr(Ensemble, "predict_pools", lambda self, emit: said)
+    monkeypatch.setattr(Ensemble, "predict_pools", lambda self, emit: predictions)
     variant = dataclasses.replace(problem, features=features, reads_features=True)
     return Planted(variant, worth)
 
@@ -168,14 +171,14 @@ def test_it_takes_the_block_whose_images_are_worth_most(planted: Planted) -> Non
     config = tiny_config(budget=8, rambo=settings)
     selection = choose("dulo", planted.problem, MemoryMemo(), config, emit=events.append)
     assert selection.figures["held-out pairs in true order"] > 0.9
-    left = planted.problem.unlabeled
+    rest = planted.problem.unlabeled
     for step in range(2):
         streams = Streams(0).child("dulo")
-        blocks = random_chunks(left, 4, streams.torch(f"acquisition-{step}"))
+        blocks = random_chunks(rest, 4, streams.torch(f"acquisition-{step}"))
         worths = planted.worth[blocks].mean(1)
         taken = selection.indices[selection.steps == step]
         assert taken.tolist() == blocks[worths.argmax()].tolist()
-        left = left[~torch.isin(left, taken)]
+        rest = rest[~torch.isin(rest, taken)]
 
 
 def test_every_block_of_the_whole_pool_is_a_candidate_until_epsilon_says_less(

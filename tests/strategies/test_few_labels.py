@@ -41,8 +41,8 @@ class Watched(Ensemble):
 
     def run(self, units: Any, emit: Any, done: Any) -> Any:
         fits = [getattr(unit, "fit", unit) for unit in units]
-        self.seen = [
-            *getattr(self, "seen", []),
+        self.labels_read = [
+            *getattr(self, "labels_read", []),
             *(f.labels for f in fits if isinstance(f, FitUnit)),
         ]
         return super().run(units, emit, done)
@@ -77,7 +77,7 @@ def test_an_unknown_label_reaches_no_training_and_no_guess(
     assert len(set(chosen.tolist())) == 6
     assert (np.array(pets.labels)[chosen.numpy()] == UNLABELED).all()
     assert torch.equal(problem.labeled, torch.arange(20))
-    trained = [labels.min() for labels in getattr(ensemble, "seen", [])]
+    trained = [labels.min() for labels in getattr(ensemble, "labels_read", [])]
     assert len(trained) > 0 or name == "random"
     assert min(trained, default=0) >= 0
     assert problem.num_classes == 4

@@ -32,7 +32,7 @@ def explicit(
     p, h = (only_pools(problem, values).double() for values in (probabilities, embeddings))
     z, pool = p.log(), sorted(problem.unlabeled.tolist())
     start = torch.zeros(p.shape[1], h.shape[1] + 1, dtype=torch.float64)
-    labeled, held = problem.labeled, problem.validation
+    labeled, judges = problem.labeled, problem.validation
     own = {
         i: last_layer_gradient(z[[i]], h[[i]], start, p[[i]].argmax(1), "sum").flatten()
         for i in pool
@@ -42,7 +42,9 @@ def explicit(
     )
     chosen: list[int] = []
     for _ in range(budget):
-        v = last_layer_gradient(z[held], h[held], moved, problem.labels[held], "mean").flatten()
+        v = last_layer_gradient(
+            z[judges], h[judges], moved, problem.labels[judges], "mean"
+        ).flatten()
         gains = {i: float(own[i] @ v) for i in pool if i not in chosen}
         chosen.append(max(gains, key=gains.__getitem__))
         moved = moved - rate * own[chosen[-1]].view_as(moved)
@@ -75,13 +77,13 @@ def test_the_first_pick_is_the_step_that_lowers_the_validation_loss_most() -> No
         p, h = random_probabilities(3, seed).double(), random_embeddings(7, seed + 9).double()
         h = F.pad(h, (0, 1), value=1.0)
         q = p - F.one_hot(p.argmax(1), 3)
-        z, held, labels = p.log()[:12], h[:12], torch.arange(12) % 3
+        z, embeddings, labels = p.log()[:12], h[:12], torch.arange(12) % 3
         losses = [
-            float(F.cross_entropy(z - rate * held @ torch.outer(q[i], h[i]).T, labels))
+            float(F.cross_entropy(z - rate * embeddings @ torch.outer(q[i], h[i]).T, labels))
             for i in range(12, 40)
         ]
         before = float(F.cross_entropy(z, labels))
-        pick = next(steepest(q[12:], h[12:], z, held, labels, rate))
+        pick = next(steepest(q[12:], h[12:], z, embeddings, labels, rate))
         assert pick == losses.index(min(losses))
         assert losses[pick] < before < max(losses)
 

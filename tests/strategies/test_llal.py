@@ -22,7 +22,7 @@ from rambo.strategies import STRATEGIES
 from rambo.strategies.llal import LossUnit, joint_loss, ranking_loss
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
-from rambo.training.units import Outcome
+from rambo.training.outcomes import Outcome, TrainingRecord, stored
 
 # The package's attribute of this name is the function.
 module_of_llal = importlib.import_module("rambo.strategies.llal")
@@ -102,8 +102,8 @@ def gradients(total: Tensor, module: torch.nn.Module) -> list[Tensor]:
     return list(torch.autograd.grad(total, list(module.parameters()), retain_graph=True))
 
 
-def same(left: list[Tensor], right: list[Tensor]) -> bool:
-    return all(torch.allclose(a, b, rtol=1e-5, atol=1e-8) for a, b in zip(left, right, strict=True))
+def same(one: list[Tensor], right: list[Tensor]) -> bool:
+    return all(torch.allclose(a, b, rtol=1e-5, atol=1e-8) for a, b in zip(one, right, strict=True))
 
 
 def test_the_joint_loss_is_cross_entropy_plus_the_weighted_ranking() -> None:
@@ -238,8 +238,8 @@ def test_the_key_depends_on_everything_the_result_depends_on(problem: Problem) -
 def test_it_is_no_sample_of_how_long_an_ordinary_training_takes(problem: Problem) -> None:
     unit = unit_of(problem)
     record, _ = unit.run()
-    assert record["epochs"] == 1
-    assert not set(unit.fit.facts) & set(record)
+    assert record.epochs == 1
+    assert not set(unit.fit.facts) & set(stored(record))
 
 
 def test_predictions_do_not_depend_on_how_the_pool_is_cut(
@@ -351,7 +351,7 @@ def test_the_classifier_beside_the_module_starts_as_any_other(
     joint_record, _ = unit.run()
     plain_record, _ = unit.fit.run()
     shared = ("accuracies", "epochs", "train_accuracy")
-    assert {n: joint_record[n] for n in shared} == {n: plain_record[n] for n in shared}
+    assert all(getattr(joint_record, n) == getattr(plain_record, n) for n in shared)
 
 
 def test_a_logistic_head_is_refused_before_any_work(
@@ -365,12 +365,12 @@ def test_a_logistic_head_is_refused_before_any_work(
         STRATEGIES["llal"](call)
     with pytest.raises(BudgetError):
         dataclasses.replace(call, budget=0)
-    assert memo.asked == []
+    assert memo.lookups == []
 
 
 def test_the_training_is_announced_as_what_it_is(problem: Problem) -> None:
     unit, events = unit_of(problem), []
-    record = {"accuracies": {"validation": 0.5}, "epochs": 3, "seconds": 1.5}
+    record = TrainingRecord(accuracies={"validation": 0.5}, epochs=3, seconds=1.5)
     unit.announce(Outcome(record, {}, cached=False), events.append)
     assert events == [
         ClassifierTrained(

@@ -129,8 +129,8 @@ def naive_cover(points: Tensor, labeled: Tensor, radius: float, budget: int) -> 
     while edges and len(chosen) < budget:
         degrees = [sum(x == place for x, _ in edges) for place in range(count)]
         best = degrees.index(max(degrees))
-        gone = {y for x, y in edges if x == best}
-        edges = {(x, y) for x, y in edges if y not in gone}
+        covered = {y for x, y in edges if x == best}
+        edges = {(x, y) for x, y in edges if y not in covered}
         chosen.append(best)
     return chosen
 
@@ -141,14 +141,14 @@ def test_the_cover_is_that_of_loops_over_edges(seed: int, monkeypatch: pytest.Mo
     generator = torch.Generator().manual_seed(seed)
     points = torch.rand(40, 2, generator=generator, dtype=torch.float64)
     labeled = torch.rand(2, 2, generator=generator, dtype=torch.float64)
-    graph, held = reached(points, points, 0.2), reached(points, labeled, 0.2).any(1)
-    chosen, covered = cover(graph, held, 40)
+    graph, near = reached(points, points, 0.2), reached(points, labeled, 0.2).any(1)
+    chosen, covered = cover(graph, near, 40)
     expected = naive_cover(points, labeled, 0.2, 40)
     assert chosen.tolist() == expected
     assert covered.all()
-    some, then = cover(graph, held, 3)
+    some, then = cover(graph, near, 3)
     assert some.tolist() == expected[:3]
-    assert then.tolist() == (held | graph[:, expected[:3]].any(1)).tolist()
+    assert then.tolist() == (near | graph[:, expected[:3]].any(1)).tolist()
 
 
 def test_nothing_to_cover_chooses_nothing() -> None:

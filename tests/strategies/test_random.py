@@ -20,7 +20,7 @@ def draw(problem: Problem, seed: int, memo: MemoryMemo) -> Selection:
 
 def test_it_needs_no_classifier_and_gives_no_evidence(problem: Problem, memo: MemoryMemo) -> None:
     selection = draw(problem, 0, memo)
-    assert memo.asked == []
+    assert memo.lookups == []
     assert selection.evidence == {}
     assert selection.steps.tolist() == [0] * 19
 

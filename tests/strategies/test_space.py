@@ -18,9 +18,9 @@ from rambo.strategies.space import k_means, strongest_axes, unit_vectors
 from rambo.training.ensemble import Predictions
 from rambo.worker import trial
 
-SAID = Predictions(torch.zeros(200, 4), torch.tensor([[3.0, 4.0]]).repeat(200, 1), 0.5)
+PREDICTIONS = Predictions(torch.zeros(200, 4), torch.tensor([[3.0, 4.0]]).repeat(200, 1), 0.5)
 FEATURES = torch.tensor([[0.0, 5.0, 12.0]]).repeat(200, 1)
-FROZEN_ASKED = tiny_config(rivals={"space": "features"})
+FROZEN_CONFIG = tiny_config(rivals={"space": "features"})
 EMBEDDED, FROZEN = [0.6, 0.8], [0, 5 / 13, 12 / 13]
 
 
@@ -39,7 +39,7 @@ def test_the_space_is_as_asked_and_has_vectors_of_length_one(
 ) -> None:
     variant = dataclasses.replace(problem, features=features, reads_features=read)
     config = tiny_config(rivals={"space": space})
-    vectors, word = unit_vectors(variant, config, SAID, problem.unlabeled[:7])
+    vectors, word = unit_vectors(variant, config, PREDICTIONS, problem.unlabeled[:7])
     torch.testing.assert_close(vectors, torch.tensor(vector).repeat(7, 1))
     assert word == name
 
@@ -48,18 +48,18 @@ def test_the_rows_are_those_of_the_pool_in_its_order(problem: Problem) -> None:
     features = torch.arange(1.0, 201)[:, None] * torch.tensor([[1.0, 0.0]])
     features[:, 1] = 1
     variant = dataclasses.replace(problem, features=features)
-    vectors, _ = unit_vectors(variant, FROZEN_ASKED, SAID, torch.tensor([9, 0, 3]))
+    vectors, _ = unit_vectors(variant, FROZEN_CONFIG, PREDICTIONS, torch.tensor([9, 0, 3]))
     torch.testing.assert_close(vectors[:, 0] / vectors[:, 1], torch.tensor([10.0, 1, 4]))
 
 
 def test_features_that_are_not_there_are_asked_for_by_name(problem: Problem) -> None:
     with pytest.raises(DataError, match=r"^rivals\.space features: .* use auto or embedding$"):
-        unit_vectors(problem, FROZEN_ASKED, SAID, problem.unlabeled)
+        unit_vectors(problem, FROZEN_CONFIG, PREDICTIONS, problem.unlabeled)
 
 
 def test_a_vector_of_zeros_stays_finite(problem: Problem) -> None:
     variant = dataclasses.replace(problem, features=torch.zeros(200, 3))
-    vectors, _ = unit_vectors(variant, FROZEN_ASKED, SAID, problem.unlabeled)
+    vectors, _ = unit_vectors(variant, FROZEN_CONFIG, PREDICTIONS, problem.unlabeled)
     assert (vectors == 0).all()
 
 
@@ -78,7 +78,7 @@ def test_a_check_before_the_run_says_the_same(
     )
     features = FEATURES if checks.wants_features(config, data) else None
     problem = trial.split(config, data, 0, features).problem
-    _, word = unit_vectors(problem, config, SAID, problem.unlabeled)
+    _, word = unit_vectors(problem, config, PREDICTIONS, problem.unlabeled)
     assert (word == "frozen features") is checks.looks_at_features(config, data)
 
 

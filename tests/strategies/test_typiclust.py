@@ -100,20 +100,20 @@ def test_turns_are_those_of_a_loop_over_rounds() -> None:
         rng = np.random.default_rng(seed)
         clusters, typical = rng.integers(0, 9, 60), rng.integers(0, 5, 60)
         unlabeled = rng.random(60) < 0.7
-        left = {c: np.flatnonzero((clusters == c) & unlabeled).tolist() for c in range(9)}
+        rest = {c: np.flatnonzero((clusters == c) & unlabeled).tolist() for c in range(9)}
         size = {c: int((clusters == c).sum()) for c in range(9)}
-        bought = {c: size[c] - len(left[c]) for c in range(9)}
+        bought = {c: size[c] - len(rest[c]) for c in range(9)}
         ranked = sorted(range(9), key=lambda c: (bought[c], -size[c], c))
         expected = []
         for round_ in (
             [c for c in ranked if size[c] >= 6],
             [c for c in ranked if size[c] < 6],
         ):
-            while any(left[c] for c in round_):
+            while any(rest[c] for c in round_):
                 for c in round_:
-                    if left[c]:
-                        best = max(left[c], key=lambda p: (typical[p], -p))
-                        left[c].remove(best)
+                    if rest[c]:
+                        best = max(rest[c], key=lambda p: (typical[p], -p))
+                        rest[c].remove(best)
                         expected.append(best)
         assert take_turns(clusters, typical, unlabeled, 6).tolist() == expected
 

@@ -8,7 +8,8 @@ import pytest
 from tiny import TINY, merged
 
 from rambo import config as configs
-from rambo import lineup, presets
+from rambo import lineup
+from rambo.config import presets
 from rambo.errors import ConfigError
 from rambo.estimate import costs
 from rambo.estimate.costs import DataSizes, Trainings
@@ -57,13 +58,13 @@ def test_every_study_says_what_it_asks(name: str) -> None:
 
 def settings_of(name: str, *path: str, **changes: Any) -> list[Any]:
     """Return what a study varies, cell by cell."""
-    found = []
+    budgets = []
     for _, config in planned(name, **changes):
         value: Any = config
         for part in path:
             value = getattr(value, part)
-        found.append(value)
-    return found
+        budgets.append(value)
+    return budgets
 
 
 def test_the_grids_are_those_of_the_paper() -> None:
@@ -101,16 +102,16 @@ def test_the_ablation_has_all_eight_combinations_and_the_controls() -> None:
     switches = set()
     for cell, config in cells:
         model = config.rambo.utility_model
-        found = (model.bilevel.enabled, model.transport, model.loss == "rank")
-        words = ["on" if on else "off" for on in found]
+        switches_of = (model.bilevel.enabled, model.transport, model.loss == "rank")
+        words = ["on" if on else "off" for on in switches_of]
         assert [cell.place[part] for part in grid.PARTS] == words
         assert (
             cell.label.split(" + ")
-            == [part for part, on in zip(grid.PARTS, found, strict=True) if on]
+            == [part for part, on in zip(grid.PARTS, switches_of, strict=True) if on]
             or cell.label == "none of them"
         )
         assert config.strategies == ("rambo",)
-        switches.add(found)
+        switches.add(switches_of)
     assert len(switches) == 8
     assert frozen.label == grid.FROZEN
     full = dict(cells[0][1].rambo.utility_model.bilevel)
@@ -152,9 +153,9 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
 def test_a_cell_that_does_not_fit_is_named() -> None:
     with pytest.raises(ConfigError) as caught:
         plan_cells("budgets", {"budget": 800_000})
-    told = str(caught.value)
-    assert told.startswith("budget 1120000 is too large; use at most 1000000")
-    assert told.endswith("(study budgets, B = 1,120,000)")
+    text = str(caught.value)
+    assert text.startswith("budget 1120000 is too large; use at most 1000000")
+    assert text.endswith("(study budgets, B = 1,120,000)")
 
 
 def test_changes_are_laid_over_settings_and_leave_them_as_they_were() -> None:
@@ -213,9 +214,9 @@ def test_llal_counts_once_for_all_budgets() -> None:
 
 def test_dirty_pools_are_seen_with_and_without_the_gate() -> None:
     cells = planned("dirty-pool")
-    seen = [(c.dataset.corruption.foreign, c.acquisition.gate.by) for _, c in cells]
+    pairs = [(c.dataset.corruption.foreign, c.acquisition.gate.by) for _, c in cells]
     pools = [*itertools.product((0.0, 0.2, 0.4, 0.6), ("off", "classifier"))]
-    assert seen == [*pools, (0.0, "off"), (0.0, "classifier")]
+    assert pairs == [*pools, (0.0, "off"), (0.0, "classifier")]
     assert [c.dataset.corruption.imbalance for _, c in cells] == ["none"] * 8 + ["glister"] * 2
     changes = {
         "dataset": {"corruption": {"foreign": 0.3}},
@@ -252,10 +253,8 @@ def reported(name: str, preset: str = "paper", **changes: Any) -> list[Any]:
 def test_the_ablation_stands_beside_its_table() -> None:
     *cells, frozen, controls = reported("ablation", dataset="mnist")
     assert frozen[0] is None, "the paper has no such row"
-    for (found, _, nothing), switches in zip(
-        cells, itertools.product((1, 0), repeat=3), strict=True
-    ):
-        assert found == paper.ablation("mnist", switches)
+    for (row, _, nothing), switches in zip(cells, itertools.product((1, 0), repeat=3), strict=True):
+        assert row == paper.ablation("mnist", switches)
         assert nothing is None
     assert controls[1] == paper.ablation("mnist", None)
 
@@ -295,9 +294,9 @@ def test_figures_of_other_settings_are_not_shown() -> None:
 
 def test_weights_stand_beside_table_6() -> None:
     changes: dict[str, Any] = {"dataset": "cifar10", "budget": 5000}
-    found = [row[0] for row in reported("ot-weight", **changes)]
-    assert found[:6] == [
+    accuracies = [row[0] for row in reported("ot-weight", **changes)]
+    assert accuracies[:6] == [
         paper.ot_weight("cifar10", 5000, weight) for weight in (0, 0.01, 0.1, 1, 10, 100)
     ]
-    assert None not in found[:6]
+    assert None not in accuracies[:6]
     assert all(row[1] is None for row in reported("ot-weight", **changes))

@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from rambo import presets
+from rambo.config import presets
 from rambo.studies import paper
 from rambo.studies.paper import Reported
 

@@ -43,10 +43,10 @@ def make(name: str, data: Prepared, workspace: Workspace, **changes: Any) -> Run
 Accuracies = dict[str, list[float | None]]
 
 
-def fill(told: Run, label: str, accuracies: Accuracies, data: Prepared, **more: Any) -> Run:
+def fill(study_run: Run, label: str, accuracies: Accuracies, data: Prepared, **more: Any) -> Run:
     """Make the run of a cell, with these test accuracies by strategy, and seeds from 5."""
-    workspace = Workspace(told.folder.parent.parent)
-    cells = study.planned(told)
+    workspace = Workspace(study_run.folder.parent.parent)
+    cells = study.planned(study_run)
     place = [cell.label for cell, _ in cells].index(label)
     run = workspace.create(configs.describe(cells[place][1]), environment(data, "cpu"))
     for strategy, values in accuracies.items():
@@ -62,7 +62,7 @@ def fill(told: Run, label: str, accuracies: Accuracies, data: Prepared, **more: 
             }
             run.save_result(restore(trial, strategy, record | more))
     run.set_status("done")
-    told.save_cell(place, label, run.id)
+    study_run.save_cell(place, label, run.id)
     return run
 
 
@@ -71,8 +71,8 @@ def around(mean: float) -> list[float | None]:
     return [mean + extra for extra in FIVE]
 
 
-def words(told: StudyTable) -> list[str]:
-    return [verdict.words for verdict in told.verdicts]
+def words(table: StudyTable) -> list[str]:
+    return [verdict.words for verdict in table.verdicts]
 
 
 # Made and found.
@@ -81,19 +81,22 @@ def words(told: StudyTable) -> list[str]:
 def test_a_new_study_is_queued_and_apart_from_the_runs(
     data: Prepared, workspace: Workspace
 ) -> None:
-    told = make("noisy-oracle", data, workspace)
-    assert told.status == "queued"
-    assert told.config["study"] == "noisy-oracle"
-    assert study.is_study(told)
+    study_run = make("noisy-oracle", data, workspace)
+    assert study_run.status == "queued"
+    assert study_run.config["study"] == "noisy-oracle"
+    assert study.is_study(study_run)
     assert workspace.runs() == []
-    assert [run.id for run in study.workspace_of(workspace).runs()] == [told.id]
-    assert study.find(told.id, workspace).folder == told.folder
-    run = fill(told, "clean", {"random": [0.5]}, data)
+    assert [run.id for run in study.workspace_of(workspace).runs()] == [study_run.id]
+    assert study.find(study_run.id, workspace).folder == study_run.folder
+    run = fill(study_run, "clean", {"random": [0.5]}, data)
     assert not study.is_study(run)
     assert study.find(run.id, workspace).folder == run.folder
     with pytest.raises(RunNotFoundError, match="no such run"):
         study.find("nothing", workspace)
-    assert [cell.label for cell, _ in study.planned(told)] == ["clean", "20 % of the labels wrong"]
+    assert [cell.label for cell, _ in study.planned(study_run)] == [
+        "clean",
+        "20 % of the labels wrong",
+    ]
 
 
 def test_what_does_not_fit_is_refused_with_its_cell_before_anything_is_written(
@@ -112,21 +115,25 @@ def test_what_does_not_fit_is_refused_with_its_cell_before_anything_is_written(
 
 
 def test_a_study_without_results_is_all_waiting(data: Prepared, workspace: Workspace) -> None:
-    told = study.table(make("noisy-oracle", data, workspace, oracle_draws=2, trials=4))
-    assert [cell.status for cell in told.cells] == ["waiting"] * 2
-    assert [(cell.done, cell.total) for cell in told.cells] == [(0, 4 * 4)] * 2
-    assert told.cells[1].place == {"noise": 0.2}
-    assert told.rows == told.verdicts == []
-    assert (told.name, told.axis, told.status) == ("noisy-oracle", "noise", "queued")
-    shown = told.public()
-    assert shown == json.loads(json.dumps(shown, allow_nan=False))
+    whole_table = study.table(make("noisy-oracle", data, workspace, oracle_draws=2, trials=4))
+    assert [cell.status for cell in whole_table.cells] == ["waiting"] * 2
+    assert [(cell.done, cell.total) for cell in whole_table.cells] == [(0, 4 * 4)] * 2
+    assert whole_table.cells[1].place == {"noise": 0.2}
+    assert whole_table.rows == whole_table.verdicts == []
+    assert (whole_table.name, whole_table.axis, whole_table.status) == (
+        "noisy-oracle",
+        "noise",
+        "queued",
+    )
+    fields = whole_table.public()
+    assert fields == json.loads(json.dumps(fields, allow_nan=False))
 
 
 def test_a_row_is_the_mean_over_its_trials(data: Prepared, workspace: Workspace) -> None:
-    told = make("noisy-oracle", data, workspace, trials=3)
-    run = fill(told, "clean", {"rambo": [0.5, 0.6, None], "random": [0.4]}, data)
-    shown = study.table(told)
-    first, second = shown.rows
+    study_run = make("noisy-oracle", data, workspace, trials=3)
+    run = fill(study_run, "clean", {"rambo": [0.5, 0.6, None], "random": [0.4]}, data)
+    summary_table = study.table(study_run)
+    first, second = summary_table.rows
     assert (first.cell, first.place["noise"], first.strategy) == ("clean", 0.0, "rambo")
     assert (first.trials, first.trainings, first.cached_trainings) == (2, 9, 3)
     assert first.test.mean == pytest.approx(0.55)
@@ -135,7 +142,7 @@ def test_a_row_is_the_mean_over_its_trials(data: Prepared, workspace: Workspace)
     assert first.seconds == {"acquisition": 2.0, "evaluation": 2.0}
     assert (second.trials, second.test.mean, second.test.error) == (1, 0.4, None)
     assert second.reported is None
-    cell, waiting = shown.cells
+    cell, waiting = summary_table.cells
     assert (cell.run, cell.status, cell.done, cell.total) == (run.id, "done", 3, 9)
     assert waiting.status == "waiting"
 
@@ -149,32 +156,35 @@ def tiny_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_dirty_pool_tells_what_is_wasted_and_what_the_gate_adds(
     data: Prepared, workspace: Workspace
 ) -> None:
-    told = make("dirty-pool", data, workspace, trials=5, dataset={"corruption": {"foreign": 0.4}})
+    study_run = make(
+        "dirty-pool", data, workspace, trials=5, dataset={"corruption": {"foreign": 0.4}}
+    )
     open_, gated = "40 % foreign, no gate", "40 % foreign, gate"
-    fill(told, open_, {"margin": around(0.7)}, data, figures={"labels wasted": 240})
+    fill(study_run, open_, {"margin": around(0.7)}, data, figures={"labels wasted": 240})
     both = {"margin": around(0.8), "rambo-plus": around(0.81)}
-    fill(told, gated, both, data, figures={"labels wasted": 2})
-    shown = study.table(told)
-    assert [row.wasted for row in shown.rows] == [240, 2, 2]
+    fill(study_run, gated, both, data, figures={"labels wasted": 2})
+    summary_table = study.table(study_run)
+    assert [row.wasted for row in summary_table.rows] == [240, 2, 2]
     assert any(
         text.startswith("margin with the gate minus without (40 % foreign): +10.0")
         and text.endswith("the gate is better here")
-        for text in words(shown)
+        for text in words(summary_table)
     )
     assert any(
-        text.startswith("rambo-plus minus margin, both with the gate") for text in words(shown)
+        text.startswith("rambo-plus minus margin, both with the gate")
+        for text in words(summary_table)
     )
-    assert "| 240 |" in to_markdown(shown)
-    assert to_csv(shown).splitlines()[0].split(",")[9] == "labels wasted"
+    assert "| 240 |" in to_markdown(summary_table)
+    assert to_csv(summary_table).splitlines()[0].split(",")[9] == "labels wasted"
 
 
 @pytest.mark.usefixtures("tiny_sizes")
 def test_the_papers_figure_stands_beside_ours(data: Prepared, workspace: Workspace) -> None:
     changes = {"dataset": {"name": "mnist"}, "k": 24, "budget": 12}
-    told = make("ablation", data, workspace, **changes)
-    fill(told, "bilevel + RankNet", {"rambo": [0.9, 0.8]}, data)
-    fill(told, "controls", {"random": [0.7], "margin": [0.7]}, data)
-    full, margin, random = study.table(told).rows
+    study_run = make("ablation", data, workspace, **changes)
+    fill(study_run, "bilevel + RankNet", {"rambo": [0.9, 0.8]}, data)
+    fill(study_run, "controls", {"random": [0.7], "margin": [0.7]}, data)
+    full, margin, random = study.table(study_run).rows
     assert full.reported == Reported(95.0, 0.1, "Table 4: k 200, B 500")
     assert random.reported is not None
     assert random.reported.mean == 93.4
@@ -182,51 +192,51 @@ def test_the_papers_figure_stands_beside_ours(data: Prepared, workspace: Workspa
 
 
 def test_a_cell_whose_run_was_deleted_waits_again(data: Prepared, workspace: Workspace) -> None:
-    told = make("noisy-oracle", data, workspace)
-    kept, gone = (
-        fill(told, label, {"random": [0.5]}, data)
+    study_run = make("noisy-oracle", data, workspace)
+    finished, missing = (
+        fill(study_run, label, {"random": [0.5]}, data)
         for label in ("clean", "20 % of the labels wrong")
     )
-    workspace.delete(gone)
-    shown = study.table(told)
-    assert [cell.run for cell in shown.cells] == [kept.id, None]
-    assert shown.cells[1].status == "waiting"
-    assert [row.cell for row in shown.rows] == ["clean"]
-    assert list(study.runs(told)) == ["clean"]
+    workspace.delete(missing)
+    summary_table = study.table(study_run)
+    assert [cell.run for cell in summary_table.cells] == [finished.id, None]
+    assert summary_table.cells[1].status == "waiting"
+    assert [row.cell for row in summary_table.rows] == ["clean"]
+    assert list(study.runs(study_run)) == ["clean"]
 
 
 def test_the_reader_of_summaries_can_be_another(data: Prepared, workspace: Workspace) -> None:
-    told = make("noisy-oracle", data, workspace)
-    fill(told, "clean", {"random": [0.5]}, data)
-    shown = study.table(
-        told, lambda run: Summary(run.id, "", {}, f"read {run.id[:4]}", [], Ranking())
+    study_run = make("noisy-oracle", data, workspace)
+    fill(study_run, "clean", {"random": [0.5]}, data)
+    summary_table = study.table(
+        study_run, lambda run: Summary(run.id, "", {}, f"read {run.id[:4]}", [], Ranking())
     )
-    assert [cell.status for cell in shown.cells] == ["read tiny", "waiting"]
+    assert [cell.status for cell in summary_table.cells] == ["read tiny", "waiting"]
 
 
 def test_a_study_that_lost_its_worker_is_interrupted(data: Prepared, workspace: Workspace) -> None:
-    told = make("noisy-oracle", data, workspace)
-    told.set_status("running")
-    assert told.status == study.table(told).status == "interrupted"
-    with told.lock():
-        assert Run(told.folder).status == "running"
+    study_run = make("noisy-oracle", data, workspace)
+    study_run.set_status("running")
+    assert study_run.status == study.table(study_run).status == "interrupted"
+    with study_run.lock():
+        assert Run(study_run.folder).status == "running"
 
 
 # Verdicts.
 
 
 def test_differences_are_paired_and_worded(data: Prepared, workspace: Workspace) -> None:
-    told = make("noisy-oracle", data, workspace, trials=5)
+    study_run = make("noisy-oracle", data, workspace, trials=5)
     accuracies: Accuracies = {
         "rambo": around(0.80),
         "filter-only": around(0.78),
         "random": [0.9, 0.7, 0.9, 0.7, 0.8],
         "best-of-random": around(0.85),
     }
-    fill(told, "clean", accuracies, data)
-    fill(told, "20 % of the labels wrong", {"rambo": [0.5, 0.6], "random": [0.4, 0.3]}, data)
-    told_now = study.table(told)
-    first, second, third, fourth = told_now.verdicts
+    fill(study_run, "clean", accuracies, data)
+    fill(study_run, "20 % of the labels wrong", {"rambo": [0.5, 0.6], "random": [0.4, 0.3]}, data)
+    table_now = study.table(study_run)
+    first, second, third, fourth = table_now.verdicts
     assert first.pair == "RAMBO minus filter-only (clean)"
     assert (first.difference.mean, first.difference.trials, first.difference.finding) == (
         pytest.approx(2.0),
@@ -234,11 +244,11 @@ def test_differences_are_paired_and_worded(data: Prepared, workspace: Workspace)
         "more",
     )
     assert first.difference.error == pytest.approx(0.0, abs=1e-9)
-    assert words(told_now)[0].startswith(
+    assert words(table_now)[0].startswith(
         "RAMBO minus filter-only (clean): +2.0 +- 0.0 points of test accuracy over 5 paired trials "
         "(95 %: +2.0 to +2.0; p "
     )
-    assert words(told_now)[0].endswith(" by Holm among 3 differences): u_hat helps here")
+    assert words(table_now)[0].endswith(" by Holm among 3 differences): u_hat helps here")
     gaps = [-9.0, 8.0, -7.0, 10.0, -1.0]
     error = statistics.stdev(gaps) / math.sqrt(5)
     assert (second.difference.mean, second.difference.error) == (
@@ -246,21 +256,21 @@ def test_differences_are_paired_and_worded(data: Prepared, workspace: Workspace)
         pytest.approx(error),
     )
     assert second.difference.high == pytest.approx(0.2 + 2.7764451 * error)
-    assert words(told_now)[1].endswith("no evidence of a difference")
+    assert words(table_now)[1].endswith("no evidence of a difference")
     assert third.pair == "RAMBO minus best-of-random (clean)"
-    assert words(told_now)[2].endswith(": RAMBO is worse here")
+    assert words(table_now)[2].endswith(": RAMBO is worse here")
     assert fourth.pair == "RAMBO minus random (20 % of the labels wrong)"
-    assert words(told_now)[3].endswith("(95 %: -107.1 to +147.1): too few trials to say")
+    assert words(table_now)[3].endswith("(95 %: -107.1 to +147.1): too few trials to say")
 
 
 def test_a_difference_among_many_needs_more_evidence(data: Prepared, workspace: Workspace) -> None:
     """Alone its interval would lie above 0; six weights are asked about, so it may be chance."""
-    told = make("ot-weight", data, workspace, trials=5)
-    fill(told, "lambda_OT = 0", {"rambo": [0.70, 0.70, 0.70, 0.70, 0.70]}, data)
+    study_run = make("ot-weight", data, workspace, trials=5)
+    fill(study_run, "lambda_OT = 0", {"rambo": [0.70, 0.70, 0.70, 0.70, 0.70]}, data)
     for label in ("0.01", "0.1", "1", "10"):
-        fill(told, f"lambda_OT = {label}", {"rambo": [0.69, 0.71, 0.70, 0.705, 0.695]}, data)
-    fill(told, "lambda_OT = 100", {"rambo": [0.72, 0.705, 0.731, 0.703, 0.72]}, data)
-    last = study.table(told).verdicts[-1].difference
+        fill(study_run, f"lambda_OT = {label}", {"rambo": [0.69, 0.71, 0.70, 0.705, 0.695]}, data)
+    fill(study_run, "lambda_OT = 100", {"rambo": [0.72, 0.705, 0.731, 0.703, 0.72]}, data)
+    last = study.table(study_run).verdicts[-1].difference
     assert last.low is not None
     assert last.low > 0
     assert last.p < 0.05 < last.adjusted == pytest.approx(5 * last.p)
@@ -268,18 +278,23 @@ def test_a_difference_among_many_needs_more_evidence(data: Prepared, workspace: 
 
 
 def test_a_single_cell_is_not_named_in_its_verdict(data: Prepared, workspace: Workspace) -> None:
-    told = make("runtime", data, workspace)
-    fill(told, "all", {"rambo": [0.8], "random": [0.7]}, data)
-    assert words(study.table(told)) == [
+    study_run = make("runtime", data, workspace)
+    fill(study_run, "all", {"rambo": [0.8], "random": [0.7]}, data)
+    assert words(study.table(study_run)) == [
         "RAMBO minus random: +10.0 points of test accuracy in one trial: too few trials to say"
     ]
 
 
-def ablation(told: Run, data: Prepared, trials: int, skip: str = "") -> None:
+def ablation(study_run: Run, data: Prepared, trials: int, skip: str = "") -> None:
     """Fill the ablation: bilevel adds 1 point, OT 2, RankNet takes half a point away."""
-    for cell, _ in study.planned(told):
+    for cell, _ in study.planned(study_run):
         if cell.label == "controls":
-            fill(told, "controls", {"filter-only": [0.7] * trials, "random": [0.6] * trials}, data)
+            fill(
+                study_run,
+                "controls",
+                {"filter-only": [0.7] * trials, "random": [0.6] * trials},
+                data,
+            )
             continue
         gain = sum(
             points
@@ -288,7 +303,7 @@ def ablation(told: Run, data: Prepared, trials: int, skip: str = "") -> None:
         )
         values = [0.7 + gain / 100 + extra for extra in FIVE[:trials]]
         fill(
-            told,
+            study_run,
             cell.label,
             {"rambo": [*values[:-1], None] if cell.label == skip else values},
             data,
@@ -298,9 +313,9 @@ def ablation(told: Run, data: Prepared, trials: int, skip: str = "") -> None:
 def test_main_effects_are_the_four_on_less_the_four_off(
     data: Prepared, workspace: Workspace
 ) -> None:
-    told = make("ablation", data, workspace, trials=5)
-    ablation(told, data, 5)
-    bilevel, transport, rank, *others = study.table(told).verdicts
+    study_run = make("ablation", data, workspace, trials=5)
+    ablation(study_run, data, 5)
+    bilevel, transport, rank, *others = study.table(study_run).verdicts
     assert [v.difference.mean for v in (bilevel, transport, rank)] == pytest.approx(
         [1.0, 2.0, -0.5]
     )
@@ -319,26 +334,26 @@ def test_main_effects_are_the_four_on_less_the_four_off(
 def test_a_trial_without_all_eight_cells_has_no_main_effect(
     data: Prepared, workspace: Workspace
 ) -> None:
-    told = make("ablation", data, workspace, trials=5)
-    ablation(told, data, 5, skip="OT")
-    effects = study.table(told).verdicts[:3]
+    study_run = make("ablation", data, workspace, trials=5)
+    ablation(study_run, data, 5, skip="OT")
+    effects = study.table(study_run).verdicts[:3]
     assert [v.difference.trials for v in effects] == [4] * 3
     assert [v.difference.mean for v in effects] == pytest.approx([1.0, 2.0, -0.5])
     assert {v.difference.finding for v in effects} == {"too few"}
 
 
 def test_half_an_ablation_has_no_main_effects(data: Prepared, workspace: Workspace) -> None:
-    told = make("ablation", data, workspace, trials=5)
+    study_run = make("ablation", data, workspace, trials=5)
     for label in ("OT + RankNet", "none of them"):
-        fill(told, label, {"rambo": around(0.7)}, data)
-    assert study.table(told).verdicts == []
+        fill(study_run, label, {"rambo": around(0.7)}, data)
+    assert study.table(study_run).verdicts == []
 
 
 def test_weights_are_compared_with_none(data: Prepared, workspace: Workspace) -> None:
-    told = make("ot-weight", data, workspace, trials=5)
+    study_run = make("ot-weight", data, workspace, trials=5)
     for label, mean in (("lambda_OT = 0", 0.70), ("lambda_OT = 1", 0.73), ("lambda_OT = 100", 0.6)):
-        fill(told, label, {"rambo": around(mean)}, data)
-    verdicts = study.table(told).verdicts
+        fill(study_run, label, {"rambo": around(mean)}, data)
+    verdicts = study.table(study_run).verdicts
     assert [v.pair for v in verdicts] == [
         "lambda_OT = 1 minus lambda_OT = 0",
         "lambda_OT = 100 minus lambda_OT = 0",
@@ -354,10 +369,10 @@ def test_mean_utilities_are_of_the_offline_samples_once(
     data: Prepared, workspace: Workspace
 ) -> None:
     """RAMBO and DULO tell of the same samples: counted twice, the error would look smaller than it is."""
-    told = make(
+    study_run = make(
         "validation-size", data, workspace, dataset={"name": "mnist"}, strategies=["rambo", "dulo"]
     )
-    run = fill(told, "|S_val| = 50", {"rambo": [0.5]}, data)
+    run = fill(study_run, "|S_val| = 50", {"rambo": [0.5]}, data)
     for strategy in ("rambo", "dulo"):
         for trial, utilities in enumerate(([0.2, 0.4, 0.6, 0.8], [0.3, 0.5, 0.7, 0.9])):
             run.append(
@@ -367,21 +382,21 @@ def test_mean_utilities_are_of_the_offline_samples_once(
             )
     run.append(UtilitySamplesAdded("pretraining-1", [9, 9], [0.0, 0.0]), trial=0, strategy="rambo")
     run.flush()
-    found = study.mean_utilities(told)["|S_val| = 50"]
-    assert (found.mean, found.sets, found.trials) == (pytest.approx(0.55), 8, 2)
-    assert found.error == pytest.approx(0.05), "over the two trials, not over the eight sets"
-    assert found.reported is not None
-    assert (found.reported.mean, found.reported.source) == (75.8, "Table 2")
+    by_size = study.mean_utilities(study_run)["|S_val| = 50"]
+    assert (by_size.mean, by_size.sets, by_size.trials) == (pytest.approx(0.55), 8, 2)
+    assert by_size.error == pytest.approx(0.05), "over the two trials, not over the eight sets"
+    assert by_size.reported is not None
+    assert (by_size.reported.mean, by_size.reported.source) == (75.8, "Table 2")
 
 
 def test_mean_utilities_of_dulo_alone(data: Prepared, workspace: Workspace) -> None:
-    told = make("noisy-oracle", data, workspace, strategies=["dulo"])
-    run = fill(told, "clean", {"dulo": [0.5]}, data)
+    study_run = make("noisy-oracle", data, workspace, strategies=["dulo"])
+    run = fill(study_run, "clean", {"dulo": [0.5]}, data)
     event = UtilitySamplesAdded("offline", [10, 10], [0.2, 0.4])
     run.append(event, trial=0, strategy="dulo")
     run.flush()
-    (found,) = study.mean_utilities(told).values()
-    assert (found.trials, found.sets, found.error, found.reported) == (1, 2, None, None)
+    (mean,) = study.mean_utilities(study_run).values()
+    assert (mean.trials, mean.sets, mean.error, mean.reported) == (1, 2, None, None)
 
 
 # Files.
@@ -389,10 +404,10 @@ def test_mean_utilities_of_dulo_alone(data: Prepared, workspace: Workspace) -> N
 
 @pytest.mark.usefixtures("tiny_sizes")
 def test_the_csv_has_a_line_for_every_row(data: Prepared, workspace: Workspace) -> None:
-    told = make("ablation", data, workspace, dataset={"name": "mnist"})
-    fill(told, "OT", {"rambo": [0.5, 0.6]}, data)
-    fill(told, "controls", {"random": [0.123456]}, data)
-    rows = list(csv.DictReader(io.StringIO(to_csv(study.table(told)))))
+    study_run = make("ablation", data, workspace, dataset={"name": "mnist"})
+    fill(study_run, "OT", {"rambo": [0.5, 0.6]}, data)
+    fill(study_run, "controls", {"random": [0.123456]}, data)
+    rows = list(csv.DictReader(io.StringIO(to_csv(study.table(study_run)))))
     assert list(rows[0])[:5] == ["cell", "bilevel", "OT", "RankNet", "strategy"]
     assert list(rows[0])[5:] == [
         *("trials", "test", "test_error", "validation", "validation_error"),
@@ -423,9 +438,9 @@ def test_the_csv_has_a_line_for_every_row(data: Prepared, workspace: Workspace) 
 
 
 def test_the_markdown_has_a_table_and_the_verdicts(data: Prepared, workspace: Workspace) -> None:
-    told = make("runtime", data, workspace)
-    fill(told, "all", {"rambo": [0.5, 0.6], "random": [None]}, data)
-    assert to_markdown(study.table(told)).splitlines() == [
+    study_run = make("runtime", data, workspace)
+    fill(study_run, "all", {"rambo": [0.5, 0.6], "random": [None]}, data)
+    assert to_markdown(study.table(study_run)).splitlines() == [
         "### Where the time goes (B.7) on tiny",
         "",
         "| cell | strategy | test % | balanced test % | validation % | trials | paper % |",
@@ -438,24 +453,24 @@ def test_the_markdown_has_a_table_and_the_verdicts(data: Prepared, workspace: Wo
 
 @pytest.mark.usefixtures("tiny_sizes")
 def test_the_papers_figures_stand_in_the_markdown(data: Prepared, workspace: Workspace) -> None:
-    told = make("ablation", data, workspace, dataset={"name": "mnist"})
-    fill(told, "none of them", {"rambo": [0.5]}, data)
-    text = to_markdown(study.table(told))
+    study_run = make("ablation", data, workspace, dataset={"name": "mnist"})
+    fill(study_run, "none of them", {"rambo": [0.5]}, data)
+    text = to_markdown(study.table(study_run))
     assert "| none of them | rambo | 50.0 | - | 60.0 | 1 | 94.8 +- 0.2 |" in text
 
 
 def test_a_hostile_name_stays_one_harmless_line(data: Prepared, workspace: Workspace) -> None:
-    told = make("runtime", data, workspace, dataset={"name": HOSTILE})
-    fill(told, "all", {"rambo": [0.5], "random": [0.4]}, data)
-    shown = study.table(told)
-    assert shown.dataset == HOSTILE
-    text = to_markdown(shown)
+    study_run = make("runtime", data, workspace, dataset={"name": HOSTILE})
+    fill(study_run, "all", {"rambo": [0.5], "random": [0.4]}, data)
+    summary_table = study.table(study_run)
+    assert summary_table.dataset == HOSTILE
+    text = to_markdown(summary_table)
     heading = text.splitlines()[0]
     assert len([line for line in text.splitlines() if line.startswith("#")]) == 1
     assert r"on =1+1\|\<script\>?# \*x\* \!\[p\](//host/p.png)" in heading
-    assert HOSTILE.splitlines()[0] not in to_csv(shown)
-    assert [r["strategy"] for r in csv.DictReader(io.StringIO(to_csv(shown)))] == [
+    assert HOSTILE.splitlines()[0] not in to_csv(summary_table)
+    assert [r["strategy"] for r in csv.DictReader(io.StringIO(to_csv(summary_table)))] == [
         "rambo",
         "random",
     ]
-    assert told.id.isascii()
+    assert study_run.id.isascii()

@@ -64,7 +64,7 @@ def main() -> int:
         page = ROOT / "docs" / "reliability.md"
         text = page.read_text("utf-8")
         part = re.compile(r"(<!-- campaign -->\n).*?(<!-- /campaign -->)", re.DOTALL)
-        page.write_text(part.sub(lambda found: found[1] + table + found[2], text), "utf-8")
+        page.write_text(part.sub(lambda match: match[1] + table + match[2], text), "utf-8")
     return 1 if any(tally.failures for tally in tallies) else 0
 
 

@@ -68,8 +68,8 @@ def apart(action: Callable[..., Any], *arguments: Any) -> str:
     Raises:
         RuntimeError: it failed.
     """
-    found: list[str] = []
-    code, words = forked(lambda: found.append(str(action(*arguments))) or f"={found[0]}")
+    problems: list[str] = []
+    code, words = forked(lambda: problems.append(str(action(*arguments))) or f"={problems[0]}")
     if code != 1 or not words.startswith("="):
         raise RuntimeError(words or f"exit {code}")
     return words[1:]

@@ -68,13 +68,13 @@ class Disk:
         elif op.what == "create":
             self.now[op.path] = bytearray()
         elif op.what == "write" and op.path in self.now:
-            held = self.now[op.path]
-            held.extend(bytes(max(0, op.offset - len(held))))
-            held[op.offset : op.offset + len(op.data)] = op.data
+            content = self.now[op.path]
+            content.extend(bytes(max(0, op.offset - len(content))))
+            content[op.offset : op.offset + len(op.data)] = op.data
         elif op.what == "truncate" and op.path in self.now:
-            held = self.now[op.path]
-            del held[op.offset :]
-            held.extend(bytes(op.offset - len(held)))
+            content = self.now[op.path]
+            del content[op.offset :]
+            content.extend(bytes(op.offset - len(content)))
         elif op.what == "sync" and op.path in self.now:
             self.synced[op.path] = bytes(self.now[op.path])
         elif op.what == "rename":

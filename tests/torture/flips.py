@@ -74,13 +74,13 @@ def answers(root: Path) -> dict[str, object]:
             parts[f"{name} {strategy}"] = lambda name=name, strategy=strategy: _export(
                 run, name, strategy
             )
-    found: dict[str, object] = {}
+    answers_now: dict[str, object] = {}
     for name, read in parts.items():
         try:
-            found[name] = read()
+            answers_now[name] = read()
         except RamboError:
-            found[name] = "refused"
-    return found
+            answers_now[name] = "refused"
+    return answers_now
 
 
 def _arrays(arrays: dict) -> list:
@@ -93,8 +93,8 @@ def _memo(root: Path) -> object:
 
 
 def _export(run: object, name: str, strategy: str) -> tuple[object, object]:
-    made = export.build(run, name, strategy, 0)  # type: ignore[arg-type]
-    return made.data, list(made.notices)
+    file = export.build(run, name, strategy, 0)  # type: ignore[arg-type]
+    return file.data, list(file.notices)
 
 
 def _read(root: Path, right: dict[str, object]) -> str | None:

@@ -17,8 +17,8 @@ from PIL import Image
 from rambo.collection import collection as own
 from rambo.collection.readers import tables
 from rambo.config import build
+from rambo.config.presets import quick
 from rambo.errors import RamboError
-from rambo.presets import quick
 from rambo.runs.access import sharing
 from rambo.runs.audit import _parse
 from rambo.runs.workspace import Workspace

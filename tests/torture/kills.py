@@ -133,8 +133,8 @@ def vars_of(result: Any) -> dict[str, Any]:
 
 def _run_ready(place: Path) -> list[str]:
     data = write_tiny(place / "runs")
-    made = Workspace(place / "runs").create(describe(build(SMALL)), environment(data, "cpu"))
-    return ["work", f"PLACE/runs/{made.id}"]
+    created = Workspace(place / "runs").create(describe(build(SMALL)), environment(data, "cpu"))
+    return ["work", f"PLACE/runs/{created.id}"]
 
 
 def _run_read(place: Path) -> Any:
@@ -172,12 +172,12 @@ def _label_ready(place: Path) -> list[str]:
 def _done(place: Path) -> Run:
     root = place / "runs"
     data = write_tiny(root)
-    made = Workspace(root).create(describe(build(SMALL)), environment(data, "cpu"))
+    created = Workspace(root).create(describe(build(SMALL)), environment(data, "cpu"))
     pid = os.fork()
     if pid == 0:
-        os._exit(0 if run_worker.work(made) == "done" else 1)
+        os._exit(0 if run_worker.work(created) == "done" else 1)
     assert os.waitpid(pid, 0)[1] == 0
-    return made
+    return created
 
 
 def _export_ready(place: Path) -> list[str]:
@@ -200,15 +200,15 @@ def _study_ready(place: Path) -> list[str]:
     settings = merged(
         SMALL, {"dataset": {"name": str(archive)}, "strategies": ["margin", "random"]}
     )
-    made = study.create("budgets", settings, prepared, Workspace(root), "cpu")
-    return ["work", str(made.folder).replace(str(place), "PLACE")]
+    created = study.create("budgets", settings, prepared, Workspace(root), "cpu")
+    return ["work", str(created.folder).replace(str(place), "PLACE")]
 
 
 def _study_read(place: Path) -> Any:
     root = Workspace(place / "runs")
-    (made,) = study.workspace_of(root).runs()
-    cells = study.runs(made)
-    return made.status, json.dumps(
+    (created,) = study.workspace_of(root).runs()
+    cells = study.runs(created)
+    return created.status, json.dumps(
         {label: repr(_results(run)) for label, run in sorted(cells.items())}
     )
 

@@ -113,8 +113,8 @@ def _import(root: Path, draw: random.Random) -> None:
     for place in range(3):
         save(folder / "unlabeled" / f"{folder.name}-{place}.png", draw.randrange(10**9))
     name = "pets" if way == "grow" else "more"
-    made = import_images(root, [folder], ImportOptions(jobs=1, name=name))
-    audit.note(root, "import", f"{name}@{made.version}")
+    imported = import_images(root, [folder], ImportOptions(jobs=1, name=name))
+    audit.note(root, "import", f"{name}@{imported.version}")
 
 
 def _whole(root: Path) -> str | None:
@@ -133,9 +133,9 @@ def _whole(root: Path) -> str | None:
         now = own.find(root, slug).snapshot()
         if len(list(own.find(root, slug).pictures(now.numbers.tolist()))) != len(now.numbers):
             return f"pictures of {slug} are missing"
-    left = [
+    names = [
         p.name
         for p in root.rglob("*")
         if p.name.startswith((".new-", ".gone-")) or p.suffix == ".part"
     ]
-    return f"left behind: {left[:3]}" if left else None
+    return f"left behind: {names[:3]}" if names else None

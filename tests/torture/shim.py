@@ -56,7 +56,7 @@ def count(root: Path) -> None:
     arm(root, -1, 0, stays=False)
 
 
-def seen() -> int:
+def calls() -> int:
     """Return how many operations there were since."""
     return int(library().torture_seen())
 

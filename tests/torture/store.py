@@ -113,47 +113,47 @@ def prepare(folder: Path) -> Path:
 
 def look(root: Path) -> dict[str, Any]:
     """Return all that can be seen, a part for each thing that a step changes; raises where something does not open."""
-    seen: dict[str, Any] = {}
+    states: dict[str, Any] = {}
     runs = Workspace(root).runs()
-    seen["runs"] = len(runs)
+    states["runs"] = len(runs)
     for run in runs[:1]:
-        told = run.describe()
-        seen["status"] = told.status
-        if told.status == "unreadable":
-            raise AssertionError(f"unreadable: {told.message}")
-        seen["stop"] = run.stop_requested()
-        seen["events"] = len(run.events())
+        description = run.describe()
+        states["status"] = description.status
+        if description.status == "unreadable":
+            raise AssertionError(f"unreadable: {description.message}")
+        states["stop"] = run.stop_requested()
+        states["events"] = len(run.events())
         for name in ("trial-0/atlas", "trial-0/margin/selection"):
-            seen[name] = None
+            states[name] = None
             if run.has_artifact(name):
                 read = run.load_arrays if name.endswith("atlas") else run.load_table
-                seen[name] = (
+                states[name] = (
                     sum(len(part) for part in read(name).values())
                     if name.endswith("atlas")
                     else len(read(name))
                 )
         edit = edits.load(run, 0, "margin")
-        seen["edit"] = None if edit is None else edit.model_dump_json()
+        states["edit"] = None if edit is None else edit.model_dump_json()
     row = Workspace(root).memo().get(KEY) if root.is_dir() else None
-    seen["memo"] = None if row is None else row[0]["accuracy"]
+    states["memo"] = None if row is None else row[0]["accuracy"]
     acts, wrong = audit.read(root)
-    seen["acts"] = len(acts)
-    seen["collection"] = None
+    states["acts"] = len(acts)
+    states["collection"] = None
     if "pets" in own.slugs(root):
         chosen = own.find(root, "pets")
         versions = len(chosen.versions())
-        seen["collection"] = versions
+        states["collection"] = versions
         if versions:
             now = chosen.snapshot()
-            seen["labels"] = int((now.labels >= 0).sum())
+            states["labels"] = int((now.labels >= 0).sum())
             for pixels in chosen.pictures(now.numbers.tolist()):
                 assert pixels is not None
-    return seen
+    return states
 
 
 def is_third(part: str, old: dict[str, Any], now: dict[str, Any], new: dict[str, Any]) -> bool:
     """Return whether a part is neither as before a step nor as after it; of events there may be the first ones."""
-    before, seen, after = old.get(part), now[part], new.get(part)
+    before, current, after = old.get(part), now[part], new.get(part)
     if part == "events" and before is not None and after is not None:
-        return not before <= seen <= after
-    return seen not in (before, after, None)
+        return not before <= current <= after
+    return current not in (before, after, None)

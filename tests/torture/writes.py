@@ -53,7 +53,7 @@ def run(limit: int, seed: int) -> list[Tally]:
 def _count(root: Path, step: Callable[[Path], None]) -> int:
     shim.count(root)
     step(root)
-    return shim.seen()
+    return shim.calls()
 
 
 def _fail(root: Path, name: str, number: int, error: str, stays: bool) -> str | None:

@@ -72,9 +72,9 @@ def test_dask_gives_what_loky_gives(problem: Problem, cluster: Backend) -> None:
 
 
 def test_two_workers_share_the_work(cluster: Backend) -> None:
-    seen = set(cluster.run(joblib.delayed(identify)(0.2) for _ in range(8)))
-    assert len(seen) == 2
-    assert os.getpid() not in seen
+    processes = set(cluster.run(joblib.delayed(identify)(0.2) for _ in range(8)))
+    assert len(processes) == 2
+    assert os.getpid() not in processes
 
 
 def test_a_worker_killed_in_the_middle_loses_nothing(problem: Problem, cluster: Backend) -> None:

@@ -144,23 +144,23 @@ def test_the_last_minibatch_is_smaller_and_every_image_is_seen_once_an_epoch(
     tiny: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images, labels = some(tiny, 0, 25)
-    seen: list[Tensor] = []
+    batches: list[Tensor] = []
     forward: Callable[[MnistNet, Tensor], Tensor] = MnistNet.forward
 
     def watched(self: MnistNet, minibatch: Tensor) -> Tensor:
         if self.training:
-            seen.append(minibatch.detach().clone())
+            batches.append(minibatch.detach().clone())
         return forward(self, minibatch)
 
     monkeypatch.setattr(MnistNet, "forward", watched)
     monkeypatch.setattr(classifier, "accuracy", lambda *arguments: 0.5)  # no early stop
     fit(images, labels, MNISTNET.model_copy(update={"minibatch_size": 10, "max_epochs": 2}))
-    assert [len(minibatch) for minibatch in seen] == [10, 10, 5, 10, 10, 5]
-    for epoch in (torch.cat(seen[:3]), torch.cat(seen[3:])):
+    assert [len(minibatch) for minibatch in batches] == [10, 10, 5, 10, 10, 5]
+    for epoch in (torch.cat(batches[:3]), torch.cat(batches[3:])):
         order = [int((images == one).flatten(1).all(1).nonzero()) for one in epoch]
         assert sorted(order) == list(range(25))
         assert order != list(range(25))
-    assert not torch.equal(torch.cat(seen[:3]), torch.cat(seen[3:]))  # a new order each epoch
+    assert not torch.equal(torch.cat(batches[:3]), torch.cat(batches[3:]))  # a new order each epoch
 
 
 def test_one_image_is_enough(tiny: Prepared) -> None:
@@ -238,31 +238,31 @@ def test_the_images_it_was_worst_at_on_the_way_are_counted_first(
     """Each epoch asks about the whole subset, in order of falling training loss; the last asks for no bound."""
     images, labels = some(tiny, 0, 24)
     epochs: list[Tensor] = []  # of each epoch the loss of every image, by its content
-    asked: list[float] = []
+    targets: list[float] = []
     train_epoch = classifier._train_epoch
 
-    def loss_of(seen: Tensor, truth: Tensor, logits: Tensor) -> dict[bytes, float]:
+    def loss_of(inputs: Tensor, truth: Tensor, logits: Tensor) -> dict[bytes, float]:
         each = F.cross_entropy(logits, truth, reduction="none")
-        return dict(zip(map(digest, seen), each.tolist(), strict=True))
+        return dict(zip(map(digest, inputs), each.tolist(), strict=True))
 
     def noted(*arguments: Any) -> Any:
         logits, finite = train_epoch(*arguments)
         epochs.append(loss_of(arguments[2], arguments[3], logits))
         return logits, finite
 
-    def counted(model: Any, seen: Tensor, truth: Tensor, above: float) -> float:
-        values = [epochs[-1][digest(image)] for image in seen]
+    def counted(model: Any, inputs: Tensor, truth: Tensor, above: float) -> float:
+        values = [epochs[-1][digest(image)] for image in inputs]
         assert values == sorted(values, reverse=True)
-        assert sorted(map(digest, seen)) == sorted(map(digest, images))
+        assert sorted(map(digest, inputs)) == sorted(map(digest, images))
         truths = dict(zip(map(digest, images), labels.tolist(), strict=True))
-        assert truth.tolist() == [truths[digest(image)] for image in seen]
-        asked.append(above)
+        assert truth.tolist() == [truths[digest(image)] for image in inputs]
+        targets.append(above)
         return 0.5
 
     monkeypatch.setattr(classifier, "_train_epoch", noted)
     monkeypatch.setattr(classifier, "accuracy", counted)
     fit(images, labels, MNISTNET.model_copy(update={"max_epochs": 3}))
-    assert asked == [0.99, 0.99, 0.0]
+    assert targets == [0.99, 0.99, 0.0]
 
 
 def test_few_images_settle_a_share_that_cannot_pass(

@@ -69,12 +69,13 @@ def test_side_by_side_is_what_one_after_the_other_gives(problem: Problem) -> Non
     ours = team.run(fits(team), events.append, nothing)
     theirs = plain.run(fits(plain), ignore, nothing)
     for one, other in zip(ours, theirs, strict=True):
-        same = {k: v for k, v in one.record.items() if k not in ("seconds", "accuracies")}
-        assert same == {k: other.record[k] for k in same}
-        assert set(one.record) == set(other.record)
-        right, expected = (o.record["accuracies"]["validation"] for o in (one, other))
+        varying = {"seconds": 0.0, "accuracies": {}}
+        assert dataclasses.replace(one.training, **varying) == dataclasses.replace(
+            other.training, **varying
+        )
+        right, expected = (o.training.accuracies["validation"] for o in (one, other))
         assert abs(right - expected) <= 1 / 60 + 1e-9  # at most one image of sixty by rounding
-        assert one.record["seconds"] > 0
+        assert one.training.seconds > 0
         assert set(one.arrays) == set(other.arrays)
         for name, array in one.arrays.items():
             np.testing.assert_allclose(array, other.arrays[name], atol=2e-3)
@@ -158,8 +159,8 @@ def test_results_are_kept_one_by_one_and_a_stop_loses_only_the_rest(problem: Pro
     assert [outcome.cached for outcome in outcomes].count(True) == 2
     whole = make(problem).run(fits(team), ignore, nothing)
     for one, other in zip(outcomes, whole, strict=True):
-        assert one.record["epochs"] == other.record["epochs"]
-        assert one.record["accuracies"] == pytest.approx(other.record["accuracies"], abs=0.02)
+        assert one.training.epochs == other.training.epochs
+        assert one.training.accuracies == pytest.approx(other.training.accuracies, abs=0.02)
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, sick: set[int]) -> list[list[int]]:
@@ -199,7 +200,7 @@ def test_one_alone_and_all_together_give_one_result(problem: Problem) -> None:
     record, arrays = unit.run()
     ((place, (same, others)),) = unit.run_group([unit], ignore)
     assert place == 0
-    assert {**record, "seconds": 0} == {**same, "seconds": 0}
+    assert dataclasses.replace(record, seconds=0) == dataclasses.replace(same, seconds=0)
     assert arrays["probabilities"].tobytes() == others["probabilities"].tobytes()
 
 
@@ -213,11 +214,11 @@ def test_what_needs_no_device_is_under_way_before_the_trainings_end(
     )
 
     def send(backend: Backend, tasks: Any) -> Iterator[Any]:
-        sent = [(function, arguments) for function, arguments, _ in tasks]
-        order.append(f"{len(sent)} sent")
+        calls = [(function, arguments) for function, arguments, _ in tasks]
+        order.append(f"{len(calls)} sent")
 
         def deliver() -> Iterator[Any]:
-            for function, (places, members, _) in sent:
+            for function, (places, members, _) in calls:
                 order.append("delivered")
                 yield function(places, members, None)
 
@@ -228,7 +229,7 @@ def test_what_needs_no_device_is_under_way_before_the_trainings_end(
     several = [*fits(team)[:2], *(TransportUnit(exact, m.subset) for m in moves(problem, exact))]
     outcomes = team.run(several, lambda event: order.append(type(event).__name__), nothing)
     assert order == ["3 sent", *["ClassifierTrained"] * 2, *["delivered"] * 3]
-    assert [outcome.record["value"] for outcome in outcomes[2:]] == pytest.approx([1, 1, 1])
+    assert [outcome.transport.value for outcome in outcomes[2:]] == pytest.approx([1, 1, 1])
 
 
 def test_a_failed_training_takes_the_workers_down_with_it(
@@ -289,10 +290,13 @@ def test_a_value_comes_with_bounds_around_the_exact_one(
     outcomes = make(problem).run(moves(problem, ground), ignore, nothing)
     for unit, outcome in zip(moves(problem, ground), outcomes, strict=True):
         exact = exact_transport(ground.rows(unit.subset))
-        record = outcome.record
-        assert record["lower"] <= record["value"] <= record["upper"]
-        assert record["lower"] - 1e-9 <= exact <= record["upper"] + 1e-9
-        assert record["value"] == pytest.approx(exact, rel=0.01)
+        record = outcome.transport
+        assert record.lower is not None
+        assert record.upper is not None
+        assert record.lower <= record.value <= record.upper
+        assert record.lower - 1e-9 <= exact <= record.upper + 1e-9
+        assert record.value == pytest.approx(exact, rel=0.01)
+        assert record.width == (record.upper - record.lower) / record.value
 
 
 def test_company_and_processes_change_no_digit(problem: Problem, ground: GroundCost) -> None:
@@ -315,7 +319,7 @@ def test_exact_and_shared_values_are_never_taken_for_one_another(
         True,
         False,
     )
-    assert set(other.run()[0]) == {"value"}
+    assert other.run()[0].width == 0
 
 
 @pytest.mark.parametrize(

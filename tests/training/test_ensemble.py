@@ -21,7 +21,8 @@ from rambo.method.transport import GroundCost, exact_transport
 from rambo.seeding import derive_seed
 from rambo.training import classifier, ensemble
 from rambo.training.ensemble import Ensemble
-from rambo.training.units import FitUnit, Outcome, TransportUnit, Unit
+from rambo.training.outcomes import Outcome, TransportRecord, stored
+from rambo.training.units import FitUnit, TransportUnit, Unit
 
 FAST = ClassifierConfig(max_epochs=1)
 
@@ -61,7 +62,7 @@ def mixed(team: Ensemble, ground: GroundCost) -> list[Unit]:
 
 def comparable(outcome: Outcome) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return a record less its seconds, and the bytes of its arrays."""
-    record = {name: value for name, value in outcome.record.items() if name != "seconds"}
+    record = {n: value for n, value in stored(outcome.record).items() if n != "seconds"}
     return record, {name: array.tobytes() for name, array in outcome.arrays.items()}
 
 
@@ -87,11 +88,12 @@ def test_a_record_holds_what_the_classifier_says(team: Ensemble, problem: Proble
     unit = team.fit_unit(problem.labeled, "labeled", predict=True)
     record, arrays = unit.run()
     measured = {"accuracies", "right", "epochs", "train_accuracy", "seconds"}
-    assert set(record) == measured | {"size", "evaluated", "classifier", "dataset", "device"}
-    assert (record["size"], record["evaluated"]) == (24, 60 + 160)
-    assert set(record["accuracies"]) == {"validation"}
-    assert record["seconds"] > 0
-    assert record["epochs"] == 1
+    facts = {"size", "evaluated", "classifier", "dataset", "device"}
+    assert set(stored(record)) == measured | facts
+    assert (record.size, record.evaluated) == (24, 60 + 160)
+    assert set(record.accuracies) == {"validation"}
+    assert record.seconds > 0
+    assert record.epochs == 1
     pools = torch.cat([problem.labeled, problem.unlabeled, problem.validation]).sort().values
     assert torch.equal(torch.from_numpy(unit.predicted), pools)
     assert arrays["probabilities"].shape == (160, 4)
@@ -99,7 +101,7 @@ def test_a_record_holds_what_the_classifier_says(team: Ensemble, problem: Proble
     rows = torch.searchsorted(pools, problem.validation)
     guesses = torch.from_numpy(arrays["probabilities"])[rows].argmax(1)
     right = (guesses == problem.labels[problem.validation]).double().mean()
-    assert record["accuracies"]["validation"] == pytest.approx(float(right))
+    assert record.accuracies["validation"] == pytest.approx(float(right))
 
 
 def test_a_fit_is_that_of_the_classifier_module(team: Ensemble, problem: Problem) -> None:
@@ -118,8 +120,8 @@ def test_a_fit_is_that_of_the_classifier_module(team: Ensemble, problem: Problem
         problem.labels[problem.validation],
     )
     record, arrays = unit.run()
-    assert record["accuracies"] == {"validation": expected}
-    assert record["train_accuracy"] == fitted.train_accuracy
+    assert record.accuracies == {"validation": expected}
+    assert record.train_accuracy == fitted.train_accuracy
     assert arrays == {}
 
 
@@ -134,7 +136,7 @@ def test_an_evaluation_measures_validation_and_test_with_the_labels_given(
     assert (unit.labels >= 0).all()
     wrong = (oracle[test] + 1) % 4
     other = team.fit_unit(grown, "evaluation", labels=oracle, test=(test, wrong))
-    one, two = (each.run()[0]["accuracies"] for each in (unit, other))
+    one, two = (each.run()[0].accuracies for each in (unit, other))
     assert set(one) == {"validation", "test"}
     assert one["validation"] == two["validation"]  # the test set is measured, never trained on
     assert one["test"] + two["test"] <= 1
@@ -149,11 +151,13 @@ def test_outcomes_stand_in_the_order_of_the_units(
 ) -> None:
     units = mixed(make(problem, memo, jobs=jobs), ground)
     outcomes = make(problem, memo, jobs=jobs).run(units, ignore, nothing)
-    assert ["value" in outcome.record for outcome in outcomes] == [False, True, False, False, True]
+    assert [isinstance(outcome.record, TransportRecord) for outcome in outcomes] == [
+        place in (1, 4) for place in range(5)
+    ]
     assert [len(outcome.arrays) for outcome in outcomes] == [0, 0, 2, 0, 0]
     for place in (1, 4):
         rows = ground.rows(units[place].subset)  # type: ignore[arg-type]
-        assert outcomes[place].record["value"] == exact_transport(rows)
+        assert outcomes[place].transport.value == exact_transport(rows)
     assert comparable(outcomes[3])[0] == comparable(Outcome(*units[3].run(), cached=False))[0]
 
 
@@ -201,9 +205,9 @@ def test_every_unit_is_announced_once_and_counted_once(
         if isinstance(unit, FitUnit):
             event = by_name[unit.role, unit.index]
             assert event.size == len(unit.subset)
-            assert event.accuracy == outcome.record["accuracies"]["validation"]
-            assert event.epochs == outcome.record["epochs"]
-            assert event.seconds == outcome.record["seconds"]
+            assert event.accuracy == outcome.training.accuracies["validation"]
+            assert event.epochs == outcome.training.epochs
+            assert event.seconds == outcome.training.seconds
             assert not event.cached
 
 
@@ -434,7 +438,7 @@ def test_a_diverged_fit_is_tried_once_more_with_another_seed(
     assert len(seeds) == 2
     seeds.clear()
     again, _ = unit.run()
-    assert again["accuracies"] == record["accuracies"]  # the second seed is fixed by the first
+    assert again.accuracies == record.accuracies  # the second seed is fixed by the first
 
 
 def test_a_fit_that_diverges_twice_ends_the_run(

@@ -35,24 +35,24 @@ def fit(
     return fit_heads(features, labels, members, num_classes=CLASSES, l2=l2, iterations=iterations)
 
 
-def scaled(features: Tensor, asked: Tensor) -> np.ndarray:
+def scaled(features: Tensor, queries: Tensor) -> np.ndarray:
     """Return features as a head sees them: centred, of unit deviation over root d, and a column of ones."""
     pool = features.double().numpy()
-    inside = (asked.double().numpy() - pool.mean(0)) / (pool.std(0) * math.sqrt(pool.shape[1]))
-    return np.hstack([inside, np.ones((len(asked), 1))])
+    inside = (queries.double().numpy() - pool.mean(0)) / (pool.std(0) * math.sqrt(pool.shape[1]))
+    return np.hstack([inside, np.ones((len(queries), 1))])
 
 
 @pytest.mark.parametrize("l2", [0.05, 0.5, 5.0])
 def test_every_head_is_at_the_optimum_that_scikit_learn_finds(l2: float) -> None:
     """The sum of the losses and l2 / 2 of the squared weights is C = 1 / l2, the intercept punished too."""
     features, labels = draw()
-    asked, _ = draw(seed=5)
+    queries, _ = draw(seed=5)
     members = draw_members(4)
     fitted = fit(features, labels, members, l2=l2)
     for head, member in enumerate(members):
         reference = LogisticRegression(C=1 / l2, fit_intercept=False, tol=1e-10, max_iter=10_000)
         reference.fit(scaled(features, features[member]), labels[member].numpy())
-        for images in (features, asked):
+        for images in (features, queries):
             values = fitted.logits(images)[head].softmax(1)
             expected = reference.predict_proba(scaled(features, images))
             np.testing.assert_allclose(values, expected, atol=1e-3)
@@ -139,15 +139,15 @@ def test_constant_features_change_nothing_wherever_they_stand() -> None:
     """A column without spread in the pool has no say, whatever it reads elsewhere."""
     features, labels = draw()
     members = draw_members(2)
-    asked, _ = draw(seed=5)
+    queries, _ = draw(seed=5)
     plain = fit(features, labels, members, l2=0.2)
     wider = torch.cat([features, torch.full((POOL, 1), 4.2)], 1)
     # One more feature divides all others by root 6 for root 5: l2 makes up for it but for the bias.
     fitted = fit(wider, labels, members, l2=0.2)
-    elsewhere = fitted.logits(torch.cat([asked, torch.full((POOL, 1), -3.0)], 1))
-    same = fitted.logits(torch.cat([asked, torch.full((POOL, 1), 4.2)], 1))
+    elsewhere = fitted.logits(torch.cat([queries, torch.full((POOL, 1), -3.0)], 1))
+    same = fitted.logits(torch.cat([queries, torch.full((POOL, 1), 4.2)], 1))
     torch.testing.assert_close(elsewhere, same, atol=1e-3, rtol=0)
-    agree = (same.argmax(2) == plain.logits(asked).argmax(2)).double().mean()
+    agree = (same.argmax(2) == plain.logits(queries).argmax(2)).double().mean()
     assert agree > 0.9
 
 
@@ -155,8 +155,8 @@ def test_features_without_any_spread_give_the_shares_of_the_classes() -> None:
     """All that is left is the bias: its optimum is softmax(b) m + l2 b = counts."""
     labels = torch.tensor([0] * 6 + [1] * 3 + [2])
     fitted = fit(torch.full((10, 4), 2.5), labels, torch.ones(1, 10, dtype=torch.bool), l2=0.01)
-    said = fitted.logits(torch.full((1, 4), 2.5))[0, 0]
-    np.testing.assert_allclose(said.softmax(0), [0.6, 0.3, 0.1], atol=0.01)
+    logit = fitted.logits(torch.full((1, 4), 2.5))[0, 0]
+    np.testing.assert_allclose(logit.softmax(0), [0.6, 0.3, 0.1], atol=0.01)
     assert fitted.weights.isfinite().all()
 
 
@@ -184,10 +184,10 @@ def test_embedding_is_linear_and_zero_at_the_mean() -> None:
     torch.testing.assert_close(
         axes.embed(features.mean(0, keepdim=True)), torch.zeros(1, 5), atol=1e-5, rtol=0
     )
-    asked, _ = draw(seed=9)
-    middle = (asked[:1] + asked[1:2]) / 2
+    queries, _ = draw(seed=9)
+    middle = (queries[:1] + queries[1:2]) / 2
     torch.testing.assert_close(
-        axes.embed(middle), axes.embed(asked[:2]).mean(0, keepdim=True), atol=1e-4, rtol=1e-4
+        axes.embed(middle), axes.embed(queries[:2]).mean(0, keepdim=True), atol=1e-4, rtol=1e-4
     )
 
 

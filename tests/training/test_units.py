@@ -15,12 +15,13 @@ from rambo.errors import ConfigError
 from rambo.events import ClassifierTrained, Event, ignore
 from rambo.method.pools import Problem
 from rambo.method.transport import GroundCost
-from rambo.offline import offline_units
 from rambo.seeding import Streams
 from rambo.training import heads
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, bundle
-from rambo.training.units import FitUnit, HeadUnit, Outcome, TransportUnit, Unit, run_heads
+from rambo.training.offline import offline_units
+from rambo.training.outcomes import Outcome, stored
+from rambo.training.units import FitUnit, HeadUnit, TransportUnit, Unit, run_heads
 from rambo.worker import trial
 
 LOGISTIC = ClassifierConfig(name="logistic", logistic=LogisticConfig(iterations=30))
@@ -63,7 +64,7 @@ def head(problem: Problem, subset: Tensor, role: str = "offline", **more: Any) -
 
 def comparable(outcome: Outcome) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return a record less its seconds, and the bytes of its arrays."""
-    record = {name: value for name, value in outcome.record.items() if name != "seconds"}
+    record = {n: value for n, value in stored(outcome.record).items() if n != "seconds"}
     return record, {name: array.tobytes() for name, array in outcome.arrays.items()}
 
 
@@ -74,17 +75,16 @@ def test_a_record_has_the_fields_of_a_networks(problem: Problem) -> None:
     network = make(problem, config=ClassifierConfig(max_epochs=1))
     one, arrays = network.fit_unit(problem.labeled, "labeled", predict=True).run()
     two, ours = head(problem, problem.labeled, "labeled", predict=True).run()
-    assert set(one) == set(two)
-    assert {name: type(value) for name, value in one.items()} == {
-        name: type(value) for name, value in two.items()
+    assert {name: type(value) for name, value in stored(one).items()} == {
+        name: type(value) for name, value in stored(two).items()
     }
     assert {name: array.dtype for name, array in arrays.items()} == {
         name: array.dtype for name, array in ours.items()
     }
     assert arrays["probabilities"].shape == ours["probabilities"].shape == (160, 4)
-    assert (two["size"], two["evaluated"]) == (24, 60 + 160)
-    assert (two["classifier"], two["epochs"]) == ("logistic", 30)
-    assert two["dataset"] == problem.fingerprint
+    assert (two.size, two.evaluated) == (24, 60 + 160)
+    assert (two.classifier, two.epochs) == ("logistic", 30)
+    assert two.dataset == problem.fingerprint
 
 
 def test_a_head_says_what_the_heads_module_says(problem: Problem, values: Tensor) -> None:
@@ -103,10 +103,10 @@ def test_a_head_says_what_the_heads_module_says(problem: Problem, values: Tensor
     )
     truth = problem.labels[problem.validation]
     right = (fitted.logits(values[problem.validation])[0].argmax(1) == truth).double().mean()
-    assert record["accuracies"] == {"validation": pytest.approx(float(right))}
-    assert 0.5 < record["accuracies"]["validation"] <= 1  # the tiny images are easy
+    assert record.accuracies == {"validation": pytest.approx(float(right))}
+    assert 0.5 < record.accuracies["validation"] <= 1  # the tiny images are easy
     own = (fitted.logits(values[subset])[0].argmax(1) == problem.labels[subset]).double().mean()
-    assert record["train_accuracy"] == pytest.approx(float(own))
+    assert record.train_accuracy == pytest.approx(float(own))
 
 
 def test_accuracies_are_those_of_the_probabilities(problem: Problem) -> None:
@@ -115,7 +115,7 @@ def test_accuracies_are_those_of_the_probabilities(problem: Problem) -> None:
     rows = np.searchsorted(unit.predicted, problem.validation.numpy())
     guesses = torch.from_numpy(arrays["probabilities"][rows].argmax(1))
     right = (guesses == problem.labels[problem.validation]).double().mean()
-    assert record["accuracies"]["validation"] == pytest.approx(float(right))
+    assert record.accuracies["validation"] == pytest.approx(float(right))
     assert head(problem, problem.labeled).run()[1] == {}
 
 
@@ -128,7 +128,7 @@ def test_an_evaluation_knows_the_revealed_labels_and_measures_the_test_set(
     assert np.array_equal(unit.labels, tiny.labels[unit.subset])
     assert np.array_equal(unit.pool, unit.subset)  # it is part of no pool
     assert np.array_equal(unit.pool_labels, unit.labels)
-    assert set(unit.run()[0]["accuracies"]) == {"validation", "test"}
+    assert set(unit.run()[0].accuracies) == {"validation", "test"}
 
 
 def test_the_pool_is_s0_for_its_subsets_and_holds_no_label_that_was_not_bought(
@@ -145,9 +145,9 @@ def test_a_head_alone_is_the_same_as_in_company(problem: Problem) -> None:
     together = run_heads(units)
     for unit, (record, _) in zip(units, together, strict=True):
         alone, _ = unit.run()
-        assert alone["accuracies"] == record["accuracies"]
-        assert alone["train_accuracy"] == record["train_accuracy"]
-        assert record["size"] == len(unit.subset)
+        assert alone.accuracies == record.accuracies
+        assert alone.train_accuracy == record.train_accuracy
+        assert record.size == len(unit.subset)
 
 
 def test_more_rows_than_a_chunk_are_asked_about_in_parts(
@@ -285,7 +285,7 @@ def test_one_process_and_two_give_the_same(problem: Problem, tiny: Prepared) -> 
         assert len(by_unit) == len(units)
         for unit, outcome in zip(units, outcomes, strict=True):
             event = by_unit[unit.role, unit.index]
-            assert event.accuracy == outcome.record["accuracies"]["validation"]
+            assert event.accuracy == outcome.training.accuracies["validation"]
             assert (event.size, event.epochs) == (len(unit.subset), 30)
         match.append(outcomes)
         keys.append(set(memo.results))
@@ -365,11 +365,11 @@ def test_frozen_features_are_described_only_where_u_hat_reads_them(
 ) -> None:
     """Grey images of 28 x 28 have features for the heads alone; u_hat and OT keep the pixels."""
     assert not problem.reads_features
-    asked = problem.labeled[:3]
-    assert problem.describe_images(asked).shape == (3, 784)
-    assert problem.network_inputs(asked).shape == (3, 1, 28, 28)
+    subset = problem.labeled[:3]
+    assert problem.describe_images(subset).shape == (3, 784)
+    assert problem.network_inputs(subset).shape == (3, 1, 28, 28)
     reading = dataclasses.replace(problem, reads_features=True)
-    assert torch.equal(reading.describe_images(asked), values[asked])
-    assert torch.equal(reading.network_inputs(asked), values[asked])
+    assert torch.equal(reading.describe_images(subset), values[subset])
+    assert torch.equal(reading.network_inputs(subset), values[subset])
     bare = dataclasses.replace(reading, features=None)
-    assert bare.describe_images(asked).shape == (3, 784)
+    assert bare.describe_images(subset).shape == (3, 784)

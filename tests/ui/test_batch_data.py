@@ -47,9 +47,9 @@ def loaded(run: Run, strategy: str = "rambo") -> batch_data.Batch:
 @pytest.mark.parametrize("strategy", page_helpers.STRATEGIES)
 def test_it_is_what_show_and_export_say(run: Run, strategy: str) -> None:
     batch, rows = loaded(run, strategy), export.rows(run, strategy)
-    told = {r.strategy: r for r in workspace.summary(run).results}[strategy]
-    assert batch.indices.tolist() == told.selected == [row.dataset_index for row in rows]
-    assert batch.steps.tolist() == told.steps
+    result = {r.strategy: r for r in workspace.summary(run).results}[strategy]
+    assert batch.indices.tolist() == result.selected == [row.dataset_index for row in rows]
+    assert batch.steps.tolist() == result.steps
     assert batch.guesses.tolist() == [row.predicted_class for row in rows]
     np.testing.assert_array_equal(batch.margins, [row.margin for row in rows])
     assert batch.complete
@@ -70,8 +70,8 @@ def test_the_decisions_are_the_events(run: Run) -> None:
     hat = batch_data.u_hat(batch)
     assert hat is not None
     for decision in batch.decisions:
-        told = hat.step_utility(decision.step, decision.chosen)
-        assert told == pytest.approx(decision.utility, rel=1e-4, abs=1e-4)
+        predicted = hat.step_utility(decision.step, decision.chosen)
+        assert predicted == pytest.approx(decision.utility, rel=1e-4, abs=1e-4)
 
 
 def test_it_is_read_once_and_again_when_something_changed(run: Run) -> None:
@@ -135,18 +135,18 @@ def test_a_lost_artifact_of_rambo_takes_nothing_with_it(run: Run, name: str) -> 
             batch_data.u_hat(batch)
 
 
-@pytest.mark.parametrize("lost", [True, False])
-def test_a_choice_whose_file_is_gone_is_the_records(run: Run, lost: bool) -> None:
+@pytest.mark.parametrize("broken", [True, False])
+def test_a_choice_whose_file_is_gone_is_the_records(run: Run, broken: bool) -> None:
     before = loaded(run)
     path = run.folder / "artifacts/trial-0/rambo/selection.parquet"
-    path.unlink() if lost else damage(path)
+    path.unlink() if broken else damage(path)
     batch = loaded(run)
     assert batch.complete
     assert batch.indices.tolist() == before.indices.tolist()
     assert batch.steps.tolist() == before.steps.tolist()
     np.testing.assert_array_equal(batch.utilities, before.utilities)
     (trouble,) = batch.troubles
-    assert f"(it is {'lost' if lost else 'damaged'})" in trouble
+    assert f"(it is {'broken' if broken else 'damaged'})" in trouble
     assert f"resume {run.id}" in trouble
 
 
@@ -187,10 +187,10 @@ def test_captions_say_the_truth_only_with_the_oracle(run: Run) -> None:
     batch = loaded(run)
     assert batch.data is not None
     index = int(batch.indices[0])
-    told = batch_data.captions(batch, [index])[index]
-    assert f"image {index}" in told
-    assert batch.class_name(int(batch.guesses[0])) in told
-    assert "oracle" not in told
+    caption = batch_data.captions(batch, [index])[index]
+    assert f"image {index}" in caption
+    assert batch.class_name(int(batch.guesses[0])) in caption
+    assert "oracle" not in caption
     label = batch.classes[int(batch.data.labels[index])]
     assert batch_data.captions(batch, [index], oracle=True)[index].endswith(f"oracle says {label}")
 
@@ -222,10 +222,10 @@ def test_the_verdict_on_a_what_if_is_in_units_of_the_candidates_spread(
 
 @pytest.mark.parametrize(("size", "words"), [(4, "1 image fewer"), (7, "2 images more")])
 def test_there_is_no_verdict_between_unequal_sizes(size: int, words: str) -> None:
-    told = what_if.verdict(0.5, decision_of([0.1, 0.2, 0.3]), size)
-    assert words in told
-    assert "cannot rank" in told
-    assert "above" not in told
+    sentence = what_if.verdict(0.5, decision_of([0.1, 0.2, 0.3]), size)
+    assert words in sentence
+    assert "cannot rank" in sentence
+    assert "above" not in sentence
 
 
 def test_two_candidates_have_no_spread() -> None:
@@ -236,6 +236,6 @@ def test_two_candidates_have_no_spread() -> None:
 
 def test_why_a_swap_can_beat_the_chosen_batch_counts_what_was_looked_at() -> None:
     step = decision_of([0.1, 0.2, 0.3])
-    told = what_if.why_beatable(step, 10)
-    assert "3 random batches of 5 images, of 252 that the 10 smallest margins allow" in told
+    sentence = what_if.why_beatable(step, 10)
+    assert "3 random batches of 5 images, of 252 that the 10 smallest margins allow" in sentence
     assert "of more than 10^7" in what_if.why_beatable(step, 100)

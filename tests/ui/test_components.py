@@ -124,12 +124,12 @@ def test_the_digest_follows_the_content() -> None:
 def test_a_chart_sends_its_figure_and_ids() -> None:
     app = AppTest.from_function(chart_page).run()
     assert not app.exception
-    sent = payload(app)
-    assert json.loads(sent["figure"])["data"][0]["type"] == "scatter"
-    assert sent["url"] is None
-    assert sent["highlight"] == [101]
-    assert sent["alt"] == "Squares"
-    assert sent["plotly"].endswith(".gz")
+    data_of_cells = payload(app)
+    assert json.loads(data_of_cells["figure"])["data"][0]["type"] == "scatter"
+    assert data_of_cells["url"] is None
+    assert data_of_cells["highlight"] == [101]
+    assert data_of_cells["alt"] == "Squares"
+    assert data_of_cells["plotly"].endswith(".gz")
     assert app.text[0].value == "None"
     # The script travels by address, not with every message.
     assert len(app.get("bidi_component")[0].proto.js_content) < 2_000
@@ -138,12 +138,12 @@ def test_a_chart_sends_its_figure_and_ids() -> None:
 def test_a_large_figure_is_fetched_and_not_sent() -> None:
     app = AppTest.from_function(chart_page)
     app.session_state["points"] = 20_000
-    sent = payload(app.run())
-    assert sent["figure"] is None
-    assert "/media/" in sent["url"]
-    assert len(json.dumps(sent)) < 2_000 < INLINE_LIMIT
+    data_of_cells = payload(app.run())
+    assert data_of_cells["figure"] is None
+    assert "/media/" in data_of_cells["url"]
+    assert len(json.dumps(data_of_cells)) < 2_000 < INLINE_LIMIT
     again = payload(app.run())
-    assert (again["url"], again["digest"]) == (sent["url"], sent["digest"])
+    assert (again["url"], again["digest"]) == (data_of_cells["url"], data_of_cells["digest"])
 
 
 def test_a_chart_selection_is_state_and_the_page_can_clear_it() -> None:
@@ -171,13 +171,13 @@ def test_a_selection_that_is_no_list_of_ids_counts_as_none(value: object) -> Non
 def test_the_gallery_sends_ids_with_their_slots() -> None:
     app = AppTest.from_function(gallery_page).run()
     assert not app.exception
-    sent = payload(app)
-    assert sent["cells"]["ids"] == [13, 10, 12]
-    assert sent["cells"]["slots"] == [3, 0, 2]
-    assert sent["cells"]["badges"] == ["1", None, None]
-    assert sent["cells"]["captions"] == [None, "<b>", None]
-    assert sent["groupNames"] == ["early", "late"]
-    assert sent["cells"]["groups"] == [1, 0, None]
+    data_of_cells = payload(app)
+    assert data_of_cells["cells"]["ids"] == [13, 10, 12]
+    assert data_of_cells["cells"]["slots"] == [3, 0, 2]
+    assert data_of_cells["cells"]["badges"] == ["1", None, None]
+    assert data_of_cells["cells"]["captions"] == [None, "<b>", None]
+    assert data_of_cells["groupNames"] == ["early", "late"]
+    assert data_of_cells["cells"]["groups"] == [1, 0, None]
     assert app.text[0].value == "[10] None"
 
 
@@ -199,9 +199,14 @@ def test_gallery_selection_and_opening_come_from_session_state() -> None:
 
 
 def test_rows_carry_label_and_mark() -> None:
-    sent = payload(AppTest.from_function(gallery_page).run(), place=1)
-    assert sent["rows"][0] == {"ids": [12, 11], "slots": [2, 1], "label": "a", "mark": "chosen"}
-    assert sent["rows"][1]["ids"] == []
+    data_of_cells = payload(AppTest.from_function(gallery_page).run(), place=1)
+    assert data_of_cells["rows"][0] == {
+        "ids": [12, 11],
+        "slots": [2, 1],
+        "label": "a",
+        "mark": "chosen",
+    }
+    assert data_of_cells["rows"][1]["ids"] == []
 
 
 def test_an_item_without_a_tile_is_named() -> None:
@@ -280,8 +285,8 @@ def test_a_selection_that_the_page_cleared_does_not_come_back_with_the_next_reru
 ) -> None:
     session: dict[str, Any] = {}
     monkeypatch.setattr(st, "session_state", session)
-    told: list[str] = []
-    receive = selection.received("map", lambda: told.append("called"))
+    keys: list[str] = []
+    receive = selection.received("map", lambda: keys.append("called"))
     assert selection.revision("map", selection.current("map", None)) == 0
     session["map"] = {"selected": [3, 5], "obeyed": 0}
     receive()
@@ -295,4 +300,4 @@ def test_a_selection_that_the_page_cleared_does_not_come_back_with_the_next_reru
     session["map"] = {"selected": [3, 5], "obeyed": 1}  # drawn once more, afterwards
     receive()
     assert selection.current("map", None) == [3, 5]
-    assert told == ["called", "called"]
+    assert keys == ["called", "called"]

@@ -17,15 +17,15 @@ def test_a_click_before_the_devices_are_known_waits_for_them(
 ) -> None:
     monkeypatch.setenv("RAMBO_HOME", str(tmp_path))
     monkeypatch.setattr(jobs, "launch", lambda run: None)
-    known = threading.Event()
+    event = threading.Event()
 
     def probe(timeout: float = 60) -> jobs.Devices:
-        known.wait(30)
+        event.wait(30)
         return jobs.Devices("cuda", {"cpu": "CPU", "cuda": "A card"}, 2)
 
     monkeypatch.setattr(jobs, "probe_devices", probe)
     st.cache_resource.clear()
-    threading.Timer(0.3, known.set).start()
+    threading.Timer(0.3, event.set).start()
     data = write_tiny(tmp_path)
     assert (
         controls.start(tiny_config(compute={"device": "auto"}), data).environment.device == "A card"

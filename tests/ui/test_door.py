@@ -24,11 +24,11 @@ async def streamlit(scope: dict, receive: Any, send: Any) -> None:
     headers = dict(scope["headers"])
     kind = b"application/json" if b"_stcore" in scope["path"].encode() else b"text/html"
     body = PAGE
-    given = [(b"content-type", kind), (b"etag", b'"x"')]
+    fields = [(b"content-type", kind), (b"etag", b'"x"')]
     if b"gzip" in headers.get(b"accept-encoding", b""):
         body = gzip.compress(PAGE)
-        given.append((b"content-encoding", b"gzip"))
-    await send({"type": "http.response.start", "status": 200, "headers": given})
+        fields.append((b"content-encoding", b"gzip"))
+    await send({"type": "http.response.start", "status": 200, "headers": fields})
     await send({"type": "http.response.body", "body": body[:20], "more_body": True})
     await send({"type": "http.response.body", "body": body[20:]})
 
@@ -36,13 +36,13 @@ async def streamlit(scope: dict, receive: Any, send: Any) -> None:
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Streamlit's settings that the door reads, as shipped."""
-    known: dict[str, Any] = {
+    scope: dict[str, Any] = {
         "server.allowedHosts": ["localhost", "127.0.0.1"],
         "server.corsAllowedOrigins": [],
         "server.baseUrlPath": "",
     }
-    monkeypatch.setattr(config, "get_option", known.__getitem__)
-    return known
+    monkeypatch.setattr(config, "get_option", scope.__getitem__)
+    return scope
 
 
 @pytest.fixture
@@ -57,28 +57,28 @@ def shared(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]) -> None:
 def ask(path: str = "/", method: str = "GET", kind: str = "http", **headers: str) -> tuple:
     """Return status, headers and body of an answer; of a web socket 101 or 403."""
     path, _, query = path.partition("?")
-    given = {"host": "localhost:8501"} | {k.replace("_", "-"): v for k, v in headers.items()}
+    all_headers = {"host": "localhost:8501"} | {k.replace("_", "-"): v for k, v in headers.items()}
     scope = {
         "type": kind,
         "method": method,
         "path": path,
         "query_string": query.encode(),
         "scheme": "http",
-        "headers": [(k.encode(), v.encode()) for k, v in given.items()],
+        "headers": [(k.encode(), v.encode()) for k, v in all_headers.items()],
     }
-    sent: list[dict] = []
+    messages: list[dict] = []
 
     async def receive() -> dict:
         return {"type": f"{kind}.request" if kind == "http" else "websocket.connect"}
 
     async def send(message: dict) -> None:
-        sent.append(message)
+        messages.append(message)
 
     asyncio.run(Door(streamlit)(scope, receive, send))  # type: ignore[arg-type]
     if kind == "websocket":
-        return (101 if sent[0]["type"] == "websocket.accept" else 403), {}, b""
-    found = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
-    return sent[0]["status"], found, b"".join(m.get("body", b"") for m in sent[1:])
+        return (101 if messages[0]["type"] == "websocket.accept" else 403), {}, b""
+    answer = {k.decode(): v.decode() for k, v in messages[0]["headers"]}
+    return messages[0]["status"], answer, b"".join(m.get("body", b"") for m in messages[1:])
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_a_proxys_address_opens_as_it_was_named(
 
 @pytest.mark.parametrize(("scheme", "status"), [("https", 101), ("http", 403)])
 def test_a_page_without_tls_reaches_no_app_with_tls(shared: None, scheme: str, status: int) -> None:
-    origin, told = f"{scheme}://lab.example:8443", {"x-forwarded-proto": "https"}
+    origin, forwarded = f"{scheme}://lab.example:8443", {"x-forwarded-proto": "https"}
     answer = ask(
-        "/_stcore/stream", kind="websocket", host="lab.example:8443", origin=origin, **told
+        "/_stcore/stream", kind="websocket", host="lab.example:8443", origin=origin, **forwarded
     )
     assert answer[0] == status
 
@@ -185,26 +185,26 @@ def test_a_wrong_token_leaves_no_cookie(shared: None) -> None:
 
 def test_only_editors_send_files(shared: None) -> None:
     for cookie, status in ((EDITOR, 200), (VIEWER, 403), ("", 403), ("e" * 23, 403)):
-        given = {"origin": "https://lab.example", "host": "lab.example"}
+        headers = {"origin": "https://lab.example", "host": "lab.example"}
         if cookie:
-            given["cookie"] = f"a=b; rambo-access={cookie}"
-        assert ask("/_stcore/upload_file/a/b", "PUT", **given)[0] == status
+            headers["cookie"] = f"a=b; rambo-access={cookie}"
+        assert ask("/_stcore/upload_file/a/b", "PUT", **headers)[0] == status
 
 
 def test_where_people_log_in_their_page_says_who_sends_files(
     shared: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(door.visitor, "login", lambda: True)
-    given = {"origin": "https://lab.example", "host": "lab.example"}
-    stranger = given | {"cookie": f"rambo-access={EDITOR}"}  # tokens open nothing beside a login
+    headers = {"origin": "https://lab.example", "host": "lab.example"}
+    stranger = headers | {"cookie": f"rambo-access={EDITOR}"}  # tokens open nothing beside a login
     path = "/_stcore/upload_file/session-1/file-1"
     assert ask(path, "PUT", **stranger)[0] == 403
     monkeypatch.setattr(
         senders, "get_script_run_ctx", lambda **_: SimpleNamespace(session_id="session-1")
     )
     senders.note(may_send=True)
-    assert ask(path, "PUT", **given)[0] == 200
-    assert ask(path.replace("session-1", "session-2"), "PUT", **given)[0] == 403
-    assert ask(f"/_stcore/upload_file/session-1/..{path[:-9]}2/x", "PUT", **given)[0] == 403
+    assert ask(path, "PUT", **headers)[0] == 200
+    assert ask(path.replace("session-1", "session-2"), "PUT", **headers)[0] == 403
+    assert ask(f"/_stcore/upload_file/session-1/..{path[:-9]}2/x", "PUT", **headers)[0] == 403
     senders.note(may_send=False)
-    assert ask(path, "PUT", **given)[0] == 403
+    assert ask(path, "PUT", **headers)[0] == 403

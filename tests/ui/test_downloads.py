@@ -31,9 +31,9 @@ def served(files: MediaFileManager, url: str) -> bytes | None:
     return None if stored is None else stored.content
 
 
-def press(files: MediaFileManager, made: str, *, held: bool, seconds: float = 60) -> str:
+def press(files: MediaFileManager, name: str, *, busy: bool, seconds: float = 60) -> str:
     """Press a button of Streamlit's deferred kind; return the address that the browser is sent to."""
-    make = (lambda: downloads.hold(made, MIME, "a.csv", seconds)) if held else (lambda: made)
+    make = (lambda: downloads.hold(name, MIME, "a.csv", seconds)) if busy else (lambda: name)
     return files.execute_deferred(files.add_deferred(make, MIME, "place", "a.csv"))
 
 

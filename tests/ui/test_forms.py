@@ -14,11 +14,11 @@ import pytest
 from page_helpers import unescaped
 from tiny import TINY, merged, write_tiny
 
-from rambo import __main__ as command_line
 from rambo import config as configs
-from rambo import lineup, presets
+from rambo import lineup
+from rambo.commands import line as command_line
 from rambo.commands.settings import settings_from
-from rambo.config import Config
+from rambo.config import Config, presets
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError
 from rambo.estimate import costs, forecast
@@ -30,11 +30,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def paths_of(model: Any, prefix: str = "") -> list[str]:
     """Return the paths of all fields of the tree, read from pydantic and not from the schema the form reads."""
-    found = []
+    paths = []
     for name, field in model.model_fields.items():
         inner = getattr(field.annotation, "model_fields", None)
-        found += paths_of(field.annotation, f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
-    return found
+        paths += paths_of(field.annotation, f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
+    return paths
 
 
 def tiny_values(**changes: Any) -> settings.Values:
@@ -52,9 +52,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 def test_every_field_of_the_config_is_in_the_form_or_left_out_for_a_reason() -> None:
     everything = paths_of(Config)
     assert len(everything) == len(set(everything)) > 40
-    shown = [entry.path for entry in fields.TABLE]
-    assert len(shown) == len(set(shown)), "a field stands there twice"
-    assert set(shown) | set(fields.EXCLUDED) == set(everything)
+    paths = [entry.path for entry in fields.TABLE]
+    assert len(paths) == len(set(paths)), "a field stands there twice"
+    assert set(paths) | set(fields.EXCLUDED) == set(everything)
     assert all(fields.EXCLUDED.values()), "say why it is left out"
     assert set(fields.facts()) == set(everything)
 
@@ -98,8 +98,8 @@ def test_limits_are_read_from_the_config(path: str, limits: str) -> None:
 
 
 def test_types_and_choices_are_read_from_the_config() -> None:
-    known = fields.facts()
-    assert {path for path in known if fields.is_optional(path)} == {
+    facts_of_fields = fields.facts()
+    assert {path for path in facts_of_fields if fields.is_optional(path)} == {
         "dataset.validation_part",
         "acquisition.per_cluster",
         "acquisition.per_group",
@@ -113,13 +113,13 @@ def test_types_and_choices_are_read_from_the_config() -> None:
         "compute.address",
         "compute.slots",
     }
-    noisy = known["dataset.corruption.noisy_classes"]
+    noisy = facts_of_fields["dataset.corruption.noisy_classes"]
     assert (noisy.kind, noisy.choices, noisy.limits) == ("array", (), "")
-    assert known["compute.address"].kind == "string"
-    assert known["strategies"].kind == "array"
-    assert known["strategies"].choices == lineup.names()
-    assert known["rambo.utility_model.loss"].choices == ("rank", "regression")
-    assert known["rambo.utility_model.transport"].kind == "boolean"
+    assert facts_of_fields["compute.address"].kind == "string"
+    assert facts_of_fields["strategies"].kind == "array"
+    assert facts_of_fields["strategies"].choices == lineup.names()
+    assert facts_of_fields["rambo.utility_model.loss"].choices == ("rank", "regression")
+    assert facts_of_fields["rambo.utility_model.transport"].kind == "boolean"
 
 
 # Values
@@ -214,18 +214,18 @@ def test_everything_wrong_is_said_at_once(images: Prepared) -> None:
 
 
 def test_rules_across_fields_are_told_beside_a_field_that_is_wrong_alone(images: Prepared) -> None:
-    def told(**changes: Any) -> dict[str, str]:
+    def complaints_of(**changes: Any) -> dict[str, str]:
         return settings.check(tiny_values(**changes), images, None).complaints
 
-    both = told(**{"acquisition.batch_size": 0, "rambo.initial_size": 500})
+    both = complaints_of(**{"acquisition.batch_size": 0, "rambo.initial_size": 500})
     assert both == {
         "acquisition.batch_size": "0 is too small; use at least 1",
         "rambo.initial_size": "k_1 500 exceeds k 24; lower it to at most 24",
     }
-    assert set(told(seed=-1, budget=77)) == {"seed", "budget"}
+    assert set(complaints_of(seed=-1, budget=77)) == {"seed", "budget"}
     # What hangs on a value that is wrong is not told: with the right one it may hold.
-    assert set(told(k=0, **{"rambo.initial_size": 500})) == {"k"}
-    assert set(told(**{"acquisition.batch_size": 0, "acquisition.filter_size": 3})) == {
+    assert set(complaints_of(k=0, **{"rambo.initial_size": 500})) == {"k"}
+    assert set(complaints_of(**{"acquisition.batch_size": 0, "acquisition.filter_size": 3})) == {
         "acquisition.batch_size"
     }
 
@@ -240,24 +240,31 @@ def test_complaints_of_the_dataset_find_their_field(tmp_path: Path) -> None:
 
 
 def test_rules_are_stated() -> None:
-    def said(**changes: Any) -> dict[str, str]:
+    def warnings_of(**changes: Any) -> dict[str, str]:
         config = settings.check(tiny_values(**changes), None, None).config
         assert config is not None
         return settings.notes(config, None)
 
-    even, odd = said(), said(**{"acquisition.batch_size": 5, "acquisition.filter_size": 13})
+    even, odd = (
+        warnings_of(),
+        warnings_of(**{"acquisition.batch_size": 5, "acquisition.filter_size": 13}),
+    )
     assert "3 greedy steps" in even["acquisition.batch_size"]
     assert "last" not in even["acquisition.batch_size"]
     assert r"3 greedy steps ($\tau_2$, the last of only 2)" in odd["acquisition.batch_size"]
     assert r"3 pretraining slices ($\tau_1$, the last of only 2)" in odd["acquisition.batch_size"]
     assert "2 candidate batches a step; 3 are left over" in odd["acquisition.filter_size"]
-    assert "margin sampling" in said(**{"acquisition.filter_size": 4})["acquisition.filter_size"]
-    assert "at random" in said(**{"acquisition.filter_size": 7})["acquisition.filter_size"]
-    assert "no pretraining" in said(**{"rambo.initial_size": 24})["rambo.initial_size"]
     assert (
-        "nothing" in said(**{"rambo.utility_model.ot_weight": 0.0})["rambo.utility_model.ot_weight"]
+        "margin sampling"
+        in warnings_of(**{"acquisition.filter_size": 4})["acquisition.filter_size"]
     )
-    alone = said(strategies=["random"])
+    assert "at random" in warnings_of(**{"acquisition.filter_size": 7})["acquisition.filter_size"]
+    assert "no pretraining" in warnings_of(**{"rambo.initial_size": 24})["rambo.initial_size"]
+    assert (
+        "nothing"
+        in warnings_of(**{"rambo.utility_model.ot_weight": 0.0})["rambo.utility_model.ot_weight"]
+    )
+    alone = warnings_of(strategies=["random"])
     assert "not used" in alone["strategies"]
     assert "Not used" in alone["acquisition.filter_size"]
 
@@ -321,9 +328,9 @@ def test_a_rival_needs_its_fields_only_while_it_runs(name: str) -> None:
 
 
 def test_a_radius_that_is_given_needs_no_purity() -> None:
-    given = idle(strategies=["probcover"], **{"rivals.probcover.radius": 0.4})
-    assert "rivals.probcover.purity" in given
-    assert "rivals.probcover.radius" not in given
+    values = idle(strategies=["probcover"], **{"rivals.probcover.radius": 0.4})
+    assert "rivals.probcover.purity" in values
+    assert "rivals.probcover.radius" not in values
 
 
 def test_dulo_reads_what_it_shares_with_rambo() -> None:
@@ -366,26 +373,29 @@ def test_switches_of_data_and_cluster() -> None:
 
 
 def test_what_is_wrong_with_the_data_is_said_in_words(images: Prepared) -> None:
-    def said(data: Prepared | None, **changes: Any) -> dict[str, str]:
-        given = {f"dataset.corruption.{name}": value for name, value in changes.items()}
-        config = settings.check(tiny_values(**given), data, None).config
+    def warnings_of(data: Prepared | None, **changes: Any) -> dict[str, str]:
+        settings_of_noise = {f"dataset.corruption.{name}": value for name, value in changes.items()}
+        config = settings.check(tiny_values(**settings_of_noise), data, None).config
         assert config is not None
         return settings.notes(config, data)
 
     noise, imbalance = "dataset.corruption.label_noise", "dataset.corruption.imbalance"
-    assert not {noise, imbalance} & set(said(images))
-    assert said(None, label_noise=0.2)[noise] == (
+    assert not {noise, imbalance} & set(warnings_of(images))
+    assert warnings_of(None, label_noise=0.2)[noise] == (
         "Of the labels that you hold or buy, the oracle gets 1 in 5 wrong; "
         "the checking and test images are clean."
     )
     for share, words in ((0.35, "35 %"), (0.125, "1 in 8"), (0.9, "90 %"), (0.123, "12.3 %")):
-        assert f"the oracle gets {words} wrong" in said(None, label_noise=share)[noise]
-    assert "gets 0.0 % wrong" not in said(None, label_noise=1e-4)[noise]
+        assert f"the oracle gets {words} wrong" in warnings_of(None, label_noise=share)[noise]
+    assert "gets 0.0 % wrong" not in warnings_of(None, label_noise=1e-4)[noise]
     some = {"label_noise": 0.5, "noisy_classes": [0, 3]}
-    assert "Of the labels of upper left, lower right that you hold" in said(images, **some)[noise]
-    assert "Of the labels of 0, 3 that you hold" in said(None, **some)[noise]
-    assert "keep 80 % of their images." in said(None, imbalance="paper")[imbalance]
-    assert said(images, imbalance="glister")[imbalance].endswith(
+    assert (
+        "Of the labels of upper left, lower right that you hold"
+        in warnings_of(images, **some)[noise]
+    )
+    assert "Of the labels of 0, 3 that you hold" in warnings_of(None, **some)[noise]
+    assert "keep 80 % of their images." in warnings_of(None, imbalance="paper")[imbalance]
+    assert warnings_of(images, imbalance="glister")[imbalance].endswith(
         "keep 10 % of their images. 77 images or more are left to hold or to choose from."
     )
 
@@ -519,9 +529,9 @@ def test_a_hostile_file_is_refused_in_words(content: bytes, words: str) -> None:
 
 
 def test_all_problems_of_a_file_are_named_with_what_was_meant() -> None:
-    given = {"k": "many", "budgt": 3, "acquisition": {"batch_sise": 4}, "qqq": 1, "seed": -1}
+    nested = {"k": "many", "budgt": 3, "acquisition": {"batch_sise": 4}, "qqq": 1, "seed": -1}
     with pytest.raises(ConfigError) as caught:
-        settings_file.read_file(json.dumps(given).encode())
+        settings_file.read_file(json.dumps(nested).encode())
     by_field = {part.field: part for part in caught.value.parts}
     assert str(by_field["k"]) == "k many: use a whole number"
     assert (by_field["seed"].value, by_field["seed"].limit) == (-1, 0)
@@ -543,14 +553,14 @@ JUNK = [
 
 def test_no_value_whatever_ends_in_a_trace(images: Prepared) -> None:
     """600 forms, each with up to eight fields of junk: a config that a run would take, or words at known fields."""
-    draw, known, taken = random.Random(3), list(fields.facts()), 0
+    draw, names, taken = random.Random(3), list(fields.facts()), 0
     for _ in range(600):
         values = tiny_values()
-        for path in draw.sample(known, draw.randint(1, 8)):
+        for path in draw.sample(names, draw.randint(1, 8)):
             values[path] = draw.choice(JUNK)
         settings.idle(values, images)
         checked = settings.check(values, images, {"cpu": "CPU"})
-        assert set(checked.complaints) <= set(known)
+        assert set(checked.complaints) <= set(names)
         assert all(words.isprintable() for words in checked.complaints.values())
         assert (checked.config is None) == bool(checked.complaints)
         settings_file.to_file(values)
@@ -596,20 +606,20 @@ def config_of(**changes: Any) -> Config:
 class Spawner:
     """Counts what is started; every process says `process.out`."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **said: Any) -> None:
-        self.said, self.asked, self.started = said, [], []
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **answers: Any) -> None:
+        self.answers, self.requests, self.started = answers, [], []
         monkeypatch.setattr(planner.jobs, "spawn", self)
 
-    def __call__(self, arguments: list[str], given: str = "") -> Process:
+    def __call__(self, arguments: list[str], stdin: str = "") -> Process:
         assert arguments == ["plan", "--json"]
-        self.asked.append(json.loads(given))
-        self.started.append(Process(**self.said))
+        self.requests.append(json.loads(stdin))
+        self.started.append(Process(**self.answers))
         return self.started[-1]
 
 
-def settle(asked: Planner, now: float) -> bool:
+def settle(one: Planner, now: float) -> bool:
     for _ in range(200):
-        if asked.tick(now):
+        if one.tick(now):
             return True
         time.sleep(0.01)
     return False
@@ -617,20 +627,20 @@ def settle(asked: Planner, now: float) -> bool:
 
 def test_the_planner_waits_asks_once_and_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
     spawned = Spawner(monkeypatch, out=json.dumps(PLAN))
-    asked, config = Planner(), config_of()
-    assert asked.want(config, 0.0) is None
-    assert not asked.tick(0.1)
-    assert not spawned.asked, "a form that is being changed starts nothing"
-    assert settle(asked, 1.0)
-    assert spawned.asked == [configs.describe(config)]
-    answer = asked.want(config, 2.0)
+    own, config = Planner(), config_of()
+    assert own.want(config, 0.0) is None
+    assert not own.tick(0.1)
+    assert not spawned.requests, "a form that is being changed starts nothing"
+    assert settle(own, 1.0)
+    assert spawned.requests == [configs.describe(config)]
+    answer = own.want(config, 2.0)
     assert answer is not None
     assert answer.plan == forecast.restore(PLAN)
-    assert asked.tick(3.0)
-    assert len(spawned.asked) == 1
-    assert asked.rate(config_of(k=30)) == (costs.Rate(0.01, "calibrated", 1e-4), 2)
-    assert asked.rate(config_of(**{"classifier.max_epochs": 9})) is None
-    assert asked.want(config, answer.at + planner.FRESH + 1) is None
+    assert own.tick(3.0)
+    assert len(spawned.requests) == 1
+    assert own.rate(config_of(k=30)) == (costs.Rate(0.01, "calibrated", 1e-4), 2)
+    assert own.rate(config_of(**{"classifier.max_epochs": 9})) is None
+    assert own.want(config, answer.at + planner.FRESH + 1) is None
 
 
 def test_rates_are_shared_and_outlast_the_server(
@@ -639,12 +649,12 @@ def test_rates_are_shared_and_outlast_the_server(
     Spawner(monkeypatch, out=json.dumps(PLAN))
     file = tmp_path / "home" / "rates.json"
     shared, config = planner.Rates(file), config_of()
-    asked, other = Planner(rates=shared), Planner(rates=shared)
-    asked.want(config, 0.0)
-    assert settle(asked, 1.0)
-    known = costs.Rate(0.01, "calibrated", 1e-4), 2
-    assert other.rate(config) == known
-    assert Planner(rates=planner.Rates(file)).rate(config) == known
+    own, other = Planner(rates=shared), Planner(rates=shared)
+    own.want(config, 0.0)
+    assert settle(own, 1.0)
+    pace = costs.Rate(0.01, "calibrated", 1e-4), 2
+    assert other.rate(config) == pace
+    assert Planner(rates=planner.Rates(file)).rate(config) == pace
     for junk in ('{"a": 1}', "[", "3", '{"a": [{"seconds_per_image": -1, "source": "x"}, 2]}'):
         file.write_text(junk)
         assert planner.Rates(file).get("a") is None
@@ -653,24 +663,24 @@ def test_rates_are_shared_and_outlast_the_server(
 def test_a_newer_question_ends_the_older_one(monkeypatch: pytest.MonkeyPatch) -> None:
     spawned = Spawner(monkeypatch, out=json.dumps(PLAN))
     monkeypatch.setattr(planner.PlanRequest, "_wait", lambda self: None)  # it never answers
-    asked = Planner()
-    asked.want(config_of(k=30), 0.0)
-    asked.tick(1.0)
-    asked.want(config_of(k=31), 1.1)
-    asked.tick(1.2)
+    own = Planner()
+    own.want(config_of(k=30), 0.0)
+    own.tick(1.0)
+    own.want(config_of(k=31), 1.1)
+    own.tick(1.2)
     assert spawned.started[0].killed
     assert len(spawned.started) == 1
-    asked.tick(2.0)
+    own.tick(2.0)
     assert len(spawned.started) == 2
-    assert asked.tick(2.0 + planner.LIMIT + 1)
+    assert own.tick(2.0 + planner.LIMIT + 1)
     assert spawned.started[1].killed
-    late = asked.want(config_of(k=31), 3.0)
+    late = own.want(config_of(k=31), 3.0)
     assert late is not None
     assert "no answer within" in late.complaint
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("answers", "words"),
     [
         (
             {
@@ -688,29 +698,29 @@ def test_a_newer_question_ends_the_older_one(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_a_failed_plan_is_a_word_and_not_asked_again(
-    said: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+    answers: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spawned = Spawner(monkeypatch, **said)
-    asked = Planner()
-    asked.want(config_of(), 0.0)
-    assert settle(asked, 1.0)
-    answer = asked.want(config_of(), 1.0)
+    spawned = Spawner(monkeypatch, **answers)
+    own = Planner()
+    own.want(config_of(), 0.0)
+    assert settle(own, 1.0)
+    answer = own.want(config_of(), 1.0)
     assert answer is not None
     assert answer.plan is None
     assert words in answer.complaint
-    assert asked.tick(9.0)
+    assert own.tick(9.0)
     assert len(spawned.started) == 1
 
 
 def test_a_process_that_cannot_start_is_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(arguments: list[str], given: str = "") -> Process:
+    def broken(arguments: list[str], stdin: str = "") -> Process:
         raise OSError("no memory")
 
     monkeypatch.setattr(planner.jobs, "spawn", broken)
-    asked = Planner()
-    asked.want(config_of(), 0.0)
-    assert asked.tick(1.0)
-    answer = asked.want(config_of(), 1.0)
+    own = Planner()
+    own.want(config_of(), 0.0)
+    assert own.tick(1.0)
+    answer = own.want(config_of(), 1.0)
     assert isinstance(answer, PlanAnswer)
     assert "no memory" in answer.complaint
 

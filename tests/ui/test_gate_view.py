@@ -7,8 +7,8 @@ from rambo.ui.batch import gate_view
 
 def test_the_least_alike_come_first_and_only_what_was_left_out() -> None:
     likeness = np.array([0.02, 0.9, 0.01, 0.5, 0.02])
-    left_out = np.array([True, False, True, False, True])
-    assert gate_view.order_out(likeness, left_out).tolist() == [2, 0, 4]
+    excluded = np.array([True, False, True, False, True])
+    assert gate_view.order_out(likeness, excluded).tolist() == [2, 0, 4]
 
 
 def test_the_sentence_counts() -> None:

@@ -35,8 +35,8 @@ def test_the_hypergradient_is_the_library_s() -> None:
 
     weights = (torch.from_numpy(bilevel.fit(work, place)),)
     hyper = (torch.tensor(place, dtype=torch.float64),)
-    (found,) = core.conjugate_gradient_hypergradient(inner, outer, weights, hyper, iterations=50)
-    assert bilevel.evaluate(work, place).hypergradient == pytest.approx(float(found), rel=1e-6)
+    (gradient,) = core.conjugate_gradient_hypergradient(inner, outer, weights, hyper, iterations=50)
+    assert bilevel.evaluate(work, place).hypergradient == pytest.approx(float(gradient), rel=1e-6)
 
 
 def test_the_fit_is_the_minimum() -> None:

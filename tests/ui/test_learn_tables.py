@@ -45,9 +45,9 @@ def test_a_head_of_the_page_is_a_head_of_the_core() -> None:
     )
     np.testing.assert_allclose(ours.weights, theirs.weights.numpy(), atol=1e-5)
     np.testing.assert_allclose(ours.biases, theirs.biases.numpy(), atol=1e-5)
-    asked = features[:500]
-    expected = theirs.logits(torch.from_numpy(asked)).argmax(2).numpy()
-    assert (ours.guesses(asked) == expected).mean() > 0.999
+    images = features[:500]
+    expected = theirs.logits(torch.from_numpy(images)).argmax(2).numpy()
+    assert (ours.guesses(images) == expected).mean() > 0.999
 
 
 @pytest.mark.parametrize("number", range(10))
@@ -123,20 +123,20 @@ def test_equation_4_of_two_zeros_is_halfway() -> None:
 
 
 def test_every_filter_spends_the_budget_and_the_smallest_is_margin_sampling() -> None:
-    known = tables.read(tables.Filters)
+    table = tables.read(tables.Filters)
     for size, row in filters.shipped().items():
-        assert len(set(row.chosen)) == len(row.margins) == known.budget
-        assert size >= known.batch_size
-    margin = filters.shipped()[known.batch_size].margins
+        assert len(set(row.chosen)) == len(row.margins) == table.budget
+        assert size >= table.batch_size
+    margin = filters.shipped()[table.batch_size].margins
     assert margin == sorted(margin)
     assert max(margin) <= np.mean(filters.shipped()[max(filters.sizes())].margins)
 
 
 def test_the_rounds_are_there_for_every_seed() -> None:
-    known = tables.read(tables.Rounds)
+    table = tables.read(tables.Rounds)
     for name in rounds.CHOOSERS:
-        assert rounds.accuracies(name).shape == (known.settings.seeds, len(known.rounds))
-    assert rounds.accuracies("random").shape == (known.settings.seeds, 1)
+        assert rounds.accuracies(name).shape == (table.settings.seeds, len(table.rounds))
+    assert rounds.accuracies("random").shape == (table.settings.seeds, 1)
 
 
 def test_mean_and_standard_error() -> None:

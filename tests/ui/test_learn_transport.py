@@ -34,9 +34,9 @@ def test_no_set_is_refused_with_the_way_out() -> None:
 
 def test_the_shipped_costs_are_those_of_the_core() -> None:
     """Pixels of the shipped images, and of a set the rows that the core would take."""
-    known = tables.read(tables.Transport)
+    table = tables.read(tables.Transport)
     pixels = tables.pixels().astype(np.float64)
-    rows, columns = known.labeled, known.validation
+    rows, columns = table.labeled, table.validation
     apart = ((pixels[rows][:, None] - pixels[columns][None]) ** 2).sum(2)
     np.testing.assert_allclose(transport.ground_cost(0.0), apart, atol=2e-4)
     pool = np.array(rows)
@@ -48,7 +48,7 @@ def test_the_shipped_costs_are_those_of_the_core() -> None:
 
 
 def test_labels_cost_nothing_within_nearly_equal_classes_and_much_across() -> None:
-    known, labels = tables.read(tables.Transport), tables.dataset()[1]
-    cost = np.array(known.label_cost)
-    same = labels[known.labeled][:, None] == labels[known.validation][None]
+    table, labels = tables.read(tables.Transport), tables.dataset()[1]
+    cost = np.array(table.label_cost)
+    same = labels[table.labeled][:, None] == labels[table.validation][None]
     assert cost[same].max() < cost[~same].min()

@@ -31,11 +31,11 @@ def test_a_dataset_is_opened_once(data: Prepared) -> None:
 def test_a_dataset_without_one_of_its_files_is_gone(data: Prepared, name: str) -> None:
     readers.open_dataset(data.fingerprint)
     path = data.folder / name
-    kept = path.read_bytes()
+    content = path.read_bytes()
     path.unlink()
     with pytest.raises(DataError):
         readers.open_dataset(data.fingerprint)
-    path.write_bytes(kept)
+    path.write_bytes(content)
     assert readers.open_dataset(data.fingerprint).name == data.name
 
 

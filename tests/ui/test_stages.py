@@ -39,8 +39,8 @@ def test_every_prefix_moves_forward_and_ends_at_all(real: tuple[Record, list[Sto
         assert before <= tracker.progress <= 1
         before = tracker.progress
         for now in (event.time, event.time + 3, event.time - 1e6, event.time + 1e6):
-            left = tracker.remaining(now)
-            assert left is None or left >= 0
+            rest = tracker.remaining(now)
+            assert rest is None or rest >= 0
         assert sentences.doing(tracker).endswith(".")
         for trial in (0, 1):
             cells = tracker.cells(trial)
@@ -140,9 +140,9 @@ def test_a_steady_run_is_foretold(real: tuple[Record, list[StoredEvent]]) -> Non
     tracker = tracker_of(settings)
     for event in steady:
         tracker.feed([event])
-        left = tracker.remaining(event.time)
-        if left is not None:
-            assert left == pytest.approx(1200 - event.time, abs=12)
+        rest = tracker.remaining(event.time)
+        if rest is not None:
+            assert rest == pytest.approx(1200 - event.time, abs=12)
 
 
 def test_clock_jumps_do_not_spoil_the_pace(real: tuple[Record, list[StoredEvent]]) -> None:
@@ -155,9 +155,9 @@ def test_clock_jumps_do_not_spoil_the_pace(real: tuple[Record, list[StoredEvent]
         ]
         tracker = tracker_of(settings)
         tracker.feed(moved[:half])
-        left = tracker.remaining(moved[half - 1].time)
-        assert left is not None
-        assert 0 <= left < 3600
+        rest = tracker.remaining(moved[half - 1].time)
+        assert rest is not None
+        assert 0 <= rest < 3600
 
 
 def test_what_was_kept_says_nothing_of_the_pace(real: tuple[Record, list[StoredEvent]]) -> None:
@@ -205,11 +205,11 @@ def test_before_the_first_event(real: tuple[Record, list[StoredEvent]]) -> None:
 
 def test_the_sentences_name_what_goes_on(real: tuple[Record, list[StoredEvent]]) -> None:
     settings, events = real
-    tracker, told = tracker_of(settings), []
+    tracker, shares = tracker_of(settings), []
     for event in events:
         tracker.feed([event])
-        told.append(sentences.doing(tracker))
-    whole = "\n".join(told)
+        shares.append(sentences.doing(tracker))
+    whole = "\n".join(shares)
     for part in (
         "Trial 1 of 2, RAMBO: classifiers are trained on random subsets",
         "optimal transport",
@@ -257,27 +257,32 @@ def test_ago() -> None:
 
 
 def test_the_plan_counts_what_the_config_asks_for() -> None:
-    found = plan(page_config(trials=2), SIZES, 1)
-    assert len(found.pieces) == 2 * (4 + 1)
-    assert found.fits == 2 * 5 + 2 * 2
-    assert found.iterations == 3
-    assert list(found.pieces[0, "rambo"]) == ["offline", "warm start", "pretraining", "acquisition"]
+    stages = plan(page_config(trials=2), SIZES, 1)
+    assert len(stages.pieces) == 2 * (4 + 1)
+    assert stages.fits == 2 * 5 + 2 * 2
+    assert stages.iterations == 3
+    assert list(stages.pieces[0, "rambo"]) == [
+        "offline",
+        "warm start",
+        "pretraining",
+        "acquisition",
+    ]
 
 
 def test_dulo_alone_has_the_offline_trainings_and_llal_one_more() -> None:
-    found = plan(page_config(strategies=["llal", "dulo", "random"], trials=1), SIZES, 1)
-    dulo, llal = found.pieces[0, "dulo"], found.pieces[0, "llal"]
+    stages = plan(page_config(strategies=["llal", "dulo", "random"], trials=1), SIZES, 1)
+    dulo, llal = stages.pieces[0, "dulo"], stages.pieces[0, "llal"]
     assert list(dulo) == ["classifier", "offline", "warm start", "acquisition"]
     assert dulo["offline"] > dulo["classifier"]
     assert llal["acquisition"] == llal["classifier"] > 0.05
-    assert found.fits == 2 * 5
-    assert found.iterations == 0
+    assert stages.fits == 2 * 5
+    assert stages.iterations == 0
 
 
 def test_without_a_learner_nothing_is_trained_offline() -> None:
-    found = plan(page_config(strategies=["margin", "random"], trials=1), SIZES, 1)
-    assert (found.fits, found.iterations) == (0, 0)
-    assert list(found.pieces[0, "margin"]) == ["classifier", "acquisition"]
+    stages = plan(page_config(strategies=["margin", "random"], trials=1), SIZES, 1)
+    assert (stages.fits, stages.iterations) == (0, 0)
+    assert list(stages.pieces[0, "margin"]) == ["classifier", "acquisition"]
 
 
 def test_dulo_beside_rambo_finds_its_trainings() -> None:

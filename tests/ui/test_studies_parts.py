@@ -22,7 +22,7 @@ from rambo.ui.studies.setup import Choices
 
 def row(cell: str, strategy: str, test: float | None, **changes: Any) -> StudyRow:
     """Return a row as `study.table` gives it."""
-    made = StudyRow(
+    entry = StudyRow(
         cell=cell,
         place={},
         strategy=strategy,
@@ -35,10 +35,10 @@ def row(cell: str, strategy: str, test: float | None, **changes: Any) -> StudyRo
         seconds={},
         reported=None,
     )
-    return dataclasses.replace(made, **changes)
+    return dataclasses.replace(entry, **changes)
 
 
-def told(axis: str, places: dict[str, Any], rows: list[StudyRow]) -> StudyTable:
+def table_of(axis: str, places: dict[str, Any], rows: list[StudyRow]) -> StudyTable:
     """Return a study as `study.table` gives it."""
     cells = [
         CellProgress(label, {axis or "all": value}, None, "waiting", 0, 1)
@@ -60,7 +60,7 @@ def told(axis: str, places: dict[str, Any], rows: list[StudyRow]) -> StudyTable:
     )
 
 
-def drawn(study: StudyTable, metric: str = "test") -> dict[str, Any]:
+def chart(study: StudyTable, metric: str = "test") -> dict[str, Any]:
     """Return the figure as JSON."""
     tree: dict[str, Any] = json.loads(study_chart.figure(study, metric).text)
     return tree
@@ -78,7 +78,7 @@ def test_a_numeric_axis_has_a_scale_and_each_strategy_one_line() -> None:
             ("B = 5", "random", 0.4),
         )
     ]
-    tree = drawn(told("B", {"B = 5": 5, "B = 9": 9}, rows))
+    tree = chart(table_of("B", {"B = 5": 5, "B = 9": 9}, rows))
     ours, random = tree["data"]
     assert (ours["x"], ours["y"]) == ([5, 9], [50, 70])
     assert ours["error_y"]["array"] == [1, 1]
@@ -89,16 +89,16 @@ def test_a_numeric_axis_has_a_scale_and_each_strategy_one_line() -> None:
 
 
 def test_the_switch_draws_the_other_accuracy() -> None:
-    study = told("B", {"B = 5": 5}, [row("B = 5", "rambo", 0.5)])
-    assert drawn(study, "validation")["data"][0]["y"] == [52]
-    assert "validation" in drawn(study, "validation")["layout"]["yaxis"]["title"]["text"]
+    study = table_of("B", {"B = 5": 5}, [row("B = 5", "rambo", 0.5)])
+    assert chart(study, "validation")["data"][0]["y"] == [52]
+    assert "validation" in chart(study, "validation")["layout"]["yaxis"]["title"]["text"]
 
 
 def test_controls_of_an_axis_they_do_not_depend_on_go_across() -> None:
     places = {"lambda_OT = 0": 0, "lambda_OT = 1": 1, "controls": "-"}
     rows = [row("lambda_OT = 0", "rambo", 0.5, reported=PAPER), row("lambda_OT = 1", "rambo", 0.6)]
     rows += [row("controls", "margin", 0.55)]
-    tree = drawn(told("lambda_OT", places, rows))
+    tree = chart(table_of("lambda_OT", places, rows))
     ours, theirs, margin = tree["data"]
     assert ours["x"] == [0, 1]
     assert (theirs["x"], theirs["y"]) == ([0], [71.4])
@@ -115,7 +115,7 @@ def test_controls_of_an_axis_they_do_not_depend_on_go_across() -> None:
 def test_a_table_study_has_a_row_for_each_result_with_the_first_on_top() -> None:
     rows = [row("OT", "rambo", 0.5, reported=PAPER), row("none of them", "rambo", 0.4)]
     rows += [row("controls", "random", 0.3)]
-    tree = drawn(told("", {"OT": "-", "none of them": "-", "controls": "-"}, rows))
+    tree = chart(table_of("", {"OT": "-", "none of them": "-", "controls": "-"}, rows))
     ours, theirs, random = tree["data"]
     assert ours["y"] == [2, 1]
     assert random["y"] == [0]
@@ -125,15 +125,15 @@ def test_a_table_study_has_a_row_for_each_result_with_the_first_on_top() -> None
 
 def test_a_figure_of_hostile_names_has_no_markup() -> None:
     evil = "<img src=x onerror=alert(1)>"
-    text = study_chart.figure(told("", {evil: 1, "b": 2}, [row(evil, evil, 0.5)]), "test").text
+    text = study_chart.figure(table_of("", {evil: 1, "b": 2}, [row(evil, evil, 0.5)]), "test").text
     assert "<img" not in text
 
 
 @pytest.mark.parametrize("axis", ["", "B", "M"])
 def test_a_study_without_accuracies_draws_an_empty_figure(axis: str) -> None:
-    assert drawn(told(axis, {"one": 1}, []))["data"] == []
+    assert chart(table_of(axis, {"one": 1}, []))["data"] == []
     missing = row("one", "rambo", None)
-    assert drawn(told(axis, {"one": 1}, [missing]))["data"] == []
+    assert chart(table_of(axis, {"one": 1}, [missing]))["data"] == []
 
 
 def test_the_table_says_where_there_are_too_few_trials_and_what_the_paper_has() -> None:
@@ -141,11 +141,11 @@ def test_the_table_says_where_there_are_too_few_trials_and_what_the_paper_has() 
         row("a", "rambo", 0.5, trials=4),
         dataclasses.replace(row("b", "rambo", 0.6, reported=PAPER), test=Accuracy(0.625)),
     ]
-    table = study_tables.results(told("", {"a": 1, "b": 2}, rows))
+    table = study_tables.results(table_of("", {"a": 1, "b": 2}, rows))
     assert table["trials"].tolist() == ["4, too few", "5"]
     assert table["test"].tolist() == ["50.0 ± 1.0 %", "62.5 %"]
     assert table["paper"].tolist() == ["-", "71.4 ± 0.2 %"]
-    assert "paper" not in study_tables.results(told("", {"a": 1}, rows[:1]))
+    assert "paper" not in study_tables.results(table_of("", {"a": 1}, rows[:1]))
 
 
 def test_the_papers_figures_share_an_axis_only_where_the_labels_are_as_many() -> None:
@@ -153,18 +153,18 @@ def test_the_papers_figures_share_an_axis_only_where_the_labels_are_as_many() ->
     far = Reported(71.4, 0.2, "Table 3: k 200, B 500")
     near = Reported(71.4, 0.2, f"Table 3: k {config['k']}, B {config['budget']}")
     for reported, same in ((far, False), (near, True), (PAPER, True), (None, False)):
-        study = told("", {"a": 1}, [row("a", "rambo", 0.5, reported=reported)])
+        study = table_of("", {"a": 1}, [row("a", "rambo", 0.5, reported=reported)])
         assert study_tables.same_sizes(study) == same
-    study = told("", {"a": 1}, [row("a", "rambo", 0.5, reported=far)])
+    study = table_of("", {"a": 1}, [row("a", "rambo", 0.5, reported=far)])
     assert "validation accuracies" in study_tables.reported_words(study)
     assert study_tables.reported_words(study_tables.without_paper(study)) == ""
-    assert len(drawn(study)["data"]) == 2
-    assert len(drawn(study_tables.without_paper(study))["data"]) == 1
+    assert len(chart(study)["data"]) == 2
+    assert len(chart(study_tables.without_paper(study))["data"]) == 1
 
 
 def test_runtimes_stand_in_the_order_of_the_stages_above_the_papers_minutes() -> None:
     seconds = {"evaluation": 2.0, "offline": 120.0, "acquisition": 0.5}
-    study = told("", {"all": 1}, [row("all", "rambo", 0.5, seconds=seconds)])
+    study = table_of("", {"all": 1}, [row("all", "rambo", 0.5, seconds=seconds)])
     table = study_tables.runtimes(study)
     assert list(table.columns) == ["strategy", "offline", "acquisition", "evaluation", "reused"]
     assert table["offline"].tolist() == ["2 min", "50 min"]
@@ -173,14 +173,14 @@ def test_runtimes_stand_in_the_order_of_the_stages_above_the_papers_minutes() ->
 
 
 def test_verdicts_are_told_in_the_words_of_the_pages() -> None:
-    said = study_tables.verdict_words(
+    sentence = study_tables.verdict_words(
         Verdict(
             "RAMBO minus filter-only",
             Difference(0.2, 0.3, -0.5, 0.9, 5),
             "RAMBO minus filter-only: +0.2 +- 0.3 points: no evidence",
         )
     )
-    assert said == "RAMBO minus Filter only: +0.2 ± 0.3 points: no evidence"
+    assert sentence == "RAMBO minus Filter only: +0.2 ± 0.3 points: no evidence"
 
 
 # Setting up.
@@ -229,9 +229,9 @@ def test_the_settings_of_configure_are_taken_whole() -> None:
 def test_wasted_labels_have_a_column_where_labels_can_be_wasted() -> None:
     clean = row("a", "margin", 0.8)
     dirty = row("b", "margin", 0.7, wasted=245.4)
-    assert "labels wasted" not in study_tables.results(told("foreign", {"a": 0}, [clean]))
-    shown = study_tables.results(told("foreign", {"a": 0, "b": 0.4}, [clean, dirty]))
-    assert shown["labels wasted"].tolist() == ["-", "245"]
+    assert "labels wasted" not in study_tables.results(table_of("foreign", {"a": 0}, [clean]))
+    table = study_tables.results(table_of("foreign", {"a": 0, "b": 0.4}, [clean, dirty]))
+    assert table["labels wasted"].tolist() == ["-", "245"]
 
 
 def test_a_study_that_names_its_strategies_needs_none() -> None:

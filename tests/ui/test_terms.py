@@ -10,8 +10,8 @@ from rambo.ui.learn import steps
 
 
 def test_every_symbol_of_the_pages_has_a_term() -> None:
-    wanted = "S_0 U_0 S_val k B b M u_hat lambda_OT tau_1 tau_2 f"
-    assert set(wanted.split()) <= set(terms.TERMS)
+    names = "S_0 U_0 S_val k B b M u_hat lambda_OT tau_1 tau_2 f"
+    assert set(names.split()) <= set(terms.TERMS)
 
 
 @pytest.mark.parametrize("symbol", list(terms.TERMS))
@@ -67,6 +67,6 @@ def test_a_symbol_has_the_formula_that_the_form_writes(symbol: str, formula: str
 
 
 def test_every_letter_of_the_form_outside_the_sections_is_a_term() -> None:
-    known = {term.formula for term in terms.TERMS.values()}
+    formulas = {term.formula for term in terms.TERMS.values()}
     letters = {field.symbol for field in fields.TABLE if field.symbol and not field.section}
-    assert {letter.strip("|") for letter in letters} <= known
+    assert {letter.strip("|") for letter in letters} <= formulas

@@ -71,5 +71,5 @@ def test_onnx_says_what_torch_says_where_it_can_be_written():
     session = runtime.InferenceSession(members.read("model.onnx"))
     for count in (1, 5):
         batch = torch.randint(0, 256, (count, 1, 28, 28), dtype=torch.uint8)
-        (said,) = session.run(None, {"pictures": batch.numpy()})
-        torch.testing.assert_close(torch.from_numpy(said), network(batch).detach())
+        (output,) = session.run(None, {"pictures": batch.numpy()})
+        torch.testing.assert_close(torch.from_numpy(output), network(batch).detach())

@@ -55,9 +55,9 @@ def test_strategies_see_what_the_gate_leaves(dirty: trials.Trial) -> None:
 
 def test_a_person_overrules_the_gate(dirty: trials.Trial) -> None:
     before = decide(dirty)
-    wanted = before.unlabeled[before.excluded][:3]
-    after = decide(dirty, keep=tuple(wanted.tolist()))
-    assert torch.isin(wanted, after.problem.unlabeled).all()
+    expected = before.unlabeled[before.excluded][:3]
+    after = decide(dirty, keep=tuple(expected.tolist()))
+    assert torch.isin(expected, after.problem.unlabeled).all()
     assert int(after.excluded.sum()) == int(before.excluded.sum()) - 3
     assert int(after.exempt.sum()) == 3
 
@@ -65,8 +65,8 @@ def test_a_person_overrules_the_gate(dirty: trials.Trial) -> None:
 def test_a_budget_can_always_be_spent(dirty: trials.Trial) -> None:
     gated = decide(dirty, budget=60)
     assert len(gated.problem.unlabeled) == 60
-    likeness, left = gated.gate.likeness, gated.excluded
-    assert float(likeness[left].max()) <= float(likeness[gated.exempt].min())
+    likeness, images = gated.gate.likeness, gated.excluded
+    assert float(likeness[images].max()) <= float(likeness[gated.exempt].min())
 
 
 def test_an_image_of_no_class_is_paid_for_and_teaches_nothing(dirty: trials.Trial) -> None:
@@ -110,14 +110,14 @@ def test_one_gate_decides_for_every_strategy_of_a_trial_and_a_resumed_one(
     once = tiny_config(**(changes | {"strategies": ["margin"]}))
     for config in (once, tiny_config(**changes)):
         trials.run_trial(dirty, 0, config, keeper=desk, memo=memo, device="cpu", jobs=1)
-    kept = desk.arrays[0, "gate"]
-    out = set(kept["indices"][kept["left_out"]].tolist())
+    stored = desk.arrays[0, "gate"]
+    out = set(stored["indices"][stored["left_out"]].tolist())
     assert out
     for name in ("margin", "random"):
         assert not out & set(desk.selections[0, name].indices.tolist())
         assert desk.records[0, name].figures["left out by the gate"] == len(out)
         assert "labels wasted" in desk.records[0, name].figures
-    told = [event.message for _, _, event in desk.events if isinstance(event, Noticed)]
-    assert sum("the gate leaves out" in message for message in told) == 2
+    messages = [event.message for _, _, event in desk.events if isinstance(event, Noticed)]
+    assert sum("the gate leaves out" in message for message in messages) == 2
     stages = [event.stage for _, _, event in desk.events if isinstance(event, StageStarted)]
     assert stages[0] == "gate"  # a minute on a large pool: a person sees what is going on

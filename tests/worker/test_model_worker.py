@@ -91,15 +91,15 @@ def test_a_stopped_training_goes_on_with_the_weights_it_has(grey, monkeypatch):
     home, first = grey
     data = catalog.prepare("collection:shades", home)
     run = models.create(first.config, data, Workspace(home), "cpu")
-    heard = []
+    events = []
 
     def stop(event):
-        heard.append(event)
+        events.append(event)
         if type(event).__name__ == "StageStarted" and event.stage == "predicting":
             run.request_stop()
 
     assert model_worker.work(run, stop) == "stopped"
-    assert next(e.total for e in heard if type(e).__name__ == "StageStarted") == 30
+    assert next(e.total for e in events if type(e).__name__ == "StageStarted") == 30
     assert models.load_report(run) is None
     monkeypatch.setattr(model_worker, "train_classifier", None)  # it must not be called again
     assert model_worker.work(run) == "done"
@@ -175,9 +175,9 @@ def test_a_colour_model_is_trained_by_command_and_its_script_works_elsewhere(
     out.mkdir()
     assert main(["import", str(tmp_path / "hues"), "--size", "32", "--jobs", "1"]) == 0
     assert main(["train", "hues", "--out", str(out), "--device", "cpu"]) == 0
-    shown = capsys.readouterr().out
-    assert "a logistic head on frozen features" in shown
-    assert "16 labels; 5-fold cross-validated accuracy 100.0% (16 of 16" in shown, (
+    printed = capsys.readouterr().out
+    assert "a logistic head on frozen features" in printed
+    assert "16 labels; 5-fold cross-validated accuracy 100.0% (16 of 16" in printed, (
         "4 of 16 say little"
     )
 
@@ -192,12 +192,12 @@ def test_a_colour_model_is_trained_by_command_and_its_script_works_elsewhere(
     command = [sys.executable, "-I", "classify.py", str(tmp_path / "hues")]
     done = subprocess.run(command, cwd=model, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    said = {row["file"]: row for row in csv.DictReader(io.StringIO(done.stdout))}
+    rows = {row["file"]: row for row in csv.DictReader(io.StringIO(done.stdout))}
     table = pd.read_csv(out / "predictions.csv")
-    assert len(said) == len(table) == 24
+    assert len(rows) == len(table) == 24
     for row in table.itertuples():
-        assert said[row.file]["label"] == row.predicted_label
-        assert float(said[row.file]["probability"]) == pytest.approx(row.probability, abs=2e-3)
+        assert rows[row.file]["label"] == row.predicted_label
+        assert float(rows[row.file]["probability"]) == pytest.approx(row.probability, abs=2e-3)
     assert main(["show", models.of_collection(Workspace(home), "hues")[0].id, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["report"]["labeled"] == 16
 

@@ -43,9 +43,9 @@ def waiting(tiny: Prepared, tmp_path_factory: pytest.TempPathFactory) -> tuple[R
     root = tmp_path_factory.mktemp("waiting")
     data = partly(root, tiny, labeled=range(20), validation=range(20, 32))
     run = create_run(config(k=200, rambo={"initial_size": 50}), data, Workspace(root), "cpu")
-    heard: list[Event] = []
-    assert run_worker.work(run, heard.append) == "done"
-    return run, heard
+    events: list[Event] = []
+    assert run_worker.work(run, events.append) == "done"
+    return run, events
 
 
 def test_k_is_what_there_is(waiting: tuple[Run, list[Event]]) -> None:
@@ -58,23 +58,23 @@ def test_of_few_labels_few_offline_pairs_are_drawn_and_it_is_said(
     tiny: Prepared, tmp_path: Path
 ) -> None:
     data = partly(tmp_path, tiny, labeled=range(20), validation=range(20, 32))
-    asked = config(k=200, rambo={"initial_size": 50, "offline": {"pairs": 500}})
-    assert checks.fit(asked, data).rambo.offline.pairs == 200
-    assert checks.change_words(asked, data) == (
+    settings = config(k=200, rambo={"initial_size": 50, "offline": {"pairs": 500}})
+    assert checks.fit(settings, data).rambo.offline.pairs == 200
+    assert checks.change_words(settings, data) == (
         "k is 20: pets has that many labeled images to learn from; so the pretraining starts from 5 labels; "
         "of so few 200 offline pairs are enough"
     )
     assert checks.fit(config(), data).rambo.offline.pairs == 2
-    assert checks.fit(asked, tiny) is asked
-    assert checks.change_words(asked, tiny) == ""
+    assert checks.fit(settings, tiny) is settings
+    assert checks.change_words(settings, tiny) == ""
 
 
 def test_a_run_without_an_oracle_ends_with_chosen_batches(
     waiting: tuple[Run, list[Event]],
 ) -> None:
-    run, heard = waiting
+    run, events = waiting
     assert (run.status, run.describe().message) == ("done", "batch chosen, waiting for labels")
-    stages = {event.stage for event in heard if isinstance(event, StageStarted)}
+    stages = {event.stage for event in events if isinstance(event, StageStarted)}
     assert "acquisition" in stages
     assert "evaluation" not in stages
     results = summary(run).results
@@ -94,9 +94,9 @@ def test_a_run_without_an_oracle_ends_with_chosen_batches(
 
 def test_a_finished_run_is_not_worked_on_again(waiting: tuple[Run, list[Event]]) -> None:
     run, _ = waiting
-    heard: list[Event] = []
-    assert run_worker.work(run, heard.append) == "done"
-    assert heard == []
+    events: list[Event] = []
+    assert run_worker.work(run, events.append) == "done"
+    assert events == []
 
 
 def test_further_trials_are_other_seeds_on_the_same_labels(tiny: Prepared, tmp_path: Path) -> None:
@@ -176,9 +176,9 @@ def test_of_a_scene_one_image_is_left_and_none_where_one_has_a_label(tiny: Prepa
     data = repeated(tiny, 5)  # 20 scenes
     one = trial.split(config(k=6, budget=2, rambo={"initial_size": 4}), data, 0, None)
     scenes = np.asarray(data.clusters)
-    known = set(scenes[one.problem.labeled.numpy()].tolist())
+    labeled_scenes = set(scenes[one.problem.labeled.numpy()].tolist())
     offered = scenes[one.offer.unlabeled.numpy()].tolist()
-    assert sorted(offered) == sorted(set(range(20)) - known)
+    assert sorted(offered) == sorted(set(range(20)) - labeled_scenes)
     assert len(one.problem.unlabeled) == 94, "f is still asked about all of them"
     restriction = one.restriction
     assert restriction is not None
@@ -196,8 +196,8 @@ def test_of_a_scene_one_image_is_left_and_none_where_one_has_a_label(tiny: Prepa
 @pytest.mark.parametrize("role", [VALIDATION, TEST])
 def test_a_copy_of_a_validation_or_test_image_is_left_out(tiny: Prepared, role: int) -> None:
     clusters = np.arange(200)
-    known = int(np.flatnonzero(np.array(tiny.roles) == role)[0])
-    clusters[:3] = known
+    place = int(np.flatnonzero(np.array(tiny.roles) == role)[0])
+    clusters[:3] = place
     data = dataclasses.replace(tiny, clusters=clusters.astype(np.int64))
     for number in range(3):
         one = trial.split(config(), data, number, None)
@@ -209,9 +209,9 @@ def test_as_many_of_a_scene_as_the_settings_say(tiny: Prepared) -> None:
     settings = {"k": 6, "budget": 2, "rambo": {"initial_size": 4}}
     two = trial.split(config(**settings, acquisition={"per_cluster": 2}), data, 0, None)
     scenes = np.asarray(data.clusters)
-    held = np.bincount(scenes[two.problem.labeled.numpy()], minlength=20)
+    counts = np.bincount(scenes[two.problem.labeled.numpy()], minlength=20)
     offered = np.bincount(scenes[two.offer.unlabeled.numpy()], minlength=20)
-    assert (offered == np.clip(2 - held[:20], 0, None)).all()
+    assert (offered == np.clip(2 - counts[:20], 0, None)).all()
     free = trial.split(config(**settings, acquisition={"per_cluster": None}), data, 0, None)
     assert free.restriction is None
     assert free.offer is free.problem
@@ -291,16 +291,16 @@ def test_every_strategy_keeps_to_it_and_the_run_says_what_was_left_out(
     clusters = np.repeat(np.arange(23), 4).astype(np.int64)
     data = partly(tmp_path, tiny, labeled=range(20), validation=range(20, 32), clusters=clusters)
     run = create_run(config(strategies=["margin", "random"]), data, Workspace(tmp_path), "cpu")
-    heard: list[Event] = []
-    assert run_worker.work(run, heard.append) == "done"
-    notices = [event.message for event in heard if isinstance(event, Noticed)]
+    events: list[Event] = []
+    assert run_worker.work(run, events.append) == "done"
+    notices = [event.message for event in events if isinstance(event, Noticed)]
     sentence = "45 of 60 unlabeled images are left out, so that no picture is paid for twice: 45 repeat another one"
     assert notices == [sentence]
-    found = exclusions.load(run, 0)
-    assert found is not None
-    assert found.sentence == sentence
-    assert len(found.indices) == 45
+    excluded = exclusions.load(run, 0)
+    assert excluded is not None
+    assert excluded.sentence == sentence
+    assert len(excluded.indices) == 45
     for name in ("margin", "random"):
         chosen = run.load_table(f"trial-0/{name}/selection")["dataset_index"].to_numpy()
         assert len(set(clusters[chosen].tolist())) == 6
-        assert found.spared(chosen) == [3] * 6
+        assert excluded.spared(chosen) == [3] * 6

@@ -16,11 +16,11 @@ from rambo.config import TransportConfig, UtilityModelConfig
 from rambo.datasets.prepared import Prepared
 from rambo.events import ClassifierTrained, Event, StageStarted
 from rambo.method.pools import Problem
-from rambo.offline import labeled_ground_cost
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
 from rambo.runs.results import Result
 from rambo.storage import files
 from rambo.training.ensemble import Ensemble, Predictions
+from rambo.training.offline import labeled_ground_cost
 from rambo.worker import pictures
 from rambo.worker.trial import split
 
@@ -80,10 +80,10 @@ def test_rows_that_are_not_finite_are_left_out_of_every_array(
     spoiled[[3, 150], 1] = value
     arrays = pictures.atlas(problem, dataclasses.replace(predictions, **{name: spoiled}))
     whole = pictures.atlas(problem, predictions)
-    kept = [index for index in range(160) if index not in (3, 150)]
-    assert arrays["indices"].tolist() == kept
+    before = [index for index in range(160) if index not in (3, 150)]
+    assert arrays["indices"].tolist() == before
     for part in ("pool", "probabilities", "embeddings"):
-        np.testing.assert_array_equal(arrays[part], whole[part][kept])
+        np.testing.assert_array_equal(arrays[part], whole[part][before])
     assert all(np.isfinite(array).all() for array in arrays.values())
 
 
@@ -178,8 +178,8 @@ def test_the_cost_of_s_0_is_the_one_u_hat_was_trained_with(
         pool = problem.labeled.sort().values
         table = pictures._label_table(problem, weights)
         ours = pictures._costs(problem, pool, problem.labels[pool], table, weights)
-        known = labeled_ground_cost(problem, UtilityModelConfig(ground_cost=weights))
-        np.testing.assert_array_equal(ours, known.matrix)
+        ground = labeled_ground_cost(problem, UtilityModelConfig(ground_cost=weights))
+        np.testing.assert_array_equal(ours, ground.matrix)
 
 
 def test_a_guess_decides_whom_an_image_serves_and_the_true_label_does_not(
@@ -244,16 +244,16 @@ class Shelf:
     """Arrays in memory."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[int, str], dict[str, np.ndarray]] = {}
+        self.stored: dict[tuple[int, str], dict[str, np.ndarray]] = {}
         self.log: list[str] = []
 
     def has_arrays(self, trial: int, name: str) -> bool:
-        return (trial, name) in self.kept
+        return (trial, name) in self.stored
 
     def keep_arrays(self, trial: int, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        assert (trial, name) not in self.kept, "kept twice"
+        assert (trial, name) not in self.stored, "kept twice"
         self.log.append(name)
-        self.kept[trial, name] = dict(arrays)
+        self.stored[trial, name] = dict(arrays)
 
 
 def result(strategy: str, chosen: torch.Tensor) -> Result:
@@ -261,7 +261,7 @@ def result(strategy: str, chosen: torch.Tensor) -> Result:
 
 
 def test_nothing_is_drawn_before_f_is_there_unless_it_may_be_trained(problem: Problem) -> None:
-    shelf, memo, heard = Shelf(), MemoryMemo(), list[Event]()
+    shelf, memo, events = Shelf(), MemoryMemo(), list[Event]()
     config = tiny_config(classifier={"max_epochs": 1})
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=memo)
     chosen = {"random": result("random", problem.unlabeled[:6])}
@@ -270,22 +270,22 @@ def test_nothing_is_drawn_before_f_is_there_unless_it_may_be_trained(problem: Pr
         pictures.draw(shelf, 2, chosen, ensemble=ensemble, weights=WEIGHTS, emit=emit)
 
     draw(None)
-    assert (shelf.kept, memo.results) == ({}, {})
-    draw(heard.append)  # the end of the choices: f is trained, and told
+    assert (shelf.stored, memo.results) == ({}, {})
+    draw(events.append)  # the end of the choices: f is trained, and told
     assert shelf.log == ["atlas", "random/served"]
-    assert [e.stage for e in heard if isinstance(e, StageStarted)] == ["classifier"]
-    assert [e.cached for e in heard if isinstance(e, ClassifierTrained)] == [False]
+    assert [e.stage for e in events if isinstance(e, StageStarted)] == ["classifier"]
+    assert [e.cached for e in events if isinstance(e, ClassifierTrained)] == [False]
     assert len(memo.results) == 1
-    del heard[:], memo.asked[:]
-    draw(heard.append)
-    assert (heard, memo.asked) == ([], [])  # nothing is missing: nothing is asked
+    del events[:], memo.lookups[:]
+    draw(events.append)
+    assert (events, memo.lookups) == ([], [])  # nothing is missing: nothing is asked
     chosen["margin"] = result("margin", problem.unlabeled[9:12])
     draw(None)
     assert shelf.log == ["atlas", "random/served", "margin/served"]
-    assert shelf.kept[2, "margin/served"]["chosen"].tolist() == problem.unlabeled[9:12].tolist()
-    gone = shelf.kept.pop((2, "atlas"))
-    draw(heard.append)
-    assert heard == []  # f was found
-    for name, array in gone.items():
-        assert array.tobytes() == shelf.kept[2, "atlas"][name].tobytes()
+    assert shelf.stored[2, "margin/served"]["chosen"].tolist() == problem.unlabeled[9:12].tolist()
+    atlas = shelf.stored.pop((2, "atlas"))
+    draw(events.append)
+    assert events == []  # f was found
+    for name, array in atlas.items():
+        assert array.tobytes() == shelf.stored[2, "atlas"][name].tobytes()
     assert len(memo.results) == 1

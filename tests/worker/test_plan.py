@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from rambo.events import ClassifierTrained, Event
 from rambo.runs.workspace import Workspace
 from rambo.strategies.llal import LossUnit
 from rambo.training.ensemble import Ensemble
+from rambo.training.outcomes import TrainingRecord, stored
 from rambo.training.units import FitUnit, HeadUnit
 from rambo.worker import plan as planning
 from rambo.worker import run_worker
@@ -61,7 +63,7 @@ class Ran:
         return [e for e in self.events if isinstance(e, ClassifierTrained) and not e.cached]
 
     @property
-    def kept(self) -> set[str]:
+    def stored_keys(self) -> set[str]:
         """The keys of all kept fits."""
         with closing(sqlite3.connect(self.workspace.root / "utilities.sqlite")) as db:
             rows = db.execute("SELECT key, record FROM utilities").fetchall()
@@ -131,10 +133,10 @@ CASES: dict[str, dict[str, Any]] = {
 
 def check_counts(ran: Ran) -> None:
     """Hold the plan to the trainings of its run."""
-    told = Counter(event.role for event in ran.trained)
+    roles = Counter(event.role for event in ran.trained)
     expected = {role: ran.config.trials * n for role, n in ran.before.per_trial.items() if n}
-    assert told == expected
-    assert ran.before.trainings == len(ran.trained) == len(ran.kept)
+    assert roles == expected
+    assert ran.before.trainings == len(ran.trained) == len(ran.stored_keys)
     choices = ran.config.evaluation.repeats * len(ran.config.strategies)
     unknown = ran.config.trials * (choices + ran.config.oracle_draws)
     assert ran.before.lookups == ran.after.lookups == len(ran.trained) - unknown
@@ -147,10 +149,10 @@ def check_units(ran: Ran) -> None:
     units = fixed_units(ran.config, data, ran.workspace.memo(), "cpu")
     keys = {unit.key for unit in units}
     assert len(keys) == len(units)
-    assert keys <= ran.kept
-    told = [(e.role, e.size) for e in ran.trained if e.role != "evaluation"]
+    assert keys <= ran.stored_keys
+    sizes = [(e.role, e.size) for e in ran.trained if e.role != "evaluation"]
     fits = [unit.fit if isinstance(unit, LossUnit) else unit for unit in units]
-    assert Counter(told) == Counter((fit.role, len(fit.subset)) for fit in fits)
+    assert Counter(sizes) == Counter((fit.role, len(fit.subset)) for fit in fits)
     for unit in units:
         record, _ = ran.workspace.memo().get(unit.key)
         if isinstance(unit, LossUnit):
@@ -178,14 +180,14 @@ def test_the_expected_work_is_that_of_the_units(ran: Ran) -> None:
     data = opened(ran.config, ran.workspace)
     whole = costs.count(ran.config, DataSizes.of(ran.config, data))
     units = fixed_units(ran.config, data, ran.workspace.memo(), "cpu")
-    left = remaining(whole, units).trainings
+    rest = remaining(whole, units).trainings
     for role in costs.ROLES:
-        assert left[role].count == whole.trainings[role].count
-        assert left[role].evaluated == whole.trainings[role].evaluated
-    assert left["labeled"] == whole.trainings["labeled"]
-    assert left["evaluation"] == whole.trainings["evaluation"]
-    assert left["offline"].images == sum(len(u.subset) for u in units if u.role == "offline")
-    assert left["offline"].images == pytest.approx(whole.trainings["offline"].images, rel=0.3)
+        assert rest[role].count == whole.trainings[role].count
+        assert rest[role].evaluated == whole.trainings[role].evaluated
+    assert rest["labeled"] == whole.trainings["labeled"]
+    assert rest["evaluation"] == whole.trainings["evaluation"]
+    assert rest["offline"].images == sum(len(u.subset) for u in units if u.role == "offline")
+    assert rest["offline"].images == pytest.approx(whole.trainings["offline"].images, rel=0.3)
 
 
 def test_llal_is_asked_about_what_is_counted(tiny_archive: Path, tmp_path: Path) -> None:
@@ -226,15 +228,15 @@ def test_heads_are_known_once_their_features_are_there(
     assert before.cached == 0
     assert before.stages["features"] == pytest.approx(3e-3 * (16 / 64) ** 2 * 200)
     assert "features" not in after.stages
-    told = Counter(event.role for event in ran.trained)
-    assert told == {role: trials * n for role, n in before.per_trial.items() if n}
+    roles = Counter(event.role for event in ran.trained)
+    assert roles == {role: trials * n for role, n in before.per_trial.items() if n}
     unknown = trials * len(ran.config.strategies)
     assert after.lookups == after.cached == before.trainings - unknown
     assert after.stages["offline"] < before.stages["offline"]
     data = opened(ran.config, ran.workspace)
     file = planning._features_file(ran.config, data, "cpu")
     units = fixed_units(ran.config, data, ran.workspace.memo(), "cpu", file)
-    assert {unit.key for unit in units} <= ran.kept
+    assert {unit.key for unit in units} <= ran.stored_keys
     assert {unit.role for unit in units if isinstance(unit, HeadUnit)} == (
         {"offline"} if proxy else {"offline", "labeled"}
     )
@@ -247,13 +249,15 @@ def test_a_plan_of_heads_trains_nothing_and_names_a_constant(
         raise AssertionError("calibrated")
 
     monkeypatch.setattr(planning, "calibrate", refuse)
-    told = plan(config_for(tiny_archive, **HEADS["heads"]), Workspace(tmp_path))
-    assert told.rate.source == "of a logistic head, as measured elsewhere"
-    assert told.rate.seconds_per_image == told.rate.seconds_per_head_image
-    assert told.rate.seconds_per_image == pytest.approx(6e-5)
-    assert told.rate.seconds_per_pass > 0
-    assert told.seconds == pytest.approx(sum(told.stages.values()))
-    assert told == forecast.restore(json.loads(json.dumps(told.public(), allow_nan=False)))
+    forecast_now = plan(config_for(tiny_archive, **HEADS["heads"]), Workspace(tmp_path))
+    assert forecast_now.rate.source == "of a logistic head, as measured elsewhere"
+    assert forecast_now.rate.seconds_per_image == forecast_now.rate.seconds_per_head_image
+    assert forecast_now.rate.seconds_per_image == pytest.approx(6e-5)
+    assert forecast_now.rate.seconds_per_pass > 0
+    assert forecast_now.seconds == pytest.approx(sum(forecast_now.stages.values()))
+    assert forecast_now == forecast.restore(
+        json.loads(json.dumps(forecast_now.public(), allow_nan=False))
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["datasets"]
     (folder,) = (tmp_path / "datasets").iterdir()
     assert not list(folder.glob("features*"))
@@ -279,9 +283,9 @@ def test_roles_without_units_are_left_whole(tiny_archive: Path, tmp_path: Path) 
     config = config_for(tiny_archive)
     data = opened(config, Workspace(tmp_path))
     whole = costs.count(config, DataSizes.of(config, data))
-    left = remaining(whole, [], ("offline", "repeat"))
-    assert left.trainings == {**whole.trainings, "labeled": costs.NONE}
-    assert (left.transports, left.transport_entries) == (
+    rest = remaining(whole, [], ("offline", "repeat"))
+    assert rest.trainings == {**whole.trainings, "labeled": costs.NONE}
+    assert (rest.transports, rest.transport_entries) == (
         whole.transports,
         whole.transport_entries,
     )
@@ -299,13 +303,13 @@ def test_weights_that_are_not_there_are_refused_by_the_plan(
 def test_what_the_evaluations_are_asked_is_counted(ran: Ran) -> None:
     """Their units are not drawn before the run, so their records are held to the counts instead."""
     data = opened(ran.config, ran.workspace)
-    known = {u.key for u in fixed_units(ran.config, data, ran.workspace.memo(), "cpu")}
-    records = [ran.workspace.memo().get(key)[0] for key in ran.kept - known]
-    told = costs.count(ran.config, DataSizes.of(ran.config, data)).trainings["evaluation"]
+    keys = {u.key for u in fixed_units(ran.config, data, ran.workspace.memo(), "cpu")}
+    records = [ran.workspace.memo().get(key)[0] for key in ran.stored_keys - keys]
+    trainings = costs.count(ran.config, DataSizes.of(ran.config, data)).trainings["evaluation"]
     sums = Trainings(
         len(records), sum(r["size"] for r in records), sum(r["evaluated"] for r in records)
     )
-    assert sums == told
+    assert sums == trainings
 
 
 # What is kept.
@@ -343,14 +347,14 @@ def test_more_pairs_keep_the_labeled_pools_only_where_the_draw_is_another(
 def test_a_stopped_run_is_counted_to_where_it_came(ran: Ran) -> None:
     data, memo = opened(ran.config, ran.workspace), ran.workspace.memo()
     units = fixed_units(ran.config, data, memo, "cpu")
-    gone = [unit.key for unit in units[::3]]
-    rows = [(key, *memo.get(key)) for key in gone]
+    missing = [unit.key for unit in units[::3]]
+    rows = [(key, *memo.get(key)) for key in missing]
     with closing(sqlite3.connect(ran.workspace.root / "utilities.sqlite")) as db:
-        db.executemany("DELETE FROM utilities WHERE key = ?", [(key,) for key in gone])
+        db.executemany("DELETE FROM utilities WHERE key = ?", [(key,) for key in missing])
         db.commit()
     try:
         now = plan(ran.config, ran.workspace)
-        assert now.cached == now.lookups - len(gone)
+        assert now.cached == now.lookups - len(missing)
         assert now.stages["offline"] > ran.after.stages["offline"]
     finally:
         for key, record, arrays in rows:
@@ -358,13 +362,19 @@ def test_a_stopped_run_is_counted_to_where_it_came(ran: Ran) -> None:
 
 
 def test_a_plan_leaves_nothing_but_the_dataset(tiny_archive: Path, tmp_path: Path) -> None:
-    told = plan(config_for(tiny_archive), Workspace(tmp_path))
+    forecast_now = plan(config_for(tiny_archive), Workspace(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["datasets"]
-    assert told.rate.source == "calibrated"
-    assert told == forecast.restore(json.loads(json.dumps(told.public(), allow_nan=False)))
-    assert set(told.public()) == FORECAST_KEYS
-    assert (told.initial_labels, told.labels_bought, told.unlabeled) == (24, 12, 76)
-    assert told.sentence.startswith("You hold 24 labels, and 60 more")
+    assert forecast_now.rate.source == "calibrated"
+    assert forecast_now == forecast.restore(
+        json.loads(json.dumps(forecast_now.public(), allow_nan=False))
+    )
+    assert set(forecast_now.public()) == FORECAST_KEYS
+    assert (forecast_now.initial_labels, forecast_now.labels_bought, forecast_now.unlabeled) == (
+        24,
+        12,
+        76,
+    )
+    assert forecast_now.sentence.startswith("You hold 24 labels, and 60 more")
 
 
 def test_a_plan_refuses_what_the_run_would_refuse(tiny_archive: Path, tmp_path: Path) -> None:
@@ -382,8 +392,16 @@ def test_a_plan_refuses_what_the_run_would_refuse(tiny_archive: Path, tmp_path: 
 
 def record(
     seconds: float, size: int, facts: dict[str, str], evaluated: int = 100
-) -> dict[str, Any]:
-    return {"accuracies": {}, "seconds": seconds, "size": size, "evaluated": evaluated, **facts}
+) -> Mapping[str, Any]:
+    return stored(trained(seconds, size, facts, evaluated))
+
+
+def trained(
+    seconds: float, size: int, facts: dict[str, str], evaluated: int = 100
+) -> TrainingRecord:
+    return TrainingRecord(
+        accuracies={}, epochs=3, seconds=seconds, size=size, evaluated=evaluated, **facts
+    )
 
 
 def test_the_rate_is_the_median_of_what_fits(tiny_archive: Path, tmp_path: Path) -> None:
@@ -415,17 +433,17 @@ def calibrated(tiny_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ensemble = Ensemble(problem, config.classifier, seed=0, memo=Workspace(tmp_path).memo())
 
     def at(pace: float) -> tuple[float, list[tuple[int, int]]]:
-        trained: list[tuple[int, int]] = []
+        runs: list[tuple[int, int]] = []
 
-        def fake(unit: FitUnit) -> tuple[dict[str, Any], dict[str, Any]]:
+        def fake(unit: FitUnit) -> tuple[TrainingRecord, dict[str, Any]]:
             size, epochs = len(unit.subset), min(unit.config.max_epochs, 12)
-            trained.append((size, unit.config.max_epochs))
+            runs.append((size, unit.config.max_epochs))
             assert not unit.measured
             assert not len(unit.predicted)
-            return record(pace * size * epochs, size, {}, 0), {}
+            return trained(pace * size * epochs, size, {}, 0), {}
 
         monkeypatch.setattr(FitUnit, "run", fake)
-        return planning.calibrate(ensemble), trained
+        return planning.calibrate(ensemble), runs
 
     return at
 

@@ -41,9 +41,9 @@ STAGES = (
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(STAGES | st.sampled_from(KINDS).flatmap(instances), max_size=10))
-def test_no_sequence_of_events_breaks_the_bars(screen: Screen, told: list[Event]) -> None:
+def test_no_sequence_of_events_breaks_the_bars(screen: Screen, sequence: list[Event]) -> None:
     bars = ProgressBars()
-    for event in told:
+    for event in sequence:
         bars(event)
     bars.close()
     bars.close()
@@ -107,9 +107,9 @@ def test_a_new_stage_closes_the_bar_of_one_that_failed(screen: Screen) -> None:
     bars(events.StageStarted("acquisition", 4))
     bars(events.StageAdvanced("acquisition", 1, 4))
     bars.close()
-    shown = screen()
-    assert "\x1b[A" not in shown  # no bar was drawn below one that was still open
-    lines = shown.replace("\r", "\n").splitlines()
+    screen_text = screen()
+    assert "\x1b[A" not in screen_text  # no bar was drawn below one that was still open
+    lines = screen_text.replace("\r", "\n").splitlines()
     assert any(line.startswith("offline") and "1/5" in line for line in lines)
     assert any(line.startswith("acquisition") and "1/4" in line for line in lines)
 
@@ -132,9 +132,9 @@ LOGGED = [
 @pytest.mark.parametrize(("event", "line"), LOGGED, ids=lambda value: type(value).__name__)
 def test_a_log_line_says_what_happened_and_when(screen: Screen, event: Event, line: str) -> None:
     LogLines()(event)
-    moment, _, told = screen().rstrip("\n").partition(" ")
+    moment, _, sentence = screen().rstrip("\n").partition(" ")
     assert len(moment.split(":")) == 3
-    assert told == line
+    assert sentence == line
 
 
 def test_what_is_not_worth_a_line_is_not_logged(screen: Screen) -> None:

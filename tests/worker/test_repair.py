@@ -94,29 +94,29 @@ def test_an_export_goes_on_from_the_record_and_says_what_is_missing(copied: Run)
     assert "it is damaged" in notice
     assert f"resume {copied.id}" in notice
     (copied.folder / "artifacts/trial-0/atlas.safetensors").unlink()
-    made = export.build(copied, "csv")
-    assert made.count == 10
-    assert len(made.notices) == 2
-    assert "pool_position is empty" in made.notices[1]
-    told = export.build(copied, "zip").data
-    assert b"run.json" in told
+    table = export.build(copied, "csv")
+    assert table.count == 10
+    assert len(table.notices) == 2
+    assert "pool_position is empty" in table.notices[1]
+    archive = export.build(copied, "zip").data
+    assert b"run.json" in archive
 
 
 def test_rows_that_are_not_the_records_are_no_choice(copied: Run) -> None:
     frame = copied.load_table("trial-0/margin/selection")
     copied.save_table("trial-0/margin/selection", frame.iloc[:4])  # whole, and yet too few
-    found = export.gather(copied, "margin")
-    assert [row.dataset_index for row in found.rows] == frame["dataset_index"].tolist()
-    assert "it is not the choice that the record holds" in found.notices[0]
+    contents = export.gather(copied, "margin")
+    assert [row.dataset_index for row in contents.rows] == frame["dataset_index"].tolist()
+    assert "it is not the choice that the record holds" in contents.notices[0]
     assert repair.broken(copied) == ["trial-0/margin/selection"]
 
 
 def test_a_damaged_description_of_the_dataset_is_told(copied: Run) -> None:
     (meta,) = copied.folder.parent.glob("datasets/*/meta.json")
     flip(meta)
-    found = export.gather(copied)
-    assert {row.pool_position for row in found.rows} == {None}
-    (notice,) = found.notices
+    contents = export.gather(copied)
+    assert {row.pool_position for row in contents.rows} == {None}
+    (notice,) = contents.notices
     assert notice.startswith("The prepared dataset cannot be read, so pool_position is empty")
 
 
@@ -134,13 +134,13 @@ def test_resuming_a_done_run_makes_lost_and_damaged_files_again(
     assert repair.broken(copied) == [
         f"trial-0/{name}" for name in ("atlas", "margin/selection", "margin/served", "rambo/u_hat")
     ]
-    told, events, results = [], copied.events(), copied.results()
-    assert run_worker.work(copied, told.append) == "done"
+    lines, events, results = [], copied.events(), copied.results()
+    assert run_worker.work(copied, lines.append) == "done"
     assert contents(copied) == contents(reference)
     assert copied.events() == events, "what was told of the choice stays"
     assert copied.results() == results
     assert copied.describe().message == ""
-    assert not [e for e in told if e.kind == "ClassifierTrained" and not e.cached]
+    assert not [e for e in lines if e.kind == "ClassifierTrained" and not e.cached]
 
 
 def test_a_choice_stands_even_where_it_would_be_another_now(
@@ -186,11 +186,11 @@ def test_a_run_renamed_while_it_works_leaves_no_ghost_and_goes_on_elsewhere(
 ) -> None:
     run = queue(tmp_path / "runs")
     moved = run.folder.with_name("moved-20260101-000000-abcd")
-    seen = []
+    names = []
 
     def listen(event: Event) -> None:
-        seen.append(event) if isinstance(event, StageFinished) else None
-        if len(seen) == at and not moved.exists():
+        names.append(event) if isinstance(event, StageFinished) else None
+        if len(names) == at and not moved.exists():
             run.folder.rename(moved)
 
     with pytest.raises(StoreError, match="its folder was moved or deleted"):
@@ -215,7 +215,7 @@ def test_a_home_deleted_while_a_run_works_is_not_made_again(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reason"),
     [
         (MemoryError(), "use fewer jobs (compute.jobs)"),
         (
@@ -232,7 +232,7 @@ def test_a_home_deleted_while_a_run_works_is_not_made_again(tmp_path: Path) -> N
     ],
 )  # fmt: skip
 def test_memory_that_runs_out_is_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
     def fail(*arguments: object, **named: object) -> None:
         raise error
@@ -243,6 +243,6 @@ def test_memory_that_runs_out_is_a_sentence(
         run_worker.work(run)
     for words in (str(caught.value), run.describe().message):
         assert "memory ran out" in words
-        assert told in words
+        assert reason in words
         assert "then resume the run" in words
     assert run.status == "failed"

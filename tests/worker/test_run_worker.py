@@ -81,9 +81,9 @@ def artifacts(run: Run) -> dict[str, bytes]:
 
 def results(run: Run, *, counts: bool = False) -> list[dict[str, Any]]:
     """Return the results less their seconds, and less what depends on what was found."""
-    left_out = {"seconds"} if counts else {"seconds", "trainings", "cached_trainings"}
+    volatile = {"seconds"} if counts else {"seconds", "trainings", "cached_trainings"}
     return [
-        {name: value for name, value in result.public().items() if name not in left_out}
+        {name: value for name, value in result.public().items() if name not in volatile}
         for result in summary(run).results
     ]
 
@@ -103,7 +103,7 @@ def trained(run: Run, attempt: int | None = None) -> int:
     )
 
 
-def kept_fits(run: Run) -> int:
+def count_fits(run: Run) -> int:
     """Return how many classifiers the shared memory of the run's workspace holds."""
     path = run.folder.parent / "utilities.sqlite"
     if not path.exists():
@@ -124,7 +124,7 @@ def check_same(run: Run, reference: Run) -> None:
     assert results(run) == results(reference)
     assert summary(run).ranking == summary(reference).ranking
     assert artifacts(run) == artifacts(reference)
-    assert kept_fits(run) == kept_fits(reference)
+    assert count_fits(run) == count_fits(reference)
 
 
 @pytest.fixture(scope="module")
@@ -141,18 +141,22 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_a_run_works_until_it_is_done(reference: Run) -> None:
     assert reference.status == "done"
-    told = summary(reference).results
-    assert [(r.strategy, r.seed) for r in told] == [
+    own_results = summary(reference).results
+    assert [(r.strategy, r.seed) for r in own_results] == [
         ("rambo", 0),
         ("margin", 0),
         ("rambo", 1),
         ("margin", 1),
     ]
-    for result in told:
+    for result in own_results:
         assert len(set(result.selected)) == len(result.steps) == 10
         assert 0 <= result.validation_accuracy <= 1
         assert 0 <= result.test_accuracy <= 1
-    assert trained(reference) == sum(result.trainings for result in told) == kept_fits(reference)
+    assert (
+        trained(reference)
+        == sum(result.trainings for result in own_results)
+        == count_fits(reference)
+    )
     assert not (reference.folder.parent / "errors.log").exists()
     assert {state.state for state in reference.results()} == {"evaluated"}
 
@@ -193,13 +197,15 @@ def test_events_carry_their_trial_and_strategy(reference: Run) -> None:
 
 
 def test_a_listener_hears_every_event_in_order(tmp_path: Path) -> None:
-    run, heard = queue(tmp_path, config(strategies=["margin"], trials=1)), list[Event]()
-    run_worker.work(run, heard.append)
-    assert [type(event).__name__ for event in heard] == [event.event.kind for event in run.events()]
-    told = [event for event in heard if not isinstance(event, Noticed)]
-    assert isinstance(heard[0], Noticed)  # few images judge
-    assert isinstance(told[0], StageStarted)
-    assert isinstance(heard[-1], StrategyEvaluated)
+    run, emitted = queue(tmp_path, config(strategies=["margin"], trials=1)), list[Event]()
+    run_worker.work(run, emitted.append)
+    assert [type(event).__name__ for event in emitted] == [
+        event.event.kind for event in run.events()
+    ]
+    story = [event for event in emitted if not isinstance(event, Noticed)]
+    assert isinstance(emitted[0], Noticed)  # few images judge
+    assert isinstance(story[0], StageStarted)
+    assert isinstance(emitted[-1], StrategyEvaluated)
 
 
 def test_working_on_a_done_run_changes_nothing(reference: Run) -> None:
@@ -222,11 +228,11 @@ def test_a_second_run_finds_every_training_of_the_first(tmp_path: Path) -> None:
     first = queue(tmp_path, settings)
     second = Workspace(tmp_path).create(first.config, first.environment)
     run_worker.work(first)
-    before = kept_fits(first)
+    before = count_fits(first)
     run_worker.work(second)
     assert trained(first) == before > 0
     assert trained(second) == 0
-    assert kept_fits(second) == before
+    assert count_fits(second) == before
     one, two = (summary(run).results for run in (first, second))
     for a, b in zip(one, two, strict=True):
         assert b.trainings == 0
@@ -243,7 +249,7 @@ def test_one_process_and_two_give_identical_results_and_bytes(
     assert results(run, counts=True) == results(reference, counts=True)
     check_same(run, reference)
 
-    def told(of: Run) -> list[Any]:
+    def story(of: Run) -> list[Any]:
         """Return the events less times, as a set where order is a matter of speed."""
         volatile = ("seq", "time", "seconds")
         return sorted(
@@ -252,7 +258,7 @@ def test_one_process_and_two_give_identical_results_and_bytes(
             if event.event.kind not in ("StageAdvanced",)
         )
 
-    assert told(run) == told(reference)
+    assert story(run) == story(reference)
 
 
 # Stopped.
@@ -262,20 +268,20 @@ def test_one_process_and_two_give_identical_results_and_bytes(
 def test_a_stopped_run_goes_on_to_the_same_bytes(
     reference: Run, tmp_path: Path, point: int
 ) -> None:
-    run, heard = queue(tmp_path), list[Event]()
+    run, emitted = queue(tmp_path), list[Event]()
 
     def listen(event: Event) -> None:
-        heard.append(event)
-        if len(heard) == point:
+        emitted.append(event)
+        if len(emitted) == point:
             Run(run.folder).request_stop()  # as a page does: another object, another connection
 
     assert run_worker.work(run, listen) == "stopped"
-    assert len(heard) == point  # at the next safe point, which is this one
+    assert len(emitted) == point  # at the next safe point, which is this one
     assert run.status == "stopped"
     assert "resume" in run.describe().message
-    kept = kept_fits(run)
+    fits = count_fits(run)
     assert run_worker.work(run) == "done"  # the request is forgotten
-    assert trained(run, attempt=2) == kept_fits(reference) - kept
+    assert trained(run, attempt=2) == count_fits(reference) - fits
     assert counts(run) == counts(reference)
     check_same(run, reference)
     assert run.describe().message == ""
@@ -346,12 +352,12 @@ def kill(process: multiprocessing.process.BaseProcess) -> None:
 
 def resume_after_kill(run: Run, reference: Run, *, jobs: int = 1) -> None:
     """Finish a killed run here, and hold it to the uninterrupted one."""
-    kept = kept_fits(run)
+    fits = count_fits(run)
     attempts = max([event.attempt for event in run.events()], default=0)
     assert run_worker.work(run) == "done"
     last = max(event.attempt for event in run.events())
     if last > attempts:
-        assert trained(run, last) == kept_fits(reference) - kept  # no finished unit again
+        assert trained(run, last) == count_fits(reference) - fits  # no finished unit again
     assert trained(run) <= trained(reference) + jobs * (last - 1)
     check_same(run, reference)
 
@@ -415,11 +421,11 @@ def descendants(pid: int) -> set[int]:
             with contextlib.suppress(OSError):
                 stat = (entry / "stat").read_text()
                 parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
-    found, front = set[int](), {pid}
+    children, front = set[int](), {pid}
     while front:
-        front = {child for child, parent in parents.items() if parent in front} - found
-        found |= front
-    return found
+        front = {child for child, parent in parents.items() if parent in front} - children
+        children |= front
+    return children
 
 
 def alive(pid: int) -> bool:
@@ -452,12 +458,12 @@ def test_no_worker_process_outlives_a_killed_run(
     assert process.returncode == -signal.SIGKILL
     assert wait_for(lambda: not any(map(alive, below)), seconds=10), "processes are left over"
     assert run.status == "interrupted"
-    kept = kept_fits(run)
+    fits = count_fits(run)
     monkeypatch.setattr(
         run_worker, "restore", lambda settings: config()
     )  # goes on with one process
     assert run_worker.work(run) == "done"
-    assert trained(run, attempt=2) == kept_fits(reference) - kept
+    assert trained(run, attempt=2) == count_fits(reference) - fits
     assert trained(run) <= trained(reference) + 2
     check_same(run, reference)
 
@@ -526,7 +532,7 @@ def test_a_nan_loss_fails_the_run_with_one_line_and_resume_goes_on(
         message = failed(run, DivergedError)
     assert "not finite" in message
     assert "classifier.learning_rate 0.001" in message
-    assert 0 < kept_fits(run) < kept_fits(reference)
+    assert 0 < count_fits(run) < count_fits(reference)
     for event in run.events():
         assert (
             event.event.kind != "ClassifierTrained" or event.event.accuracy == event.event.accuracy
@@ -672,8 +678,8 @@ def test_frozen_features_are_for_images_that_are_not_28_by_28_grey(
     colour = write_tiny(tmp_path, channels=3, size=16)
     assert not wants_features(config(), tiny)
     assert wants_features(config(), colour)
-    asked = config(rambo={"utility_model": {"extractor": "features"}})
-    assert wants_features(asked, tiny)
+    settings = config(rambo={"utility_model": {"extractor": "features"}})
+    assert wants_features(settings, tiny)
     only_margin = config(strategies=["margin"])
     assert not wants_features(only_margin, colour)
     conv = config(rambo={"utility_model": {"extractor": "conv"}})
@@ -683,11 +689,11 @@ def test_frozen_features_are_for_images_that_are_not_28_by_28_grey(
 
 
 def test_every_number_of_the_record_is_finite(reference: Run) -> None:
-    seen = 0
+    count = 0
     for event in reference.events():
         for name, value in flat(event).items():
             for number in value if isinstance(value, list) else [value]:
                 if isinstance(number, float):
                     assert math.isfinite(number), (event.event.kind, name)
-                    seen += 1
-    assert seen > 300
+                    count += 1
+    assert count > 300

@@ -16,10 +16,10 @@ def fit(role: str, index: int, *, cached: bool) -> ClassifierTrained:
     return ClassifierTrained(role, index, 20, 0.5, 3, 0.1, cached)
 
 
-def entries(*told: tuple[int, float, Event]) -> list[StoredEvent]:
+def entries(*moments: tuple[int, float, Event]) -> list[StoredEvent]:
     """Return events with the attempt and the moment of each."""
     return [
-        StoredEvent(i + 1, n, 0, "rambo", time, event) for i, (n, time, event) in enumerate(told)
+        StoredEvent(i + 1, n, 0, "rambo", time, event) for i, (n, time, event) in enumerate(moments)
     ]
 
 
@@ -30,10 +30,10 @@ def counted(tally: Tally, *events: Event) -> tuple[int, int]:
 
 
 def test_events_pass_through() -> None:
-    heard: list[Event] = []
+    emitted: list[Event] = []
     events = [StageStarted("offline", 1), fit("offline", 0, cached=False)]
-    assert counted(Tally(heard.append), *events) == (1, 0)
-    assert heard == events
+    assert counted(Tally(emitted.append), *events) == (1, 0)
+    assert emitted == events
 
 
 def test_a_training_of_an_earlier_attempt_counts_as_trained_and_once() -> None:
@@ -52,12 +52,12 @@ def test_a_training_of_an_earlier_attempt_counts_as_trained_and_once() -> None:
     ]
     assert counted(Tally(ignore, past), *now) == (2, 1)
     assert counted(Tally(ignore), *now) == (1, 2)
-    lost = [
+    missing = [
         *now[:2],
         fit("offline", 0, cached=False),
         now[3],
     ]  # trained again, as the memory lost it
-    assert counted(Tally(ignore, past), *lost) == (2, 1)
+    assert counted(Tally(ignore, past), *missing) == (2, 1)
 
 
 def test_trainings_of_one_place_are_told_apart_by_their_stage_and_their_order() -> None:

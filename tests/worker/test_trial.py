@@ -32,7 +32,8 @@ from rambo.runs.record import StoredEvent
 from rambo.runs.results import Result
 from rambo.strategies import STRATEGIES
 from rambo.training.ensemble import Ensemble
-from rambo.training.units import FitUnit, Outcome
+from rambo.training.outcomes import Outcome, TrainingRecord
+from rambo.training.units import FitUnit
 from rambo.worker.trial import (
     BEST_OF_RANDOM,
     Trial,
@@ -77,8 +78,8 @@ def labelled(tiny: Prepared, labels: list[int], roles: list[int], classes: int) 
 def check_pools(trial: Trial, data: Prepared, k: int) -> None:
     """Hold a trial to what every split must be."""
     problem = trial.problem
-    known = torch.cat([problem.labeled, problem.unlabeled, problem.validation, trial.test])
-    assert sorted(known.tolist()) == list(range(len(data.labels)))  # disjoint and exhaustive
+    places = torch.cat([problem.labeled, problem.unlabeled, problem.validation, trial.test])
+    assert sorted(places.tolist()) == list(range(len(data.labels)))  # disjoint and exhaustive
     assert len(problem.labeled) == k
     oracle = torch.from_numpy(data.labels)
     assert torch.equal(trial.oracle, oracle)
@@ -95,9 +96,9 @@ def check_classes(trial: Trial) -> None:
     assert trial.oracle is not None
     pool = torch.cat([problem.labeled, problem.unlabeled])
     present = set(trial.oracle[pool].tolist())
-    held = problem.labels[problem.labeled].tolist()
-    assert set(held) <= present
-    assert len(set(held)) == len(present) or len(held) < len(present)
+    classes = problem.labels[problem.labeled].tolist()
+    assert set(classes) <= present
+    assert len(set(classes)) == len(present) or len(classes) < len(present)
 
 
 @pytest.mark.parametrize("k", [4, 24, 99])
@@ -145,7 +146,7 @@ def test_validation_is_drawn_stratified_and_anew_where_the_dataset_fixes_none(
     unfixed: Prepared,
 ) -> None:
     config = tiny_config(dataset={"validation_size": 42})
-    seen = set()
+    pools = set()
     for number in range(4):
         trial = split(config, unfixed, number, None)
         check_pools(trial, unfixed, 24)
@@ -153,8 +154,8 @@ def test_validation_is_drawn_stratified_and_anew_where_the_dataset_fixes_none(
         assert len(validation) == 42
         # 40 images a class, 10.5 each: of equal remainders the first classes get one more
         assert trial.oracle[validation].bincount().tolist() == [11, 11, 10, 10]
-        seen.add(tuple(validation.tolist()))
-    assert len(seen) == 4
+        pools.add(tuple(validation.tolist()))
+    assert len(pools) == 4
 
 
 # What is wrong with the data.
@@ -195,24 +196,24 @@ def test_a_noisy_oracle_errs_about_the_pool_alone(tiny: Prepared, classes: tuple
     assert torch.equal(again.oracle, trial.oracle)
 
 
-@pytest.mark.parametrize(("preset", "left"), [("paper", 20), ("glister", 2)])
+@pytest.mark.parametrize(("preset", "rest"), [("paper", 20), ("glister", 2)])
 def test_rare_classes_are_rare_in_what_is_held_and_what_is_chosen_from(
-    unfixed: Prepared, preset: str, left: int
+    unfixed: Prepared, preset: str, rest: int
 ) -> None:
     """40 images a class less 15 for validation; one of four classes is rare."""
     settings = {"validation_size": 60, "corruption": {"imbalance": preset}}
     trial = split(tiny_config(dataset=settings), unfixed, 0, None)
     problem = trial.problem
     pool = torch.cat([problem.labeled, problem.unlabeled])
-    assert sorted(trial.oracle[pool].bincount().tolist()) == [left, 25, 25, 25]
+    assert sorted(trial.oracle[pool].bincount().tolist()) == [rest, 25, 25, 25]
     assert trial.oracle[problem.validation].bincount().tolist() == [15, 15, 15, 15]
     assert len(trial.test) == 40
     clean = split(tiny_config(dataset={"validation_size": 60}), unfixed, 0, None)
     assert torch.equal(clean.problem.validation, problem.validation), "drawn first"
-    gone = torch.cat([clean.problem.labeled, clean.problem.unlabeled])
-    gone = gone[~torch.isin(gone, pool)]
-    assert len(gone) == 25 - left
-    assert (problem.labels[gone] == UNLABELED).all()
+    shrunk = torch.cat([clean.problem.labeled, clean.problem.unlabeled])
+    shrunk = shrunk[~torch.isin(shrunk, pool)]
+    assert len(shrunk) == 25 - rest
+    assert (problem.labels[shrunk] == UNLABELED).all()
     assert len(problem.labeled) == 24
     assert set(trial.oracle[problem.labeled].tolist()) == set(range(4))
 
@@ -228,12 +229,12 @@ def test_s_0_is_shared_by_all_kinds_of_imbalance(unfixed: Prepared) -> None:
         )
         for preset in ("none", "paper", "glister")
     }
-    held = set(trials["none"].problem.labeled.tolist())
+    before = set(trials["none"].problem.labeled.tolist())
     for preset in ("paper", "glister"):
         problem = trials[preset].problem
-        left = held & set(torch.cat([problem.labeled, problem.unlabeled]).tolist())
-        assert left <= set(problem.labeled.tolist()), preset
-        assert len(left) >= 18
+        rest = before & set(torch.cat([problem.labeled, problem.unlabeled]).tolist())
+        assert rest <= set(problem.labeled.tolist()), preset
+        assert len(rest) >= 18
 
 
 @pytest.mark.parametrize("fixture", ["tiny", "unfixed"])
@@ -266,34 +267,38 @@ def test_one_training_is_judged_by_every_part_of_s_val(tiny: Prepared) -> None:
         (outcome,) = ensemble.run([unit], ignore, lambda: None)
         probabilities = ensemble.predictions(unit, outcome).probabilities[problem.validation]
         right = probabilities.argmax(1) == problem.labels[problem.validation]
-        assert outcome.record["accuracies"]["validation"] == float(right.double().mean())
+        assert outcome.training.accuracies["validation"] == float(right.double().mean())
         cached.append(outcome.cached)
     assert cached == [False, True, True]
     right = np.arange(60) % 3 == 0  # as if every third answer were right
-    record = outcome.record | {"right": {"validation": np.packbits(right).tobytes().hex()}}
+    record = dataclasses.replace(
+        outcome.training, right={"validation": np.packbits(right).tobytes().hex()}
+    )
     small = split(tiny_config(dataset={"validation_part": 8}), tiny, 0, None).problem
     unit = Ensemble(small, classifier, seed=0, memo=memo).fit_unit(small.labeled, "labeled")
     judged = unit.judged(dataclasses.replace(outcome, record=record))
     own = torch.isin(problem.validation, small.validation).numpy()
-    assert judged.record["accuracies"]["validation"] == right[own].mean()
+    assert judged.training.accuracies["validation"] == right[own].mean()
 
 
 def test_a_part_beyond_s_val_is_refused(tiny: Prepared, unfixed: Prepared) -> None:
     message = refused(ConfigError, tiny_config(dataset={"validation_part": 61}), tiny)
     assert message.startswith("dataset.validation_part 61 exceeds the 60 validation images of tiny")
-    asked = {"validation_size": 40, "validation_part": 41}
-    refused(ConfigError, tiny_config(dataset=asked), unfixed)
+    settings = {"validation_size": 40, "validation_part": 41}
+    refused(ConfigError, tiny_config(dataset=settings), unfixed)
 
 
 def test_a_size_of_s_val_that_the_dataset_decides_is_said(
     tiny: Prepared, unfixed: Prepared
 ) -> None:
-    asked = tiny_config(dataset={"validation_size": 300})
-    assert checks.fit(asked, tiny) is asked, "the record keeps what was asked for"
-    assert checks.with_own_validation(asked, tiny).dataset.validation_size == 60
-    assert checks.with_own_validation(asked, unfixed) is asked
-    assert checks.change_words(asked, tiny) == "S_val is the 60 validation images that tiny brings"
-    assert checks.change_words(asked, unfixed) == ""
+    too_many = tiny_config(dataset={"validation_size": 300})
+    assert checks.fit(too_many, tiny) is too_many, "the record keeps what was asked for"
+    assert checks.with_own_validation(too_many, tiny).dataset.validation_size == 60
+    assert checks.with_own_validation(too_many, unfixed) is too_many
+    assert (
+        checks.change_words(too_many, tiny) == "S_val is the 60 validation images that tiny brings"
+    )
+    assert checks.change_words(too_many, unfixed) == ""
 
 
 def test_sizes_and_classes_that_corruption_breaks_are_refused(tiny: Prepared) -> None:
@@ -336,8 +341,8 @@ def test_frozen_features_are_passed_on(tiny: Prepared) -> None:
 )
 def test_stratified_counts_by_hand(counts: list[int], size: int, expected: list[int]) -> None:
     labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-    drawn = draw_stratified(torch.arange(len(labels)), labels, size, torch.Generator())
-    assert labels[drawn].bincount(minlength=len(counts)).tolist() == expected
+    sample = draw_stratified(torch.arange(len(labels)), labels, size, torch.Generator())
+    assert labels[sample].bincount(minlength=len(counts)).tolist() == expected
 
 
 def test_stratified_draws_are_largest_remainders_for_any_histogram() -> None:
@@ -356,24 +361,24 @@ def test_stratified_draws_are_largest_remainders_for_any_histogram() -> None:
         if int(room.sum()) < 1:
             continue
         size = draw(1, int(room.sum()))
-        drawn = draw_stratified(pool, labels, size, generator)
-        assert len(drawn) == size
-        assert (drawn.diff() > 0).all()  # sorted, none twice
-        assert torch.isin(drawn, pool).all()
-        quota = labels[drawn].bincount(minlength=classes)
+        sample = draw_stratified(pool, labels, size, generator)
+        assert len(sample) == size
+        assert (sample.diff() > 0).all()  # sorted, none twice
+        assert torch.isin(sample, pool).all()
+        quota = labels[sample].bincount(minlength=classes)
         assert (quota <= room).all()  # one image of every class is left
         lack = counts * size - quota * len(pool)  # ideal less quota, times the size of the pool
-        given, open_ = quota > 0, quota < room
-        if given.any() and open_.any():
-            assert (lack[given] + len(pool)).min() >= lack[open_].max()
+        some, open_ = quota > 0, quota < room
+        if some.any() and open_.any():
+            assert (lack[some] + len(pool)).min() >= lack[open_].max()
 
 
 def test_which_images_are_drawn_is_random() -> None:
     labels = torch.arange(40) % 2
     counts = torch.zeros(40)
     for seed in range(400):
-        drawn = draw_stratified(torch.arange(40), labels, 10, torch.Generator().manual_seed(seed))
-        counts[drawn] += 1
+        sample = draw_stratified(torch.arange(40), labels, 10, torch.Generator().manual_seed(seed))
+        counts[sample] += 1
     assert (counts - 100).abs().max() < 5 * math.sqrt(400 * 0.25 * 0.75)
 
 
@@ -560,8 +565,8 @@ class Desk:
         return listen
 
     def past(self, trial: int, strategy: str | None) -> list[StoredEvent]:
-        told = [entry for entry in self.entries if entry.place == (trial, strategy)]
-        return [entry for entry in told if entry.attempt < self.attempt]
+        own = [entry for entry in self.entries if entry.place == (trial, strategy)]
+        return [entry for entry in own if entry.attempt < self.attempt]
 
     def find(self, trial: int, strategy: str) -> Result | None:
         return self.records.get((trial, strategy))
@@ -624,9 +629,9 @@ def done(trial: Trial) -> tuple[Desk, MemoryMemo, list[FitUnit]]:
     units: list[FitUnit] = []
     real = Ensemble.run
 
-    def spy(self: Ensemble, asked: Any, emit: Emit, ended: Any) -> Any:
-        units.extend(unit for unit in asked if isinstance(unit, FitUnit))
-        return real(self, asked, emit, ended)
+    def spy(self: Ensemble, demands: Any, emit: Emit, ended: Any) -> Any:
+        units.extend(unit for unit in demands if isinstance(unit, FitUnit))
+        return real(self, demands, emit, ended)
 
     memo = MemoryMemo()
     with pytest.MonkeyPatch.context() as patch:
@@ -680,10 +685,10 @@ def test_trainings_are_counted_as_they_were_told(
     done: tuple[Desk, MemoryMemo, list[FitUnit]],
 ) -> None:
     desk, _, units = done
-    told = [e.cached for _, _, e in desk.events if isinstance(e, ClassifierTrained)]
-    assert sum(record.trainings for record in desk.records.values()) == told.count(False)
-    assert sum(r.cached_trainings for r in desk.records.values()) == told.count(True)
-    assert len(told) == len(units)
+    hits = [e.cached for _, _, e in desk.events if isinstance(e, ClassifierTrained)]
+    assert sum(record.trainings for record in desk.records.values()) == hits.count(False)
+    assert sum(r.cached_trainings for r in desk.records.values()) == hits.count(True)
+    assert len(hits) == len(units)
     # rambo: 4 offline, 2 repeats, S_0..S_3; then f on S_0 is found again; one evaluation each
     expected = {"rambo": (11, 0), "filter-only": (1, 1), "margin": (1, 1), "random": (1, 0)}
     assert {
@@ -725,8 +730,8 @@ def test_a_choice_is_judged_by_the_mean_of_several_trainings(
         assert np.bincount(truth).tolist() == [10] * 4
         assert record.balanced_test_accuracy == pytest.approx(record.test_accuracy)
         assert len(record.test_classes) == len(record.validation_classes) == 4
-    told = [e for _, _, e in thrice.events if isinstance(e, ClassifierTrained)]
-    places = [e.index for e in told if e.role == "evaluation"]
+    fits = [e for _, _, e in thrice.events if isinstance(e, ClassifierTrained)]
+    places = [e.index for e in fits if e.role == "evaluation"]
     assert sorted(places) == list(range(6)), "each has a place of its own"
 
 
@@ -738,10 +743,11 @@ def test_accuracies_of_classes_leave_out_those_without_images(trial: Trial) -> N
     truth = np.array([0, 2, 0, 0])
     unit = dataclasses.replace(unit, measured={"test": (np.arange(4), truth)}, num_classes=4)
     right = np.array([True, True, False, True])
-    record = {"right": {"test": np.packbits(right).tobytes().hex()}}
-    found = class_accuracies([unit], [Outcome(record, {}, cached=True)], "test")
-    assert found == [pytest.approx(2 / 3), None, 1.0, None]
-    assert class_accuracies([unit], [Outcome({}, {}, cached=True)], "test") == []
+    older = TrainingRecord(accuracies={"test": 0.75}, epochs=1, seconds=1.0)
+    record = dataclasses.replace(older, right={"test": np.packbits(right).tobytes().hex()})
+    shares = class_accuracies([unit], [Outcome(record, {}, cached=True)], "test")
+    assert shares == [pytest.approx(2 / 3), None, 1.0, None]
+    assert class_accuracies([unit], [Outcome(older, {}, cached=True)], "test") == []
 
 
 def test_the_evaluation_trains_on_s_1_with_revealed_labels_and_on_nothing_else(
@@ -835,7 +841,7 @@ def test_a_stopped_trial_goes_on_to_the_same_results(
     desk.stop = lambda _: len(desk.events) == event
     with pytest.raises(RunCancelled):
         work(trial, desk, memo)
-    kept = len(memo.results)
+    count = len(memo.results)
     desk.stop = lambda _: False
     before = len(desk.events)
     work(trial, desk, memo)
@@ -843,7 +849,7 @@ def test_a_stopped_trial_goes_on_to_the_same_results(
     assert desk.bytes() == done[0].bytes()
     assert trainings_of(desk) == trainings_of(done[0])
     later = [e for _, _, e in desk.events[before:] if isinstance(e, ClassifierTrained)]
-    fits = [record for record, _ in list(memo.results.values())[kept:] if "accuracies" in record]
+    fits = [record for record, _ in list(memo.results.values())[count:] if "accuracies" in record]
     assert sum(not e.cached for e in later) == len(fits)  # nothing kept was trained again
 
 
@@ -915,12 +921,12 @@ def test_where_only_random_runs_f_is_trained_for_the_atlas_and_told_as_the_trial
     desk = work(trial, Desk(), MemoryMemo(), strategies=["random"])
     record = desk.records[0, "random"]
     assert (record.trainings, record.cached_trainings) == (1, 0)
-    told = [
+    stages = [
         (strategy, event.role)
         for _, strategy, event in desk.events
         if isinstance(event, ClassifierTrained)
     ]
-    assert told == [(None, "labeled"), (None, "evaluation")]
+    assert stages == [(None, "labeled"), (None, "evaluation")]
     assert "classifier" not in record.seconds
     for name in ("atlas", "random/served"):
         assert desk.bytes()[0, name] == done[0].bytes()[0, name]
@@ -930,12 +936,12 @@ def test_what_is_missing_is_drawn_again_in_the_same_bytes(
     trial: Trial, done: tuple[Desk, MemoryMemo, list[FitUnit]]
 ) -> None:
     """As after a kill between a choice and its picture."""
-    for gone in ("atlas", "margin/served"):
+    for name in ("atlas", "margin/served"):
         desk = Desk()
         desk.records, desk.arrays = dict(done[0].records), dict(done[0].arrays)
-        del desk.arrays[0, gone]
+        del desk.arrays[0, name]
         work(trial, desk, done[1])
-        assert desk.log == [("drawn", gone)]
+        assert desk.log == [("drawn", name)]
         assert desk.events == []
         assert desk.bytes() == done[0].bytes()
 
@@ -967,30 +973,30 @@ def test_the_oracle_keeps_the_best_of_its_random_sets_by_validation(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     units: list[FitUnit] = []
-    real, told = Ensemble.run, dict[int, float]()
+    real, by_draw = Ensemble.run, dict[int, float]()
 
-    def spy(self: Ensemble, asked: Any, emit: Emit, ended: Any) -> Any:
-        outcomes = real(self, asked, emit, ended)
-        for unit, outcome in zip(asked, outcomes, strict=True):
+    def spy(self: Ensemble, demands: Any, emit: Emit, ended: Any) -> Any:
+        outcomes = real(self, demands, emit, ended)
+        for unit, outcome in zip(demands, outcomes, strict=True):
             if isinstance(unit, FitUnit) and unit.role == "evaluation":
-                told[len(units)] = outcome.record["accuracies"]["validation"]
+                by_draw[len(units)] = outcome.training.accuracies["validation"]
                 units.append(unit)
         return outcomes
 
     monkeypatch.setattr(Ensemble, "run", spy)
     desk = work(trial, Desk(), MemoryMemo(), strategies=["random"], oracle_draws=3)
     assert len(units) == 1 + 3
-    drawn = [set(unit.subset.tolist()) - set(trial.problem.labeled.tolist()) for unit in units]
-    assert len({tuple(sorted(images)) for images in drawn}) == 4, "sets of its own"
-    for unit, images in zip(units[1:], drawn[1:], strict=True):
+    choices = [set(unit.subset.tolist()) - set(trial.problem.labeled.tolist()) for unit in units]
+    assert len({tuple(sorted(images)) for images in choices}) == 4, "sets of its own"
+    for unit, images in zip(units[1:], choices[1:], strict=True):
         assert len(images) == 12
         assert images <= set(trial.problem.unlabeled.tolist())
         assert np.array_equal(unit.labels, trial.oracle[torch.from_numpy(unit.subset)])
         assert unit.seed == units[0].seed, "compared in pairs"
     record = oracle_of(desk)
-    best = max((1, 2, 3), key=lambda place: told[place])
-    assert set(record.selected) == drawn[best]
-    assert record.validation_accuracy == told[best] == max(told[i] for i in (1, 2, 3))
+    best = max((1, 2, 3), key=lambda place: by_draw[place])
+    assert set(record.selected) == choices[best]
+    assert record.validation_accuracy == by_draw[best] == max(by_draw[i] for i in (1, 2, 3))
     assert 0 <= record.test_accuracy <= 1
     assert (record.strategy, record.seed) == (BEST_OF_RANDOM, 0)
     assert record.steps == [0] * 12
@@ -1009,8 +1015,8 @@ def test_the_oracle_is_no_strategy_and_chooses_nothing(trial: Trial) -> None:
     assert stages[-1] == (None, "oracle")
     without_it = work(trial, Desk(), MemoryMemo(), strategies=["random"])
     assert (0, BEST_OF_RANDOM) not in without_it.records
-    kept = desk.comparable()[0, "random"]
-    assert kept == without_it.comparable()[0, "random"], "it changes no other result"
+    result = desk.comparable()[0, "random"]
+    assert result == without_it.comparable()[0, "random"], "it changes no other result"
 
 
 def test_more_draws_begin_with_the_same_ones(trial: Trial) -> None:
@@ -1025,12 +1031,12 @@ def test_more_draws_begin_with_the_same_ones(trial: Trial) -> None:
 @pytest.mark.parametrize("draw", [1, 2])
 def test_a_stopped_oracle_goes_on_to_the_same_record(trial: Trial, draw: int) -> None:
     whole = work(trial, Desk(), MemoryMemo(), strategies=["random"], oracle_draws=3)
-    desk, memo, seen = Desk(), MemoryMemo(), list[Event]()
+    desk, memo, emitted = Desk(), MemoryMemo(), list[Event]()
 
     def stop(event: Event) -> bool:
         if (0, "random") in desk.records and desk.records[0, "random"].state == "evaluated":
-            seen.append(event)
-        trained = [e for e in seen if isinstance(e, ClassifierTrained)]
+            emitted.append(event)
+        trained = [e for e in emitted if isinstance(e, ClassifierTrained)]
         return len(trained) == draw
 
     desk.stop = stop

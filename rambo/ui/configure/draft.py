@@ -5,9 +5,9 @@ from typing import Any
 
 import streamlit as st
 
-from rambo import lineup, presets
-from rambo.config import shorten
-from rambo.errors import ConfigError
+from rambo import lineup
+from rambo.config import presets
+from rambo.errors import ConfigError, shorten
 from rambo.runs.workspace import Run
 from rambo.ui import readers
 from rambo.ui.configure import fields, settings

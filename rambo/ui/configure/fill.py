@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from rambo import presets
-from rambo.config import Config
+from rambo.config import Config, presets, reading
 from rambo.errors import RamboError
 from rambo.runs.workspace import Run
 from rambo.text import count, literal
@@ -147,9 +146,7 @@ def _take_file() -> None:
     if file is None:
         return
     try:
-        drafts.fill(
-            settings_file.read_file(file.read(settings_file.FILE_BYTES + 1)), f"file {file.name}"
-        )
+        drafts.fill(settings_file.read_file(file.read(reading.LARGEST + 1)), f"file {file.name}")
     except RamboError as error:
         st.session_state[_COMPLAINT] = f"the file was not taken: {in_a_line(error)}"
 

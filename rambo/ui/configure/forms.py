@@ -8,8 +8,9 @@ from typing import Literal, TypedDict
 import streamlit as st
 
 from rambo import lineup
-from rambo.config import Config, shorten
+from rambo.config import Config
 from rambo.datasets.prepared import LABELED, VALIDATION, Prepared
+from rambo.errors import shorten
 from rambo.estimate import recommendation
 from rambo.figures import theme
 from rambo.text import literal

@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rambo.config import Config, describe, shorten
-from rambo.errors import RamboError
+from rambo.config import Config, describe
+from rambo.errors import RamboError, shorten
 from rambo.estimate import costs, forecast
 from rambo.estimate.costs import Costs
 from rambo.estimate.forecast import Forecast

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from rambo import checks, lineup, presets
+from rambo import checks, lineup
 from rambo import config as configs
-from rambo.config import Config, CorruptionConfig, Settings
+from rambo.config import Config, CorruptionConfig, Settings, presets
 from rambo.datasets import corruption
 from rambo.datasets.prepared import VALIDATION, Prepared
 from rambo.errors import ConfigError, RamboError

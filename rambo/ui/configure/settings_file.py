@@ -5,15 +5,11 @@ import shlex
 from typing import Any
 
 from rambo import config as configs
-from rambo import presets
-from rambo.config import Config
+from rambo.config import Config, presets, reading
 from rambo.errors import ConfigError
 from rambo.ui import allowed
 from rambo.ui.configure import settings
 from rambo.ui.configure.settings import Values
-
-FILE_BYTES = 64_000
-_DEPTH = 6  # the tree itself is four deep
 
 
 def command(config: Config) -> str:
@@ -59,39 +55,10 @@ def read_file(content: bytes) -> Values:
     Raises:
         ConfigError: it is no settings file; the message says why.
     """
-    if len(content) > FILE_BYTES:
-        raise ConfigError(
-            f"has over {FILE_BYTES:,} bytes",
-            field="file",
-            limit=FILE_BYTES,
-            hint="a settings file has a few thousand",
-        )
-    try:
-        values_of_file = json.loads(content.decode("utf-8-sig"))
-        json.dumps(values_of_file, ensure_ascii=False).encode()  # half a surrogate pair ends here
-    except (ValueError, RecursionError):
-        raise ConfigError(
-            "is not JSON", field="file", hint="download the settings here to see one"
-        ) from None
-    if not isinstance(values_of_file, dict):
-        raise ConfigError(
-            "holds no group of settings", field="file", hint="download the settings here to see one"
-        )
-    if _deeper(values_of_file, _DEPTH):
-        raise ConfigError(
-            f"is nested over {_DEPTH} deep", field="file", limit=_DEPTH, hint="settings are not"
-        )
+    values_of_file = reading.read(content, "file", "download the settings here to see one")
     if problems := settings.problems(values_of_file):
         raise ConfigError.join(problems)
     values = settings.of(configs.build(values_of_file))
     if foreign := allowed.problems(values):
         raise ConfigError.join(foreign)
     return values
-
-
-def _deeper(node: Any, levels: int) -> bool:
-    """Return whether something is nested deeper than so many levels."""
-    if not isinstance(node, dict | list):
-        return False
-    parts = node.values() if isinstance(node, dict) else node
-    return levels == 0 or any(_deeper(part, levels - 1) for part in parts)

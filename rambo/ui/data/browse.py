@@ -3,8 +3,8 @@
 import numpy as np
 import streamlit as st
 
-from rambo.config import shorten
 from rambo.datasets.prepared import LABELED, POOL, TEST, VALIDATION, Prepared
+from rambo.errors import shorten
 from rambo.figures import theme
 from rambo.runs.workspace import Run
 from rambo.text import count, for_plot, literal

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from rambo.collection import collection as collected
-from rambo.config import shorten
+from rambo.errors import shorten
 from rambo.runs.workspace import Run
 from rambo.ui import allowed, collections, frame, library, readers, state, visitor
 from rambo.ui.data import address, upload
@@ -39,6 +39,12 @@ def pick_dataset(run: Run | None) -> str:
         on_change=_remember_choice,
         width=420,
     )
+
+
+def collection_of(name: str) -> str | None:
+    """Return the slug of a choice that is a collection, whichever version of it, else None."""
+    own = name.startswith(collected.PREFIX)
+    return name.removeprefix(collected.PREFIX).partition("@")[0] if own else None
 
 
 def _collections() -> dict[str, str]:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from rambo.config import CorruptionConfig, shorten
+from rambo.config import CorruptionConfig
 from rambo.datasets import corruption
 from rambo.datasets.corruption import Imbalance, Indices
 from rambo.datasets.prepared import POOL, Labels, Prepared
+from rambo.errors import shorten
 from rambo.figures import theme
 from rambo.runs.workspace import Run
 from rambo.text import count, for_plot

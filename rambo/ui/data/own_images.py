@@ -7,8 +7,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from rambo.collection.records import LABELED, POOL, TEST, UNKNOWN, VALIDATION, Snapshot
-from rambo.config import shorten
-from rambo.errors import RamboError
+from rambo.errors import RamboError, shorten
 from rambo.text import count, literal
 from rambo.ui import collections
 from rambo.ui.collections import OpenCollection

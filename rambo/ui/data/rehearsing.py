@@ -3,9 +3,9 @@
 import streamlit as st
 
 from rambo import config as configs
-from rambo import presets
 from rambo.collection import collection as own
 from rambo.collection.records import POOL
+from rambo.config import presets
 from rambo.text import literal
 from rambo.ui import controls, frame, library, state, visitor
 from rambo.ui.collections import OpenCollection

@@ -6,8 +6,8 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
-from rambo.config import shorten
 from rambo.datasets.prepared import LABELED, POOL, Prepared
+from rambo.errors import shorten
 from rambo.runs.atlas import Indices
 from rambo.text import literal
 from rambo.ui import pictures

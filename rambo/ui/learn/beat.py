@@ -6,8 +6,8 @@ import time
 import numpy as np
 import streamlit as st
 
-from rambo.config import shorten
 from rambo.datasets.prepared import TEST
+from rambo.errors import shorten
 from rambo.figures import lessons
 from rambo.figures.prepared import Figure
 from rambo.text import literal, percent

@@ -10,9 +10,9 @@ import pydantic
 import streamlit as st
 from numpy.typing import NDArray
 
-from rambo import places
 from rambo.datasets import catalog
 from rambo.errors import DataError
+from rambo.storage import places
 from rambo.ui.components import Sprites, make_sprites
 
 FOLDER = places.shipped_data() / "learn"

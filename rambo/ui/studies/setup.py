@@ -7,9 +7,9 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rambo import checks, lineup, presets
+from rambo import checks, lineup
 from rambo import config as configs
-from rambo.config import Config, Settings
+from rambo.config import Config, Settings, presets
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, RamboError
 from rambo.runs.report import FEWEST

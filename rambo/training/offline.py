@@ -19,7 +19,8 @@ from rambo.method.transport import GroundCost, ground_cost
 from rambo.method.utility_model import UtilityModel, create_utility_model, fit_utility_model
 from rambo.method.utility_samples import Pair, UtilitySamples, random_pairs
 from rambo.training.call import Call
-from rambo.training.units import FitUnit, Outcome, TransportUnit, Unit
+from rambo.training.outcomes import Outcome
+from rambo.training.units import FitUnit, TransportUnit, Unit
 
 _JUDGING = (
     4  # of the pairs that could be fitted one in so many judges the rounds, where they are judged
@@ -171,21 +172,21 @@ def transport_values(outcomes: list[Outcome], pairs: tuple[Pair, ...]) -> Tensor
     """Return the OT distances of all subsets, `2p` float64; zeros with OT off."""
     if not outcomes:
         return torch.zeros(2 * len(pairs), dtype=torch.float64)
-    return torch.tensor([outcome.record["value"] for outcome in outcomes], dtype=torch.float64)
+    return torch.tensor([outcome.transport.value for outcome in outcomes], dtype=torch.float64)
 
 
 def accuracies(outcomes: list[Outcome]) -> Tensor:
     """Return the validation accuracies of trainings, float64."""
-    values = [outcome.record["accuracies"]["validation"] for outcome in outcomes]
+    values = [outcome.training.accuracies["validation"] for outcome in outcomes]
     return torch.tensor(values, dtype=torch.float64)
 
 
 def _bounds(outcomes: list[Outcome]) -> str:
     """Return what to say of OT that was not solved exactly."""
-    widths = [(o.record["upper"] - o.record["lower"]) / (o.record["value"] or 1) for o in outcomes]
+    widest = max(outcome.transport.width for outcome in outcomes)
     return (
         "OT is solved by a shared kernel, not exactly; the exact value lies within guaranteed bounds that are "
-        f"{100 * max(widths):.1f} % of it apart at most"
+        f"{100 * widest:.1f} % of it apart at most"
     )
 
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import pandas as pd
 
+from rambo.api import markup
+from rambo.api.choice import Choice, cost_words, dataset_words
 from rambo.errors import StoreError
 from rambo.figures import rivals
 from rambo.figures.graph import graph
 from rambo.figures.theme import strategy_word
-from rambo.notebook import markup
-from rambo.notebook.choice import Choice, cost_words, dataset_words
 from rambo.runs import report
 from rambo.runs.report import Difference
 from rambo.runs.results import Result, by_strategy
@@ -92,7 +92,7 @@ class Comparison:
         Raises:
             RamboError: what went wrong.
         """
-        from rambo.notebook import working  # torch: only where something is trained
+        from rambo.api import working  # torch: only where something is trained
 
         working.finish(self.run)
         return self

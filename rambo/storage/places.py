@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 IMPORT_FOLDER = PACKAGE.parent  # what has to be on the module path for `import rambo`
 _INSTALLED_APP = PACKAGE / "_app"
 _INSTALLED_DATA = PACKAGE / "_data"

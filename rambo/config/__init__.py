@@ -14,8 +14,7 @@ from pydantic import Field
 from pydantic_core import PydanticCustomError
 
 from rambo import lineup
-from rambo.errors import ConfigError
-from rambo.errors import shorten as shorten
+from rambo.errors import ConfigError, shorten
 
 # A config as nested JSON types, whole or in part, before `build` checks it
 # What a person typed, or a run stored, before it is a `Config`: anything may stand in it.

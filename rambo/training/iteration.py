@@ -14,10 +14,10 @@ from rambo.method.pools import Problem
 from rambo.method.ranking import judge
 from rambo.method.utility_model import UtilityModel, fit_utility_model
 from rambo.method.utility_samples import Pair, UtilitySamples
-from rambo.offline import Offline, transport_units, transport_values
 from rambo.seeding import Streams
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble, Predictions
+from rambo.training.offline import Offline, transport_units, transport_values
 from rambo.training.units import FitUnit, Unit
 
 
@@ -46,7 +46,7 @@ def evaluate_pool(
     work: list[Unit] = [unit, *transport_units(offline.ground, pairs, ensemble.device)]
     # The unit of f stands first, so its outcome comes first, whatever was done first.
     first, *rest = ensemble.run(work, emit, lambda: None)
-    accuracy = first.record["accuracies"]["validation"]
+    accuracy = first.training.accuracies["validation"]
     emit(LabeledPoolGrew(iteration=iteration, labeled=len(labeled), accuracy=accuracy))
     predictions = ensemble.predictions(unit, first) if len(unit.predicted) else None
     # In the units that u_hat_0 was fitted in: its OT head goes on from there.

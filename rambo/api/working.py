@@ -3,12 +3,12 @@
 import contextlib
 
 from rambo import checks, lineup
+from rambo.api.bar import Bar
+from rambo.api.door import in_words_of_python, interruptible, note
 from rambo.config import Config, Settings, describe
 from rambo.datasets import foreign
 from rambo.datasets.prepared import Prepared
 from rambo.errors import Interrupted, RunLockedError, StoreError
-from rambo.notebook.bar import Bar
-from rambo.notebook.door import in_words_of_python, interruptible, note
 from rambo.runs import repair
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rambo.api import markup
 from rambo.config import restore
 from rambo.errors import ConfigError, StoreError
 from rambo.figures import charts, maps
@@ -13,7 +14,6 @@ from rambo.figures.charts import Chart
 from rambo.figures.curves import Kinds
 from rambo.figures.graph import graph
 from rambo.figures.theme import strategy_word
-from rambo.notebook import markup
 from rambo.runs import atlas as atlases
 from rambo.runs import paths
 from rambo.runs.run import Run

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
+from rambo.api import door, markup
+from rambo.api.choice import Choice, dataset_words
+from rambo.api.comparison import Comparison
 from rambo.config import Config, restore
-from rambo.notebook import door, markup
-from rambo.notebook.choice import Choice, dataset_words
-from rambo.notebook.comparison import Comparison
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 
@@ -50,7 +50,7 @@ class StoredRun:
         Raises:
             RamboError: what went wrong.
         """
-        from rambo.notebook import working  # torch: only where something is trained
+        from rambo.api import working  # torch: only where something is trained
 
         working.finish(self.run)
         return self

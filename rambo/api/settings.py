@@ -5,8 +5,8 @@ from typing import Any
 
 from rambo import config as configs
 from rambo.config import Config, Settings
+from rambo.config.presets import PRESETS
 from rambo.errors import ConfigError
-from rambo.presets import PRESETS
 
 BUDGET = 500
 _WORDS = {"dataset.name": "images", "strategies": "strategy"}  # field -> the argument that sets it

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from rambo.api import door, markup
+from rambo.api import settings as typed
+from rambo.api.choice import Choice
+from rambo.api.comparison import Comparison
+from rambo.api.markup import Markup
+from rambo.api.record import RunList, StoredRun
 from rambo.config import Config, Settings
 from rambo.datasets.prepared import LABELED, POOL, Prepared
 from rambo.errors import ConfigError, DataError
-from rambo.notebook import door, markup
-from rambo.notebook import settings as typed
-from rambo.notebook.choice import Choice
-from rambo.notebook.comparison import Comparison
-from rambo.notebook.markup import Markup
-from rambo.notebook.record import RunList, StoredRun
 from rambo.runs.workspace import Workspace
 
 __all__ = ["choose", "compare", "load", "open", "rehearse", "runs", "show", "strategy"]
@@ -177,8 +177,8 @@ def rehearse(
     Raises:
         RamboError: an argument is wrong, or there are too few labels to play with.
     """
+    from rambo.api import working
     from rambo.datasets import catalog, rehearsal
-    from rambo.notebook import working
 
     names = typed.names_of(strategies)
     door.several("strategies", names)
@@ -323,7 +323,7 @@ def _run(
     judged: bool = False,
 ) -> Any:
     """Return the finished run of a call."""
-    from rambo.notebook import working  # torch: from here on it is needed
+    from rambo.api import working  # torch: from here on it is needed
 
     place = door.workspace_at(folder)
     with door.interruptible(), door.in_words_of_python():
@@ -396,8 +396,8 @@ def _named(name: str, place: Workspace, progress: bool) -> str:
         )
     if name in catalog.CATALOG or path.suffix.lower() == ".npz" or not path.exists():
         return catalog.pinned(name, place.root)
+    from rambo.api.bar import Bar
     from rambo.collection import importing
-    from rambo.notebook.bar import Bar
 
     bar = Bar(progress)
     try:

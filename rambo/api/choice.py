@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from rambo import export
+from rambo.api import door, markup
+from rambo.api.charts import Figures
+from rambo.api.markup import Markup
 from rambo.config import Config, restore
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, StoreError
 from rambo.export.evidence import open_dataset
 from rambo.figures.theme import strategy_word
-from rambo.notebook import door, markup
-from rambo.notebook.charts import Figures
-from rambo.notebook.markup import Markup
 from rambo.runs import report
 from rambo.runs.results import Result
 from rambo.runs.run import Run
@@ -138,7 +138,7 @@ class Choice:
                 hint=f"end it in {', '.join(_ENDINGS)}, or give format=",
             )
         with door.in_words_of_python():
-            result = export.write(self.run, named, path, self.strategy, self._seed)
+            result = export.build(self.run, named, self.strategy, self._seed).write(path)
             more = f"{named} of {self.strategy}"
             door.note(Workspace(self.run.folder.parent), "export", self.run.id, more)
         for notice in result.notices:  # whatever could not be read is said
@@ -151,7 +151,7 @@ class Choice:
         Raises:
             RamboError: what went wrong.
         """
-        from rambo.notebook import working  # torch: only where something is trained
+        from rambo.api import working  # torch: only where something is trained
 
         working.finish(self.run)
         return self
