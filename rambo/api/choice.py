@@ -140,7 +140,7 @@ class Choice:
         with door.in_words_of_python():
             result = export.build(self.run, named, self.strategy, self._seed).write(path)
             more = f"{named} of {self.strategy}"
-            door.note(Workspace(self.run.folder.parent), "export", self.run.id, more)
+            door.note_export(Workspace(self.run.folder.parent), self.run.id, more)
         for notice in result.notices:  # whatever could not be read is said
             warnings.warn(notice, stacklevel=2)
         return path

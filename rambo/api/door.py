@@ -5,6 +5,7 @@ No torch: what trains is in `working`.
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -85,6 +86,13 @@ def several(argument: str, names: Sequence[str]) -> None:
 def note(workspace: Workspace, what: str, subject: str, more: str = "") -> None:
     """Add to the audit log of a workspace what was done at a Python prompt."""
     audit.note(workspace.root, what, subject, who=f"{audit.user()} in Python", more=more)
+
+
+def note_export(workspace: Workspace, subject: str, more: str) -> None:
+    """Add to the audit log of a workspace what was taken out of it at a Python prompt."""
+    who = f"{audit.user()} in Python"
+    if words := audit.note_export(workspace.root, subject, more, who=who):
+        warnings.warn(words, stacklevel=3)
 
 
 @contextlib.contextmanager

@@ -284,7 +284,7 @@ def train(arguments: argparse.Namespace) -> int:
         export.put(out / "model.zip", models.load_zip(run))
         table = run.load_table(models.PREDICTIONS)
         export.put(out / "predictions.csv", table.to_csv(index=False).encode("utf-8"))
-        sharing.note("export", run.id, "the model and predictions")
+        sharing.note_export(run.id, "the model and predictions")
         print(f"wrote model.zip and predictions.csv to {out}", file=sys.stderr)
         judged = models.load_report(run)
         if judged is not None and judged.onnx:

@@ -125,7 +125,7 @@ def export_choice(arguments: argparse.Namespace) -> int:
         truth=arguments.oracle,
         image_url=arguments.image_url,
     ).write(Path(arguments.out))
-    sharing.note("export", run.id, arguments.format)
+    sharing.note_export(run.id, arguments.format)
     for notice in result.notices:
         print(f"rambo: {notice}", file=sys.stderr)
     print(f"wrote {result.count} images to {arguments.out}", file=sys.stderr)
@@ -143,7 +143,7 @@ def _export_study(run: workspaces.Run, arguments: argparse.Namespace) -> int:
             hint=f"choose one of: {', '.join(writers)}",
         )
     export.put(Path(arguments.out), writers[arguments.format](study.table(run)).encode())
-    sharing.note("export", run.id, arguments.format)
+    sharing.note_export(run.id, arguments.format)
     print(f"wrote the study to {arguments.out}", file=sys.stderr)
     return 0
 
@@ -179,7 +179,7 @@ def pack(arguments: argparse.Namespace) -> int:
     )
     for notice in parcel.notices:
         print(f"rambo: {notice}", file=sys.stderr)
-    sharing.note("export", parcel.run, "the whole run")
+    sharing.note_export(parcel.run, "the whole run")
     print(f"wrote {parcel.run} to {arguments.out}", file=sys.stderr)
     return 0
 

@@ -87,6 +87,13 @@ def print_audit(arguments: argparse.Namespace) -> int:
     return 1 if wrong else 0
 
 
+def note_export(subject: str, more: str) -> None:
+    """Add an export to the audit log of the workspace; say so where that is not possible."""
+    root = workspaces.Workspace.from_environment().root
+    if words := audit.note_export(root, subject, more):
+        print(f"rambo: {words}", file=sys.stderr)
+
+
 def note(what: str, subject: str, more: str = "") -> None:
     """Add what was done here to the audit log of the workspace."""
     audit.note(workspaces.Workspace.from_environment().root, what, subject, more=more)

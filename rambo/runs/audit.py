@@ -80,8 +80,20 @@ def note(root: Path, what: str, subject: str, *, who: str | None = None, more: s
             os.fsync(log.fileno())
     except OSError as error:
         reason = files.reason(error, "look whether it was done")
-        problem = f"done, but not in the audit log: {reason.problem}"
+        problem = f"what was done cannot be noted in the audit log: {reason.problem}"
         raise StoreError(problem, field=NAME, hint=reason.hint) from error
+
+
+def note_export(root: Path, subject: str, more: str, *, who: str | None = None) -> str:
+    """Add an export, which leaves the workspace as it is; return why that was not possible, or an empty text.
+
+    Choice: a workspace that is read-only, or on a full disk, still hands over what lies in it.
+    """
+    try:
+        note(root, "export", subject, who=who, more=more)
+    except StoreError as error:
+        return str(error)
+    return ""
 
 
 def read(root: Path) -> tuple[list[Act], list[int]]:

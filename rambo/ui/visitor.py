@@ -5,6 +5,7 @@ opened, or by a login where `.streamlit/secrets.toml` has one; see `rambo.runs.a
 """
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 
 import streamlit as st
@@ -15,6 +16,7 @@ from rambo.runs.access import COOKIE, Access, Role
 from rambo.text import literal
 from rambo.ui import senders, state
 
+_LOG = logging.getLogger(__name__)
 _DOING = {  # what the log calls it -> what a person reads
     "start": "start work",
     "stop": "stop work",
@@ -152,7 +154,8 @@ def noting(make: Callable[[], bytes | str], subject: str, more: str = "") -> Cal
     def content() -> bytes:
         """Make it, and say so in the log."""
         file = make()
-        audit.note(root, "export", subject, who=who, more=more)
+        if words := audit.note_export(root, subject, more, who=who):
+            _LOG.warning(words)
         return file.encode() if isinstance(file, str) else file
 
     return content

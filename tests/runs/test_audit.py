@@ -69,7 +69,7 @@ def test_processes_at_once_lose_no_line(tmp_path: Path) -> None:
 
 def test_a_disk_that_refuses_is_said(tmp_path: Path) -> None:
     (tmp_path / audit.NAME).mkdir()
-    with pytest.raises(StoreError, match="done, but not in the audit log"):
+    with pytest.raises(StoreError, match="cannot be noted in the audit log"):
         audit.note(tmp_path, "start", "run-1")
 
 
@@ -85,3 +85,9 @@ def test_the_command_prints_the_log_and_says_what_was_changed(
     log.write_bytes(log.read_bytes().replace(b"run-0", b"run-8"))
     assert command_line.main(["audit", "--json"]) == 1
     assert "line 1 was changed" in capsys.readouterr().err
+
+
+def test_an_export_of_a_workspace_that_cannot_be_written_is_handed_over(tmp_path: Path) -> None:
+    (tmp_path / audit.NAME).mkdir()  # as a read-only folder, also for root
+    words = audit.note_export(tmp_path, "run-1", "csv")
+    assert words.startswith("audit.jsonl: what was done cannot be noted in the audit log: ")
