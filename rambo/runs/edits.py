@@ -1,9 +1,12 @@
 """A person's own batch beside the strategy's: on disk at once, whole or not at all. Imports no torch.
 
 `edits/<trial>-<strategy>.json` in the run's folder holds the images of each greedy step as the person left them; a
-step that is not in it stays as the strategy chose it. The strategy's own choice is never changed.
+step that is not in it stays as the strategy chose it. The strategy's own choice is never changed. A digest beside them
+shows a bit that flipped; files of older versions have none.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
 import pydantic
@@ -13,6 +16,10 @@ from rambo.runs.run import Run
 from rambo.storage import files
 
 _MOST = 1_000_000  # bytes of the file
+_DAMAGED = (
+    "its file is damaged",
+    "export the strategy's own choice (--original), or delete the file",
+)
 
 
 class EditedBatch(pydantic.BaseModel):
@@ -22,7 +29,7 @@ class EditedBatch(pydantic.BaseModel):
         steps: the images of each changed step, in order.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     steps: Mapping[int, tuple[int, ...]] = {}
 
@@ -73,6 +80,34 @@ class EditedBatch(pydantic.BaseModel):
         return EditedBatch(steps={step: tuple(members) for step, members in groups.items()})
 
 
+def pack(edit: EditedBatch) -> bytes:
+    """Return an edit as its file holds it."""
+    return json.dumps(edit.model_dump(mode="json") | {"sha256": _digest(edit)}).encode()
+
+
+def parse(data: bytes) -> EditedBatch:
+    """Return the edit in the bytes of its file.
+
+    Raises:
+        RefusedError: it is damaged.
+        ValueError: it is no such file.
+    """
+    if len(data) > _MOST:
+        raise files.RefusedError("its file is too large", "delete it")
+    fields = json.loads(data)
+    digest = fields.pop("sha256", None) if isinstance(fields, dict) else None
+    edit = EditedBatch.model_validate_json(json.dumps(fields))
+    if digest not in (None, _digest(edit)):
+        raise files.RefusedError(*_DAMAGED)
+    return edit
+
+
+def _digest(edit: EditedBatch) -> str:
+    """Return the SHA-256 of the steps of an edit."""
+    steps = {str(step): list(members) for step, members in sorted(edit.steps.items())}
+    return hashlib.sha256(json.dumps(steps).encode()).hexdigest()
+
+
 def load(run: Run, trial: int, strategy: str) -> EditedBatch | None:
     """Return what a person made of a batch, or None: it is as the strategy chose it.
 
@@ -84,9 +119,7 @@ def load(run: Run, trial: int, strategy: str) -> EditedBatch | None:
             data = paths.edited_batch(run.folder, trial, strategy).read_bytes()
         except FileNotFoundError:
             return None
-        if len(data) > _MOST:
-            raise files.RefusedError("its file is too large", "delete it")
-        edit = EditedBatch.model_validate_json(data)
+        edit = parse(data)
         return edit if edit.steps else None
 
 
@@ -101,4 +134,4 @@ def save(run: Run, trial: int, strategy: str, edit: EditedBatch | None) -> None:
         if edit is None or not edit.steps:
             path.unlink(missing_ok=True)
         else:
-            files.write_bytes(path, edit.model_dump_json().encode())
+            files.write_bytes(path, pack(edit))

@@ -468,7 +468,7 @@ def _check_run(run: Run, packed: _Packed) -> None:
             run.load_arrays(name)
     for name in packed.sha256:
         if name.startswith("edits/"):
-            edits.EditedBatch.model_validate_json((run.folder / name).read_bytes())
+            edits.parse((run.folder / name).read_bytes())
 
 
 def _read_table(folder: Path, name: str) -> None:

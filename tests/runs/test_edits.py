@@ -3,6 +3,7 @@
 import pytest
 from store_helpers import CONFIG, refusal
 
+from rambo.errors import StoreError
 from rambo.runs import edits
 from rambo.runs.edits import EditedBatch
 from rambo.runs.environment import Environment
@@ -53,6 +54,28 @@ def test_a_damaged_edit_is_an_error_in_words(run):
     path.write_text('{"steps": {"0": ["x"]}}')
     words = refusal(lambda: edits.load(run, 0, "rambo"))
     assert "the edited batch" in words
+
+
+def test_no_flipped_bit_of_an_edit_goes_unseen(run):
+    edit = EditedBatch().with_step(0, [10]).with_step(1, [22, 99])
+    edits.save(run, 0, "rambo", edit)
+    (path,) = (run.folder / "edits").iterdir()
+    whole = path.read_bytes()
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        try:
+            assert edits.load(run, 0, "rambo") == edit, bit
+        except StoreError as error:
+            assert "the edited batch" in str(error)
+
+
+def test_an_edit_of_an_older_version_opens(run):
+    edits.save(run, 0, "rambo", EditedBatch().with_step(0, [10]))
+    (path,) = (run.folder / "edits").iterdir()
+    path.write_text('{"steps": {"0": [11, 12]}}')
+    assert edits.load(run, 0, "rambo") == EditedBatch().with_step(0, [11, 12])
 
 
 def test_a_strategy_from_outside_names_no_path(run):
