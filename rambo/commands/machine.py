@@ -64,6 +64,8 @@ def prepare(arguments: argparse.Namespace) -> int:
         jobs = os.cpu_count() or 1
         result = importing.import_images(root, path, importing.ImportOptions(jobs=jobs))
         name = f"collection:{result.collection.slug}"
+        if result.changed:
+            sharing.note("import", f"{result.collection.slug}@{result.version}")
     data = catalog.prepare(name, root, emit=progress.LogLines())
     print(f"{data.name}: {len(data.labels)} images, {data.num_classes} classes", file=sys.stderr)
     if arguments.json:

@@ -35,4 +35,5 @@ def open_finished() -> str:
     workspace = state.workspace()
     if path.stem in workspace.ids():
         return path.stem
-    return travel.unpack(path, workspace).run
+    with visitor.acting("import", path.stem, "the shipped run"):
+        return travel.unpack(path, workspace).run
