@@ -14,8 +14,10 @@ from rambo import config as configs
 from rambo.algorithm import split_initial
 from rambo.config import Config
 from rambo.events import Emit, ignore
+from rambo.method import acquisition
 from rambo.method.acquisition import (
     GreedyStep,
+    choice_evidence,
     confidences,
     entropies,
     filter_for,
@@ -329,6 +331,46 @@ def test_a_step_tells_the_winner_the_runner_up_and_the_mean_margins() -> None:
     assert event.candidates == [[2, 3], [4, 5], [0, 1]]
     assert event.candidate_utilities == [0.75, 0.5, 0.25]
     assert event.candidate_margins == [0.5, 1.0, 0.25]
+
+
+def test_the_control_takes_the_lowest_and_tells_it_first() -> None:
+    """What u_hat ranks lowest is taken, of equal ones the first; the runner-up is the next from below."""
+    batches = torch.tensor([[0, 1], [2, 3], [4, 5], [6, 7]])
+    utilities = torch.tensor([0.5, 0.25, 0.75, 0.25])
+    lowest, highest = GreedyStep(batches, utilities, lowest=True), GreedyStep(batches, utilities)
+    assert (lowest.best.tolist(), float(lowest.utility)) == ([2, 3], 0.25)
+    assert (highest.best.tolist(), float(highest.utility)) == ([4, 5], 0.75)
+    event = lowest.event(0, 1, torch.arange(8) / 8)
+    assert (event.chosen, event.utility, event.runner_up) == ([2, 3], 0.25, 0.25)
+    assert event.candidates == [[2, 3], [6, 7], [0, 1], [4, 5]]
+    assert event.candidate_utilities == [0.25, 0.25, 0.5, 0.75]
+    assert event.candidate_margins == [2.5 / 8, 6.5 / 8, 0.5 / 8, 4.5 / 8]
+    assert event.utilities == utilities.tolist()
+
+
+def test_evidence_stands_in_the_order_of_choice() -> None:
+    scores = torch.tensor([0.5, 0.25, 0.75, 1.0])
+    table = torch.tensor([[0.5, 0.5, 0.0], [0.1, 0.2, 0.7], [0.0, 0.9, 0.1], [1.0, 0.0, 0.0]])
+    evidence = choice_evidence(
+        torch.tensor([2, 0, 1]), scores, table, torch.tensor([0.1, 0.3, 0.2])
+    )
+    assert evidence["margin"].tolist() == [0.75, 0.5, 0.25]
+    assert evidence["predicted_class"].tolist() == [1, 0, 2]
+    torch.testing.assert_close(evidence["predicted_utility"], torch.tensor([0.1, 0.3, 0.2]))
+
+
+def test_spread_gradients_draw_no_center_again_for_what_rounding_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With rounding taken for distance, a center seems apart from itself."""
+    monkeypatch.setattr(acquisition, "_ROUNDING", 0)
+    outputs = torch.randn(1, 10, generator=generator(1)).expand(8, -1)
+    inputs = torch.randn(1, 2048, generator=generator(2)).relu().expand(8, -1) * 1.1
+    own = outputs[0] @ outputs[0] * (inputs[0] @ inputs[0])
+    norm = outputs[0].square().sum() * inputs[0].square().sum()
+    assert own != norm, "nothing is rounded here"
+    for seed in range(20):
+        assert sorted(spread_gradients(outputs, inputs, generator(seed))) == list(range(8))
 
 
 def test_of_two_candidates_the_other_is_the_runner_up() -> None:

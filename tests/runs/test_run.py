@@ -282,6 +282,25 @@ def test_a_launched_run_is_lost_when_its_worker_does_not_come(run: Run, monkeypa
             assert Run(run.folder).status == "queued"  # it came late, and is there
 
 
+def test_a_run_that_failed_and_waits_in_line_again_is_queued_and_says_why(run: Run) -> None:
+    run.set_status("failed", "the disk is full")
+    with run.lock():
+        run.set_waiting("second in line")
+        assert (run.status, run.describe().message) == ("queued", "second in line")
+        assert run.worker.pid == os.getpid()
+
+
+def test_a_launch_forgets_the_stop_and_the_process_of_before(run: Run) -> None:
+    with run.lock():
+        run.begin_attempt()
+        run.set_status("stopped", "by hand")
+    run.request_stop()
+    run.set_launched()
+    assert (run.status, run.describe().message) == ("queued", "")
+    assert not run.stop_requested()
+    assert run.worker.pid is None
+
+
 def test_a_run_that_waited_in_line_is_lost_as_soon_as_its_worker_is_gone(run: Run) -> None:
     run.set_launched()
     with run.lock():
