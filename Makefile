@@ -5,11 +5,15 @@ WORKERS ?= 3
 
 .PHONY: quick test browser lint bench docs notebooks torture torture-night
 
-# Mathematics, the contract of all strategies, the store, the forms: under 3 minutes on 2 cores.
-QUICK = tests/method tests/strategies tests/storage tests/runs/test_run.py tests/runs/test_record.py \
-	tests/runs/test_artifacts.py tests/ui/test_forms.py tests/test_config.py tests/test_events.py \
-	tests/test_errors.py tests/test_lineup.py tests/test_seeding.py tests/test_presets.py \
-	tests/test_architecture.py tests/test_docs.py
+# Mathematics, the contract of all strategies, the store with runs of old versions, the forms: about a minute on 2
+# quiet cores, under 3 where they are busy.
+QUICK = tests/method tests/strategies tests/storage tests/test_algorithm.py tests/training/test_units.py \
+	tests/training/test_outcomes.py tests/training/test_ensemble.py tests/estimate/test_costs.py \
+	tests/estimate/test_outline.py tests/estimate/test_forecast.py tests/studies/test_grid.py \
+	tests/runs/test_run.py tests/runs/test_record.py tests/runs/test_artifacts.py tests/runs/test_workspace.py \
+	tests/runs/test_old_runs.py tests/export/test_export.py tests/ui/test_forms.py tests/test_config.py \
+	tests/test_events.py tests/test_errors.py tests/test_lineup.py tests/test_seeding.py tests/test_presets.py \
+	tests/test_text.py tests/test_architecture.py tests/test_docs.py
 quick:
 	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal $(QUICK)
 
