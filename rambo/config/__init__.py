@@ -302,6 +302,24 @@ class CorruptionConfig(Node):
     foreign: Annotated[float, Field(ge=0, le=0.9, allow_inf_nan=False)] = 0.0
     # the dataset they come from; Choice: digits among clothes, else clothes, which are shipped
     foreign_source: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    # share of U_0 that nearly repeats another image of it, 19 frames each of as many scenes as that takes
+    copies: Annotated[float, Field(ge=0, le=0.8, allow_inf_nan=False)] = 0.0
+
+    @pydantic.model_validator(mode="after")
+    def _one_kind_of_dirt(self) -> "CorruptionConfig":
+        """Refuse foreign images and near copies in one pool: what they waste would be told as one."""
+        if self.foreign and self.copies:
+            raise ValueError(
+                ConfigError(
+                    "near copies are not mixed with foreign images",
+                    field="dataset.corruption.copies",
+                    value=self.copies,
+                    limit=0,
+                    hint="set it or {dataset.corruption.foreign} to 0",
+                    others=("dataset.corruption.foreign",),
+                )
+            )
+        return self
 
 
 class DatasetConfig(Node):

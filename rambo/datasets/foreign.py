@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from rambo.config import CorruptionConfig, DatasetConfig
-from rambo.datasets import catalog, prepared
+from rambo.datasets import catalog, copies, prepared
 from rambo.datasets.prepared import FOREIGN, POOL, UNLABELED, Images, Prepared
 from rambo.errors import DataError
 from rambo.events import Emit, ignore
@@ -23,7 +23,7 @@ _SEED = 20_230_802  # of the images taken; must never change: results are tied t
 def prepare(
     settings: DatasetConfig, workspace: Path, *, data_root: Path | None = None, emit: Emit = ignore
 ) -> Prepared:
-    """Return the dataset a run reads: the named one, with foreign images beside it where they are asked for.
+    """Return the dataset a run reads: the named one, with foreign images or near copies beside it where asked for.
 
     Raises:
         DataError: a dataset cannot be had.
@@ -41,14 +41,14 @@ def with_foreign(
     data_root: Path | None = None,
     emit: Emit = ignore,
 ) -> Prepared:
-    """Return the dataset with foreign images beside it, or as it is where none are asked for or they are there.
+    """Return the dataset with foreign images or near copies beside it, or as it is where it has what is asked for.
 
-    Choice: as many as the pool has images, or all there are, whatever the share; so runs that differ in their share
-    have one dataset in common.
+    Choice: as many foreign images as the pool has images, or all there are, whatever the share; so runs that differ
+    in their share have one dataset in common.
 
     Args:
         data: the prepared dataset.
-        corruption: the share of foreign images, and where they come from.
+        corruption: the share of foreign images, and where they come from; the share of near copies.
         workspace: folder of all runs.
         data_root: where official files lie.
         emit: hears of what is prepared.
@@ -56,6 +56,7 @@ def with_foreign(
     Raises:
         DataError: the foreign dataset cannot be had, or it is this very one.
     """
+    data = copies.with_copies(data, corruption.copies, workspace)
     if not corruption.foreign or (data.roles == FOREIGN).any():
         return data
     source = corruption.foreign_source or default_source(data.name)

@@ -40,13 +40,23 @@ from rambo.datasets.disk import (
 from rambo.errors import DataError, StoreError
 from rambo.storage import files
 
-# a role beside those of a collection: in no pool until a trial draws it, and of no class
-FOREIGN = 4
+# roles beside those of a collection, in no pool until a trial draws them: of no class, and what repeats a pool image
+FOREIGN, COPY = 4, 5
 FOLDER = "datasets"  # of a workspace
 UNLABELED = -1  # in `labels`: nobody knows, or there is none to know; never a class
 ARRAYS = ("images", "labels", "roles")
 OPTIONAL = ("groups", "clusters", "folds")  # arrays that a dataset may have beside them
-__all__ = ["FOREIGN", "LABELED", "POOL", "TEST", "UNLABELED", "VALIDATION", "Prepared", "write"]
+__all__ = [
+    "COPY",
+    "FOREIGN",
+    "LABELED",
+    "POOL",
+    "TEST",
+    "UNLABELED",
+    "VALIDATION",
+    "Prepared",
+    "write",
+]
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -71,7 +81,7 @@ class Prepared:
         std: `C` channel standard deviations of images / 255.
         images: `N x C x H x W` uint8.
         labels: `N` int64 in 0..c-1; `UNLABELED` in the pool where nobody knows, and where the role is `FOREIGN`.
-        roles: `N` uint8, each `POOL`, `VALIDATION`, `TEST`, `LABELED` or `FOREIGN`.
+        roles: `N` uint8, each `POOL`, `VALIDATION`, `TEST`, `LABELED`, `FOREIGN` or `COPY`.
         source: where the images come from, in words.
         licence: what their owner allows, in words.
         groups: `N` int64, images of one group (a patient, a video) share a number, -1 for none; or None.
@@ -480,8 +490,8 @@ def _check(what: str, value: Path | str, arrays: _Arrays, meta: _Meta) -> None:
         problem = f"mean and std do not have {images.shape[1]} channels"
     elif labels.min() < UNLABELED or labels.max() >= len(meta.classes):
         problem = f"a label lies outside 0 to {len(meta.classes) - 1}"
-    elif roles.max() > FOREIGN:
-        problem = f"a role is above {FOREIGN}"
+    elif roles.max() > COPY:
+        problem = f"a role is above {COPY}"
     elif ((labels == UNLABELED) & ~np.isin(roles, (POOL, FOREIGN))).any():
         problem = "an image outside the pool has no label"
     elif (labels[roles == FOREIGN] != UNLABELED).any():

@@ -136,6 +136,8 @@ def _pretraining_sizes(config: Config) -> list[Cell]:
 
 
 _FOREIGN = (0.0, 0.2, 0.4, 0.6)
+_COPIES = 0.4
+ONCE = "one label a picture"
 PARTS = ("bilevel", "OT", "RankNet")
 FULL = " + ".join(PARTS)
 FROZEN = "lambda frozen"
@@ -234,29 +236,41 @@ def _imbalance(config: Config) -> list[Cell]:
 
 
 def _dirty_pools(config: Config) -> list[Cell]:
-    """Return pools with foreign images, and a clean one with rare classes, without the gate and with it.
+    """Return pools with foreign images, with near copies and with rare classes, without the gate and with it.
 
     Choice: four shares of foreign images, or the one that the settings ask for. Rare classes try the gate: a pool
-    whose classes are not S_val's looks unlike it, and every image still belongs.
+    whose classes are not S_val's looks unlike it, and every image still belongs. So do near copies, which belong too;
+    what finds those is the rule of one label a picture, in cells of its own.
     """
-    share, by = config.dataset.corruption.foreign, config.acquisition.gate.by
-    pools: dict[str, Settings] = {
-        f"{100 * s:g} % foreign": {"foreign": s} for s in ((share,) if share else _FOREIGN)
-    }
-    if not share:
+    dirt, gate = config.dataset.corruption, config.acquisition.gate.by
+    looks = {"no gate": "off", "gate": "classifier" if gate == "off" else gate}
+    shares = (dirt.foreign,) if dirt.foreign else () if dirt.copies else _FOREIGN
+    pools: dict[str, Settings] = {f"{100 * s:g} % foreign": {"foreign": s} for s in shares}
+    if not dirt.foreign and not dirt.copies:
         pools["rare classes"] = {"imbalance": "glister"}
-    return [
-        Cell(
-            f"{pool}, {'gate' if looks else 'no gate'}",
-            {"pool": pool, "gate": "on" if looks else "off"},
-            {
-                "dataset": {"corruption": corrupted},
-                "acquisition": {"gate": {"by": looks or "off"}},
-            },
-        )
+    cells = [
+        _dirty_pool(pool, word, corrupted, {"gate": {"by": by}})
         for pool, corrupted in pools.items()
-        for looks in ("", "classifier" if by == "off" else by)
+        for word, by in looks.items()
     ]
+    if dirt.foreign:
+        return cells
+    share = dirt.copies or _COPIES
+    rules: dict[str, Settings] = {
+        word: {"gate": {"by": by}, "per_cluster": None} for word, by in looks.items()
+    }
+    rules[ONCE] = {"gate": {"by": "off"}, "per_cluster": 1}
+    copied = f"{100 * share:g} % near copies"
+    return cells + [
+        _dirty_pool(copied, word, {"copies": share}, rule) for word, rule in rules.items()
+    ]
+
+
+def _dirty_pool(pool: str, rule: str, corrupted: Settings, acquisition: Settings) -> Cell:
+    """Return one pool under one rule for what may be chosen of it."""
+    gate = {"no gate": "off", "gate": "on"}.get(rule, rule)
+    changes: Settings = {"dataset": {"corruption": corrupted}, "acquisition": acquisition}
+    return Cell(f"{pool}, {rule}", {"pool": pool, "gate": gate}, changes)
 
 
 def _validation_sizes(config: Config) -> list[Cell]:
@@ -325,7 +339,12 @@ def _paper_ablation(dataset: str, config: Config, strategy: str) -> Reported | N
 def _as_in_the_paper(dataset: str, config: Config) -> bool:
     """Return whether k, B and the images are those of the paper's ablation, whole and clean."""
     wrong = config.dataset.corruption
-    clean = not wrong.label_noise and wrong.imbalance == "none" and not wrong.foreign
+    clean = (
+        not wrong.label_noise
+        and wrong.imbalance == "none"
+        and not wrong.foreign
+        and not wrong.copies
+    )
     return clean and paper.sizes(dataset) == (config.k, config.budget)
 
 
@@ -416,7 +435,7 @@ STUDIES: Mapping[str, Study] = {
             "dirty-pool",
             "Pools with images that do not belong",
             "not in the paper",
-            "How many labels are wasted on foreign images, and does it help to look only where S_val looks?",
+            "How many labels are wasted on foreign images and near copies, and what keeps those out?",
             "",
             _dirty_pools,
         ),

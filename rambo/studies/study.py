@@ -246,18 +246,19 @@ def verdicts(name: str, results: Mapping[str, Sequence[Result]]) -> list[Verdict
 
 
 def _gate_differences(results: Mapping[str, Sequence[Result]]) -> list[_Question]:
-    """Return what the gate adds to each strategy at each share of foreign images, and RAMBO+ against its rivals."""
+    """Return what each rule adds to each strategy in each pool, and RAMBO+ against its rivals under that rule."""
+    rules = {"gate": "the gate", grid.ONCE: grid.ONCE}
     questions = []
     for label, own in results.items():
-        share, _, gate = label.rpartition(", ")
-        if gate != "gate":
+        pool, _, rule = label.rpartition(", ")
+        if rule not in rules:
             continue
-        without = results.get(f"{share}, no gate", ())
+        word, without = rules[rule], results.get(f"{pool}, no gate", ())
         for strategy in dict.fromkeys(result.strategy for result in own):
-            title = f"{strategy} with the gate minus without ({share})"
-            questions.append(_pair(title, "the gate", _of(own, strategy), _of(without, strategy)))
+            title = f"{strategy} with {word} minus without ({pool})"
+            questions.append(_pair(title, word, _of(own, strategy), _of(without, strategy)))
             if strategy != "rambo-plus":
-                title = f"rambo-plus minus {strategy}, both with the gate ({share})"
+                title = f"rambo-plus minus {strategy}, both with {word} ({pool})"
                 questions.append(_pair(title, "RAMBO+", _of(own, "rambo-plus"), _of(own, strategy)))
     return questions
 

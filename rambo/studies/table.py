@@ -57,7 +57,7 @@ class StudyRow:
         validation: on S_val.
         trainings: classifiers trained for it.
         cached_trainings: classifiers that were there already.
-        wasted: labels spent on foreign images, a trial; None where there can be none.
+        wasted: labels spent on foreign images or on further copies of a picture, a trial; None where there can be none.
         seconds: of a trial, by stage.
         reported: the paper's figure, in percent.
         balanced_test: on the test images, every class counting the same; empty where an older version trained.
@@ -168,7 +168,7 @@ class StudyTable:
 
     @property
     def wastes(self) -> bool:
-        """Whether labels could be wasted on foreign images in any cell."""
+        """Whether labels could be wasted on foreign images or near copies in any cell."""
         return any(row.wasted is not None for row in self.rows)
 
     # JSON's edge: `show --json`.

@@ -17,7 +17,7 @@ from torch import Tensor
 from rambo import lineup, strategies
 from rambo.checks import reads_features
 from rambo.config import Config, CorruptionConfig
-from rambo.datasets import corruption, repeats
+from rambo.datasets import copies, corruption, repeats
 from rambo.datasets.prepared import FOREIGN, LABELED, POOL, TEST, VALIDATION, Prepared
 from rambo.datasets.repeats import Restriction
 from rambo.errors import ConfigError
@@ -79,6 +79,7 @@ class Trial:
         test: indices of the held-out test set.
         seed: of this trial.
         restriction: which of U_0 may be chosen, so that no picture is paid for twice; None where all may.
+        scenes: the image whose scene each of the `N` shows, where near copies were mixed in; else None.
     """
 
     problem: Problem
@@ -86,6 +87,7 @@ class Trial:
     test: Tensor
     seed: int
     restriction: Restriction | None = None
+    scenes: Tensor | None = None
 
     @property
     def offer(self) -> Problem:
@@ -154,16 +156,23 @@ def split(
         order = order[torch.isin(order, pool)]
         labeled = _first_labeled(order, truth, config.k, data.num_classes)
         oracle = truth
+    shown = copies.scenes(data)
+    scenes = None if shown is None else torch.from_numpy(shown)
+    if oracle is not None and scenes is not None:
+        truth = oracle = truth[scenes]  # an oracle that errs about a picture errs about its copies
     labels, part = torch.full_like(truth, UNLABELED), config.dataset.validation_part
     visible = union(labeled, validation)
     labels[visible] = truth[visible]
+    unlabeled = _mix_in_foreign(
+        without(pool, labeled), (roles == FOREIGN).nonzero()[:, 0], corrupted.foreign, streams
+    )
+    if scenes is not None:
+        unlabeled = _mix_in_copies(unlabeled, scenes, corrupted.copies, streams)
     problem = Problem(
         images=torch.from_numpy(data.images),
         labels=labels,
         labeled=labeled,
-        unlabeled=_mix_in_foreign(
-            without(pool, labeled), (roles == FOREIGN).nonzero()[:, 0], corrupted.foreign, streams
-        ),
+        unlabeled=unlabeled,
         validation=validation
         if part is None
         else nested_part(validation, truth, part, streams.torch("validation part")),
@@ -179,7 +188,7 @@ def split(
     )
     test = judges.nonzero()[:, 0]
     restriction = _restrict(problem, test, config, data, seed)
-    return Trial(problem, oracle, test, seed, restriction)
+    return Trial(problem, oracle, test, seed, restriction, scenes)
 
 
 def _restrict(
@@ -286,6 +295,29 @@ def _mix_in_foreign(unlabeled: Tensor, foreign: Tensor, share: float, streams: S
     draw = torch.randperm(len(foreign), generator=streams.torch("foreign"))
     own_rows = order[: min(own, len(unlabeled))].sort().values
     return union(unlabeled[own_rows], foreign[draw[:number]].sort().values)
+
+
+def _mix_in_copies(unlabeled: Tensor, scenes: Tensor, share: float, streams: Streams) -> Tensor:
+    """Return U_0 with a share of near copies, which take the places of as many others.
+
+    Choice: scene by scene, all frames of one, and only of images that stay in U_0; U_0 keeps its size where there are
+    copies enough.
+
+    Args:
+        unlabeled: U_0, `m` indices.
+        scenes: `N` indices of the image that each repeats; itself where it is no copy.
+        share: of U_0.
+        streams: decide which scenes, and who makes room.
+    """
+    rows = torch.arange(len(scenes))
+    copied = rows[(scenes != rows) & torch.isin(scenes, unlabeled)]
+    turn = torch.randperm(len(scenes), generator=streams.torch("scenes"))
+    frames = copied[turn[scenes[copied]].argsort(stable=True)][: round(share * len(unlabeled))]
+    filmed = scenes[frames].unique()
+    others = without(unlabeled, filmed)
+    order = torch.randperm(len(others), generator=streams.torch("others"))
+    stay = others[order[: len(unlabeled) - len(frames) - len(filmed)].sort().values]
+    return union(union(filmed, stay).sort().values, frames.sort().values)
 
 
 def run_trial(
@@ -510,10 +542,12 @@ def _check(name: str, selection: Selection, call: Call) -> None:
 
 
 def _wasted(trial: Trial, chosen: Tensor, config: Config) -> dict[str, int]:
-    """Return how many of the bought labels say "none of these", where that can be."""
-    if trial.oracle is None or not config.dataset.corruption.foreign:
-        return {}
-    return {"labels wasted": int((trial.oracle[chosen] == UNLABELED).sum())}
+    """Return how many of the bought labels say "none of these" or are a scene's second, where either can be."""
+    if trial.oracle is not None and config.dataset.corruption.foreign:
+        return {"labels wasted": int((trial.oracle[chosen] == UNLABELED).sum())}
+    if trial.scenes is not None and config.dataset.corruption.copies:
+        return {"labels wasted": len(chosen) - len(trial.scenes[chosen].unique())}
+    return {}
 
 
 def _evaluate(

@@ -213,11 +213,16 @@ def test_llal_counts_once_for_all_budgets() -> None:
 
 
 def test_dirty_pools_are_seen_with_and_without_the_gate() -> None:
-    cells = planned("dirty-pool")
+    *cells, without, gated, once = planned("dirty-pool")
     pairs = [(c.dataset.corruption.foreign, c.acquisition.gate.by) for _, c in cells]
     pools = [*itertools.product((0.0, 0.2, 0.4, 0.6), ("off", "classifier"))]
     assert pairs == [*pools, (0.0, "off"), (0.0, "classifier")]
     assert [c.dataset.corruption.imbalance for _, c in cells] == ["none"] * 8 + ["glister"] * 2
+    assert {c.dataset.corruption.copies for _, c in cells} == {0}
+    assert {c.dataset.corruption.copies for _, c in (without, gated, once)} == {0.4}
+    rules = [(c.acquisition.gate.by, c.acquisition.per_cluster) for _, c in (without, gated, once)]
+    assert rules == [("off", None), ("classifier", None), ("off", 1)]
+    assert once[0].place == {"pool": "40 % near copies", "gate": "one label a picture"}
     changes = {
         "dataset": {"corruption": {"foreign": 0.3}},
         "acquisition": {"gate": {"by": "transport"}},
@@ -225,6 +230,10 @@ def test_dirty_pools_are_seen_with_and_without_the_gate() -> None:
     cells = plan_cells("dirty-pool", merged(presets.demo(), changes))
     assert [cell.label for cell, _ in cells] == ["30 % foreign, no gate", "30 % foreign, gate"]
     assert cells[1][1].acquisition.gate.by == "transport"
+    copied = merged(presets.demo(), {"dataset": {"corruption": {"copies": 0.2}}})
+    assert {cell.place["pool"] for cell, _ in plan_cells("dirty-pool", copied)} == {
+        "20 % near copies"
+    }
 
 
 @pytest.mark.parametrize("name", STUDIES)

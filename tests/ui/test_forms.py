@@ -296,6 +296,7 @@ def test_what_depends_on_a_switch_is_idle_without_it() -> None:
     }
     mixed = idle(**EVERYONE, **{"dataset.corruption.foreign": 0.4})
     assert idle(**EVERYONE) - mixed == {"dataset.corruption.foreign_source"}
+    assert "acquisition.per_cluster" not in idle(**EVERYONE, **{"dataset.corruption.copies": 0.4})
     assert mixed - gate == {
         "classifier.logistic.l2",
         "classifier.logistic.iterations",

@@ -134,6 +134,9 @@ TABLE: tuple[Field, ...] = (
     Field(f"{_C}.foreign_source", "Foreign images from",
           "The dataset whose images are mixed in: a name of the list, or the path of an .npz file. "
           "Left empty: digits among clothes, and clothes among all else.", DATA, section=_ERRORS),
+    Field(f"{_C}.copies", "Near copies",
+          "The share of the unlabeled images that nearly repeat another one, as frames of a video do: 19 more of each "
+          "of some scenes. A second label of a scene teaches next to nothing.", DATA, section=_ERRORS, step=0.05),
 
     Field("k", "Labels you hold",
           "Images whose labels are known from the start: the pool S_0.", BUDGETS, "k"),

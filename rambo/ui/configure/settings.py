@@ -319,7 +319,9 @@ def idle(values: Values, data: Prepared | None) -> set[str]:
     chosen = [lineup.of(name) for name in strategies]
     unused = {
         "acquisition.filter_size": not any(strategy.filters for strategy in chosen),
-        "acquisition.per_cluster": data is not None and data.clusters is None,
+        "acquisition.per_cluster": data is not None
+        and data.clusters is None
+        and not values.get("dataset.corruption.copies"),
         "acquisition.per_group": data is not None and data.groups is None,
         "k": data is not None and data.partly_labeled,
         "compute.address": values.get("compute.backend") == "loky",
