@@ -65,9 +65,9 @@ def scenes(data: Prepared) -> Labels | None:
     copies = np.flatnonzero(data.roles == COPY)
     if not len(copies):
         return None
-    shown = np.arange(len(data.roles), dtype=np.int64)
-    shown[copies] = _copied(data)
-    return shown
+    originals = np.arange(len(data.roles), dtype=np.int64)
+    originals[copies] = _copied(data)
+    return originals
 
 
 def _copied(data: Prepared) -> Labels:

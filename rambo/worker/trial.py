@@ -156,8 +156,8 @@ def split(
         order = order[torch.isin(order, pool)]
         labeled = _first_labeled(order, truth, config.k, data.num_classes)
         oracle = truth
-    shown = copies.scenes(data)
-    scenes = None if shown is None else torch.from_numpy(shown)
+    originals = copies.scenes(data)
+    scenes = None if originals is None else torch.from_numpy(originals)
     if oracle is not None and scenes is not None:
         truth = oracle = truth[scenes]  # an oracle that errs about a picture errs about its copies
     labels, part = torch.full_like(truth, UNLABELED), config.dataset.validation_part

@@ -39,14 +39,14 @@ def test_copies_follow_the_own_images_in_scenes_with_their_labels(
     own, copied = len(clean.images), data.roles == COPY
     assert copied.sum() == (clean.roles == POOL).sum() == len(data.images) - own
     assert copied[own:].all()
-    shown = copies.scenes(data)
-    assert shown is not None
-    assert (shown[:own] == np.arange(own)).all()
-    assert np.isin(shown[own:], np.flatnonzero(clean.roles == POOL)).all()
-    assert (data.labels == data.labels[shown]).all()
-    frames = np.unique(shown[own:], return_counts=True)[1]
+    originals = copies.scenes(data)
+    assert originals is not None
+    assert (originals[:own] == np.arange(own)).all()
+    assert np.isin(originals[own:], np.flatnonzero(clean.roles == POOL)).all()
+    assert (data.labels == data.labels[originals]).all()
+    frames = np.unique(originals[own:], return_counts=True)[1]
     assert sorted(frames)[1:] == [copies.FRAMES - 1] * (len(frames) - 1)
-    gap = np.abs(data.images[own:].astype(int) - data.images[shown[own:]])
+    gap = np.abs(data.images[own:].astype(int) - data.images[originals[own:]])
     assert 0 < gap.mean() < 8
     assert gap.max() <= 0.03 * 255 + 4 + 1
     assert copies.scenes(clean) is None
@@ -56,21 +56,21 @@ def test_copies_follow_the_own_images_in_scenes_with_their_labels(
 
 
 def test_the_rule_for_collections_finds_them(data: Prepared) -> None:
-    shown, clusters = copies.scenes(data), data.clusters
-    assert shown is not None
+    originals, clusters = copies.scenes(data), data.clusters
+    assert originals is not None
     assert clusters is not None
     copied = np.flatnonzero(data.roles == COPY)
-    assert (clusters[copied] == clusters[shown[copied]]).mean() > 0.97
+    assert (clusters[copied] == clusters[originals[copied]]).mean() > 0.97
 
 
 def test_a_share_of_the_pool_is_copies_of_what_is_in_it(data: Prepared) -> None:
     trial = trials.split(settings(acquisition={"per_cluster": None}), data, 0, None)
-    pool, shown = trial.problem.unlabeled, trial.scenes
-    assert shown is not None
-    copied = pool[shown[pool] != pool]
+    pool, originals = trial.problem.unlabeled, trial.scenes
+    assert originals is not None
+    copied = pool[originals[pool] != pool]
     assert (len(pool), len(copied)) == (len(pool.unique()), round(0.4 * len(pool)))
-    assert torch.isin(shown[copied], pool).all()
-    frames = shown[copied].unique(return_counts=True)[1]
+    assert torch.isin(originals[copied], pool).all()
+    frames = originals[copied].unique(return_counts=True)[1]
     # The dataset's last scene may be short, and the share may cut another.
     assert frames.sort().values[2:].tolist() == [copies.FRAMES - 1] * (len(frames) - 2)
     clean = trials.split(tiny_config(dataset={"name": "fashion-mnist-mini"}), data, 0, None)
@@ -81,10 +81,10 @@ def test_a_share_of_the_pool_is_copies_of_what_is_in_it(data: Prepared) -> None:
 def test_an_oracle_says_the_same_of_a_picture_and_its_copies(data: Prepared) -> None:
     noisy = {"name": "fashion-mnist-mini", "corruption": {"copies": 0.4, "label_noise": 0.5}}
     trial = trials.split(tiny_config(dataset=noisy), data, 0, None)
-    pool, shown, oracle = trial.problem.unlabeled, trial.scenes, trial.oracle
-    assert shown is not None
+    pool, originals, oracle = trial.problem.unlabeled, trial.scenes, trial.oracle
+    assert originals is not None
     assert oracle is not None
-    assert oracle[pool].equal(oracle[shown[pool]])
+    assert oracle[pool].equal(oracle[originals[pool]])
     assert not oracle.equal(torch.from_numpy(data.labels))
 
 
