@@ -18,6 +18,11 @@ from rambo.collection.readers.tables import AnswerRow, Matches, Table
 from rambo.collection.records import UNKNOWN, Answer, LabelEntry, Snapshot, Validity
 from rambo.errors import DataError
 
+_KINDS: dict[str, Answer] = {  # as people write what the page Label has keys for
+    **dict.fromkeys(("skipped", "skip"), "skipped"),
+    **dict.fromkeys(("not sure", "unsure", "not_sure"), "unsure"),
+    **dict.fromkeys(("none of these", "none_of_these"), "none of these"),
+}
 _EXPORTED = re.compile(
     r"(?:[0-9a-f]{8}-)?([0-9]{6,11})\.(?:png|jpg|webp|gif|bmp)"
 )  # as our exports call an image
@@ -291,6 +296,7 @@ class _AnswerReader:
     def read(self, row: int, answers: Sequence[AnswerRow]) -> None:
         """Take down what a file says of the image in a row of the snapshot."""
         now, image = self.now, int(self.now.numbers[row])
+        answers = [self._as_kind(answer) for answer in answers]
         classes = [(self._class(answer.label), answer) for answer in answers if answer.label]
         if not classes:
             self._read_rest(image, answers)
@@ -317,6 +323,13 @@ class _AnswerReader:
             if against:
                 self.contradictions.append(Contradiction(now.files[row], current or "", name))
             self._add(image, name, "label", answer, standing)
+
+    def _as_kind(self, answer: AnswerRow) -> AnswerRow:
+        """Return an answer that says in words that there is none, and names no class here, as what it says."""
+        kind = _KINDS.get((answer.label or "").casefold())
+        if kind is None or self._class(answer.label) in self.now.classes:
+            return answer
+        return dataclasses.replace(answer, label=None, answer=kind)
 
     def _read_rest(self, image: int, answers: Sequence[AnswerRow]) -> None:
         """Take down that an image was skipped, or the like."""

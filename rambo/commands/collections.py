@@ -101,6 +101,11 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help=HELP["device"])
     parser.add_argument("--seed", default="0", help="of the weights and the order")
     parser.add_argument(
+        "--all-labels",
+        action="store_true",
+        help="train it once more, on the validation labels too, when these have judged it",
+    )
+    parser.add_argument(
         "--out", metavar="FOLDER", help="where to put model.zip and predictions.csv"
     )
     parser.add_argument("--json", action="store_true", help="print JSON, errors too")
@@ -277,6 +282,7 @@ def train(arguments: argparse.Namespace) -> int:
         classifier=arguments.classifier,
         seed=int(number(arguments.seed, "seed")),
         device=arguments.device,
+        all_labels=arguments.all_labels,
     )
     run = models.create(settings, data, workspace, run_worker.name_device(device))
     code = working.work(run, arguments.json)

@@ -391,19 +391,23 @@ def _again(run: Run) -> str:
 def _positions(run: Run, atlas: atlases.Atlas, notices: list[str]) -> dict[int, int]:
     """Return the rank of each image in U_0, sorted; nothing where the atlas may lack one.
 
-    The atlas leaves out images on which f is not finite, and then all ranks behind them are off.
+    The atlas leaves out images on which f is not finite, and then all ranks behind them are off. Where it does not
+    say how many, nothing is lacking if it is as large as all that is no test image; runs whose pools are smaller, as
+    under imbalance or with foreign images, cannot tell.
     """
-    try:
-        expected = np.count_nonzero(open_dataset(run).roles != TEST)
-    except StoreError as error:
+    lacks, words = atlas.lacking, "leaves some out"
+    if lacks is None:
+        try:
+            expected = int(np.count_nonzero(open_dataset(run).roles != TEST))
+        except StoreError as error:
+            notices.append(
+                f"The prepared dataset cannot be read, so pool_position is empty: {error.words({'run': None})}."
+            )
+            return {}
+        lacks, words = abs(expected - len(atlas.indices)), "does not say whether it holds all"
+    if lacks:
         notices.append(
-            f"The prepared dataset cannot be read, so pool_position is empty: {error.words({'run': None})}."
-        )
-        return {}
-    if len(atlas.indices) != expected:
-        notices.append(
-            "The map of the images leaves some out, so what stands where in the pool is not known, and "
-            "pool_position is empty."
+            f"The map of the images {words}, so what stands where in the pool is not known, and pool_position is empty."
         )
         return {}
     unlabeled = np.sort(atlas.members(atlases.UNLABELED_POOL)).tolist()

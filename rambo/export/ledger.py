@@ -27,7 +27,7 @@ class LedgerRound:
         number: from 1, by time.
         run: that chose.
         created: when, ISO 8601 in UTC.
-        strategy: that chose the batch; of several the one whose batch has most labels.
+        strategy: that chose the batch; of several, or of several trials, the one whose batch has most labels.
         settings: of the run, in a few words.
         images: numbers of the images, in the order of choice.
         labels: how many of them have a label now.
@@ -158,14 +158,16 @@ def runs_of(workspace: Workspace, collection: Collection, notices: list[str]) ->
 def _round(run: Run, collection: Collection, now: Snapshot, number: int) -> LedgerRound | None:
     """Return the entry of a run, without its price; None before it has chosen."""
     labeled = _labeled(now)
-    batches: dict[str, tuple[int, ...]] = {}
-    for strategy in run.config["strategies"]:
+    batches: dict[tuple[str, int], tuple[int, ...]] = {}
+    config = run.config
+    for trial, name in itertools.product(range(config["trials"]), config["strategies"]):
         with contextlib.suppress(RamboError):
-            batches[strategy] = returns.request_of(run, collection, strategy).numbers
+            seed = config["seed"] + trial
+            batches[name, trial] = returns.request_of(run, collection, name, seed).numbers
     if not batches:
         return None
-    strategy = max(batches, key=lambda name: len(labeled & set(batches[name])))
-    images = batches[strategy]
+    strategy, trial = max(batches, key=lambda choice: len(labeled & set(batches[choice])))
+    images = batches[strategy, trial]
     passed = {entry.image for entry in now.entries if entry.answer != "label"}
     times = sorted(answer.time for answer in Answers(collection, run.id).log())
     spent = sum(b - a for a, b in itertools.pairwise(times) if b - a < BREAK)

@@ -5,6 +5,7 @@ has been trained on S_0 and a first strategy has chosen.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -31,6 +32,8 @@ class Atlas:
         embeddings: `n x e` float32, the penultimate layer.
         map: `n x 2` float32, the first two principal components of the embeddings; their joint deviation is 1.
         explained: `2` float32, the share of the variance along each axis of the map.
+        lacking: images of the pools that are not here, for f is not finite on them; None where an older RAMBO did
+            not note it.
     """
 
     indices: Indices
@@ -39,6 +42,7 @@ class Atlas:
     embeddings: Values
     map: Values
     explained: Values
+    lacking: int | None = None
 
     def rows(self, indices: Any) -> NDArray[np.intp]:
         """Return the rows of dataset `indices`, `a`.
@@ -65,8 +69,18 @@ def load_atlas(run: Run, trial: int) -> Atlas:
     Raises:
         StoreError: it is not there yet, or it is damaged.
     """
-    arrays = run.load_arrays(paths.of_trial(trial, paths.ATLAS))
-    return Atlas(**{field.name: arrays[field.name] for field in dataclasses.fields(Atlas)})
+    return of_arrays(run.load_arrays(paths.of_trial(trial, paths.ATLAS)))
+
+
+def of_arrays(arrays: Mapping[str, NDArray[Any]]) -> Atlas:
+    """Return an atlas from its arrays by name.
+
+    Raises:
+        KeyError: one lacks.
+    """
+    names = [field.name for field in dataclasses.fields(Atlas) if field.name != "lacking"]
+    lacking = int(arrays["lacking"][0]) if "lacking" in arrays else None
+    return Atlas(**{name: arrays[name] for name in names}, lacking=lacking)
 
 
 def nearest(

@@ -85,7 +85,9 @@ class Report(_Record):
         classifier: `logistic`, `mnistnet` or `resnet18`.
         words: what was trained, and why that, in words.
         dataset: the collection and version.
-        labeled: images that taught.
+        labeled: images that taught the model that was judged.
+        refit: images that taught the one that is handed over, where it learned from those of S_val too, after these had
+            judged; else 0: it is the one that was judged.
         validation: on S_val; None where there is none, or where it taught.
         test: on the test set; None where there is none.
         cross_validation: on every label, each judged by a model that had not learned from its fold; None where images
@@ -114,6 +116,19 @@ class Report(_Record):
     mistakes: tuple[Mistake, ...] = ()
     notices: tuple[str, ...] = ()
     onnx: str = ""
+    refit: int = 0
+
+    def taught(self) -> str:
+        """Return which labels taught the model that is handed over, in a sentence."""
+        if self.refit:
+            return (
+                f"The model that is handed over learned from all {self.refit:,} labels, those of validation too; the "
+                f"figures are of one that learned from the other {self.labeled:,}, before"
+            )
+        if self.validation is not None:
+            return f"The {self.validation.count:,} validation labels judge the model and did not teach it"
+        rest = "" if self.test is None else " but those of the test set"
+        return f"All {self.labeled:,} labels{rest} taught the model"
 
     def judge(self) -> Score | None:
         """Return the score on the images that judged; None where nothing did."""
@@ -138,6 +153,8 @@ class Report(_Record):
                     f"{name} accuracy {score.accuracy:.1%} ({score.correct:,} of {score.count:,}, "
                     f"standard error {100 * score.standard_error:.1f} points)"
                 )
+        if self.refit:
+            parts.append(f"then trained on all {self.refit:,} labels, those of validation too")
         if not self.judged:
             parts.append("no labeled image was kept aside, so nobody knows how good it is")
         return "; ".join(parts)
@@ -165,9 +182,21 @@ def is_model(run: Run) -> bool:
 
 
 def settings(
-    data: Prepared, *, classifier: str = "auto", seed: int = 0, device: str = "auto"
+    data: Prepared,
+    *,
+    classifier: str = "auto",
+    seed: int = 0,
+    device: str = "auto",
+    all_labels: bool = False,
 ) -> Settings:
     """Return the config of a final model, as its record keeps it.
+
+    Args:
+        data: the collection's version.
+        classifier: one of `CLASSIFIERS`.
+        seed: of the weights and the order.
+        device: on which it trains.
+        all_labels: train it once more, on the labels of S_val too, when these have judged it.
 
     Raises:
         ConfigError: there is no such classifier.
@@ -181,7 +210,7 @@ def settings(
         )
     slug, _, version = data.collection.partition("@")
     return {
-        "model": {"collection": slug, "version": int(version)},
+        "model": {"collection": slug, "version": int(version), "all_labels": all_labels},
         "dataset": {"name": f"{collections.PREFIX}{data.collection}"},
         "classifier": ClassifierConfig(name=classifier).model_dump(),
         "compute": {"device": device},

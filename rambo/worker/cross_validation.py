@@ -21,13 +21,19 @@ def teachers(data: Prepared, seed: int) -> tuple[np.ndarray, Labels | None]:
     taught = np.flatnonzero((roles == LABELED) & labeled)
     if (roles == TEST).any() or int((roles == VALIDATION).sum()) >= STEADY:
         return taught, None
-    every = np.flatnonzero(((roles == LABELED) | (roles == VALIDATION)) & labeled)
+    every = all_but_test(data)
     units, labels = folds.units_of(data, every), np.asarray(data.labels)[every]
     count = min(FOLDS, len(set(units)))
     own = folds.deal(labels, units, max(1, count), seed=seed)
     if min(len(np.unique(labels[own != fold])) for fold in range(max(1, count))) < 2:
         return taught, None
     return every, own
+
+
+def all_but_test(data: Prepared) -> np.ndarray:
+    """Return the rows of every label but those of a test set."""
+    roles, labeled = np.asarray(data.roles), np.asarray(data.labels) >= 0
+    return np.flatnonzero(((roles == LABELED) | (roles == VALIDATION)) & labeled)
 
 
 def words(count: int, labels: int) -> str:

@@ -38,7 +38,7 @@ from rambo.worker.final_network import FinalNetwork, bundle, on_features, on_pix
 
 _MISTAKES = 48  # that a report keeps
 _CHUNK = 256  # pictures a forward pass
-_WEIGHTS = "weights"
+_WEIGHTS, _WEIGHTS_OF_ALL = "weights", "weights-of-all"
 _COLUMNS = 50  # classes up to which every probability has a column
 
 
@@ -110,12 +110,12 @@ class _Training:
         if folds is not None:
             self.emit(Noticed(cross_validation.words(int(folds.max()) + 1, len(taught))))
         config, words = self._choose(data)
-        if config.name == "logistic":
-            network, probabilities, judged = self._on_features(data, taught, folds, config)
-        else:
-            network, probabilities = self._on_pixels(data, taught, config)
-            judged = None if folds is None else self._fold_networks(data, taught, folds, config)
+        network, probabilities, judged = self._learn(data, taught, folds, config)
         report = self._report(data, taught, probabilities, judged, folds, config.name, words)
+        every = cross_validation.all_but_test(data)
+        if self.config["model"].get("all_labels") and len(every) > len(taught):
+            network, probabilities, _ = self._learn(data, every, None, config, _WEIGHTS_OF_ALL)
+            report = report.model_copy(update={"refit": len(every)})
         self.run.save_table(models.PREDICTIONS, _predictions(data, probabilities))
         with stage("packing", 1, self.emit) as advance:
             shape = tuple(data.images.shape[1:])
@@ -160,6 +160,21 @@ class _Training:
         }[config.name]
         return config, words
 
+    def _learn(
+        self,
+        data: Prepared,
+        taught: np.ndarray,
+        folds: Labels | None,
+        config: ClassifierConfig,
+        weights: str = _WEIGHTS,
+    ) -> tuple[FinalNetwork, np.ndarray, np.ndarray | None]:
+        """Return a classifier, what it says of every image, and what those of the folds say of `taught`."""
+        if config.name == "logistic":
+            return self._on_features(data, taught, folds, config)
+        network, probabilities = self._on_pixels(data, taught, config, weights)
+        judged = None if folds is None else self._fold_networks(data, taught, folds, config)
+        return network, probabilities, judged
+
     def _on_features(
         self, data: Prepared, taught: np.ndarray, folds: Labels | None, config: ClassifierConfig
     ) -> tuple[FinalNetwork, np.ndarray, np.ndarray | None]:
@@ -197,10 +212,11 @@ class _Training:
         return network, heads.logits(features)[0].softmax(1).numpy(), judged
 
     def _on_pixels(
-        self, data: Prepared, taught: np.ndarray, config: ClassifierConfig
+        self, data: Prepared, taught: np.ndarray, config: ClassifierConfig, weights: str
     ) -> tuple[FinalNetwork, np.ndarray]:
         """Return a network trained on the labeled images, and what it says of every image."""
-        model = self._stored_model(data, config) or self._fit(data, taught, config)
+        model = self._stored_model(data, config, weights)
+        model = model or self._fit(data, taught, config, weights)
         network = on_pixels(model, torch.tensor(data.mean), torch.tensor(data.std)).to(self.device)
         outputs = []
         count = -(-len(data.images) // _CHUNK)
@@ -211,7 +227,9 @@ class _Training:
                 advance()
         return network, torch.cat(outputs).numpy()
 
-    def _fit(self, data: Prepared, taught: np.ndarray, config: ClassifierConfig) -> Classifier:
+    def _fit(
+        self, data: Prepared, taught: np.ndarray, config: ClassifierConfig, weights: str
+    ) -> Classifier:
         """Train the network; each epoch is a step, and its weights are kept."""
         pictures = torch.from_numpy(data.images[taught])
         images = normalise(pictures, data.mean, data.std).to(self.device)
@@ -230,7 +248,7 @@ class _Training:
         with stage("training", config.max_epochs, self.emit) as advance:
             train_classifier(model, images, labels, config, streams, objective=objective)
         state = {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
-        self.run.save_arrays(_WEIGHTS, state)
+        self.run.save_arrays(weights, state)
         return model
 
     def _fold_networks(
@@ -254,12 +272,14 @@ class _Training:
                 advance()
         return judged.numpy()
 
-    def _stored_model(self, data: Prepared, config: ClassifierConfig) -> Classifier | None:
+    def _stored_model(
+        self, data: Prepared, config: ClassifierConfig, weights: str
+    ) -> Classifier | None:
         """Return the network that an earlier attempt trained, or None."""
-        if not self.run.has_artifact(_WEIGHTS):
+        if not self.run.has_artifact(weights):
             return None
         model: nn.Module = CLASSIFIERS[config.name](data.images.shape[1], data.num_classes)
-        state = self.run.load_arrays(_WEIGHTS)
+        state = self.run.load_arrays(weights)
         model.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()})
         return model.to(self.device).eval()  # type: ignore[return-value]
 
@@ -370,7 +390,8 @@ class _Training:
                 "created": self.run.created(),
                 "collection": data.collection,
                 "fingerprint": data.fingerprint,
-                "labels": report.labeled,
+                "labels": report.refit or report.labeled,
+                "labels_when_judged": report.labeled,
                 "seed": self.config["seed"],
                 "rambo": VERSION,
                 "torch": torch.__version__,

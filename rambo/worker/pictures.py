@@ -84,7 +84,7 @@ def draw(
 
 
 def atlas(problem: Problem, predictions: Predictions) -> Arrays:
-    """Return what `neighbours.Atlas` holds; rows with a number that is not finite are left out."""
+    """Return what `neighbours.Atlas` holds; rows with a number that is not finite are left out, and counted."""
     parts = {
         LABELED: problem.labeled,
         UNLABELED_POOL: problem.unlabeled,
@@ -104,6 +104,7 @@ def atlas(problem: Problem, predictions: Predictions) -> Arrays:
         "embeddings": embeddings,
         "map": map_.astype(np.float32),
         "explained": explained.astype(np.float32),
+        "lacking": (~finite).sum(0, keepdim=True).numpy(),
     }
 
 

@@ -63,18 +63,25 @@ def topics(result, topic):
     return [line for line in result.health if line.topic == topic]
 
 
-def chosen_run(workspace, collection, batch):
-    """Return a run whose strategy `random` chose these rows of a collection's newest version."""
+def chosen_run(workspace, collection, batch, others=None):
+    """Return a run whose strategy `random` chose these rows of a collection's newest version.
+
+    `others` holds what was chosen beside it, by trial and strategy.
+    """
     root = Path(workspace)
     data = catalog.prepare(f"collection:{collection.slug}", root)
-    settings = {"dataset": {"name": f"collection:{data.collection}"}, "strategies": ["random"]}
-    facts = environment(data, "cpu", ["random"])
+    batches = {(0, "random"): batch} | (others or {})
+    names = list(dict.fromkeys(name for _, name in batches))
+    settings = {"dataset": {"name": f"collection:{data.collection}"}, "strategies": names}
+    settings["trials"] = 1 + max(trial for trial, _ in batches)
+    facts = environment(data, "cpu", names)
     run = Workspace(root).create(config.describe(config.build(settings)), facts)
-    count = len(batch)
-    frame = {"order": range(1, count + 1), "step": [0] * count, "dataset_index": list(batch)}
-    frame |= {"margin": [0.5] * count, "predicted_class": [0] * count}
-    table = pd.DataFrame(frame | {"predicted_utility": [math.nan] * count})
-    run.save_table("trial-0/random/selection", table)
+    for (trial, name), rows in batches.items():
+        count = len(rows)
+        frame = {"order": range(1, count + 1), "step": [0] * count, "dataset_index": list(rows)}
+        frame |= {"margin": [0.5] * count, "predicted_class": [0] * count}
+        table = pd.DataFrame(frame | {"predicted_utility": [math.nan] * count})
+        run.save_table(f"trial-{trial}/{name}/selection", table)
     run.set_status("done")
     return run
 

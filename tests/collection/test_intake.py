@@ -61,12 +61,12 @@ def tasks_of(run):
 
 
 def answered(run):
-    """Return Label Studio's export for 18 of 20 tasks, shuffled: one unsure, one cancelled."""
+    """Return Label Studio's export for 18 of 20 tasks, shuffled: one of a class unknown here, one cancelled."""
     tasks = tasks_of(run)
     random.Random(0).shuffle(tasks)
     done = []
     for number, task in enumerate(tasks[:18], 1):
-        choice = {"choices": ["owl" if number > 1 else "unsure"]}
+        choice = {"choices": ["owl" if number > 1 else "unclear"]}
         result = {"from_name": "label", "to_name": "image", "type": "choices", "value": choice}
         note = {"id": number, "result": [result] if number < 18 else []}
         note["was_cancelled"] = number == 18
@@ -225,6 +225,8 @@ def test_a_labeled_image_is_in_no_pool_of_the_next_round(pets, start):
         ('{"file": "u0.png", "label": "cat"}\n{"file": "u1', "line 2 is no whole JSON record"),
         ("file,label,note\nu0.png,cat,\nu1.png,ca", "stops in the middle"),
         ('file,label\nu0.png,cat\nu1.png,"ca\n', "quote is opened and never closed"),
+        ('file,label\nu0.png,cat\nu1.png,"ca', "quote is opened and never closed"),
+        ("file,label\nu0.png,cat\n".encode("utf-16")[:-3], "stops in the middle of a letter"),
         ("file,colour\nu0.png,cat\n", "no column of labels"),
     ],
 )
@@ -232,9 +234,23 @@ def test_a_file_that_stops_in_the_middle_or_has_no_labels_is_refused(pets, tmp_p
     from rambo.collection.readers.sources import read_table
 
     path = tmp_path / "labels.txt"
-    path.write_text(text)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DataError, match=words):
         intake.preview(pets, read_table(path))
+
+
+def test_words_that_say_there_is_no_label_are_no_class(pets):
+    text = "file,label\nu0.png,skipped\nu1.png,Not sure\nu2.png,none of these\nu3.png,owl\n"
+    preview, version = taken(pets, text)
+    assert (preview.skipped, preview.unsure, preview.nothing, preview.labels) == (1, 1, 1, 1)
+    assert preview.new_classes == ()
+    assert {
+        e.answer
+        for e in pets.snapshot(version).entries
+        if e.image in {e.image for e in preview.entries}
+    } == {"skipped", "unsure", "none of these", "label"}
+    taken(pets, "file,label\nu0.png,skipped\n", accept_new_classes=True)
+    assert "skipped" not in pets.snapshot().classes
 
 
 def test_a_preview_of_an_older_version_is_not_taken(pets):

@@ -21,6 +21,8 @@ FORMS = {
     "semicolons, mark, other order": "﻿label;file\r\ncat;a.png\r\ndog;b.png\r\n;c.png\r\n".encode(),
     "tabs": b"image_path\tclass\na.png\tcat\nb.png\tdog\nc.png\tNaN\n",
     "Latin": "file,label,Größe\na.png,cat,1\nb.png,dog,2\nc.png,null,3\n".encode("cp1252"),
+    "UTF-16 without a mark": "file,label\na.png,cat\nb.png,dog\nc.png,\n".encode("utf-16-le"),
+    "UTF-32": "file,label\na.png,cat\nb.png,dog\nc.png,\n".encode("utf-32"),
     "UTF-16": "file,label\na.png,cat\nb.png,dog\nc.png,-1\n".encode("utf-16"),
     "other columns": b"Index,File Name,Category,width\n0,a.png,cat,3\n1,b.png,dog,3\n2,c.png,?,3\n",
     "quoted": b'"file","label"\n"a.png","cat"\n"b.png","dog"\n"c.png",""\n',

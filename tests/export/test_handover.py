@@ -29,6 +29,7 @@ from rambo import export
 from rambo.datasets import prepared
 from rambo.datasets.prepared import POOL, TEST, VALIDATION, Prepared
 from rambo.errors import ConfigError, StoreError
+from rambo.export import evidence
 from rambo.export.bundles import choices
 from rambo.method import acquisition
 from rambo.runs.environment import DatasetOrigin, Environment
@@ -103,7 +104,7 @@ def new_run(home: Path, channels: int = 1, name: str = "photos", **environment: 
     return run
 
 
-def save_atlas(run: Run, without: tuple[int, ...] = ()) -> np.ndarray:
+def save_atlas(run: Run, without: tuple[int, ...] = (), lacking: int | None = None) -> np.ndarray:
     """Write an atlas, less some images, and return the probabilities of all images."""
     rng = np.random.default_rng(5)
     probabilities = rng.dirichlet(np.ones(len(CLASSES)), COUNT).astype(np.float32)
@@ -117,6 +118,8 @@ def save_atlas(run: Run, without: tuple[int, ...] = ()) -> np.ndarray:
         "map": np.zeros((len(indices), 2), np.float32),
         "explained": np.zeros(2, np.float32),
     }
+    if lacking is not None:
+        arrays["lacking"] = np.array([lacking])
     run.save_arrays("trial-0/atlas", arrays)
     return probabilities
 
@@ -173,6 +176,20 @@ def test_an_atlas_that_lacks_an_image_gives_no_positions(run: Run) -> None:
     classes_of_rows = [row.predicted_class for row in table]
     guesses = probabilities.argmax(1)
     assert classes_of_rows == [None if i == CHOSEN[1] else guesses[i] for i in CHOSEN]
+
+
+def test_a_smaller_pool_has_positions_where_the_atlas_says_that_it_is_whole(run: Run) -> None:
+    """As under imbalance, or with foreign images in the places of others."""
+    absent = (UNLABELED[0], UNLABELED[5])
+    rest = [index for index in UNLABELED if index not in absent]
+    save_atlas(run, without=absent, lacking=0)
+    contents = evidence.gather(run, "margin")
+    assert [rest[row.pool_position] for row in contents.rows] == CHOSEN
+    assert contents.notices == ()
+    save_atlas(run, without=absent, lacking=2)
+    contents = evidence.gather(run, "margin")
+    assert {row.pool_position for row in contents.rows} == {None}
+    assert "leaves some out" in contents.notices[0]
 
 
 def test_without_an_atlas_all_but_distil_is_there(tmp_path: Path) -> None:

@@ -206,6 +206,22 @@ def test_a_model_is_started_once_and_its_figures_are_shown(pets, run, home, monk
     assert (line["file"], line["label"], line["f says"]) == ("owl/o1.png", "owl", "cat")
 
 
+def test_a_training_says_how_long_it_takes_still():
+    from rambo.events import StageAdvanced, StageStarted
+    from rambo.runs.record import StoredEvent
+    from rambo.ui.label import model_view
+    from rambo.ui.readers import Progress
+
+    started = StoredEvent(1, 1, None, None, 100.0, StageStarted("training", 40))
+    half = StoredEvent(2, 1, None, None, 130.0, StageAdvanced("training", 10, 40))
+    entries = [started, half]
+    assert (
+        model_view._rest(entries, half, Progress(None, "training", 10, 40)) == ", about 2 min left"
+    )
+    assert model_view._rest(entries, started, Progress(None, "training", 0, 40)) == ""
+    assert model_view._rest(entries, half, Progress(None, "training", 40, 40)) == ""
+
+
 def test_the_ledger_takes_a_price(pets, run):
     app = open_page("pages/label.py", run.id, **{"label-view": "Rounds"})
     app.text_input(key=f"currency-{run.id}").set_value("EUR").run()
@@ -230,6 +246,30 @@ def test_a_viewer_neither_prices_nor_turns_answers_into_labels(home, pets, run, 
     app = open_page("pages/label.py", run.id, **{"label-view": "Rounds"})
     app.button(key="next-round").click().run()
     assert [act.subject for act in audit.read(home)[0]] == ["pets@2"]
+
+
+def test_each_strategy_and_trial_of_a_run_is_labeled_here(home, pets):
+    pool = [row for row, role in enumerate(pets.snapshot().roles) if role == 0]
+    others = {(0, "margin"): pool[3:5], (1, "random"): pool[5:6], (1, "margin"): pool[6:8]}
+    run = chosen_run(home, pets, pool[:3], others)
+    app = open_page("pages/label.py", run.id)
+    numbers = pets.snapshot().numbers
+    assert payload(app)["queue"] == numbers[pool[:3]].tolist()
+    (chooser,) = app.segmented_control
+    assert chooser.options == ["Random", "Margin"]
+    chooser.set_value("margin").run()
+    assert_calm(app)
+    assert payload(app)["queue"] == numbers[pool[3:5]].tolist()
+    app.selectbox(key=f"trial-{run.id}").set_value(1).run()
+    assert payload(app)["queue"] == numbers[pool[6:8]].tolist()
+    app = open_page("pages/label.py", run.id, strategy="random", trial="1")
+    assert payload(app)["queue"] == numbers[pool[5:6]].tolist()
+    answers = Answers(pets, run.id)
+    answers.add([Answer("a", int(numbers[pool[5]]), "label", "owl")])
+    answers.take()
+    app = open_page("pages/label.py", run.id, **{"label-view": "Rounds"})
+    (row,) = app.dataframe[0].value.to_dict("records")
+    assert (row["asked"], row["labels back"]) == (1, 1), "the batch that came back is the round's"
 
 
 def test_what_could_not_be_read_of_a_batch_is_said(pets, run):

@@ -106,6 +106,31 @@ def test_a_stopped_training_goes_on_with_the_weights_it_has(grey, monkeypatch):
     assert models.load_report(run).test == models.load_report(first).test
 
 
+def test_a_model_learns_from_the_validation_labels_after_they_have_judged_it(grey, monkeypatch):
+    home, first = grey
+    data = catalog.prepare("collection:shades", home)
+    settings = {**first.config, "model": {**first.config["model"], "all_labels": True}}
+    run = models.create(settings, data, Workspace(home), "cpu")
+    fitted, fit = [], model_worker.train_classifier
+
+    def train(model, images, *rest, **options):
+        fitted.append(len(images))
+        return fit(model, images, *rest, **options)
+
+    monkeypatch.setattr(model_worker, "train_classifier", train)
+    assert model_worker.work(run) == "done"
+    assert fitted == [32, 40]
+    one, two = models.load_report(first), models.load_report(run)
+    assert two == one.model_copy(update={"refit": 40}), "the figures are those of the first"
+    assert "learned from all 40 labels" in two.taught()
+    assert one.taught() == "The 8 validation labels judge the model and did not teach it"
+    handed, before = (r.load_table(models.PREDICTIONS)["probability"] for r in (run, first))
+    assert not np.allclose(handed, before)
+    with zipfile.ZipFile(io.BytesIO(models.load_zip(run))) as archive:
+        about = json.loads(archive.read("model.json"))["provenance"]
+    assert (about["labels"], about["labels_when_judged"]) == (40, 32)
+
+
 def test_few_labels_are_judged_by_folds_and_none_is_kept_aside(tmp_path):
     """Every label judges once, by networks that have not seen its group; the same seed gives the same bytes."""
     for number in range(16):

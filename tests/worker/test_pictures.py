@@ -57,6 +57,7 @@ def test_the_atlas_holds_all_pools_in_the_order_of_the_dataset(
         "embeddings": ("float32", (160, 8)),
         "map": ("float32", (160, 2)),
         "explained": ("float32", (2,)),
+        "lacking": ("int64", (1,)),
     }
     indices, pool = arrays["indices"], arrays["pool"]
     assert indices.tolist() == list(range(160))
@@ -73,7 +74,7 @@ def test_the_atlas_holds_all_pools_in_the_order_of_the_dataset(
 
 @pytest.mark.parametrize("name", ["probabilities", "embeddings"])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_rows_that_are_not_finite_are_left_out_of_every_array(
+def test_rows_that_are_not_finite_are_lacking_of_every_array(
     problem: Problem, predictions: Predictions, name: str, value: float
 ) -> None:
     spoiled = getattr(predictions, name).clone()
@@ -82,6 +83,7 @@ def test_rows_that_are_not_finite_are_left_out_of_every_array(
     whole = pictures.atlas(problem, predictions)
     before = [index for index in range(160) if index not in (3, 150)]
     assert arrays["indices"].tolist() == before
+    assert (whole["lacking"].tolist(), arrays["lacking"].tolist()) == ([0], [2])
     for part in ("pool", "probabilities", "embeddings"):
         np.testing.assert_array_equal(arrays[part], whole[part][before])
     assert all(np.isfinite(array).all() for array in arrays.values())

@@ -42,7 +42,9 @@ def records(text: str, names_image: Callable[[Sequence[str]], bool]) -> list[dic
             f"its last row ({display(sign.join(rows[-1]))[:60]}) stops in the middle",
             "save it again",
         )
-    if text.count('"') % 2 and rows[-1] and "\n" in rows[-1][-1]:
+    last = text.rstrip().rpartition("\n")[2].rpartition(sign)[2].strip()
+    within = last.startswith('"') and (len(last) == 1 or not last.endswith('"'))
+    if text.count('"') % 2 and rows[-1] and (within or "\n" in rows[-1][-1]):
         raise RefusedError("a quote is opened and never closed", "save it again")
     if len(header) == 1 and not names_image(header):
         rows = _split_at_blanks(rows)

@@ -62,6 +62,12 @@ _BINARY = {
     b"\xd0\xcf\x11\xe0": "an old Excel file",
     b"PAR1": "parquet",
 }
+_MARKS = {  # the longer ones first
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio puts it before the name of an upload
 
 
@@ -170,13 +176,33 @@ def parse(data: bytes, name: str, group_column: str | None = None) -> Table:
 
 
 def decode(data: bytes) -> str:
-    """Return the text of a table in UTF-8, UTF-16 with its mark, or a Western code page."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return data.decode("utf-16", "replace")
+    """Return the text of a table in UTF-8, UTF-16, UTF-32 with its mark, or a Western code page.
+
+    Raises:
+        RefusedError: it ends within a letter.
+    """
+    wide = next((name for mark, name in _MARKS.items() if data.startswith(mark)), _unmarked(data))
+    if wide:
+        try:
+            return data.decode(wide)
+        except UnicodeDecodeError:
+            raise RefusedError("it stops in the middle of a letter", "save it again") from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return data.decode("cp1252", "replace")
+
+
+def _unmarked(data: bytes) -> str:
+    """Return which UTF-16 text is in that begins without a mark; empty where it is in none.
+
+    Choice: every second byte of what is mostly ASCII is zero there, and in no other text.
+    """
+    head = data[:200]
+    for name, zeros in (("utf-16-le", head[1::2]), ("utf-16-be", head[::2])):
+        if len(head) > 3 and zeros.count(0) > 0.8 * len(zeros) and head.count(0) < len(head) * 0.55:
+            return name
+    return ""
 
 
 def is_unknown(text: str) -> bool:

@@ -88,8 +88,7 @@ def read_atlas(run: Run, trial: int, troubles: list[str]) -> Atlas | None:
         return None
     try:
         arrays = readers.arrays(run, name)
-        fields = [field.name for field in dataclasses.fields(Atlas)]
-        return Atlas(**{field: arrays[field] for field in fields})
+        return atlases.of_arrays(arrays)
     except (StoreError, KeyError):
         troubles.append(f"The map of the images in this trial is damaged; {again}")
         return None

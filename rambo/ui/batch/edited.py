@@ -104,6 +104,26 @@ def make_buttons(batch: Batch, visible: list[int], marked: list[int]) -> None:
         )
 
 
+def make_lasso_buttons(batch: Batch, inside: list[int]) -> None:
+    """Draw what makes the unlabeled images inside a lasso the batch, or a part of it.
+
+    Args:
+        batch: whose map.
+        inside: the unlabeled images in the lasso, chosen or not, in the order in which new ones join the batch.
+    """
+    if not inside or not visitor.may_edit():
+        return
+    now = [i for i, _ in load(batch).batch(batch.indices.tolist(), batch.steps.tolist())]
+    new = [image for image in inside if image not in set(now)]
+    with st.container(horizontal=True):
+        if set(inside) != set(now):
+            label = f"Make these {count(len(inside), 'unlabeled image')} the batch"
+            _button(batch, label, "lasso_select", inside, "edit-lasso")
+        if new:
+            label = f"Put {len(new):,} of them into the batch"
+            _button(batch, label, "add", [*now, *new], "edit-lasso-add")
+
+
 def _button(batch: Batch, label: str, icon: str, images: list[int], key: str) -> None:
     """Draw one of them."""
     st.button(

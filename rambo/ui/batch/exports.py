@@ -78,7 +78,11 @@ def show(batch: Batch, *, oracle: bool) -> None:
         offered.remove("distil")  # it needs pool positions
     if batch.data is not None and batch.data.collection:
         state.link(
-            "pages/label.py", batch.run.id, "Label these images here", strategy=batch.strategy
+            "pages/label.py",
+            batch.run.id,
+            "Label these images here",
+            strategy=batch.strategy,
+            trial=batch.trial or None,
         )
     picked = st.radio(
         "Format",

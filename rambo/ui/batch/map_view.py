@@ -8,7 +8,7 @@ import streamlit as st
 from rambo.figures import maps
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL, Atlas, Indices
 from rambo.text import count
-from rambo.ui.batch import batch_data
+from rambo.ui.batch import batch_data, edited
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import Sprites, gallery, plot, state
 
@@ -103,9 +103,11 @@ def show_lasso(batch: Batch, lasso: Sequence[int], oracle: bool) -> int | None:
         f"**Inside the lasso: {count(len(ids), 'image')}**: {chosen:,} chosen, {len(others):,} unlabeled, "
         f"{(pool == LABELED).sum():,} labeled, {(pool == VALIDATION_POOL).sum():,} validation."
     )
+    ranked = batch_data.ranked_pool(batch.atlas, np.setdiff1d(batch.atlas.indices, others))
+    own = batch.indices[np.isin(batch.indices, ids)]
+    edited.make_lasso_buttons(batch, [*own.tolist(), *ranked.tolist()])
     if not len(others):
         return None
-    ranked = batch_data.ranked_pool(batch.atlas, np.setdiff1d(batch.atlas.indices, others))
     nearest = ranked[:_OTHERS].tolist()
     st.caption(f"Not chosen, the {len(nearest)} smallest margins of {len(others):,}:")
     return gallery(

@@ -41,7 +41,9 @@ _KINDS: dict[int, Kind] = {
 def show(current: Round) -> None:
     """Draw the desk."""
     with frame.guard():
-        key = f"labeler-{current.run.id}-{current.strategy}"
+        key = f"labeler-{current.run.id}-{current.strategy}" + f"-{current.trial}" * (
+            current.trial > 0
+        )
         now = round_data.snapshot(current.collection)
         if not now.classes:
             st.info("Name the classes first: add the first one below.", icon=":material/category:")

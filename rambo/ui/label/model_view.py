@@ -1,5 +1,9 @@
 """The final model: train it in the background, read how good it is, take it home."""
 
+import functools
+from collections.abc import Sequence
+from concurrent import futures
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -8,10 +12,11 @@ from rambo.collection import PREFIX
 from rambo.datasets import catalog
 from rambo.errors import RamboError
 from rambo.events import StageAdvanced, StageStarted
-from rambo.runs import jobs, models
+from rambo.runs import jobs, line, models
 from rambo.runs.models import Report
-from rambo.runs.workspace import Run
-from rambo.text import count, literal, percent
+from rambo.runs.record import StoredEvent
+from rambo.runs.workspace import Run, Workspace
+from rambo.text import count, duration, literal, percent
 from rambo.ui import controls, downloads, frame, pictures, readers, state, visitor
 from rambo.ui.components import gallery
 from rambo.ui.label.round_data import Round
@@ -35,6 +40,14 @@ def show(current: Round) -> None:
                 args=(current,),
                 key="model-train",
                 help="On all labels but those kept aside to measure it. It goes on when the browser is closed.",
+            )
+            st.checkbox(
+                "Then on the validation labels too",
+                key="model-all-labels",
+                disabled=live is not None,
+                help="The validation labels judge it first; then it is trained once more on them and all others, and "
+                "that model is handed over. The figures stay those of the model that had not seen them. Without a test "
+                "set and with fewer than 30 validation labels, these teach it in any case, and folds judge.",
             )
             if live is not None:
                 controls.run_buttons(live, key=f"model-{live.id}")
@@ -60,25 +73,54 @@ def show(current: Round) -> None:
 def _start(current: Round) -> None:
     """Start the training on the newest version."""
     with frame.calmly(), visitor.acting("start", more=current.collection.slug) as called:
-        workspace = state.workspace()
-        data = catalog.prepare(f"{PREFIX}{current.collection.slug}", workspace.root)
         devices = readers.devices(wait=5)
         name = devices.names.get(devices.auto, "cpu") if devices else "cpu"
-        run = models.create(models.settings(data), data, workspace, name)
-        jobs.launch(run)
-        called(run.id)
+        every = bool(st.session_state.get("model-all-labels"))
+        begin = functools.partial(_begin, state.workspace(), current.collection.slug, every, name)
+        # In a thread of its own: Streamlit stops a script, wherever it is, when its browser closes.
+        with futures.ThreadPoolExecutor(1) as thread:
+            called(thread.submit(begin).result())
+
+
+def _begin(workspace: Workspace, slug: str, every: bool, device: str) -> str:
+    """Prepare the newest version, which takes a while, start the training, and return the model's id."""
+    data = catalog.prepare(f"{PREFIX}{slug}", workspace.root)
+    run = models.create(models.settings(data, all_labels=every), data, workspace, device)
+    jobs.launch(run)
+    return run.id
 
 
 def _progress(run: Run) -> None:
     """Draw how far it is."""
-    for entry in reversed(run.events()):  # a few dozen
+    entries = run.events()  # a few dozen
+    for entry in reversed(entries):
         event = entry.event
         if isinstance(event, StageStarted | StageAdvanced):
             step = event.step if isinstance(event, StageAdvanced) else 0
             progress = readers.Progress(None, event.stage, step, event.total)
-            st.progress(progress.share, text=progress.words())
+            st.progress(progress.share, text=progress.words() + _rest(entries, entry, progress))
             return
-    st.progress(0.0, text="The training starts.")
+    words = "The training starts."
+    for device, ids in line.standing(state.workspace().root).items():
+        if run.id in ids and (ahead := ids.index(run.id)):
+            words = f"In line for the {literal(device.upper())}: {count(ahead, 'run')} ahead."
+    st.progress(0.0, text=words)
+
+
+def _rest(entries: Sequence[StoredEvent], newest: StoredEvent, progress: readers.Progress) -> str:
+    """Return how long a stage takes still, by its steps so far; nothing before the first."""
+    began = next(
+        (
+            entry.time
+            for entry in reversed(entries)
+            if isinstance(entry.event, StageStarted) and entry.event.stage == progress.stage
+        ),
+        newest.time,
+    )
+    if not progress.step or newest.time <= began:
+        return ""
+    seconds = (newest.time - began) / progress.step * (progress.total - progress.step)
+    return f", about {duration(seconds)} left" if progress.step < progress.total else ""
 
 
 def _predictions(run: Run) -> bytes:
@@ -104,6 +146,7 @@ def _report(current: Round, run: Run, report: Report) -> None:
                     delta_color="off",
                     delta_arrow="off",
                 )
+    st.caption(literal(f"{report.taught()}.", 300))
     if not report.judged:
         st.info("No labeled image was kept aside, so nobody knows how good it is.")
     for notice in report.notices:

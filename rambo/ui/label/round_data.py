@@ -29,6 +29,7 @@ class Round:
         run: that chose it.
         collection: whose images.
         strategy: that chose.
+        trial: in which it chose, from 0.
         request: the images, in order.
         guesses: what f says of each; empty texts where it says nothing.
         notices: what could not be read, and what that leaves empty.
@@ -40,37 +41,39 @@ class Round:
     request: BatchRequest
     guesses: tuple[str, ...]
     notices: tuple[str, ...] = ()
+    trial: int = 0
 
 
-def load(run: Run) -> Round | None:
-    """Return what a run asked to be labeled, or None: it chose from a dataset that knows all labels.
+def asks(run: Run) -> bool:
+    """Return whether a run chose from a collection, so that its images may wait for labels."""
+    return readers.config(run).dataset.name.startswith("collection:")
+
+
+def load(run: Run, strategy: str, trial: int) -> Round | None:
+    """Return what a run asked to be labeled, or None: its images are of no collection.
 
     Raises:
         StoreError: it has chosen nothing yet, or its images are gone.
     """
-    if not readers.config(run).dataset.name.startswith("collection:"):
-        return None
     origin = returns.collection_of(run)
     if origin is None:
         return None
     collection = find(state.workspace().root, origin[0])
-    names = readers.config(run).strategies
-    typed = st.query_params.get("strategy")
-    strategy = next((name for name in names if name == typed), names[0])
-    edit = readers.stamp(paths.edited_batch(run.folder, 0, strategy))
-    request, contents = _request(str(run.folder), strategy, edit, _collection=collection)
+    edit = readers.stamp(paths.edited_batch(run.folder, trial, strategy))
+    request, contents = _request(str(run.folder), strategy, trial, edit, _collection=collection)
     guesses = tuple(row.predicted_label or "" for row in contents.rows)
-    return Round(run, collection, strategy, request, guesses, contents.notices)
+    return Round(run, collection, strategy, request, guesses, contents.notices, trial)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
 def _request(
-    folder: str, strategy: str, edit: readers.Stamp, *, _collection: Collection
+    folder: str, strategy: str, trial: int, edit: readers.Stamp, *, _collection: Collection
 ) -> tuple[BatchRequest, Evidence]:
     """Return what was asked, and what is known of each image; `edit` changes with the person's own batch."""
     run = readers.run_in(folder)
-    request = returns.request_of(run, _collection, strategy)
-    return request, evidence.gather(run, strategy)
+    seed = readers.config(run).seed + trial
+    request = returns.request_of(run, _collection, strategy, seed)
+    return request, evidence.gather(run, strategy, seed)
 
 
 def snapshot(collection: Collection) -> Snapshot:

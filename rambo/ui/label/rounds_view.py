@@ -9,7 +9,7 @@ from rambo.export import ledger
 from rambo.export.ledger import Ledger, LedgerRound, Milestone
 from rambo.figures.prepared import Figure
 from rambo.figures.strokes import axes, figure
-from rambo.figures.theme import BLUE
+from rambo.figures.theme import BLUE, strategy_word
 from rambo.text import duration, literal, moment, percent
 from rambo.ui import frame, state, visitor
 from rambo.ui.components import plot
@@ -73,7 +73,7 @@ def _line(entry: LedgerRound, book: Ledger) -> dict[str, int | str]:
     return {
         "round": entry.number,
         "when": moment(entry.created),
-        "chosen by": entry.strategy,
+        "chosen by": strategy_word(entry.strategy),
         "settings": entry.settings,
         "asked": len(entry.images),
         "labels back": entry.labels,

@@ -2,23 +2,37 @@
 
 import streamlit as st
 
+from rambo.figures.theme import strategy_word
 from rambo.runs.workspace import Run
 from rambo.text import count, literal
 from rambo.ui import frame, state
+from rambo.ui.batch import batch_view
 from rambo.ui.label import desk, from_file, model_view, round_data, rounds_view
+from rambo.ui.label.round_data import Round
 
 _TABS = ("By keyboard", "From a file", "Final model", "Rounds")
 
 
 def show(run: Run) -> None:
     """Draw the page for one run."""
-    current = round_data.load(run)
-    if current is None:
+    if not round_data.asks(run):
         show_nothing_to_label(run)
         return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+        strategy, trial = batch_view.pick_choice(run)  # nothing, where there is one of each
+    with frame.guard():
+        current = round_data.load(run, strategy, trial)
+        if current is None:
+            show_nothing_to_label(run)
+        else:
+            _show_round(current)
+
+
+def _show_round(current: Round) -> None:
+    """Draw what waits, and the tabs."""
     st.markdown(
-        f"**{count(len(current.request.numbers), 'image')}** of {literal(current.collection.name)} wait for a label; "
-        f"{literal(current.strategy)} chose them."
+        f"**{literal(strategy_word(current.strategy))}** chose **{count(len(current.request.numbers), 'image')}** of "
+        f"{literal(current.collection.name)} to be labeled."
     )
     for notice in current.notices:
         st.caption(f":material/info: {literal(notice, 400)}")
