@@ -58,8 +58,7 @@ def measure() -> list[Measure]:
         run = _second_run(workspace)
         with server(workspace.root) as (address, pid):
             alone = _rate(run, SECONDS)
-            before = _memory(pid)
-            watch, watched, after = asyncio.run(_together(address, run, done, pid))
+            watch, watched, before, after = asyncio.run(_together(address, run, done, pid))
         jobs.stop(run)
         while run.locked():
             time.sleep(0.2)
@@ -80,7 +79,7 @@ def measure() -> list[Measure]:
                 Goal("growth of the server's memory", after / before - 1, 0.05, at_most=True),
                 Goal("share by which the worker is slower", slower, 0.1, at_most=True),
             ],
-            note=f"{len(watch.ticks):,} ticks; {before >> 20} MB after the first minute, {after >> 20} MB at the end; "
+            note=f"{len(watch.ticks):,} ticks; {before >> 20} MB after a minute of watching, {after >> 20} MB at the end; "
             f"{60 * alone:.1f} trainings a minute alone, {60 * watched:.1f} watched, load "
             f"{os.getloadavg()[0]:.1f} at the end on {os.cpu_count()} cores.{errors}",
         )
@@ -97,8 +96,8 @@ def _finished(workspace: Workspace) -> Run:
     return done
 
 
-async def _together(address: str, run: Run, done: Run, pid: int) -> tuple[Watch, float, int]:
-    """Return what the sessions saw, the worker's trainings a second meanwhile, and the server's memory after."""
+async def _together(address: str, run: Run, done: Run, pid: int) -> tuple[Watch, float, int, int]:
+    """Return what the sessions saw, the worker's trainings a second meanwhile, the server's memory halfway and after."""
     watch = Watch()
     end = time.monotonic() + SECONDS
     before, begun = _trained(run), time.monotonic()
@@ -111,9 +110,13 @@ async def _together(address: str, run: Run, done: Run, pid: int) -> tuple[Watch,
         )
         for place in range(SESSIONS)
     ]
+    await asyncio.sleep(
+        SECONDS / 2
+    )  # by then every page is imported and every cache has its first entries
+    halfway = _memory(pid)
     await asyncio.gather(*sessions)
     rate = (_trained(run) - before) / (time.monotonic() - begun)
-    return watch, rate, _memory(pid)
+    return watch, rate, halfway, _memory(pid)
 
 
 async def _guarded(session: Awaitable[None], watch: Watch) -> None:
