@@ -79,7 +79,8 @@ def measure() -> list[Measure]:
                 Goal("growth of the server's memory", after / before - 1, 0.05, at_most=True),
                 Goal("share by which the worker is slower", slower, 0.1, at_most=True),
             ],
-            note=f"{len(watch.ticks):,} ticks; {before >> 20} MB after a minute of watching, {after >> 20} MB at the end; "
+            note=f"{len(watch.ticks):,} ticks; {before >> 20} MB after a minute of watching, "
+            f"{after >> 20} MB at the end; "
             f"{60 * alone:.1f} trainings a minute alone, {60 * watched:.1f} watched, load "
             f"{os.getloadavg()[0]:.1f} at the end on {os.cpu_count()} cores.{errors}",
         )
@@ -97,7 +98,7 @@ def _finished(workspace: Workspace) -> Run:
 
 
 async def _together(address: str, run: Run, done: Run, pid: int) -> tuple[Watch, float, int, int]:
-    """Return what the sessions saw, the worker's trainings a second meanwhile, the server's memory halfway and after."""
+    """Return what the sessions saw, the worker's trainings a second, the server's memory halfway and after."""
     watch = Watch()
     end = time.monotonic() + SECONDS
     before, begun = _trained(run), time.monotonic()
