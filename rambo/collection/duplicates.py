@@ -1,8 +1,9 @@
 """Exact and near duplicates: clusters of images that show the same scene for any practical purpose.
 
-An image's small grey picture (16 x 16) is a point; two images are near when the points are. A
-projection to a few directions never lengthens a distance, so a tree over eight principal directions
-proposes every near pair, and the full distance decides.
+An image's small grey picture (16 x 16), its mean taken off and its contrast made one, is a point; two images are near
+when the points are and they are about as bright: so another exposure, size or compression is found. A projection to a
+few directions never lengthens a distance, so a tree over eight principal directions proposes every near pair, and the
+full distance decides. A shift by more than about a hundredth of the width is another picture.
 """
 
 import numpy as np
@@ -12,11 +13,16 @@ from scipy.spatial import cKDTree
 from rambo.collection.looks import SMALL
 from rambo.collection.records import Numbers
 
-RECIPE = 1  # raise it when other images count as near
+RECIPE = 2  # raise it when other images count as near
 _SHARE = (
     0.12  # Choice: of an image's own contrast; a tenth is below what JPEG and noise of +-3 change
 )
 _MOST, _LEAST = 6.0, 0.5  # grey levels, root mean square
+_FLAT = _LEAST / _SHARE  # contrast below which there is nothing to compare but the grey itself
+_BRIGHTER, _STARKER = (
+    32.0,
+    1.3,
+)  # Choice: grey levels, and times the contrast, between two exposures of a scene
 _DIRECTIONS = 8
 _SAMPLE = 4096  # images from which the directions are taken
 
@@ -62,15 +68,35 @@ def small_pictures(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return result
 
 
-def _lead(points: npt.NDArray[np.float32]) -> Numbers:
+def _lead(pictures: npt.NDArray[np.float32]) -> Numbers:
     """Return for each distinct picture the row of its leader."""
-    count = len(points)
-    leaders = np.full(count, -1, dtype=np.int64)
-    radii = np.clip(_SHARE * points.std(axis=1), _LEAST, _MOST) * np.sqrt(points.shape[1])
+    mean, contrast = pictures.mean(axis=1), pictures.std(axis=1)
+    leaders = np.arange(len(pictures), dtype=np.int64)
+    flat = contrast < _FLAT
+    for rows in (np.flatnonzero(flat), np.flatnonzero(~flat)):
+        if len(rows) < 2:
+            continue
+        points, radii = pictures[rows], np.full(len(rows), _LEAST)
+        if not flat[rows[0]]:
+            points = (points - mean[rows, None]) / contrast[rows, None]
+            radii = np.minimum(_SHARE, _MOST / contrast[rows])
+        radii = radii * np.sqrt(points.shape[1])
+        leaders[rows] = rows[_lead_among(points, radii, mean[rows], np.log(contrast[rows] + 1))]
+    return leaders
+
+
+def _lead_among(
+    points: npt.NDArray[np.float32],
+    radii: npt.NDArray[np.floating],
+    mean: npt.NDArray[np.floating],
+    contrast: npt.NDArray[np.floating],
+) -> Numbers:
+    """Return for each point the row of its leader; `mean` and the logarithm of `contrast` are of the pictures."""
+    leaders = np.full(len(points), -1, dtype=np.int64)
     low = _project(points)
     tree = cKDTree(low)
     crowd = tree.query_ball_point(low, radii, return_length=True)
-    for row in range(count):
+    for row in range(len(points)):
         if leaders[row] >= 0:
             continue
         leaders[row] = row
@@ -78,6 +104,8 @@ def _lead(points: npt.NDArray[np.float32]) -> Numbers:
             continue
         near = np.array(tree.query_ball_point(low[row], radii[row]), dtype=np.int64)
         near = near[leaders[near] < 0]
+        near = near[np.abs(mean[near] - mean[row]) <= _BRIGHTER]
+        near = near[np.abs(contrast[near] - contrast[row]) <= np.log(_STARKER)]
         if len(near) == 0:
             continue
         distance = np.linalg.norm(points[near] - points[row], axis=1)

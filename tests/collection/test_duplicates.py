@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 from collection_helpers import picture
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageOps
 
 from rambo.collection.duplicates import clusters, small_pictures
 from rambo.collection.images import look_at_file
@@ -36,6 +36,22 @@ def test_another_size_or_compression_is_the_same_picture():
         small(picture(2, (300, 200))),
     ]
     assert clusters(np.stack(copies)).tolist() == [0, 0, 0, 0, 4]
+
+
+def test_another_exposure_is_the_same_picture_and_a_mirror_or_another_frame_is_not():
+    photo = picture(1, (300, 200))
+    copies = [
+        photo,
+        ImageEnhance.Brightness(photo).enhance(1.1),
+        ImageEnhance.Contrast(photo).enhance(0.85),
+        photo.convert("L"),
+        photo.crop((3, 2, 297, 198)),
+        ImageOps.mirror(photo),
+        photo.crop((60, 40, 240, 160)),
+        ImageEnhance.Brightness(photo).enhance(0.4),
+    ]
+    leaders = clusters(np.stack([small(copy) for copy in copies]))
+    assert leaders.tolist() == [0, 0, 0, 0, 0, 5, 6, 7]
 
 
 def test_digits_of_one_class_are_not_taken_for_duplicates():

@@ -419,6 +419,7 @@ def test_a_rehearsal_plays_inside_the_labels_and_opens_its_run(
     (run,) = launched
     assert run.config["dataset"]["name"] == "rehearsal:collection:my-pets@1"
     assert run.config["k"] + run.config["budget"] <= 20, "only what has a label is played with"
+    assert run.config["k"] >= 4, "a seed to learn from, whatever the quick settings would buy"
     assert app.query_params["run"] in (run.id, [run.id])
 
 

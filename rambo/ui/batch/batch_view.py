@@ -8,6 +8,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from rambo import lineup
+from rambo.datasets import catalog
 from rambo.figures import maps, theme
 from rambo.figures.theme import strategy_word
 from rambo.runs import atlas as atlases
@@ -156,6 +157,11 @@ def show_sentence(batch: Batch, oracle: bool) -> None:
     st.markdown(sentence(batch, "**"))
     if repeats := batch_data.exclusions_of(batch):
         st.caption(f":material/content_copy: {repeats.sentence[0].upper()}{repeats.sentence[1:]}.")
+    elif batch.run.config["dataset"]["name"] in catalog.CATALOG:
+        st.caption(
+            ":material/content_copy: Near duplicates are looked for in your own images; a benchmark is taken as it is, "
+            "as in the paper."
+        )
     labels = batch.labels(batch.indices) if oracle else None
     if labels is not None:
         right = np.mean(

@@ -4,7 +4,7 @@ import streamlit as st
 
 from rambo import config as configs
 from rambo.collection import collection as own
-from rambo.collection.records import POOL
+from rambo.collection.records import LABELED, POOL
 from rambo.config import presets
 from rambo.text import literal
 from rambo.ui import controls, frame, library, state, visitor
@@ -12,8 +12,9 @@ from rambo.ui.collections import OpenCollection
 
 _FEWEST = 12  # labels, two of a class: below that a rehearsal is refused
 _HELP = (
-    "Plays the same budget, made smaller, inside the images you labeled, with their labels hidden: so you see on your "
-    "own images which strategy wins, before you pay. Uses the quick settings; Configure offers the same with yours."
+    "Plays a budget of as many labels as you have, made smaller, inside the images you labeled, with their labels "
+    "hidden: so you see on your own images which strategy wins, before you pay. Uses the quick settings; Configure "
+    "offers the same with your own settings and budget."
 )
 
 
@@ -55,9 +56,19 @@ def _wait(opened: OpenCollection) -> None:
                 st.info("Making the images ready to learn from.", icon=":material/hourglass_top:")
             return
         st.session_state[_key(opened)] = False
-        config = configs.build(presets.quick(name))
-        run = controls.rehearse(config, data)
+        run = controls.rehearse(_config(opened, name), data)
         state.go("pages/train.py", run.id)
+
+
+def _config(opened: OpenCollection, name: str) -> configs.Config:
+    """Return the quick settings with a budget that fits.
+
+    Choice: as many labels as are there to learn from: 500 beside 24 would leave a rehearsal a seed of two images.
+    """
+    settings = presets.quick(name)
+    budget = min(settings["budget"], max(2, len(opened.now.rows(LABELED))))
+    batch = min(settings["acquisition"]["batch_size"], max(1, budget // 2))
+    return configs.build(settings | {"budget": budget, "acquisition": {"batch_size": batch}})
 
 
 def _key(opened: OpenCollection) -> str:
