@@ -192,7 +192,8 @@ def rehearsal_verdict(run: Run) -> str | None:
         judges: int | None = rehearsal.judges(dataset(run), config(run).trials)
     except RamboError:
         judges = None
-    return report.rehearsal_verdict(summary(run).results, judges)
+    sentence = report.rehearsal_verdict(summary(run).results, judges)
+    return sentence and sentence.replace("+-", "±")  # ASCII is for terminals
 
 
 def broken(run: Run) -> list[str]:

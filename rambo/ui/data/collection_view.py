@@ -104,7 +104,7 @@ def _show_whole(opened: OpenCollection) -> None:
 def _head(opened: OpenCollection) -> None:
     """Draw name, counts, and what to do next."""
     now = opened.now
-    with st.container(gap="xxsmall"):
+    with st.container(gap="small"):
         st.header(literal(opened.name, 80))
         st.caption(
             f"{count(len(now), 'image')}, {count(len(now.classes), 'class', 'classes')}, version {now.version} · "
