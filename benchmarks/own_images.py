@@ -43,7 +43,7 @@ def measure() -> list[Measure]:
         first = _import(photos, home, stop_after=_STOP_AFTER)
         rest = _import(photos, home)
         again = _import(photos, home)
-        opened = _open_many(Path(folder) / "many")
+        opened, cpu = _open_many(Path(folder) / "many")
         note = (
             f"Load {before:.1f} before and {load():.1f} after. The first import was stopped after {first.read:,} "
             f"photos; the second one read the other {rest.read:,} and not one of these; the third read {again.read:,}. "
@@ -77,7 +77,10 @@ def measure() -> list[Measure]:
             f"Everything that is known of {MANY:,} images, 1,000 of them labeled, read from the disk.",
             WALL,
             {"open": opened},
-            [Goal("seconds to open 100,000 images", float(np.median(opened)), 2, at_most=True)],
+            [
+                Goal("seconds to open 100,000 images", float(np.median(opened)), 2, at_most=True),
+                Goal("CPU seconds to open 100,000 images", float(np.median(cpu)), 2, at_most=True),
+            ],
             MANY,
             "images",
             note=f"Load {load():.1f} after.",
@@ -157,8 +160,8 @@ def _import(photos: Path, home: Path, stop_after: float | None = None) -> Outcom
     return Outcome(time.perf_counter() - started, sum(spent.values()), peak, read)
 
 
-def _open_many(home: Path) -> list[float]:
-    """Return the seconds that opening a large collection takes, five times."""
+def _open_many(home: Path) -> tuple[list[float], list[float]]:
+    """Return the seconds that opening a large collection takes, five times, on the clock and of the processor."""
     frame = Frame(16, 16)
     collection = own.create(home, "many", frame, validation_share=0.2)
     pixels = np.zeros((3, 16, 16), np.uint8)
@@ -178,13 +181,14 @@ def _open_many(home: Path) -> list[float]:
                 LabelEntry(number, f"class {number % 10}", "folder") for number in range(1000)
             )
             draft.finish("import", "made for the benchmark")
-    seconds = []
+    seconds, cpu = [], []
     for _ in range(5):
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.process_time()
         now = own.find(home, "many").snapshot()
         seconds.append(time.perf_counter() - started)
+        cpu.append(time.process_time() - busy)
         assert len(now) == MANY
-    return seconds
+    return seconds, cpu
 
 
 if __name__ == "__main__":
