@@ -73,17 +73,17 @@ def show(current: Round) -> None:
 def _start(current: Round) -> None:
     """Start the training on the newest version."""
     with frame.calmly(), visitor.acting("start", more=current.collection.slug) as called:
-        devices = readers.devices(wait=5)
-        name = devices.names.get(devices.auto, "cpu") if devices else "cpu"
         every = bool(st.session_state.get("model-all-labels"))
-        begin = functools.partial(_begin, state.workspace(), current.collection.slug, every, name)
+        begin = functools.partial(_begin, state.workspace(), current.collection.slug, every)
         # In a thread of its own: Streamlit stops a script, wherever it is, when its browser closes.
         with futures.ThreadPoolExecutor(1) as thread:
             called(thread.submit(begin).result())
 
 
-def _begin(workspace: Workspace, slug: str, every: bool, device: str) -> str:
+def _begin(workspace: Workspace, slug: str, every: bool) -> str:
     """Prepare the newest version, which takes a while, start the training, and return the model's id."""
+    devices = readers.devices(wait=5)
+    device = devices.names.get(devices.auto, "cpu") if devices else "cpu"
     data = catalog.prepare(f"{PREFIX}{slug}", workspace.root)
     run = models.create(models.settings(data, all_labels=every), data, workspace, device)
     jobs.launch(run)
