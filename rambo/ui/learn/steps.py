@@ -33,7 +33,7 @@ STEPS = (
         "Even training the same two sets again changes the answer now and then, so nobody can be right always, and "
         "u_hat is not far from a coin.",
         "Section 4.1c; Algorithm 1, line 3",
-        "rambo/offline.py: warm_start",
+        "rambo/training/offline.py: warm_start",
         ("xi", "u", "u_hat", "f"),
         which.show,
     ),
