@@ -274,6 +274,12 @@ def test_equal_pictures_with_different_labels_are_told(home: Path, images: np.nd
         ({"images": np.full((200, 28, 28), "a")}, r"^images are <U1; give"),
         ({"images": [np.zeros((8, 8)), np.zeros((9, 9))]}, r"^images: no array .*; give"),
         ({"labels": [0, 1]}, r"^labels: 2 labels beside 200 images; give one an image"),
+        ({"images": np.full((200, 28, 28), 2.5)}, r"^images: run from 2.5 .* without a clear"),
+        ({"labels": np.arange(200) % 4 - 5}, r"^labels: run down to -5; count classes from 0"),
+        (
+            {"test": (np.zeros((9, 28, 28), np.uint8), np.full(9, -1))},
+            r"^test: every label is unknown; give test images",
+        ),
         ({"labels": None}, r"^labels: every label is unknown; label a few"),
         ({"labels": [0] * 200}, r"^labels: 200 images of 1 class; use .* 2 to 1000 classes"),
         ({"labels": [0, "cat"] * 100}, r"^labels: numbers and texts are mixed; use one"),

@@ -9,7 +9,8 @@ from rambo import config as configs
 from rambo.config import Config, presets
 from rambo.datasets import catalog
 from rambo.events import ignore
-from rambo.runs.workspace import Workspace
+from rambo.runs import travel
+from rambo.runs.workspace import Run, Workspace
 from rambo.seeding import Streams
 from rambo.storage import places
 from rambo.training.call import Call
@@ -62,6 +63,16 @@ def quick() -> Setting:
 def demo() -> Setting:
     """Return the setting of the tables about one run: the demo of Home."""
     return setting(presets.demo(DATASET))
+
+
+def finished() -> tuple[Run, Setting]:
+    """Return the run that comes along, in the workspace, and its first trial."""
+    path, workspace = places.finished_run(), Workspace.from_environment()
+    assert path is not None
+    if path.stem not in workspace.ids():
+        travel.unpack(path, workspace, ours=True)
+    run = workspace.find(path.stem)
+    return run, setting(dict(run.config))
 
 
 def train(ensemble: Ensemble, units: list[Any]) -> list[Any]:

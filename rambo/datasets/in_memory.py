@@ -63,6 +63,8 @@ def keep(
         pixels.append(pixels_of(argument, some[0]))
         whose = "labels" if argument == "images" else argument
         columns.append(_column(whose, some[1], len(pixels[-1])))
+    for argument, column in zip(_named(validation, test), columns, strict=True):
+        _check_signs(argument, column)
     columns[0] = _masked(columns[0], known, len(pixels[0]))
     names = [part for part, value in zip(_PARTS[1:], (validation, test), strict=True) if value]
     for part, more in zip(names, pixels[1:], strict=True):
@@ -149,6 +151,35 @@ def contradictions(data: Prepared) -> list[tuple[int, int]]:
         if labels[other] != labels[index]:
             pairs.append((other, index))
     return pairs
+
+
+def _named(validation: Pair | None, test: Pair | None) -> list[str]:
+    """Return the arguments that bring labels, in order."""
+    return ["labels"] + [
+        n for n, v in (("validation", validation), ("test", test)) if v is not None
+    ]
+
+
+def _check_signs(argument: str, column: np.ndarray) -> None:
+    """Refuse negative numbers but -1 as labels, and validation or test images without any label.
+
+    Raises:
+        DataError: there are some.
+    """
+    if column.ndim > 1 or column.dtype.kind not in "if":
+        return
+    if len(column) and (least := column.min()) < UNLABELED:
+        raise DataError(
+            f"run down to {least:g}",
+            field=argument,
+            hint="count classes from 0, and use -1 where nobody knows",
+        )
+    if argument != "labels" and len(column) and (column == UNLABELED).all():
+        raise DataError(
+            "every label is unknown",
+            field=argument,
+            hint=f"give {argument} images whose labels are known, or leave {argument} out",
+        )
 
 
 def as_array(values: Any) -> np.ndarray:

@@ -27,6 +27,8 @@ _CLASS_COLOURS = (
     "#2563eb", "#e8590c", "#0f9d76", "#9c36b5", "#b8860b", "#c2255c", "#0b7285", "#5c677d", "#7cb518", "#f06595",
 )  # fmt: skip
 _LABELS = 25  # class names below an axis
+_COMPONENTS = "two principal components"
+_NEIGHBOURS = "t-SNE: what f finds alike lies together; how far apart groups lie means little"
 _LEGEND = {"x": 0, "xanchor": "left"}  # the chart's own buttons stand on the right
 
 
@@ -130,11 +132,12 @@ def embedding_map(
     *,
     limit: int = LIMIT,
     notes: Mapping[int, str] | None = None,
+    principal: bool = False,
 ) -> EmbeddingMap:
     """Return the map of groups of images, the last one on top.
 
-    Choice: of groups that may be sampled every so-many-th image is kept, with the same share in each, so that at most
-    `limit` points are drawn; those of `whole` groups all stay.
+    Choice: by neighbours where the atlas has such a map. Of groups that may be sampled every so-many-th image is kept,
+    with the same share in each, so that at most `limit` points are drawn; those of `whole` groups all stay.
 
     Args:
         atlas: of the trial.
@@ -142,24 +145,30 @@ def embedding_map(
         classes: class names.
         limit: points drawn at most, unless `whole` groups alone are more.
         notes: dataset index -> a further line of its tooltip.
+        principal: by the first two principal components in any case.
     """
+    points = atlas.map if principal or atlas.neighbours is None else atlas.neighbours
     fixed = sum(len(group.ids) for group in groups if group.whole)
     rest = sum(len(group.ids) for group in groups if not group.whole)
     share = min(1.0, max(limit - fixed, 0) / max(rest, 1))
     visible = [group.ids if group.whole else thin(group.ids, share) for group in groups]
     data = [
-        _trace(atlas, group, ids, classes, notes or {})
+        _trace(atlas, points, group, ids, classes, notes or {})
         for group, ids in zip(groups, visible, strict=True)
         if len(ids)
     ]
+    by_components = points is atlas.map
     axes: list[Figure] = [
         {"title": {"text": f"PC {axis + 1} ({part:.0%} of the variance)"}, "zeroline": False}
         for axis, part in enumerate(np.nan_to_num(atlas.explained).tolist())
     ]
+    if not by_components:  # t-SNE's coordinates mean nothing of their own
+        axes = [{"showgrid": False, "zeroline": False, "showticklabels": False}] * 2
     layout: Figure = {"xaxis": axes[0], "yaxis": axes[1]}
     layout["legend"] = _LEGEND | {"itemsizing": "constant"}
     figure = prepare_figure({"data": data, "layout": layout})
-    return EmbeddingMap(figure, _caption(groups, visible, fixed + rest))
+    how = _COMPONENTS if by_components else _NEIGHBOURS
+    return EmbeddingMap(figure, _caption(groups, visible, fixed + rest, how))
 
 
 def thin(ids: Indices, share: float) -> Indices:
@@ -290,7 +299,12 @@ def probability_bars(probabilities: NDArray[Any], classes: Sequence[str]) -> Pre
 
 
 def _trace(
-    atlas: Atlas, group: Group, ids: Indices, classes: Sequence[str], notes: Mapping[int, str]
+    atlas: Atlas,
+    points: NDArray[Any],
+    group: Group,
+    ids: Indices,
+    classes: Sequence[str],
+    notes: Mapping[int, str],
 ) -> Figure:
     """Return the points of one group."""
     rows = atlas.rows(ids)
@@ -318,8 +332,8 @@ def _trace(
         "type": "scattergl",
         "mode": "markers",
         "name": for_plot(group.name),
-        "x": atlas.map[rows, 0],
-        "y": atlas.map[rows, 1],
+        "x": points[rows, 0],
+        "y": points[rows, 1],
         "customdata": ids.astype(np.int32),
         "text": texts,
         "marker": marker,
@@ -327,10 +341,12 @@ def _trace(
     }
 
 
-def _caption(groups: Sequence[Group], visible: Sequence[Indices], total: int) -> str:
+def _caption(
+    groups: Sequence[Group], visible: Sequence[Indices], total: int, how: str = _COMPONENTS
+) -> str:
     """Return what the map shows, in words."""
     visible_count = sum(map(len, visible))
-    text = f"Map of {count(visible_count, 'image')} by f's last layer (two principal components)"
+    text = f"Map of {count(visible_count, 'image')} by f's last layer ({how})"
     if visible_count == total:
         return f"{text}: all of them are shown."
     parts = [

@@ -34,6 +34,8 @@ class Atlas:
         explained: `2` float32, the share of the variance along each axis of the map.
         lacking: images of the pools that are not here, for f is not finite on them; None where an older RAMBO did
             not note it.
+        neighbours: `n x 2` float32, a map by t-SNE on which images that look alike to f lie together; None in runs of
+            older versions, and where there are too few images.
     """
 
     indices: Indices
@@ -43,6 +45,7 @@ class Atlas:
     map: Values
     explained: Values
     lacking: int | None = None
+    neighbours: Values | None = None
 
     def rows(self, indices: Any) -> NDArray[np.intp]:
         """Return the rows of dataset `indices`, `a`.
@@ -73,14 +76,17 @@ def load_atlas(run: Run, trial: int) -> Atlas:
 
 
 def of_arrays(arrays: Mapping[str, NDArray[Any]]) -> Atlas:
-    """Return an atlas from its arrays by name.
+    """Return the atlas that was kept as these arrays; what an older version did not keep has its default.
 
     Raises:
-        KeyError: one lacks.
+        KeyError: a part is missing that every version has kept.
     """
-    names = [field.name for field in dataclasses.fields(Atlas) if field.name != "lacking"]
-    lacking = int(arrays["lacking"][0]) if "lacking" in arrays else None
-    return Atlas(**{name: arrays[name] for name in names}, lacking=lacking)
+    needed = [field.name for field in dataclasses.fields(Atlas) if field.default is not None]
+    return Atlas(
+        **{name: arrays[name] for name in needed},
+        lacking=int(arrays["lacking"][0]) if "lacking" in arrays else None,
+        neighbours=arrays.get("neighbours"),
+    )
 
 
 def nearest(

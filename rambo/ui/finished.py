@@ -1,11 +1,19 @@
 """The finished run that comes with rambo: every page has something to show before anything was started."""
 
+import functools
+from pathlib import Path
+
 import streamlit as st
 
 from rambo.errors import DataError
-from rambo.runs import travel
+from rambo.figures import label_figure
+from rambo.figures.prepared import PreparedFigure
+from rambo.runs import label_curve, travel
+from rambo.runs.label_curve import LUCK, LabelCurve
 from rambo.storage import places
+from rambo.text import count, literal
 from rambo.ui import state, visitor
+from rambo.ui.components import plot
 
 
 def offer_finished(*, key: str = "finished") -> None:
@@ -36,4 +44,68 @@ def open_finished() -> str:
     if path.stem in workspace.ids():
         return path.stem
     with visitor.acting("import", path.stem, "the shipped run"):
-        return travel.unpack(path, workspace).run
+        return travel.unpack(path, workspace, ours=True).run
+
+
+def curve() -> LabelCurve | None:
+    """Return accuracy against labels in the settings of the shipped run, or None where no table came along."""
+    path = places.finished_run()
+    table = None if path is None else path.with_name("label_curve.json")
+    if table is None or not table.is_file():
+        return None
+    return _curve(str(table), table.stat().st_mtime_ns)
+
+
+def show_curve(curve: LabelCurve, *, key: str, few: bool = False) -> None:
+    """Draw accuracy against labels with what it says.
+
+    Args:
+        curve: of the shipped run's settings.
+        key: of the figure.
+        few: only RAMBO, the best of all, and random choice.
+    """
+    names = curve.strategies
+    best = label_figure.best(curve, names)
+    if few:
+        names = list(dict.fromkeys([*filter(None, [best]), "rambo", LUCK]))
+    with st.container(key=f"wide-{key}"):
+        left, right = st.columns([3, 2], gap="large", vertical_alignment="center")
+    with left:
+        plot(
+            _figure(curve.run, tuple(names), _curve=curve),
+            key=key,
+            height=300 if few else 380,
+            alt="Test accuracy over the labels bought, of each strategy and of random choice.",
+            file_name="rambo-labels",
+        )
+    with right:
+        st.markdown("**What chosen labels are worth, on the finished run**")
+        st.markdown(literal(label_figure.headline(curve, names), 600))
+        st.caption(
+            f"Means of {count(_trials(curve), 'trial')}, each of {_trainings(curve)} of f; bands are "
+            "one standard error. Every other strategy chose once, with the whole budget; random choice was "
+            "measured with smaller and larger ones."
+        )
+
+
+def _trainings(curve: LabelCurve) -> str:
+    """Return of how many trainings an accuracy is the mean, in words."""
+    least, most = curve.trainings
+    return count(most, "training") if least == most else f"{least} to {most} trainings"
+
+
+def _trials(curve: LabelCurve) -> int:
+    """Return over how many trials random choice was measured."""
+    return len(curve.accuracies[LUCK][curve.budget])
+
+
+@functools.lru_cache(maxsize=2)
+def _curve(path: str, changed: int) -> LabelCurve:
+    """Return the table in a file; both arguments are the key of the cache."""
+    return label_curve.read(Path(path))
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _figure(run: str, names: tuple[str, ...], *, _curve: LabelCurve) -> PreparedFigure:
+    """Return the figure, made once."""
+    return label_figure.label_figure(_curve, names)

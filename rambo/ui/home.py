@@ -57,6 +57,9 @@ def show_welcome() -> None:
         if st.button("Use my images", icon=":material/add_photo_alternate:"):
             state.go("pages/data.py", dataset=":new")
         st.caption("A folder of pictures, a few of them labeled. They stay on this machine.")
+    with frame.guard():
+        if (curve := finished.curve()) is not None:
+            finished.show_curve(curve, key="home-labels", few=True)
     with st.expander("Which strategy would we take?", icon=":material/lightbulb:"):
         for words in recommendation.whole():
             st.markdown(words)

@@ -22,6 +22,7 @@ from rambo.runs import paths
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
 from rambo.runs.results import Result
 from rambo.training.ensemble import Ensemble, Predictions
+from rambo.worker.neighbour_map import neighbour_map
 
 Arrays = dict[str, NDArray[Any]]
 Matrix = NDArray[np.float64]
@@ -97,7 +98,8 @@ def atlas(problem: Problem, predictions: Predictions) -> Arrays:
     indices, pool = indices[finite], pool[order][finite]
     embeddings = predictions.embeddings[indices].numpy()
     map_, explained = principal_map(embeddings)
-    return {
+    near = neighbour_map(embeddings, map_)
+    return ({} if near is None else {"neighbours": near}) | {
         "indices": indices.numpy(),
         "pool": pool.numpy().astype(np.uint8),
         "probabilities": predictions.probabilities[indices].numpy(),

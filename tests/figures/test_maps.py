@@ -1,6 +1,7 @@
 """Figures of the Batch page against numpy."""
 
 import base64
+import dataclasses
 import json
 from typing import Any
 
@@ -55,6 +56,19 @@ def test_every_point_stands_where_the_atlas_has_it() -> None:
     layout = tree(built.figure)["layout"]
     assert "50%" in layout["xaxis"]["title"]["text"]
     assert "25%" in layout["yaxis"]["title"]["text"]
+
+
+def test_a_map_by_neighbours_stands_in_unless_components_are_asked_for() -> None:
+    atlas = atlas_of(200)
+    near = dataclasses.replace(atlas, neighbours=atlas.map[::-1].copy())
+    for principal, points in ((False, near.neighbours), (True, near.map)):
+        embedded = maps.embedding_map(near, maps.pools(near, []), CLASSES, principal=principal)
+        trace = tree(embedded.figure)["data"][0]
+        rows = near.rows(array(trace["customdata"]))
+        assert points is not None
+        np.testing.assert_array_equal(array(trace["x"]), points[rows, 0])
+        assert ("t-SNE" in embedded.caption) != principal
+        assert ("title" in tree(embedded.figure)["layout"]["xaxis"]) == principal
 
 
 def test_a_large_pool_is_sampled_but_what_is_chosen_is_whole() -> None:

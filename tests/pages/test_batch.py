@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 from rambo import __main__ as command_line
 from rambo import export
 from rambo.datasets import prepared
+from rambo.runs import atlas as atlases
 from rambo.runs import jobs, whatif
 from rambo.runs.atlas import UNLABELED_POOL
 from rambo.runs.workspace import Run, Workspace
@@ -762,3 +763,32 @@ def test_what_the_gate_left_out_can_be_overruled(
     draft = app.session_state["configure-draft"]
     assert draft.values["acquisition.gate.keep"] == [pool[5]]
     assert draft.values["k"] == gated.config["k"]
+
+
+def test_a_replay_begins_at_the_first_step_and_stops_at_the_last(done: Run) -> None:
+    """Each look at the page after a step has been seen goes one step further."""
+    app = open_page(PAGE, done.id)
+    last = app.slider(key="step").value
+    assert last > 1
+    app.button(key="play").click().run()
+    assert_calm(app)
+    assert app.slider(key="step").value == 1
+    assert app.button(key="play").label == "Stop"
+    app.button(key="play").click().run()
+    assert app.slider(key="step").value == 1
+    assert app.button(key="play").label == "Play"
+
+
+def test_the_most_similar_images_of_an_image_are_those_nearest_to_f(done: Run) -> None:
+    """A click on one goes to it, and leaves nothing selected behind."""
+    batch = batch_of(done)
+    assert batch.atlas is not None
+    index = int(batch.indices[0])
+    near, _ = atlases.nearest(batch.atlas, index, UNLABELED_POOL, 18)
+    app = open_page(PAGE, done.id)
+    app.session_state[map_view.gallery_key(batch)] = {"selected": [], "opened": index}
+    app.run()
+    assert_calm(app)
+    assert "Most similar images of the pool" in words(app)
+    assert f"## Image {index}" in words(app)
+    assert index not in near

@@ -17,8 +17,9 @@ from page_helpers import (
 
 from rambo.config import describe
 from rambo.figures import rivals
-from rambo.runs import jobs
+from rambo.runs import jobs, travel
 from rambo.runs.workspace import Run, Workspace, summary
+from rambo.ui.compare import runs_view
 
 PAGE = "pages/compare.py"
 
@@ -164,3 +165,36 @@ def test_hostile_class_names_stay_text(home: Path, monkeypatch: pytest.MonkeyPat
     text = words(app)
     assert "](http" not in text
     assert "<img" not in text
+
+
+def test_other_runs_stand_beside_with_the_settings_that_differ(
+    done: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link brings them; the overlap is that of the first trials' choices; a queued one is no trouble."""
+    root = copy_of(done.folder.parent, tmp_path / "copy")
+    monkeypatch.setenv("RAMBO_HOME", str(root))
+    parcel = travel.pack(done, Workspace(root), tmp_path / "run.zip")
+    again = travel.unpack(tmp_path / "run.zip", Workspace(root)).run
+    queued = make_queued(root, seed=7, budget=8)
+    assert parcel.run == done.id != again
+    app = open_page(PAGE, done.id, **{"with": f"{again},{queued.id},of-nobody"})
+    assert_calm(app)
+    assert app.multiselect[0].value == [again, queued.id]
+    (settings,) = [frame.value for frame in app.dataframe if "setting" in frame.value.columns]
+    assert settings.set_index("setting").loc["budget"].tolist() == ["12", "12", "8"]
+    assert settings.set_index("setting").loc["seed"].tolist() == ["0", "0", "7"]
+    assert "k" not in set(settings["setting"])
+    (table,) = [frame.value for frame in app.dataframe if "run" in frame.value.columns]
+    assert table["run"].tolist() == ["Run 1"] * 4 + ["Run 2"] * 4
+    pills = app.get("button_group")[-1]
+    assert "RAMBO, Run 2" in [option.content for option in pills.proto.options]
+    app.multiselect[0].set_value([]).run()
+    assert_calm(app)
+    assert not [frame for frame in app.dataframe if "setting" in frame.value.columns]
+
+
+def test_equal_settings_leave_no_row() -> None:
+    one, other = page_config(), page_config(seed=3)
+    assert runs_view.settings_diff({"a": one, "b": one}).empty
+    table = runs_view.settings_diff({"a": one, "b": other})
+    assert table.to_dict("list") == {"setting": ["seed"], "a": ["0"], "b": ["3"]}

@@ -131,12 +131,17 @@ def test_class_shares_and_members_by_hand(atlas: Atlas) -> None:
     assert class_shares(atlas, atlas.members(UNLABELED_POOL)).tolist() == [0.5, 0, 0.5]
 
 
-def test_an_atlas_is_loaded_as_it_was_kept(atlas: Atlas, tmp_path: Path) -> None:
+@pytest.mark.parametrize("neighbours", [None, np.ones((7, 2), np.float32)])
+def test_an_atlas_is_loaded_as_it_was_kept(
+    atlas: Atlas, tmp_path: Path, neighbours: np.ndarray | None
+) -> None:
+    """With a map by neighbours or, as older versions kept it, without."""
+    atlas = dataclasses.replace(atlas, neighbours=neighbours)
     run = Workspace(tmp_path).create(describe(tiny_config()), Environment())
     with pytest.raises(StoreError, match="trial-3/atlas"):
         load_atlas(run, 3)
-    stored = dataclasses.asdict(atlas)
-    assert stored.pop("lacking") is None
+    fields = {field.name: getattr(atlas, field.name) for field in dataclasses.fields(Atlas)}
+    stored = {name: array for name, array in fields.items() if array is not None}
     run.save_arrays("trial-3/atlas", stored | {"of_later": np.zeros(1)})
     loaded = load_atlas(run, 3)
     for name, array in stored.items():
@@ -144,3 +149,4 @@ def test_an_atlas_is_loaded_as_it_was_kept(atlas: Atlas, tmp_path: Path) -> None
     assert loaded.lacking is None, "an older RAMBO did not note it"
     run.save_arrays("trial-4/atlas", stored | {"lacking": np.array([3])})
     assert load_atlas(run, 4).lacking == 3
+    assert (loaded.neighbours is None) == (neighbours is None)

@@ -58,6 +58,7 @@ def test_the_atlas_holds_all_pools_in_the_order_of_the_dataset(
         "map": ("float32", (160, 2)),
         "explained": ("float32", (2,)),
         "lacking": ("int64", (1,)),
+        "neighbours": ("float32", (160, 2)),
     }
     indices, pool = arrays["indices"], arrays["pool"]
     assert indices.tolist() == list(range(160))

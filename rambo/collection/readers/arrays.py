@@ -506,7 +506,7 @@ def _scale(images: np.ndarray) -> tuple[float | None, list[str]]:
     if images.dtype.kind == "f":
         if low >= 0 and high <= 1:
             return 255.0, ["floats in [0, 1] were multiplied by 255"]
-        if low >= 0 and 2 < high <= 255:
+        if low >= 0 and 8 < high <= 255:  # below, rounding would leave a handful of greys
             return 1.0, ["floats up to 255 were rounded"]
         raise RefusedError(
             f"{scale}, which is {images.dtype} without a clear scale",

@@ -87,8 +87,7 @@ def read_atlas(run: Run, trial: int, troubles: list[str]) -> Atlas | None:
         troubles.append(f"This trial has no map of the images (an older run); {again}")
         return None
     try:
-        arrays = readers.arrays(run, name)
-        return atlases.of_arrays(arrays)
+        return atlases.of_arrays(readers.arrays(run, name))
     except (StoreError, KeyError):
         troubles.append(f"The map of the images in this trial is damaged; {again}")
         return None

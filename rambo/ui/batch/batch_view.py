@@ -42,12 +42,15 @@ def show(run: Run) -> None:
     """Draw the page for one run."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         strategy, trial = pick_choice(run)
-        batch = batch_data.load(run, trial, strategy)
-        oracle = batch is not None and batch.complete and pick_oracle(batch)
+    batch = batch_data.load(run, trial, strategy)
     if batch is None or not batch.complete:
         show_unfinished(run, trial, strategy, batch)
         return
-    show_sentence(batch, oracle)
+    with st.container(horizontal=True, vertical_alignment="center", gap="large"):
+        words = st.container(gap="small")
+        oracle = pick_oracle(batch)
+    with words:
+        show_sentence(batch, oracle)
     for trouble in batch.troubles:
         st.warning(literal(trouble, 400), icon=":material/info:")
     if batch.troubles and readers.status(run)[0] == "done":
@@ -120,12 +123,15 @@ def _to_address(name: str, run: Run) -> None:
 def pick_oracle(batch: Batch) -> bool:
     """Return whether true labels may be shown; off unless a person asks, and where nobody knows them."""
     if batch.data is not None and batch.data.partly_labeled:
-        st.caption(":material/new_label: Waiting for labels: nobody knows them yet.")
+        st.caption(
+            ":material/new_label: Waiting for labels: nobody knows them yet.", width="content"
+        )
         return False
     return st.toggle(
         "Show the oracle's answers",
         key="oracle",
         disabled=batch.data is None,
+        width="content",
         help="In real labeling you would not know them: these images have no label until somebody gives one.",
     )
 

@@ -42,7 +42,17 @@ def guesses_key(batch: Batch) -> str:
 
 def keep(batch: Batch) -> None:
     """Keep the filters while another tab is open: Streamlit forgets the state of what is not drawn."""
-    keys = ["step", "only", "margins", "sort", "as", guesses_key(batch), map_key(batch)]
+    keys = [
+        "step",
+        "only",
+        "margins",
+        "sort",
+        "as",
+        "size",
+        "map",
+        guesses_key(batch),
+        map_key(batch),
+    ]
     for key in [*keys, gallery_key(batch)]:
         if key in st.session_state:
             st.session_state[key] = st.session_state[key]

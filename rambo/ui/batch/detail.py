@@ -1,5 +1,6 @@
 """One image in a drawer: its pixels, what f thinks of it, its neighbours, and whom it serves."""
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,11 +14,12 @@ from rambo.text import count, literal, percent
 from rambo.ui import frame, pictures
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
-from rambo.ui.components import plot
+from rambo.ui.components import gallery, plot, state
 
 LARGE, SMALL = 280, 84  # pixels of the longer side on the page
 _NEAREST = 5
-_AT = "detail-image"
+_SIMILAR = 18
+_AT, _FROM = "detail-image", "detail-from"  # the image shown, and the last one that the arrows know
 
 
 def open_on(batch: Batch, index: int, order: Sequence[int], *, oracle: bool = False) -> None:
@@ -38,6 +40,7 @@ def _drawer(batch: Batch, order: tuple[int, ...], oracle: bool) -> None:
         with right:
             show_facts(batch, index, oracle)
         show_probabilities(batch, index)
+        show_similar(batch, index, oracle)
         show_neighbours(batch, index)
         show_served(batch, index)
 
@@ -45,8 +48,17 @@ def _drawer(batch: Batch, order: tuple[int, ...], oracle: bool) -> None:
 def _arrows(index: int, order: tuple[int, ...]) -> None:
     """Draw the buttons to the images before and after this one."""
     if index not in order or len(order) < 2:
+        if order:
+            st.button(
+                "Back to the images shown",
+                icon=":material/arrow_back:",
+                key="detail-back",
+                on_click=_go_to,
+                args=(st.session_state.get(_FROM, order[0]),),
+            )
         return
     at = order.index(index)
+    st.session_state[_FROM] = index
     with st.container(horizontal=True, vertical_alignment="center"):
         for word, icon, to, arrow in (
             ("Previous", "back", at - 1, "Left"),
@@ -121,6 +133,37 @@ def show_probabilities(batch: Batch, index: int) -> None:
     figure = maps.probability_bars(probabilities, batch.classes)
     alt = f"Class probabilities of image {index}"
     plot(figure, key="detail-bars", alt=alt, height=74 + 22 * rows)
+
+
+def show_similar(batch: Batch, index: int, oracle: bool) -> None:
+    """Show the images without a label that f finds most alike, chosen or not; a click opens one."""
+    if batch.atlas is None or _pool(batch, index) is None:
+        return
+    ids, _ = atlases.nearest(batch.atlas, index, UNLABELED_POOL, _SIMILAR)
+    st.markdown("**Most similar images of the pool**; a click opens one")
+    key = f"similar-{batch.key}-{index}"
+    gallery(
+        batch_data.sheet(batch, ids.tolist()),
+        ids.tolist(),
+        key=key,
+        multi=False,
+        size=52,
+        badges={image: "chosen" for image in ids.tolist() if batch.at(image) is not None},
+        captions=batch_data.captions(batch, ids.tolist(), oracle=oracle),
+        label="Most similar images of the pool",
+        on_change=functools.partial(_follow, key),
+        on_open=functools.partial(_follow, key),
+        empty="There are none.",
+    )
+
+
+def _follow(key: str) -> None:
+    """Go to the image that was clicked in a gallery, and leave nothing selected there."""
+    clicked = st.session_state.get(key) or {}
+    target = clicked.get("opened") or next(iter(clicked.get("selected") or ()), None)
+    if target is not None:
+        _go_to(int(target))
+        state.assign(key, [])
 
 
 def show_neighbours(batch: Batch, index: int) -> None:

@@ -1,6 +1,7 @@
 """The chosen images as a gallery or a table, linked with the map of all images."""
 
 import dataclasses
+import time
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from rambo.ui.batch.map_view import (
 )
 from rambo.ui.components import gallery
 
+SIZES = 32, 112, 56  # least, greatest and first side of a thumbnail, pixels
+_PLAYING, _STEP_START = "batch-playing", "batch-step-start"
+_PACE = 0.9  # seconds that a replay shows a step
 SORTS = ("order of choice", "margin", "class guess", "step")
 _PAGE = 500  # images of a page of the gallery or the table
 
@@ -84,6 +88,9 @@ def show(batch: Batch, oracle: bool) -> None:
             opened = draw(batch, page, view, oracle)
         with right:
             opened = show_map(batch, _ringed(batch, view), oracle) or opened
+        if st.session_state.get(_PLAYING):
+            st.session_state[_STEP_START] = time.monotonic()
+            _keep_playing(int(batch.steps.max(initial=0)) + 1)
         if opened is not None:
             detail.open_on(batch, opened, items.tolist(), oracle=oracle)
 
@@ -101,7 +108,7 @@ def _replayed(batch: Batch, view: View) -> bool:
 def pick_view(batch: Batch) -> tuple[View, bool]:
     """Return what a person wants to see, and whether as a table."""
     last = int(batch.steps.max(initial=0)) + 1  # on the page and in the address steps count from 1
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         step = last
         if last > 1:
             step = st.slider(
@@ -111,11 +118,13 @@ def pick_view(batch: Batch) -> tuple[View, bool]:
                 value=last,
                 key="step",
                 bind="query-params",
-                help="Replay the choice: move it to the left and come back. The last step shown is marked.",
-                width=260,
+                help="Replay the choice: move it to the left and come back, or press Play. The last step shown is "
+                "marked.",
+                width=220,
             )
+            _play_button(last)
         sort = st.selectbox("Sort by", SORTS, key="sort", bind="query-params", width=170)
-        with st.popover("Filter", icon=":material/filter_alt:"):
+        with st.popover("Filter and size", icon=":material/tune:"):
             only, guesses, margins = _pick_filter(batch, step)
         shape = st.segmented_control(
             "Show as",
@@ -130,8 +139,40 @@ def pick_view(batch: Batch) -> tuple[View, bool]:
     return View(step - 1, only, sort, guesses, margins, inside), shape == "Table"
 
 
+def _play_button(last: int) -> None:
+    """Draw the button that plays the steps one after the other, and stops."""
+    playing = bool(st.session_state.get(_PLAYING))
+    st.button(
+        "Stop" if playing else "Play",
+        icon=":material/stop:" if playing else ":material/play_arrow:",
+        key="play",
+        on_click=_turn_play,
+        args=(last,),
+        help="Shows the choice grow, a greedy step at a time.",
+    )
+
+
+def _turn_play(last: int) -> None:
+    """Begin to play, from the first step where all are shown, or stop."""
+    st.session_state[_PLAYING] = not st.session_state.get(_PLAYING)
+    if st.session_state[_PLAYING] and st.session_state.get("step", last) >= last:
+        st.session_state["step"] = 1
+
+
+@st.fragment(run_every=_PACE / 3)
+def _keep_playing(last: int) -> None:
+    """Go on to the next step once this one has been seen; drawn only while a replay plays."""
+    if time.monotonic() - st.session_state.get(_STEP_START, 0.0) < _PACE:
+        return
+    step = int(st.session_state.get("step", last)) + 1
+    st.session_state["step"] = min(step, last)
+    if step >= last:
+        st.session_state[_PLAYING] = False
+    st.rerun()
+
+
 def _pick_filter(batch: Batch, step: int) -> tuple[bool, tuple[int, ...], tuple[float, float]]:
-    """Return whether only one step is shown, which guesses, and which margins."""
+    """Return whether only one step is shown, which guesses, and which margins; the size stays in the session."""
     only = st.checkbox(f"Only step {step}", key="only", disabled=not batch.stepwise)
     there = sorted({int(guess) for guess in batch.guesses if guess >= 0})
     guesses = st.multiselect(
@@ -142,6 +183,13 @@ def _pick_filter(batch: Batch, step: int) -> tuple[bool, tuple[int, ...], tuple[
         placeholder="All classes",
     )
     low, high = st.slider("Margin", 0.0, 1.0, (0.0, 1.0), 0.01, key="margins")
+    st.slider(
+        "Size of the thumbnails, pixels",
+        *SIZES,
+        step=8,
+        key="size",
+        bind="query-params",
+    )
     return only, tuple(guesses), (low, high)
 
 
@@ -173,7 +221,7 @@ def show_gallery(batch: Batch, page: Indices, view: View, oracle: bool) -> int |
         page.tolist(),
         key=gallery_key(batch),
         selected=marks(batch),
-        size=56,
+        size=int(st.session_state.get("size", SIZES[2])),
         badges=_badges(batch, steps, oracle) if batch.stepwise or oracle else None,
         captions=batch_data.captions(batch, page.tolist(), oracle=oracle),
         groups=marked if _replayed(batch, view) else None,

@@ -13,6 +13,7 @@ from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import Sprites, gallery, plot, state
 
 COLOURS = ("pool", "class f guesses", "margin", "greedy step", "right or wrong")
+PLACES = ("neighbours", "components")
 _SMALL, _MOST = 32, 1000  # side up to which all images fit on one sheet, else how many chosen ones
 _OTHERS = 60  # images inside the lasso that were not chosen
 
@@ -74,7 +75,10 @@ def show_map(batch: Batch, ringed: Sequence[int], oracle: bool) -> int | None:
     if batch.atlas is None:
         st.info("There is no map of the images for this trial.", icon=":material/map:")
         return None
-    embedded = map_of(batch, pick_colours(batch, oracle))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        colours = pick_colours(batch, oracle)
+        principal = pick_places(batch.atlas)
+    embedded = map_of(batch, colours, principal=principal)
     lasso = plot(
         embedded.figure,
         key=map_key(batch),
@@ -141,28 +145,58 @@ def pick_colours(batch: Batch, oracle: bool) -> str:
     key = "map-colours"
     if st.session_state.get(key) not in offered:
         st.session_state[key] = offered[0]
-    return st.selectbox("Colour by", offered, key=key, width=220)
+    return st.selectbox(
+        "Colour by",
+        offered,
+        key=key,
+        width=250,
+        format_func=lambda name: f"Colour by {name}",
+        label_visibility="collapsed",
+    )
 
 
-def map_of(batch: Batch, colours: str = COLOURS[0]) -> maps.EmbeddingMap:
-    """Return the map of a batch, made once for each way to colour it.
+def pick_places(atlas: Atlas) -> bool:
+    """Return whether the map goes by principal components; runs of older versions have no other one."""
+    if atlas.neighbours is None:
+        return True
+    shape = st.segmented_control(
+        "Places by",
+        PLACES,
+        default=PLACES[0],
+        required=True,
+        key="map",
+        bind="query-params",
+        label_visibility="collapsed",
+        help="Neighbours: t-SNE, images that f finds alike lie together. Components: the two directions along which "
+        "f's last layer varies most.",
+    )
+    return shape != PLACES[0]
+
+
+def map_of(
+    batch: Batch, colours: str = COLOURS[0], *, principal: bool = False
+) -> maps.EmbeddingMap:
+    """Return the map of a batch, made once for each way to colour it and to place the images.
 
     Args:
         batch: with an atlas.
         colours: one of `COLOURS`; `right or wrong` needs the dataset.
+        principal: by principal components, not by neighbours.
     """
-    return _map(batch.stamp, colours, _batch=batch)
+    return _map(batch.stamp, colours, principal, _batch=batch)
 
 
 @st.cache_resource(show_spinner=False, max_entries=16)
-def _map(stamp: Hashable, colours: str, *, _batch: Batch) -> maps.EmbeddingMap:
-    """Return the map; stamp and colours are the key of the cache."""
+def _map(stamp: Hashable, colours: str, principal: bool, *, _batch: Batch) -> maps.EmbeddingMap:
+    """Return the map; all but the batch are the key of the cache."""
     assert _batch.atlas is not None
     ids = np.array([item for item in _batch.indices if int(item) in _batch.in_atlas], np.int64)
     groups = _groups(_batch, _batch.atlas, ids, colours)
     steps = _batch.step_of if _batch.stepwise else {}
     notes = {index: f"chosen in step {step + 1}" for index, step in steps.items()}
-    return maps.embedding_map(_batch.atlas, groups, _batch.classes, notes=notes)
+    return maps.embedding_map(
+        _batch.atlas, groups, _batch.classes, notes=notes, principal=principal
+    )
 
 
 def _groups(batch: Batch, atlas: Atlas, chosen: Indices, colours: str) -> list[maps.Group]:

@@ -18,9 +18,10 @@ from rambo.runs.atlas import UNLABELED_POOL, Indices
 from rambo.runs.results import Result
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, percent
-from rambo.ui import controls, frame, readers, state
+from rambo.ui import controls, finished, frame, readers, state
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
+from rambo.ui.compare import runs_view
 from rambo.ui.components import PreparedFigure, gallery, plot
 
 _THUMBNAILS = 600  # thumbnails of one gallery
@@ -53,14 +54,16 @@ def show(run: Run) -> None:
         state.link("pages/train.py", run.id, "Watch it learn")
         return
     _show_accuracies(run, results)
+    _show_labels(run)
     trial = _pick_trial(run)
     ready = batch_data.ready(run, trial)
     if len(ready) < 2:
         st.info("The choices can be laid side by side when two strategies have chosen.")
-        return
-    batches = {name: batch for name in ready if (batch := batch_data.load(run, trial, name))}
-    _show_overlap(_pick_few(run, batches))
-    _show_pair(run, trial, batches)
+    else:
+        batches = {name: batch for name in ready if (batch := batch_data.load(run, trial, name))}
+        _show_overlap(_pick_few(run, batches))
+        _show_pair(run, trial, batches)
+    runs_view.show(run)
 
 
 def filters(run: Run) -> dict[str, str | None]:
@@ -154,6 +157,15 @@ def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
                 st.markdown(f"**{literal(theme.strategy_word(name))}**: {literal(words, 400)}")
 
 
+def _show_labels(run: Run) -> None:
+    """Draw accuracy against labels where it was measured: for the run that comes along."""
+    curve = finished.curve()
+    if curve is None or curve.run != run.id:
+        return
+    st.header("Accuracy against labels")
+    finished.show_curve(curve, key=f"labels-{run.id}")
+
+
 def _judges(run: Run) -> str:
     """Return what is trained on each choice, as the beginning of a sentence."""
     repeats = readers.config(run).evaluation.repeats
@@ -243,13 +255,22 @@ def _show_overlap(batches: dict[str, Batch]) -> None:
     left, right = _wide("overlap").columns(2, gap="large")
     with left:
         st.header("Overlap")
-        table = rivals.jaccard({name: batch.indices for name, batch in batches.items()})
+        chosen = {name: batch.indices for name, batch in batches.items()}
+        plot(
+            rivals.overlap_figure(chosen),
+            key=f"overlap-{len(chosen)}",
+            height=120 + 44 * len(chosen),
+            alt="Jaccard index between the choices of every two strategies; the table below has the numbers.",
+            file_name="rambo-overlap",
+        )
+        table = rivals.jaccard(chosen)
         columns = {
             name: st.column_config.NumberColumn(name, format="%.2f", width="small")
             for name in table.columns
         }
         named = table.rename_axis("Strategy")  # a header without words is none for a screen reader
-        st.dataframe(named, column_config=columns, width="stretch", height="content")
+        with st.expander("The numbers as a table"):
+            st.dataframe(named, column_config=columns, width="stretch", height="content")
         st.caption(
             "Jaccard index: images that both chose over images that either chose. 1 is the same batch."
         )

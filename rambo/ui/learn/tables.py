@@ -119,6 +119,7 @@ class Boards(Record):
     boards: list[Board]
 
 
+KINDS: tuple[type[Record], ...] = (Boards, Pairs, Transport, Interpolation, Filters, Rounds)
 Kind = TypeVar("Kind", bound=Record)
 
 

@@ -132,13 +132,9 @@ def _show_outcome(run: Run, events: Feed) -> None:
         st.markdown(f"**{literal(sentence, 500)}**")
     if accuracies:
         st.caption("Test accuracy of a fresh classifier on the labels at hand and those chosen by:")
-    # More than four beside each other would be cut short.
-    metrics = list(stepper.metrics(accuracies))
-    for start in range(0, len(metrics), 4):
-        for column, (name, text, tooltip) in zip(
-            st.columns(4), metrics[start : start + 4], strict=False
-        ):
-            column.metric(name, text, help=tooltip)
+    with st.container(horizontal=True, gap="small", key="train-metrics"):
+        for name, text, tooltip in stepper.metrics(accuracies):
+            st.metric(name, text, help=tooltip, width="content")
     st.markdown(literal(" ".join(outcome.verdict(summary)), 600))
     with st.container(horizontal=True):
         state.link("pages/batch.py", run.id, "See the chosen images")

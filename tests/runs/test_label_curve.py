@@ -1,0 +1,80 @@
+"""Accuracy against labels: what labels are worth, computed by hand on small tables."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from rambo.errors import DataError
+from rambo.figures import label_figure
+from rambo.runs import label_curve, travel
+from rambo.runs.label_curve import LabelCurve
+from rambo.storage import places
+
+LUCK = {0: (0.70, 0.72), 100: (0.75, 0.77), 200: (0.78, 0.80), 400: (0.80, 0.82)}
+
+
+def curve_of(ours: tuple[float, ...], luck: dict[int, tuple[float, ...]] = LUCK) -> LabelCurve:
+    return LabelCurve("r", 200, 200, (1, 1), {"margin": {200: ours}, "random": luck})
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "labels"),
+    [(0.71, 0), (0.735, 50), (0.79, 200), (0.80, 300), (0.81, 400), (0.82, math.inf), (0.5, 0)],
+)
+def test_random_labels_are_read_off_between_what_was_measured(
+    accuracy: float, labels: float
+) -> None:
+    assert label_curve.needed(curve_of((0.79, 0.81)), accuracy) == pytest.approx(labels)
+
+
+def test_a_random_curve_that_falls_is_taken_as_flat() -> None:
+    fallen = {0: (0.70, 0.70), 100: (0.80, 0.80), 200: (0.79, 0.79), 300: (0.82, 0.82)}
+    assert label_curve.needed(curve_of((0.8, 0.8), fallen), 0.81) == pytest.approx(250)
+
+
+def test_the_gap_is_paired_trial_by_trial() -> None:
+    value = label_curve.worth(curve_of((0.79, 0.81)), "margin")
+    assert value is not None
+    assert value.gap.mean == pytest.approx(1.0)
+    assert value.gap.error == pytest.approx(0.0)
+    assert value.labels == pytest.approx(300)
+
+
+def test_without_random_choice_nothing_is_said() -> None:
+    curve = LabelCurve("r", 200, 200, (1, 1), {"margin": {200: (0.8, 0.8)}})
+    assert label_curve.worth(curve, "margin") is None
+    assert "Random choice was not measured" in label_figure.headline(curve, ["margin"])
+
+
+def test_chance_is_called_chance() -> None:
+    """Far apart from trial to trial: the interval holds 0, and no labels are said to be saved."""
+    luck = {200: (0.78, 0.80, 0.79, 0.78, 0.80), 400: (0.82, 0.83, 0.82, 0.83, 0.82)}
+    words = label_figure.headline(curve_of((0.83, 0.76, 0.84, 0.77, 0.80), luck), ["margin"])
+    assert "cannot tell that from none saved" in words
+    words = label_figure.headline(curve_of((0.80, 0.82, 0.81, 0.80, 0.82), luck), ["margin"])
+    assert "fewer labels (95 % interval" in words
+
+
+def test_the_shipped_table_belongs_to_the_shipped_run(tmp_path: Path) -> None:
+    """The same run, the same accuracies at its budget, and random choice measured below and beyond it."""
+    path = places.finished_run()
+    assert path is not None
+    curve = label_curve.read(path.with_name("label_curve.json"))
+    assert curve.run == path.stem
+    from rambo.runs.workspace import Workspace
+
+    workspace = Workspace(tmp_path)
+    run = workspace.find(travel.unpack(path, workspace, ours=True).run)
+    for result in run.results():
+        measured = curve.accuracies[result.strategy][curve.budget][result.trial]
+        assert measured == pytest.approx(result.test_accuracy)
+    assert min(curve.accuracies["random"]) < curve.budget < max(curve.accuracies["random"])
+
+
+def test_a_damaged_table_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "label_curve.json"
+    path.write_text(json.dumps({"run": "r"}))
+    with pytest.raises(DataError, match=r"label_curve\.json"):
+        label_curve.read(path)
