@@ -11,6 +11,7 @@ from rambo.datasets.prepared import POOL, TEST
 from rambo.method.utility_samples import interpolate_utilities
 from rambo.training import heads as core
 from rambo.ui.learn import beat, filters, heads, interpolation, rounds, tables, which
+from rambo.ui.learn import steps as steps_of
 
 NAMES = ("boards", "transport", "rounds", "pairs", "interpolation", "filters")
 
@@ -163,9 +164,12 @@ def test_what_the_page_says_of_the_pairs_is_so() -> None:
 
 
 def test_what_the_page_says_of_the_filter_is_so() -> None:
-    """The margins grow with M at once; the accuracy hardly moves."""
+    """The margins grow with M at once; the accuracy goes up and down within four points, as the page says."""
     rows = [filters.shipped()[size] for size in filters.sizes()]
     mean_margins = [np.mean(row.margins) for row in rows]
     assert mean_margins == sorted(mean_margins)
     means = [np.mean(row.test_accuracies) for row in rows]
-    assert max(means) - min(means) < 0.03
+    assert max(means) - min(means) < 0.04
+    steps = np.diff(means)
+    assert min(steps) < 0 < max(steps), "it follows M"
+    assert "within four points" in next(s.notice for s in steps_of.STEPS if s.name == "filter")

@@ -8,6 +8,7 @@ import streamlit as st
 from rambo.figures import lesson_curves
 from rambo.figures.prepared import Figure
 from rambo.text import percent
+from rambo.ui import finished
 from rambo.ui.components import gallery, plot
 from rambo.ui.learn import parts, tables
 
@@ -44,6 +45,11 @@ def show() -> None:
             bind="query-params",
             help=f"b = {data.batch_size} is margin sampling; the whole pool is u_hat alone.",
         )
+        st.caption(
+            f"u_hat and margins of the finished run that comes along, first trial. With M = {data.own} this is what "
+            "RAMBO chose there."
+        )
+        finished.offer_finished(key="learn-filter-run")
         row, margin = shipped()[size], shipped()[sizes()[0]]
         shared = len(set(row.chosen) & set(margin.chosen))
         accuracies = np.array(row.test_accuracies)

@@ -91,8 +91,8 @@ STEPS = (
         "From margin to u_hat",
         "M decides who chooses. With M = b the margin takes the images f is least sure of; with the whole pool u_hat "
         "alone decides. Move M and see the 200 chosen images change.",
-        "The margins grow at once when M grows; the accuracy hardly moves, which says how little of the choice matters "
-        "here beside the noise of one training.",
+        "The margins grow at once when M grows; the accuracy goes up and down within four points and does not follow "
+        "it, which says how little of the choice matters here beside the noise of training.",
         "Algorithm 2",
         "rambo/algorithm.py: greedy_margin, spend",
         ("M", "b", "B", "margin", "u_hat"),

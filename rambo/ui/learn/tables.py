@@ -69,8 +69,10 @@ class Filter(Record):
 
 
 class Filters(Record):
-    """One choice for each filter size."""
+    """One choice for each filter size, by u_hat of a run that comes along and chose with `own` itself."""
 
+    run: str
+    own: int
     budget: int
     batch_size: int
     filters: list[Filter]
