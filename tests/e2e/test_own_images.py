@@ -1,14 +1,20 @@
-"""A person's folder in a real browser: imported by the page, its report read, Configure opened on it."""
+"""A person's folder in a real browser: imported, its report read, rehearsed, a batch chosen and exported."""
 
+import csv
+import hashlib
+import io
+import re
+import zipfile
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 from PIL import Image
 
-from .conftest import ROOT, reaches, settled
+from .conftest import PATIENCE, ROOT, reaches, settled
 
-LABELS, IMAGES = 30, 600
+LABELS, IMAGES, BUDGET = 30, 600, 30
+CLASSES = ("zero", "one", "two")
 
 
 def digits(folder: Path) -> Path:
@@ -23,15 +29,21 @@ def digits(folder: Path) -> Path:
     for place, (pixels, digit) in enumerate(zip(pictures, targets, strict=False)):
         labeled = counts[digit] > 0
         counts[digit] -= labeled
-        home = folder / (("zero", "one", "two")[digit] if labeled else "unlabeled")
+        home = folder / (CLASSES[digit] if labeled else "unlabeled")
         home.mkdir(parents=True, exist_ok=True)
         picture = Image.fromarray((pixels * 15.9).astype(np.uint8))
-        picture.resize((24, 24)).save(home / f"scan {place}.png")
+        picture.resize((28, 28)).save(home / f"scan {place}.png")
     (folder / "zero" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     return folder
 
 
-def test_a_folder_of_600_pictures_with_30_labels_becomes_a_run_to_set_up(
+def says(page, words: str) -> None:
+    """Wait on Train until the run is done and says so."""
+    page.get_by_text(re.compile(words)).first.wait_for(timeout=2 * PATIENCE * 1000)
+    settled(page)
+
+
+def test_a_folder_of_600_pictures_with_30_labels_becomes_a_batch_to_pay_for(
     page, serve, tmp_path: Path
 ) -> None:
     folder = digits(tmp_path / "scans")
@@ -75,5 +87,42 @@ def test_a_folder_of_600_pictures_with_30_labels_becomes_a_run_to_set_up(
     reaches(chosen.input_value, "My scans (my images)")
     field = page.get_by_role("spinbutton", name="Labels you hold")
     reaches(lambda: (field.input_value(), field.is_disabled()), ("24", True))
+    budget = page.get_by_role("spinbutton", name="Labels to buy")
+    budget.fill(f"{BUDGET}")
+    budget.press("Enter")
+    settled(page)
+    for name in ("RAMBO", "Filter only"):  # what is left trains two classifiers
+        page.get_by_role("button", name=name, exact=True).click()
+        settled(page)
+
+    page.get_by_role("button", name="Rehearse on my labels first").click()
+    page.wait_for_url(re.compile(r"/train\?.*run=rehearsal"))
+    says(page, "On your own images")
+
+    page.locator("[data-testid=stSidebar]").get_by_role("link", name="Configure").click()
+    page.wait_for_url("**/configure*")
+    reaches(budget.input_value, f"{BUDGET}")
+    page.locator(".st-key-configure-start button").click()
+    page.wait_for_url(re.compile(r"/train\?.*run=collection"))
+    (run,) = parse_qs(urlsplit(page.url).query)["run"]
+    says(page, "Batch chosen, waiting for labels")
+
+    page.locator("[data-testid=stSidebar]").get_by_role("link", name="Batch").click()
+    page.wait_for_url(re.compile(r"/batch\?"))
+    page.get_by_text(re.compile(f"chose {BUDGET} images")).first.wait_for()
+    settled(page)
+    page.get_by_role("tab", name="Export").click()
+    page.get_by_text("--format zip").wait_for()
+    with page.expect_download() as download:
+        page.locator(".st-key-export-download button").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        rows = list(csv.DictReader(io.StringIO(archive.read("images/metadata.csv").decode())))
+        assert len({row["file_name"] for row in rows}) == len(rows) == BUDGET
+        assert {row["run_id"] for row in rows} == {run}
+        for row in rows:
+            data = archive.read(f"images/{row['file_name']}")
+            assert Image.open(io.BytesIO(data)).size == (28, 28)
+            original = (folder / row["original_file"]).read_bytes()
+            assert hashlib.sha256(data).digest() == hashlib.sha256(original).digest()
     assert page.off_origin == []
     assert page.console_errors == []
