@@ -34,8 +34,8 @@ class Atlas:
         explained: `2` float32, the share of the variance along each axis of the map.
         lacking: images of the pools that are not here, for f is not finite on them; None where an older RAMBO did
             not note it.
-        neighbours: `n x 2` float32, a map by t-SNE on which images that look alike to f lie together; None in runs of
-            older versions, and where there are too few images.
+        neighbours: `n x 2` float32, a map by t-SNE on which images that look alike to f lie together; None in later
+            trials, in runs of older versions, and where there are too few images.
     """
 
     indices: Indices

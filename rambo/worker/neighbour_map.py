@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Points = NDArray[np.float32]
 
-PLACED = 4000  # images that t-SNE places; the others follow their neighbours
+PLACED = 2000  # images that t-SNE places; the others follow their neighbours
 _FEWEST = 50
 _AXES, _PERPLEXITY, _ITERATIONS, _FOLLOWED = 30, 30.0, 500, 3
 
@@ -15,7 +15,7 @@ _AXES, _PERPLEXITY, _ITERATIONS, _FOLLOWED = 30, 30.0, 500, 3
 def neighbour_map(embeddings: NDArray[Any], start: NDArray[Any]) -> Points | None:
     """Return places `n x 2` with joint deviation 1, or None where there are too few images, or all are alike.
 
-    Source: van der Maaten 2014 (Barnes-Hut t-SNE). Choice: on the first 30 principal components; from 4,000 images on
+    Source: van der Maaten 2014 (Barnes-Hut t-SNE). Choice: on the first 30 principal components; from 2,000 images on
     evenly spaced ones are placed, and every other one goes to the mean of its three nearest among them, the nearer the
     heavier: seconds, however large the pool. No random start, and the worker has one thread: the same answer each time.
 

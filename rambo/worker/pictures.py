@@ -77,15 +77,22 @@ def draw(
         return
     for name in missing:
         if name == paths.ATLAS:
-            arrays = atlas(ensemble.problem, predictions)
+            arrays = atlas(ensemble.problem, predictions, by_neighbours=trial == 0)
         else:
             picked = torch.tensor(results[name.removesuffix(f"/{paths.SERVED}")].selected)
             arrays = served(ensemble.problem, predictions, picked, weights)
         shelf.keep_arrays(trial, name, arrays)
 
 
-def atlas(problem: Problem, predictions: Predictions) -> Arrays:
-    """Return what `neighbours.Atlas` holds; rows with a number that is not finite are left out, and counted."""
+def atlas(problem: Problem, predictions: Predictions, *, by_neighbours: bool = True) -> Arrays:
+    """Return what `runs.atlas.Atlas` holds; rows with a number that is not finite are left out, and counted.
+
+    Args:
+        problem: S_0, U_0 and S_val.
+        predictions: of f on S_0.
+        by_neighbours: whether to make the map by neighbours too. Choice: a run does in its first trial, the one that
+            pages open; it takes seconds, and another trial's would say the same.
+    """
     parts = {
         LABELED: problem.labeled,
         UNLABELED_POOL: problem.unlabeled,
@@ -98,7 +105,7 @@ def atlas(problem: Problem, predictions: Predictions) -> Arrays:
     indices, pool = indices[finite], pool[order][finite]
     embeddings = predictions.embeddings[indices].numpy()
     map_, explained = principal_map(embeddings)
-    near = neighbour_map(embeddings, map_)
+    near = neighbour_map(embeddings, map_) if by_neighbours else None
     return ({} if near is None else {"neighbours": near}) | {
         "indices": indices.numpy(),
         "pool": pool.numpy().astype(np.uint8),

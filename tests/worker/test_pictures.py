@@ -291,4 +291,7 @@ def test_nothing_is_drawn_before_f_is_there_unless_it_may_be_trained(problem: Pr
     assert events == []  # f was found
     for name, array in atlas.items():
         assert array.tobytes() == shelf.stored[2, "atlas"][name].tobytes()
+    assert "neighbours" not in atlas
+    pictures.draw(shelf, 0, {}, ensemble=ensemble, weights=WEIGHTS, emit=None)
+    assert "neighbours" in shelf.stored[0, "atlas"]
     assert len(memo.results) == 1

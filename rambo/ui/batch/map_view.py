@@ -156,7 +156,7 @@ def pick_colours(batch: Batch, oracle: bool) -> str:
 
 
 def pick_places(atlas: Atlas) -> bool:
-    """Return whether the map goes by principal components; runs of older versions have no other one."""
+    """Return whether the map goes by principal components; later trials and runs of older versions have no other."""
     if atlas.neighbours is None:
         return True
     shape = st.segmented_control(
