@@ -3,6 +3,8 @@
 import doctest
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,13 @@ from tiny import write_tiny
 
 import rambo
 from rambo import api, errors, lineup
+from rambo.api import working
 from rambo.api.bar import Bar
 from rambo.errors import DataError, Interrupted, RamboError, RunLockedError, StoreError
 from rambo.events import Event, StageStarted
 from rambo.runs import audit
 from rambo.strategies import others
+from rambo.worker import run_worker
 
 QUICKLY = {
     "k": 24,
@@ -247,6 +251,23 @@ def test_another_kernel_at_the_same_run_is_told_in_one_line(home: Path, images: 
         choose(images)
 
 
+def test_kernels_that_ask_the_same_at_once_share_one_run(
+    home: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = run_worker.start
+
+    def start(*arguments: Any) -> Any:
+        time.sleep(0.3)  # the other one asks in the meantime
+        return real(*arguments)
+
+    monkeypatch.setattr(run_worker, "start", start)
+    monkeypatch.setattr(working, "finish", lambda run, progress: run)
+    with ThreadPoolExecutor(2) as kernels:
+        ids = [kernels.submit(lambda: choose(images).run.id) for _ in range(2)]
+    assert {one.result() for one in ids} == {stored.id for stored in api.runs()}
+    assert len(api.runs()) == 1
+
+
 def test_a_folder_that_may_not_be_written_is_told_in_one_line(
     tmp_path: Path, images: np.ndarray
 ) -> None:
@@ -286,6 +307,11 @@ def test_equal_pictures_with_different_labels_are_told(home: Path, images: np.nd
         ({"labels": [0.5] * 200}, r"^labels are float64 with fractions; give"),
         ({"labels": [{}] * 200}, r"^labels holds dict; give whole numbers or texts"),
         ({"known": np.ones(3, bool)}, r"^known: bool of shape \(3,\); give 200"),
+        (
+            {"known": np.arange(200) < 43},
+            r"^known is True for 3 images without a label, the first one image 40; give the label",
+        ),
+        ({"known": True}, r"^known: bool of shape \(\); give 200"),
         ({"classes": ["one"]}, r"^labels: run from 0 to 3 but 1 classes are named"),
         ({"test": 3}, r"^test: int is no pair; give test=\(images, labels\)"),
         ({"budget": 500}, r"^budget 500 exceeds the 160 unlabeled .*; lower it to at most 160"),

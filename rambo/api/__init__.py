@@ -69,7 +69,7 @@ def choose(
             the run plays: it hides them, buys `budget` of them, and says how good that was.
         budget: how many labels to buy: 500, or what the preset says.
         strategy: a name, or a function under `@rambo.strategy`.
-        known: `N` bool beside `labels`: False hides a label.
+        known: `N` bool beside `labels`: False hides a label; True stands only where there is one.
         validation: images and labels of S_val; a share of the labels where not given.
         test: images and labels that judge the choice.
         classes: names of the classes 0, 1, ...
@@ -401,7 +401,7 @@ def _named(name: str, place: Workspace, progress: bool) -> str:
 
     bar = Bar(progress)
     try:
-        result = importing.import_images(place.root, path, emit=bar)
+        result = importing.import_images(place.root, path, emit=bar, wait=True)
     finally:
         bar.close()
     slug = result.collection.slug

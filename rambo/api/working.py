@@ -9,9 +9,10 @@ from rambo.config import Config, Settings, describe
 from rambo.datasets import foreign
 from rambo.datasets.prepared import Prepared
 from rambo.errors import Interrupted, RunLockedError, StoreError
-from rambo.runs import repair
+from rambo.runs import jobs, repair
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
+from rambo.storage import files
 from rambo.worker import run_worker
 
 
@@ -33,8 +34,12 @@ def run_of(config: Config, workspace: Workspace, *, progress: bool, fresh: bool)
         with interruptible(), in_words_of_python():
             data = foreign.prepare(config.dataset, workspace.root, emit=bar)
             checks.check(config, data)
-            run = None if fresh else _same(checks.fit(config, data), data, workspace)
-            run = run or run_worker.start(config, workspace, bar)
+            with contextlib.ExitStack() as stack:
+                with contextlib.suppress(OSError):  # what the disk refuses, the start tells
+                    # two kernels that ask the same at once share one run
+                    stack.enter_context(files.gate(workspace.root / jobs.START, exclusive=True))
+                run = None if fresh else _same(checks.fit(config, data), data, workspace)
+                run = run or run_worker.start(config, workspace, bar)
     finally:
         bar.close()
     return finish(run, progress=progress)
@@ -48,19 +53,22 @@ def finish(run: Run, *, progress: bool = True) -> Run:
         RunLockedError: another kernel, or the app, is at it.
         RamboError: what went wrong.
     """
+    taken = RunLockedError(
+        "is being worked on by another kernel or by the app",
+        field="run",
+        value=run.id,
+        hint=f"wait for it, and look at it with rambo.open({run.id!r})",
+    )
     if run.locked():
-        raise RunLockedError(
-            "is being worked on by another kernel or by the app",
-            field="run",
-            value=run.id,
-            hint=f"wait for it, and look at it with rambo.open({run.id!r})",
-        )
+        raise taken
     bar, place = Bar(progress), Workspace(run.folder.parent)
     try:
         with interruptible():
             if run.status != "done" or repair.broken(run):  # else nothing is started
                 note(place, "start", run.id)
             status = run_worker.work(run, bar)
+    except RunLockedError:  # taken since the look above
+        raise taken from None
     finally:
         bar.close()
     if status == "stopped":

@@ -8,10 +8,12 @@ import dataclasses
 import hashlib
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+import filelock
 import numpy as np
 
 from rambo.collection import collection as collections
@@ -25,9 +27,9 @@ from rambo.collection.readers.sources import read_source
 from rambo.collection.records import Fit, Frame, HealthLine, ImportProgress, LabelEntry
 from rambo.collection.splits import DEFAULT_SHARE
 from rambo.collection.workers import ReadResult, Work
-from rambo.errors import DataError, RunCancelled, shorten
+from rambo.errors import DataError, RunCancelled, RunLockedError, shorten
 from rambo.events import Emit, Noticed, StageAdvanced, StageFinished, StageStarted, ignore
-from rambo.storage import database
+from rambo.storage import database, files
 from rambo.storage.files import RefusedError
 
 STAGE = "import"
@@ -36,6 +38,7 @@ SMALLEST = 16
 _LARGEST_SIZE = 512  # that may be asked for
 MIN_CLASSES, MAX_CLASSES = 2, 1000
 _PROBES = 64
+_LOOK_SECONDS = 0.5  # somebody else's look at a lock is shorter
 _REPORT_SECONDS = 1.0
 
 
@@ -94,6 +97,7 @@ def import_images(
     options: ImportOptions | None = None,
     *,
     emit: Emit = ignore,
+    wait: bool = False,
 ) -> ImportResult:
     """Return the collection with what lies at some paths in it, as one new version.
 
@@ -102,6 +106,7 @@ def import_images(
         paths: each a folder, a zip, an `.npz`, a table or parquet; the first one gives the name.
         options: what a person says of it.
         emit: hears how far it is; may raise `RunCancelled`, and what was read is kept for the next time.
+        wait: until another import of the collection has ended, or its process died, instead of refusing.
 
     Raises:
         DataError: nothing can be read there; names the file and the way out.
@@ -124,14 +129,42 @@ def import_images(
         if settings.test is not None:
             sources.append(_as_test(read(settings.test, settings.labels, None)))
         name = settings.name or places[0].absolute().stem or places[0].absolute().name or "images"
-        collection, fresh = _open(workspace, name, sources, settings)
-        if not fresh and name not in (collection.name, collection.slug):
-            emit(Noticed(f"{name} joins the collection {collection.name} ({collection.slug})"))
+        with _turn(workspace, collections.slug_of(name), emit, wait):
+            collection, fresh = _open(workspace, name, sources, settings)
+            if not fresh and name not in (collection.name, collection.slug):
+                emit(Noticed(f"{name} joins the collection {collection.name} ({collection.slug})"))
+            try:
+                return _Import(collection, sources, settings, emit).run()
+            finally:
+                if fresh and not collection.versions() and not _has_rows(collection):
+                    collections.delete(collection)
+
+
+@contextmanager
+def _turn(workspace: Path, slug: str, emit: Emit, wait: bool) -> Iterator[None]:
+    """Hold a collection's name while it is looked up or made and then grows; the kernel frees it at death."""
+    home = collections.home(workspace)
+    lock = filelock.FileLock(home / f".{slug}.lock")
+    try:
+        files.make_folder(home)
         try:
-            return _Import(collection, sources, settings, emit).run()
-        finally:
-            if fresh and not collection.versions() and not _has_rows(collection):
-                collections.delete(collection)
+            lock.acquire(timeout=_LOOK_SECONDS)
+        except filelock.Timeout:
+            if not wait:
+                raise RunLockedError(
+                    "it is being changed by another import or label file",
+                    field="collection",
+                    value=slug,
+                    hint="wait for that one and try again",
+                ) from None
+            emit(Noticed(f"the collection {slug} is being imported elsewhere; waiting for that"))
+            lock.acquire()
+    except OSError as error:
+        raise collections.refusal(slug, error, "import again") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _as_test(source: Source) -> Source:

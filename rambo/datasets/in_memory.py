@@ -19,6 +19,7 @@ from rambo.datasets import archive, prepared
 from rambo.datasets.prepared import UNLABELED, Prepared
 from rambo.errors import DataError, RamboError, shorten
 from rambo.storage.files import RefusedError
+from rambo.text import count
 
 PREFIX = "arrays:"
 RECIPE = 1  # part of every origin: raise it when the same arrays are read otherwise
@@ -45,7 +46,7 @@ def keep(
         images: `N x H x W`, `N x H x W x C` or `N x C x H x W`, bytes or floats in [0, 1]; numpy or a tensor.
         labels: `N` whole numbers or texts; -1, None, NaN, an empty text or a mask where nobody knows.
         workspace: folder of all runs.
-        known: `N` bool, False where the label shall count as unknown.
+        known: `N` bool, False where the label shall count as unknown; True only where there is one.
         validation: images and labels of S_val; drawn from the labels where not given.
         test: images and labels of the test set; drawn where not given and every label is known.
         classes: names of the classes 0, 1, ...
@@ -82,11 +83,14 @@ def keep(
         )
     except RefusedError as error:
         raise _refused("labels", error) from None
-    if (read.labels == UNLABELED).all():
+    unlabeled = read.labels == UNLABELED
+    if unlabeled.all():
         raise DataError(
             "every label is unknown", field="labels", hint="label a few images of every class first"
         )
-    if names == ["validation"] and (read.labels != UNLABELED).all():
+    if known is not None:
+        _check_flags(as_array(known), unlabeled[: len(pixels[0])])
+    if names == ["validation"] and not unlabeled.any():
         raise DataError(
             "none is given beside validation, and every label is known, so nothing is left to judge a choice by",
             field="test",
@@ -287,6 +291,20 @@ def _masked(column: np.ndarray, flags: Any, count: int) -> np.ndarray:
             hint=f"give {count:,} of True and False, True where the label is known",
         )
     return _hide(column, ~mask)
+
+
+def _check_flags(flags: np.ndarray, unlabeled: np.ndarray) -> None:
+    """Refuse to call a label known that is missing.
+
+    Raises:
+        DataError: there is such an image.
+    """
+    if len(empty := np.flatnonzero(flags & unlabeled)):
+        raise DataError(
+            f"is True for {count(len(empty), 'image')} without a label, the first one image {empty[0]}",
+            field="known",
+            hint="give the label, or say False there",
+        )
 
 
 def _hide(column: np.ndarray, hidden: np.ndarray) -> np.ndarray:

@@ -30,6 +30,7 @@ from rambo.storage import files, places
 STOP_SECONDS = 4.0  # for the end of the unit in flight; then SIGTERM
 TERM_SECONDS = 3.0  # for SIGTERM; then SIGKILL
 POLITENESS = 5  # niceness of a worker: the pages in front of a person come first
+START = ".start.lock"  # below the workspace, while a run is looked for and made where there is none
 LIVE = ("queued", "running")  # states of a run that is worked on or waits for it
 _LOG_BYTES = 16_000
 _TRACE = re.compile(r"\(most recent call (last|first)\):$")
@@ -77,7 +78,7 @@ def _start_once(
 ) -> tuple[Run, bool]:
     """Return the live run of these settings, or else a new one that was launched, and whether it is new."""
     files.make_folder(workspace.root)
-    with filelock.FileLock(workspace.root / ".start.lock", timeout=30):
+    with filelock.FileLock(workspace.root / START, timeout=30):
         for run in live(workspace):
             if run.config == config:
                 return run, False

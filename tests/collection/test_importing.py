@@ -3,6 +3,10 @@
 import errno
 import hashlib
 import os
+import signal
+import subprocess
+import sys
+import threading
 import zipfile
 
 import numpy as np
@@ -359,6 +363,59 @@ def test_one_import_at_a_time(tmp_path):
         with pytest.raises(RunLockedError, match="pets"):
             bring(tmp_path / "ws", tmp_path / "pets")
     assert not collection.importing()
+
+
+def test_two_imports_at_once_make_one_collection(tmp_path, monkeypatch):
+    root = photos(tmp_path / "pets")
+    results, notices = [], []
+    started, waiting = threading.Event(), threading.Event()
+    real = own.collection.create
+
+    def create(*arguments, **more):
+        started.set()
+        assert waiting.wait(60)  # the other one looks for the collection in the meantime
+        return real(*arguments, **more)
+
+    def hear(event):
+        if isinstance(event, Noticed):
+            notices.append(event.message)
+            waiting.set()
+
+    def second():
+        started.wait(60)
+        options = ImportOptions(jobs=1)
+        results.append(import_images(tmp_path / "ws", root, options, emit=hear, wait=True))
+
+    monkeypatch.setattr(own.collection, "create", create)
+    other = threading.Thread(target=second)
+    other.start()
+    first = bring(tmp_path / "ws", root)
+    other.join(60)
+    assert own.slugs(tmp_path / "ws") == ["pets"]
+    assert (first.version, first.changed, first.new) == (1, True, 19)
+    assert [(one.version, one.changed) for one in results] == [(1, False)]
+    assert notices == ["the collection pets is being imported elsewhere; waiting for that"]
+
+
+def test_an_import_whose_process_was_killed_blocks_nobody_and_is_gone_on_with(tmp_path):
+    root = photos(tmp_path / "pets", unlabeled=100)
+    code = f"""
+import os, pathlib, signal
+from rambo.collection import importing, workers
+from rambo.events import StageAdvanced
+def die(event):
+    if isinstance(event, StageAdvanced) and event.step >= workers.CHUNK:
+        os.kill(os.getpid(), signal.SIGKILL)
+folder = pathlib.Path({str(tmp_path)!r})
+importing.import_images(folder / "ws", folder / "pets", importing.ImportOptions(jobs=1), emit=die)
+"""
+    killed = subprocess.run([sys.executable, "-c", code], timeout=120, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert own.find(tmp_path / "ws", "pets").progress().state == "stopped"
+    result = import_images(tmp_path / "ws", root, ImportOptions(jobs=1), wait=True)
+    assert own.slugs(tmp_path / "ws") == ["pets"]
+    assert 0 < result.read < 115
+    assert len(result.collection.snapshot()) == 115
 
 
 def test_processes_read_the_same_as_one(tmp_path):
