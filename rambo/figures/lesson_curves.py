@@ -89,7 +89,12 @@ def filters(
             ),
             "yaxis": axis("test accuracy, %"),
             "yaxis2": axis(
-                "margin", overlaying="y", side="right", showgrid=False, rangemode="tozero"
+                "margin",
+                overlaying="y",
+                side="right",
+                showgrid=False,
+                rangemode="tozero",
+                tickformat=".2f",
             ),
         },
     }

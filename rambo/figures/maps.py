@@ -266,7 +266,7 @@ def candidate_strip(
         data.append({"name": "your batch", "x": [yours], "y": [0], "marker": mark})
     base = {"type": "scatter", "mode": "markers", "hovertemplate": hover}
     layout: Figure = {
-        "xaxis": {"title": {"text": "u_hat of S_j with the candidate (only differences count)"}},
+        "xaxis": {"title": {"text": "u_hat of S_j with the candidate, no unit"}},
         "yaxis": {"visible": False, "fixedrange": True, "range": [-1, 1]},
         "legend": _LEGEND,
     }

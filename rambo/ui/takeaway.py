@@ -14,7 +14,7 @@ _STYLE = """
 body { font-family: system-ui, sans-serif; color: #16203a; background: #fff; max-width: 60rem; margin: 2rem auto; }
 h2 { font-size: 1.1rem; margin: 2.5rem 0 0; } p { color: #4a5672; margin: 0.3rem 0; }
 """
-_AXIS = {"gridcolor": "#d5dbe8", "automargin": True, "zeroline": False}
+_AXIS = {"gridcolor": "#d5dbe8", "automargin": True, "zeroline": False, "separatethousands": True}
 _TEMPLATE = {
     "layout": {
         "colorway": [theme.BLUE, theme.ORANGE, theme.GREEN, theme.PURPLE, theme.GREY],

@@ -177,12 +177,16 @@ class Gallery {
         const name = element("div", "name", row.label);
         if (row.mark) name.append(element("b", "", `✓ ${row.mark}`));
         const pictures = element("div", "grid");
-        pictures.append(
-          ...row.ids.map((id, at) => {
-            const about = { id, slot: row.slots[at], caption: row.captions?.[at] };
-            return this.cell(about, { ...data, readonly: true });
-          }),
-        );
+        const cells = row.ids.map((id, at) => {
+          const about = { id, slot: row.slots[at], caption: row.captions?.[at] };
+          return this.cell(about, { ...data, readonly: true });
+        });
+        // Where a row is too long it breaks after a ten, not before the last two.
+        for (let at = 0; at < cells.length; at += 10) {
+          const ten = element("div", "ten");
+          ten.append(...cells.slice(at, at + 10));
+          pictures.append(ten);
+        }
         line.append(...(row.label || row.mark ? [name] : []), pictures);
         return line;
       }),

@@ -397,7 +397,7 @@ function readTheme(element) {
 function template(look, layout, select) {
   const axis = {
     automargin: true, gridcolor: look.grid, linecolor: look.line, tickcolor: look.line,
-    zerolinecolor: look.line, title: { standoff: 8 },
+    zerolinecolor: look.line, title: { standoff: 8 }, separatethousands: true,
   };
   return {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",

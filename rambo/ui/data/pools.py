@@ -62,7 +62,8 @@ def show_cut(data: Prepared, run: Run | None) -> None:
         return
     rest = corruption.pool_size(config.dataset, data) - k
     parts = (("Labeled S_0", k), ("Unlabeled U_0", rest), ("Validation", size), ("Test", test))
-    columns = [*st.columns(2), *st.columns(2)]
+    with st.container(key="data-cut"):
+        columns = [*st.columns(2), *st.columns(2)]
     for column, (word, number) in zip(columns, parts, strict=True):
         column.metric(word, f"{number:,}")
     st.caption(
@@ -85,7 +86,9 @@ def _show_own_cut(data: Prepared) -> None:
         ("Validation", VALIDATION),
         ("Test", TEST),
     )
-    for column, (word, role) in zip([*st.columns(2), *st.columns(2)], parts, strict=True):
+    with st.container(key="data-cut"):
+        columns = [*st.columns(2), *st.columns(2)]
+    for column, (word, role) in zip(columns, parts, strict=True):
         column.metric(word, f"{int(np.sum(data.roles == role)):,}")
     st.caption(
         "All labeled images are S_0, so k is how many there are. Nobody knows the labels of the others: a run chooses "

@@ -138,6 +138,8 @@ def _show_outcome(run: Run, events: Feed) -> None:
     st.markdown(literal(" ".join(outcome.verdict(summary)), 600))
     with st.container(horizontal=True):
         state.link("pages/batch.py", run.id, "See the chosen images")
+        if readers.waits(run):
+            state.link("pages/label.py", run.id, "Label them")
         state.link("pages/compare.py", run.id, "Compare the strategies")
 
 
