@@ -133,8 +133,8 @@ def show() -> None:
             bind="query-params",
             help="Each step fits the weights again and then moves lambda, by Adam, as RAMBO does.",
         )
-        draw = st.slider("Other pairs", 1, 10, key="pairs", bind="query-params")
-        work = task(draw - 1)
+        seed = st.slider("Other pairs", 1, 10, key="pairs", bind="query-params") - 1
+        work = task(seed)
         places = walk(work, log_lambda, steps)
         now = evaluate(work, places[-1])
         nudge = 1e-5
