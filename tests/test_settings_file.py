@@ -36,9 +36,10 @@ def test_light_and_dark_are_both_ours() -> None:
 
 def test_the_text_of_a_primary_button_stands_out() -> None:
     """Our style, not the primary colour of the theme, is its ground: that of the dark theme is a bright one."""
-    rule = r'\[data-testid="stBaseButton-primary"\] \{ background-color: light-dark\((\S+), (\S+)\); color: (\S+); \}'
+    button = r'\[data-testid="stBaseButton-primary"\]:not\(:disabled\) '
+    rule = button + r"\{ background-color: light-dark\((\S+), (\S+)\); color: (\S+); \}"
     ((light, dark, text),) = re.findall(rule, STYLE)
-    inner = r'\[data-testid="stBaseButton-primary"\] \* \{ color: (\S+) !important; opacity: 1 !important; \}'
+    inner = button + r"\* \{ color: (\S+) !important; opacity: 1 !important; \}"
     assert re.findall(inner, STYLE) == [text]
     assert contrast(text, light) > 4.5
     assert contrast(text, dark) > 4.5

@@ -53,9 +53,7 @@ def prepare_archive(path: Path, workspace: Path, origin: str, *, emit: Emit = ig
         refusing("file", path, "save it again with numpy.savez"),
     ):
         stored = limited.call(arrays_.store, path, limits, scratch)
-        for remark in stored.rest.remarks:
-            emit(Noticed(f"{path.name}: {remark}"))
-        return keep(
+        data = keep(
             stored.opened(),
             workspace,
             name=archive_name(path),
@@ -63,6 +61,11 @@ def prepare_archive(path: Path, workspace: Path, origin: str, *, emit: Emit = ig
             licence="not stated in the file",
             origin=origin,
         )
+        for (
+            remark
+        ) in stored.rest.remarks:  # of a file that is refused, the refusal says what matters
+            emit(Noticed(f"{path.name}: {remark}"))
+        return data
 
 
 def keep(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from rambo.collection import duplicates
 from rambo.datasets import prepared
 from rambo.datasets.prepared import COPY, POOL, Images, Labels, Prepared
 
@@ -35,6 +34,8 @@ def with_copies(data: Prepared, share: float, workspace: Path) -> Prepared:
     """
     if not share or (data.roles == COPY).any():
         return data
+    from rambo.collection import duplicates  # needs scipy, which small commands never load
+
     origin = f"copies/{_RECIPE}/{data.fingerprint}"
     folder = prepared.find(workspace, origin)
     if folder is not None:

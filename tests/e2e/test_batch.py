@@ -104,7 +104,8 @@ def test_a_lasso_by_mouse_filters_the_gallery(opened, finished: Run) -> None:
     facts = display(finished)
     wait_cells(opened, facts["selected"])
     atlas = finished.load_arrays("trial-0/atlas")
-    across = np.sort(atlas["map"][:, 0])[40:-40]
+    places = atlas["neighbours"][:, 0]
+    across = np.sort(places)[40:-40]
     widest = np.diff(across).argmax()
     middle = float(across[widest] + across[widest + 1]) / 2  # no point lies near the line
     at_rest(opened)
@@ -117,7 +118,7 @@ def test_a_lasso_by_mouse_filters_the_gallery(opened, finished: Run) -> None:
     drag_lasso(opened, [(edge, low), (edge, high), (middle, high), (middle, low)])
     text = opened.locator("p", has_text=re.compile("Inside the lasso: .* chosen")).inner_text()
     count = int(re.search(r"(\d+) chosen", text)[1])
-    within = set(atlas["indices"][atlas["map"][:, 0] < middle].tolist())
+    within = set(atlas["indices"][places < middle].tolist())
     inside = [index for index in facts["selected"] if index in within]
     assert count == len(inside)
     wait_cells(opened, inside or facts["selected"])

@@ -302,7 +302,7 @@ def archives(folder: Path) -> list[Path]:
         "ratio-1000": zeros,
         "nested": nested,
         "a-million-members": _repeated(600_000, 1),
-        "a-million-members-said-one": _repeated(600_000, 1, told=1),
+        "a-million-members-said-one": _repeated(600_000, 1, claim=1),
         "overlapping": _repeated(1500, 900_000),
         "three-gigabytes": _repeated(3400, 900_000),
         "size-too-small": bytes(small),

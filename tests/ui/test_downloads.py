@@ -31,9 +31,9 @@ def served(files: MediaFileManager, url: str) -> bytes | None:
     return None if stored is None else stored.content
 
 
-def press(files: MediaFileManager, name: str, *, busy: bool, seconds: float = 60) -> str:
+def press(files: MediaFileManager, name: str, *, ours: bool, seconds: float = 60) -> str:
     """Press a button of Streamlit's deferred kind; return the address that the browser is sent to."""
-    make = (lambda: downloads.hold(name, MIME, "a.csv", seconds)) if busy else (lambda: name)
+    make = (lambda: downloads.hold(name, MIME, "a.csv", seconds)) if ours else (lambda: name)
     return files.execute_deferred(files.add_deferred(make, MIME, "place", "a.csv"))
 
 
@@ -41,14 +41,14 @@ def test_streamlit_alone_loses_a_made_file_after_two_ends_of_script_runs(
     files: MediaFileManager,
 ) -> None:
     """The reason for this module: when it goes, `downloads` may go too."""
-    url = press(files, "x,y", held=False)
+    url = press(files, "x,y", ours=False)
     for _ in range(2):
         files.remove_orphaned_files()
     assert served(files, url) is None
 
 
 def test_a_held_file_outlives_them(files: MediaFileManager) -> None:
-    url = press(files, "x,y", held=True)
+    url = press(files, "x,y", ours=True)
     for _ in range(20):
         files.clear_session_refs("a session that begins a run")
         files.remove_orphaned_files()
@@ -56,14 +56,14 @@ def test_a_held_file_outlives_them(files: MediaFileManager) -> None:
 
 
 def test_two_files_at_once_do_not_replace_each_other(files: MediaFileManager) -> None:
-    urls = [press(files, text, held=True) for text in ("first", "second")]
+    urls = [press(files, text, ours=True) for text in ("first", "second")]
     for _ in range(2):
         files.remove_orphaned_files()
     assert [served(files, url) for url in urls] == [b"first", b"second"]
 
 
 def test_a_held_file_goes_when_its_time_is_over(files: MediaFileManager) -> None:
-    url = press(files, "x,y", held=True, seconds=0.05)
+    url = press(files, "x,y", ours=True, seconds=0.05)
     end = time.monotonic() + 20
     while served(files, url) is not None:
         assert time.monotonic() < end, "the file stays for ever"
