@@ -33,13 +33,14 @@ from rambo.worker import run_worker
 
 PROJECT = Path(__file__).resolve().parents[1]
 TARGET = Path(__file__).with_name("screenshots")
-PAGES = {"home": 900, "data": 900, "configure": 1000, "train": 1250, "batch": 1150, "compare": 1150}
+PAGES = {"home": 900, "data": 900, "configure": 1000, "train": 1420, "batch": 1150, "compare": 1150}
 PAGES |= {"studies": 1250, "learn": 1000, "label": 1000}
 VIEWS = {"learn": "step=transport"}  # what the address says beside the run
 MINE, LABELED, IMAGES, BUDGET = "my-clothes", 60, 600, 40  # the collection of the page Label
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 REST = 2500  # milliseconds for a component to begin
-COLOURS = 160  # a palette keeps a picture below 200 kB
+UNFINISHED = "being measured|Measuring how fast|Looking up what"  # a page still waits for an answer
+COLOURS = 256  # a palette keeps a picture below 200 kB
 
 
 def main() -> None:
@@ -111,15 +112,26 @@ def _settle(page: Page) -> None:
         page.wait_for_timeout(REST)
         page.wait_for_function(
             "!document.querySelector('[data-testid=stApp][data-test-script-state=running]')"
-            " && !document.querySelector('.rambo-plot:not([data-digest])')",
-            timeout=120_000,
+            " && !document.querySelector('.rambo-plot:not([data-digest])')"
+            f" && !/{UNFINISHED}/.test(document.body.innerText)",
+            timeout=180_000,
         )
 
 
 def _save(picture: bytes, target: Path) -> None:
-    """Write a picture with a palette."""
-    image = Image.open(io.BytesIO(picture)).convert("RGB")
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+    """Write a picture with a palette: half are its commonest colours, so white stays white, half cover thin lines."""
+    true = Image.open(io.BytesIO(picture)).convert("RGB")
+    pixels = np.asarray(true).astype(np.int32)
+    packed = pixels @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    numbers, places, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    colours = np.stack([numbers >> 16, numbers >> 8 & 255, numbers & 255], 1)
+    rare = true.quantize(COLOURS // 2, Image.Quantize.MAXCOVERAGE).getpalette() or []
+    common = colours[np.argsort(-counts, kind="stable")[: COLOURS // 2]]
+    kept = np.concatenate([common, np.array(rare, np.int32).reshape(-1, 3)])[:COLOURS]
+    nearest = np.array([np.square(kept - colour).sum(1).argmin() for colour in colours], np.uint8)
+    image = Image.fromarray(nearest[places].reshape(packed.shape))
+    image.putpalette(kept.astype(np.uint8).tobytes())
+    image.save(target, optimize=True)
 
 
 @contextlib.contextmanager
