@@ -28,6 +28,12 @@ ROUNDS = 5
 WATCHED_SECONDS = 10
 IDLE, BUSY = "no run at work", "a run training on all cores"
 MENU = ("Data", "Configure", "Train", "Batch", "Compare", "Studies", "Home")
+MOVES = {  # steps of Learn that begin with a slider
+    "RankNet": "ranknet",
+    "bilevel": "bilevel",
+    "interpolated utilities": "interpolation",
+    "from margin to u_hat": "filter",
+}
 _GALLERY = """
 import numpy as np, streamlit as st
 from rambo.ui.components import gallery, make_sprites
@@ -39,6 +45,8 @@ if count:
 """
 _WHERE = "Browser, server and worker share the cores: upper bounds."
 _SETTLED = "[data-testid=stApp][data-test-script-state=notRunning]"
+_NUMBERS = """() => [...document.querySelectorAll('[data-testid=stMetric]')].map(
+    (number) => number.innerText).join()"""
 _CELLS = """(wanted) => [...document.querySelectorAll('*')].some(
     (node) => node.shadowRoot?.querySelectorAll('.cell').length === wanted)"""
 
@@ -64,9 +72,12 @@ def measure() -> list[Measure]:
             found = [_thumbnails(page, address)]
         with server(workspace.root) as (address, pid):
             idle = _pages(page, address, run)
+            moves = {IDLE: _moves(page, address)}
             busy_run = _second_run(workspace)
             busy = _pages(page, address, run)
+            moves[BUSY] = _moves(page, address)
             found += [_page(name, idle[name], busy[name]) for name in MENU]
+            found.append(_learn(moves))
             found.append(_watching(page, address, busy_run, pid))
         jobs.stop(busy_run)
         while busy_run.locked():
@@ -137,6 +148,53 @@ def _page(name: str, idle: list[float], busy: list[float]) -> Measure:
         seconds={IDLE: idle, BUSY: busy},
         goals=[Goal("seconds while a run trains", statistics.median(busy), 1, at_most=True)],
         note=f"The rounds with a run at work came after those without. {_WHERE}",
+    )
+
+
+def _moves(page: Page, address: str) -> dict[str, list[float]]:
+    """Return how long a move of a slider takes until the browser shows other numbers, by step of Learn."""
+    seconds: dict[str, list[float]] = {}
+    for title, step in MOVES.items():
+        page.goto(f"{address}/learn?step={step}")
+        page.wait_for_selector("h1")
+        page.wait_for_selector(_SETTLED)
+        seconds[title] = []
+        for turn in range(ROUNDS + 1):
+            before = page.evaluate(_NUMBERS)
+            key = "ArrowLeft" if turn % 2 else "ArrowRight"
+            taken = timed(lambda before=before, key=key: _move(page, key, before), WALL)
+            if turn:  # the first fills the caches
+                seconds[title].append(taken)
+            page.wait_for_selector(_SETTLED)
+            page.wait_for_timeout(500)
+    return seconds
+
+
+def _move(page: Page, key: str, before: str) -> None:
+    """Move the first slider and wait until the numbers are others."""
+    page.get_by_role("slider").first.press(key)
+    page.wait_for_function(f"(before) => ({_NUMBERS})() !== before", arg=before)
+
+
+def _learn(moves: dict[str, dict[str, list[float]]]) -> Measure:
+    """Return the measure of the moves on Learn."""
+    slowest = {
+        state: max(map(statistics.median, seconds.values())) for state, seconds in moves.items()
+    }
+    return Measure(
+        name="A move on Learn",
+        what="A slider is moved by an arrow key, until the browser shows the new numbers.",
+        clock=WALL,
+        seconds={
+            f"{title}, {state}": values
+            for state, seconds in moves.items()
+            for title, values in seconds.items()
+        },
+        goals=[
+            Goal(f"seconds of the slowest step, {state}", value, 0.3, at_most=True)
+            for state, value in slowest.items()
+        ],
+        note=_WHERE,
     )
 
 
