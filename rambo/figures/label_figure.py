@@ -14,6 +14,7 @@ from rambo.text import count, for_plot
 _BAND = 0.16  # opacity
 _DODGE = 7.0  # labels between points that would hide each other
 _SPAN = 10.0  # points of accuracy that the axis spans at least
+_TURNED = "lowest"  # RAMBO turned round, a control
 
 
 def label_figure(curve: LabelCurve, names: Sequence[str]) -> PreparedFigure:
@@ -85,7 +86,7 @@ def _same(curve: LabelCurve, names: Sequence[str]) -> Figure | None:
     value = None if name is None else label_curve.worth(curve, name)
     if name is None or value is None or not curve.budget < value.labels < math.inf:
         return None
-    level = 100 * statistics.fmean(curve.accuracies[name][curve.budget])
+    level = 100 * _level(curve, name)
     return (
         {"type": "scatter", "mode": "lines", "showlegend": False, "name": ""}
         | {"x": [curve.budget, value.labels], "y": [level, level]}
@@ -94,13 +95,22 @@ def _same(curve: LabelCurve, names: Sequence[str]) -> Figure | None:
 
 
 def best(curve: LabelCurve, names: Sequence[str]) -> str | None:
-    """Return which of some strategies has the highest mean at the run's budget; random choice is none of them."""
-    means = {
-        name: statistics.fmean(curve.accuracies[name][curve.budget])
-        for name in names
-        if name in curve.strategies and name != LUCK
-    }
+    """Return which of some strategies has the highest mean at the run's budget.
+
+    Neither random choice nor the control of lowest u_hat, which nobody would take, is one of them.
+    """
+    means = {name: _level(curve, name) for name in _rivals(curve) if name in names}
     return max(means, key=lambda name: means[name]) if means else None
+
+
+def _rivals(curve: LabelCurve) -> list[str]:
+    """Return the strategies that a person might take in the place of random choice."""
+    return [name for name in curve.strategies if name not in (LUCK, _TURNED)]
+
+
+def _level(curve: LabelCurve, name: str) -> float:
+    """Return the mean accuracy of a strategy at the run's budget."""
+    return statistics.fmean(curve.accuracies[name][curve.budget])
 
 
 def headline(curve: LabelCurve, names: Sequence[str]) -> str:
@@ -111,7 +121,7 @@ def headline(curve: LabelCurve, names: Sequence[str]) -> str:
         names: strategies that the figure shows.
     """
     name = best(curve, names)
-    rivals = len(curve.strategies) - 1
+    rivals = len(_rivals(curve))
     value = None if name is None else label_curve.worth(curve, name, rivals)
     if name is None or value is None:
         return "Random choice was not measured here, so nothing can be said of labels saved."
@@ -120,6 +130,11 @@ def headline(curve: LabelCurve, names: Sequence[str]) -> str:
         sentence += f" It was the best of {rivals}, for which the interval allows."
     if name != "rambo" and (own := label_curve.worth(curve, "rambo")) is not None:
         sentence += f" {_worth_words(curve, 'rambo', own)}"
+    if _TURNED in curve.strategies and _level(curve, _TURNED) > _level(curve, name):
+        sentence += (
+            f" {theme.strategy_word(_TURNED)}, a control that takes what RAMBO ranks last, had more than each of them: "
+            f"{100 * _level(curve, _TURNED):.1f} %."
+        )
     return sentence
 
 

@@ -57,6 +57,17 @@ def test_chance_is_called_chance() -> None:
     assert "fewer labels (95 % interval" in words
 
 
+def test_the_control_of_lowest_u_hat_is_named_but_offered_to_nobody() -> None:
+    luck = {200: (0.78, 0.80, 0.79, 0.78, 0.80), 400: (0.82, 0.83, 0.82, 0.83, 0.82)}
+    lowest, margin = (0.81, 0.83, 0.82, 0.81, 0.83), (0.80, 0.82, 0.81, 0.80, 0.82)
+    table = {"random": luck, "lowest": {200: lowest}, "margin": {200: margin}}
+    curve = LabelCurve("r", 200, 200, (1, 1), table)
+    assert label_figure.best(curve, curve.strategies) == "margin"
+    words = label_figure.headline(curve, curve.strategies)
+    assert words.startswith("200 labels of Margin are worth")
+    assert words.endswith("had more than each of them: 82.0 %.")
+
+
 def test_the_shipped_table_belongs_to_the_shipped_run(tmp_path: Path) -> None:
     """The same run, the same accuracies at its budget, and random choice measured below and beyond it."""
     path = places.finished_run()
