@@ -135,18 +135,18 @@ def test_a_lost_artifact_of_rambo_takes_nothing_with_it(run: Run, name: str) -> 
             batch_data.u_hat(batch)
 
 
-@pytest.mark.parametrize("lost", [True, False])
-def test_a_choice_whose_file_is_gone_is_the_records(run: Run, lost: bool) -> None:
+@pytest.mark.parametrize("absent", [True, False])
+def test_a_choice_whose_file_is_gone_is_the_records(run: Run, absent: bool) -> None:
     before = loaded(run)
     path = run.folder / "artifacts/trial-0/rambo/selection.parquet"
-    path.unlink() if lost else damage(path)
+    path.unlink() if absent else damage(path)
     batch = loaded(run)
     assert batch.complete
     assert batch.indices.tolist() == before.indices.tolist()
     assert batch.steps.tolist() == before.steps.tolist()
     np.testing.assert_array_equal(batch.utilities, before.utilities)
     (trouble,) = batch.troubles
-    assert f"(it is {'lost' if lost else 'damaged'})" in trouble
+    assert f"(it is {'lost' if absent else 'damaged'})" in trouble
     assert f"resume {run.id}" in trouble
 
 
