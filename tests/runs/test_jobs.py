@@ -214,7 +214,8 @@ def test_launching_twice_is_launching_once(root: Path) -> None:
     running(run)
     pid = run.worker.pid
     jobs.launch(run)
-    time.sleep(0.5)
+    # Else the second process may find the lock free once the first is killed at the end, and work on for nobody.
+    until(lambda: "already being worked on" in paths.log(run.folder).read_text())
     assert run.worker.pid == pid
     with pytest.raises(RunLockedError):
         jobs.resume(run)
