@@ -59,7 +59,11 @@ def section(measure: Measure, rates: Mapping[str, float]) -> str:
     """
     per_second = f"{measure.unit} per {measure.clock.removesuffix('s')}"
     head = ["contender", per_second if measure.work else measure.clock]
-    several, limited = len(measure.seconds) > 1, bool(measure.flops)
+    counts = {len(seconds) for seconds in measure.seconds.values()}
+    several = (
+        len(measure.seconds) > 1 and len(counts) == 1
+    )  # else these are no rounds of contenders
+    limited = bool(measure.flops)
     head += ["times as fast"] * several + ["of the limit"] * limited
     rows = []
     for number, (name, seconds) in enumerate(measure.seconds.items()):
@@ -72,6 +76,8 @@ def section(measure: Measure, rates: Mapping[str, float]) -> str:
         rows.append(row)
     rounds = len(seconds)
     told = f"Median of {rounds} rounds (range)." if rounds > 1 else "One round."
+    if len(counts) > 1:
+        told = "Medians (ranges)."
     note = f"\n{measure.note}\n" if measure.note else ""
     return f"#### {measure.name}\n\n{measure.what} {told}\n\n{table(head, rows)}{note}"
 

@@ -87,6 +87,14 @@ def test_a_lone_contender_has_seconds_and_no_ratio() -> None:
     assert "One round." in text
 
 
+def test_what_happened_at_different_rates_is_not_compared() -> None:
+    apart = Measure("a", "b.", "seconds", {"a live part": [1.0, 2.0, 3.0], "a page": [4.0]}, [])
+    text = report.section(apart, {})
+    assert "times as fast" not in text
+    assert "| a live part | 2 (1 to 3) |" in text
+    assert "Medians (ranges)." in text
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(61234.5, "61,234"), (100, "100"), (99.94, "99.9"), (0.01234, "0.0123"), (3.6e-6, "3.6e-06")],
