@@ -105,7 +105,7 @@ def find(name: str, workspace: Workspace) -> Run:
 def table(study: Run, read: Callable[[Run], Summary] = summary) -> StudyTable:
     """Return a study as a table: its cells, a row for each cell and strategy, and verdicts in words.
 
-    Cells without results have no rows.
+    Cells without results have no rows. A study that is done and never had a cell is of an older version, without it.
 
     Args:
         study: in any state.
@@ -115,7 +115,10 @@ def table(study: Run, read: Callable[[Run], Summary] = summary) -> StudyTable:
     kind, dataset = STUDIES[name], study.config["dataset"]["name"]
     begun, cells, rows = runs(study), list[CellProgress](), list[StudyRow]()
     results: dict[str, list[Result]] = {}
+    recorded = study.cells() if study.status == "done" else None
     for cell, config in planned(study):
+        if recorded is not None and cell.label not in recorded:
+            continue
         run = begun.get(cell.label)
         own = read(run) if run else None
         results[cell.label] = own.results if own else []

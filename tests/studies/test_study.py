@@ -145,6 +145,8 @@ def test_a_row_is_the_mean_over_its_trials(data: Prepared, workspace: Workspace)
     cell, waiting = summary_table.cells
     assert (cell.run, cell.status, cell.done, cell.total) == (run.id, "done", 3, 9)
     assert waiting.status == "waiting"
+    study_run.set_status("done")  # by a version whose study had this cell alone
+    assert [other.label for other in study.table(study_run).cells] == ["clean"]
 
 
 @pytest.fixture
