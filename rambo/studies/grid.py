@@ -205,6 +205,27 @@ def _rounds(config: Config) -> list[Cell]:
     return [*cells, _controls({"rounds": "-"})]
 
 
+PLUS = "as it is"
+PLUS_CELLS: Mapping[str, Settings] = {
+    PLUS: {},
+    "certainty alone": {"weigh": False},
+    "random candidates": {"candidates": "random"},
+    "any batch": {"pick": "random"},
+    "lowest batch": {"pick": "lowest"},
+}
+
+
+def _plus(config: Config) -> list[Cell]:
+    """Return RAMBO+, each of its parts left out, its two controls, and everybody it should beat."""
+    whole = {"weigh": True, "candidates": "spread", "pick": "highest"}
+    cells = [
+        Cell(label, {"RAMBO+": label}, {"strategies": ["rambo-plus"], "plus": whole | changes})
+        for label, changes in PLUS_CELLS.items()
+    ]
+    rivals = ("rambo", "lowest", *lineup.CONTROLS, "badge")
+    return [*cells, _controls({"RAMBO+": "-"}, rivals)]
+
+
 def _ot_weights(config: Config) -> list[Cell]:
     """Return six weights of the OT loss (Table 6), and the controls."""
     cells = [
@@ -403,6 +424,14 @@ STUDIES: Mapping[str, Study] = {
             "",
             _rounds,
             _paper_ablation,
+        ),
+        Study(
+            "plus",
+            "What RAMBO+ adds",
+            "not in the paper",
+            "Do learned weights, candidates that differ and the ranking help, and does RAMBO+ beat its rivals?",
+            "",
+            _plus,
         ),
         Study(
             "ot-weight",

@@ -232,6 +232,8 @@ def verdicts(name: str, results: Mapping[str, Sequence[Result]]) -> list[Verdict
         ]
     elif name == "dirty-pool":
         questions += _gate_differences(results)
+    elif name == "plus":
+        questions += _plus_differences(results)
     controls = [r for own in results.values() for r in own] if "controls" in results else []
     for label, own in results.items():
         ours = _of(own, "rambo")
@@ -246,6 +248,21 @@ def verdicts(name: str, results: Mapping[str, Sequence[Result]]) -> list[Verdict
     whole = [(one, contrast) for one, contrast in answers if contrast is not None]
     adjusted = report.holm([contrast for _, contrast in whole])
     return [_sentence(one, contrast) for (one, _), contrast in zip(whole, adjusted, strict=True)]
+
+
+def _plus_differences(results: Mapping[str, Sequence[Result]]) -> list[_Question]:
+    """Return RAMBO+ against itself with a part left out, and against each rival."""
+    ours = _of(results.get(grid.PLUS, ()), "rambo-plus")
+    without = {
+        label: _of(results.get(label, ()), "rambo-plus")
+        for label in grid.PLUS_CELLS
+        if label != grid.PLUS
+    }
+    rivals = by_strategy(results.get("controls", ()))
+    return [
+        _pair(f"RAMBO+ minus {other}", "RAMBO+", ours, theirs)
+        for other, theirs in (without | rivals).items()
+    ]
 
 
 def _gate_differences(results: Mapping[str, Sequence[Result]]) -> list[_Question]:

@@ -212,6 +212,21 @@ def test_llal_counts_once_for_all_budgets() -> None:
     }
 
 
+def test_rambo_plus_stands_beside_each_part_left_out_and_everybody_it_should_beat() -> None:
+    # What a form asks for is one of the cells, whatever it asks for.
+    *cells, (controls, rivals) = planned("plus", plus={"weigh": False, "pick": "lowest"})
+    assert [(c.plus.weigh, c.plus.candidates, c.plus.pick) for _, c in cells] == [
+        (True, "spread", "highest"),
+        (False, "spread", "highest"),
+        (True, "random", "highest"),
+        (True, "spread", "random"),
+        (True, "spread", "lowest"),
+    ]
+    assert {c.strategies for _, c in cells} == {("rambo-plus",)}
+    assert controls.label == "controls"
+    assert rivals.strategies == ("rambo", "lowest", "filter-only", "margin", "random", "badge")
+
+
 def test_dirty_pools_are_seen_with_and_without_the_gate() -> None:
     *cells, without, gated, once = planned("dirty-pool")
     pairs = [(c.dataset.corruption.foreign, c.acquisition.gate.by) for _, c in cells]

@@ -180,6 +180,21 @@ def test_a_dirty_pool_tells_what_is_wasted_and_what_the_gate_adds(
     assert to_csv(summary_table).splitlines()[0].split(",")[9] == "labels wasted"
 
 
+def test_rambo_plus_is_held_against_its_own_parts_and_every_rival(
+    data: Prepared, workspace: Workspace
+) -> None:
+    study_run = make("plus", data, workspace, trials=5)
+    fill(study_run, "as it is", {"rambo-plus": around(0.8)}, data)
+    fill(study_run, "any batch", {"rambo-plus": around(0.7)}, data)
+    fill(study_run, "controls", {"badge": around(0.9)}, data)
+    texts = words(study.table(study_run))
+    assert len(texts) == 2
+    assert texts[0].startswith("RAMBO+ minus any batch: +10.0")
+    assert texts[0].endswith("RAMBO+ is better here")
+    assert texts[1].startswith("RAMBO+ minus badge: -10.0")
+    assert texts[1].endswith("RAMBO+ is worse here")
+
+
 @pytest.mark.usefixtures("tiny_sizes")
 def test_the_papers_figure_stands_beside_ours(data: Prepared, workspace: Workspace) -> None:
     changes = {"dataset": {"name": "mnist"}, "k": 24, "budget": 12}

@@ -236,7 +236,14 @@ def test_wasted_labels_have_a_column_where_labels_can_be_wasted() -> None:
 
 def test_a_study_that_names_its_strategies_needs_none() -> None:
     names = {name for name in grid.STUDIES if setup.names_strategies(name)}
-    assert names == {"utility-value", "ablation", "rounds", "ot-weight", "filter-size"}
+    assert names == {
+        "utility-value",
+        "ablation",
+        "rounds",
+        "plus",
+        "ot-weight",
+        "filter-size",
+    }
     assert setup.check(chosen(study="ablation", strategies=()), CONFIGURED, None).complaints == {}
     assert "strategies" in setup.check(chosen(strategies=()), CONFIGURED, None).complaints
 
