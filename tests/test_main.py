@@ -808,7 +808,7 @@ def test_a_stop_asked_for_before_the_worker_is_up_is_obeyed(call: Call, home: Pa
     assert call("work", run.folder).code == 130
     assert run.status == "stopped"
     assert "already" not in run.describe().message
-    run.clear_stop()
+    run.take_up(None)
     assert call("work", run.folder).code == 0
     assert run.status == "done"
 

@@ -115,6 +115,7 @@ def make_parser() -> argparse.ArgumentParser:
         sub.add_argument("--json", action="store_true", help="print JSON, errors too")
     work = commands.add_parser("work", help="work on a run directory, as the app's worker does")
     work.add_argument("folder", metavar="RUN_DIR")
+    work.add_argument("--launch", type=float, help=argparse.SUPPRESS)  # of which it is the worker
     return parser
 
 

@@ -203,5 +203,5 @@ def work(arguments: argparse.Namespace) -> int:
     if run.stop_requested() and not run.locked():  # asked for while torch was imported
         run.set_status("stopped", "stopped on request; resume it to go on")
         return 130
-    status = working.work_on(run, progress.LogLines())
+    status = working.work_on(run, progress.LogLines(), launch=arguments.launch)
     return {"stopped": 130, "failed": 1}.get(status, 0)

@@ -43,15 +43,16 @@ def work(run: workspaces.Run, as_json: bool) -> int:
     return 1 if status == "failed" else 0
 
 
-def work_on(run: workspaces.Run, listener: Emit) -> str:
-    """Work on a run, a study or a model, and return how it ended."""
+def work_on(run: workspaces.Run, listener: Emit, *, launch: float | None = None) -> str:
+    """Work on a run, a study or a model, and return how it ended; see `run_worker.work`."""
     if models.is_model(run):
         from rambo.worker import model_worker
 
-        return model_worker.work(run, listener)
+        return model_worker.work(run, listener, launch=launch)
     from rambo.worker import run_worker, study_worker
 
-    return (study_worker if study.is_study(run) else run_worker).work(run, listener)
+    worker = study_worker if study.is_study(run) else run_worker
+    return worker.work(run, listener, launch=launch)
 
 
 def print_summary(run: workspaces.Run, as_json: bool) -> None:

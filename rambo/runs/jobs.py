@@ -121,13 +121,18 @@ def _touched(run: Run) -> float:
 
 
 def launch(run: Run) -> None:
-    """Start a worker process for a run that has none; with one already there, nothing happens."""
-    if run.locked():
+    """Start a worker process for a run that has none; with one already there, nothing happens.
+
+    Of processes that were launched before one of them is up, the newest works, and the others end.
+    """
+    try:
+        with run.lock():  # or a worker that comes up in this moment would look like one in line
+            moment = run.set_launched()
+    except RunLockedError:
         return
-    run.set_launched()
     with paths.log(run.folder).open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "rambo", "work", str(run.folder)],
+            [sys.executable, "-m", "rambo", "work", str(run.folder), "--launch", repr(moment)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -145,9 +150,9 @@ def stop(run: Run) -> None:
 
     Returns at once; a thread of this process sees to it that the worker obeys.
     """
-    run.request_stop()
-    launched = run.worker.launched
-    threading.Thread(target=_see_to_it, args=(run, launched), daemon=True).start()
+    launched, own = run.worker.launched, Run(run.folder)
+    threading.Thread(target=_see_to_it, args=(own, launched), daemon=True).start()
+    run.request_stop()  # last: a worker that hangs in the midst of a commit keeps this waiting until it is killed
 
 
 def resume(run: Run) -> None:

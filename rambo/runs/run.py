@@ -319,13 +319,14 @@ class Run(RunFolder):
         with self.naming("making room"):
             self._ballast.unlink(missing_ok=True)
 
-    def set_launched(self) -> None:
-        """Write that a worker process was started just now, and forget any stop that was asked for."""
+    def set_launched(self) -> float:
+        """Write that a worker process was started just now, forget any stop that was asked for, and return when."""
+        moment = time.time()
         facts = (
             record.put_fact("status", "queued"),
             record.put_fact("message", ""),
             record.put_fact("stop_requested", False),
-            record.put_fact("launched", time.time()),
+            record.put_fact("launched", moment),
             record.put_fact("pid", None),
         )
         try:
@@ -333,6 +334,32 @@ class Run(RunFolder):
         except StoreError as error:  # a worker that starts can tell why it cannot go on
             self._make_room(error)
             self._commit(*facts)
+        return moment
+
+    def take_up(self, launch: float | None) -> None:
+        """Write that this process, which holds the lock, works on the run from now on.
+
+        Args:
+            launch: what `set_launched` returned to whoever started this process, which then works only where no
+                later launch and no other worker was there since; None: a person started it, and an earlier stop is
+                forgotten.
+
+        Raises:
+            RunLockedError: another worker was meant.
+        """
+        present = record.put_fact("pid", os.getpid())
+        if launch is None:
+            self._commit(record.put_fact("stop_requested", False), present)
+            return
+        newest = self.worker
+        if newest != Worker(pid=None, launched=launch):
+            raise RunLockedError(
+                "was taken up by another worker since this one was launched",
+                field="run",
+                value=self.id,
+                hint="this one has nothing to do",
+            )
+        self._commit(present)
 
     def set_waiting(self, message: str) -> None:
         """Write that this process waits in line, and why."""
@@ -345,10 +372,6 @@ class Run(RunFolder):
     def request_stop(self) -> None:
         """Ask the worker to stop at its next safe point."""
         self._commit(record.put_fact("stop_requested", True))
-
-    def clear_stop(self) -> None:
-        """Forget that a stop was asked for."""
-        self._commit(record.put_fact("stop_requested", False))
 
     # One place each for reading and for writing.
 

@@ -42,7 +42,7 @@ _WEIGHTS, _WEIGHTS_OF_ALL = "weights", "weights-of-all"
 _COLUMNS = 50  # classes up to which every probability has a column
 
 
-def work(run: Run, listener: Emit = ignore) -> str:
+def work(run: Run, listener: Emit = ignore, *, launch: float | None = None) -> str:
     """Train a final model until it is done, stopped or failed, and return that status; see `run_worker.work`.
 
     Raises:
@@ -52,7 +52,7 @@ def work(run: Run, listener: Emit = ignore) -> str:
     with run.lock():
         if run.status == "done":
             return "done"
-        run.clear_stop()
+        run.take_up(launch)
         return conclude(run, lambda: _train(run, listener))
 
 

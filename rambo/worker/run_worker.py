@@ -96,15 +96,16 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def work(run: Run, listener: Emit = ignore) -> str:
+def work(run: Run, listener: Emit = ignore, *, launch: float | None = None) -> str:
     """Wait in line for the device, work on a run until it is done, stopped or failed, and return that status.
 
     Args:
         run: a queued, stopped, failed or interrupted run; of a done one only lost or damaged files are made again.
         listener: hears every event beside the run's own record.
+        launch: see `Run.take_up`.
 
     Raises:
-        RunLockedError: another worker holds the run.
+        RunLockedError: another worker holds the run, or was meant.
         RamboError: what went wrong; the run's status says it too.
     """
     with run.lock(), contextlib.ExitStack() as stack:
@@ -112,8 +113,8 @@ def work(run: Run, listener: Emit = ignore) -> str:
         if done and not repair.broken(run):
             return "done"
         ended = done or _ended(run)
+        run.take_up(launch)
         try:
-            run.clear_stop()
             files = run.environment.plugins
             stack.enter_context(plugins.using(files))
             check_offered(run.config)

@@ -15,7 +15,7 @@ from rambo.worker import run_worker
 from rambo.worker.attempts import conclude
 
 
-def work(study_run: Run, listener: Emit = ignore) -> str:
+def work(study_run: Run, listener: Emit = ignore, *, launch: float | None = None) -> str:
     """Work on a study until it is done, stopped or failed, and return that status.
 
     A cell that fails does not keep the others from being done; the study has then failed, and resuming it tries
@@ -24,15 +24,16 @@ def work(study_run: Run, listener: Emit = ignore) -> str:
     Args:
         study_run: a queued, stopped, failed or interrupted study.
         listener: hears every event beside the study's own record.
+        launch: see `Run.take_up`.
 
     Raises:
-        RunLockedError: another worker holds the study.
+        RunLockedError: another worker holds the study, or was meant.
         RamboError: what went wrong; the status says it too.
     """
     with study_run.lock(), plugins.using(study_run.environment.plugins):
         if study_run.status == "done":
             return "done"
-        study_run.clear_stop()
+        study_run.take_up(launch)
         study_run.begin_attempt()
         study_run.set_status("running")
         return conclude(study_run, lambda: _work_through_all(study_run, listener))

@@ -72,7 +72,7 @@ def forget_choice(run: Run, trial: int, strategy: str) -> None:
     run.forget_artifacts([name])
     with sqlite3.connect(run.folder / "run.sqlite", isolation_level=None) as db:
         db.execute("DELETE FROM results WHERE trial = ? AND strategy = ?", (trial, strategy))
-    run.clear_stop()  # the record counts its rows again
+    run.set_status(run.status)  # the record counts its rows again
 
 
 def copy_of(done: Path, target: Path) -> Path:

@@ -136,6 +136,35 @@ def test_a_worker_that_does_not_listen_is_killed(
     until(lambda: run.status == "stopped" and not run.locked(), seconds=10)
 
 
+def test_a_worker_that_hangs_within_a_commit_is_killed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps everyone from writing the record, so that the wish to stop it cannot be written either."""
+    monkeypatch.setattr(jobs, "STOP_SECONDS", 0.3)
+    monkeypatch.setattr(jobs, "TERM_SECONDS", 0.3)
+    run = create_run(config(QUICK), write_tiny(root), Workspace(root), "cpu")
+    script = (
+        "import signal, sys, time\n"
+        "from pathlib import Path\n"
+        "from rambo.runs.run import Run\n"
+        "run = Run(Path(sys.argv[1]))\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "with run.lock():\n"
+        "    run.begin_attempt()\n"
+        "    run.set_status('running')\n"
+        "    run._writer.execute('BEGIN IMMEDIATE')\n"
+        "    print('here', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", script, str(run.folder)]
+    with subprocess.Popen(command, env=jobs.environment(), stdout=subprocess.PIPE) as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"here\n"
+        jobs.stop(run)
+        assert worker.wait(timeout=10) == -signal.SIGKILL
+    until(lambda: run.status == "stopped" and not run.locked(), seconds=10)
+
+
 def test_a_killed_worker_is_seen_and_its_run_can_be_resumed(root: Path) -> None:
     run = running(begin(root, LONG))
     os.killpg(run.worker.pid, signal.SIGKILL)
@@ -208,14 +237,49 @@ def test_ended_settings_start_anew(root: Path, monkeypatch: pytest.MonkeyPatch) 
     assert begin(root, QUICK).id != first.id
 
 
+def test_of_three_launches_at_once_one_works_and_a_stop_ends_all(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others come up beside it or after it, and must not go on with what a person stopped."""
+    processes: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def noted(*arguments: Any, **named: Any) -> subprocess.Popen[bytes]:
+        processes.append(popen(*arguments, **named))
+        return processes[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    run = begin(root, LONG)
+    jobs.launch(run)
+    jobs.launch(run)
+    running(run)
+    jobs.stop(run)
+    until(lambda: all(process.poll() is not None for process in processes))
+    assert len(processes) == 3
+    assert run.status == "stopped"
+    assert not run.locked()
+    assert {event.attempt for event in run.events()} == {1}
+    assert run.worker.pid == processes[-1].pid
+
+
+def test_a_process_whose_launch_is_over_works_on_nothing(root: Path) -> None:
+    run = create_run(config(QUICK), write_tiny(root), Workspace(root), "cpu")
+    old = run.set_launched()
+    run.set_launched()
+    command = [sys.executable, "-m", "rambo", "work", str(run.folder), "--launch", repr(old)]
+    done = subprocess.run(command, env=jobs.environment(), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "taken up by another worker since" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (run.status, run.events()) == ("queued", [])
+
+
 def test_launching_twice_is_launching_once(root: Path) -> None:
     run = begin(root, LONG)
     jobs.launch(run)
     running(run)
     pid = run.worker.pid
     jobs.launch(run)
-    # Else the second process may find the lock free once the first is killed at the end, and work on for nobody.
-    until(lambda: "already being worked on" in paths.log(run.folder).read_text())
     assert run.worker.pid == pid
     with pytest.raises(RunLockedError):
         jobs.resume(run)

@@ -317,8 +317,24 @@ def test_a_stop_reaches_the_worker_at_once(run: Run) -> None:
         assert not run.stop_requested()
         viewer.request_stop()
         assert run.stop_requested()
-        run.clear_stop()
+        run.take_up(None)
         assert not viewer.stop_requested()
+
+
+def test_a_launched_process_works_only_where_no_other_was_meant(run: Run) -> None:
+    first = run.set_launched()
+    second = run.set_launched()
+    run.request_stop()
+    for launch, own in [(first, False), (second, True), (second, False), (None, True)]:
+        with run.lock():
+            if own:
+                run.take_up(launch)
+                assert run.worker.pid == os.getpid()
+                # A stop since the launch counts; a person who starts it by hand means it.
+                assert run.stop_requested() is (launch is not None)
+            else:
+                with pytest.raises(RunLockedError, match="taken up by another worker since"):
+                    run.take_up(launch)
 
 
 def test_a_locked_run_is_refused_and_free_afterwards(run: Run) -> None:
