@@ -13,8 +13,9 @@ from rambo.datasets.prepared import TEST, Images, Prepared
 from rambo.errors import ConfigError, DataError, StoreError
 from rambo.events import BatchChosen
 from rambo.runs import atlas as atlases
-from rambo.runs import edits, exclusions, paths
+from rambo.runs import edits, exclusions, notes, paths
 from rambo.runs.edits import EditedBatch
+from rambo.runs.notes import ImageNote
 from rambo.runs.results import Result
 from rambo.runs.workspace import Run
 from rambo.storage import files
@@ -42,6 +43,8 @@ class ChosenImage:
         image_hash: of a collection, SHA-256 of that file, or of the pixels that came as an array; else None.
         repeats: how many images that were left out repeat this one; None where none were left out.
         chosen_by: the strategy, or `person`; None where nobody edited the batch.
+        tags: those that a person gave the image; None where nobody said anything of any image of the batch.
+        note: what a person wrote about it; None likewise.
         true_label: the class name that the dataset holds; None unless it was asked for.
     """
 
@@ -61,11 +64,13 @@ class ChosenImage:
     image_hash: str | None = None
     repeats: int | None = None
     chosen_by: str | None = None
+    tags: tuple[str, ...] | None = None
+    note: str | None = None
     true_label: str | None = None
 
     # JSON's edge, and the cells of a CSV.
     def record(self) -> dict[str, Any]:
-        """Return the columns; the last five only where there is something in them."""
+        """Return the columns; the last seven only where there is something in them."""
         cells = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: cell for name, cell in cells.items() if name in COLUMNS or cell is not None}
 
@@ -175,6 +180,7 @@ def gather(
             dataclasses.replace(row, chosen_by=strategy if row.dataset_index in own else "person")
             for row in chosen
         ]
+    chosen = _with_notes(run, chosen, notices)
     if truth:
         names = _true_labels(run, classes, indices)
         pairs = zip(chosen, names, strict=True)
@@ -202,6 +208,24 @@ def _with_names(run: Run, chosen: list[ChosenImage], notices: list[str]) -> list
             image_hash=names.ids[row.dataset_index],
         )
         for row in chosen
+    ]
+
+
+def _with_notes(run: Run, chosen: list[ChosenImage], notices: list[str]) -> list[ChosenImage]:
+    """Return rows with tags and notes where somebody gave any of these images one; others as they are."""
+    try:
+        images = notes.load(run)
+    except StoreError as error:
+        notices.append(
+            f"Tags and notes cannot be read, so there are no columns of them: {error.words({'run': None})}."
+        )
+        return chosen
+    if not any(row.dataset_index in images for row in chosen):
+        return chosen
+    return [
+        dataclasses.replace(row, tags=entry.tags, note=entry.note)
+        for row in chosen
+        for entry in [images.get(row.dataset_index, ImageNote())]
     ]
 
 

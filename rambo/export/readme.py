@@ -29,6 +29,11 @@ _NAMES = """\
                           answer finds its image whatever else changes
 """
 
+_NOTED = """\
+  tags, note              what a person said of the image on the page Batch; in CSV commas stand
+                          between tags
+"""
+
 _LAST = """\
   true_label              only where it was asked for: the class name that the dataset holds
 
@@ -167,4 +172,5 @@ def fiftyone(columns: Collection[str]) -> str:
 def _columns(columns: Collection[str]) -> str:
     """Return what the columns of the manifest mean."""
     names = _NAMES if "image_hash" in columns else ""
-    return _COLUMNS + names + (_REPEATS if "repeats" in columns else "") + _LAST
+    repeats = _REPEATS if "repeats" in columns else ""
+    return _COLUMNS + names + repeats + (_NOTED if "tags" in columns else "") + _LAST

@@ -34,6 +34,8 @@ def _cell(value: Any) -> str:
     """Return one CSV cell: numbers as they are, text guarded, quoted where it must be."""
     if value is None:
         return ""
+    if isinstance(value, tuple):  # tags: no comma stands in one
+        value = ", ".join(value)
     if not isinstance(value, str):
         return repr(value)
     text = value if _NEGATIVE.fullmatch(value) else _FORMULA.sub(r"\1'", value)

@@ -128,12 +128,17 @@ class RunFolder:
                 raise files.RefusedError(*_MISSING_FOLDER)
 
     @contextmanager
-    def naming(self, doing: str) -> Iterator[None]:
-        """Turn what SQLite, the disk or a damaged record raise into one line that names the run."""
+    def naming(self, doing: str, again: str = "") -> Iterator[None]:
+        """Turn what SQLite, the disk or a damaged record raise into one line that names the run.
+
+        Args:
+            doing: what was being done.
+            again: what to do once the cause is gone; by default resume the run.
+        """
         try:
             yield
         except (sqlite3.Error, OSError, ValueError) as error:
-            problem, hint = files.reason(error, f"`python -m rambo resume {self.id}`")
+            problem, hint = files.reason(error, again or f"`python -m rambo resume {self.id}`")
             raise StoreError(
                 f"{doing}: {problem}", field="run", value=self.id, hint=hint
             ) from error

@@ -4,6 +4,7 @@
     runs/<id>/worker.lock, worker.log, ballast               see `rambo.runs.run`
     runs/<id>/artifacts/trial-<t>/atlas, gate, left-out      of a trial
     runs/<id>/edits/<t>-<strategy>.json                      a person's own batch, see `rambo.runs.edits`
+    runs/<id>/notes.json, notes.lock                         tags and notes of images, see `rambo.runs.notes`
     runs/<id>/artifacts/trial-<t>/<strategy>/selection, served, pools, u_hat    of a strategy's choice in it
 
 An artifact's name leaves out `artifacts/` and the ending.
@@ -12,6 +13,7 @@ An artifact's name leaves out `artifacts/` and the ending.
 from pathlib import Path
 
 RECORD = "run.sqlite"
+NOTES = "notes.json"
 ATLAS, GATE, EXCLUSIONS = "atlas", "gate", "left-out"
 SELECTION, SERVED, POOLS, U_HAT = "selection", "served", "pools", "u_hat"
 ENDINGS = ("safetensors", "parquet")  # arrays, tables
@@ -46,6 +48,16 @@ def edited_batch(folder: Path, trial: int, strategy: str) -> Path:
     """Return the file of what a person made of a strategy's batch."""
     plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in strategy)
     return folder / "edits" / f"{trial}-{plain}.json"
+
+
+def notes(folder: Path) -> Path:
+    """Return the file of what people said of single images."""
+    return folder / NOTES
+
+
+def notes_lock(folder: Path) -> Path:
+    """Return the file that whoever writes the notes holds meanwhile."""
+    return folder / "notes.lock"
 
 
 def artifacts(folder: Path) -> Path:

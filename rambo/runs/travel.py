@@ -3,6 +3,7 @@
     run.json                 settings, environment, events, results, and the SHA-256 of each member
     artifacts/<name>         arrays and tables, as in the run's folder
     edits/<name>.json        batches as a person left them
+    notes.json               tags and notes of images
     dataset/                 the prepared images, where they are the person's own
 
 No database and no pickle travels: the record is text, is checked word by word and is written anew. What belongs to the
@@ -35,7 +36,7 @@ from rambo.datasets import catalog, prepared, rehearsal
 from rambo.datasets.disk import refusing
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, DataError, RamboError, RunLockedError, StoreError, shorten
-from rambo.runs import edits, paths, record, results
+from rambo.runs import edits, notes, paths, record, results
 from rambo.runs import environment as environments
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
@@ -48,7 +49,7 @@ _RUN, _DATASET = "run.json", "dataset/"
 _RECORD_BYTES = 200_000_000
 _MEMBER = re.compile(
     r"artifacts/[a-z0-9_-]+(/[a-z0-9_-]+)*\.(safetensors|parquet)"
-    r"|edits/\d{1,6}-[\w-]{1,100}\.json"
+    r"|notes\.json|edits/\d{1,6}-[\w-]{1,100}\.json"
     r"|dataset/(images|labels|roles|groups|clusters|folds)\.npy|dataset/(meta|names)\.json"
 )
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
@@ -151,6 +152,7 @@ def pack(
             with run.naming("its edited batches"):
                 for path in sorted((run.folder / "edits").glob("*.json")):
                     members.add(f"edits/{path.name}", path.read_bytes())
+            _add_notes(run, members, notices)
             data = _own_images(run, workspace, notices, pictures=pictures)
             for path in sorted(data.folder.iterdir()) if data is not None else ():
                 if _MEMBER.fullmatch(f"{_DATASET}{path.name}"):
@@ -259,6 +261,17 @@ def _add_artifacts(
             f"Lost or damaged, and so left behind: {', '.join(faults)}. Resume the run first to have them made again."
         )
     return digests if complete else None
+
+
+def _add_notes(run: Run, members: _Writer, notices: list[str]) -> None:
+    """Take tags and notes along, where there are any; a damaged file is said and left."""
+    try:
+        images = notes.load(run)
+    except StoreError:
+        notices.append("The file of tags and notes is damaged and stays behind.")
+        return
+    if images:
+        members.add(paths.NOTES, notes.pack(images))
 
 
 def _is_spare(run: Run, name: str, trials: int) -> bool:
@@ -491,6 +504,8 @@ def _check_run(run: Run, packed: _Packed) -> None:
     for name in packed.sha256:
         if name.startswith("edits/"):
             edits.parse((run.folder / name).read_bytes())
+        elif name == paths.NOTES:
+            notes.parse((run.folder / name).read_bytes())
 
 
 def _read_tables(folder: Path, names: list[str]) -> None:

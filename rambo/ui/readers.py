@@ -21,9 +21,11 @@ from rambo.errors import RamboError, StoreError
 from rambo.events import StageAdvanced, StageStarted
 from rambo.figures import theme
 from rambo.runs import jobs, paths, record, repair, report
+from rambo.runs import notes as image_notes
 from rambo.runs import workspace as workspaces
 from rambo.runs.environment import Environment
 from rambo.runs.jobs import Devices
+from rambo.runs.notes import ImageNote
 from rambo.runs.record import StoredEvent
 from rambo.runs.results import Summary
 from rambo.runs.run import Description
@@ -179,6 +181,15 @@ def selection(run: Run, trial: int, strategy: str) -> pd.DataFrame:
     return _table(str(run.folder), name, stamp(paths.artifact(run.folder, name, "parquet")))
 
 
+def notes(run: Run) -> dict[int, ImageNote]:
+    """Return the tags and notes of a run's images; read again only when the file has changed.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    return _notes(str(run.folder), stamp(paths.notes(run.folder)))
+
+
 def waits(run: Run) -> bool:
     """Return whether a finished run waits for a person to label its batch: nobody knows the labels."""
     return summary(run).waits
@@ -302,6 +313,12 @@ def _arrays(folder: str, name: str, stamp: Stamp) -> dict[str, np.ndarray]:
 def _table(folder: str, name: str, stamp: Stamp) -> pd.DataFrame:
     """Return what `selection` gives; the arguments are the key of the cache."""
     return run_in(folder).load_table(name)
+
+
+@st.cache_resource(show_spinner=False, max_entries=16)
+def _notes(folder: str, stamp: Stamp) -> dict[int, ImageNote]:
+    """Return what `notes` gives; the arguments are the key of the cache."""
+    return image_notes.load(run_in(folder))
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)

@@ -24,6 +24,7 @@ _DOING = {  # what the log calls it -> what a person reads
     "import": "bring images",
     "label": "give labels",
     "edit": "change a batch",
+    "note": "give tags and notes",
     "prepare": "get datasets",
 }
 

@@ -1,6 +1,7 @@
 """The page Batch as a person uses it: replay, lasso, swap, detail, download."""
 
 import contextlib
+import csv
 import io
 import json
 import os
@@ -18,6 +19,8 @@ import page_helpers
 import pytest
 
 from rambo.export import evidence
+from rambo.runs import notes
+from rambo.runs.notes import ImageNote
 from rambo.runs.workspace import Run, Workspace
 
 from .conftest import ROOT, reaches, running, settled, until
@@ -46,9 +49,10 @@ def opened(page, address: str, finished: Run):
     page.goto(address)
     page.wait_for_selector(".box[data-digest] .cell")
     yield page
-    shutil.rmtree(
+    shutil.rmtree(  # a person's own batch is kept on disk, and so are notes
         finished.folder / "edits", ignore_errors=True
-    )  # a person's own batch is kept on disk
+    )
+    (finished.folder / "notes.json").unlink(missing_ok=True)
     assert page.off_origin == []
     assert [text for text in page.console_errors if ALLOWED not in text] == []
 
@@ -216,6 +220,48 @@ def test_enter_opens_an_image_and_escape_closes_it(opened, finished: Run) -> Non
     dialog.get_by_text(f"Image {index}", exact=True).wait_for()
     opened.keyboard.press("Escape")
     dialog.wait_for(state="detached")
+
+
+def test_tags_and_a_note_typed_in_the_drawer_stay_filter_and_are_exported(
+    opened, finished: Run
+) -> None:
+    first, second = display(finished)["selected"][:2]
+    opened.locator(".cell").first.focus()
+    opened.keyboard.press("Enter")
+    drawer = opened.get_by_role("dialog")
+    drawer.get_by_role("combobox", name="Tags").click()
+    opened.keyboard.type("blurry")
+    opened.keyboard.press("Enter")
+    reaches(lambda: notes.load(finished).get(first), ImageNote(("blurry",)))
+    drawer.get_by_label("Note").fill("<b>ask</b> Ana")
+    opened.keyboard.press("Escape")  # leaves the field and keeps what was typed
+    entry = ImageNote(("blurry",), "<b>ask</b> Ana")
+    reaches(lambda: notes.load(finished).get(first), entry)
+    drawer.get_by_role("button", name="Next").click()
+    drawer.get_by_text(f"Image {second}", exact=True).wait_for()
+    drawer.get_by_label("Note").fill("the second")
+    drawer.get_by_role("button", name="Close").click()
+    drawer.wait_for(state="detached")
+    reaches(lambda: notes.load(finished).get(second), ImageNote(note="the second"))
+    opened.reload()
+    opened.wait_for_selector(".box[data-digest] .cell")
+    opened.get_by_role("button", name="Filter and size").click()
+    opened.get_by_role("combobox", name="Tags").click()
+    opened.get_by_role("option", name="blurry").click()
+    wait_cells(opened, [first])
+    opened.keyboard.press("Escape")
+    opened.get_by_role("button", name="Tag blurry").click()
+    reaches(lambda: len(cells(opened)), 24)
+    opened.get_by_role("tab", name="Export").click()
+    opened.get_by_text("Table (csv)").click()
+    with opened.expect_download() as download:
+        opened.get_by_role("button", name="Download 24 images as csv").click()
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
+    assert [(row["tags"], row["note"]) for row in rows[:3]] == [
+        ("blurry", "<b>ask</b> Ana"),
+        ("", "the second"),
+        ("", ""),
+    ]
 
 
 def metric(page, label: str) -> str:

@@ -18,9 +18,10 @@ from store_helpers import CONFIG, names, refusal
 from rambo import export
 from rambo.errors import ConfigError
 from rambo.export.text import to_lines
-from rambo.runs import edits
+from rambo.runs import edits, notes
 from rambo.runs.edits import EditedBatch
 from rambo.runs.environment import Environment
+from rambo.runs.notes import ImageNote
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 
@@ -109,6 +110,27 @@ def test_an_edited_batch_is_what_is_exported_and_the_original_is_offered(run: Ru
     edits.save(run, 0, "rambo", EditedBatch(steps={0: (), 1: ()}))
     assert "the edited batch is empty" in refusal(lambda: export.build(run, "csv"))
     assert export.build(run, "csv", original=True).count == 3
+
+
+def test_tags_and_notes_stand_in_every_table_where_anybody_gave_one(
+    run: Run, tmp_path: Path
+) -> None:
+    choose(run)
+    notes.save(run, 123_456, ImageNote(), ImageNote(("of another batch",)))
+    assert b"tags" not in export.build(run, "csv").data
+    entry = ImageNote(("blurry", "=1+1", "<b>"), '=A1, "so"\nsecond line')
+    notes.save(run, 9000, ImageNote(), entry)
+    rows = [json.loads(line) for line in export.build(run, "jsonl").data.splitlines()]
+    assert [row["tags"] for row in rows] == [[], ["blurry", "=1+1", "<b>"], []]
+    assert [row["note"] for row in rows] == ["", entry.note, ""]
+    assert json.loads(export.build(run, "json").data) == rows
+    lines = list(csv.DictReader(io.StringIO(export.build(run, "csv").data.decode(), newline="")))
+    assert [line["tags"] for line in lines] == ["", "blurry, =1+1, <b>", ""]
+    assert [line["note"] for line in lines] == ["", "'" + entry.note, ""]
+    (run.folder / "notes.json").write_text("{}")
+    notices = export.gather(run).notices
+    assert any(notice.startswith("Tags and notes cannot be read") for notice in notices)
+    assert b"note" not in export.build(run, "csv").data
 
 
 def test_strategy_and_seed_choose_the_batch(run: Run) -> None:

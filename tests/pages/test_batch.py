@@ -19,8 +19,9 @@ from rambo import __main__ as command_line
 from rambo import export
 from rambo.datasets import prepared
 from rambo.runs import atlas as atlases
-from rambo.runs import jobs, whatif
+from rambo.runs import audit, jobs, notes, whatif
 from rambo.runs.atlas import UNLABELED_POOL
+from rambo.runs.notes import ImageNote
 from rambo.runs.workspace import Run, Workspace
 from rambo.ui import pictures, takeaway
 from rambo.ui.batch import (
@@ -30,6 +31,7 @@ from rambo.ui.batch import (
     exports,
     images_view,
     map_view,
+    tagging,
     what_if,
     why_view,
 )
@@ -443,6 +445,88 @@ def test_the_detail_has_facts_neighbours_and_whom_it_serves(done: Run) -> None:
     assert "Nearest labeled images" in text
     assert "Validation images it serves" in text
     assert len(app.get("image")) >= 12
+
+
+def opened_on(app: AppTest, run: Run, index: int) -> AppTest:
+    """Open the drawer on an image."""
+    app.session_state[map_view.gallery_key(batch_of(run))] = {"selected": [], "opened": index}
+    app.run()
+    assert_calm(app)
+    return app
+
+
+def test_tags_and_a_note_are_saved_seen_filtered_and_exported(copied: Run) -> None:
+    batch = batch_of(copied)
+    first, second = batch.indices[:2].tolist()
+    app = opened_on(open_page(PAGE, copied.id), copied, first)
+    tag_field = f"tag-field-{batch.key}-{first}"
+    app.multiselect(key=tag_field).set_value(["blurry; <b>two</b>"]).run()
+    app = opened_on(open_page(PAGE, copied.id), copied, first)
+    assert app.multiselect(key=tag_field).value == ["blurry", "<b>two</b>"]
+    app.text_area(key=f"note-field-{batch.key}-{first}").set_value("ask *Ana*").run()
+    assert_calm(app)
+    entry = ImageNote(("blurry", "<b>two</b>"), "ask *Ana*")
+    assert notes.load(copied) == {first: entry}
+    acts = [(act.what, act.more) for act in audit.read(copied.folder.parent)[0]]
+    assert acts == [("note", f"tags and note of image {first}")] * 2
+    notes.save(copied, second, ImageNote(), ImageNote(("other",)))
+    app = open_page(PAGE, copied.id)
+    grid = next(part for part in components(app) if part.get("kind") == "grid")
+    assert grid["cells"]["badges"][:3] == ["1 ✎", "1 ✎", "1"]
+    caption = grid["cells"]["captions"][0]
+    assert caption.endswith("\ntags: blurry, <b>two</b>\nnote: ask *Ana*")
+    app.multiselect(key=tagging.filter_key(batch)).set_value(["blurry", "other"]).run()
+    assert thumbnails(app) == [first, second]
+    assert chip_words(app) == ["Tag blurry", "Tag other", "Clear all"]
+    app.segmented_control(key="as").set_value("Table").run()
+    table = app.dataframe[0].value
+    assert table[["tags", "note"]].to_numpy().tolist() == [
+        ["blurry, <b>two</b>", "ask *Ana*"],
+        ["other", ""],
+    ]
+    app.button(key="chip-tag-other").click().run()
+    assert app.dataframe[0].value["image"].tolist() == [first]
+    notes.save(copied, first, entry, ImageNote())
+    app.run()
+    assert_calm(app)
+    assert chip_words(app) == []
+    assert len(app.dataframe[0].value) == batch.count
+    make = exports.maker(batch, "csv", truth=False, image_url=export.IMAGE_URL)
+    assert b"tags" in make().splitlines()[0]
+
+
+def test_a_tag_that_may_not_be_is_refused_in_words_and_a_note_stays_in_its_field(
+    copied: Run,
+) -> None:
+    batch = batch_of(copied)
+    first = int(batch.indices[0])
+    app = opened_on(open_page(PAGE, copied.id), copied, first)
+    note_field = f"note-field-{batch.key}-{first}"
+    app.multiselect(key=f"tag-field-{batch.key}-{first}").set_value(["a\u202eb"])
+    app.run()
+    assert "U+202E" in unescaped(app.toast[0].value)
+    app = opened_on(open_page(PAGE, copied.id), copied, first)
+    notes.save(copied, first, ImageNote(), ImageNote(note="theirs"))
+    app.text_area(key=note_field).set_value("mine").run()
+    assert "changed in another window meanwhile" in unescaped(app.toast[0].value)
+    assert notes.load(copied)[first].note == "theirs"
+    opened_on(app, copied, first)
+    assert app.text_area(key=note_field).value == "mine"
+    assert "Not saved. On disk stands: theirs" in words(app)
+    app.button(key="note-mine").click().run()
+    assert notes.load(copied)[first].note == "mine"
+
+
+def test_damaged_tags_take_nothing_else_with_them(copied: Run) -> None:
+    (copied.folder / "notes.json").write_text("{}")
+    app = open_page(PAGE, copied.id)
+    assert_calm(app)
+    (warning,) = [box.value for box in app.warning]
+    assert unescaped(warning).startswith("tags and notes: the file is damaged; restore it from a")
+    assert thumbnails(app) == batch_of(copied).indices.tolist()
+    view_of(app, "Export")
+    make = exports.maker(batch_of(copied), "csv", truth=False, image_url=export.IMAGE_URL)
+    assert len(make().splitlines()) == 1 + batch_of(copied).count
 
 
 def test_the_oracle_is_asked_only_behind_the_switch(done: Run) -> None:

@@ -7,12 +7,14 @@ import pytest
 from page_helpers import assert_calm, make_queued, open_page, unescaped, words
 
 from rambo.errors import RamboError
-from rambo.runs import audit, jobs
+from rambo.runs import audit, jobs, notes
+from rambo.runs.notes import ImageNote
 from rambo.runs.workspace import Run
 from rambo.ui import controls, state, visitor
+from rambo.ui.batch import batch_data, map_view, tagging
 
 EDITOR, VIEWER = "e" * 24, "v" * 24
-ACTS = ("start", "stop", "delete", "import", "label", "edit", "prepare")
+ACTS = ("start", "stop", "delete", "import", "label", "edit", "note", "prepare")
 
 
 class Visit:
@@ -92,6 +94,29 @@ def test_an_act_that_fails_is_not_in_the_log(home: Path) -> None:
     with contextlib.suppress(ValueError), visitor.acting("start", "run-1"):
         raise ValueError
     assert audit.read(home) == ([], [])
+
+
+def test_a_viewer_reads_tags_and_notes_and_is_told_that_looking_is_all(
+    done: Run, come, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    come(VIEWER)
+    batch = batch_data.load(done, 0, "rambo")
+    assert batch is not None
+    index = int(batch.indices[0])
+    entry = ImageNote(("<b>blurry</b>",), "one\ntwo")
+    monkeypatch.setattr(tagging, "load", lambda batch: {index: entry})
+    app = open_page("pages/batch.py", done.id)
+    app.session_state[map_view.gallery_key(batch)] = {"selected": [], "opened": index}
+    app.run()
+    assert_calm(app)
+    text = unescaped(words(app))
+    assert "Tags: **<b>blurry</b>**" in text
+    assert "one\ntwo" in text
+    assert "You may look, but not give tags and notes." in text
+    assert not [field for field in app.text_area if field.label == "Note"]
+    with pytest.raises(RamboError, match="You may look, but not give tags and notes; ask whoever"):
+        tagging.save(batch, index, entry, ImageNote())
+    assert notes.load(done) == {}
 
 
 def test_this_machine_alone_needs_no_login(done: Run) -> None:

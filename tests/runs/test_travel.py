@@ -13,7 +13,8 @@ import pytest
 
 from rambo.__main__ import main
 from rambo.errors import DataError, RunLockedError
-from rambo.runs import repair, travel
+from rambo.runs import notes, repair, travel
+from rambo.runs.notes import ImageNote
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 
@@ -80,6 +81,36 @@ def test_a_run_is_shown_and_exported_elsewhere_as_at_home(
     assert [entry.time for entry in other.events()] == [entry.time for entry in done.events()]
     for name in done.artifacts():
         assert other.is_whole(name)
+
+
+def test_tags_and_notes_travel_and_a_damaged_file_stays_behind(
+    old: Workspace, done: Run, tmp_path: Path
+) -> None:
+    index = done.results()[0].selected[0]
+    entry = notes.save(done, index, ImageNote(), ImageNote(("blurry",), "ask Ana"))
+    travel.pack(done, old, tmp_path / "run.zip")
+    there = Workspace(tmp_path / "there")
+    assert notes.load(there.find(travel.unpack(tmp_path / "run.zip", there).run)) == {index: entry}
+    (done.folder / "notes.json").write_bytes(b"{}")
+    parcel = travel.pack(done, old, tmp_path / "other.zip")
+    assert "The file of tags and notes is damaged and stays behind." in parcel.notices
+    third = Workspace(tmp_path / "third")
+    assert notes.load(third.find(travel.unpack(tmp_path / "other.zip", third).run)) == {}
+
+
+@pytest.mark.parametrize(
+    "images", [{1: ImageNote(("a\0b",))}, {1: ImageNote(note="x" * 3000)}, {-1: ImageNote()}]
+)
+def test_notes_that_nobody_could_type_are_refused(
+    images: dict[int, ImageNote], parcel: Path, tmp_path: Path
+) -> None:
+    def change(members: dict[str, bytes]) -> None:
+        members["notes.json"] = notes.pack(images)
+
+    there = Workspace(tmp_path / "there")
+    with pytest.raises(DataError, match="file"):
+        travel.unpack(repacked(parcel, tmp_path / "hostile.zip", change), there)
+    assert there.ids() == []
 
 
 def test_no_path_of_a_machine_travels(old: Workspace, done: Run, tmp_path: Path) -> None:

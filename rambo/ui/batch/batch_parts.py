@@ -20,7 +20,8 @@ from rambo.ui.readers import Stamp
 _OWN_NOTICES = (
     "The map of the images in this trial",
     "The prepared dataset",
-)  # by `read_atlas`, `read_data`
+    "Tags and notes",
+)  # by `read_atlas`, `read_data`, `tagging.load`
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,9 @@ import streamlit as st
 
 from rambo.datasets.prepared import Prepared
 from rambo.runs.atlas import Indices
+from rambo.runs.notes import ImageNote
 from rambo.ui import pictures, terms
+from rambo.ui.batch import tagging
 from rambo.ui.batch.batch_data import Batch
 
 # How the columns are drawn, narrow enough for half a page.
@@ -47,6 +49,10 @@ def table_of(batch: Batch, page: Indices, oracle: bool) -> pd.DataFrame:
     labels = batch.labels(page.tolist()) if oracle else None
     if labels is not None:
         table["oracle"] = labels
+    entries = [tagging.load(batch).get(int(index), ImageNote()) for index in page]
+    if any(entry != ImageNote() for entry in entries):
+        table["tags"] = [", ".join(entry.tags) for entry in entries]
+        table["note"] = [entry.note for entry in entries]
     return table
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from rambo.text import count, literal
+from rambo.ui.batch import tagging
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.batch.map_view import (
     clear_lasso,
@@ -51,6 +52,7 @@ def keep(batch: Batch) -> None:
         "size",
         "map",
         guesses_key(batch),
+        tagging.filter_key(batch),
         map_key(batch),
     ]
     for key in [*keys, gallery_key(batch)]:
@@ -73,6 +75,11 @@ def chips(batch: Batch) -> list[Chip]:
         others = [other for other in state[key] if other != guess]
         word = literal(batch.class_name(guess), 40)
         result.append(Chip(f"guess-{guess}", f"f guesses {word}", _setter(**{key: others})))
+    key = tagging.filter_key(batch)
+    for tag in state.get(key) or []:
+        others = [other for other in state[key] if other != tag]
+        label = f"Tag {literal(tag, 40)}"
+        result.append(Chip(f"tag-{tag}", label, _setter(**{key: others})))
     low, high = state.get("margins") or _WHOLE
     if (low, high) != _WHOLE:
         label = f"Margin {low:.2f} to {high:.2f}"
@@ -92,7 +99,7 @@ def show(batch: Batch) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="chips"):
         if not shelf:
             return
-        st.caption(":material/filter_alt: On Images:")
+        st.caption(":material/filter_alt: On Images:", width="content")
         for chip in shelf:
             st.button(
                 chip.label,

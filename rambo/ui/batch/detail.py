@@ -12,7 +12,7 @@ from rambo.runs import atlas as atlases
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
 from rambo.text import count, literal, percent
 from rambo.ui import frame, pictures
-from rambo.ui.batch import batch_data
+from rambo.ui.batch import batch_data, tagging
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import gallery, plot, state
 
@@ -28,7 +28,13 @@ def open_on(batch: Batch, index: int, order: Sequence[int], *, oracle: bool = Fa
     _drawer(batch, tuple(int(item) for item in order), oracle)
 
 
-@st.dialog("One image", width="medium", position="right", icon=":material/image_search:")
+@st.dialog(
+    "One image",
+    width="medium",
+    position="right",
+    icon=":material/image_search:",
+    on_dismiss="rerun",
+)
 def _drawer(batch: Batch, order: tuple[int, ...], oracle: bool) -> None:
     """Draw the image that the session names."""
     with frame.guard():
@@ -39,6 +45,7 @@ def _drawer(batch: Batch, order: tuple[int, ...], oracle: bool) -> None:
             _picture(batch, index, LARGE, "")
         with right:
             show_facts(batch, index, oracle)
+        tagging.show(batch, index)
         show_probabilities(batch, index)
         show_similar(batch, index, oracle)
         show_neighbours(batch, index)

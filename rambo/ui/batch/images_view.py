@@ -10,7 +10,7 @@ import streamlit as st
 from rambo.runs.atlas import Indices
 from rambo.text import count
 from rambo.ui import frame
-from rambo.ui.batch import batch_data, batch_table, chips, detail, edited
+from rambo.ui.batch import batch_data, batch_table, chips, detail, edited, tagging
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.batch.map_view import (
     gallery_key,
@@ -41,6 +41,7 @@ class View:
         guesses: classes that f guesses; empty for all.
         margins: least and greatest margin.
         inside: ids inside the lasso, or None without one.
+        tagged: ids with one of the tags that a person wants to see, or None for all.
     """
 
     up_to: int
@@ -49,6 +50,7 @@ class View:
     guesses: tuple[int, ...] = ()
     margins: tuple[float, float] = (0.0, 1.0)
     inside: frozenset[int] | None = None
+    tagged: frozenset[int] | None = None
 
 
 def arrange(batch: Batch, view: View) -> Indices:
@@ -58,8 +60,9 @@ def arrange(batch: Batch, view: View) -> Indices:
         keep = keep & np.isin(batch.guesses, view.guesses)
     if view.margins != (0.0, 1.0):  # an unknown margin is outside every range but the whole one
         keep = keep & (batch.margins >= view.margins[0]) & (batch.margins <= view.margins[1])
-    if view.inside is not None:
-        keep = keep & np.isin(batch.indices, list(view.inside))
+    for ids in (view.inside, view.tagged):
+        if ids is not None:
+            keep = keep & np.isin(batch.indices, list(ids))
     places = np.flatnonzero(keep)
     keys = {"margin": batch.margins, "class guess": batch.guesses, "step": batch.steps}
     if view.sort in keys:
@@ -73,6 +76,7 @@ def show(batch: Batch, oracle: bool) -> None:
     """Draw gallery or table on the left and the map on the right."""
     with frame.guard():
         edited.redraw()
+        tagging.settle(batch)
         view, table = pick_view(batch)
         settle(batch, table)
         chips.show(batch)
@@ -126,6 +130,7 @@ def pick_view(batch: Batch) -> tuple[View, bool]:
         sort = st.selectbox("Sort by", SORTS, key="sort", bind="query-params", width=170)
         with st.popover("Filter and size", icon=":material/tune:"):
             only, guesses, margins = _pick_filter(batch, step)
+            tagged = tagging.pick_filter(batch)
         shape = st.segmented_control(
             "Show as",
             ["Grid", "Table"],
@@ -136,7 +141,7 @@ def pick_view(batch: Batch) -> tuple[View, bool]:
         )
     lasso = lasso_of(batch)
     inside = None if lasso is None else frozenset(lasso)
-    return View(step - 1, only, sort, guesses, margins, inside), shape == "Table"
+    return View(step - 1, only, sort, guesses, margins, inside, tagged), shape == "Table"
 
 
 def _play_button(last: int) -> None:
@@ -216,14 +221,15 @@ def show_gallery(batch: Batch, page: Indices, view: View, oracle: bool) -> int |
     steps = {index: batch.step_of[index] for index in page.tolist()}
     mark = f"chosen in step {view.up_to + 1}"
     marked = {index: mark for index, step in steps.items() if step == view.up_to}
+    badges = _badges(batch, steps, oracle) if batch.stepwise or oracle else {}
     result = gallery(
         batch_data.sheet(batch, (batch.indices if batch.count <= 2000 else page).tolist()),
         page.tolist(),
         key=gallery_key(batch),
         selected=marks(batch),
         size=int(st.session_state.get("size", SIZES[2])),
-        badges=_badges(batch, steps, oracle) if batch.stepwise or oracle else None,
-        captions=batch_data.captions(batch, page.tolist(), oracle=oracle),
+        badges=tagging.badges(batch, page.tolist(), badges),
+        captions=tagging.captions(batch, batch_data.captions(batch, page.tolist(), oracle=oracle)),
         groups=marked if _replayed(batch, view) else None,
         empty="No chosen image passes the filter.",
         label="Chosen images",

@@ -7,6 +7,18 @@ const PLAIN = "script, style, code, pre, textarea, .rambo-term, .rambo-tip, .kat
 
 export default function (component, unpack) {
   window.__ramboWords ??= unpack(component.data.terms).then((text) => new Words(JSON.parse(text)));
+  window.removeEventListener("keydown", window.__ramboLeave, true);
+  window.addEventListener("keydown", (window.__ramboLeave = leave), true);
+}
+
+/** Let Escape leave a text in a drawer, which sends it, and only the next one close the drawer: no word is lost. */
+function leave(event) {
+  const field = event.key === "Escape" && event.target.closest?.("[role=dialog] textarea");
+  if (!field) return;
+  event.stopImmediatePropagation();
+  event.preventDefault();
+  field.blur();
+  field.closest("[role=dialog]").querySelector("button")?.focus({ preventScroll: true });
 }
 
 class Words {
