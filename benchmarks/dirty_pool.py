@@ -9,19 +9,18 @@ a study `dirty-pool` of one trial below RAMBO_HOME, begun or gone on with, so al
 
 import argparse
 import itertools
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import seeds
+from benchmarks.seeds import BySeed
 from rambo import __main__ as command
 from rambo.datasets import catalog
 from rambo.datasets.prepared import TEST
-from rambo.runs import report
 from rambo.runs.results import Result
-from rambo.runs.workspace import Workspace, summary
-from rambo.studies import study
+from rambo.runs.workspace import Workspace
 
 STRATEGIES = ("margin", "badge", "rambo-plus", "filter-only", "random")
 _TRAINING = 7_200
@@ -72,30 +71,22 @@ def results(
     """Return the evaluated results of all studies of the archive, by gate and strategy, then by seed."""
     fingerprint = catalog.prepare(str(archive), workspace.root).fingerprint
     found: dict[tuple[str, str], dict[int, Result]] = {}
-    for told in study.workspace_of(workspace).runs():
-        same = told.environment.dataset.fingerprint == fingerprint
-        if told.config.get("study") != "dirty-pool" or not same:
-            continue
-        for label, run in study.runs(told).items():
-            config = run.config
-            same = config["dataset"]["corruption"]["foreign"] == foreign
-            if not same or config["acquisition"]["gate"]["by"] not in ("off", gate):
-                continue
+    for label, config, result in seeds.evaluated(workspace, "dirty-pool", fingerprint):
+        same = config["dataset"]["corruption"]["foreign"] == foreign
+        if same and config["acquisition"]["gate"]["by"] in ("off", gate):
             word = "no gate" if label.endswith("no gate") else "gate"
-            for result in summary(run).results:
-                if result.test_accuracy is not None:
-                    found.setdefault((word, result.strategy), {})[result.seed] = result
+            found.setdefault((word, result.strategy), {})[result.seed] = result
     return found
 
 
-def table(found: Mapping[tuple[str, str], Mapping[int, Result]]) -> str:
+def table(found: Mapping[tuple[str, str], BySeed]) -> str:
     """Return means and paired differences as Markdown."""
     lines = ["| | labels wasted | test % | trials |", "| --- | --- | --- | --- |"]
     for (word, strategy), by_seed in sorted(found.items()):
         wasted = [str(by_seed[seed].figures.get("labels wasted", "-")) for seed in sorted(by_seed)]
-        tests = [by_seed[seed].test_accuracy for seed in sorted(by_seed)]
+        tests = seeds.accuracies(by_seed, lambda one: one.test_accuracy)
         lines.append(
-            f"| {strategy}, {word} | {', '.join(wasted)} | {_spread(tests)} | {len(tests)} |"
+            f"| {strategy}, {word} | {', '.join(wasted)} | {seeds.spread(tests)} | {len(tests)} |"
         )
     lines += ["", "| paired difference | test points | trials |", "| --- | --- | --- |"]
     ours = ("gate", "rambo-plus")
@@ -104,21 +95,11 @@ def table(found: Mapping[tuple[str, str], Mapping[int, Result]]) -> str:
     for first, second in asked:
         if not {first, second} <= set(found):
             continue
-        seeds = sorted(set(found[first]) & set(found[second]))
-        gaps = [
-            100 * (found[first][s].test_accuracy - found[second][s].test_accuracy) for s in seeds
-        ]
-        if gaps:
+        apart = seeds.gaps(found[first], found[second])
+        if apart:
             names = f"{first[1]}, {first[0]} - {second[1]}, {second[0]}"
-            lines.append(f"| {names} | {_spread(gaps, 1)} | {len(gaps)} |")
+            lines.append(f"| {names} | {seeds.spread(apart, 1)} | {len(apart)} |")
     return "\n".join(lines)
-
-
-def _spread(values: Iterable[float], scale: float = 100) -> str:
-    """Return mean and standard error."""
-    scaled = [scale * value for value in values]
-    error = f" +- {report.standard_error(scaled):.1f}" if len(scaled) > 1 else ""
-    return f"{statistics.fmean(scaled):.1f}{error}"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import torch
 
-from benchmarks import dirty_pool, ranking
+from benchmarks import clean_pool, dirty_pool, ranking
 from rambo.runs.results import Result
 
 
@@ -36,3 +36,13 @@ def test_differences_pair_the_same_seeds() -> None:
     lines = dirty_pool.table(figures).splitlines()
     assert "| margin, gate | 0, 2 | 82.5 +- 0.5 | 2 |" in lines
     assert lines[-1] == "| margin, gate - margin, no gate | 3.0 | 1 |"
+
+
+def test_rambo_plus_is_paired_with_each_rival_and_the_best_comes_first() -> None:
+    figures = {
+        clean_pool.OURS: {0: result("rambo-plus", 0, 0.82, 0), 1: result("rambo-plus", 1, 0.83, 0)},
+        "badge": {1: result("badge", 1, 0.84, 0), 2: result("badge", 2, 0.84, 0)},
+    }
+    badge, ours = clean_pool.table(figures).splitlines()[2:]
+    assert badge == "| badge | 84.0 +- 0.0 | - | 2 | -1.0 |"
+    assert ours == f"| {clean_pool.OURS} | 82.5 +- 0.5 | - | 2 |  |"

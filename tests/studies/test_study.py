@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tiny import TINY, merged, write_tiny
 
+from benchmarks import clean_pool
 from rambo import config as configs
 from rambo.datasets.prepared import Prepared
 from rambo.errors import BudgetError, ConfigError, RunNotFoundError
@@ -193,6 +194,15 @@ def test_rambo_plus_is_held_against_its_own_parts_and_every_rival(
     assert texts[0].endswith("RAMBO+ is better here")
     assert texts[1].startswith("RAMBO+ minus badge: -10.0")
     assert texts[1].endswith("RAMBO+ is worse here")
+    # The benchmark knows them again whatever machine they ran on, and no others.
+    config = configs.build(merged(TINY, {"seed": 3, "compute": {"jobs": 7}}))
+    results = clean_pool.results(workspace, data, config)
+    assert {name: len(own) for name, own in results.items()} == {
+        clean_pool.OURS: 5,
+        "RAMBO+, any batch": 5,
+        "badge": 5,
+    }
+    assert clean_pool.results(workspace, data, config.model_copy(update={"budget": 13})) == {}
 
 
 @pytest.mark.usefixtures("tiny_sizes")

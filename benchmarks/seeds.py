@@ -1,0 +1,53 @@
+"""What the accuracy benchmarks share: a study a seed, so results grow seed by seed, and means that pair the seeds."""
+
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from rambo import config as configs
+from rambo.runs import report
+from rambo.runs.results import Result
+from rambo.runs.workspace import Workspace, summary
+from rambo.studies import study
+
+BySeed = Mapping[int, Result]
+
+
+def evaluated(
+    workspace: Workspace, name: str, fingerprint: str
+) -> Iterator[tuple[str, configs.Settings, Result]]:
+    """Yield cell, settings and result of everything that the studies of one dataset have evaluated.
+
+    Args:
+        workspace: whose studies are asked.
+        name: of the study.
+        fingerprint: of the prepared dataset.
+    """
+    for told in study.workspace_of(workspace).runs():
+        same = told.environment.dataset.fingerprint == fingerprint
+        if told.config.get("study") != name or not same:
+            continue
+        for label, run in study.runs(told).items():
+            config = run.config
+            for result in summary(run).results:
+                if result.test_accuracy is not None:
+                    yield label, config, result
+
+
+def gaps(ours: BySeed, theirs: BySeed) -> list[float]:
+    """Return the differences in test points of the seeds that both have."""
+    both = sorted(set(ours) & set(theirs))
+    pairs = [(ours[seed].test_accuracy, theirs[seed].test_accuracy) for seed in both]
+    return [100 * (mine - other) for mine, other in pairs if mine is not None and other is not None]
+
+
+def accuracies(found: BySeed, of: Callable[[Result], float | None]) -> list[float]:
+    """Return the accuracies there are, in order of the seeds."""
+    values = [of(found[seed]) for seed in sorted(found)]
+    return [value for value in values if value is not None]
+
+
+def spread(values: Iterable[float], scale: float = 100) -> str:
+    """Return `82.3 +- 0.3`, mean and standard error."""
+    scaled = [scale * value for value in values]
+    error = f" +- {report.standard_error(scaled):.1f}" if len(scaled) > 1 else ""
+    return f"{statistics.fmean(scaled):.1f}{error}"
