@@ -1,7 +1,9 @@
 """Words for people: text of users and files shown as it is, and numbers in the form people read."""
 
+import difflib
 import html
 import re
+from collections.abc import Iterable
 from datetime import datetime
 
 from rambo.errors import shorten
@@ -21,6 +23,13 @@ def literal(text: object, limit: int = 120) -> str:
     escaped = re.sub(r"(?i)\b(https?|ftp|mailto|xmpp)(\\:)", rf"\1{_JOINER}\2", escaped)
     escaped = re.sub(r"(?i)\b(www)(\\\.)", rf"\1{_JOINER}\2", escaped)
     return escaped.replace("\\@", f"{_JOINER}\\@")
+
+
+def perhaps(word: object, options: Iterable[str]) -> str:
+    """Return `perhaps margin is meant; ` for a name that is nearly one of some, else nothing."""
+    spelled = {option.lower(): option for option in options}
+    close = difflib.get_close_matches(str(word).lower(), spelled, 1, 0.75)
+    return f"perhaps {spelled[close[0]]} is meant; " if close else ""
 
 
 def for_plot(text: object, limit: int = 60) -> str:

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_matrix
 from store_helpers import unwritable
 from tiny import write_tiny
+from torch.utils.data import TensorDataset
 
 import rambo
 from rambo import api, errors, lineup
 from rambo.api import working
 from rambo.api.bar import Bar
+from rambo.datasets import arguments
 from rambo.errors import DataError, Interrupted, RamboError, RunLockedError, StoreError
 from rambo.events import Event, StageStarted
 from rambo.runs import audit
@@ -292,8 +295,11 @@ def test_equal_pictures_with_different_labels_are_told(home: Path, images: np.nd
         ({"images": np.zeros((200, 4, 4), np.uint8)}, r"^images are 4 x 4 pixels; resize"),
         ({"images": np.full((200, 28, 28), -1.5)}, r"^images: run from -1.5 .*; give"),
         ({"images": np.full((200, 28, 28), np.nan)}, r"^images: hold numbers .* not finite; give"),
-        ({"images": np.full((200, 28, 28), "a")}, r"^images are <U1; give"),
-        ({"images": [np.zeros((8, 8)), np.zeros((9, 9))]}, r"^images: no array .*; give"),
+        ({"images": np.full((200, 28, 28), "a")}, r"^images: hold texts in place of pixels; give"),
+        (
+            {"images": [np.zeros((8, 8)), np.zeros((9, 9))]},
+            r"^images: .*(no array|several sizes).*; give",
+        ),
         ({"labels": [0, 1]}, r"^labels: 2 labels beside 200 images; give one an image"),
         ({"images": np.full((200, 28, 28), 2.5)}, r"^images: run from 2.5 .* without a clear"),
         ({"labels": np.arange(200) % 4 - 5}, r"^labels: run down to -5; count classes from 0"),
@@ -322,8 +328,8 @@ def test_equal_pictures_with_different_labels_are_told(home: Path, images: np.nd
         ({"strategy": print}, r"^strategy print: name one, or write @rambo.strategy"),
         ({"strategy": ["margin", "random"]}, r"^strategy .* is not one; .*rambo.compare"),
         ({"strategy": []}, r"^strategy \[\] is not one; give one"),
-        ({"images": np.zeros((0, 28, 28), np.uint8)}, r"^images: .* one without any; give"),
-        ({"images": 3}, r"^images: no array .*; give .* or the name of a dataset"),
+        ({"images": np.zeros((0, 28, 28), np.uint8)}, r"^images is empty; give"),
+        ({"images": 3}, r"^images: an int is no array .*; give .* or the name of a dataset"),
         (
             {"validation": (np.zeros((4, 14, 28), np.uint8), [0, 1, 2, 3])},
             r"^validation has images of 14 x 28 beside those of 28 x 28; make",
@@ -334,9 +340,62 @@ def test_equal_pictures_with_different_labels_are_told(home: Path, images: np.nd
         ({"name": 5}, r"^name 5 is no text; give"),
         ({"workspace": 3}, r"^workspace 3 is no text; give the path of a folder"),
         ({"preset": "fast"}, r"^preset fast: unknown; choose one of: demo"),
-        ({"epochs": 3}, r"^epochs 3: the config has no field 'epochs'; choose one of"),
+        (
+            {"epochs": 3},
+            r"^epochs 3: the config has no field 'epochs'; perhaps rambo__utility_model",
+        ),
         ({"classifier": {"max_epoch": 3}}, r"has no field 'max_epoch'"),
         ({"seed": -1}, r"^seed -1 is too small; use at least 0"),
+        ({"images": ["a.png", "b.png"]}, r"^images: hold texts .*; give the folder they lie in"),
+        ({"images": np.zeros((28, 28), np.uint8)}, r"^images are .*: one image.*images\[None\]"),
+        ({"images": None}, r"^images: None is no array of images"),
+        ({"images": {"a": 1}}, r"^images: a dict is no array of images"),
+        ({"images": csr_matrix(np.eye(9))}, r"^images: a csr_matrix is no array of images"),
+        ({"images": torch.zeros(9, 28, 28, device="meta")}, r"^images: a Tensor is no array"),
+        ({"images": "", "labels": None}, r"^images is empty; give the name of a dataset"),
+        (
+            {"images": TensorDataset(torch.zeros(9, 28, 28), torch.zeros(9))},
+            r"give numpy.stack\(\[image for",
+        ),
+        ({"labels": "labels.csv"}, r"^labels: 'labels.csv' is no column of labels; give one"),
+        ({"labels": {0: 1}}, r"^labels: a dict is no column of labels; give one"),
+        ({"labels": LABELS[None]}, r"^labels: 1 label of shape \(1, 200\) beside 200 images"),
+        ({"labels": np.zeros(200, "datetime64[D]")}, r"^labels are datetime64.*; give [^;:]*$"),
+        (
+            {"labels": ["a", "b"] * 100, "classes": ["a", "c"]},
+            r"^labels: label b is not .*; add it",
+        ),
+        ({"known": np.arange(9)}, r"^known: int64 of shape \(9,\); .*such as numpy.isin"),
+        ({"classes": {"a", "b", "c", "d"}}, r"^classes .* is no list of names; give"),
+        ({"classes": dict.fromkeys(range(4), "a")}, r"^classes .* is no list of names; give"),
+        ({"classes": ["a", None, "c", "d"]}, r"^classes: the name of class 1 is empty; give"),
+        ({"budget": "4"}, r"^budget '4': use a whole number"),
+        ({"workspace": " "}, r"^workspace is empty; give the path of a folder"),
+        ({"workspace": "a\0b"}, r"^workspace has a NUL in it; give"),
+        ({"preset": ["demo"]}, r"^preset \['demo'\]: unknown; choose"),
+        ({"strategy": "Margin"}, r"^strategy Margin: unknown; perhaps margin is meant; choose"),
+        (
+            {"images": "Fashion-MNIST-mni", "labels": None},
+            r"; perhaps fashion-mnist-mini is meant;",
+        ),
+        (
+            {"images": "collection:no", "labels": None},
+            r"no such collection; give the folder of its",
+        ),
+        (
+            {"validation": (np.zeros((9, 28, 28)), None)},
+            r"^validation: None is no column of labels",
+        ),
+        (
+            {"test": (np.zeros((9, 28, 28), np.uint8), list("abcdabcda"))},
+            r"^test are texts beside labels that are not; use one",
+        ),
+        ({"batch_size": 3}, r"; perhaps acquisition__batch_size is meant$"),
+        ({"sed": 3}, r"; perhaps seed is meant$"),
+        ({"M": 3}, r"; perhaps acquisition__filter_size is meant$"),
+        ({"dataset": "x"}, r"^dataset.name is what images says; give"),
+        ({"dataset": {"name": "x"}}, r"^dataset.name is what images says; give"),
+        ({"strategies": ["margin", "random"]}, r"^strategies is no argument .*rambo.compare$"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_with_the_argument_and_the_way_out(
@@ -346,7 +405,48 @@ def test_what_is_wrong_is_one_sentence_with_the_argument_and_the_way_out(
         choose(**({"images": images} | arguments))
     (line,) = caught.value._render_traceback_()
     assert line.isprintable()
+    assert "python -m" not in line
     assert isinstance(caught.value, errors.RamboError)
+
+
+@pytest.mark.parametrize(
+    ("select", "words"),
+    [
+        (lambda call: call.problem.unlabeled[:2], "chose 2 images where 4 are asked for"),
+        (lambda call: None, "returned NoneType; return 4 whole numbers"),
+        (lambda call: torch.rand(200), r"returned torch.float32 of shape \(200,\); return 4"),
+        (lambda call: torch.arange(200) < 4, r"returned torch.bool of shape \(200,\); return 4"),
+        (lambda call: [[0, 1], [2, 3]], r"returned torch.int64 of shape \(2, 2\); return 4"),
+        (lambda call: call.labels, r"ended with AttributeError.* in line \d+, .*call.labels"),
+        (lambda: 0, r"ended with TypeError: .*; mend the function, and run this cell again"),
+    ],
+)
+def test_a_function_that_is_no_strategy_is_told_in_one_line(
+    home: Path, images: np.ndarray, select: Any, words: str
+) -> None:
+    with pytest.raises(RamboError, match=rf"^strateg(y|ies) mine.*{words}"):
+        choose(images, strategy=api.strategy("mine")(select))
+
+
+def test_what_is_odd_about_arrays_is_told(home: Path, images: np.ndarray) -> None:
+    extra = {"validation": (images[:20], TRUTH[:20] + 4), "test": (images[150:160], TRUTH[150:160])}
+    with pytest.warns(UserWarning, match="stand among images") as notes:
+        choose(images, **extra)
+    words = [str(note.message) for note in notes]
+    assert any(line.startswith("validation: 20 pictures of its 20 stand among") for line in words)
+    assert any(line.startswith("validation: class 4 stands in no label") for line in words)
+    assert any(line.startswith("test: 10 pictures of its 10 stand among images") for line in words)
+    with pytest.warns(UserWarning, match="labels: all 160 that are known differ"):
+        choose(images, np.arange(200))
+
+
+def test_tensors_of_rare_kinds_are_the_same_images(home: Path, images: np.ndarray) -> None:
+    pixels = np.zeros_like(images)
+    pixels[:, :14] = images[:, :14] // 128 * 255
+    own = torch.from_numpy(pixels)
+    plain = arguments.pixels_of("images", own)
+    for other in (own.to_sparse(), (own / 255).bfloat16(), (own / 255).requires_grad_()):
+        np.testing.assert_array_equal(arguments.pixels_of("images", other), plain)
 
 
 def test_what_cannot_stand_together_is_refused(home: Path, images: np.ndarray) -> None:
@@ -359,6 +459,10 @@ def test_what_cannot_stand_together_is_refused(home: Path, images: np.ndarray) -
     for alone in (api.compare, api.rehearse):
         with pytest.raises(RamboError, match=r"^strategies margin: one alone .*; name two"):
             alone(images, LABELS, 4, ["margin"], progress=False, **QUICKLY)
+        with pytest.raises(RamboError, match=r"^strategies bagde: unknown; perhaps badge"):
+            alone(images, LABELS, 4, ["margin", "bagde"], progress=False, **QUICKLY)
+    with pytest.raises(RamboError, match=r"^known is no argument .*rambo.rehearse take it"):
+        api.compare(images, TRUTH, 4, known=TRUTH > 0, progress=False, **QUICKLY)
     with pytest.raises(DataError, match=r"^test: none is given beside validation"):
         choose(images, TRUTH, validation=(images[:20], TRUTH[:20]))
 
@@ -375,7 +479,7 @@ def test_what_cannot_stand_together_is_refused(home: Path, images: np.ndarray) -
         (lambda: api.strategy("rambo")(len), r"^strategy rambo: RAMBO has one of that name"),
         (lambda: api.strategy("mine", colr="red"), r"^colr is nothing .*; choose of: colour"),
         (lambda: api.strategy(3), r"^name 3 is no text; give a text"),
-        (lambda: api.show("cat"), r"^images: no array"),
+        (lambda: api.show("cat"), r"^images: 'cat' is no array"),
     ],
 )
 def test_every_door_names_its_argument_and_speaks_python(home: Path, call: Any, words: str) -> None:
@@ -399,8 +503,9 @@ def test_an_export_names_what_is_wrong(compared: Any, out: Any, format: Any, wor
 
 
 def test_a_rehearsal_plays_inside_the_labels_at_hand(home: Path, images: np.ndarray) -> None:
+    mask = np.arange(200) < 40
     comparison = api.rehearse(
-        images, LABELS, 20, ["margin", "random"], trials=1, progress=False, **QUICKLY
+        images, TRUTH, 20, ["margin", "random"], 1, known=mask, progress=False, **QUICKLY
     )
     assert comparison.run.environment.dataset.name == "rehearsal of images"
     assert comparison.strategies == ["margin", "random"]

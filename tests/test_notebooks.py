@@ -113,6 +113,7 @@ def answer(client: Any, question: str) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_the_tour_shows_what_is_committed(tmp_path: Path) -> None:
     """The same seed gives the same choice and the same figures on a CPU, at the sizes of the notebook."""
     book = refresh.execute(NOTEBOOKS / "tour.ipynb", tmp_path)

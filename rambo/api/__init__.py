@@ -4,10 +4,9 @@ Everything here is also `rambo.choose`, `rambo.compare`, ...: the package loads 
 for, and torch when something is trained.
 """
 
-import functools
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from rambo.api import door, markup
 from rambo.api import settings as typed
 from rambo.api.choice import Choice
 from rambo.api.comparison import Comparison
+from rambo.api.decorator import strategy
 from rambo.api.markup import Markup
 from rambo.api.record import RunList, StoredRun
 from rambo.config import Config, Settings
@@ -28,8 +28,7 @@ __all__ = ["choose", "compare", "load", "open", "rehearse", "runs", "show", "str
 
 Folder = str | os.PathLike[str]
 _RIVALS = ("rambo", "filter-only", "margin", "random")
-_WORDS = {"word", "help", "colour", "symbol", "greedy", "measures_distances", "needs_network"}
-_WORDS |= {"reads_validation"}
+_NAMES = "give the name of a dataset, such as 'fashion-mnist-mini', or the path of a folder"
 _TRIALS = 5  # the fewest that can be evidence
 
 
@@ -123,7 +122,7 @@ def compare(
         images: as in `choose`; every label has to be known.
         labels: as in `choose`.
         budget: as in `choose`.
-        strategies: names or functions, the first one compared with each other.
+        strategies: names or functions, the first one compared with each other; `all` of RAMBO's own.
         trials: how many times, each with another S_0; fewer than five are no evidence.
         validation: as in `choose`.
         test: as in `choose`.
@@ -140,7 +139,7 @@ def compare(
         Interrupted: the kernel was interrupted; the same call goes on.
     """
     arrays = (labels, None, validation, test, classes, name)
-    names = typed.names_of(strategies)
+    names = typed.names_of(strategies, "strategies")
     door.several("strategies", names)
     settings = settings | {"trials": trials}
     run = _run(images, arrays, budget, names, preset, workspace, progress, fresh, settings, True)
@@ -154,8 +153,10 @@ def rehearse(
     strategies: Any = _RIVALS,
     trials: int = _TRIALS,
     *,
+    known: Any = None,
     classes: Sequence[str] | None = None,
     name: str = "images",
+    preset: str | None = None,
     workspace: Folder | None = None,
     progress: bool = True,
     **settings: Any,
@@ -166,10 +167,12 @@ def rehearse(
         images: as in `choose`; some labels are unknown.
         labels: as in `choose`.
         budget: of the real choice; the rehearsal's is as much smaller as there are fewer images.
-        strategies: names or functions.
+        strategies: as in `compare`.
         trials: how many times; fewer than five are no evidence.
+        known: as in `choose`.
         classes: as in `choose`.
         name: as in `choose`.
+        preset: as in `choose`.
         workspace: as in `choose`.
         progress: as in `choose`.
         settings: as in `choose`.
@@ -180,14 +183,15 @@ def rehearse(
     from rambo.api import working
     from rambo.datasets import catalog, rehearsal
 
-    names = typed.names_of(strategies)
+    names = typed.names_of(strategies, "strategies")
     door.several("strategies", names)
     place = door.workspace_at(workspace)
-    arrays = (labels, None, None, None, classes, name)
+    typed.check_arguments(settings)
+    arrays = (labels, known, None, None, classes, name)
     with door.interruptible(), door.in_words_of_python():
         dataset, defaults = _dataset(images, arrays, place, progress)
         data = catalog.prepare(dataset, place.root)
-        real = typed.build(dataset, budget, names, None, settings | {"trials": trials}, defaults)
+        real = typed.build(dataset, budget, names, preset, settings | {"trials": trials}, defaults)
         config = rehearsal.scaled(real, data, rehearsal.derive(data, place.root, dataset))
     return Comparison(working.run_of(config, place, progress=progress, fresh=False))
 
@@ -209,7 +213,7 @@ def load(name: str, *, workspace: Folder | None = None) -> tuple[np.ndarray, np.
     from rambo.datasets import catalog
 
     place = door.workspace_at(workspace)
-    text = door.text_of("name", name, "give the name of a dataset, such as 'fashion-mnist-mini'")
+    text = door.path_of("name", name, _NAMES)
     with door.in_words_of_python("name"):
         data = catalog.prepare(_named(text, place, False), place.root)
     rows = np.isin(data.roles, (POOL, LABELED))
@@ -230,9 +234,9 @@ def show(images: Any) -> Markup:
     Raises:
         DataError: they are no images.
     """
-    from rambo.datasets import in_memory
+    from rambo.datasets import arguments
 
-    pixels = in_memory.pixels_of("images", images)
+    pixels = arguments.pixels_of("images", images)
     tiles = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
     return Markup(markup.thumbnails(tiles, f"{len(tiles)} images"))
 
@@ -260,56 +264,6 @@ def runs(*, workspace: Folder | None = None) -> RunList:
     return RunList(door.workspace_at(workspace).runs())
 
 
-def strategy(name: str, **words: Any) -> Callable[[Any], Any]:
-    """Return a decorator that makes a function a strategy of this session.
-
-    >>> @strategy("first-ones", word="First ones")
-    ... def first_ones(call):
-    ...     return call.problem.unlabeled[: call.budget]
-    >>> chosen = choose(images, labels, 4, first_ones, progress=False, **quickly)
-    >>> bool((chosen.indices == (labels == -1).nonzero()[0][:4]).all())
-    True
-
-    The function is handed a call and returns `call.budget` images of `call.problem.unlabeled`, as indices in the
-    order of choice, or as a `rambo.Selection` that says more.
-
-    Args:
-        name: small letters, digits and hyphens.
-        words: `word`, `help`, `colour`, `symbol` and what else `rambo.lineup.Strategy` has.
-
-    Raises:
-        ConfigError: the name will not do, or RAMBO has a strategy of that name.
-    """
-    import torch
-
-    from rambo.method.pools import Selection
-    from rambo.strategies import others
-
-    if unknown := sorted(set(words) - _WORDS):
-        raise ConfigError(
-            "is nothing that a strategy says of itself",
-            field=unknown[0],
-            hint=f"choose of: {', '.join(sorted(_WORDS))}",
-        )
-    door.text_of("name", name, "give a text of small letters, digits and hyphens")
-    decorate = others.strategy(name, **words)
-
-    def put(select: Any) -> Any:
-        @functools.wraps(select)
-        def selecting(call: Any) -> Selection:
-            chosen = select(call)
-            if isinstance(chosen, Selection):
-                return chosen
-            indices = torch.as_tensor(chosen, dtype=torch.int64)
-            return Selection(indices, torch.zeros_like(indices))
-
-        decorate(selecting)
-        select.rambo_strategy = name
-        return select
-
-    return put
-
-
 def _run(
     images: Any,
     arrays: tuple[Any, ...],
@@ -326,6 +280,7 @@ def _run(
     from rambo.api import working  # torch: from here on it is needed
 
     place = door.workspace_at(folder)
+    typed.check_arguments(settings)
     with door.interruptible(), door.in_words_of_python():
         dataset, defaults = _dataset(images, arrays, place, progress)
         config: Config = typed.build(dataset, budget, names, preset, settings, defaults)
@@ -350,7 +305,8 @@ def _dataset(
                     field=argument,
                     hint="leave it out, or give images as an array",
                 )
-        dataset = _named(os.fspath(images), place, progress)
+        text = door.path_of("images", images, _NAMES)
+        dataset = _named(text, place, progress)
         return dataset, _defaults(catalog.prepare(dataset, place.root))
 
     own, data = in_memory.keep(
@@ -363,13 +319,11 @@ def _dataset(
         classes=door.class_names(classes),
         name=door.text_of("name", name, "give a text"),
     )
-    if pairs := in_memory.contradictions(data):
-        first, second = pairs[0]
-        warnings.warn(
-            f"labels: images {first} and {second} are the same picture and have different labels "
-            f"({len(pairs):,} such images); correct them, or leave one out",
-            stacklevel=4,
-        )
+    parts = [
+        part for part, pair in (("validation", validation), ("test", test)) if pair is not None
+    ]
+    for sentence in in_memory.doubts(data, parts):
+        warnings.warn(sentence, stacklevel=4)
     return own, _defaults(data)
 
 

@@ -128,7 +128,7 @@ class Choice:
         Raises:
             ConfigError: unknown format, or the file cannot be written.
         """
-        path = Path(door.text_of("out", out, "give the path of a file")).expanduser()
+        path = Path(door.path_of("out", out, "give the path of a file")).expanduser()
         named = format or _ENDINGS.get(path.suffix.lower())
         if named is None:
             raise ConfigError(

@@ -25,6 +25,7 @@ _ARGUMENTS = ("dataset", "dataset.name")  # fields that the first argument of a 
 _PYTHON = {  # what a command line would be told -> what a person at a Python prompt is told
     "`python -m rambo list` shows them": "rambo.runs() lists them",
     "folders and zips go through `python -m rambo import`": "or of a folder or a zip of images",
+    "`python -m rambo collections` lists them": "give the folder of its images, which becomes one",
     "run it: each run is one": "use rambo.compare, which buys the labels that it hides",
 }
 
@@ -37,7 +38,7 @@ def workspace_at(folder: str | os.PathLike[str] | None) -> Workspace:
     """
     if folder is None:
         return Workspace.from_environment()
-    return Workspace(Path(text_of("workspace", folder, "give the path of a folder")))
+    return Workspace(Path(path_of("workspace", folder, "give the path of a folder")))
 
 
 def text_of(argument: str, value: str | os.PathLike[str], hint: str) -> str:
@@ -51,6 +52,20 @@ def text_of(argument: str, value: str | os.PathLike[str], hint: str) -> str:
     return os.fspath(value)
 
 
+def path_of(argument: str, value: str | os.PathLike[str], hint: str) -> str:
+    """Return an argument that has to name a file, a folder or a dataset.
+
+    Raises:
+        ConfigError: it is empty, or no path can be so.
+    """
+    text = text_of(argument, value, hint)
+    if not text.strip() or "\0" in text:
+        raise ConfigError(
+            "is empty" if not text.strip() else "has a NUL in it", field=argument, hint=hint
+        )
+    return text
+
+
 def class_names(names: Sequence[str] | None) -> tuple[str, ...] | None:
     """Return the names of classes as texts.
 
@@ -60,9 +75,12 @@ def class_names(names: Sequence[str] | None) -> tuple[str, ...] | None:
     if names is None:
         return None
     hint = "give a list with one name for each class, in the order of their numbers"
-    if isinstance(names, str | bytes) or not hasattr(names, "__iter__"):
+    unordered = isinstance(names, str | bytes | dict | set | frozenset)
+    if unordered or not hasattr(names, "__iter__"):
         raise ConfigError("is no list of names", field="classes", value=names, hint=hint)
-    texts = tuple(map(str, names))
+    texts = tuple("" if name is None else str(name) for name in names)
+    if empty := [place for place, text in enumerate(texts) if not text.strip()]:
+        raise ConfigError(f"the name of class {empty[0]} is empty", field="classes", hint=hint)
     if twice := sorted({text for text in texts if texts.count(text) > 1}):
         raise ConfigError(f"{twice[0]} is there twice", field="classes", hint=hint)
     return texts

@@ -1,15 +1,31 @@
 """From what is typed in Python to a config: a preset, then the budget and the strategies, then every setting given."""
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rambo import config as configs
+from rambo import lineup
 from rambo.config import Config, Settings
 from rambo.config.presets import PRESETS
 from rambo.errors import ConfigError
 
 BUDGET = 500
-_WORDS = {"dataset.name": "images", "strategies": "strategy"}  # field -> the argument that sets it
+_ELSEWHERE = {  # fields of the config that are no settings here, and where they belong
+    "strategies": "choose takes one, strategy=NAME; several go through rambo.compare",
+    "strategy": "name two or more as strategies",
+    "known": "every label has to be known here; rambo.choose and rambo.rehearse take it",
+}
+
+
+_LETTERS = {
+    "B": "budget",
+    "M": "acquisition__filter_size",
+    "b": "acquisition__batch_size",
+    "n": "rambo__pairs_per_iteration",
+    "k_1": "rambo__initial_size",
+    "lambda_OT": "rambo__utility_model__ot_weight",
+}
 
 
 def build(
@@ -36,12 +52,13 @@ def build(
     Raises:
         ConfigError: a setting is unknown or wrong.
     """
-    if preset is not None and preset not in PRESETS:
+    if preset is not None and (not isinstance(preset, str) or preset not in PRESETS):
         raise ConfigError(
             "unknown", field="preset", value=preset, hint=f"choose one of: {', '.join(PRESETS)}"
         )
     if budget is not None and (isinstance(budget, bool) or not hasattr(budget, "__index__")):
-        raise ConfigError(field="budget", value=budget, hint="use a whole number of images")
+        value = repr(budget) if isinstance(budget, str) else budget
+        raise ConfigError(field="budget", value=value, hint="use a whole number of images")
     tree: Settings = PRESETS[preset](None) if preset else {}
     spend = tree.get("budget", BUDGET) if budget is None else int(budget)
     if preset is None:
@@ -57,31 +74,72 @@ def build(
     for name, value in settings.items():
         _put(tree, name, value)
     tree.setdefault("dataset", {})
-    if not isinstance(tree["dataset"], Mapping):
-        raise ConfigError(field="dataset", value=tree["dataset"], hint="give its name as images")
     tree["dataset"] = {**tree["dataset"], "name": dataset}
     return configs.build(tree | {"budget": spend, "strategies": list(strategies)})
 
 
-def names_of(strategies: object) -> list[str]:
-    """Return the names of strategies: a text, a decorated function, or several of these.
+def names_of(strategies: object, argument: str = "strategy") -> list[str]:
+    """Return the names of strategies: a text, a decorated function, several of these, or `all` of ours.
 
     Raises:
         ConfigError: this is something else.
     """
+    if isinstance(strategies, str) and strategies == "all":
+        return list(lineup.OURS)
     several = strategies if isinstance(strategies, list | tuple) else [strategies]
     names: list[str] = []
     for one in several:
         name = getattr(one, "rambo_strategy", one)
         if not isinstance(name, str):
             raise ConfigError(
-                field="strategy",
+                field=argument,
                 value=getattr(one, "__name__", one),
                 hint='name one, or write @rambo.strategy("its-name") above your function',
             )
         names.append(name)
-    configs.check_names(names)
+    try:
+        configs.check_names(names)
+    except ConfigError as error:
+        error.field = argument
+        raise
     return names
+
+
+def check_arguments(settings: Mapping[str, Any]) -> None:
+    """Refuse settings that an argument of the call sets.
+
+    Raises:
+        ConfigError: there is one; the error names the argument.
+    """
+    dataset = settings.get("dataset", {})
+    named = isinstance(dataset, Mapping) and "name" in dataset
+    if named or not isinstance(dataset, Mapping) or "dataset__name" in settings:
+        raise ConfigError(
+            "is what images says", field="dataset.name", hint="give the name of a dataset as images"
+        )
+    for name, hint in _ELSEWHERE.items():
+        if name in settings:
+            raise ConfigError("is no argument of this call", field=name, hint=hint)
+
+
+def near(name: str) -> str:
+    """Return settings whose name is, or is much like, a name; empty where there is none."""
+    paths = _paths(Config)
+    leaves = [_LETTERS[name]] if name in _LETTERS else []
+    leaves = leaves or [path for path in paths if path.rpartition("__")[2] == name]
+    if not leaves:
+        ends = {path.rpartition("__")[2]: path for path in reversed(paths)}
+        leaves = [ends[end] for end in difflib.get_close_matches(name, ends, 1, 0.75)]
+    return " or ".join(leaves)
+
+
+def _paths(node: Any, above: str = "") -> list[str]:
+    """Return the names of all settings as a call spells them: `rambo__offline__pairs`."""
+    fields = getattr(node, "model_fields", None)
+    if not fields:
+        return [above]
+    nodes = ((f"{above}__{name}" if above else name, field) for name, field in fields.items())
+    return [path for name, field in nodes for path in _paths(field.annotation, name)]
 
 
 def _put(tree: Settings, name: str, value: Any) -> None:
@@ -96,4 +154,6 @@ def _put(tree: Settings, name: str, value: Any) -> None:
     try:
         configs.assign(tree, path, value)
     except ConfigError as error:
-        raise ConfigError(error.problem, field=name, value=value, hint=error.hint) from None
+        close = near(path.rpartition(".")[2])
+        hint = f"perhaps {close} is meant" if close else error.hint
+        raise ConfigError(error.problem, field=name, value=value, hint=hint) from None

@@ -9,6 +9,7 @@ from rambo import lineup
 from rambo.config.node import STORED, Settings
 from rambo.config.tree import Config
 from rambo.errors import ConfigError, shorten
+from rambo.text import perhaps
 
 # What version 0.1 called a field -> its name.
 _EARLIER = {"rambo.offline.ceiling_pairs": "rambo.offline.repeated_pairs"}
@@ -173,5 +174,5 @@ def check_names(names: Sequence[str]) -> None:
                 "unknown",
                 field="strategy",
                 value=name,
-                hint=f"choose one of: {', '.join(lineup.names())}",
+                hint=f"{perhaps(name, lineup.names())}choose one of: {', '.join(lineup.names())}",
             )

@@ -21,6 +21,7 @@ from rambo.datasets.splits import Arrays
 from rambo.errors import DataError, shorten
 from rambo.events import Emit, Noticed, ignore
 from rambo.storage import places
+from rambo.text import perhaps
 
 SHIPPED = places.shipped_data() / "fashion-mnist"
 RECIPE = 1  # part of every origin: raise it when a reader starts to give other arrays
@@ -120,7 +121,7 @@ def prepare(
             "unknown",
             field="dataset",
             value=name,
-            hint=f"choose one of: {', '.join(CATALOG)}, "
+            hint=f"{perhaps(name, CATALOG)}choose one of: {', '.join(CATALOG)}, "
             "or the path of an .npz file; folders and zips go through `python -m rambo import`",
         )
     result = _reuse(name, workspace, origin, emit) or make(workspace, origin)

@@ -527,7 +527,9 @@ def _check(name: str, selection: Selection, call: Call) -> None:
         chosen = selection.indices.tolist()
         outside = set(chosen) - set(call.problem.unlabeled.tolist())
         if len(chosen) != call.budget or len(selection.steps) != call.budget:
-            problem = f"chose {len(chosen)} images in {len(selection.steps)} places"
+            steps = len(selection.steps)
+            problem = f"chose {len(chosen)} images where {call.budget} are asked for"
+            problem += "" if steps == len(chosen) else f", with the steps of {steps}"
         elif len(set(chosen)) < len(chosen):
             problem = "chose an image twice"
         elif outside:

@@ -164,8 +164,11 @@ def test_compare_says_that_a_new_run_goes_without_it_where_its_file_is_absent(
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ("pool[:11], pool[:11]", "chose 11 images in 11 places; let it return a Selection of 12"),
-        ("pool[:12], pool[:11]", "chose 12 images in 11 places"),
+        (
+            "pool[:11], pool[:11]",
+            "chose 11 images where 12 are asked for; let it return a Selection of 12",
+        ),
+        ("pool[:12], pool[:11]", "chose 12 images where 12 are asked for, with the steps of 11"),
         ("pool[[0] * 12], pool[:12]", "chose an image twice"),
         ("call.problem.labeled[:12], pool[:12]", "which is not unlabeled"),
     ],
