@@ -59,17 +59,19 @@ class Group:
     title: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class EmbeddingMap:
     """A map ready to draw.
 
     Attributes:
         figure: for `components.plot`; `customdata` is the dataset index.
         caption: what is shown and how many, one or two sentences; also good as `alt`.
+        ids: the images that are drawn, sorted.
     """
 
     figure: PreparedFigure
     caption: str
+    ids: Indices
 
 
 def pools(atlas: Atlas, chosen: Sequence[Group]) -> list[Group]:
@@ -168,7 +170,8 @@ def embedding_map(
     layout["legend"] = _LEGEND | {"itemsizing": "constant"}
     figure = prepare_figure({"data": data, "layout": layout})
     how = _COMPONENTS if by_components else _NEIGHBOURS
-    return EmbeddingMap(figure, _caption(groups, visible, fixed + rest, how))
+    caption = _caption(groups, visible, fixed + rest, how)
+    return EmbeddingMap(figure, caption, np.sort(np.concatenate([*visible, np.zeros(0, np.int64)])))
 
 
 def thin(ids: Indices, share: float) -> Indices:

@@ -170,6 +170,28 @@ def test_the_map_shows_the_picture_of_the_point_under_the_pointer(opened, finish
     assert "blob:" in tile.evaluate("(node) => getComputedStyle(node).backgroundImage")
 
 
+def test_without_webgl_the_map_is_there_and_picks_images_all_the_same(
+    new_page, address: str, finished: Run
+) -> None:
+    page = new_page(viewport={"width": 1440, "height": 1000})
+    page.add_init_script(
+        """const original = HTMLCanvasElement.prototype.getContext;
+        HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+          return kind.includes("webgl") ? null : original.call(this, kind, ...rest);
+        };"""
+    )
+    page.goto(address)
+    charts_ready(page, 1)
+    node = page.locator(".rambo-plot .js-plotly-plot").first
+    assert node.locator(".no-webgl").count() == 0
+    points = finished.load_arrays("trial-0/atlas")["indices"]
+    assert node.locator(".scatterlayer path.point").count() >= len(points)
+    page.locator(".cell").nth(2).click()
+    page.wait_for_function(
+        "document.querySelector('.rambo-plot .js-plotly-plot').data.at(-1).x.length === 1"
+    )
+
+
 def test_a_selected_image_is_ringed_without_a_new_chart(opened) -> None:
     charts_ready(opened, 1)
     opened.evaluate("window.chart = document.querySelector('.rambo-plot .js-plotly-plot')")

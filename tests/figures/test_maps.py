@@ -85,6 +85,7 @@ def test_a_large_pool_is_sampled_but_what_is_chosen_is_whole() -> None:
     assert f"{len(traces['unlabeled']):,} of {4000 - 300:,} unlabeled" in built.caption
     again = maps.embedding_map(atlas, groups, CLASSES, limit=1500)
     assert again.figure.digest == built.figure.digest
+    assert built.ids.tolist() == sorted(np.concatenate(list(traces.values())).tolist())
 
 
 def test_groups_of_several_owners_have_their_own_colours() -> None:

@@ -14,7 +14,10 @@ from rambo.ui.components import Sprites, gallery, plot, state
 
 COLOURS = ("pool", "class f guesses", "margin", "greedy step", "right or wrong")
 PLACES = ("neighbours", "components")
-_SMALL, _MOST = 32, 1000  # side up to which all images fit on one sheet, else how many chosen ones
+_SMALL, _MOST = (
+    32,
+    1000,
+)  # side up to which all drawn images fit on one sheet, else how many chosen ones
 _OTHERS = 60  # images inside the lasso that were not chosen
 
 
@@ -87,7 +90,7 @@ def show_map(batch: Batch, ringed: Sequence[int], oracle: bool) -> int | None:
         select=True,
         highlight=ringed,
         file_name=f"map-{batch.run.id}-{batch.strategy}",
-        thumbnails=_thumbnails(batch),
+        thumbnails=_thumbnails(batch, embedded.ids),
     )
     st.caption(embedded.caption)
     if lasso is None:
@@ -126,13 +129,12 @@ def show_lasso(batch: Batch, lasso: Sequence[int], oracle: bool) -> int | None:
     ).opened
 
 
-def _thumbnails(batch: Batch) -> Sprites | None:
-    """Return the pictures that the map shows on hover; of large images only those that were chosen."""
-    if batch.atlas is None or batch.data is None:
+def _thumbnails(batch: Batch, points: Indices) -> Sprites | None:
+    """Return the pictures of the drawn points, shown on hover; of large images only those that were chosen."""
+    if batch.data is None:
         return None
-    small = max(batch.data.images.shape[2:]) <= _SMALL and len(batch.atlas.indices) <= maps.LIMIT
-    ids = batch.atlas.indices if small else batch.indices[:_MOST]
-    return batch_data.sheet(batch, ids.tolist())
+    small = max(batch.data.images.shape[2:]) <= _SMALL
+    return batch_data.sheet(batch, (points if small else batch.indices[:_MOST]).tolist())
 
 
 def pick_colours(batch: Batch, oracle: bool) -> str:

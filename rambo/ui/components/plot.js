@@ -115,10 +115,13 @@ class Chart {
     this.drawing = true; // what plotly tells of its selection meanwhile is no wish of the person's
     try {
       if (changed) {
-        const { traces, layout } = this.build(data);
-        traces.push(rings);
-        this.ringAt = traces.length - 1;
-        await Plotly[this.drawn ? "react" : "newPlot"](this.node, traces, layout, this.config(data));
+        await this.plot(Plotly, data, rings);
+        if (!this.drawn && this.node.querySelector(".no-webgl")) {
+          // This browser lacks WebGL, and to ask it before would cost each first chart a tenth of a second and more.
+          window.__ramboSvg = true;
+          Plotly.purge(this.node);
+          await this.plot(Plotly, data, rings);
+        }
         if (!this.drawn) this.listen();
         this.drawn = true;
       } else if (highlighted !== this.highlighted) {
@@ -131,12 +134,20 @@ class Chart {
     this.box.dataset.digest = data.digest; // tests wait for it
   }
 
+  /** Draw all anew, or what has changed. */
+  plot(Plotly, data, rings) {
+    const { traces, layout } = this.build(data);
+    traces.push(rings);
+    this.ringAt = traces.length - 1;
+    return Plotly[this.drawn ? "react" : "newPlot"](this.node, traces, layout, this.config(data));
+  }
+
   /** Return fresh trace and layout objects; the arrays in them stay the same, so plotly sees no news. */
   build(data) {
     const names = new Map();
     const traces = this.figure.data.map((source) => {
       const trace = fill(source, this.look);
-      if (trace.type === "scattergl" && !webgl()) trace.type = "scatter";
+      if (trace.type === "scattergl" && window.__ramboSvg) trace.type = "scatter"; // slower, but there
       // A stable identity keeps legend toggles when a series appears before this one.
       const name = `${trace.name ?? ""}/${trace.type ?? ""}`;
       names.set(name, (names.get(name) ?? 0) + 1);
@@ -415,12 +426,6 @@ function template(look, layout, select) {
     annotationdefaults: { font: { color: look.text } },
     shapedefaults: { line: { color: look.text } },
   };
-}
-
-/** Whether this browser can draw with WebGL; without it points are drawn as SVG: slower, but there. */
-function webgl() {
-  window.__ramboWebgl ??= Boolean(document.createElement("canvas").getContext("webgl"));
-  return window.__ramboWebgl;
 }
 
 function pause(milliseconds) {
