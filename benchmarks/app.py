@@ -214,9 +214,9 @@ def _watching(page: Page, address: str, run: Run, pid: int) -> Measure:
             if name == "watched":
                 page.wait_for_selector(_SETTLED)
             page.wait_for_timeout(4000)  # what opening and leaving a page costs is not watching
-            began = _cpu_seconds(pid)
+            began = cpu_seconds(pid)
             page.wait_for_timeout(WATCHED_SECONDS * 1000)
-            values.append(_cpu_seconds(pid) - began)
+            values.append(cpu_seconds(pid) - began)
     cores = os.cpu_count() or 1
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     share = (medians["watched"] - medians["unwatched"]) / WATCHED_SECONDS / cores
@@ -230,7 +230,7 @@ def _watching(page: Page, address: str, run: Run, pid: int) -> Measure:
     )
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """Return the CPU seconds a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

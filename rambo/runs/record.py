@@ -31,6 +31,8 @@ class RunFacts:
         pid: process of the newest attempt.
         launched: when a page started that process, seconds since 1970.
         maps_of: of how many trials it has the maps, where it came as a small file; None: of all.
+        stop_requested: whether a person asked for a stop.
+        digests: the SHA-256 of each artifact by its file; None: an older version kept none.
     """
 
     config: Mapping[str, Any]
@@ -42,6 +44,8 @@ class RunFacts:
     pid: int | None = None
     launched: float | None = None
     maps_of: int | None = None
+    stop_requested: bool = False
+    digests: Mapping[str, str] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,19 +202,6 @@ def read_facts(db: sqlite3.Connection) -> RunFacts:
     names = [field.name for field in dataclasses.fields(RunFacts)]
     own = {name: facts[name] for name in names if name in facts}
     return RunFacts(**own | {"environment": environments.restore(facts["environment"])})
-
-
-def read_digests(db: sqlite3.Connection) -> dict[str, str] | None:
-    """Return the SHA-256 of each artifact by its file, or None: an older version kept none.
-
-    All facts are read, so that a lost row is no older version.
-    """
-    rows = db.execute("SELECT name, value, crc FROM facts").fetchall()
-    facts = {name: database.decode(value, crc, name) for name, value, crc in rows}
-    if len(facts) < len(rows) or "tally" not in facts:
-        raise ValueError("a fact is missing")
-    digests = facts.get("digests")
-    return None if digests is None else dict(digests)
 
 
 def read_events(db: sqlite3.Connection, since: int) -> list[StoredEvent]:

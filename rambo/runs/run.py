@@ -8,6 +8,7 @@
 One worker writes a run; anyone reads it at any time, also while it is written and after a kill -9.
 """
 
+import copy
 import dataclasses
 import os
 import sqlite3
@@ -21,7 +22,7 @@ from typing import Any
 import filelock
 
 from rambo.config import Settings
-from rambo.errors import RunLockedError, StoreError
+from rambo.errors import RunCancelled, RunLockedError, StoreError
 from rambo.events import Event
 from rambo.runs import paths, record, results
 from rambo.runs.artifacts import RunFolder
@@ -29,12 +30,14 @@ from rambo.runs.environment import Environment
 from rambo.runs.record import RunFacts, StoredEvent
 from rambo.runs.results import Result
 from rambo.storage import database, files
+from rambo.storage.unchanged import Unchanged
 
 STATUSES = ("queued", "running", "done", "failed", "stopped")
 COMMIT_SECONDS = 0.2
 BALLAST_BYTES = 2**20
 LAUNCH_SECONDS = 60  # what a new process may take to import torch on a busy laptop
 
+_RECORDS: Unchanged[RunFacts] = Unchanged(256)
 _LOCK_SECONDS = 0.1  # a viewer that looks at the lock is in the way for microseconds
 
 
@@ -93,7 +96,7 @@ class Run(RunFolder):
     @property
     def config(self) -> Settings:
         """The config as nested JSON types."""
-        return dict(self._facts().config)
+        return copy.deepcopy(dict(self._facts().config))
 
     @property
     def environment(self) -> Environment:
@@ -182,11 +185,13 @@ class Run(RunFolder):
 
     def digests(self) -> dict[str, str] | None:
         """Return the SHA-256 of each artifact by its file; None: the record is of an older version."""
-        with self._reading() as db:
-            return record.read_digests(db)
+        digests = self._facts().digests
+        return None if digests is None else dict(digests)
 
     def stop_requested(self) -> bool:
         """Return whether a person asked for a stop; cheap while this object holds the lock."""
+        if self._writer is None:
+            return self._facts().stop_requested
         with self._reading() as db:
             return bool(record.read_fact(db, "stop_requested"))
 
@@ -369,6 +374,15 @@ class Run(RunFolder):
             record.put_fact("pid", os.getpid()),
         )
 
+    def heed_stop(self) -> None:
+        """Refuse to go on where a person asked for a stop.
+
+        Raises:
+            RunCancelled: that is so.
+        """
+        if self.stop_requested():
+            raise RunCancelled
+
     def request_stop(self) -> None:
         """Ask the worker to stop at its next safe point."""
         self._commit(record.put_fact("stop_requested", True))
@@ -432,7 +446,13 @@ class Run(RunFolder):
             self.flush()
 
     def _facts(self) -> RunFacts:
-        """Return all facts."""
+        """Return all facts: shared by all viewers of this process, so look and do not touch."""
+        if self._writer is not None:
+            return self._read_facts()
+        return _RECORDS.get(paths.record_files(self.folder), self._read_facts)
+
+    def _read_facts(self) -> RunFacts:
+        """Return all facts as they stand in the record now."""
         with self._reading() as db:
             return record.read_facts(db)
 

@@ -18,7 +18,7 @@ from rambo.config import Config
 from rambo.datasets import prepared, rehearsal
 from rambo.datasets.prepared import Prepared
 from rambo.errors import RamboError, StoreError
-from rambo.events import StageAdvanced, StageStarted
+from rambo.events import BatchChosen, StageAdvanced, StageStarted
 from rambo.figures import theme
 from rambo.runs import jobs, paths, record, repair, report
 from rambo.runs import notes as image_notes
@@ -30,23 +30,13 @@ from rambo.runs.record import StoredEvent
 from rambo.runs.results import Summary
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
+from rambo.storage.unchanged import Stamp as Stamp
+from rambo.storage.unchanged import Unchanged
+from rambo.storage.unchanged import stamp as stamp
 from rambo.text import literal
 from rambo.ui import state
 
-Stamp = tuple[int, ...]
 _ENDED = ("done", "failed", "stopped", "interrupted")
-
-
-def stamp(*files: Path) -> Stamp:
-    """Return numbers, two a file, that change when one of the files does; zeros for a missing one."""
-    numbers: list[int] = []
-    for path in files:
-        try:
-            facts = path.stat()
-            numbers += [facts.st_mtime_ns, facts.st_size]
-        except OSError:
-            numbers += [0, 0]
-    return tuple(numbers)
 
 
 def run_in(folder: str) -> Run:
@@ -81,19 +71,52 @@ class EventReader:
         """Begin before the first event."""
         self._run = run
         self._guard = threading.Lock()
-        self._all: list[StoredEvent] = []
+        self._gate = Unchanged[None](1)
+        self._last = 0
+        self._latest: list[StoredEvent] = []
+        self._attempts: dict[tuple[int | None, str | None], int] = {}
+        self._choices: dict[tuple[int | None, str | None], list[StoredEvent]] = {}
 
     def latest(self) -> list[StoredEvent]:
         """Return the events that count, as `Run.latest_events` does, reading only what is new."""
         with self._guard:
-            last = self._all[-1].seq if self._all else 0
-            self._all += self._run.events(last)
-            return record.newest_attempts(self._all)
+            self._gate.get(paths.record_files(self._run.folder), self._refresh)
+            return self._latest
+
+    def choices(self, trial: int, strategy: str) -> list[StoredEvent]:
+        """Return the greedy steps among the events that count, in order."""
+        with self._guard:
+            self._gate.get(paths.record_files(self._run.folder), self._refresh)
+            return list(self._choices.get((trial, strategy), ()))
+
+    def _refresh(self) -> None:
+        """Read what is new; a newer attempt takes the place of an older one."""
+        fresh = self._run.events(self._last)
+        if not fresh:
+            return
+        again = False
+        for entry in fresh:
+            again |= self._attempts.setdefault(entry.place, entry.attempt) != entry.attempt
+            self._attempts[entry.place] = max(self._attempts[entry.place], entry.attempt)
+        # A new list each time: others look at the one of before.
+        self._latest = [*self._latest, *fresh]
+        if again:
+            self._latest = record.newest_attempts(self._latest)
+            self._choices.clear()
+        for entry in self._latest if again else fresh:
+            if isinstance(entry.event, BatchChosen):
+                self._choices.setdefault(entry.place, []).append(entry)
+        self._last = fresh[-1].seq
 
 
 def events(run: Run) -> list[StoredEvent]:
     """Return the events of a run that count, in order."""
     return _reader(str(run.folder)).latest()
+
+
+def choices(run: Run, trial: int, strategy: str) -> list[StoredEvent]:
+    """Return the greedy steps of a strategy in a trial among the events that count, in order."""
+    return _reader(str(run.folder)).choices(trial, strategy)
 
 
 def progress(run: Run) -> Progress | None:

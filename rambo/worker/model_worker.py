@@ -19,7 +19,7 @@ from rambo.config import ClassifierConfig, DatasetConfig
 from rambo.datasets import catalog, prepared
 from rambo.datasets.features import frozen_backbone, frozen_features, has_backbone
 from rambo.datasets.prepared import LABELED, TEST, VALIDATION, Labels, Prepared
-from rambo.errors import DataError, RunCancelled
+from rambo.errors import DataError
 from rambo.events import Emit, Event, Noticed, StageAdvanced, ignore, stage
 from rambo.method.networks import CLASSIFIERS, Classifier
 from rambo.method.pools import normalise
@@ -58,6 +58,7 @@ def work(run: Run, listener: Emit = ignore, *, launch: float | None = None) -> s
 
 def _train(run: Run, listener: Emit) -> str:
     """Wait in line, train, and say `done`."""
+    run.heed_stop()
     root = run.folder.parent.parent
     device = run_worker.resolve_device(run.config["compute"]["device"])
     with wait_in_line(root, device, run.id, lambda ahead: None):
@@ -86,8 +87,7 @@ class _Training:
         self.listener(event)
         if isinstance(event, Noticed):
             self.notices.append(event.message)
-        if self.run.stop_requested():
-            raise RunCancelled
+        self.run.heed_stop()
 
     def work(self) -> None:
         """Train, measure, predict and pack."""

@@ -115,6 +115,7 @@ def work(run: Run, listener: Emit = ignore, *, launch: float | None = None) -> s
         ended = done or _ended(run)
         run.take_up(launch)
         try:
+            run.heed_stop()  # asked for while torch was imported
             files = run.environment.plugins
             stack.enter_context(plugins.using(files))
             check_offered(run.config)
@@ -190,8 +191,7 @@ class _Waiting:
             message = f"waits for the device: {ahead} ahead"
             self.run.set_waiting(message)
             self.listener(Noticed(message))
-        if self.run.stop_requested():
-            raise RunCancelled
+        self.run.heed_stop()
 
 
 @contextlib.contextmanager
@@ -289,8 +289,7 @@ class _RunKeeper:
             if isinstance(event, _DURABLE):
                 self.run.flush()
             self.listener_(event)
-            if self.run.stop_requested():
-                raise RunCancelled
+            self.run.heed_stop()
 
         return emit
 

@@ -34,13 +34,14 @@ def work(study_run: Run, listener: Emit = ignore, *, launch: float | None = None
         if study_run.status == "done":
             return "done"
         study_run.take_up(launch)
-        study_run.begin_attempt()
-        study_run.set_status("running")
         return conclude(study_run, lambda: _work_through_all(study_run, listener))
 
 
 def _work_through_all(study_run: Run, listener: Emit) -> str:
     """Do every cell, and say how the study ended."""
+    study_run.heed_stop()
+    study_run.begin_attempt()
+    study_run.set_status("running")
     failed = _work_through(study_run, listener)
     if failed:
         first, reason = next(iter(failed.items()))
@@ -107,8 +108,7 @@ class _Passing:
     def __call__(self, event: Event) -> None:
         """Pass an event of a cell on."""
         self.listener(event)
-        if self.study_run.stop_requested():
-            raise RunCancelled
+        self.study_run.heed_stop()
 
     def record(self, event: Event) -> None:
         """Keep an event of the study itself, and pass it on."""
@@ -116,5 +116,4 @@ class _Passing:
         self.study_run.flush()
         if not isinstance(event, StageAdvanced):
             self.listener(event)
-        if self.study_run.stop_requested():
-            raise RunCancelled
+        self.study_run.heed_stop()

@@ -287,6 +287,20 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     assert run.describe().message == ""
 
 
+def test_a_stop_between_launch_and_work_is_heeded_before_anything_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = queue(tmp_path)
+    launch = run.set_launched()
+    run.request_stop()
+    changes: list[str] = []
+    write = run.set_status
+    monkeypatch.setattr(run, "set_status", lambda *words: (changes.append(words[0]), write(*words)))
+    assert run_worker.work(run, launch=launch) == "stopped"
+    assert changes == ["stopped"]  # and never `running` in between
+    assert (run.status, run.events()) == ("stopped", [])
+
+
 def test_an_interrupt_at_any_event_stops_the_run(reference: Run, tmp_path: Path) -> None:
     run = queue(tmp_path)
     for point in (2, 15, 30):

@@ -144,11 +144,7 @@ def load(run: Run, trial: int, strategy: str) -> Batch | None:
     """
     name = _selection(trial, strategy)
     complete = run.has_artifact(name)
-    picks = [
-        entry
-        for entry in readers.events(run)
-        if entry.place == (trial, strategy) and isinstance(entry.event, BatchChosen)
-    ]
+    picks = readers.choices(run, trial, strategy)
     if not complete and not picks:
         return None
     artifacts = [name, paths.of_trial(trial, paths.ATLAS)]

@@ -15,8 +15,10 @@ from rambo.events import Noticed
 from rambo.figures.charts import Chart
 from rambo.figures.curves import Kinds, spans_widely
 from rambo.figures.prepared import Figure
+from rambo.runs import paths
 from rambo.runs.record import StoredEvent
 from rambo.runs.workspace import Run
+from rambo.storage.unchanged import Unchanged
 from rambo.ui import readers
 from rambo.ui.components import PreparedFigure, prepare_figure
 from rambo.ui.train.sentences import doing
@@ -67,6 +69,7 @@ class Feed:
         self._guard = threading.RLock()
         self._parts: dict[Where, _Part] = {}
         self._seq = 0
+        self._gate = Unchanged[None](1)
         config = readers.config(run)
         on_cpu = readers.environment(run).device in (None, "cpu")
         jobs = config.compute.jobs or os.cpu_count() or 1
@@ -77,14 +80,18 @@ class Feed:
         self._status, self._since = "", 0.0
 
     def refresh(self) -> None:
-        """Read what is new."""
+        """Read what is new, where anything may be."""
         with self._guard:
-            fresh = self._run.events(self._seq)
-            for entry in fresh:
-                self._take(entry)
-            self._tracker.feed(fresh)
-            if fresh:
-                self._seq = fresh[-1].seq
+            self._gate.get(paths.record_files(self._run.folder), self._read)
+
+    def _read(self) -> None:
+        """Read what is new."""
+        fresh = self._run.events(self._seq)
+        for entry in fresh:
+            self._take(entry)
+        self._tracker.feed(fresh)
+        if fresh:
+            self._seq = fresh[-1].seq
 
     def look(self, status: str, now: float) -> Glance:
         """Return where the run stands.
