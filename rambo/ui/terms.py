@@ -176,6 +176,13 @@ TERMS: Mapping[str, Term] = dict(
             marked="&ucirc;",
         ),
         _term(
+            "S",
+            "a set of images",
+            "Any set of labeled images that f could be trained on; its distance to S_val says how alike the two are.",
+            "Definition 3",
+            "transport",
+        ),
+        _term(
             "xi",
             "a utility sample's set",
             "A subset of labeled images. With its utility it is one utility sample.",
@@ -199,6 +206,34 @@ TERMS: Mapping[str, Term] = dict(
             "of one image, not a utility.",
             "Algorithm 2, B.1",
             "filter",
+        ),
+        _term(
+            "u_1",
+            "the utility of the first set",
+            "How good f becomes on the first set of a pair; which of u_1 and u_2 is larger is all that ranking asks.",
+            "Definition 2",
+            "ranknet",
+        ),
+        _term(
+            "u_2",
+            "the utility of the second set",
+            "How good f becomes on the second set of a pair.",
+            "Definition 2",
+            "ranknet",
+        ),
+        _term(
+            "s_1",
+            "the score of the first set",
+            "What u_hat says of the first set of a pair; only the difference to s_2 counts.",
+            "Definition 2",
+            "ranknet",
+        ),
+        _term(
+            "s_2",
+            "the score of the second set",
+            "What u_hat says of the second set of a pair.",
+            "Definition 2",
+            "ranknet",
         ),
         _term(
             "P_12",
@@ -254,6 +289,13 @@ TERMS: Mapping[str, Term] = dict(
             "interpolation",
         ),
         _term(
+            "d_i",
+            "the distance to S_i",
+            "How far u_hat sees a set from the labeled pool S_i of a pretraining round, and d_i+1 from the next one.",
+            "Definition 5, Equation 4",
+            "interpolation",
+        ),
+        _term(
             "alpha",
             "the weight of the earlier accuracy",
             "Where a set lies between S_i and S_{i+1}: the nearer pool weighs more.",
@@ -273,7 +315,10 @@ _WORDS = {
     }
     for term in TERMS.values()
 }
-_UNMISTAKABLE = sorted((name for name in TERMS if "_" in name or name == "lambda"), key=len)[::-1]
+_WHOLE_WORDS = ("lambda", "alpha", "OT")
+_UNMISTAKABLE = sorted(
+    (name for name in TERMS if "_" in name or name in _WHOLE_WORDS), key=len, reverse=True
+)
 _SYMBOL = re.compile(rf"\{{([A-Za-z_0-9]+)\}}|(?<![\w{{])({'|'.join(_UNMISTAKABLE)})(?!\w)")
 
 

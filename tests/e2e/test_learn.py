@@ -156,6 +156,16 @@ def test_symbols_in_labels_captions_and_axes_explain_themselves(new_page, addres
     settled(page)
     axis = page.locator(".rambo-plot[data-digest] .xtitle", has_text="lambda").first
     until(lambda: "the learned weight decay" in hover_text(page, axis.bounding_box()), "lambda")
+    for step, sentence, symbol, words in (
+        ("filter", "M decides who chooses", "M", "the size of the margin filter"),
+        ("interpolation", "alpha", "alpha", "the weight of the earlier accuracy"),
+        ("ranknet", "Gap of the scores", "s_2", "the score of the second set"),
+        ("transport", "Move every image of S", "S", "a set of images"),
+    ):
+        opened(page, address, step)
+        text = page.get_by_text(sentence).first
+        text.scroll_into_view_if_needed()
+        until(lambda t=text, s=symbol, w=words: w in hover_text(page, place_of(t, s)), symbol)
 
 
 def test_a_tap_on_a_label_explains_its_symbol(new_page, address) -> None:

@@ -121,14 +121,14 @@ class Words {
   }
 }
 
-/** Return what finds symbols in sentences, and in charts. Of letters f and k are always ours; others only in context. */
+/** Return what finds symbols in sentences, and in charts. Of letters f, k and M are always ours; others only in context. */
 function patternsOf(symbols) {
-  const long = symbols.filter((symbol) => symbol.includes("_") || symbol === "lambda");
+  const long = symbols.filter((symbol) => symbol.includes("_") || ["lambda", "alpha", "OT", "M"].includes(symbol));
   long.sort((a, b) => b.length - a.length);
   const after = "(?= = | images?\\b| labels?\\b| chosen\\b| bought\\b| smallest\\b| pairs?\\b| / |\\))";
-  const before = "(?<=\\bthe |\\bof |= |/ |\\d |\\()";
+  const before = "(?<=\\bthe |\\bfirst |\\bof |= |/ |\\d |\\()";
   const mine = symbols.filter((symbol) => ["f", "k"].includes(symbol)).join("");
-  const others = symbols.filter((symbol) => symbol.length === 1 && !["f", "k", "u"].includes(symbol)).join("");
+  const others = symbols.filter((symbol) => symbol.length === 1 && !["f", "k", "u", "M"].includes(symbol)).join("");
   const unmistakable = `(?<![\\w{\\\\])(?:${long.join("|")})(?!\\w)`;
   const parts = [
     unmistakable,

@@ -46,7 +46,7 @@ STEPS = (
         "u_hat was.",
         "Definition 2",
         "rambo/method/losses.py: ranking_loss",
-        ("u_hat", "u", "P_12", "L_Rank"),
+        ("u_hat", "u", "s_1", "u_1", "P_12", "L_Rank"),
         ranknet.show,
     ),
     Step(
@@ -58,7 +58,7 @@ STEPS = (
         "part in it.",
         "Definition 3; OTDD ground cost",
         "rambo/method/transport.py: exact_transport, ground_cost",
-        ("OT", "S_val", "L_OT", "lambda_OT"),
+        ("S", "OT", "S_val", "L_OT", "lambda_OT"),
         transport.show,
         ("s",),
     ),
@@ -83,7 +83,7 @@ STEPS = (
         "lie far below: the line does not know how many images a set has.",
         "Definition 5, Equation 4; Algorithm 3",
         "rambo/method/utility_samples.py: interpolate_utilities",
-        ("alpha", "acc_i", "phi", "xi"),
+        ("alpha", "d_i", "acc_i", "phi", "xi"),
         interpolation.show,
     ),
     Step(
