@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from rambo import config as configs
 from rambo.commands import line as command_line
@@ -791,6 +792,19 @@ def test_prepare_makes_a_dataset_ready_once(call: Call, tmp_path: Path) -> None:
     moment = folder.stat().st_mtime_ns
     assert call("prepare", "fashion-mnist-mini", home=elsewhere).code == 0
     assert [f.stat().st_mtime_ns for f in (elsewhere / "datasets").iterdir()] == [moment]
+
+
+def test_prepare_of_a_folder_says_what_gave_no_image(call: Call, tmp_path: Path) -> None:
+    for name, shade in (("cat", 50), ("dog", 200)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(4):
+            Image.new("L", (12, 12), shade + number).save(tmp_path / f"photos/{name}/{number}.png")
+    (tmp_path / "photos/dog/torn.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    answer = call("prepare", tmp_path / "photos", home=tmp_path / "elsewhere")
+    assert answer.code == 0, answer.err
+    assert "look  1 file gave no image" in answer.err
+    assert "dog/torn.jpg" in answer.err
+    assert answer.err.splitlines()[-1] == "photos: 8 images, 2 classes"
 
 
 def test_prepare_refuses_an_unknown_dataset_in_one_line(call: Call) -> None:

@@ -20,7 +20,7 @@ from rambo.collection import collection as collections
 from rambo.collection import duplicates, health, limited, rows, snapshots, workers
 from rambo.collection.collection import Collection
 from rambo.collection.drafts import Draft
-from rambo.collection.looks import LIMITS, Limits
+from rambo.collection.looks import Limits, limits_from_environment
 from rambo.collection.packs import OriginalPack, PixelPack
 from rambo.collection.readers.items import Item, Source
 from rambo.collection.readers.sources import read_source
@@ -77,7 +77,7 @@ class ImportOptions:
         size: side of the working size; by default that of the images, at most 96.
         fit: how an image of another shape is brought to it.
         jobs: processes that read.
-        limits: what files may ask for.
+        limits: what files may ask for; by default as RAMBO_MAX_GB says.
     """
 
     name: str | None = None
@@ -88,7 +88,7 @@ class ImportOptions:
     size: int | None = None
     fit: Fit = "letterbox"
     jobs: int = 2
-    limits: Limits = LIMITS
+    limits: Limits = dataclasses.field(default_factory=limits_from_environment)
 
 
 def import_images(

@@ -59,10 +59,16 @@ def prepare(arguments: argparse.Namespace) -> int:
     root = workspaces.Workspace.from_environment().root
     name, path = arguments.dataset, Path(arguments.dataset)
     if name not in catalog.CATALOG and path.suffix.lower() != ".npz" and path.exists():
-        from rambo.collection import importing  # a folder, zip or table is a collection first
+        from rambo.collection import (  # a folder, zip or table is a collection first
+            health,
+            importing,
+        )
 
-        jobs = os.cpu_count() or 1
-        result = importing.import_images(root, path, importing.ImportOptions(jobs=jobs))
+        options = importing.ImportOptions(jobs=os.cpu_count() or 1)
+        result = importing.import_images(root, path, options)
+        look = [line for line in result.health if line.severity != "info"]
+        if look:
+            print(health.to_text(look), file=sys.stderr)
         name = f"collection:{result.collection.slug}"
         if result.changed:
             sharing.note("import", f"{result.collection.slug}@{result.version}")

@@ -8,6 +8,7 @@ import dataclasses
 import fcntl
 import getpass
 import hashlib
+import io
 import json
 import os
 from datetime import UTC, datetime
@@ -68,20 +69,32 @@ def note(root: Path, what: str, subject: str, *, who: str | None = None, more: s
     try:
         files.make_folder(root)
         descriptor = os.open(target, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "r+b") as log:
+        with os.fdopen(descriptor, "r+b", buffering=0) as log:
             fcntl.flock(log, fcntl.LOCK_EX)
-            log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL))
+            end = log.seek(0, os.SEEK_END)
+            log.seek(max(0, end - _TAIL))
             tail = log.read()
             before = _digest_of(tail.splitlines()[-1]) if tail else _FIRST
             chained = line | {"chain": _chain(before, line)}
             torn = b"" if tail.endswith(b"\n") or not tail else b"\n"
-            log.write(torn + json.dumps(chained, ensure_ascii=False).encode() + b"\n")
-            log.flush()
-            os.fsync(log.fileno())
+            _add(log, torn + json.dumps(chained, ensure_ascii=False).encode() + b"\n", end)
     except OSError as error:
         reason = files.reason(error, "look whether it was done")
         problem = f"what was done cannot be noted in the audit log: {reason.problem}"
         raise StoreError(problem, field=NAME, hint=reason.hint) from error
+
+
+def _add(log: io.FileIO, data: bytes, end: int) -> None:
+    """Write to the end of a log, durably; where the disk refuses nothing of it stays, or it would be noted twice."""
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[log.write(rest) :]
+        os.fsync(log.fileno())
+    except OSError:
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            log.truncate(end)
+        raise
 
 
 def note_export(root: Path, subject: str, more: str, *, who: str | None = None) -> str:

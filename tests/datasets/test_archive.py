@@ -216,6 +216,7 @@ def same_content():
         "16 bit": {**grey, "images": x.astype(np.uint16) * 257},
         "int64": {**grey, "images": x.astype(np.int64)},
         "column labels": {**grey, "labels": y[:, None]},
+        "a row of labels": {**grey, "labels": y[None]},
         "float labels": {**grey, "labels": y.astype(float)},
         "one-hot labels": {**grey, "labels": np.eye(4, dtype=np.uint8)[y]},
         "labels from 1 with names": {**grey, "labels": y + 1, "class_names": list("0123")},

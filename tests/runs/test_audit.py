@@ -1,5 +1,6 @@
 """The audit log: every act a line, in the order of the acts, and every change of a line shows."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,22 @@ def test_a_disk_that_refuses_is_said(tmp_path: Path) -> None:
     (tmp_path / audit.NAME).mkdir()
     with pytest.raises(StoreError, match="cannot be noted in the audit log"):
         audit.note(tmp_path, "start", "run-1")
+
+
+def test_an_act_that_could_not_be_synced_is_noted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was refused is told again by whoever tries again: the log must not have it already."""
+    log = fill(tmp_path)
+    whole = log.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: os.write(-1, b""))  # an OSError
+        with pytest.raises(StoreError, match="cannot be noted"):
+            audit.note(tmp_path, "start", "run-5")
+    assert log.read_bytes() == whole
+    audit.note(tmp_path, "start", "run-5")
+    acts, wrong = audit.read(tmp_path)
+    assert (len(acts), wrong) == (6, [])
 
 
 def test_the_command_prints_the_log_and_says_what_was_changed(

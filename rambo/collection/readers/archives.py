@@ -37,7 +37,7 @@ def open_zip(path: Path, limits: Limits) -> zipfile.ZipFile:
         archive.close()
         raise RefusedError(
             f"{total / 1e9:.1f} GB unpacked",
-            f"the limit is {limits.total_bytes / 1e9:.0f} GB, use fewer images or raise the limit",
+            f"the limit is {limits.total_bytes / 1e9:.0f} GB, use fewer images or raise it by RAMBO_MAX_GB",
             limits.total_bytes,
         )
     return archive
@@ -59,7 +59,7 @@ def check_member(member: zipfile.ZipInfo, limits: Limits) -> RefusedError | None
     ):
         return RefusedError(
             f"it unpacks to {member.file_size // max(1, member.compress_size):,} times its size",
-            f"only a bomb has over {limits.ratio}",
+            f"only a bomb has over {limits.ratio}; RAMBO_MAX_GB=2 lets through what you trust",
             limits.ratio,
         )
     return None

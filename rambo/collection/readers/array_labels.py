@@ -90,6 +90,8 @@ def _column(array: np.ndarray | None, count: int, remarks: list[str]) -> np.ndar
         )
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
+    elif array.shape == (1, count) and count > 1:  # a row, as MATLAB writes it
+        array = array[0]
     elif array.ndim == 2 and len(array) == count and array.dtype.kind in "iufb":
         array = _from_one_hot(array)
         remarks.append("one-hot rows were read as classes")
