@@ -185,6 +185,7 @@ def put(out: Path, data: bytes) -> None:
         if not out.parent.is_dir():
             raise _refused(out, "its folder does not exist", "make it or name another")
         target = Path(os.path.realpath(out))  # a link keeps pointing at its file
+        files.sweep_beside(target)  # nobody else would, outside the workspace
         files.write_bytes(target, data)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise _refused(out, *files.reason(error, "export again")) from error

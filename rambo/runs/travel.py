@@ -15,7 +15,6 @@ import functools
 import hashlib
 import json
 import re
-import secrets
 import shutil
 import zipfile
 from collections.abc import Mapping
@@ -144,9 +143,12 @@ def pack(
             "is a study", field="run", value=run.id, hint="pack the runs of its cells one by one"
         )
     notices: list[str] = []
-    beside = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with zipfile.ZipFile(beside, "x", zipfile.ZIP_DEFLATED) as archive:
+        files.sweep_beside(target)  # nobody else would, outside the workspace
+        with (
+            files.whole(target) as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+        ):
             members = _Writer(archive)
             digests = _add_artifacts(run, members, maps_of, notices)
             with run.naming("its edited batches"):
@@ -162,15 +164,11 @@ def pack(
             fewer = run.maps_of if maps_of is None else maps_of
             text = _described(run, config, digests, fewer, members.sha256).model_dump_json()
             archive.writestr(zipfile.ZipInfo(_RUN), text, zipfile.ZIP_DEFLATED)
-        beside.replace(target)
     except OSError as error:
         reason = files.reason(error, "pack it again")
         raise StoreError(
             f"could not be written: {reason.problem}", field="file", value=target, hint=reason.hint
         ) from error
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
     return Parcel(run.id, tuple(notices))
 
 

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import safetensors.numpy
@@ -118,13 +118,25 @@ def write_bytes(target: Path, data: bytes, inside: Path | None = None) -> None:
         OSError: whatever the disk refuses; the target is untouched and nothing is left beside it.
     """
     make_folder(target.parent, inside)
-    beside = target.with_name(f".{secrets.token_hex(8)}.part")
+    with whole(target) as file:
+        file.write(data)
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[BinaryIO]:
+    """Give a file to write, which takes the place of `target` when the block ends, whole or not at all.
+
+    Raises:
+        OSError: whatever the disk refuses; the target is untouched and nothing is left beside it.
+    """
+    beside = target.with_name(f"{_beside(target)}{secrets.token_hex(8)}.part")
     try:
-        with beside.open("xb") as file:
-            file.write(data)
+        with beside.open("x+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # tells `sweep_beside` that somebody is at it
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(target)
+            beside.replace(target)
         sync_folder(target.parent)
     except BaseException:
         with suppress(OSError):  # the first error is the one to tell
@@ -136,6 +148,19 @@ def sweep(folder: Path) -> None:
     """Remove what writers killed in the middle of `write_bytes` left below `folder`."""
     for leftover in folder.glob("**/.*.part"):
         leftover.unlink(missing_ok=True)
+
+
+def sweep_beside(target: Path) -> None:
+    """Remove what writers of `target` left that were killed in the middle of `write_bytes`, and no others."""
+    for leftover in target.parent.glob(f"{_beside(target)}*.part"):
+        with suppress(OSError), leftover.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink(missing_ok=True)
+
+
+def _beside(target: Path) -> str:
+    """Return how the names begin under which `target` is written before it is whole."""
+    return f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}-"
 
 
 def make_folder(folder: Path, inside: Path | None = None) -> None:

@@ -276,6 +276,20 @@ def test_an_unknown_label_is_never_a_class(tmp_path, unknown):
     assert dataset.partly_labeled
 
 
+def test_a_word_for_unknown_that_the_file_declares_as_a_class_is_one(tmp_path):
+    arrays = npz_arrays(90, classes=(0, 1, 2))
+    names = np.array(["-1", "none", "dog"])
+    np.savez(
+        tmp_path / "x.npz",
+        images=arrays["images"],
+        labels=names[arrays["labels"]],
+        class_names=names,
+    )
+    dataset = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
+    assert dataset.classes == ("-1", "none", "dog")
+    assert dataset.labels.tolist() == arrays["labels"].tolist()
+
+
 def test_groups_stay_on_one_side_and_names_are_kept(tmp_path):
     arrays = npz_arrays(300, classes=(0, 1, 2))
     groups = np.array([f"p{n // 10}" for n in range(300)])

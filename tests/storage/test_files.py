@@ -4,11 +4,14 @@ import errno
 import fcntl
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rambo import export
 from rambo.storage import files
 
 REFUSALS = [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EACCES]
@@ -47,6 +50,44 @@ def test_sweep_removes_only_what_killed_writers_left(tmp_path: Path) -> None:
     (tmp_path / ".4567.part").write_bytes(b"half")
     files.sweep(tmp_path)
     assert [path.name for path in tmp_path.rglob("*")] == ["sub", "kept.part"]
+
+
+def test_what_a_killed_writer_left_beside_a_file_goes_with_the_next_one(tmp_path: Path) -> None:
+    """And only that: what is being written just now, or beside another file, stays."""
+    target, other = tmp_path / "batch.zip", tmp_path / "batch2.zip"
+    script = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from rambo.storage import files\n"
+        "with files.whole(Path(sys.argv[1])) as file:\n"
+        "    file.write(b'half')\n"
+        "    file.flush()\n"
+        "    print('here', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE)
+        for path in (target, target, other)
+    ]
+    try:
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == b"here\n"
+        for writer in (writers[0], writers[2]):
+            writer.kill()
+            writer.wait()
+        assert len(list(tmp_path.iterdir())) == 3
+        files.sweep_beside(target)
+        assert len(list(tmp_path.iterdir())) == 2
+        writers[1].kill()
+        writers[1].wait()
+        export.put(target, b"whole")
+        assert target.read_bytes() == b"whole"
+        assert len(list(tmp_path.iterdir())) == 2  # with what belongs beside the other one
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
 
 
 def test_arrays_come_back_as_they_were() -> None:

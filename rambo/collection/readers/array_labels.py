@@ -57,6 +57,8 @@ def read_labels(parts: Sequence[Part], names: tuple[str, ...] | None) -> Labels:
         )
     if "U" in kinds:
         values, valid = _texts(columns, parts)
+        # A word such as `none`, where the file declares a class of that name, is the class.
+        valid |= np.isin(values, [class_name(name) for name in names or ()])
     else:
         values, valid = _numbers(columns, parts, remarks)
         if names is None:
