@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 _VERBS = {"is", "are", "has", "does", "exceeds", "leaves", "reads", "names", "needs", "holds"}
 _VERBS |= {"cannot", "could", "ended", "ran", "stopped"}
 _FIELD, _VALUE, _PATH = 100, 60, 200  # characters that are shown of a field, a value, a path
+_FIXED = "\u00a0"  # a space at which no line ends
 _TEXT = 300  # characters of a value that travel
 _PLAIN = (bool, int, float, str)
 
@@ -236,5 +237,5 @@ def shorten(value: object, limit: int = 60) -> str:
         whole = reprlib.repr(value) if isinstance(value, list | tuple | dict | set) else str(value)
     except (ValueError, RecursionError):  # a number of over 4300 digits, or nested without end
         whole = f"<{type(value).__name__}>"
-    text = "".join(c if c.isprintable() else "?" for c in whole[: limit + 1])
+    text = "".join(c if c.isprintable() or c == _FIXED else "?" for c in whole[: limit + 1])
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -42,6 +42,12 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "-" if share is None else f"{100 * share:.{digits}f} %"
 
 
+def unbroken(words: str) -> str:
+    """Return words in which `80.4 ± 0.3 %` stays on one line, with `±` where a terminal has `+-`."""
+    joined = re.sub(r"(?<=\d) (?:\+-|±) (?=\d)", "\u00a0±\u00a0", words)
+    return re.sub(r"(?<=\d) (?=%|points?\b)", "\u00a0", joined)
+
+
 def duration(seconds: float | None) -> str:
     """Return seconds as people say them: `under a second`, `42 s`, `3 min`, `1 h 20 min`."""
     if seconds is None:

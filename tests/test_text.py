@@ -50,3 +50,13 @@ def test_plot_text_is_no_html() -> None:
         "&lt;a href='javascript:1'&gt;x&lt;/a&gt; &amp; y"
     )
     assert len(text.for_plot("y" * 500)) == 60
+
+
+def test_a_figure_and_its_error_stay_on_one_line() -> None:
+    fixed = "80.4\u00a0±\u00a00.3\u00a0%"
+    assert text.unbroken("80.4 +- 0.3 % of 9 images") == f"{fixed} of 9 images"
+    assert (
+        text.unbroken("+0.2 ± 0.3 points, 5 trials") == "+0.2\u00a0±\u00a00.3\u00a0points, 5 trials"
+    )
+    assert text.unbroken("a - b: 5 +- x") == "a - b: 5 +- x"
+    assert "3\u00a0\\%" in text.literal(fixed)

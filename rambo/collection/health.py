@@ -126,8 +126,8 @@ def _contradictions(now: Snapshot) -> Iterable[HealthLine]:
         "warning",
         f"{_counted(len(rows), 'image has', 'images have')} labels that contradict each other, such as "
         f"{now.files[rows[0]]}: {labels}.",
-        "Where they came together the label counts as unknown, else the older one stands; look at them and "
-        "give the right label.",
+        "Where they came together the label counts as unknown, else the older one stands; look at "
+        f"{'it' if len(rows) == 1 else 'them'} and give the right label.",
         _names(now, rows),
         len(rows),
     )
@@ -194,12 +194,16 @@ def _crossings(now: Snapshot) -> Iterable[HealthLine]:
             rows = inside[np.isin(keys[inside], elsewhere) & (keys[inside] >= 0)]
             if len(rows):
                 sides = " or ".join(ROLE_NAMES[other] for other in others)
+                which = f"{len(rows):,} {ROLE_NAMES[role]} images are {words} {sides} images, so accuracy on them"
+                them = "them"
+                if len(rows) == 1:
+                    which = f"1 {ROLE_NAMES[role]} image is {words} one of the {sides} images, so accuracy on it"
+                    them = "it"
                 yield HealthLine(
                     "crossings",
                     "warning",
-                    f"{len(rows):,} {ROLE_NAMES[role]} images are {words} {sides} images, so accuracy on them "
-                    "is too good.",
-                    "Take them out, or name a group column, so that what belongs together stays on one side."
+                    f"{which} is too good.",
+                    f"Take {them} out, or name a group column, so that what belongs together stays on one side."
                     if topic == "clusters"
                     else "Draw the validation set anew, or give another one.",
                     _names(now, rows),
@@ -219,7 +223,9 @@ def _odd(now: Snapshot) -> Iterable[HealthLine]:
             "odd images",
             "warning",
             f"{_counted(len(small), 'image is', 'images are')} much smaller than the usual {usual:.0f} pixels.",
-            "Check that they are no thumbnails or icons.",
+            "Check that it is no thumbnail or icon."
+            if len(small) == 1
+            else "Check that they are no thumbnails or icons.",
             _names(now, small),
             len(small),
         )
@@ -232,7 +238,9 @@ def _odd(now: Snapshot) -> Iterable[HealthLine]:
             "odd images",
             "warning",
             f"{_counted(len(dark), 'image is', 'images are')} nearly black, unlike the rest.",
-            "Look at them; a label for one may be wasted.",
+            "Look at it; a label for it may be wasted."
+            if len(dark) == 1
+            else "Look at them; a label for one may be wasted.",
             _names(now, dark),
             len(dark),
         )
@@ -242,7 +250,9 @@ def _odd(now: Snapshot) -> Iterable[HealthLine]:
             "odd images",
             "warning",
             f"{_counted(len(empty), 'image shows', 'images show')} one plain colour.",
-            "Take them out; a label for one is wasted.",
+            "Take it out; a label for it is wasted."
+            if len(empty) == 1
+            else "Take them out; a label for one is wasted.",
             _names(now, empty),
             len(empty),
         )

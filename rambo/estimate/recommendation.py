@@ -6,6 +6,7 @@ Pages take their words from here, and a test compares every figure with that pag
 import dataclasses
 
 from rambo import lineup
+from rambo.text import unbroken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Measured:
 
     def __str__(self) -> str:
         """Return `83.0 ± 0.3 %`."""
-        return f"{self.mean:.1f} ± {self.error:.1f} %"
+        return unbroken(f"{self.mean:.1f} ± {self.error:.1f} %")
 
 
 STRATEGY = "badge"

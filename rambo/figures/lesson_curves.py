@@ -196,7 +196,7 @@ def rounds(
             line(options, means, strategy.word, color=strategy.colour, width=3)
             | {"mode": "lines+markers", "marker": {"symbol": strategy.symbol, "size": 9}}
             | {"error_y": {"array": [100 * e for _, e in row], "color": strategy.colour}}
-            | {"opacity": 1.0 if other == name else 0.3}
+            | {"opacity": 1.0 if other == name else 0.55}
         )
     mean = figures[name][list(options).index(count)][0]
     data.append(points([count], [100 * mean], "now", color=theme.PINK, size=17, symbol="star"))

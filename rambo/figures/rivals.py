@@ -17,7 +17,7 @@ from rambo.figures.prepared import Figure, PreparedFigure, prepare_figure
 from rambo.runs import report
 from rambo.runs.atlas import Indices
 from rambo.runs.results import Result
-from rambo.text import for_plot, percent
+from rambo.text import for_plot, percent, unbroken
 
 _SPAN = 10.0  # points of accuracy that an axis spans at least
 _DARK = 0.55  # of a field, from which on its number is white
@@ -53,7 +53,7 @@ class TrialAccuracies:
         """Return `80.4 ± 0.3 %`, as everywhere in the app, or a dash."""
         if self.mean is None or self.error is None:
             return percent(self.mean)
-        return f"{100 * self.mean:.1f} ± {100 * self.error:.1f} %"
+        return unbroken(f"{100 * self.mean:.1f} ± {100 * self.error:.1f} %")
 
 
 def accuracies(results: Sequence[Result], metric: str) -> dict[str, TrialAccuracies]:
@@ -80,7 +80,7 @@ def evaluated(results: Sequence[Result]) -> dict[str, TrialAccuracies]:
 def verdict(results: Sequence[Result]) -> str | None:
     """Return what the paired figures say of u_hat, as `report.compare` words it, or None where nothing is paired."""
     sentence = report.compare(_of(results, "rambo"), _of(results, "filter-only"))
-    return sentence and sentence.replace("+-", "±")
+    return sentence and unbroken(sentence)
 
 
 def missing_controls(strategies: Sequence[str]) -> list[str]:

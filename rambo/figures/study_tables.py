@@ -12,7 +12,7 @@ from rambo.studies import paper
 from rambo.studies.paper import Reported
 from rambo.studies.study import MeanUtility
 from rambo.studies.table import StudyRow, StudyTable, Verdict
-from rambo.text import duration, percent
+from rambo.text import duration, percent, unbroken
 
 METRICS = {"test": "Test accuracy", "validation": "Validation accuracy"}
 SIGNS = {"more": "▲", "less": "▼", "nothing": "=", "too few": "?"}
@@ -21,7 +21,7 @@ _STAGE_ORDER = ("offline", "pretraining", "acquisition", "evaluation")
 
 def verdict_words(verdict: Verdict) -> str:
     """Return a verdict's sentence with the words of the pages, not made safe."""
-    words = verdict.words.replace("+-", "±")
+    words = unbroken(verdict.words)
     for strategy in (*map(lineup.of, lineup.names()), lineup.ORACLE):
         words = words.replace(f"minus {strategy.name}", f"minus {strategy.word}")
     return words
@@ -31,7 +31,7 @@ def spread(mean: float | None, error: float | None) -> str:
     """Return `80.4 ± 0.3 %` of figures in percent, less where less is known."""
     if mean is None:
         return "-"
-    return f"{mean:.1f} %" if error is None else f"{mean:.1f} ± {error:.1f} %"
+    return f"{mean:.1f} %" if error is None else unbroken(f"{mean:.1f} ± {error:.1f} %")
 
 
 def reported(figure: Reported | None) -> str:

@@ -26,6 +26,14 @@ _ICON = str(Path(__file__).with_name("icon.png"))
 _NOTICES = "notices"
 _PICKED = 200  # runs the picker offers
 _POOLS = ("S_0", "U_0", "S_val", "k", "B")
+PAPER = "https://openreview.net/forum?id=o5Iw3kN9Eg"
+_NEXT = {  # script -> where one goes from there, and to do what
+    "pages/data.py": ("pages/configure.py", "Next: set up a run"),
+    "pages/batch.py": ("pages/configure.py", "Next: set up another run"),
+    "pages/compare.py": ("pages/configure.py", "Next: set up a run of your own"),
+    "pages/studies.py": ("pages/learn.py", "Next: see how the method works"),
+    "pages/learn.py": ("pages/configure.py", "Next: set up a run"),
+}
 _SYMBOLS = {  # script -> what stands at its foot
     "app.py": (*_POOLS, "f", "u_hat"),
     "pages/data.py": _POOLS,
@@ -139,11 +147,32 @@ def notify(words: str, icon: str | None = None) -> None:
 
 
 def _words(script: str, run: Run | None) -> None:
-    """Draw the symbols of a page at its foot: each explains itself, and all of them stand on Learn."""
-    if script in _SYMBOLS:
-        with st.container(horizontal=True, vertical_alignment="center", key="words-of-page"):
+    """Draw the foot of a page: its symbols, which explain themselves, the glossary, the paper, and where to go next."""
+    name = run.id if run else None
+    with st.container(horizontal=True, vertical_alignment="center", key="words-of-page"):
+        if script in _SYMBOLS:
             terms.strip(*_SYMBOLS[script])
-            state.link("pages/learn.py", run.id if run else None, "All terms", step="terms")
+            state.link("pages/learn.py", name, "All terms", step="terms")
+        st.page_link(
+            PAPER,
+            label="The paper",
+            icon=":material/article:",
+            help="Learning to Rank for Active Learning via Multi-Task Bilevel Optimization, UAI 2024",
+        )
+        if following := _next(script, run):
+            page, label = following
+            state.link(page, name, label)
+
+
+def _next(script: str, run: Run | None) -> tuple[str, str] | None:
+    """Return the page to go to from one that has been looked at, and what one does there; others say it themselves."""
+    if script == "pages/batch.py" and run is not None:
+        with contextlib.suppress(RamboError):  # of a damaged run the page has said it
+            if readers.waits(run):
+                return "pages/label.py", "Next: label these images"
+            if len(readers.config(run).strategies) > 1:
+                return "pages/compare.py", "Next: compare with its rivals"
+    return _NEXT.get(script)
 
 
 def header(run: Run, presents: str = "", **filters: object) -> None:

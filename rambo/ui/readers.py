@@ -33,7 +33,7 @@ from rambo.runs.workspace import Run
 from rambo.storage.unchanged import Stamp as Stamp
 from rambo.storage.unchanged import Unchanged
 from rambo.storage.unchanged import stamp as stamp
-from rambo.text import literal
+from rambo.text import literal, unbroken
 from rambo.ui import state
 
 _ENDED = ("done", "failed", "stopped", "interrupted")
@@ -227,7 +227,7 @@ def rehearsal_verdict(run: Run) -> str | None:
     except RamboError:
         judges = None
     sentence = report.rehearsal_verdict(summary(run).results, judges)
-    return sentence and sentence.replace("+-", "±")  # ASCII is for terminals
+    return sentence and unbroken(sentence)  # ASCII is for terminals
 
 
 def broken(run: Run) -> list[str]:

@@ -32,7 +32,10 @@ def test_near_duplicates_that_cross_a_split_are_named(tmp_path):
     assert "1 of 20 images nearly repeats another one" in topics(result, "duplicates")[0].sentence
     (line,) = topics(result, "crossings")
     assert line.files == ("test/cat/near.png",)
-    assert "1 test images are nearly the same as labeled or validation images" in line.sentence
+    assert (
+        "1 test image is nearly the same as one of the labeled or validation images"
+        in line.sentence
+    )
     assert "group column" in line.way_out
 
 
@@ -42,9 +45,11 @@ def test_small_dark_and_empty_images_are_named(tmp_path):
     dark = np.asarray(picture(601)).astype(int) // 14
     Image.fromarray(dark.astype(np.uint8)).save(root / "cat" / "dark.png")
     Image.new("RGB", (24, 20), (90, 90, 90)).save(root / "cat" / "empty.png")
-    named = {
-        line.files: line.sentence for line in topics(bring(tmp_path / "ws", root), "odd images")
-    }
+    lines = topics(bring(tmp_path / "ws", root), "odd images")
+    named = {line.files: line.sentence for line in lines}
+    ways = {line.files: line.way_out for line in lines}
+    assert ways[("cat/dark.png",)] == "Look at it; a label for it may be wasted."
+    assert ways[("cat/empty.png",)] == "Take it out; a label for it is wasted."
     assert "much smaller" in named[("cat/tiny.png",)]
     assert "nearly black" in named[("cat/dark.png",)]
     assert "one plain colour" in named[("cat/empty.png",)]

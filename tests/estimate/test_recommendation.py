@@ -41,5 +41,5 @@ def test_the_words_name_the_strategy_and_its_figures() -> None:
     word = lineup.of(recommendation.STRATEGY).word
     for text in (recommendation.short(), " ".join(recommendation.whole())):
         assert word in text
-        assert "83.0 ± 0.3 %" in text
+        assert "83.0\u00a0±\u00a00.3\u00a0%" in text
         assert "gate on" in text

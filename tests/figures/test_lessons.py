@@ -52,4 +52,4 @@ def test_the_point_at_hand_lies_on_its_curve() -> None:
     figures = {"margin": [(0.5, 0.1), (0.6, 0.2)], "badge": [(0.4, 0.1), (0.7, 0.1)]}
     figure = graph(lesson_curves.rounds([1, 5], figures, 0.45, "badge", 5))
     assert (figure.data[-1].x[0], figure.data[-1].y[0]) == (5, pytest.approx(70.0))
-    assert [trace.opacity for trace in figure.data[1:3]] == [0.3, 1.0]
+    assert [trace.opacity for trace in figure.data[1:3]] == [0.55, 1.0]

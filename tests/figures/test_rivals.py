@@ -31,7 +31,7 @@ def test_accuracies_are_means_with_standard_errors() -> None:
     assert table["rambo"].values == (0.80, 0.84)
     assert table["rambo"].mean == pytest.approx(0.82)
     assert table["rambo"].error == pytest.approx(np.std([0.80, 0.84], ddof=1) / np.sqrt(2))
-    assert table["rambo"].words() == "82.0 ± 2.0 %"
+    assert table["rambo"].words() == "82.0\u00a0±\u00a02.0\u00a0%"
     assert table["margin"].trials == 1
     assert table["margin"].error is None
     assert table["margin"].words() == "70.0 %"
@@ -41,7 +41,7 @@ def test_accuracies_are_means_with_standard_errors() -> None:
 def test_the_table_has_a_row_for_each_strategy() -> None:
     table = rivals.accuracy_table(RESULTS)
     assert table["strategy"].tolist() == ["RAMBO", "Margin"]
-    assert table["test accuracy"].tolist() == ["82.0 ± 2.0 %", "70.0 %"]
+    assert table["test accuracy"].tolist() == ["82.0\u00a0±\u00a02.0\u00a0%", "70.0 %"]
     assert table["trials"].tolist() == [2, 1]
     assert table["trained"].tolist() == [6, 6]
     assert table["reused"].tolist() == [4, 4]

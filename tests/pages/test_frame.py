@@ -33,6 +33,26 @@ def test_a_page_opened_first_without_any_run_says_what_to_do(script: str, home: 
 
 
 @pytest.mark.parametrize("script", PAGES)
+def test_the_foot_of_a_page_leads_to_the_paper_the_glossary_and_the_next_step(
+    script: str, done: Run
+) -> None:
+    app = open_page(script, done.id)
+    links = {link.proto.label: link.proto for link in app.main.get("page_link")}
+    assert links["The paper"].page == frame.PAPER
+    if script != "pages/learn.py":
+        assert "step=terms" in links["All terms"].query_string
+    following = [label for label in links if label.startswith("Next: ")]
+    expected = {
+        "pages/data.py": ["Next: set up a run"],
+        "pages/batch.py": ["Next: compare with its rivals"],
+        "pages/compare.py": ["Next: set up a run of your own"],
+        "pages/studies.py": ["Next: see how the method works"],
+        "pages/learn.py": ["Next: set up a run"],
+    }
+    assert following == expected.get(script, [])
+
+
+@pytest.mark.parametrize("script", PAGES)
 def test_the_menu_keeps_the_run(script: str, done: Run) -> None:
     app = open_page(script, done.id)
     assert_calm(app)

@@ -154,7 +154,7 @@ def test_a_finished_run_shows_its_test_accuracy_and_leads_to_its_choice(done: Ru
              if r.strategy == "rambo"]  # fmt: skip
     assert len(accuracies) == 2
     table = rows(app)
-    assert f"**{100 * sum(accuracies) / 2:.1f} ± " in table
+    assert f"**{100 * sum(accuracies) / 2:.1f}\u00a0±\u00a0" in table
     assert "test accuracy of RAMBO, 2 trials" in table
     assert "±" in table
     assert all(rival in table for rival in ("Filter only ", "Margin ", "Random "))

@@ -423,7 +423,7 @@ def test_the_verdict_says_when_rambo_lost() -> None:
         "level with Margin."
     )
     assert second == "1 trial cannot tell such differences from chance; run five or more to know."
-    assert "-1.0 points" in third
+    assert "-1.0\u00a0points" in third
     assert "too few to say" in third
 
 

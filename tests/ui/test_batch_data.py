@@ -238,4 +238,5 @@ def test_why_a_swap_can_beat_the_chosen_batch_counts_what_was_looked_at() -> Non
     step = decision_of([0.1, 0.2, 0.3])
     sentence = what_if.why_beatable(step, 10)
     assert "3 random batches of 5 images, of 252 that the 10 smallest margins allow" in sentence
-    assert "of more than 10^7" in what_if.why_beatable(step, 100)
+    assert "of the millions that the 100 smallest" in what_if.why_beatable(step, 100)
+    assert "of the countless ones that the 10,000" in what_if.why_beatable(step, 10_000)

@@ -143,8 +143,8 @@ def test_the_table_says_where_there_are_too_few_trials_and_what_the_paper_has() 
     ]
     table = study_tables.results(table_of("", {"a": 1, "b": 2}, rows))
     assert table["trials"].tolist() == ["4, too few", "5"]
-    assert table["test"].tolist() == ["50.0 ± 1.0 %", "62.5 %"]
-    assert table["paper"].tolist() == ["-", "71.4 ± 0.2 %"]
+    assert table["test"].tolist() == ["50.0\u00a0±\u00a01.0\u00a0%", "62.5 %"]
+    assert table["paper"].tolist() == ["-", "71.4\u00a0±\u00a00.2\u00a0%"]
     assert "paper" not in study_tables.results(table_of("", {"a": 1}, rows[:1]))
 
 
@@ -180,7 +180,7 @@ def test_verdicts_are_told_in_the_words_of_the_pages() -> None:
             "RAMBO minus filter-only: +0.2 +- 0.3 points: no evidence",
         )
     )
-    assert sentence == "RAMBO minus Filter only: +0.2 ± 0.3 points: no evidence"
+    assert sentence == "RAMBO minus Filter only: +0.2\u00a0±\u00a00.3\u00a0points: no evidence"
 
 
 # Setting up.

@@ -186,6 +186,14 @@ def verdict(change: float, decision: BatchChosen, size: int) -> str:
     return f"{sentence}, by {ratio:.1f} times the candidates' spread."
 
 
+def _beyond(digits: int) -> str:
+    """Return a number of so many digits in words: nobody reads one of thirty."""
+    for least, word in ((12, "countless ones"), (9, "billions"), (6, "millions")):
+        if digits >= least:
+            return f"the {word}"
+    return "the many"
+
+
 def why_beatable(decision: BatchChosen, filter_size: int) -> str:
     """Return why a swap can rank above the chosen batch: the step looked at few of the batches there are.
 
@@ -198,7 +206,7 @@ def why_beatable(decision: BatchChosen, filter_size: int) -> str:
         (math.lgamma(filter_size + 1) - math.lgamma(size + 1) - math.lgamma(filter_size - size + 1))
         / math.log(10)
     )
-    there = f"{math.comb(filter_size, size):,}" if digits < 6 else f"more than 10^{digits}"
+    there = f"{math.comb(filter_size, size):,}" if digits < 6 else _beyond(digits)
     return (
         f"This step looked at {count(looked, 'random batch', 'random batches')} of {count(size, 'image')}, "
         f"of {there} that the {filter_size:,} smallest margins allow, and took the best of them. A swap makes a batch "

@@ -7,7 +7,7 @@ from rambo import lineup
 from rambo.figures.rivals import TrialAccuracies
 from rambo.figures.theme import GREEN, STAGE_WORDS, STAGES, strategy_word
 from rambo.runs import report
-from rambo.text import count
+from rambo.text import count, unbroken
 from rambo.ui.train.stages import StageCell
 
 _SIGNS = {
@@ -55,7 +55,7 @@ def metrics(accuracies: Mapping[str, TrialAccuracies]) -> Iterator[tuple[str, st
     """Yield name, test accuracy with its standard error, and a help text of each strategy."""
     for name, accuracy in accuracies.items():
         words = f"{lineup.of(name).help} Mean over {count(accuracy.trials, 'trial')}."
-        mean = report.percent(accuracy.values).replace("+-", "±")
+        mean = unbroken(report.percent(accuracy.values))
         yield strategy_word(name), f"{mean} %", words
 
 
