@@ -1,9 +1,17 @@
 """The benchmarks that measure accuracy: parts that never see what they judge, and a table that pairs by seed."""
 
+import json
+from pathlib import Path
+from unittest import mock
+
+import pytest
 import torch
+from tiny import MemoryMemo, tiny_config
 
 from benchmarks import clean_pool, dirty_pool, ranking
+from rambo.method.pools import Problem
 from rambo.runs.results import Result
+from rambo.training.ensemble import Ensemble
 
 
 def test_every_pair_is_judged_once_by_what_has_not_seen_it() -> None:
@@ -20,6 +28,24 @@ def test_a_share_is_the_mean_over_both_trainings() -> None:
     assert (
         ranking._share(scores, utilities) == 0.75
     )  # both right by the first training, one by the second
+
+
+def test_true_utilities_are_measured_once_and_anew_where_anything_differs(
+    problem: Problem, shared_memo: MemoryMemo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "KEPT", tmp_path / "pairs.json")
+    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=shared_memo)
+    subsets = [problem.labeled[:6], problem.labeled[6:12]]
+    first = ranking.true_utilities(ensemble, subsets, "two")
+    assert first.shape == (1, 2, 2)
+    trained = mock.Mock(side_effect=ensemble.run)
+    monkeypatch.setattr(ensemble, "run", trained)
+    assert ranking.true_utilities(ensemble, subsets, "two").equal(first)
+    assert not trained.called
+    turned = ranking.true_utilities(ensemble, subsets[::-1], "two")
+    assert trained.called
+    assert turned.shape == (1, 2, 2)
+    assert list(json.loads(ranking.KEPT.read_text())) == ["two"]
 
 
 def result(strategy: str, seed: int, test: float, wasted: int) -> Result:
