@@ -180,8 +180,9 @@ def rehearse(
     Raises:
         RamboError: an argument is wrong, or there are too few labels to play with.
     """
-    from rambo.api import working
-    from rambo.datasets import catalog, rehearsal
+    with door.interruptible(), door.whole():
+        from rambo.api import working
+        from rambo.datasets import catalog, rehearsal
 
     names = typed.names_of(strategies, "strategies")
     door.several("strategies", names)
@@ -277,7 +278,8 @@ def _run(
     judged: bool = False,
 ) -> Any:
     """Return the finished run of a call."""
-    from rambo.api import working  # torch: from here on it is needed
+    with door.interruptible(), door.whole():
+        from rambo.api import working  # torch: from here on it is needed
 
     place = door.workspace_at(folder)
     typed.check_arguments(settings)

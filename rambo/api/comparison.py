@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from rambo.api import markup
+from rambo.api import door, markup
 from rambo.api.choice import Choice, cost_words, dataset_words
 from rambo.errors import StoreError
 from rambo.figures import rivals
@@ -92,7 +92,8 @@ class Comparison:
         Raises:
             RamboError: what went wrong.
         """
-        from rambo.api import working  # torch: only where something is trained
+        with door.interruptible(), door.whole():
+            from rambo.api import working  # torch: only where something is trained
 
         working.finish(self.run)
         return self

@@ -50,7 +50,8 @@ class StoredRun:
         Raises:
             RamboError: what went wrong.
         """
-        from rambo.api import working  # torch: only where something is trained
+        with door.interruptible(), door.whole():
+            from rambo.api import working  # torch: only where something is trained
 
         working.finish(self.run)
         return self
