@@ -39,6 +39,11 @@ def log(folder: Path) -> Path:
     return folder / "worker.log"
 
 
+def pulse(folder: Path) -> Path:
+    """Return the file in which the classifier at work says how far it is, see `rambo.storage.pulse`."""
+    return folder / "worker.pulse"
+
+
 def ballast(folder: Path) -> Path:
     """Return the file that is given up on a full disk."""
     return folder / "ballast"

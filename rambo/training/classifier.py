@@ -12,6 +12,7 @@ from rambo.config import ClassifierConfig
 from rambo.errors import DivergedError
 from rambo.method.networks import CLASSIFIERS, Classifier
 from rambo.seeding import Streams
+from rambo.storage import pulse
 
 _CHUNK = 500  # images a forward pass; large enough for full speed, small enough for any memory
 _DECIDING = 10  # images counted first where a bound may be enough
@@ -109,6 +110,7 @@ def train_classifier(
     epoch, reached = 0, 0.0
     while epoch < config.max_epochs and reached <= config.train_accuracy:
         epoch += 1
+        pulse.beat(epoch, config.max_epochs)
         order = torch.randperm(len(labels), generator=orders).to(device)
         with dropout.ambient(f"epoch-{epoch}"):
             logits, finite = _train_epoch(

@@ -31,6 +31,7 @@ from rambo.runs.line import wait_in_line
 from rambo.runs.record import StoredEvent
 from rambo.runs.results import Result
 from rambo.runs.workspace import Run, Workspace, create_run
+from rambo.storage import pulse
 from rambo.training import backends
 from rambo.training.gpu.batched import exactly
 from rambo.worker import memory
@@ -126,7 +127,7 @@ def work(run: Run, listener: Emit = ignore, *, launch: float | None = None) -> s
             with wait_in_line(run.folder.parent, device, run.id, _Waiting(run, listener)):
                 run.begin_attempt()
                 run.set_status("running", repair.RUNNING if ended else "")
-                with single_threaded(), exactly("float32"):
+                with single_threaded(), exactly("float32"), pulse.into(paths.pulse(run.folder)):
                     _work_through(run, listener, recording=not ended)
             run.check_there()
         except (RunCancelled, KeyboardInterrupt):

@@ -419,3 +419,10 @@ def test_a_training_with_its_parts_in_hand_is_the_usual_one(tiny: Prepared, fitt
     model = create_classifier(images, MNISTNET, 4, streams)
     trained = train_classifier(model, images, labels, MNISTNET, streams, objective=cross_entropy)
     assert weights(trained) == weights(fitted)
+
+
+def test_each_epoch_is_a_beat(tiny: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    beats: list[tuple[int, int]] = []
+    monkeypatch.setattr(classifier.pulse, "beat", lambda *beat: beats.append(beat))
+    trained = fit(*some(tiny, 0, 32))
+    assert beats == [(epoch + 1, MNISTNET.max_epochs) for epoch in range(trained.epochs)]

@@ -9,9 +9,10 @@ from rambo.config import Config
 from rambo.errors import RamboError
 from rambo.figures import curves, rivals, theme
 from rambo.figures.charts import CHARTS, Chart
-from rambo.runs import jobs, line
+from rambo.runs import jobs, line, paths
 from rambo.runs.run import Worker
 from rambo.runs.workspace import Run
+from rambo.storage import pulse
 from rambo.text import count, literal, percent
 from rambo.ui import controls, downloads, frame, readers, state, takeaway, terms, visitor
 from rambo.ui.batch import batch_data, images_view
@@ -21,6 +22,7 @@ from rambo.ui.train.feed import Feed, Glance, feed
 from rambo.ui.train.sentences import ago, remaining
 
 _SILENT = 120.0  # seconds without an event after which a person should look
+_QUIET = 3.0  # seconds after which it is said how far a classifier is inside
 _HEIGHT = 320
 _ENDINGS = {
     "stopped": "Stopped on request. Everything that was finished is kept; Resume goes on from there.",
@@ -110,13 +112,22 @@ def _show_progress(run: Run, view: Glance) -> None:
     else:
         rest = remaining(view.remaining)
     news = "nothing heard yet" if view.news is None else f"last event {ago(view.news)}"
-    st.progress(view.progress, f"{percent(view.progress, 0)} · {rest} · {news}")
-    if view.silent > _SILENT and not stopping:
+    inside = inside_words(run) if view.silent > _QUIET else ""
+    st.progress(view.progress, f"{percent(view.progress, 0)} · {rest} · {news}{inside}")
+    if view.silent > _SILENT and not stopping and not inside:
         st.info(
             f"No progress for {view.silent:.0f} s: one classifier takes long, or this machine is busy. The worker is "
             "alive, and nothing is lost by waiting.",
             icon=":material/hourglass_top:",
         )
+
+
+def inside_words(run: Run) -> str:
+    """Return how far the classifier at work is, or an empty text where it has said nothing lately."""
+    beat = pulse.read(paths.pulse(run.folder))
+    if beat is None or beat.age_seconds > _SILENT:
+        return ""
+    return f" · the classifier at work: epoch {beat.step:,} of at most {beat.total:,}"
 
 
 def _show_outcome(run: Run, events: Feed) -> None:
