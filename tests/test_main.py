@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -289,6 +290,17 @@ def test_export_writes_the_selection_in_three_formats(
             assert {row["run_id"] for row in table} == {printed["run"]}
             assert {str(row["seed"]) for row in table} == {str(result["seed"])}
             assert list(table[0]) == list(COLUMNS)
+
+
+def test_an_export_that_is_a_zip_under_another_name_is_said(
+    call: Call, printed: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "tasks.json"
+    answer = call("export", printed["run"], "--format", "label-studio", "--out", out)
+    assert (answer.code, zipfile.is_zipfile(out)) == (0, True)
+    assert answer.err.startswith(f"rambo: {out} is a zip archive; call it .zip to open it\n")
+    answer = call("export", printed["run"], "--format", "zip", "--out", tmp_path / "batch.zip")
+    assert answer.err == f"wrote 10 images to {tmp_path / 'batch.zip'}\n"
 
 
 def test_export_takes_the_first_strategy_and_trial_where_none_is_named(

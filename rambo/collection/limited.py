@@ -106,9 +106,10 @@ def scratch(workspace: Path) -> Iterator[Path]:
         folder.mkdir(mode=0o700)
     except OSError as error:
         reason = files.reason(error, "try again")
-        raise StoreError(
-            reason.problem, field="workspace", value=workspace, hint=reason.hint
-        ) from error
+        problem = (
+            f"could not be written: {reason.problem}"  # where it lies is this machine's business
+        )
+        raise StoreError(problem, field="workspace", hint=reason.hint) from error
     try:
         yield folder
     finally:

@@ -128,6 +128,8 @@ def export_choice(arguments: argparse.Namespace) -> int:
     sharing.note_export(run.id, arguments.format)
     for notice in result.notices:
         print(f"rambo: {notice}", file=sys.stderr)
+    if result.name.endswith(".zip") and Path(arguments.out).suffix.lower() != ".zip":
+        print(f"rambo: {arguments.out} is a zip archive; call it .zip to open it", file=sys.stderr)
     print(f"wrote {result.count} images to {arguments.out}", file=sys.stderr)
     return 0
 

@@ -33,6 +33,7 @@ from rambo.collection.readers.items import Item
 from rambo.collection.records import Frame, LabelEntry
 from rambo.errors import DataError, RunCancelled, RunLockedError, RunNotFoundError, StoreError
 from rambo.events import Noticed, StageAdvanced
+from rambo.storage import files
 
 
 def test_a_folder_of_classes_with_an_unlabeled_one(tmp_path):
@@ -313,6 +314,18 @@ def test_a_dead_import_of_another_source_is_forgotten(tmp_path, monkeypatch):
     name = now.files.index("cat/late.png")
     (stored,) = collection.pictures([int(now.numbers[name])])
     assert np.array_equal(stored.transpose(1, 2, 0), np.asarray(picture(700)))
+
+
+def test_a_full_disk_is_said_without_where_the_workspace_lies(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "full")
+
+    root = photos(tmp_path / "pets")
+    monkeypatch.setattr(files, "make_folder", full)
+    with pytest.raises(StoreError) as caught:
+        import_images(tmp_path / "ws", root, ImportOptions(jobs=1))
+    words = "workspace could not be written: the disk is full; free some space and try again"
+    assert str(caught.value) == words
 
 
 @pytest.mark.parametrize("step", ["pictures", "commit"])

@@ -152,8 +152,11 @@ def look(root: Path) -> dict[str, Any]:
 
 
 def is_third(part: str, old: dict[str, Any], now: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Return whether a part is neither as before a step nor as after it; of events there may be the first ones."""
+    """Return whether a part is neither as before a step nor as after it; of events and acts there may be some.
+
+    An act that was noted although its sync was refused, on a disk that refuses to take it back too, was done.
+    """
     before, current, after = old.get(part), now[part], new.get(part)
-    if part == "events" and before is not None and after is not None:
+    if part in ("events", "acts") and before is not None and after is not None:
         return not before <= current <= after
     return current not in (before, after, None)
