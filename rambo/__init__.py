@@ -26,7 +26,9 @@ def __getattr__(name: str) -> object:
     if name == "runs":  # a package that may be called: it lists the runs
         return importlib.import_module("rambo.runs")
     if name in _DOOR:
-        return getattr(importlib.import_module("rambo.api"), name)
+        with importlib.import_module("rambo.interrupts").whole():
+            door = importlib.import_module("rambo.api")
+        return getattr(door, name)
     if name in _BESIDE:
         return getattr(importlib.import_module(_BESIDE[name]), name)
     raise AttributeError(f"module 'rambo' has no attribute {name!r}")

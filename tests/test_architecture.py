@@ -18,7 +18,7 @@ CODE = ROOT / "rambo"
 # for a module, or for a folder, whose modules may import each other as long as nothing runs in a circle.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "seeding", "plugins"),
-    ("lineup", "storage", "text"),
+    ("interrupts", "lineup", "storage", "text"),
     ("config",),
     ("collection",),
     ("datasets",),

@@ -22,6 +22,7 @@ from rambo.api.record import RunList, StoredRun
 from rambo.config import Config, Settings
 from rambo.datasets.prepared import LABELED, POOL, Prepared
 from rambo.errors import ConfigError, DataError
+from rambo.interrupts import whole
 from rambo.runs.workspace import Workspace
 
 __all__ = ["choose", "compare", "load", "open", "rehearse", "runs", "show", "strategy"]
@@ -180,7 +181,7 @@ def rehearse(
     Raises:
         RamboError: an argument is wrong, or there are too few labels to play with.
     """
-    with door.interruptible(), door.whole():
+    with whole():
         from rambo.api import working
         from rambo.datasets import catalog, rehearsal
 
@@ -278,7 +279,7 @@ def _run(
     judged: bool = False,
 ) -> Any:
     """Return the finished run of a call."""
-    with door.interruptible(), door.whole():
+    with whole():
         from rambo.api import working  # torch: from here on it is needed
 
     place = door.workspace_at(folder)

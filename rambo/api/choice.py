@@ -17,6 +17,7 @@ from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, StoreError
 from rambo.export.evidence import open_dataset
 from rambo.figures.theme import strategy_word
+from rambo.interrupts import whole
 from rambo.runs import report
 from rambo.runs.results import Result
 from rambo.runs.run import Run
@@ -151,7 +152,7 @@ class Choice:
         Raises:
             RamboError: what went wrong.
         """
-        with door.interruptible(), door.whole():
+        with whole():
             from rambo.api import working  # torch: only where something is trained
 
         working.finish(self.run)

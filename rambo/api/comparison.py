@@ -4,12 +4,13 @@ from typing import Any
 
 import pandas as pd
 
-from rambo.api import door, markup
+from rambo.api import markup
 from rambo.api.choice import Choice, cost_words, dataset_words
 from rambo.errors import StoreError
 from rambo.figures import rivals
 from rambo.figures.graph import graph
 from rambo.figures.theme import strategy_word
+from rambo.interrupts import whole
 from rambo.runs import report
 from rambo.runs.report import Difference
 from rambo.runs.results import Result, by_strategy
@@ -92,7 +93,7 @@ class Comparison:
         Raises:
             RamboError: what went wrong.
         """
-        with door.interruptible(), door.whole():
+        with whole():
             from rambo.api import working  # torch: only where something is trained
 
         working.finish(self.run)

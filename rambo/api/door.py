@@ -5,8 +5,6 @@ No torch: what trains is in `working`.
 
 import contextlib
 import os
-import signal
-import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -124,24 +122,6 @@ def interruptible() -> Iterator[None]:
         raise
     except KeyboardInterrupt:
         raise Interrupted("stopped; run this cell again to go on") from None
-
-
-@contextlib.contextmanager
-def whole() -> Iterator[None]:
-    """Put an interrupt of the kernel off until the block is done: half a library would not load a second time."""
-    ours = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGINT) if ours else None
-    if before is None:  # nobody here hears an interrupt, or it is not Python that does
-        yield
-        return
-    interrupts: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if interrupts:
-        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from rambo.api import door, markup
 from rambo.api.choice import Choice, dataset_words
 from rambo.api.comparison import Comparison
 from rambo.config import Config, restore
+from rambo.interrupts import whole
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 
@@ -50,7 +51,7 @@ class StoredRun:
         Raises:
             RamboError: what went wrong.
         """
-        with door.interruptible(), door.whole():
+        with whole():
             from rambo.api import working  # torch: only where something is trained
 
         working.finish(self.run)
