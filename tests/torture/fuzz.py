@@ -1,5 +1,6 @@
 """Inputs that nobody meant: settings, ids, tables, archives, images, addresses. A value or a refusal, within 2 s."""
 
+import copy
 import io
 import json
 import os
@@ -71,7 +72,7 @@ def _text(draw: random.Random) -> str:
 def _value(draw: random.Random, depth: int = 0) -> Any:
     if depth < 3 and draw.random() < 0.3:
         return {_text(draw): _value(draw, depth + 1) for _ in range(draw.randrange(4))}
-    return draw.choice(_ODD)
+    return copy.deepcopy(draw.choice(_ODD))  # what comes next changes it
 
 
 def _changed(draw: random.Random) -> Any:
