@@ -445,6 +445,9 @@ def test_the_detail_has_facts_neighbours_and_whom_it_serves(done: Run) -> None:
     assert "Nearest labeled images" in text
     assert "Validation images it serves" in text
     assert len(app.get("image")) >= 12
+    alts = [image.alt for part in app.get("image") for image in part.proto.imgs]
+    assert alts[0] == f"Image {index}"
+    assert all(alts)
 
 
 def opened_on(app: AppTest, run: Run, index: int) -> AppTest:

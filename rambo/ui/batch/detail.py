@@ -7,6 +7,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from rambo.errors import shorten
 from rambo.figures import maps
 from rambo.runs import atlas as atlases
 from rambo.runs.atlas import LABELED, UNLABELED_POOL, VALIDATION_POOL
@@ -224,7 +225,8 @@ def _picture(batch: Batch, index: int, side: int, caption: str) -> None:
     scale = side / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     sampling = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
-    st.image(picture.resize(size, sampling), caption=literal(caption, 80) or None)
+    alt = shorten(f"Image {index}, {caption}" if caption else f"Image {index}", 80)
+    st.image(picture.resize(size, sampling), caption=literal(caption, 80) or None, alt=alt)
 
 
 def _pool(batch: Batch, index: int) -> int | None:
