@@ -232,7 +232,7 @@ def from_json(record: Mapping[str, Any]) -> RamboError:
 
 
 def shorten(value: object, limit: int = 60) -> str:
-    """Return `value` as one printable line of at most `limit` characters."""
+    """Return `value` as one printable line of at most `limit` characters; spaces at which no line ends stay."""
     try:
         whole = reprlib.repr(value) if isinstance(value, list | tuple | dict | set) else str(value)
     except (ValueError, RecursionError):  # a number of over 4300 digits, or nested without end

@@ -75,7 +75,7 @@ def test_a_symbol_explains_itself_on_hover_and_on_tap(new_page, address) -> None
     page = new_page(viewport={"width": 390, "height": 844}, has_touch=True)
     page.goto(f"{address}/learn?step=transport")
     settled(page)
-    symbol = page.locator(".rambo-term", has_text="val").first
+    symbol = page.locator(".rambo-term:has-text('validation set')").first
     tip = symbol.locator(".rambo-tip")
     assert not tip.is_visible()
     symbol.tap()

@@ -521,12 +521,13 @@ def test_the_command_line_writes_what_a_download_holds(
     run: Run, tmp_path: Path, monkeypatch, capsys, format: str
 ) -> None:
     monkeypatch.setenv("RAMBO_HOME", str(tmp_path / "runs"))
-    out = tmp_path / "batch"
+    download = export.build(run, format, "margin")
+    out = tmp_path / download.name
     arguments = ["export", run.id, "--format", format, "--out", str(out), "--strategy", "margin"]
     assert command_line.main(arguments) == 0
     assert capsys.readouterr().err == f"wrote 6 images to {out}\n"
-    assert out.read_bytes() == export.build(run, format, "margin").data
-    assert names(tmp_path) == ["batch", "runs"]
+    assert out.read_bytes() == download.data
+    assert names(tmp_path) == sorted([download.name, "runs"])
 
 
 def test_the_command_line_names_every_format(capsys) -> None:
