@@ -1,6 +1,7 @@
 """How far the classifier at work has come inside its training: one small file, written at most once a second.
 
-    with pulse.into(path): ...     # processes that are started inside write there too
+    with pulse.into(path): ...     # trainings of this process beat into that file
+    pulse.aim(path)                # those of another process too, which is handed `pulse.target()`
     pulse.beat(3, 100)             # in a training; costs a look at the clock
     pulse.read(path)               # on a page
 
@@ -8,16 +9,15 @@ Whoever trains never waits for it and never fails by it: it is no record, only a
 """
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-_VARIABLE = "RAMBO_PULSE"  # processes of the backend inherit it
 _PAUSE = 1.0  # seconds between two beats
 _last = 0.0
+_target: Path | None = None
 
 
 class Beat(NamedTuple):
@@ -30,29 +30,41 @@ class Beat(NamedTuple):
 
 @contextmanager
 def into(path: Path) -> Iterator[None]:
-    """Let trainings of this process, and of those it starts, beat into the file `path` while the block runs."""
-    before = os.environ.get(_VARIABLE)
-    os.environ[_VARIABLE] = str(path)
+    """Let trainings beat into the file `path` while the block runs."""
+    before = target()
+    with suppress(OSError):
+        path.touch()
+    aim(path)
     try:
         yield
     finally:
-        if before is None:
-            os.environ.pop(_VARIABLE, None)
-        else:
-            os.environ[_VARIABLE] = before
+        aim(before)
         with suppress(OSError):
             path.unlink(missing_ok=True)
+
+
+def target() -> Path | None:
+    """Return the file into which trainings of this process beat, or None."""
+    return _target
+
+
+def aim(path: Path | None) -> None:
+    """Let trainings of this process beat into a file that somebody else made, or into none."""
+    global _target
+    _target = path
 
 
 def beat(step: int, total: int) -> None:
     """Say that `step` of at most `total` steps are done, if anybody listens and the last beat was a second ago."""
     global _last
     now = time.monotonic()
-    if now - _last < _PAUSE or not (path := os.environ.get(_VARIABLE)):
+    if _target is None or now - _last < _PAUSE:
         return
     _last = now
-    with suppress(OSError):
-        Path(path).write_text(json.dumps([step, total]))
+    # Never made here: a training that outlives its block would leave the file behind.
+    with suppress(OSError), _target.open("r+") as file:
+        file.write(json.dumps([step, total]))
+        file.truncate()
 
 
 def read(path: Path) -> Beat | None:

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import joblib
@@ -24,6 +25,7 @@ from rambo.errors import ConfigError
 from rambo.events import Emit, ignore, stage
 from rambo.method.pools import Problem
 from rambo.seeding import derive_seed
+from rambo.storage import pulse
 from rambo.training.backends import Backend, settle
 from rambo.training.gpu.batched import Batching
 from rambo.training.outcomes import Arrays, Outcome, Stored, UnitRecord, restore, stored
@@ -279,7 +281,10 @@ class Ensemble:
         if self.jobs == 1 or len(tasks) < 2:
             return (list(_do(*task)) for task in tasks)
         delayed = joblib.delayed(_run_bundle)
-        return self.backend.run(delayed(*task, self.backend.parent) for task in tasks)
+        sign_file = (
+            pulse.target()
+        )  # with each task: a process that is used again was told of the run before
+        return self.backend.run(delayed(*task, self.backend.parent, sign_file) for task in tasks)
 
 
 def bundle(
@@ -307,9 +312,12 @@ def bundle(
     return together + alone
 
 
-def _run_bundle(places: Sequence[int], units: Sequence[Unit], parent: int | None) -> list[Done]:
+def _run_bundle(
+    places: Sequence[int], units: Sequence[Unit], parent: int | None, sign_file: Path | None
+) -> list[Done]:
     """Run the units of one bundle in a worker process."""
     settle(parent)
+    pulse.aim(sign_file)
     return list(_do(places, units))
 
 

@@ -49,7 +49,8 @@ def table_of(batch: Batch, page: Indices, oracle: bool) -> pd.DataFrame:
     labels = batch.labels(page.tolist()) if oracle else None
     if labels is not None:
         table["oracle"] = labels
-    entries = [tagging.load(batch).get(int(index), ImageNote()) for index in page]
+    images = tagging.load(batch)
+    entries = [images.get(int(index), ImageNote()) for index in page]
     if any(entry != ImageNote() for entry in entries):
         table["tags"] = [", ".join(entry.tags) for entry in entries]
         table["note"] = [entry.note for entry in entries]
