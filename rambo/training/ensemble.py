@@ -281,9 +281,8 @@ class Ensemble:
         if self.jobs == 1 or len(tasks) < 2:
             return (list(_do(*task)) for task in tasks)
         delayed = joblib.delayed(_run_bundle)
-        sign_file = (
-            pulse.target()
-        )  # with each task: a process that is used again was told of the run before
+        # With each task, since a process that is used again was told of the run before.
+        sign_file = pulse.target()
         return self.backend.run(delayed(*task, self.backend.parent, sign_file) for task in tasks)
 
 

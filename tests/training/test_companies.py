@@ -218,9 +218,9 @@ def test_what_needs_no_device_is_under_way_before_the_trainings_end(
         order.append(f"{len(calls)} sent")
 
         def deliver() -> Iterator[Any]:
-            for function, (places, members, _) in calls:
+            for function, (places, members, _, sign_file) in calls:
                 order.append("delivered")
-                yield function(places, members, None)
+                yield function(places, members, None, sign_file)
 
         return deliver()
 
