@@ -20,7 +20,7 @@ from rambo.runs import jobs, line
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, moment
-from rambo.ui import finished, readers, state, terms, visitor
+from rambo.ui import finished, pace, readers, state, terms, visitor
 
 _ICON = str(Path(__file__).with_name("icon.png"))
 _NOTICES = "notices"
@@ -257,7 +257,7 @@ def _sidebar(run: Run | None) -> None:
             placeholder="Choose a run",
             help="All pages show this run. The newest stands first.",
         )
-    _device_line(run.id if run else None)
+    st.fragment(_device_line, run_every=pace.every(2))(run.id if run else None)
     visitor.show_role()
 
 
@@ -277,9 +277,9 @@ def _pick(key: str) -> None:
         st.query_params.from_dict(state.address(st.session_state[key], study=study))
 
 
-@st.fragment(run_every=2)
 def _device_line(run_id: str | None) -> None:
     """Show the run's state, and who works at each device."""
+    pace.note()
     with guard():
         if run_id is not None:
             badge(readers.status(state.find_run(run_id))[0])

@@ -13,7 +13,7 @@ from rambo.figures.prepared import PreparedFigure
 from rambo.figures.projector import enlarged
 from rambo.runs import jobs
 from rambo.runs.workspace import Run
-from rambo.ui import frame, readers, state, terms
+from rambo.ui import frame, pace, readers, state, terms
 from rambo.ui.components import plot
 
 _SCALE = 1.7  # of the letters in a figure
@@ -54,7 +54,7 @@ def show(run: Run, slides: Callable[[], Sequence[Slide]]) -> None:
         slides: gives those of now.
     """
     live = readers.status(run)[0] in jobs.LIVE
-    st.fragment(_body, run_every=_SECONDS if live else None)(run, slides, live)
+    st.fragment(_body, run_every=pace.every(_SECONDS) if live else None)(run, slides, live)
 
 
 def chart(figure: PreparedFigure | None, *, key: str, alt: str, waits: str = "") -> None:

@@ -14,7 +14,7 @@ from rambo.runs.run import Worker
 from rambo.runs.workspace import Run
 from rambo.storage import pulse
 from rambo.text import count, literal, percent
-from rambo.ui import controls, downloads, frame, readers, state, takeaway, terms, visitor
+from rambo.ui import controls, downloads, frame, pace, readers, state, takeaway, terms, visitor
 from rambo.ui.batch import batch_data, images_view
 from rambo.ui.components import plot
 from rambo.ui.train import outcome, stepper
@@ -34,7 +34,7 @@ _ENDINGS = {
 def show(run: Run) -> None:
     """Draw the run, and keep it up to date while it is worked on."""
     live = readers.status(run)[0] in jobs.LIVE
-    st.fragment(_body, run_every=1 if live else None)(run, live)
+    st.fragment(_body, run_every=pace.every(1) if live else None)(run, live)
 
 
 def _body(run: Run, live: bool) -> None:
