@@ -65,6 +65,8 @@ _FORMATS = {
 }
 FORMATS = tuple(_FORMATS)
 WITH_IMAGES = ("zip", "label-studio", "fiftyone", "cvat")
+WITH_TASKS = ("zip", "label-studio")  # of Label Studio
+WITHOUT_LABELS = ("distil",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Export:
         name: what to call the file.
         mime: its media type.
         count: number of images.
-        notices: what could not be read, and what that leaves empty.
+        notices: what could not be read, and what that leaves empty; what was asked for and has no place in the format.
     """
 
     data: bytes
@@ -151,7 +153,21 @@ def build(
     batch = ExportBatch(run, rows, image_url, guesses, notices, own)
     first = batch.rows[0]
     name, mime = name_of(run, format, first.strategy, first.seed)
+    notices += _idle(format, truth=truth, image_url=image_url, guesses=guesses)
     return Export(_FORMATS[format].make(batch), name, mime, len(batch.rows), notices)
+
+
+def _idle(format: str, *, truth: bool, image_url: str, guesses: bool) -> tuple[str, ...]:
+    """Return a sentence for each option that was given and has no place in the format."""
+    tasks = f"in {format}; only {' and '.join(WITH_TASKS)} hold Label Studio's tasks"
+    sentences = {
+        f"true labels have no place in {format}, which holds positions alone": truth
+        and format in WITHOUT_LABELS,
+        f"a URL of the images has no place {tasks}": image_url != IMAGE_URL
+        and format not in WITH_TASKS,
+        f"guesses have no place {tasks}": guesses and format not in WITH_TASKS,
+    }
+    return tuple(sentence for sentence, astray in sentences.items() if astray)
 
 
 def _originals(run: Run, format: str, chosen: list[ChosenImage]) -> Originals | None:

@@ -146,6 +146,18 @@ def test_strategy_and_seed_choose_the_batch(run: Run) -> None:
     assert words == "--seed 7: not in this run; choose one of: 5, 6"
 
 
+def test_an_option_without_a_place_in_the_format_is_said_and_changes_no_byte(run: Run) -> None:
+    choose(run)
+    plain = export.build(run, "csv")
+    redundant = export.build(run, "csv", image_url="https://pictures.example/", guesses=True)
+    assert redundant.data == plain.data
+    sentences = redundant.notices[len(plain.notices) :]
+    assert [sentence.split(" in csv")[0] for sentence in sentences] == [
+        "a URL of the images has no place",
+        "guesses have no place",
+    ]
+
+
 def test_a_run_that_has_chosen_nothing_says_so(run: Run, tmp_path: Path) -> None:
     words = refusal(lambda: export.build(run, "csv").write(tmp_path / "out.csv"))
     assert "strategy rambo, seed 5, has chosen nothing yet" in words

@@ -94,14 +94,14 @@ def show(batch: Batch, *, oracle: bool) -> None:
     if len(offered) < len(FORMATS):
         st.caption("More formats come back when the images and the map of this run are there.")
     image_url = export.IMAGE_URL
-    if picked in ("zip", "label-studio"):
+    if picked in export.WITH_TASKS:
         image_url = st.text_input(
             "Label Studio finds the images at",
             export.IMAGE_URL,
             key="export-url",
             help="What stands before each file name in the tasks. The default suits Label Studio's local files.",
         )
-    guesses = picked in ("zip", "label-studio") and st.checkbox(
+    guesses = picked in export.WITH_TASKS and st.checkbox(
         "Let Label Studio tick the class that f guesses",
         key="export-guesses",
         help="Faster, but people tend to follow it; without it they judge for themselves.",
@@ -123,7 +123,11 @@ def show(batch: Batch, *, oracle: bool) -> None:
         == "original"
     )
     images = batch.count if own is None or original else own
-    truth = oracle and st.checkbox("Include the oracle's labels as a column", key="export-truth")
+    truth = (
+        oracle
+        and picked not in export.WITHOUT_LABELS
+        and st.checkbox("Include the oracle's labels as a column", key="export-truth")
+    )
     name, mime = export.name_of(batch.run, picked, batch.strategy, batch.seed)
     whose = "your " if own is not None and not original else ""
     downloads.button(
