@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.measure import CannotMeasureError, Goal, Measure
 from benchmarks.report import show
@@ -47,12 +47,15 @@ _WHERE = "Browser, server and worker share the cores: upper bounds."
 _SETTLED = "[data-testid=stApp][data-test-script-state=notRunning]"
 _NUMBERS = """() => [...document.querySelectorAll('[data-testid=stMetric]')].map(
     (number) => number.innerText).join()"""
+_READING = 5000  # milliseconds that a person looks at Home
+_READY = 6  # seconds after which a server has read ahead
+_MAP = ".rambo-plot[data-digest][aria-label^='Map of']"
 _CELLS = """(wanted) => [...document.querySelectorAll('*')].some(
     (node) => node.shadowRoot?.querySelectorAll('.cell').length === wanted)"""
 
 
 def measure() -> list[Measure]:
-    """Return what thumbnails, every page, and watching a run cost.
+    """Return what thumbnails, a map, every page, and watching a run cost.
 
     Raises:
         CannotMeasureError: there is no Chromium.
@@ -70,6 +73,7 @@ def measure() -> list[Measure]:
         gallery.write_text(_GALLERY)
         with server(workspace.root, str(gallery)) as (address, _):
             found = [_thumbnails(page, address)]
+        found.append(_first_map(browser, workspace, run))
         with server(workspace.root) as (address, pid):
             idle = _pages(page, address, run)
             moves = {IDLE: _moves(page, address)}
@@ -121,6 +125,38 @@ def _thumbnails(page: Page, address: str) -> Measure:
         goals=[Goal("seconds more for 500 thumbnails", more, 1, at_most=True)],
         note=_WHERE,
     )
+
+
+def _first_map(browser: Browser, workspace: Workspace, run: Run) -> Measure:
+    """Return how long a click on Batch takes until the map is drawn, in a browser that has seen Home only."""
+    seconds: dict[str, list[float]] = {"the server's first visitor": [], "a later visitor": []}
+    for _ in range(ROUNDS):
+        with server(workspace.root) as (address, _):
+            time.sleep(_READY)
+            for values in seconds.values():
+                page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
+                page.goto(f"{address}/?run={run.id}")
+                page.wait_for_selector("h1")
+                page.wait_for_selector(_SETTLED)
+                page.wait_for_timeout(_READING)
+                link = page.locator("[data-testid=stSidebar]").get_by_role("link", name="Batch")
+                values.append(timed(lambda link=link, page=page: _open_map(link.click, page), WALL))
+                page.context.close()
+    first = statistics.median(seconds["the server's first visitor"])
+    return Measure(
+        name="The map of Batch",
+        what="A click on Batch in the menu of Home until the map of all images, nearly 10,000, is drawn.",
+        clock=WALL,
+        seconds=seconds,
+        goals=[Goal("seconds of the first visitor", first, 1.5, at_most=True)],
+        note=_WHERE,
+    )
+
+
+def _open_map(click: Callable[[], None], page: Page) -> None:
+    """Click and wait until the map is drawn."""
+    click()
+    page.wait_for_function("(map) => document.querySelector(map)", arg=_MAP, polling=20)
 
 
 def _pages(page: Page, address: str, run: Run) -> dict[str, list[float]]:

@@ -6,6 +6,7 @@ JSON types. `emit` may raise `RunCancelled`, so emitting is also the safe stoppi
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -52,17 +53,24 @@ class Unknown(Event):
 _EARLIER = {"NoiseCeilingMeasured": "TrainingsCompared"}  # kinds of version 0.1
 
 
+# A record holds thousands of events of a dozen kinds.
+@functools.lru_cache(maxsize=256)
+def _class_of(kind: str) -> tuple[type[Event] | None, frozenset[str]]:
+    """Return the class of a kind, and the names of its fields; None and none for an unknown kind."""
+    kind_now = _EARLIER.get(kind, kind)
+    event = next((each for each in Event.__subclasses__() if each.__name__ == kind_now), None)
+    return event, frozenset(field.name for field in dataclasses.fields(event or Event))
+
+
 def restore(kind: str, fields: Mapping[str, Any]) -> Event:
     """Return the event that was emitted as `kind` with `fields`.
 
     A field that this version lacks is dropped, one that the stored event lacks has its default. An unknown kind, or
     a field missing that has no default, gives an `Unknown`: nothing that another version wrote breaks a reader.
     """
-    kind_now = _EARLIER.get(kind, kind)
-    event = next((each for each in Event.__subclasses__() if each.__name__ == kind_now), None)
+    event, names = _class_of(kind)
     if event is None or event is Unknown:
         return Unknown(kind, fields)
-    names = {field.name for field in dataclasses.fields(event)}
     try:
         return event(**{name: value for name, value in fields.items() if name in names})
     except TypeError:  # a field is missing that has no default

@@ -14,6 +14,7 @@ from rambo.errors import ConfigError, DataError, StoreError
 from rambo.events import BatchChosen
 from rambo.runs import atlas as atlases
 from rambo.runs import edits, exclusions, notes, paths
+from rambo.runs.atlas import Atlas
 from rambo.runs.edits import EditedBatch
 from rambo.runs.notes import ImageNote
 from rambo.runs.results import Result
@@ -133,6 +134,7 @@ def gather(
     *,
     truth: bool = False,
     original: bool = False,
+    atlas: Atlas | None = None,
 ) -> Evidence:
     """Return what is known of each chosen image, in the order of choice, and what could not be read.
 
@@ -146,6 +148,7 @@ def gather(
         seed: that of the first trial where not given.
         truth: fill `true_label`.
         original: the strategy's own choice, whatever a person made of it.
+        atlas: of the trial, where the caller has read it already.
 
     Raises:
         ConfigError: the run has no such strategy or seed, or nobody knows the true labels.
@@ -164,7 +167,7 @@ def gather(
     if edit is not None:
         choices = _edited(choices, edit)
     indices = [choice.index for choice in choices]
-    measures = _measures(run, trial, indices, notices)
+    measures = _measures(run, trial, indices, atlas, notices)
     classes = class_names(run)
     repeats = _exclusions(run, trial, notices)
     chosen = [
@@ -380,10 +383,12 @@ def _utilities(run: Run, trial: int, strategy: str) -> dict[int, float]:
     }
 
 
-def _measures(run: Run, trial: int, chosen: Sequence[int], notices: list[str]) -> list[_Measure]:
-    """Return what the atlas says of chosen images."""
+def _measures(
+    run: Run, trial: int, chosen: Sequence[int], atlas: Atlas | None, notices: list[str]
+) -> list[_Measure]:
+    """Return what the atlas says of chosen images; it is read where it is None."""
     try:
-        atlas = atlases.load_atlas(run, trial)
+        atlas = atlas or atlases.load_atlas(run, trial)
     except StoreError as error:
         notices.append(
             f"The map of the images in this trial cannot be read ({_why(error)}), so pool_position is empty, and so "
@@ -412,7 +417,7 @@ def _again(run: Run) -> str:
     return f"`python -m rambo resume {run.id}` makes it again."
 
 
-def _positions(run: Run, atlas: atlases.Atlas, notices: list[str]) -> dict[int, int]:
+def _positions(run: Run, atlas: Atlas, notices: list[str]) -> dict[int, int]:
     """Return the rank of each image in U_0, sorted; nothing where the atlas may lack one.
 
     The atlas leaves out images on which f is not finite, and then all ranks behind them are off. Where it does not

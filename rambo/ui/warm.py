@@ -1,4 +1,4 @@
-"""What the first visitor would wait for, done while nobody waits: modules of all pages, and the tables of Learn."""
+"""What the first visitor would wait for, done while nobody waits: imports, and what pages show first."""
 
 import contextlib
 import importlib
@@ -17,7 +17,7 @@ _PAGES = (
 
 
 def begin() -> None:
-    """Start a thread that imports the pages and reads what Learn shows; it never fails and ends by itself."""
+    """Start a thread that imports the pages and reads what they show first; it never fails and ends by itself."""
     threading.Thread(target=_warm, name="warm", daemon=True).start()
 
 
@@ -26,12 +26,39 @@ def _warm() -> None:
     time.sleep(_PATIENCE)
     for name in _PAGES:
         importlib.import_module(name)
+    for read in (_read_shipped, read_newest_choice):
+        with contextlib.suppress(RamboError):
+            read()
+
+
+def _read_shipped() -> None:
+    """Read what comes with RAMBO: the script of charts, accuracy against labels, the tables of Learn."""
     from rambo.ui import finished
+    from rambo.ui.components import media, plotly_js
     from rambo.ui.learn import tables
 
-    with contextlib.suppress(RamboError):
-        finished.curve()
-        for kind in tables.KINDS:
-            tables.read(kind)
-        tables.dataset()
-        tables.pixels()
+    media.packed(plotly_js())
+    finished.curve()
+    for kind in tables.KINDS:
+        tables.read(kind)
+    tables.dataset()
+    tables.pixels()
+
+
+def read_newest_choice() -> None:
+    """Read the choice that Batch opens with, and make its map and the pictures of it.
+
+    Raises:
+        RamboError: it is damaged.
+    """
+    from rambo.runs.workspace import Run
+    from rambo.ui import readers, state
+    from rambo.ui.batch import batch_data, map_view
+
+    newest = next((record.run for record in readers.runs() if record.status == "done"), None)
+    if newest is None:
+        return
+    run = Run(state.workspace().root / newest)
+    batch = batch_data.load(run, 0, batch_data.first_strategy(run))
+    if batch is not None and batch.atlas is not None:
+        map_view.thumbnails_of(batch, map_view.map_of(batch).ids)

@@ -11,7 +11,7 @@ import streamlit as st
 from rambo import export
 from rambo.errors import StoreError
 from rambo.events import BatchChosen
-from rambo.runs import atlas, workspace
+from rambo.runs import atlas, paths, workspace
 from rambo.runs.workspace import Run, Workspace
 from rambo.ui.batch import batch_data, what_if
 
@@ -42,6 +42,19 @@ def loaded(run: Run, strategy: str = "rambo") -> batch_data.Batch:
     batch = batch_data.load(run, 0, strategy)
     assert batch is not None
     return batch
+
+
+def test_the_map_of_a_trial_is_read_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    read = Run.load_arrays
+
+    def load_arrays(self: Run, name: str) -> dict[str, np.ndarray]:
+        opened.append(name)
+        return read(self, name)
+
+    monkeypatch.setattr(Run, "load_arrays", load_arrays)
+    loaded(run)
+    assert opened.count(paths.of_trial(0, paths.ATLAS)) == 1
 
 
 @pytest.mark.parametrize("strategy", page_helpers.STRATEGIES)

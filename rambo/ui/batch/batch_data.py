@@ -131,6 +131,12 @@ def strategies(run: Run) -> list[str]:
     return list(readers.config(run).strategies)
 
 
+def first_strategy(run: Run) -> str:
+    """Return the strategy that is shown unless a person asks for another."""
+    names = strategies(run)
+    return "rambo" if "rambo" in names else names[0]
+
+
 def ready(run: Run, trial: int) -> list[str]:
     """Return the strategies that have spent their budget in a trial, in the config's order."""
     return [name for name in strategies(run) if run.has_artifact(_selection(trial, name))]
@@ -273,7 +279,7 @@ def _load(
     complete = _run.has_artifact(_selection(_trial, _strategy))
     seed = readers.config(_run).seed + _trial
     if complete:
-        picks = batch_parts.exported_picks(_run, _trial, _strategy, seed, troubles)
+        picks = batch_parts.exported_picks(_run, _strategy, seed, atlas, troubles)
     else:
         picks = batch_parts.picks_so_far(decisions, atlas)
     if complete and _strategy == "rambo" and not decisions:

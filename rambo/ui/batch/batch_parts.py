@@ -43,9 +43,11 @@ class Picks:
     utilities: NDArray[np.float64]
 
 
-def exported_picks(run: Run, trial: int, strategy: str, seed: int, troubles: list[str]) -> Picks:
+def exported_picks(
+    run: Run, strategy: str, seed: int, atlas: Atlas | None, troubles: list[str]
+) -> Picks:
     """Return what exports have of each chosen image; what they could not read joins the troubles."""
-    evidence = export.gather(run, strategy, seed)
+    evidence = export.gather(run, strategy, seed, atlas=atlas)
     troubles += [notice for notice in evidence.notices if not notice.startswith(_OWN_NOTICES)]
     rows = evidence.rows
     return Picks(

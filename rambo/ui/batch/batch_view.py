@@ -63,7 +63,7 @@ def show(run: Run) -> None:
 def address_choice(run: Run) -> tuple[str, int]:
     """Return the strategy and the trial of the address, or the first ones."""
     names, trials = batch_data.strategies(run), batch_data.trials(run)
-    strategy = _from_address("strategy", names, "rambo" if "rambo" in names else names[0])
+    strategy = _from_address("strategy", names, batch_data.first_strategy(run))
     return strategy, _from_address("trial", trials, 0)
 
 

@@ -82,6 +82,8 @@ def show(batch: Batch, oracle: bool) -> None:
         chips.show(batch)
         items = arrange(batch, view)
         left, right = st.columns([2, 3], gap="medium")
+        with right:  # first, for a browser takes longest to draw it
+            opened = show_map(batch, _ringed(batch, view), oracle)
         with left:
             if not len(items) and view.inside is not None:
                 st.caption("No chosen image inside the lasso, so all are shown.")
@@ -89,9 +91,7 @@ def show(batch: Batch, oracle: bool) -> None:
             page = pick_page(batch, items)
             show_bar(batch, items)
             draw = show_table if table else show_gallery
-            opened = draw(batch, page, view, oracle)
-        with right:
-            opened = show_map(batch, _ringed(batch, view), oracle) or opened
+            opened = draw(batch, page, view, oracle) or opened
         if st.session_state.get(_PLAYING):
             st.session_state[_STEP_START] = time.monotonic()
             _keep_playing(int(batch.steps.max(initial=0)) + 1)

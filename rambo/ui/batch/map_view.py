@@ -90,7 +90,7 @@ def show_map(batch: Batch, ringed: Sequence[int], oracle: bool) -> int | None:
         select=True,
         highlight=ringed,
         file_name=f"map-{batch.run.id}-{batch.strategy}",
-        thumbnails=_thumbnails(batch, embedded.ids),
+        thumbnails=thumbnails_of(batch, embedded.ids),
     )
     st.caption(embedded.caption)
     if lasso is None:
@@ -129,7 +129,7 @@ def show_lasso(batch: Batch, lasso: Sequence[int], oracle: bool) -> int | None:
     ).opened
 
 
-def _thumbnails(batch: Batch, points: Indices) -> Sprites | None:
+def thumbnails_of(batch: Batch, points: Indices) -> Sprites | None:
     """Return the pictures of the drawn points, shown on hover; of large images only those that were chosen."""
     if batch.data is None:
         return None

@@ -71,6 +71,8 @@ class Chart {
     this.dirty = true;
     if (this.busy) return;
     this.busy = true;
+    // A chart that waits below the fold still brings the script: the next page then draws at once.
+    (window.requestIdleCallback ?? setTimeout)(() => plotlyOnce(component.data.plotly, this.unpack));
     while (this.dirty) {
       await this.turn();
       if (this.removed) return;
