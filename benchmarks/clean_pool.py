@@ -3,12 +3,15 @@
     python -m benchmarks.clean_pool [DATASET ...] [--seeds 0 1 ..] [--set PATH=VALUE ..] [--only-show]
 
 Each seed is a study `plus` of one trial with the sizes of the preset `quick` below RAMBO_HOME, begun or gone on with;
-`benchmarks.ranking` of the same seeds and 60 pairs leaves most of its offline trainings there. All datasets but the
-shipped one need RAMBO_DATA.
+`benchmarks.ranking` of the same seeds and 60 pairs leaves most of its offline trainings there. What is measured is
+added to `clean_pool.json`. All datasets but the shipped one need RAMBO_DATA.
 """
 
 import argparse
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from benchmarks import seeds
 from benchmarks.seeds import BySeed
@@ -22,6 +25,7 @@ from rambo.runs.results import Result
 from rambo.runs.workspace import Workspace
 from rambo.studies.grid import PLUS
 
+KEPT = Path(__file__).parent / "clean_pool.json"
 OURS = f"RAMBO+, {PLUS}"
 _MAY_DIFFER = ("strategies", "plus", "seed", "trials", "compute")
 
@@ -47,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config = configs.build(wanted)
         print(f"{dataset}, k = {config.k:,}, B = {config.budget:,}:")
         data = catalog.prepare(dataset, workspace.root)
-        print(table(results(workspace, data, config)))
+        print(table(seeds.gather(KEPT, sizes(config), results(workspace, data, config))))
 
 
 def results(
@@ -64,6 +68,13 @@ def results(
             name = f"RAMBO+, {label}" if result.strategy == "rambo-plus" else result.strategy
             found.setdefault(name, {})[result.seed] = result
     return found
+
+
+def sizes(config: configs.Config) -> str:
+    """Return what a reader sees of the settings, and a digest of all that the seeds must share."""
+    settings = config.model_dump(mode="json", exclude=set(_MAY_DIFFER))
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    return f"{config.dataset.name}, k = {config.k}, B = {config.budget}, settings {digest}"
 
 
 def table(found: Mapping[str, BySeed]) -> str:

@@ -1,7 +1,9 @@
 """What the accuracy benchmarks share: a study a seed, so results grow seed by seed, and means that pair the seeds."""
 
+import json
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
 from rambo import config as configs
 from rambo.runs import report
@@ -31,6 +33,39 @@ def evaluated(
             for result in summary(run).results:
                 if result.test_accuracy is not None:
                     yield label, config, result
+
+
+def gather(path: Path, sizes: str, found: Mapping[str, BySeed]) -> dict[str, dict[int, Result]]:
+    """Return results of the same sizes that were measured anywhere, and keep those found here among them.
+
+    A night on one machine and a night on another count together, so a file of accuracies goes with the project.
+
+    Args:
+        path: of the file, JSON: sizes, row, seed, then validation and test accuracy.
+        sizes: names the data and the settings under which the seeds are alike.
+        found: by row, then by seed.
+    """
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    rows = kept.setdefault(sizes, {})
+    for row, by_seed in found.items():
+        for seed, result in by_seed.items():
+            pair = [result.validation_accuracy, result.test_accuracy]
+            rows.setdefault(row, {})[str(seed)] = pair
+    if found:
+        path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+    return {
+        row: {
+            int(seed): Result(
+                trial=0,
+                strategy=row,
+                seed=int(seed),
+                validation_accuracy=pair[0],
+                test_accuracy=pair[1],
+            )
+            for seed, pair in by_seed.items()
+        }
+        for row, by_seed in rows.items()
+    }
 
 
 def gaps(ours: BySeed, theirs: BySeed) -> list[float]:

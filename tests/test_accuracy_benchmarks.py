@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny import MemoryMemo, tiny_config
 
-from benchmarks import clean_pool, dirty_pool, ranking
+from benchmarks import clean_pool, dirty_pool, ranking, seeds
 from rambo.method.pools import Problem
 from rambo.runs.results import Result
 from rambo.training.ensemble import Ensemble
@@ -72,3 +72,21 @@ def test_rambo_plus_is_paired_with_each_rival_and_the_best_comes_first() -> None
     badge, ours = clean_pool.table(figures).splitlines()[2:]
     assert badge == "| badge | 84.0 +- 0.0 | - | 2 | -1.0 |"
     assert ours == f"| {clean_pool.OURS} | 82.5 +- 0.5 | - | 2 |  |"
+
+
+def test_seeds_of_several_machines_count_together(tmp_path: Path) -> None:
+    path = tmp_path / "accuracies.json"
+    seeds.gather(path, "small", {"badge": {1: result("badge", 1, 0.84, 0)}})
+    seeds.gather(path, "large", {"badge": {1: result("badge", 1, 0.99, 0)}})
+    gathered = seeds.gather(path, "small", {"badge": {2: result("badge", 2, 0.86, 0)}})
+    assert {seed: one.test_accuracy for seed, one in gathered["badge"].items()} == {
+        1: 0.84,
+        2: 0.86,
+    }
+    assert seeds.gather(path, "small", {}) == gathered
+
+
+def test_what_differs_between_seeds_is_not_in_their_sizes() -> None:
+    config = tiny_config()
+    assert clean_pool.sizes(config.model_copy(update={"seed": 7})) == clean_pool.sizes(config)
+    assert clean_pool.sizes(config.model_copy(update={"budget": 7})) != clean_pool.sizes(config)
