@@ -9,6 +9,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from rambo.storage import pulse
+
 _SMALLEST = 1e-12
 _WIDTH = 128  # Choice: axes of an embedding, as many as MnistNet has units
 
@@ -67,7 +69,8 @@ def fit_heads(
     width = sets * num_classes
     now = axes.new_zeros(len(lengths), width)
     ahead, inertia = now, 1.0
-    for _ in range(iterations):
+    for iteration in range(1, iterations + 1):
+        pulse.beat(iteration, iterations, "iteration", sets)
         logits = (axes @ ahead).view(count, sets, num_classes)
         residual = ((logits.softmax(2) - truth) * member).view(count, width)
         gradient = axes.t() @ residual + l2 * ahead

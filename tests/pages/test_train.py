@@ -468,5 +468,11 @@ def test_a_long_classifier_says_how_far_it_is_inside(home: Path) -> None:
     assert live.inside_words(run) == ""
     (run.folder / "worker.pulse").write_text("[12, 100]")
     assert live.inside_words(run) == " · the classifier at work: epoch 12 of at most 100"
+    (run.folder / "worker.pulse").write_text('[12, 100, "epoch", 8]')
+    assert live.inside_words(run).endswith(
+        "the furthest of 8 classifiers at work: epoch 12 of at most 100"
+    )
+    (run.folder / "worker.pulse").write_text('[12, 300, "iteration", 40]')
+    assert live.inside_words(run).endswith("40 classifiers at work: iteration 12 of 300")
     os.utime(run.folder / "worker.pulse", (0, 0))  # of a worker long gone
     assert live.inside_words(run) == ""

@@ -20,11 +20,12 @@ def test_a_beat_is_read_once_a_second_and_gone_after_the_work(tmp_path: Path) ->
     path = tmp_path / "worker.pulse"
     pulse.beat(1, 9)  # nobody listens
     with pulse.into(path):
-        pulse.beat(2, 9)
+        pulse.beat(2, 9, "iteration", 5)
         pulse.beat(3, 9)  # too soon
         beat = pulse.read(path)
         assert beat is not None
         assert beat[:2] == (2, 9)
+        assert beat[3:] == ("iteration", 5)
         assert beat.age_seconds < 60
     assert not path.exists()
     assert pulse.read(path) is None
@@ -66,7 +67,7 @@ def test_a_training_that_outlives_its_run_leaves_no_file(tmp_path: Path) -> None
 def test_what_cannot_be_written_or_read_stops_nobody(tmp_path: Path) -> None:
     with pulse.into(tmp_path / "no folder" / "worker.pulse"):
         pulse.beat(1, 2)
-    for text in ("", "[1", "[1]", '["a", 2]', "null"):
+    for text in ("", "[1", "[1]", '["a", 2]', "null", '[1, 2, "<b>", 3]', '[1, 2, "epoch"]'):
         (tmp_path / "torn").write_text(text)
         assert pulse.read(tmp_path / "torn") is None, text
 

@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from rambo.training import heads
 from rambo.training.heads import Heads, fit_heads, principal_axes
 
 POOL, WIDTH, CLASSES = 60, 5, 3
@@ -195,3 +196,10 @@ def test_axes_of_constant_features_are_finite() -> None:
     embedded = principal_axes(torch.full((8, 3), 1.5)).embed(torch.full((2, 3), 1.5))
     assert embedded.isfinite().all()
     assert embedded.abs().max() < 1e-3
+
+
+def test_each_iteration_is_a_beat_of_all_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    beats: list[tuple[object, ...]] = []
+    monkeypatch.setattr(heads.pulse, "beat", lambda *beat: beats.append(beat))
+    fit(*draw(), draw_members(4), iterations=3)
+    assert beats == [(step, 3, "iteration", 4) for step in (1, 2, 3)]

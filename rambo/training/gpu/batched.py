@@ -35,6 +35,7 @@ from rambo.events import Emit, Noticed, ignore
 from rambo.method.networks import Classifier
 from rambo.method.pools import normalise
 from rambo.seeding import Streams
+from rambo.storage import pulse
 from rambo.training.classifier import Fit, create_classifier
 from rambo.training.gpu.stacked import BatchNorm, Convolution, Dropout, stack
 
@@ -195,6 +196,8 @@ def _fit_group(
     group.deal(running, {slot: group.draw(run) for slot, run in running.items()})
     ready: deque[_Run] = deque()
     while running:
+        furthest = max(run.epoch for run in running.values())
+        pulse.beat(furthest, config.max_epochs, together=len(running))
         # As many steps as nobody's epoch ends in: in between the host asks the device for nothing.
         steps = min(run.steps for run in running.values())
         for _ in range(steps):

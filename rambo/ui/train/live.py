@@ -123,11 +123,14 @@ def _show_progress(run: Run, view: Glance) -> None:
 
 
 def inside_words(run: Run) -> str:
-    """Return how far the classifier at work is, or an empty text where it has said nothing lately."""
+    """Return how far the classifiers at work are, or an empty text where none has said anything lately."""
     beat = pulse.read(paths.pulse(run.folder))
     if beat is None or beat.age_seconds > _SILENT:
         return ""
-    return f" · the classifier at work: epoch {beat.step:,} of at most {beat.total:,}"
+    who = "classifier" if beat.together == 1 else f"furthest of {beat.together:,} classifiers"
+    # A network may end before; a logistic head makes every iteration.
+    most = "at most " if beat.unit == "epoch" else ""
+    return f" · the {who} at work: {beat.unit} {beat.step:,} of {most}{beat.total:,}"
 
 
 def _show_outcome(run: Run, events: Feed) -> None:

@@ -479,3 +479,18 @@ def test_a_graph_on_a_gpu_trains_the_members_of_the_cpu(images: Images, plain: l
     for place, one in enumerate(plain):
         fitted[place].model.cpu()
         assert_same_fit(fitted[place], one, images)
+
+
+def test_every_round_of_epochs_is_a_beat_of_the_furthest(
+    images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[tuple[int, int, int]] = []
+
+    def note(step: int, total: int, *, together: int) -> None:
+        beats.append((step, total, together))
+
+    monkeypatch.setattr(batched.pulse, "beat", note)
+    results = fit(choose(SIZES, noise=True), images, slots=2)
+    longest = max(result.epochs for result in results.values())
+    assert max(step for step, _, _ in beats) == longest == CONFIG.max_epochs
+    assert {(total, together) for _, total, together in beats} == {(4, 2), (4, 1)}
