@@ -9,7 +9,7 @@ import torch
 from rambo.method.losses import ranking_loss
 from rambo.method.transport import exact_transport
 from rambo.method.utility_samples import interpolate_utilities
-from rambo.ui.learn import bilevel, rounds, tables, transport, which
+from rambo.ui.learn import bilevel, filters, rounds, tables, transport, which
 
 from .conftest import ROOT, reaches, running, settled, until
 
@@ -273,6 +273,26 @@ def test_filter_and_rounds_show_the_row_they_point_at(new_page, address) -> None
     values = rounds.accuracies("badge")[:, -1]
     mean, error = rounds.mean_and_error(values)
     reaches(lambda: number(page, "Test accuracy"), f"{100 * mean:.1f} ± {100 * error:.1f} %")
+
+
+def test_a_picture_that_stays_keeps_its_node_and_gets_the_new_words(new_page, address) -> None:
+    page = opened(new_page(), address, "filter")
+    cells = page.locator(".st-key-learn-filter-chosen .cell")
+    cells.nth(199).wait_for()
+    cells.evaluate_all("nodes => nodes.forEach((node) => { node.stayed = true; })")
+    press(page, "M: how many", "ArrowRight")
+    before, after = (filters.shipped()[size] for size in (200, 400))
+    batch_size = tables.read(tables.Filters).batch_size
+    words = [
+        f"step {place // batch_size + 1}, margin {margin:.3f}"
+        for place, margin in enumerate(after.margins)
+    ]
+    told = "nodes => nodes.map((node) => node.tip.split('\\n')[0])"
+    reaches(lambda: cells.evaluate_all(told), words)
+    stayed = cells.evaluate_all(
+        "nodes => nodes.filter((node) => node.stayed).map((node) => +node.dataset.id)"
+    )
+    assert set(stayed) == set(before.chosen) & set(after.chosen) != set()
 
 
 def test_a_guess_and_a_board_are_judged_as_trained(new_page, address) -> None:

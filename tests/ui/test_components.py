@@ -171,6 +171,7 @@ def test_a_selection_that_is_no_list_of_ids_counts_as_none(value: object) -> Non
 def test_the_gallery_sends_ids_with_their_slots() -> None:
     app = AppTest.from_function(gallery_page).run()
     assert not app.exception
+    assert len(app.get("bidi_component")[0].proto.js_content) < 2_000
     data_of_cells = payload(app)
     assert data_of_cells["cells"]["ids"] == [13, 10, 12]
     assert data_of_cells["cells"]["slots"] == [3, 0, 2]

@@ -98,13 +98,17 @@ class Gallery {
   showCells(data) {
     const { ids, slots, badges = [], captions = [], groups = [] } = data.cells;
     const inside = this.root.activeElement; // moving a node takes its focus
-    const palette = groups.length ? color(this.root.host, 0) : ""; // changes with the theme
+    // Read once: asked again after each cell, the browser would work out all styles anew each time.
+    const colors = groups.length ? colorsOf(this.root.host) : [];
     const kept = new Map();
     const nodes = ids.map((id, at) => {
       const about = { id, slot: slots[at], badge: badges[at], caption: captions[at], group: groups[at] };
-      const text = JSON.stringify([about, data.readonly, data.size, data.columns, data.groupNames, palette]);
+      const text = JSON.stringify([about.slot, about.badge, data.readonly, data.size, data.columns]);
       let cell = this.cells.get(id);
       if (cell?.text !== text) cell = { node: this.cell(about, data), text };
+      const words = JSON.stringify([about.caption, about.group, data.groupNames, colors]);
+      if (cell.words !== words) this.describe(cell.node, about, data, colors); // other words, the same picture
+      cell.words = words;
       kept.set(id, cell);
       return cell.node;
     });
@@ -121,18 +125,11 @@ class Gallery {
   }
 
   /** Return one thumbnail; it carries its id, so no order can mix them up. */
-  cell({ id, slot, badge, caption, group }, data) {
+  cell({ id, slot, badge }, data) {
     const node = element(data.readonly ? "div" : "button", "cell");
     node.dataset.id = id;
-    const name = group === undefined || group === null ? "" : data.groupNames[group];
-    node.tip = [caption || `image ${id}`, name].filter(Boolean).join("\n");
-    node.setAttribute("aria-label", [caption || `image ${id}`, badge, name].filter(Boolean).join(", "));
     node.append(this.tile(slot, data));
     if (badge) node.append(element("span", "badge", badge));
-    if (name) {
-      node.style.borderColor = color(this.root.host, group);
-      node.style.borderStyle = BORDERS[group % BORDERS.length];
-    }
     if (data.readonly) {
       node.setAttribute("role", "img");
     } else {
@@ -145,6 +142,15 @@ class Gallery {
     return node;
   }
 
+  /** Give a thumbnail its words and the border of its group. */
+  describe(node, { id, badge, caption, group }, data, colors) {
+    const name = group === undefined || group === null ? "" : data.groupNames[group];
+    node.tip = [caption || `image ${id}`, name].filter(Boolean).join("\n");
+    node.setAttribute("aria-label", [caption || `image ${id}`, badge, name].filter(Boolean).join(", "));
+    node.style.borderColor = name ? colors[group % colors.length] : "";
+    node.style.borderStyle = name ? BORDERS[group % BORDERS.length] : "";
+  }
+
   tile(slot, data) {
     const tile = element("span", "t");
     const [w, h] = this.step;
@@ -153,13 +159,14 @@ class Gallery {
   }
 
   showLegend(names) {
-    const key = JSON.stringify([names, color(this.root.host, 0)]);
+    const colors = names.length ? colorsOf(this.root.host) : [];
+    const key = JSON.stringify([names, colors]);
     if (key === this.names) return;
     this.names = key;
     this.legend.replaceChildren(
       ...names.map((name, group) => {
         const entry = element("span", "", name);
-        entry.style.borderColor = color(this.root.host, group);
+        entry.style.borderColor = colors[group % colors.length];
         entry.style.borderStyle = BORDERS[group % BORDERS.length];
         return entry;
       }),
@@ -179,7 +186,9 @@ class Gallery {
         const pictures = element("div", "grid");
         const cells = row.ids.map((id, at) => {
           const about = { id, slot: row.slots[at], caption: row.captions?.[at] };
-          return this.cell(about, { ...data, readonly: true });
+          const cell = this.cell(about, { ...data, readonly: true });
+          this.describe(cell, about, data, []);
+          return cell;
         });
         // Where a row is too long it breaks after a ten, not before the last two.
         for (let at = 0; at < cells.length; at += 10) {
@@ -317,10 +326,11 @@ function sheetOnce(digest, url) {
   return sheets.get(digest);
 }
 
-function color(host, group) {
+/** Return the colours of groups; they change with the theme. */
+function colorsOf(host) {
   const colors = getComputedStyle(host).getPropertyValue("--st-chart-categorical-colors");
   const list = colors.split(/,(?![^(]*\))/).map((text) => text.trim()).filter(Boolean);
-  return list.length ? list[group % list.length] : "currentColor";
+  return list.length ? list : ["currentColor"];
 }
 
 function element(tag, name, text) {

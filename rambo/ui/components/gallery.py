@@ -191,6 +191,7 @@ def _cells(
 def _sheet(sprites: Sprites, size: int) -> dict[str, str | int | list[int]]:
     """Return where the sheet is and how it is cut."""
     return {
+        "module": media.publish_file(_HERE / "gallery.js"),
         "url": media.publish(sprites.data, sprites.mime, sprites.digest),
         "digest": sprites.digest,
         "tile": [sprites.width, sprites.height],
@@ -226,6 +227,6 @@ def _listener(then: Callable[[], object] | None) -> Callable[[], None]:
 
 _component = st.components.v2.component(
     "rambo_gallery",
-    js=(_HERE / "gallery.js").read_text("utf-8"),
+    js=(_HERE / "loader.js").read_text("utf-8"),
     css=(_HERE / "gallery.css").read_text("utf-8"),
 )
