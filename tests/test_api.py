@@ -21,6 +21,8 @@ import rambo
 from rambo import api, errors, lineup
 from rambo.api import working
 from rambo.api.bar import Bar
+from rambo.api.choice import Choice
+from rambo.api.comparison import Comparison
 from rambo.datasets import arguments
 from rambo.errors import DataError, Interrupted, RamboError, RunLockedError, StoreError
 from rambo.events import Event, StageStarted
@@ -397,6 +399,11 @@ def test_equal_pictures_with_different_labels_are_told(home: Path, images: np.nd
             r"^labels: label b is not .*; add it",
         ),
         ({"known": np.arange(9)}, r"^known: int64 of shape \(9,\); .*such as numpy.isin"),
+        ({"classes": []}, r"^classes is empty; give a list"),
+        ({"classes": np.array(None)}, r"^classes None is no list of names; give"),
+        ({"budget": np.zeros(3)}, r"^budget \[0. 0. 0.\]: use a whole number"),
+        ({"fresh": np.zeros(3)}, r"^fresh \[0. 0. 0.\] is neither True nor False; use"),
+        ({"progress": "no"}, r"^progress no is neither True nor False; use"),
         ({"classes": {"a", "b", "c", "d"}}, r"^classes .* is no list of names; give"),
         ({"classes": dict.fromkeys(range(4), "a")}, r"^classes .* is no list of names; give"),
         ({"classes": ["a", None, "c", "d"]}, r"^classes: the name of class 1 is empty; give"),
@@ -507,16 +514,67 @@ def test_what_cannot_stand_together_is_refused(home: Path, images: np.ndarray) -
         (lambda: api.load("no-such-set"), r"^name no-such-set: unknown; choose one of"),
         (lambda: api.load(3), r"^name 3 is no text; give the name of a dataset"),
         (lambda: api.open("nothing"), r"^run nothing: no such run; rambo.runs\(\) lists them"),
-        (lambda: api.strategy("rambo")(len), r"^strategy rambo: RAMBO has one of that name"),
+        (
+            lambda: api.strategy("rambo")(lambda call: call),
+            r"^strategy rambo: RAMBO has one of that name",
+        ),
         (lambda: api.strategy("mine", colr="red"), r"^colr is nothing .*; choose of: colour"),
-        (lambda: api.strategy(3), r"^name 3 is no text; give a text"),
-        (lambda: api.show("cat"), r"^images: 'cat' is no array"),
+        (lambda: api.strategy(3), r"^name 3 is no text; write @rambo.strategy"),
+        (lambda: api.strategy(print), r"^name <built-in .* is no text; write @rambo.strategy"),
+        (lambda: api.strategy("mine")(3), r"^3 is to be the strategy mine, .*; write a function"),
+        (lambda: api.strategy("mine")(print), r"is no function of yours; write a function"),
+        (lambda: api.strategy("mine", colour=3), r"^colour 3 is no text; give a text"),
+        (lambda: api.strategy("mine", greedy="x"), r"^greedy x is neither True nor False; use"),
+        (lambda: api.strategy(), r"^name is missing; help\(rambo.strategy\) says"),
+        (lambda: api.choose(), r"^images is missing; help\(rambo.choose\) says"),
+        (lambda: api.compare(images=1, trials=5), r"^images: an int is no array"),
+        (lambda: api.rehearse(), r"^images is missing; help\(rambo.rehearse\) says"),
+        (lambda: api.load(), r"^name is missing; help\(rambo.load\) says"),
+        (lambda: api.load("a" * 300), r"^name is longer than any path can be; give the name"),
+        (lambda: api.show(), r"^images is missing; help\(rambo.show\) says"),
+        (lambda: api.show("cat"), r"^images cat is a name; give the images .* rambo.load"),
+        (lambda: api.show(1, 2), r"^rambo.show: takes at most 1 argument without a name, not 2; "),
+        (lambda: api.open(), r"^run is missing; help\(rambo.open\) says"),
+        (lambda: api.open("x", run="x"), r"^run is given twice; help\(rambo.open\) says"),
+        (
+            lambda: rambo.runs(folder="x"),
+            r"^folder is no argument of rambo.runs; it takes workspace$",
+        ),
+        (
+            lambda: rambo.runs("x"),
+            r"^rambo.runs: takes at most 0 arguments without a name, not 1; give",
+        ),
+        (lambda: rambo.runs()[0], r"^run 0: there are 0; rambo.choose makes the first"),
+        (lambda: rambo.runs()["x"], r"^run x: there are 0; "),
+        (lambda: Choice(), r"^run is missing; help\(rambo.Choice\) says"),
+        (lambda: Choice("x"), r"^run x is no run; give one of rambo.runs\(\), or rambo.open"),
+        (lambda: Comparison(None), r"^run None is no run; give"),
     ],
 )
 def test_every_door_names_its_argument_and_speaks_python(home: Path, call: Any, words: str) -> None:
     with pytest.raises(RamboError, match=words) as caught:
         call()
     assert "python -m" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda choice: choice.gallery("x"), r"^limit 'x': use a whole number of images"),
+        (lambda choice: choice.gallery(float("nan")), r"^limit nan: use a whole number"),
+        (lambda choice: choice.gallery(1, 2), r"^rambo.Choice.gallery: takes at most 1 argument"),
+        (lambda choice: choice.gallery(size=3), r"^size is no argument .*; it takes limit"),
+        (lambda choice: choice.export(), r"^out is missing; help\(rambo.Choice.export\) says"),
+        (lambda choice: choice.export("a", np.zeros(2)), r"^format \[0. 0.\] is no text; choose"),
+        (lambda choice: choice.figures[[]], r"^figure \[\]: unknown; choose one of"),
+        (lambda choice: Choice(choice.run, np.zeros(2)), r"^strategy \[0. 0.\]: not in this run; "),
+        (lambda choice: Choice(choice.run, trial=np.zeros(2)), r"^trial \[0. 0.\]: use 0 to "),
+        (lambda choice: Choice(choice.run, trial=99), r"^trial 99: not in this run; use 0 to "),
+    ],
+)
+def test_what_is_wrong_with_a_choice_is_one_sentence(compared: Any, call: Any, words: str) -> None:
+    with pytest.raises(RamboError, match=words):
+        call(compared.choice("margin"))
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ _NAMES = "give the name of a dataset, such as 'fashion-mnist-mini', or the path 
 _TRIALS = 5  # the fewest that can be evidence
 
 
+@door.checked
 def choose(
     images: Any,
     labels: Any = None,
@@ -94,6 +95,7 @@ def choose(
     return Choice(run)
 
 
+@door.checked
 def compare(
     images: Any,
     labels: Any = None,
@@ -147,6 +149,7 @@ def compare(
     return Comparison(run)
 
 
+@door.checked
 def rehearse(
     images: Any,
     labels: Any = None,
@@ -187,7 +190,7 @@ def rehearse(
 
     names = typed.names_of(strategies, "strategies")
     door.several("strategies", names)
-    place = door.workspace_at(workspace)
+    place, progress = door.workspace_at(workspace), door.flag("progress", progress)
     typed.check_arguments(settings)
     arrays = (labels, known, None, None, classes, name)
     with door.interruptible(), door.in_words_of_python():
@@ -198,6 +201,7 @@ def rehearse(
     return Comparison(working.run_of(config, place, progress=progress, fresh=False))
 
 
+@door.checked
 def load(name: str, *, workspace: Folder | None = None) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return the images to choose from of a dataset, their labels (-1 where nobody knows) and the class names.
 
@@ -224,6 +228,7 @@ def load(name: str, *, workspace: Folder | None = None) -> tuple[np.ndarray, np.
     return images, np.array(data.labels[rows]), list(data.classes)
 
 
+@door.checked
 def show(images: Any) -> Markup:
     """Return images as one picture that a notebook shows, 20 a row.
 
@@ -238,11 +243,15 @@ def show(images: Any) -> Markup:
     """
     from rambo.datasets import arguments
 
+    if isinstance(images, str | os.PathLike):
+        hint = "give the images themselves: rambo.load(NAME)[0] has those of a dataset"
+        raise DataError("is a name", field="images", value=images, hint=hint)
     pixels = arguments.pixels_of("images", images)
     tiles = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
     return Markup(markup.thumbnails(tiles, f"{len(tiles)} images"))
 
 
+@door.checked
 def open(run: str, *, workspace: Folder | None = None) -> StoredRun:
     """Return a run of the workspace by its name.
 
@@ -257,6 +266,7 @@ def open(run: str, *, workspace: Folder | None = None) -> StoredRun:
         return StoredRun(door.workspace_at(workspace).find(str(getattr(run, "id", run))))
 
 
+@door.checked
 def runs(*, workspace: Folder | None = None) -> RunList:
     """Return all runs of the workspace, the newest first.
 
@@ -283,6 +293,7 @@ def _run(
         from rambo.api import working  # torch: from here on it is needed
 
     place = door.workspace_at(folder)
+    progress, fresh = door.flag("progress", progress), door.flag("fresh", fresh)
     typed.check_arguments(settings)
     with door.interruptible(), door.in_words_of_python():
         dataset, defaults = _dataset(images, arrays, place, progress)
@@ -326,7 +337,7 @@ def _dataset(
         part for part, pair in (("validation", validation), ("test", test)) if pair is not None
     ]
     for sentence in in_memory.doubts(data, parts):
-        warnings.warn(sentence, stacklevel=4)
+        warnings.warn(sentence, stacklevel=5)
     return own, _defaults(data)
 
 

@@ -83,11 +83,11 @@ class Figures:
             ConfigError: there is no figure of that name.
             StoreError: this choice has none.
         """
-        if name == "map":
-            return self._map()
-        if name not in _CHARTS:
+        if not isinstance(name, str) or name not in (*_CHARTS, "map"):
             names = ", ".join((*_CHARTS, "map"))
             raise ConfigError("unknown", field="figure", value=name, hint=f"choose one of: {names}")
+        if name == "map":
+            return self._map()
         chart = _CHARTS[name]
         figure = chart.draw(self._kinds)
         if figure is None:

@@ -4,6 +4,7 @@ import functools
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,29 +38,29 @@ class Choice:
         trial: from 0.
     """
 
-    def __init__(self, run: Run, strategy: str | None = None, trial: int = 0) -> None:
+    @door.checked
+    def __init__(self, run: Run, strategy: Any = None, trial: int = 0) -> None:
         """Look at a run; by default at its first strategy.
+
+        Args:
+            run: as the workspace has it, or as `rambo.open` gives it.
+            strategy: its name, or the function under `@rambo.strategy`.
+            trial: from 0.
 
         Raises:
             ConfigError: the run has no such strategy or trial.
         """
-        config = run.config
-        names = list(config["strategies"])
-        self.run, self.strategy, self.trial = run, strategy or names[0], trial
-        if self.strategy not in names:
-            raise ConfigError(
-                "not in this run",
-                field="strategy",
-                value=self.strategy,
-                hint=f"choose one of: {', '.join(names)}",
-            )
-        if trial not in range(config["trials"]):
-            raise ConfigError(
-                "not in this run",
-                field="trial",
-                value=trial,
-                hint=f"use 0 to {config['trials'] - 1}",
-            )
+        self.run = door.run_of(run)
+        config = self.run.config
+        names, trials = list(config["strategies"]), range(config["trials"])
+        name = names[0] if strategy is None else getattr(strategy, "rambo_strategy", strategy)
+        if not isinstance(name, str) or name not in names:
+            hint = f"choose one of: {', '.join(names)}"
+            raise ConfigError("not in this run", field="strategy", value=name, hint=hint)
+        hint = f"use 0 to {trials[-1]}"
+        self.strategy, self.trial = name, door.whole_number("trial", trial, hint)
+        if self.trial not in trials:
+            raise ConfigError("not in this run", field="trial", value=trial, hint=hint)
 
     @property
     def result(self) -> Result:
@@ -114,11 +115,18 @@ class Choice:
         chosen = np.asarray(self._data.images[self.indices])
         return chosen[:, 0] if chosen.shape[1] == 1 else chosen.transpose(0, 2, 3, 1)
 
+    @door.checked
     def gallery(self, limit: int = 200) -> Markup:
-        """Return the first images as one picture, in the order of choice, 20 a row."""
-        chosen = np.asarray(self._data.images[self.indices[: max(1, limit)]])
+        """Return the first images as one picture, in the order of choice, 20 a row.
+
+        Raises:
+            ConfigError: the limit is no whole number.
+        """
+        first = max(1, door.whole_number("limit", limit, "use a whole number of images"))
+        chosen = np.asarray(self._data.images[self.indices[:first]])
         return Markup(markup.thumbnails(chosen, f"{len(chosen)} chosen images"))
 
+    @door.checked
     def export(self, out: str | os.PathLike[str], format: str | None = None) -> Path:
         """Write the batch to a file and return its path.
 
@@ -130,7 +138,9 @@ class Choice:
             ConfigError: unknown format, or the file cannot be written.
         """
         path = Path(door.path_of("out", out, "give the path of a file")).expanduser()
-        named = format or _ENDINGS.get(path.suffix.lower())
+        named = _ENDINGS.get(path.suffix.lower())
+        if format is not None:
+            named = door.text_of("format", format, f"choose one of: {', '.join(export.FORMATS)}")
         if named is None:
             raise ConfigError(
                 "its ending names no format",
@@ -143,7 +153,7 @@ class Choice:
             more = f"{named} of {self.strategy}"
             door.note_export(Workspace(self.run.folder.parent), self.run.id, more)
         for notice in result.notices:  # whatever could not be read is said
-            warnings.warn(notice, stacklevel=2)
+            warnings.warn(notice, stacklevel=3)
         return path
 
     def resume(self) -> "Choice":
@@ -221,7 +231,7 @@ def cost_words(results: list[Result]) -> str:
     trained = sum(result.trainings for result in results)
     reused = sum(result.cached_trainings for result in results)
     seconds = sum(sum(result.seconds.values()) for result in results)
-    before = f", {reused:,} more were there from earlier runs" if reused else ""
+    before = f", {reused:,} more had been trained before" if reused else ""
     return f"{count(trained, 'classifier')} trained{before}; it took {duration(seconds)}."
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from rambo.api import markup
+from rambo.api import door, markup
 from rambo.api.choice import Choice, cost_words, dataset_words
 from rambo.errors import StoreError
 from rambo.figures import rivals
@@ -31,16 +31,22 @@ class Comparison:
         run: the run.
     """
 
+    @door.checked
     def __init__(self, run: Run) -> None:
-        """Look at a run."""
-        self.run = run
+        """Look at a run.
+
+        Raises:
+            ConfigError: this is none.
+        """
+        self.run = door.run_of(run)
 
     @property
     def strategies(self) -> list[str]:
         """The names of the strategies, in the order in which they were asked for."""
         return list(self.run.config["strategies"])
 
-    def choice(self, strategy: str | None = None, trial: int = 0) -> Choice:
+    @door.checked
+    def choice(self, strategy: Any = None, trial: int = 0) -> Choice:
         """Return what one strategy chose in one trial; the first of each by default."""
         return Choice(self.run, strategy, trial)
 

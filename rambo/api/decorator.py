@@ -8,10 +8,11 @@ from typing import Any
 from rambo.api import door
 from rambo.errors import ConfigError, RamboError, RunCancelled, shorten
 
-_WORDS = {"word", "help", "colour", "symbol", "greedy", "measures_distances", "needs_network"}
-_WORDS |= {"reads_validation"}
+_TEXTS = {"word", "help", "colour", "symbol"}
+_FLAGS = {"greedy", "measures_distances", "needs_network", "reads_validation"}
 
 
+@door.checked
 def strategy(name: str, **words: Any) -> Callable[[Any], Any]:
     """Return a decorator that makes a function a strategy of this session.
 
@@ -38,16 +39,34 @@ def strategy(name: str, **words: Any) -> Callable[[Any], Any]:
     from rambo.strategies import others
     from rambo.worker import memory
 
-    if unknown := sorted(set(words) - _WORDS):
+    if unknown := sorted(set(words) - _TEXTS - _FLAGS):
         raise ConfigError(
             "is nothing that a strategy says of itself",
             field=unknown[0],
-            hint=f"choose of: {', '.join(sorted(_WORDS))}",
+            hint=f"choose of: {', '.join(sorted(_TEXTS | _FLAGS))}",
         )
-    door.text_of("name", name, "give a text of small letters, digits and hyphens")
+    door.text_of(
+        "name", name, 'write @rambo.strategy("its-name"): small letters, digits and hyphens'
+    )
+    for word in _TEXTS & set(words):
+        door.text_of(word, words[word], "give a text")
+    for word in _FLAGS & set(words):
+        door.flag(word, words[word])
     decorate = others.strategy(name, **words)
 
     def put(select: Any) -> Any:
+        try:
+            select.rambo_strategy = name
+            fits = callable(select)
+        except AttributeError:
+            fits = False
+        if not fits:
+            raise ConfigError(
+                f"is to be the strategy {name}, and is no function of yours",
+                field=shorten(select, 60),
+                hint="write a function of one argument, the call",
+            )
+
         @functools.wraps(select)
         def selecting(call: Any) -> Selection:
             try:
@@ -64,7 +83,6 @@ def strategy(name: str, **words: Any) -> Callable[[Any], Any]:
             return Selection(indices, torch.zeros_like(indices))
 
         decorate(selecting)
-        select.rambo_strategy = name
         return select
 
     return put

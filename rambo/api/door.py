@@ -4,10 +4,16 @@ No torch: what trains is in `working`.
 """
 
 import contextlib
+import functools
+import inspect
+import operator
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
 
 from rambo.errors import (
     ConfigError,
@@ -18,8 +24,14 @@ from rambo.errors import (
     StoreError,
 )
 from rambo.runs import audit
+from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
+from rambo.text import count
 
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+
+_LONGEST = 255  # characters of a name on any disk
 _OF_RUNS = (RunLockedError, RunNotFoundError)  # no matter of the folder
 _ARGUMENTS = ("dataset", "dataset.name")  # fields that the first argument of a call sets
 _PYTHON = {  # what a command line would be told -> what a person at a Python prompt is told
@@ -28,6 +40,95 @@ _PYTHON = {  # what a command line would be told -> what a person at a Python pr
     "`python -m rambo collections` lists them": "give the folder of its images, which becomes one",
     "run it: each run is one": "use rambo.compare, which buys the labels that it hides",
 }
+
+
+def checked(call: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+    """Return the same call, which says in one sentence which argument is missing, unknown, or one too many."""
+    signature = inspect.signature(call)
+    title = f"rambo.{call.__qualname__.removesuffix('.__init__')}"
+
+    @functools.wraps(call)
+    def checking(*unnamed: Arguments.args, **named: Arguments.kwargs) -> Answer:
+        try:
+            signature.bind(*unnamed, **named)
+        except TypeError:
+            raise _misfit(title, signature, unnamed, named) from None
+        return call(*unnamed, **named)
+
+    return checking
+
+
+def _misfit(
+    title: str, signature: inspect.Signature, unnamed: Sequence[Any], named: Mapping[str, Any]
+) -> ConfigError:
+    """Return what to say of arguments that a call does not take."""
+    kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
+    takes = [name for name in kinds if name != "self"]
+    placed = [name for name in kinds if kinds[name] is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    hint = f"it takes {', '.join(takes)}" if takes else "it takes none"
+    unknown = [name for name in named if name not in kinds]
+    if unknown and inspect.Parameter.VAR_KEYWORD not in kinds.values():
+        return ConfigError(f"is no argument of {title}", field=unknown[0], hint=hint)
+    if len(unnamed) > len(placed):
+        most = len([name for name in placed if name != "self"])
+        return ConfigError(
+            f"takes at most {count(most, 'argument')} without a name, not {len(unnamed) - len(placed) + most}",
+            field=title,
+            hint=f"give the others as name=value: {hint}",
+        )
+    twice = [name for name in placed[: len(unnamed)] if name in named]
+    missing = [
+        name
+        for name in placed[len(unnamed) :]
+        if name not in named and signature.parameters[name].default is inspect.Parameter.empty
+    ]
+    way_out = f"help({title}) says what it takes"
+    if twice:
+        return ConfigError("is given twice", field=twice[0], hint=way_out)
+    return ConfigError("is missing", field=missing[0], hint=way_out)
+
+
+def whole_number(argument: str, value: Any, hint: str) -> int:
+    """Return an argument that has to be a whole number.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if not isinstance(value, bool):
+        with contextlib.suppress(TypeError, ValueError):
+            return operator.index(value)
+    value = repr(value) if isinstance(value, str) else value
+    raise ConfigError(field=argument, value=value, hint=hint)
+
+
+def flag(argument: str, value: Any) -> bool:
+    """Return an argument that has to be true or false.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if not isinstance(value, int | np.bool_):
+        raise ConfigError(
+            "is neither True nor False", field=argument, value=value, hint="use one of them"
+        )
+    return bool(value)
+
+
+def run_of(value: Any) -> Run:
+    """Return an argument that has to be a run, as the workspace has it or as this door gives it.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    run = getattr(value, "run", value)
+    if not isinstance(run, Run):
+        raise ConfigError(
+            "is no run",
+            field="run",
+            value=value,
+            hint="give one of rambo.runs(), or rambo.open(NAME)",
+        )
+    return run
 
 
 def workspace_at(folder: str | os.PathLike[str] | None) -> Workspace:
@@ -56,13 +157,16 @@ def path_of(argument: str, value: str | os.PathLike[str], hint: str) -> str:
     """Return an argument that has to name a file, a folder or a dataset.
 
     Raises:
-        ConfigError: it is empty, or no path can be so.
+        ConfigError: it is empty, or no path can be like it.
     """
     text = text_of(argument, value, hint)
-    if not text.strip() or "\0" in text:
-        raise ConfigError(
-            "is empty" if not text.strip() else "has a NUL in it", field=argument, hint=hint
-        )
+    wrong = {
+        "is empty": not text.strip(),
+        "has a NUL in it": "\0" in text,
+        "is longer than any path can be": max(map(len, text.split("/"))) > _LONGEST,
+    }
+    if problem := next((words for words, there in wrong.items() if there), None):
+        raise ConfigError(problem, field=argument, hint=hint)
     return text
 
 
@@ -76,9 +180,15 @@ def class_names(names: Sequence[str] | None) -> tuple[str, ...] | None:
         return None
     hint = "give a list with one name for each class, in the order of their numbers"
     unordered = isinstance(names, str | bytes | dict | set | frozenset)
-    if unordered or not hasattr(names, "__iter__"):
+    try:
+        listed = None if unordered else tuple(names)
+    except TypeError:
+        listed = None
+    if listed is None:
         raise ConfigError("is no list of names", field="classes", value=names, hint=hint)
-    texts = tuple("" if name is None else str(name) for name in names)
+    if not listed:
+        raise ConfigError("is empty", field="classes", hint=hint)
+    texts = tuple("" if name is None else str(name) for name in listed)
     if empty := [place for place, text in enumerate(texts) if not text.strip()]:
         raise ConfigError(f"the name of class {empty[0]} is empty", field="classes", hint=hint)
     if twice := sorted({text for text in texts if texts.count(text) > 1}):
@@ -110,7 +220,7 @@ def note_export(workspace: Workspace, subject: str, more: str) -> None:
     """Add to the audit log of a workspace what was taken out of it at a Python prompt."""
     who = f"{audit.user()} in Python"
     if words := audit.note_export(workspace.root, subject, more, who=who):
-        warnings.warn(words, stacklevel=3)
+        warnings.warn(words, stacklevel=4)
 
 
 @contextlib.contextmanager

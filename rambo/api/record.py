@@ -1,11 +1,13 @@
 """A run that lies in the workspace, and the list of them, as a notebook shows them."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from rambo.api import door, markup
 from rambo.api.choice import Choice, dataset_words
 from rambo.api.comparison import Comparison
 from rambo.config import Config, restore
+from rambo.errors import RunNotFoundError
 from rambo.interrupts import whole
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
@@ -37,7 +39,8 @@ class StoredRun:
         """The settings of the run."""
         return restore(self.run.config)
 
-    def choice(self, strategy: str | None = None, trial: int = 0) -> Choice:
+    @door.checked
+    def choice(self, strategy: Any = None, trial: int = 0) -> Choice:
         """Return what one strategy chose in one trial; the first of each by default."""
         return Choice(self.run, strategy, trial)
 
@@ -92,6 +95,23 @@ class RunList(tuple[StoredRun, ...]):
     def __new__(cls, runs: Iterable[Run]) -> "RunList":
         """Hold runs."""
         return super().__new__(cls, [StoredRun(run) for run in runs])
+
+    def __getitem__(self, place: Any) -> Any:
+        """Return a run by its place, 0 for the newest, or several by a slice.
+
+        Raises:
+            RunNotFoundError: there is none.
+        """
+        try:
+            return super().__getitem__(place)
+        except (IndexError, TypeError):
+            there = f"use 0 to {len(self) - 1}" if self else "rambo.choose makes the first"
+            raise RunNotFoundError(
+                f"there are {len(self)}",
+                field="run",
+                value=place,
+                hint=f"{there}, or rambo.open(NAME)",
+            ) from None
 
     def _repr_html_(self) -> str:
         """Return a line a run."""

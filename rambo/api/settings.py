@@ -6,6 +6,7 @@ from typing import Any
 
 from rambo import config as configs
 from rambo import lineup
+from rambo.api import door
 from rambo.config import Config, Settings
 from rambo.config.presets import PRESETS
 from rambo.errors import ConfigError
@@ -56,11 +57,10 @@ def build(
         raise ConfigError(
             "unknown", field="preset", value=preset, hint=f"choose one of: {', '.join(PRESETS)}"
         )
-    if budget is not None and (isinstance(budget, bool) or not hasattr(budget, "__index__")):
-        value = repr(budget) if isinstance(budget, str) else budget
-        raise ConfigError(field="budget", value=value, hint="use a whole number of images")
     tree: Settings = PRESETS[preset](None) if preset else {}
-    spend = tree.get("budget", BUDGET) if budget is None else int(budget)
+    spend = tree.get("budget", BUDGET)
+    if budget is not None:
+        spend = door.whole_number("budget", budget, "use a whole number of images")
     if preset is None:
         step = max(1, -(-spend // 10))
         k = settings.get("k", defaults.get("k", 200))

@@ -12,9 +12,9 @@ from typing import Any
 class _Runs(types.ModuleType):
     """A package that is also a function, because a person's word for the list is `rambo.runs()`."""
 
-    def __call__(self, **where: Any) -> Any:
+    def __call__(self, *unnamed: Any, **where: Any) -> Any:
         """Return all runs of the workspace, the newest first."""
-        return importlib.import_module("rambo.api").runs(**where)
+        return importlib.import_module("rambo.api").runs(*unnamed, **where)
 
 
 sys.modules[__name__].__class__ = _Runs

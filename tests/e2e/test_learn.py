@@ -287,8 +287,8 @@ def test_a_picture_that_stays_keeps_its_node_and_gets_the_new_words(new_page, ad
         f"step {place // batch_size + 1}, margin {margin:.3f}"
         for place, margin in enumerate(after.margins)
     ]
-    told = "nodes => nodes.map((node) => node.tip.split('\\n')[0])"
-    reaches(lambda: cells.evaluate_all(told), words)
+    captions = "nodes => nodes.map((node) => node.tip.split('\\n')[0])"
+    reaches(lambda: cells.evaluate_all(captions), words)
     stayed = cells.evaluate_all(
         "nodes => nodes.filter((node) => node.stayed).map((node) => +node.dataset.id)"
     )
