@@ -38,8 +38,8 @@ def for_plot(text: object, limit: int = 60) -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """Return a share in [0, 1] as percent, or a dash where there is none."""
-    return "-" if share is None else f"{100 * share:.{digits}f} %"
+    """Return a share in [0, 1] as percent that no line breaks, or a dash where there is none."""
+    return "-" if share is None else unbroken(f"{100 * share:.{digits}f} %")
 
 
 def unbroken(words: str) -> str:

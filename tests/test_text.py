@@ -26,8 +26,8 @@ def test_counts_and_shares() -> None:
     assert text.count(1, "image") == "1 image"
     assert text.count(1200, "image") == "1,200 images"
     assert text.count(2, "batch", "batches") == "2 batches"
-    assert text.percent(0.8042) == "80.4 %"
-    assert text.percent(0.5, 0) == "50 %"
+    assert text.percent(0.8042) == "80.4\u00a0%"
+    assert text.percent(0.5, 0) == "50\u00a0%"
     assert text.percent(None) == "-"
 
 

@@ -15,7 +15,7 @@ from rambo.errors import ConfigError
 from rambo.export import ledger, returns
 from rambo.export.ledger import Ledger
 from rambo.runs import workspace as workspaces
-from rambo.text import duration, percent
+from rambo.text import duration
 
 
 def add_ledger(parser: argparse.ArgumentParser) -> None:
@@ -116,7 +116,7 @@ def _lines(book: Ledger) -> list[str]:
         else:
             error = 100 * (milestone.error or 0.0)
             judge = f"{milestone.judges} images, {milestone.judged}"
-            accuracy = percent(milestone.accuracy)
+            accuracy = f"{100 * milestone.accuracy:.1f} %"
             parts.append(f"accuracy {accuracy}, standard error {error:.1f} points ({judge})")
         if milestone.gain is not None and milestone.gain_error is not None:
             parts.append(

@@ -8,6 +8,7 @@ import streamlit as st
 from rambo.errors import DataError
 from rambo.figures import label_figure
 from rambo.figures.prepared import PreparedFigure
+from rambo.figures.theme import strategy_word
 from rambo.runs import label_curve, travel
 from rambo.runs.label_curve import LUCK, LabelCurve
 from rambo.storage import places
@@ -83,8 +84,8 @@ def show_curve(curve: LabelCurve, *, key: str, few: bool = False) -> None:
         st.markdown(literal(label_figure.headline(curve, names), 600))
         st.caption(
             f"Means of {count(_trials(curve), 'trial')}, each of {_trainings(curve)} of f; bands are "
-            "one standard error. Every other strategy chose once, with the whole budget; random choice was "
-            "measured with smaller and larger ones."
+            f"one standard error. Random choice was measured with {_budgets(curve, LUCK)} bought labels; "
+            f"{_points(curve)}"
         )
 
 
@@ -92,6 +93,22 @@ def _trainings(curve: LabelCurve) -> str:
     """Return of how many trainings an accuracy is the mean, in words."""
     least, most = curve.trainings
     return count(most, "training") if least == most else f"{least} to {most} trainings"
+
+
+def _points(curve: LabelCurve) -> str:
+    """Return with how many labels the other strategies were measured, and that nobody knows the rest, in words."""
+    others = [name for name in curve.strategies if name != LUCK]
+    at = {_budgets(curve, name) for name in others}
+    if at == {f"{curve.budget:,}"}:
+        return f"the others with {curve.budget:,} alone, and what they reach with fewer or more is not known."
+    named = "; ".join(f"{strategy_word(name)} with {_budgets(curve, name)}" for name in others)
+    return f"{named}. What they reach with other numbers is not known."
+
+
+def _budgets(curve: LabelCurve, name: str) -> str:
+    """Return with how many labels a strategy was measured, in words."""
+    *first, last = (f"{budget:,}" for budget in sorted(curve.accuracies[name]))
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _trials(curve: LabelCurve) -> int:

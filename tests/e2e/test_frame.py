@@ -45,6 +45,31 @@ def site(tmp_path_factory: pytest.TempPathFactory):
         yield address, plain, hostile
 
 
+def test_a_page_begins_at_its_top_however_far_the_one_before_was_scrolled(page, site) -> None:
+    address, run, _ = site
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(f"{address}/compare?run={run.id}")
+    settled(page)
+    depth = "document.querySelector('[data-testid=stMain]').scrollTop"
+    page.wait_for_function(
+        f"{depth} > 0 || document.querySelector('[data-testid=stMain]').scrollTo(0, 400)"
+    )
+    page.locator("[data-testid=stSidebar]").get_by_role("link", name="Learn").click()
+    page.wait_for_function("document.title.startsWith('Learn')")
+    settled(page)
+    reaches(lambda: page.evaluate(depth), 0)
+
+
+def test_the_labels_of_a_row_stand_on_one_line(page, site) -> None:
+    address, run, _ = site
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(f"{address}/batch?run={run.id}")
+    settled(page)
+    tops = """() => ['Sort by', 'Show as'].map((words) => Math.round([...document.querySelectorAll(
+        '[data-testid=stWidgetLabel]')].find((label) => label.innerText === words)?.getBoundingClientRect().top))"""
+    reaches(lambda: len(set(page.evaluate(tops))), 1)
+
+
 def run_in(page) -> str | None:
     return parse_qs(urlsplit(page.url).query).get("run", [None])[0]
 

@@ -111,7 +111,7 @@ def test_ranking_shows_both_lengths_chance_two_trainings_and_audits(
     labels = [word["text"].replace("<br>", " ") for word in figure["layout"]["annotations"]]
     agreement = 100 * kinds.of(TrainingsCompared)[-1].agreement
     assert "50 %: a coin" in labels
-    assert f"two trainings {agreement:.0f} %" in labels
+    assert f"two trainings {agreement:.0f}\u00a0%" in labels
     assert {"offline", "round 1", "round 2", "round 3"} <= set(labels)
     heights = {shape["y0"] for shape in figure["layout"]["shapes"] if shape.get("xref") == "paper"}
     assert heights == {50.0, agreement}

@@ -34,14 +34,14 @@ def test_accuracies_are_means_with_standard_errors() -> None:
     assert table["rambo"].words() == "82.0\u00a0±\u00a02.0\u00a0%"
     assert table["margin"].trials == 1
     assert table["margin"].error is None
-    assert table["margin"].words() == "70.0 %"
+    assert table["margin"].words() == "70.0\u00a0%"
     assert rivals.TrialAccuracies(()).words() == "-"
 
 
 def test_the_table_has_a_row_for_each_strategy() -> None:
     table = rivals.accuracy_table(RESULTS)
     assert table["strategy"].tolist() == ["RAMBO", "Margin"]
-    assert table["test accuracy"].tolist() == ["82.0\u00a0±\u00a02.0\u00a0%", "70.0 %"]
+    assert table["test accuracy"].tolist() == ["82.0\u00a0±\u00a02.0\u00a0%", "70.0\u00a0%"]
     assert table["trials"].tolist() == [2, 1]
     assert table["trained"].tolist() == [6, 6]
     assert table["reused"].tolist() == [4, 4]

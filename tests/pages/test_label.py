@@ -199,9 +199,9 @@ def test_a_model_is_started_once_and_its_figures_are_shown(pets, run, home, monk
     app.run()
     assert_calm(app)
     text = words(app)
-    assert "66.7 %" in text
+    assert "66.7\u00a0%" in text
     assert "The most confident mistakes" in text
-    assert app.dataframe[0].value["recall"].tolist() == ["100.0 %"] * 3
+    assert app.dataframe[0].value["recall"].tolist() == ["100.0\u00a0%"] * 3
     (line,) = app.dataframe[2].value.to_dict("records")
     assert (line["file"], line["label"], line["f says"]) == ("owl/o1.png", "owl", "cat")
 

@@ -140,7 +140,7 @@ def test_train_says_what_the_core_would(home: Path) -> None:
     app.text_input(key="learn-beat-name").set_value("Ada *B*")
     app.button(key="learn-beat-train").click().run()
     assert_calm(app)
-    accuracy = f"{100 * beat.rivals(2)['badge']:.1f} %"
+    accuracy = f"{100 * beat.rivals(2)['badge']:.1f}\u00a0%"
     assert accuracy in words(app)
     assert "Ada" in app.success[0].value
     assert accuracy in app.success[0].value
@@ -191,13 +191,13 @@ def test_guessing_shows_both_trainings_and_counts(home: Path) -> None:
     app.button(key="learn-guess-A").click().run()
     text = words(app)
     for value in utilities.flatten():
-        assert f"{100 * value:.1f} %" in text
+        assert f"{100 * value:.1f}\u00a0%" in text
     gaps = which.shipped().utilities[:, 0] - which.shipped().utilities[:, 1]
     agree = which.agreement(gaps)
-    assert f"Two trainings agree in {100 * agree:.0f} %" in text
+    assert f"Two trainings agree in {100 * agree:.0f}\u00a0%" in text
     assert "no ceiling" in text
     right = utilities[0, 0] > utilities[1, 0]
-    assert ("you 100 %" if right else "you 0 %") in text
+    assert ("you 100\u00a0%" if right else "you 0\u00a0%") in text
     assert app.button(key="learn-guess-B").disabled
     app.button(key="learn-pair-next").click().run()
     assert "Guess first" in words(app)
@@ -218,12 +218,12 @@ def test_a_set_has_its_interpolated_and_its_true_utility(home: Path) -> None:
     sets = interpolation.shipped()
     alpha, value = interpolation.interpolate(sets.distances[2], sets.accuracies)
     assert metric(app, "alpha") == f"{alpha:.3f}"
-    assert metric(app, "Interpolated utility") == f"{100 * value:.1f} %"
-    assert metric(app, "True utility") == f"{100 * sets.utilities[2].mean():.1f} %"
+    assert metric(app, "Interpolated utility") == f"{100 * value:.1f}\u00a0%"
+    assert metric(app, "True utility") == f"{100 * sets.utilities[2].mean():.1f}\u00a0%"
     app.toggle(key="own").set_value(True).run()
     app.slider(key="near").set_value(0.0).run()
     assert metric(app, "alpha") == "1.000"
-    assert metric(app, "Interpolated utility") == f"{100 * sets.accuracies[0]:.1f} %"
+    assert metric(app, "Interpolated utility") == f"{100 * sets.accuracies[0]:.1f}\u00a0%"
 
 
 def test_m_changes_the_chosen_images(home: Path) -> None:
@@ -232,7 +232,7 @@ def test_m_changes_the_chosen_images(home: Path) -> None:
     assert metric(app, "As margin chooses") == "200 of 200"
     app.select_slider(key="M").set_value(filters.sizes()[-1]).run()
     row = filters.shipped()[filters.sizes()[-1]]
-    assert metric(app, "Test accuracy") == f"{100 * np.mean(row.test_accuracies):.1f} %"
+    assert metric(app, "Test accuracy") == f"{100 * np.mean(row.test_accuracies):.1f}\u00a0%"
     shared = set(row.chosen) & set(filters.shipped()[filters.sizes()[0]].chosen)
     assert metric(app, "As margin chooses") == f"{len(shared)} of 200"
 

@@ -216,6 +216,14 @@ def test_a_stop_that_was_asked_for_is_told(done_run: Run, home: Path) -> None:
         assert "Stopping:" in page_text(open_page(PAGE, run.id))
 
 
+def test_a_stop_is_told_while_the_worker_still_starts(home: Path) -> None:
+    run = make_queued(home)
+    with run.lock():
+        assert "Starting:" in page_text(open_page(PAGE, run.id))
+        run.request_stop()
+        assert "Stopping:" in page_text(open_page(PAGE, run.id))
+
+
 def test_new_events_appear_at_the_next_look(done_run: Run, home: Path) -> None:
     records = done_run.events()
     run = replayed(home, done_run, 3)

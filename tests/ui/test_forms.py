@@ -386,9 +386,14 @@ def test_what_is_wrong_with_the_data_is_said_in_words(images: Prepared) -> None:
         "Of the labels that you hold or buy, the oracle gets 1 in 5 wrong; "
         "the checking and test images are clean."
     )
-    for share, words in ((0.35, "35 %"), (0.125, "1 in 8"), (0.9, "90 %"), (0.123, "12.3 %")):
+    for share, words in (
+        (0.35, "35\u00a0%"),
+        (0.125, "1 in 8"),
+        (0.9, "90\u00a0%"),
+        (0.123, "12.3\u00a0%"),
+    ):
         assert f"the oracle gets {words} wrong" in warnings_of(None, label_noise=share)[noise]
-    assert "gets 0.0 % wrong" not in warnings_of(None, label_noise=1e-4)[noise]
+    assert "gets 0.0\u00a0% wrong" not in warnings_of(None, label_noise=1e-4)[noise]
     some = {"label_noise": 0.5, "noisy_classes": [0, 3]}
     assert (
         "Of the labels of upper left, lower right that you hold"

@@ -18,4 +18,4 @@ def test_the_sentence_counts() -> None:
 
 
 def test_the_reason_is_a_share_of_known_images() -> None:
-    assert gate_view.reason(0.013).startswith("only 1.3 % of S_0 and S_val")
+    assert gate_view.reason(0.013).startswith("only 1.3\u00a0% of S_0 and S_val")

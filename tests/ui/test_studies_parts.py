@@ -143,7 +143,7 @@ def test_the_table_says_where_there_are_too_few_trials_and_what_the_paper_has() 
     ]
     table = study_tables.results(table_of("", {"a": 1, "b": 2}, rows))
     assert table["trials"].tolist() == ["4, too few", "5"]
-    assert table["test"].tolist() == ["50.0\u00a0±\u00a01.0\u00a0%", "62.5 %"]
+    assert table["test"].tolist() == ["50.0\u00a0±\u00a01.0\u00a0%", "62.5\u00a0%"]
     assert table["paper"].tolist() == ["-", "71.4\u00a0±\u00a00.2\u00a0%"]
     assert "paper" not in study_tables.results(table_of("", {"a": 1}, rows[:1]))
 

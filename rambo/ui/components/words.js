@@ -5,10 +5,19 @@ const REST = 70; // milliseconds that a pointer rests before a tip comes
 const CALM = 300; // milliseconds without news before the page is read again
 const PLAIN = "script, style, code, pre, textarea, .rambo-term, .rambo-tip, .katex, [data-testid=stException]";
 
+let place; // the page that was shown last
+
 export default function (component, unpack) {
+  arrive();
   window.__ramboWords ??= unpack(component.data.terms).then((text) => new Words(JSON.parse(text)));
   window.removeEventListener("keydown", window.__ramboLeave, true);
   window.addEventListener("keydown", (window.__ramboLeave = leave), true);
+}
+
+/** Begin a page at its top: Streamlit leaves a person where the page before was scrolled to. */
+function arrive() {
+  if (place && place !== location.pathname) document.querySelector("[data-testid=stMain]")?.scrollTo(0, 0);
+  place = location.pathname;
 }
 
 /** Let Escape leave a text in a drawer, which sends it, and only the next one close the drawer: no word is lost. */

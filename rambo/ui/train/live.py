@@ -97,14 +97,13 @@ _WAITS = (
 )
 
 
+_STOPPING = "**Stopping:** the unit in flight is finished first, at most ten seconds."
+
+
 def _show_progress(run: Run, view: Glance) -> None:
     """Say what a working run does and how long it still takes."""
     stopping = _stopping(run)
-    st.markdown(
-        "**Stopping:** the unit in flight is finished first, at most ten seconds."
-        if stopping
-        else f"**{literal(view.sentence, 300)}**"
-    )
+    st.markdown(_STOPPING if stopping else f"**{literal(view.sentence, 300)}**")
     if view.remaining is None:
         rest = "the time left is named as soon as it is measured"
     elif view.remaining == 0:
@@ -161,6 +160,8 @@ def _waiting(run: Run) -> str:
     """Say where in line a queued run stands."""
     if _is_new(run, "queued"):
         return "**Nobody works on this run yet.** Start it here."
+    if _stopping(run):
+        return _STOPPING
     lines = line.standing(run.folder.parent)
     for device, ids in lines.items():
         if run.id in ids and (ahead := ids.index(run.id)):

@@ -67,7 +67,7 @@ def _cell(cell: StageCell, live: bool) -> str:
         sign, status, words = "◼", "ended here", f"ended at {cell.words}"
     return (
         f'<td class="{cell.state}"><span class="sign" style="color: {colour}" aria-hidden="true">{sign}</span>'
-        f'<span class="spoken">{status}: </span>{_text(words).replace(" %", "&nbsp;%")}</td>'
+        f'<span class="spoken">{status}: </span>{_text(words)}</td>'
     )
 
 
