@@ -6,6 +6,7 @@ from typing import Any
 from rambo.figures.prepared import Figure, PreparedFigure, digest_of
 
 LETTERS = 13  # pixels that a figure has where it says nothing
+STANDOFF = 8  # pixels between the numbers of an axis and its name, likewise
 _SPACES = ("l", "r", "t", "b")  # of a margin
 
 
@@ -18,6 +19,9 @@ def enlarged(figure: PreparedFigure, scale: float) -> PreparedFigure:
     size = {"size": LETTERS * scale}
     layout["font"] = size | layout.get("font", {})
     layout["hoverlabel"] = {"font": size} | layout.get("hoverlabel", {})
+    for name, axis in layout.items():
+        if name.startswith(("xaxis", "yaxis")) and "title" in axis:
+            axis["title"] = {"standoff": STANDOFF * scale} | axis["title"]
     text = json.dumps(tree, separators=(",", ":"))
     return PreparedFigure(text, digest_of(text.encode()))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rambo.figures.prepared import prepare_figure
-from rambo.figures.projector import LETTERS, enlarged
+from rambo.figures.projector import LETTERS, STANDOFF, enlarged
 
 FIGURE = {
     "data": [
@@ -22,6 +22,7 @@ FIGURE = {
     "layout": {
         "margin": {"r": 58},
         "xaxis": {"range": [0, 4], "tickfont": {"size": 11}},
+        "yaxis2": {"title": {"text": "margin"}},
         "shapes": [{"x0": 7, "line": {"width": 1.5}}],
         "annotations": [{"x": 2, "xshift": 2, "font": {"size": 11}}],
     },
@@ -40,6 +41,7 @@ def test_what_is_measured_in_pixels_grows_and_nothing_else() -> None:
     assert layout["font"] == layout["hoverlabel"]["font"] == {"size": 2 * LETTERS}
     assert layout["margin"] == {"r": 116}
     assert layout["xaxis"] == {"range": [0, 4], "tickfont": {"size": 22}}
+    assert layout["yaxis2"] == {"title": {"text": "margin", "standoff": 2 * STANDOFF}}
     assert layout["shapes"] == [{"x0": 7, "line": {"width": 3}}]
     assert layout["annotations"] == [{"x": 2, "xshift": 4, "font": {"size": 22}}]
 

@@ -1,5 +1,7 @@
 """Present mode without a browser: one figure at a time, the place in the address, and no settings."""
 
+import re
+
 import pytest
 from page_helpers import assert_calm, make_queued, open_page, words
 from streamlit.testing.v1 import AppTest
@@ -70,6 +72,8 @@ def test_batch_presents_the_choice_of_the_address(done: Run) -> None:
 def test_compare_lays_the_two_of_the_address_side_by_side(done: Run) -> None:
     app = open_page("pages/compare.py", done.id, present="4", a="margin", b="random")
     assert app.title[0].value == "Margin and Random"
+    caption = "".join(part.proto.body for part in app.get("html"))
+    assert re.search(r"Only Margin chose \d+ images?, both \d+, only Random \d+\.", caption)
 
 
 def test_leaving_shows_the_page_and_the_page_shows_the_way_in(done: Run) -> None:

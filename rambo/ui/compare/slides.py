@@ -17,6 +17,7 @@ from rambo.ui.components import ImageRow, rows
 from rambo.ui.present import Slide
 
 _THUMBNAILS = 60  # images of a row
+_SIDE = 44  # pixels; two tens lie beside each other in 1280 pixels, so all three rows are in sight
 
 
 def slides(run: Run) -> Sequence[Slide]:
@@ -76,7 +77,12 @@ def _pair(a: Batch, b: Batch) -> list[Slide]:
     split = rivals.owners(a.indices, b.indices)
     first, second = strategy_word(a.strategy), strategy_word(b.strategy)
     lines = {f"only {first}": split.first, "both": split.both, f"only {second}": split.second}
-    words = ", ".join(f"{name} {count(len(ids), 'image')}" for name, ids in lines.items())
+    sizes = [len(ids) for ids in lines.values()]
+    words = (
+        f"Only {first} chose {count(sizes[0], 'image')}, both {sizes[1]}, only {second} {sizes[2]}."
+    )
+    if max(sizes) > _THUMBNAILS:
+        words += f" Shown: the first {_THUMBNAILS} of each."
     title = f"{first} and {second}"
 
     def draw() -> None:
@@ -88,11 +94,11 @@ def _pair(a: Batch, b: Batch) -> list[Slide]:
                 batch_data.sheet(a, everyone),
                 [ImageRow(ids, name) for name, ids in visible.items()],
                 key="present-pair",
-                size=64,
+                size=_SIDE,
                 captions=batch_data.captions(a, everyone),
             )
 
-    pair = [Slide("pair", title, f"Chosen by {words}.", draw)]
+    pair = [Slide("pair", title, words, draw)]
     if a.atlas is not None:
         owners = owners_map(a, b, split)
         draw_map = functools.partial(present.chart, owners.figure, key="owners", alt=owners.caption)
