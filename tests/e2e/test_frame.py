@@ -60,6 +60,17 @@ def test_a_page_begins_at_its_top_however_far_the_one_before_was_scrolled(page, 
     reaches(lambda: page.evaluate(depth), 0)
 
 
+def test_on_a_telephone_the_menu_leaves_when_a_page_was_picked(page, site) -> None:
+    address, run, _ = site
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{address}/compare?run={run.id}")
+    settled(page)
+    page.locator("[data-testid=stExpandSidebarButton]").click()
+    page.locator("[data-testid=stSidebar]").get_by_role("link", name="Learn").click()
+    page.wait_for_function("document.title.startsWith('Learn')")
+    page.locator("[data-testid=stSidebar][data-collapsed=true]").wait_for(state="attached")
+
+
 def test_the_labels_of_a_row_stand_on_one_line(page, site) -> None:
     address, run, _ = site
     page.set_viewport_size({"width": 1280, "height": 720})

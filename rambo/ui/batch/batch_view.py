@@ -165,7 +165,7 @@ def show_sentence(batch: Batch, oracle: bool) -> None:
         st.caption(f":material/content_copy: {repeats.sentence[0].upper()}{repeats.sentence[1:]}.")
     elif batch.run.config["dataset"]["name"] in catalog.CATALOG:
         st.caption(
-            ":material/content_copy: Near duplicates are looked for in your own images; a benchmark is taken as it is, "
+            ":material/content_copy: Near duplicates are looked for in your own images; in a benchmark they are not, "
             "as in the paper."
         )
     labels = batch.labels(batch.indices) if oracle else None

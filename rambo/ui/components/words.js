@@ -3,6 +3,7 @@
 
 const REST = 70; // milliseconds that a pointer rests before a tip comes
 const CALM = 300; // milliseconds without news before the page is read again
+const NARROW = 768; // pixels below which Streamlit lays the menu over the page
 const PLAIN = "script, style, code, pre, textarea, .rambo-term, .rambo-tip, .katex, [data-testid=stException]";
 
 let place; // the page that was shown last
@@ -14,9 +15,12 @@ export default function (component, unpack) {
   window.addEventListener("keydown", (window.__ramboLeave = leave), true);
 }
 
-/** Begin a page at its top: Streamlit leaves a person where the page before was scrolled to. */
+/** Begin a page at its top and in sight: Streamlit keeps how far the page before was scrolled, and its menu open. */
 function arrive() {
-  if (place && place !== location.pathname) document.querySelector("[data-testid=stMain]")?.scrollTo(0, 0);
+  if (place && place !== location.pathname) {
+    document.querySelector("[data-testid=stMain]")?.scrollTo(0, 0);
+    if (innerWidth < NARROW) document.querySelector("[data-testid=stSidebarCollapseButton] button")?.click();
+  }
   place = location.pathname;
 }
 
