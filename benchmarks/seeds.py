@@ -4,6 +4,7 @@ import json
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from rambo import config as configs
 from rambo.runs import report
@@ -52,7 +53,7 @@ def gather(path: Path, sizes: str, found: Mapping[str, BySeed]) -> dict[str, dic
             pair = [result.validation_accuracy, result.test_accuracy]
             rows.setdefault(row, {})[str(seed)] = pair
     if found:
-        path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+        path.write_text(_lines({size: _lines(kept[size]) for size in kept}) + "\n")
     return {
         row: {
             int(seed): Result(
@@ -66,6 +67,15 @@ def gather(path: Path, sizes: str, found: Mapping[str, BySeed]) -> dict[str, dic
         }
         for row, by_seed in rows.items()
     }
+
+
+def _lines(values: Mapping[str, Any]) -> str:
+    """Return a JSON object with a line for each value; a text is an object already."""
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+        for key, value in values.items()
+    }
+    return "{" + ",\n".join(f"{json.dumps(key)}: {texts[key]}" for key in sorted(texts)) + "}"
 
 
 def gaps(ours: BySeed, theirs: BySeed) -> list[float]:
