@@ -14,8 +14,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal, get_args
 
-import filelock
-
 from rambo.collection.collection import Collection, refusal
 from rambo.collection.records import UNKNOWN, LabelEntry, Snapshot
 from rambo.errors import StoreError
@@ -172,7 +170,7 @@ class Answers:
         """Make the file where there is none; two that come at once make one."""
         if self._path.exists():
             return
-        with filelock.FileLock(self.collection.folder / "answers.lock", timeout=10):
+        with files.exclusive(self.collection.folder / "answers.lock", 10):
             if not self._path.exists():
                 part = self._path.with_name(".answers.part")
                 for rest in _files_of(part):

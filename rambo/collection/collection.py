@@ -301,9 +301,8 @@ class Collection:
         Raises:
             RunLockedError: another one does.
         """
-        lock = filelock.FileLock(self.folder / "write.lock", timeout=0.5)  # a look is short
         try:
-            with lock:
+            with files.exclusive(self.folder / "write.lock", 0.5):  # a look is short
                 yield
         except filelock.Timeout:
             raise RunLockedError(

@@ -94,7 +94,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 def list_runs(arguments: argparse.Namespace) -> int:
     """Print all runs, newest first."""
-    runs = [run.describe() for run in workspaces.Workspace.from_environment().runs()]
+    runs = workspaces.Workspace.from_environment().descriptions()
     if arguments.json:
         print(json.dumps([dataclasses.asdict(run) for run in runs]))
     elif not runs:

@@ -139,6 +139,8 @@ class RunFolder:
             yield
         except (sqlite3.Error, OSError, ValueError) as error:
             problem, hint = files.reason(error, again or f"`python -m rambo resume {self.id}`")
+            if not self.folder.is_dir():
+                problem, hint = _MISSING_FOLDER
             raise StoreError(
                 f"{doing}: {problem}", field="run", value=self.id, hint=hint
             ) from error

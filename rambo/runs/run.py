@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -209,23 +209,20 @@ class Run(RunFolder):
         Raises:
             RunLockedError: another worker holds it.
         """
-        lock = filelock.FileLock(paths.lock(self.folder))
-        with self.naming("taking its lock"):
-            self._record.stat()  # a folder that is gone is not made again
-            try:
-                lock.acquire(timeout=_LOCK_SECONDS, poll_interval=0.01)
-            except filelock.Timeout:
-                raise RunLockedError(
-                    "is already being worked on",
-                    field="run",
-                    value=self.id,
-                    hint="wait for it or stop it",
-                ) from None
-        try:
-            with self._keeping():
-                yield
-        finally:
-            lock.release()
+        with ExitStack() as stack:
+            with self.naming("taking its lock"):
+                self._record.stat()
+                try:
+                    stack.enter_context(files.exclusive(paths.lock(self.folder), _LOCK_SECONDS))
+                except filelock.Timeout:
+                    raise RunLockedError(
+                        "is already being worked on",
+                        field="run",
+                        value=self.id,
+                        hint="wait for it or stop it",
+                    ) from None
+            stack.enter_context(self._keeping())
+            yield
 
     def begin_attempt(self) -> int:
         """Return the number of this attempt, 1 for the first; the events that follow carry it."""

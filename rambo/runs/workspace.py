@@ -27,7 +27,7 @@ from rambo.runs import paths
 from rambo.runs.environment import VERSION, DatasetOrigin, Environment
 from rambo.runs.record import dataset_name
 from rambo.runs.results import Summary, mean_ranking
-from rambo.runs.run import STATUSES, Run, write_first
+from rambo.runs.run import STATUSES, Description, Run, write_first
 from rambo.storage import files
 from rambo.storage.memo import Memo
 
@@ -97,6 +97,11 @@ class Workspace:
         """Return all runs, damaged ones too, the newest first."""
         runs = [Run(self.root / name) for name in self.ids()]
         return sorted(runs, key=lambda run: (run.created(), run.id), reverse=True)
+
+    def descriptions(self) -> list[Description]:
+        """Return what a list shows of all runs, the newest first; one that is deleted just now is none of them."""
+        pairs = [(run, run.describe()) for run in self.runs()]
+        return [description for run, description in pairs if run.folder.is_dir()]
 
     def ids(self) -> list[str]:
         """Return the names of all runs, in no order: folders with a record, or named as we name them."""

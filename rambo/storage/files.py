@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import filelock
 import numpy as np
 import safetensors.numpy
 
@@ -207,6 +208,32 @@ def is_locked(lock_file: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+@contextmanager
+def exclusive(lock_file: Path, seconds: float) -> Iterator[None]:
+    """Hold a lock in a folder that is there; one that goes away meanwhile is not made again.
+
+    Raises:
+        FileNotFoundError: the folder is gone.
+        filelock.Timeout: another holds the lock for longer than `seconds`.
+    """
+    folder = os.open(lock_file.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        lock = filelock.FileLock(lock_file)
+        lock.acquire(timeout=seconds, poll_interval=0.01)
+        try:
+            # The library makes the folder of a lock where there is none.
+            if not os.path.samestat(os.fstat(folder), lock_file.parent.stat()):
+                with suppress(OSError):
+                    lock_file.unlink()
+                    lock_file.parent.rmdir()
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), lock_file)
+            yield
+        finally:
+            lock.release()
+    finally:
+        os.close(folder)
 
 
 @contextmanager

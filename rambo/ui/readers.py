@@ -154,6 +154,8 @@ class Listing:
                 before = self._descriptions.get(name)
                 if before is None or before[0] != now or before[1].status not in _ENDED:
                     before = now, run.describe()
+                    if not run.folder.is_dir():  # deleted since it was listed
+                        continue
                 descriptions[name] = before
             self._descriptions = descriptions
             runs = [facts for _, facts in descriptions.values()]

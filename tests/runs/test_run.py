@@ -607,7 +607,7 @@ def test_a_deleted_run_is_not_made_again(run: Run) -> None:
         lambda: run.lock().__enter__(),
     ]
     for action in actions:
-        assert "missing" in refusal(action)
+        assert "moved or deleted" in refusal(action)
     assert run.describe().status == "unreadable"
     assert not run.locked()
     assert not run.folder.exists()

@@ -202,6 +202,19 @@ def test_a_workspace_that_is_a_file_is_refused(tmp_path: Path) -> None:
     refusal(lambda: workspace.find("a"))
 
 
+def test_a_run_that_is_deleted_while_it_is_listed_is_no_damaged_run(
+    workspace: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = workspace.create(CONFIG, Environment())
+    both = workspace.runs()
+    workspace.delete(other)
+    monkeypatch.setattr(workspace, "runs", lambda: both)
+    assert [description.run for description in workspace.descriptions()] == [run.id]
+    assert other.describe().message == (
+        "reading its record: its folder was moved or deleted meanwhile; resume the run where it lies now"
+    )
+
+
 def test_damaged_and_foreign_folders_are_listed_with_their_reason(
     workspace: Workspace, run
 ) -> None:

@@ -3,11 +3,14 @@
 import errno
 import fcntl
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import filelock
 import numpy as np
 import pytest
 
@@ -183,3 +186,36 @@ def test_words_of_sqlite_errors(tmp_path: Path) -> None:
     assert files.explain(TimeoutError(), "go on").startswith("another process")
     assert files.explain(files.RefusedError("as it is"), "go on") == "as it is"
     assert not files.is_full(None)
+
+
+@pytest.mark.parametrize("another", [False, True])
+def test_a_lock_makes_no_folder_again_that_goes_away_while_it_is_taken(
+    another: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    acquire = filelock.FileLock.acquire
+
+    def late(lock: filelock.FileLock, **arguments: Any) -> Any:
+        shutil.rmtree(folder)
+        if another:  # of the same name, which the lock was not meant for
+            folder.mkdir()
+            (folder / "record").touch()
+        return acquire(lock, **arguments)
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", late)
+    with pytest.raises(FileNotFoundError), files.exclusive(folder / "lock", 1):
+        pytest.fail("the lock was held")
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "record"] * another
+
+
+def test_a_lock_is_held_by_one_and_free_afterwards(tmp_path: Path) -> None:
+    lock_file = tmp_path / "lock"
+    with files.exclusive(lock_file, 1):
+        assert files.is_locked(lock_file)
+        with pytest.raises(filelock.Timeout), files.exclusive(lock_file, 0.05):
+            pytest.fail("two held the lock")
+    assert not files.is_locked(lock_file)
+    with pytest.raises(FileNotFoundError), files.exclusive(tmp_path / "gone" / "lock", 1):
+        pytest.fail("there was no folder")
+    assert not (tmp_path / "gone").exists()

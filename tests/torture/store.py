@@ -119,6 +119,8 @@ def look(root: Path) -> dict[str, Any]:
     for run in runs[:1]:
         description = run.describe()
         states["status"] = description.status
+        if description.status == "unreadable" and not run.folder.is_dir():
+            break  # deleted by the other session in this moment
         if description.status == "unreadable":
             raise AssertionError(f"unreadable: {description.message}")
         states["stop"] = run.stop_requested()
