@@ -117,6 +117,16 @@ class RunFolder:
         """Return the SHA-256 of each artifact by its file, such as `trial-0/atlas.safetensors`; None: not known."""
         return None
 
+    def is_absent(self) -> bool:
+        """Return whether the folder was moved or deleted; one that may not be looked at is there."""
+        try:
+            self.folder.stat()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def check_there(self) -> None:
         """Refuse to go on where the folder was moved or deleted.
 
@@ -139,7 +149,7 @@ class RunFolder:
             yield
         except (sqlite3.Error, OSError, ValueError) as error:
             problem, hint = files.reason(error, again or f"`python -m rambo resume {self.id}`")
-            if not self.folder.is_dir():
+            if self.is_absent():
                 problem, hint = _MISSING_FOLDER
             raise StoreError(
                 f"{doing}: {problem}", field="run", value=self.id, hint=hint

@@ -101,7 +101,7 @@ class Workspace:
     def descriptions(self) -> list[Description]:
         """Return what a list shows of all runs, the newest first; one that is deleted just now is none of them."""
         pairs = [(run, run.describe()) for run in self.runs()]
-        return [description for run, description in pairs if run.folder.is_dir()]
+        return [description for run, description in pairs if not run.is_absent()]
 
     def ids(self) -> list[str]:
         """Return the names of all runs, in no order: folders with a record, or named as we name them."""

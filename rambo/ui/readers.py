@@ -154,7 +154,7 @@ class Listing:
                 before = self._descriptions.get(name)
                 if before is None or before[0] != now or before[1].status not in _ENDED:
                     before = now, run.describe()
-                    if not run.folder.is_dir():  # deleted since it was listed
+                    if run.is_absent():  # deleted since it was listed
                         continue
                 descriptions[name] = before
             self._descriptions = descriptions

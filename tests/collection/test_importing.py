@@ -410,7 +410,7 @@ def test_two_imports_at_once_make_one_collection(tmp_path, monkeypatch):
     assert notices == ["the collection pets is being imported elsewhere; waiting for that"]
 
 
-def test_an_import_whose_process_was_killed_blocks_nobody_and_is_gone_on_with(tmp_path):
+def test_an_import_whose_process_was_killed_blocks_nobody_and_is_absent_on_with(tmp_path):
     root = photos(tmp_path / "pets", unlabeled=100)
     code = f"""
 import os, pathlib, signal

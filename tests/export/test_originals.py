@@ -51,7 +51,7 @@ def rows_of(data):
     return {row["original_file"]: row for row in csv.DictReader(io.StringIO(data.decode()))}
 
 
-def test_originals_are_handed_over_as_they_are_and_what_is_gone_is_said(mine):
+def test_originals_are_handed_over_as_they_are_and_what_is_absent_is_said(mine):
     root, collection, run = mine
     files, result = unpacked(run, "zip")
     rows = rows_of(files["manifest.csv"])

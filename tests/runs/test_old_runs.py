@@ -82,7 +82,7 @@ def test_the_events_of_an_old_run_are_read(old: Workspace) -> None:
     assert {"StageStarted", "ClassifierTrained", "UtilityModelEpoch", "BatchChosen"} <= kinds
 
 
-def test_a_run_on_ray_is_shown_and_resuming_it_says_in_one_line_what_is_gone(
+def test_a_run_on_ray_is_shown_and_resuming_it_says_in_one_line_what_is_absent(
     old: Workspace, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = of_status(old, "stopped")

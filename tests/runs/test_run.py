@@ -301,7 +301,7 @@ def test_a_launch_forgets_the_stop_and_the_process_of_before(run: Run) -> None:
     assert run.worker.pid is None
 
 
-def test_a_run_that_waited_in_line_is_lost_as_soon_as_its_worker_is_gone(run: Run) -> None:
+def test_a_run_that_waited_in_line_is_lost_as_soon_as_its_worker_is_absent(run: Run) -> None:
     run.set_launched()
     with run.lock():
         run.set_waiting("second in line")

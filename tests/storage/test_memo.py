@@ -352,7 +352,7 @@ def test_a_question_to_a_damaged_file_begins_a_new_one(memo: Memo, tmp_path: Pat
     assert "damaged" in memo.notices[0]
 
 
-def test_a_workspace_that_is_gone_is_not_made_again(tmp_path):
+def test_a_workspace_that_is_absent_is_not_made_again(tmp_path):
     memo = Memo(tmp_path / "runs")
     memo.put("0" * 64, {"a": 1})
     shutil.rmtree(tmp_path / "runs")

@@ -47,7 +47,7 @@ def test_what_was_read_right_after_a_change_is_not_kept(tmp_path: Path) -> None:
     assert cache.get((path,), path.read_text) == "b"
 
 
-def test_a_file_that_is_gone_is_not_remembered(tmp_path: Path) -> None:
+def test_a_file_that_is_absent_is_not_remembered(tmp_path: Path) -> None:
     path = tmp_path / "one"
     path.write_text("a")
     age(path, 10)

@@ -149,7 +149,7 @@ def test_a_lost_artifact_of_rambo_takes_nothing_with_it(run: Run, name: str) -> 
 
 
 @pytest.mark.parametrize("absent", [True, False])
-def test_a_choice_whose_file_is_gone_is_the_records(run: Run, absent: bool) -> None:
+def test_a_choice_whose_file_is_absent_is_the_records(run: Run, absent: bool) -> None:
     before = loaded(run)
     path = run.folder / "artifacts/trial-0/rambo/selection.parquet"
     path.unlink() if absent else damage(path)

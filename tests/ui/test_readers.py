@@ -32,7 +32,7 @@ def test_a_dataset_is_opened_once(data: Prepared) -> None:
 
 
 @pytest.mark.parametrize("name", ["meta.json", *(f"{name}.npy" for name in ARRAYS)])
-def test_a_dataset_without_one_of_its_files_is_gone(data: Prepared, name: str) -> None:
+def test_a_dataset_without_one_of_its_files_is_absent(data: Prepared, name: str) -> None:
     readers.open_dataset(data.fingerprint)
     path = data.folder / name
     content = path.read_bytes()

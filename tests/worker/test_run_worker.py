@@ -601,7 +601,7 @@ def test_any_failure_is_told_in_one_line_without_a_path(
     assert "/secret" not in message
 
 
-def test_a_run_whose_dataset_is_gone_or_another_fails_and_says_so(tmp_path: Path) -> None:
+def test_a_run_whose_dataset_is_absent_or_another_fails_and_says_so(tmp_path: Path) -> None:
     run = queue(tmp_path, config(strategies=["random"], trials=1))
     folder = tmp_path / "datasets" / run.environment.dataset.fingerprint
     labels = (folder / "labels.npy").read_bytes()
