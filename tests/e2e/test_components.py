@@ -82,7 +82,8 @@ def open_map(page, serve) -> None:
 
 
 def drag_lasso(page, corners: list[tuple[float, float]], button_up: bool = True) -> None:
-    """Draw a lasso through `corners`, given in data coordinates."""
+    """Draw a lasso through `corners`, given in data coordinates, where the whole chart is in sight."""
+    page.evaluate("document.querySelector('.rambo-plot').scrollIntoView({block: 'center'})")
     at_rest(page)
     spots = page.evaluate(
         """(corners) => {

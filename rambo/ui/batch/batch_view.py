@@ -58,6 +58,11 @@ def show(run: Run) -> None:
     with frame.guard():
         edited.show(batch)
     show_tabs(batch, oracle)
+    if run.config["dataset"]["name"] in catalog.CATALOG and not batch_data.exclusions_of(batch):
+        st.caption(
+            ":material/content_copy: Near duplicates are looked for in your own images; in a benchmark they are not, "
+            "as in the paper."
+        )
 
 
 def address_choice(run: Run) -> tuple[str, int]:
@@ -163,11 +168,6 @@ def show_sentence(batch: Batch, oracle: bool) -> None:
     st.markdown(sentence(batch, "**"))
     if repeats := batch_data.exclusions_of(batch):
         st.caption(f":material/content_copy: {repeats.sentence[0].upper()}{repeats.sentence[1:]}.")
-    elif batch.run.config["dataset"]["name"] in catalog.CATALOG:
-        st.caption(
-            ":material/content_copy: Near duplicates are looked for in your own images; in a benchmark they are not, "
-            "as in the paper."
-        )
     labels = batch.labels(batch.indices) if oracle else None
     if labels is not None:
         right = np.mean(
