@@ -541,7 +541,10 @@ def test_the_oracle_is_asked_only_behind_the_switch(done: Run) -> None:
     app.toggle(key="oracle").set_value(True).run()
     assert_calm(app)
     labels = batch.data.labels[batch.indices]
-    assert f"**{100 * np.mean(labels == batch.guesses):.1f}\u00a0%** of these images right" in words(app)
+    assert (
+        f"**{100 * np.mean(labels == batch.guesses):.1f}\u00a0%** of these images right"
+        in words(app)
+    )
     captions = next(p for p in components(app) if p.get("kind") == "grid")["cells"]["captions"]
     verdicts = [text.split("the oracle says ")[1] for text in captions]
     assert verdicts == [batch.classes[label] for label in labels]
