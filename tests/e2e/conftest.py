@@ -38,8 +38,11 @@ FLAGS = [
     "--disable-sync",
     "--use-angle=swiftshader",  # WebGL without a graphics card
     "--enable-unsafe-swiftshader",
+    "--disable-gpu-rasterization",  # what is no WebGL is painted the plain way: a fifth of the work
+    "--disable-gpu-compositing",
 ]
 LOCAL_SCHEMES = ("data", "blob", "about", "chrome")
+_LOGS: list[Path] = []  # of the servers that are up
 HARMLESS = ("favicon", "Failed to load resource: net::ERR_CONNECTION_REFUSED")
 
 
@@ -79,6 +82,24 @@ def _browser_path() -> str | None:
     return named or next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Write beside a failure what the browser showed and what the server wrote, since neither is there later."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.when != "call" or not report.failed:
+        return
+    for page in getattr(item, "open_pages", []):
+        with contextlib.suppress(Exception):  # a page that is closed, or hangs, has no text
+            state = page.locator("[data-testid=stApp]").get_attribute(
+                "data-test-script-state", timeout=2_000
+            )
+            words = page.locator("body").inner_text(timeout=2_000)
+            report.sections.append((f"{page.url}, script {state}", words[:2_000]))
+    for log in _LOGS:
+        report.sections.append((str(log), log.read_text("utf-8", "replace")[-3_000:]))
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator["object"]:
     """One headless browser for the whole session."""
@@ -101,21 +122,23 @@ def chromium() -> Iterator["object"]:
 
 
 @pytest.fixture
-def new_page(chromium) -> Iterator[Callable]:
+def new_page(chromium, request: pytest.FixtureRequest) -> Iterator[Callable]:
     """`new_page(**options)` opens a page in a context of its own, for example with a dark theme."""
     contexts = []
+    pages = request.node.open_pages = []
 
     def open_page(**options):
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
         contexts.append(context)
         context.set_default_timeout(60_000)
         page = context.new_page()
+        pages.append(page)
         page.off_origin, page.console_errors = [], []
 
-        def requested(request) -> None:
-            url = urlsplit(request.url)
+        def requested(sent) -> None:
+            url = urlsplit(sent.url)
             if url.scheme not in LOCAL_SCHEMES and url.hostname not in ("127.0.0.1", "localhost"):
-                page.off_origin.append(request.url)
+                page.off_origin.append(sent.url)
 
         def note(message) -> None:
             if message.type == "error" and not any(part in message.text for part in HARMLESS):
@@ -171,10 +194,12 @@ def running(app: Path, home: Path, env: dict[str, str] | None = None) -> Iterato
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    _LOGS.append(log)
     try:
         _wait(f"http://127.0.0.1:{port}/_stcore/health", server, log)
         yield f"http://127.0.0.1:{port}"
     finally:
+        _LOGS.remove(log)
         for sign in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(server.pid, sign)
