@@ -8,12 +8,8 @@ import dataclasses
 from typing import Literal
 
 import numpy as np
-import ot
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 Points = NDArray[np.float32]
@@ -100,6 +96,8 @@ def _share(likeness: Values, out: NDArray[np.bool_]) -> float:
 
 def _project(belonging: Points, pool: Points, axes: int, seed: int) -> tuple[Points, Points]:
     """Return both on their common principal axes."""
+    from sklearn.decomposition import PCA  # a second to import: only where there is a gate
+
     # Axes of both together: foreign images may differ in directions along which S_0 does not vary at all.
     both = np.concatenate([belonging, pool])
     axes = min(axes, *both.shape)
@@ -110,6 +108,8 @@ def _project(belonging: Points, pool: Points, axes: int, seed: int) -> tuple[Poi
 
 def _by_classifier(belonging: Points, pool: Points, folds: int, seed: int) -> tuple[Values, Values]:
     """Return how sure a boosted classifier is that an image belongs; it has not seen that image."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     rng = np.random.default_rng(seed)
     points = np.concatenate([belonging, pool])
     # Trees cut along axes and see closeness badly, so it is given to them as a column of its own.
@@ -137,6 +137,8 @@ def _distance(belonging: Points, points: Points) -> Values:
 
     `points` begins with those known to belong.
     """
+    from sklearn.neighbors import NearestNeighbors
+
     search = NearestNeighbors(n_neighbors=min(_NEIGHBOURS + 1, len(belonging))).fit(belonging)
     apart = search.kneighbors(points)[0]
     # An image that belongs finds itself first, at distance 0; one of the pool does not.
@@ -156,6 +158,8 @@ def _by_transport(belonging: Points, pool: Points, folds: int, seed: int) -> tup
     In turn each half of those is the target, and the other half is moved along with the pool: what belongs shows
     what to expect.
     """
+    import ot  # a second to import, as above
+
     rng = np.random.default_rng(seed)
     # Halves, because an image moved onto itself costs nothing and would look more at home than it is.
     half = _deal(len(belonging), 2, rng) == 0
@@ -177,6 +181,8 @@ def _by_transport(belonging: Points, pool: Points, folds: int, seed: int) -> tup
 
 def _mass(costs: Values) -> Values:
     """Return the log of the mass that the plan moves from each row, per unit of its own."""
+    import ot
+
     # Unbalanced: what is far from everything stays where it is and pays the price; balanced OT would have to move it.
     weights = [np.full(size, 1 / size) for size in costs.shape]
     plan = ot.unbalanced.sinkhorn_unbalanced(

@@ -1,7 +1,6 @@
 """The losses of the utility model (Definitions 2-4) and the figures that judge a ranking."""
 
 import torch
-from scipy import stats
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -105,6 +104,8 @@ def kendall_tau(scores: Tensor, utilities: Tensor) -> float | None:
     """
     if len(scores) < 2 or len(scores.unique()) < 2 or len(utilities.unique()) < 2:
         return None
+    from scipy import stats  # a second to import: only where two orders are compared
+
     return float(stats.kendalltau(scores.numpy(), utilities.numpy()).statistic)
 
 

@@ -135,10 +135,10 @@ def new_page(chromium, request: pytest.FixtureRequest) -> Iterator[Callable]:
         pages.append(page)
         page.off_origin, page.console_errors = [], []
 
-        def requested(sent) -> None:
-            url = urlsplit(sent.url)
+        def requested(request) -> None:
+            url = urlsplit(request.url)
             if url.scheme not in LOCAL_SCHEMES and url.hostname not in ("127.0.0.1", "localhost"):
-                page.off_origin.append(sent.url)
+                page.off_origin.append(request.url)
 
         def note(message) -> None:
             if message.type == "error" and not any(part in message.text for part in HARMLESS):

@@ -62,6 +62,16 @@ def config(**changes: Any) -> Config:
     return tiny_config(**merged(SETTINGS, changes))
 
 
+def test_a_worker_begins_without_what_only_some_runs_need() -> None:
+    code = (
+        "import sys, rambo.worker.run_worker; print(*{'sklearn', 'scipy', 'ot'} & {*sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stdout.split()) == (0, []), done.stderr
+
+
 def queue(root: Path, settings: Config | None = None) -> Run:
     """Return a queued run on the tiny dataset in a workspace of its own."""
     settings = settings or config()
