@@ -11,7 +11,6 @@ from rambo import lineup, plugins, strategies
 from rambo.commands import line as command_line
 from rambo.config.presets import PRESETS
 from rambo.strategies import others
-from rambo.worker import neighbour_map
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -22,7 +21,6 @@ def test_the_snippet_runs_as_printed(
     _, snippet = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAMBO_HOME", raising=False)
-    monkeypatch.setattr(neighbour_map, "PLACED", 200)  # nobody looks at the map
     exec(compile(snippet, "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert 0.2 < float(lines[0].split()[-1]) < 1

@@ -38,7 +38,7 @@ FLAGS = [
     "--disable-sync",
     "--use-angle=swiftshader",  # WebGL without a graphics card
     "--enable-unsafe-swiftshader",
-    "--disable-gpu-rasterization",  # what is no WebGL is painted the plain way: a fifth of the work
+    "--disable-gpu-rasterization",  # what is no WebGL is painted the plain way: a quarter of the work
     "--disable-gpu-compositing",
 ]
 LOCAL_SCHEMES = ("data", "blob", "about", "chrome")

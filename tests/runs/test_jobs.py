@@ -170,7 +170,7 @@ def test_a_worker_that_hangs_within_a_commit_is_killed(
 def test_a_killed_worker_is_seen_and_its_run_can_be_resumed(root: Path) -> None:
     run = running(begin(root, LONG))
     os.killpg(run.worker.pid, signal.SIGKILL)
-    until(lambda: run.status == "interrupted", seconds=15)
+    until(lambda: run.status == "interrupted", seconds=5)
     jobs.resume(run)
     running(run)
 
@@ -182,7 +182,7 @@ def test_a_worker_killed_in_line_is_seen_too(root: Path) -> None:
     assert second.status == "queued"
     assert "1 ahead" in second.describe().message
     os.kill(second.worker.pid, signal.SIGKILL)
-    until(lambda: second.status == "interrupted", seconds=15)
+    until(lambda: second.status == "interrupted", seconds=5)
     assert jobs.place_in_line(second) is None
 
 

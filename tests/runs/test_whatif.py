@@ -142,10 +142,10 @@ def test_one_union_of_400_over_8000_images_is_immediate(pooling: Any) -> None:
     batch = hat.indices[~np.isin(hat.indices, hat.labeled)][:200]
     hat.step_utility(0, batch)
     times = []
-    for _ in range(50):
-        started = time.thread_time()  # whatever else the machine is doing
+    for _ in range(20):
+        started = time.perf_counter()
         hat.step_utility(0, batch)
-        times.append(time.thread_time() - started)
+        times.append(time.perf_counter() - started)
     assert min(times) < 0.005
 
 
