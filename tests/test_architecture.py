@@ -346,6 +346,17 @@ def test_threads_are_set_in_the_worker_alone() -> None:
     assert set(setters) <= {"run_worker.py", "__main__.py", "backends.py"}, setters
 
 
+def test_optimizers_of_torch_are_left_to_the_gpu() -> None:
+    """The first of a process imports torch's compiler; `method/adam.py` takes the same steps without."""
+    users = {
+        path.relative_to(CODE).as_posix()
+        for path in FILES
+        for _, name in calls(path)
+        if name.startswith("torch.optim.")
+    }
+    assert users == {"training/gpu/batched.py"}
+
+
 def test_only_the_command_line_prints() -> None:
     printed = {
         house(module_name(path))

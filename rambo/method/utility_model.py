@@ -12,6 +12,7 @@ from rambo.config import BilevelConfig, UtilityModelConfig
 from rambo.errors import DivergedError
 from rambo.events import Emit, HyperStep, TransportPredicted, UtilityModelEpoch, ignore
 from rambo.method import bilevel, losses
+from rambo.method.adam import Adam
 from rambo.method.networks import (
     AttentionPooling,
     ConvElements,
@@ -216,8 +217,8 @@ def _fit_ordinary(model: UtilityModel, task: _Task, streams: Streams, report: _R
     """
     config, network = model.config, model.network
     # A new optimizer at each call: moments of the iteration before belong to another D.
-    optimizer = torch.optim.Adam(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    optimizer = Adam(
+        network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     orders, dropout = streams.torch("pair order"), streams.child("dropout")
     for epoch in range(1, config.epochs + 1):
@@ -229,7 +230,7 @@ def _fit_ordinary(model: UtilityModel, task: _Task, streams: Streams, report: _R
             for pairs in order.split(config.minibatch_pairs):
                 part = task.rows(pairs)
                 loss = _total(network(part.inputs, part.membership), part, config)
-                optimizer.zero_grad(set_to_none=True)
+                optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
         report.epoch(epoch)
@@ -253,7 +254,7 @@ def _fit_bilevel(
     velocity = tuple(map(torch.zeros_like, weights))
     # The logarithm, so that any step of Adam leaves a positive penalty, and halving is as easy as doubling.
     log_l2 = tuple(value.clone().requires_grad_() for value in model.log_l2)
-    optimizer = torch.optim.Adam(log_l2, lr=config.bilevel.outer_learning_rate)
+    optimizer = Adam(log_l2, config.bilevel.outer_learning_rate)
     masks = streams.child("dropout")
     best: tuple[float, bilevel.Tensors, bilevel.Tensors] | None = None
 

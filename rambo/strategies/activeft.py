@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rambo.config import ActiveftConfig
 from rambo.events import stage
+from rambo.method.adam import Adam
 from rambo.method.pools import Selection
 from rambo.method.transport import exact_transport
 from rambo.seeding import Streams
@@ -79,7 +80,7 @@ def fit_centres(
     """
     start, draw = streams.torch("start"), streams.torch("steps")
     centres = features[torch.randperm(len(features), generator=start)[:budget]].requires_grad_()
-    optimizer = torch.optim.Adam([centres], lr=settings.learning_rate)
+    optimizer = Adam([centres], settings.learning_rate)
     for step in range(1, settings.iterations + 1):
         batch = features
         if len(features) > _PER_STEP:

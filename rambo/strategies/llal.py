@@ -15,6 +15,7 @@ from rambo.config import LlalConfig
 from rambo.errors import ConfigError
 from rambo.events import Emit, stage
 from rambo.method.acquisition import rank_by
+from rambo.method.adam import Adam
 from rambo.method.networks import Classifier, LossModule
 from rambo.method.pools import Selection
 from rambo.seeding import Streams, derive_seed
@@ -254,7 +255,7 @@ def learn_on(
             for layer in zip(*(own for own, _ in parts), strict=True)
         ]
         losses = F.cross_entropy(torch.cat([own for _, own in parts]), labels, reduction="none")
-    optimizer = torch.optim.Adam(module.parameters(), lr=config.learning_rate, fused=True)
+    optimizer = Adam(module.parameters(), config.learning_rate, fused=True)
     for _ in range(epochs):
         order = torch.randperm(len(labels), generator=orders).to(images.device)
         for rows in order.split(config.minibatch_size):
@@ -263,6 +264,6 @@ def learn_on(
             )
             if not len(rows) // 2:
                 continue
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from rambo.config import ClassifierConfig
 from rambo.errors import DivergedError
+from rambo.method.adam import Adam
 from rambo.method.networks import CLASSIFIERS, Classifier
 from rambo.seeding import Streams
 from rambo.storage import pulse
@@ -103,9 +104,7 @@ def train_classifier(
     """
     device = images.device
     images = images.contiguous(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(
-        [*model.parameters(), *beside], lr=config.learning_rate, fused=True
-    )
+    optimizer = Adam([*model.parameters(), *beside], config.learning_rate, fused=True)
     orders, dropout = streams.torch("order"), streams.child("dropout")
     epoch, reached = 0, 0.0
     while epoch < config.max_epochs and reached <= config.train_accuracy:
@@ -140,7 +139,7 @@ def train_classifier(
 
 def _train_epoch(
     model: Classifier,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Adam,
     images: Tensor,
     labels: Tensor,
     config: ClassifierConfig,
@@ -154,7 +153,7 @@ def _train_epoch(
     size = config.minibatch_size
     for minibatch, target in zip(images.split(size), labels.split(size), strict=True):
         loss, logits = objective(model, minibatch, target, epoch)
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         # a NaN stays; one device read an epoch, not a step
