@@ -6,12 +6,13 @@ import ot
 import pytest
 import torch
 
+from benchmarks import app
 from rambo.method.losses import ranking_loss
 from rambo.method.transport import exact_transport
 from rambo.method.utility_samples import interpolate_utilities
 from rambo.ui.learn import bilevel, filters, rounds, tables, transport, which
 
-from .conftest import ROOT, reaches, running, settled, until
+from .conftest import FLAGS, ROOT, reaches, running, settled, until
 
 APP = ROOT / "app.py"
 
@@ -21,6 +22,11 @@ def address(tmp_path_factory: pytest.TempPathFactory):
     """A server on an empty workspace."""
     with running(APP, tmp_path_factory.mktemp("learn") / "home") as url:
         yield url
+
+
+def test_the_benchmark_paints_as_these_tests_do() -> None:
+    painting = {flag for flag in FLAGS if "gpu" in flag or "swiftshader" in flag}
+    assert painting == {flag for flag in app.FLAGS if flag != "--no-sandbox"}
 
 
 def number(page, label: str) -> str:

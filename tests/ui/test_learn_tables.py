@@ -28,6 +28,18 @@ def test_the_tables_are_small() -> None:
     assert sum(sizes.values()) < 1_000_000, sizes
 
 
+def test_a_move_looks_its_thumbnails_up_by_one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = []
+    monkeypatch.setattr(tables, "_sheet", keys.append)
+    tables.sheet(range(900))
+    tables.sheet(iter(range(900)))
+    assert [type(key) for key in keys] == [bytes, bytes]  # numbers would be hashed one by one
+    assert keys[0] == keys[1]
+    monkeypatch.undo()
+    assert tables.sheet([5, 3]).ids == (5, 3)
+    assert tables.sheet([5, 3]) is tables.sheet((5, 3))
+
+
 def test_a_head_of_the_page_is_a_head_of_the_core() -> None:
     board = tables.read(tables.Boards).boards[0]
     universe = np.array(sorted([*board.labeled, *board.choices["rambo"]]))

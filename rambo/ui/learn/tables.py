@@ -168,13 +168,14 @@ def pixels() -> NDArray[np.float32]:
 
 def sheet(ids: Iterable[int]) -> Sprites:
     """Return the thumbnails of some images; the same ids in the same order give the same object."""
-    return _sheet(tuple(int(i) for i in ids))
+    return _sheet(np.fromiter(ids, np.int64).tobytes())
 
 
 @st.cache_resource(show_spinner=False, max_entries=64)
-def _sheet(ids: tuple[int, ...]) -> Sprites:
-    """Return the thumbnails."""
-    return make_sprites(dataset()[0][list(ids)], ids)
+def _sheet(indices: bytes) -> Sprites:
+    """Return the thumbnails; indices as bytes, which Streamlit hashes at once and a thousand numbers one by one."""
+    ids: list[int] = np.frombuffer(indices, np.int64).tolist()
+    return make_sprites(dataset()[0][ids], ids)
 
 
 def captions(ids: Iterable[int]) -> dict[int, str]:
