@@ -11,9 +11,13 @@ with frame.page("pages/batch.py") as run:
     if run is not None and state.presenting():
         present.show(run, functools.partial(slides.slides, run))
     else:
-        st.title("Batch")
+        with st.container(
+            horizontal=True, vertical_alignment="center", gap="small", key="batch-head"
+        ):
+            st.title("Batch", width="content")
+            if run is not None:
+                frame.header(run, "pages/batch.py", **batch_view.filters())
         if run is None:
             frame.no_run("A batch is chosen by a run, and there is none yet.")
         else:
-            frame.header(run, "pages/batch.py", **batch_view.filters())
             batch_view.show(run)

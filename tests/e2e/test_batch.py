@@ -192,9 +192,53 @@ def test_without_webgl_the_map_is_there_and_picks_images_all_the_same(
     )
 
 
-def test_a_selected_image_is_ringed_without_a_new_chart(opened) -> None:
+def boxes(page) -> dict[str, list[float]]:
+    """Return left, top, right and bottom of the points' ground of the map and of the gallery's first image."""
+    return page.evaluate(
+        """() => {
+          const sides = (box) => [box.left, box.top, box.right, box.bottom];
+          const { left, top } = document.querySelector('.rambo-plot .js-plotly-plot').getBoundingClientRect();
+          const { xaxis, yaxis } = document.querySelector('.rambo-plot .js-plotly-plot')._fullLayout;
+          const ground = new DOMRect(left + xaxis._offset, top + yaxis._offset, xaxis._length, yaxis._length);
+          const roots = [...document.querySelectorAll('*')].map((node) => node.shadowRoot).filter(Boolean);
+          const cell = roots.map((root) => root.querySelector('.cell')).find(Boolean);
+          return { map: sides(ground), image: sides(cell.getBoundingClientRect()) };
+        }"""
+    )
+
+
+def at_size(page, width: int, height: int) -> dict[str, list[float]]:
+    """Return `boxes` in a window of this size, once the map has taken its place; nothing is wider than the window."""
+    page.set_viewport_size({"width": width, "height": height})
+    box = page.locator(".rambo-plot").first
+
+    def fits() -> bool:
+        full = box.evaluate("(node) => node.querySelector('.js-plotly-plot')._fullLayout.width")
+        return abs(full - box.bounding_box()["width"]) < 2
+
+    until(fits, "the map has the width of its column")
+    main = page.locator("[data-testid=stMain]")
+    assert main.evaluate("(node) => node.scrollWidth - node.clientWidth") == 0
+    return boxes(page)
+
+
+def test_map_and_gallery_stand_above_the_fold_and_a_selected_image_is_ringed_without_a_new_chart(
+    opened,
+) -> None:
     charts_ready(opened, 1)
     opened.evaluate("window.chart = document.querySelector('.rambo-plot .js-plotly-plot')")
+    for width, height in ((1280, 720), (1920, 1080)):
+        layout = at_size(opened, width, height)
+        start, top, end, bottom = layout["map"]
+        assert top <= 300, layout
+        assert min(bottom, height) - top >= 0.5 * height, layout
+        assert end - start >= 0.35 * width, layout
+        assert layout["image"][3] <= height, layout
+        assert layout["image"][2] <= start, layout
+    layout = at_size(opened, 390, 844)
+    assert layout["map"][2] - layout["map"][0] >= 320, layout
+    assert layout["map"][1] > layout["image"][3], layout
+    opened.set_viewport_size({"width": 1440, "height": 1000})
     opened.locator(".cell").nth(2).click()
     opened.wait_for_function("window.chart.data.at(-1).x.length === 1")
     assert opened.evaluate("window.chart.isConnected")

@@ -40,23 +40,25 @@ _OF_RAMBO = ("Steps", "What if")  # other strategies have neither candidates nor
 
 def show(run: Run) -> None:
     """Draw the page for one run."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+    with st.container(
+        horizontal=True, vertical_alignment="center", gap="small", key="batch-choice"
+    ):
         strategy, trial = pick_choice(run)
     batch = batch_data.load(run, trial, strategy)
     if batch is None or not batch.complete:
         show_unfinished(run, trial, strategy, batch)
         return
-    with st.container(horizontal=True, vertical_alignment="center", gap="large"):
-        words = st.container(gap="small")
+    head = st.container(key="batch-words")
+    with st.container(key="batch-oracle"):
         oracle = pick_oracle(batch)
-    with words:
+    with head:
         show_sentence(batch, oracle)
-    for trouble in batch.troubles:
-        st.warning(literal(trouble, 400), icon=":material/info:")
-    if batch.troubles and readers.status(run)[0] == "done":
-        controls.repair_button(run, key="batch")
-    with frame.guard():
-        edited.show(batch)
+        for trouble in batch.troubles:
+            st.warning(literal(trouble, 400), icon=":material/info:")
+        if batch.troubles and readers.status(run)[0] == "done":
+            controls.repair_button(run, key="batch")
+        with frame.guard():
+            edited.show(batch)
     show_tabs(batch, oracle)
     if run.config["dataset"]["name"] in catalog.CATALOG and not batch_data.exclusions_of(batch):
         st.caption(
@@ -102,7 +104,8 @@ def pick_choice(run: Run) -> tuple[str, int]:
             "Trial",
             trials,
             index=trial,
-            format_func=lambda number: f"{number + 1} (seed {seed + number})",
+            format_func=lambda number: f"Trial {number + 1} (seed {seed + number})",
+            label_visibility="collapsed",
             width=180,
             key=f"trial-{run.id}",
             on_change=_to_address,

@@ -74,13 +74,14 @@ def show(batch: Batch) -> None:
             args=(batch,),
         )
     if added:
-        st.caption("Put in by you:")
-        strip(
-            batch_data.sheet(batch, added[:_THUMBNAILS]),
-            added[:_THUMBNAILS],
-            key="edit-added",
-            size=36,
-        )
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption("Put in by you:", width="content")
+            strip(
+                batch_data.sheet(batch, added[:_THUMBNAILS]),
+                added[:_THUMBNAILS],
+                key="edit-added",
+                size=36,
+            )
 
 
 def make_buttons(batch: Batch, visible: list[int], marked: list[int]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from rambo.runs.atlas import Indices
 from rambo.text import count
@@ -77,19 +78,24 @@ def show(batch: Batch, oracle: bool) -> None:
     with frame.guard():
         edited.redraw()
         tagging.settle(batch)
-        view, table = pick_view(batch)
+        with st.container(key="batch-images"):
+            left, right = st.columns([2, 3], gap="medium")
+        with left:  # not above both: a first chip leaves the map where it is
+            shelf = st.container()
+            view, table, bar = pick_view(batch)
         settle(batch, table)
-        chips.show(batch)
+        with shelf:
+            chips.show(batch)
         items = arrange(batch, view)
-        left, right = st.columns([2, 3], gap="medium")
         with right:  # first, for a browser takes longest to draw it
             opened = show_map(batch, _ringed(batch, view), oracle)
         with left:
             if not len(items) and view.inside is not None:
                 st.caption("No chosen image inside the lasso, so all are shown.")
                 items = arrange(batch, dataclasses.replace(view, inside=None))
+            with bar:
+                show_bar(batch, items)
             page = pick_page(batch, items)
-            show_bar(batch, items)
             draw = show_table if table else show_gallery
             opened = draw(batch, page, view, oracle) or opened
         if st.session_state.get(_PLAYING):
@@ -109,12 +115,12 @@ def _replayed(batch: Batch, view: View) -> bool:
     return batch.stepwise and (view.only or view.up_to < batch.steps.max())
 
 
-def pick_view(batch: Batch) -> tuple[View, bool]:
-    """Return what a person wants to see, and whether as a table."""
+def pick_view(batch: Batch) -> tuple[View, bool, DeltaGenerator]:
+    """Return what a person wants to see, whether as a table, and the row where it is said how much that is."""
     last = int(batch.steps.max(initial=0)) + 1  # on the page and in the address steps count from 1
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        step = last
-        if last > 1:
+    step = last
+    if last > 1:
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             step = st.slider(
                 "Chosen up to greedy step",
                 1,
@@ -127,10 +133,8 @@ def pick_view(batch: Batch) -> tuple[View, bool]:
                 width=220,
             )
             _play_button(last)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         sort = st.selectbox("Sort by", SORTS, key="sort", bind="query-params", width=170)
-        with st.popover("Filter and size", icon=":material/tune:"):
-            only, guesses, margins = _pick_filter(batch, step)
-            tagged = tagging.pick_filter(batch)
         shape = st.segmented_control(
             "Show as",
             ["Grid", "Table"],
@@ -139,9 +143,13 @@ def pick_view(batch: Batch) -> tuple[View, bool]:
             key="as",
             bind="query-params",
         )
+    bar = st.container(horizontal=True, vertical_alignment="center", gap="xsmall")
+    with bar, st.popover("Filter and size", icon=":material/tune:"):
+        only, guesses, margins = _pick_filter(batch, step)
+        tagged = tagging.pick_filter(batch)
     lasso = lasso_of(batch)
     inside = None if lasso is None else frozenset(lasso)
-    return View(step - 1, only, sort, guesses, margins, inside, tagged), shape == "Table"
+    return View(step - 1, only, sort, guesses, margins, inside, tagged), shape == "Table", bar
 
 
 def _play_button(last: int) -> None:
@@ -210,10 +218,9 @@ def pick_page(batch: Batch, items: Indices) -> Indices:
 def show_bar(batch: Batch, items: Indices) -> None:
     """Say how many images are shown and selected, and offer what makes them the batch."""
     marked = marks(batch)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        caption = f"{len(items):,} of {count(batch.count, 'image')} shown"
-        st.caption(caption + (f", {len(marked):,} selected" if marked else ""))
-        edited.make_buttons(batch, items.tolist(), marked)
+    caption = f"{len(items):,} of {count(batch.count, 'image')} shown"
+    st.caption(caption + (f", {len(marked):,} selected" if marked else ""), width="content")
+    edited.make_buttons(batch, items.tolist(), marked)
 
 
 def show_gallery(batch: Batch, page: Indices, view: View, oracle: bool) -> int | None:

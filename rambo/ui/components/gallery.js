@@ -60,7 +60,9 @@ class Gallery {
       clearTimeout(this.timer);
     }
     this.grid.setAttribute("aria-label", data.label);
-    this.grid.style.maxHeight = data.maxHeight ? `${data.maxHeight}px` : "";
+    this.grid.style.maxHeight = data.maxHeight
+      ? `var(--rambo-gallery-height, ${data.maxHeight}px)` // a page may know how much room its window has
+      : "";
     this.grid.style.overflowY = data.maxHeight ? "auto" : "";
     if (data.maxHeight && data.readonly) this.grid.tabIndex = 0; // no button inside that a keyboard could reach
     else this.grid.removeAttribute("tabindex");
