@@ -31,7 +31,10 @@ def __getattr__(name: str) -> object:
         return getattr(door, name)
     if name in _BESIDE:
         return getattr(importlib.import_module(_BESIDE[name]), name)
-    raise AttributeError(f"module 'rambo' has no attribute {name!r}")
+    if name.startswith("_"):
+        raise AttributeError(f"module 'rambo' has no attribute {name!r}")
+    absent = importlib.import_module("rambo.calls").absent
+    raise absent("rambo", name, (*_DOOR, *_BESIDE, "runs"))
 
 
 def __dir__() -> list[str]:

@@ -175,6 +175,10 @@ class RunLockedError(StoreError):
     """Another worker holds the run."""
 
 
+class AbsentError(RamboError, AttributeError):
+    """What is offered in Python has no attribute of that name."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Raised in a notebook when its kernel was interrupted; whatever was finished is kept."""
 
@@ -198,6 +202,7 @@ _KINDS: dict[str, type[RamboError]] = {
         StoreError,
         RunNotFoundError,
         RunLockedError,
+        AbsentError,
     )
 }
 

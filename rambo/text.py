@@ -3,7 +3,7 @@
 import difflib
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from rambo.errors import shorten
@@ -25,11 +25,19 @@ def literal(text: object, limit: int = 120) -> str:
     return escaped.replace("\\@", f"{_JOINER}\\@")
 
 
-def perhaps(word: object, options: Iterable[str]) -> str:
-    """Return `perhaps margin is meant; ` for a name that is nearly one of some, else nothing."""
-    spelled = {option.lower(): option for option in options}
-    close = difflib.get_close_matches(str(word).lower(), spelled, 1, 0.75)
-    return f"perhaps {spelled[close[0]]} is meant; " if close else ""
+def perhaps(word: object, options: Iterable[str], meanings: Mapping[str, str] | None = None) -> str:
+    """Return `perhaps margin is meant; ` for a name that is, or is nearly, one of some, else nothing.
+
+    Args:
+        word: what was typed.
+        options: the names.
+        meanings: what is meant by a name, where it is not the name itself.
+    """
+    names, typed = [*options], str(word)
+    spelled = {name.lower(): name for name in reversed(names)}  # the first one counts
+    close = difflib.get_close_matches(typed.lower(), spelled, 1, 0.75)
+    near = typed if typed in names else spelled[close[0]] if close else ""
+    return f"perhaps {(meanings or {}).get(near, near)} is meant; " if near else ""
 
 
 def for_plot(text: object, limit: int = 60) -> str:

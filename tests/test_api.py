@@ -23,9 +23,10 @@ from rambo.api import working
 from rambo.api.bar import Bar
 from rambo.api.choice import Choice
 from rambo.api.comparison import Comparison
-from rambo.datasets import arguments
+from rambo.datasets import arguments, in_memory
 from rambo.errors import DataError, Interrupted, RamboError, RunLockedError, StoreError
 from rambo.events import Event, StageStarted
+from rambo.method.pools import Selection
 from rambo.runs import audit
 from rambo.strategies import others
 from rambo.worker import run_worker
@@ -434,6 +435,9 @@ def test_equal_pictures_with_different_labels_are_told(home: Path, images: np.nd
         ({"dataset": "x"}, r"^dataset.name is what images says; give"),
         ({"dataset": {"name": "x"}}, r"^dataset.name is what images says; give"),
         ({"strategies": ["margin", "random"]}, r"^strategies is no argument .*rambo.compare$"),
+        ({"stategy": "margin"}, r"; perhaps strategy is meant$"),
+        ({"label": TRUTH, "images": 3}, r"^label .*; perhaps labels is meant$"),
+        ({"m": 3}, r"; perhaps acquisition__filter_size is meant$"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_with_the_argument_and_the_way_out(
@@ -457,6 +461,11 @@ def test_what_is_wrong_is_one_sentence_with_the_argument_and_the_way_out(
         (lambda call: [[0, 1], [2, 3]], r"returned torch.int64 of shape \(2, 2\); return 4"),
         (lambda call: call.labels, r"ended with AttributeError.* in line \d+, .*call.labels"),
         (lambda: 0, r"ended with TypeError: .*; mend the function, and run this cell again"),
+        (lambda call: Selection([0.5] * 4, [0] * 4), r"a Selection with indices, torch.float32 of"),
+        (
+            lambda call: Selection(call.problem.unlabeled[:4], "abcd"),
+            r"a Selection with steps, str;",
+        ),
     ],
 )
 def test_a_function_that_is_no_strategy_is_told_in_one_line(
@@ -549,6 +558,16 @@ def test_what_cannot_stand_together_is_refused(home: Path, images: np.ndarray) -
         (lambda: Choice(), r"^run is missing; help\(rambo.Choice\) says"),
         (lambda: Choice("x"), r"^run x is no run; give one of rambo.runs\(\), or rambo.open"),
         (lambda: Comparison(None), r"^run None is no run; give"),
+        (lambda: rambo.Config("x"), r"^rambo.Config: takes no argument .*; give settings as name="),
+        (
+            lambda: rambo.Config(budgt=3),
+            r"^budgt is no field .*; perhaps budget is meant; it takes",
+        ),
+        (lambda: rambo.Config(budget="x"), r"^budget x: use a whole number$"),
+        (lambda: rambo.Selection(), r"^indices is missing; help\(rambo.Selection\) says"),
+        (lambda: rambo.Selection(indics=1), r"^indics is no argument of rambo.Selection; it takes"),
+        (lambda: rambo.stratgy, r"^rambo: no attribute 'stratgy'; perhaps strategy is meant; it"),
+        (lambda: api.rehearse(1, test=2), r"^test is no argument .*; a rehearsal draws its own$"),
     ],
 )
 def test_every_door_names_its_argument_and_speaks_python(home: Path, call: Any, words: str) -> None:
@@ -570,11 +589,53 @@ def test_every_door_names_its_argument_and_speaks_python(home: Path, call: Any, 
         (lambda choice: Choice(choice.run, np.zeros(2)), r"^strategy \[0. 0.\]: not in this run; "),
         (lambda choice: Choice(choice.run, trial=np.zeros(2)), r"^trial \[0. 0.\]: use 0 to "),
         (lambda choice: Choice(choice.run, trial=99), r"^trial 99: not in this run; use 0 to "),
+        (
+            lambda choice: choice.table(3),
+            r"^rambo.Choice.table: takes no argument; write table\(\)",
+        ),
+        (lambda choice: choice.figure, r"^rambo.Choice: no attribute .*; perhaps figures is meant"),
+        (lambda choice: choice.figures.rankng, r"^rambo.Figures: .*; perhaps ranking is meant"),
+        (
+            lambda choice: api.open(choice.run.id[:-1], workspace=choice.run.folder.parent),
+            r"no such run; perhaps .* is meant; rambo.runs\(\) lists them",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_choice_is_one_sentence(compared: Any, call: Any, words: str) -> None:
     with pytest.raises(RamboError, match=words):
         call(compared.choice("margin"))
+
+
+def test_what_has_a_run_opens_it(compared: Any) -> None:
+    place = compared.run.folder.parent
+    for handle in (compared, compared.choice(), compared.run, compared.run.id):
+        assert api.open(handle, workspace=place).id == compared.run.id
+
+
+def test_what_is_refused_as_a_strategy_stays_as_it_was() -> None:
+    class Thing:
+        """What takes attributes and cannot be called."""
+
+    thing = Thing()
+    with pytest.raises(RamboError, match="is to be the strategy mine"):
+        api.strategy("mine")(thing)
+    assert vars(thing) == {}
+
+
+def test_every_picture_is_hashed_once(
+    home: Path, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, data = in_memory.keep(images, TRUTH, home, test=(images[:20], TRUTH[:20]))
+    hashed = []
+    content = in_memory._content
+    monkeypatch.setattr(
+        in_memory, "_content", lambda data, index: hashed.append(index) or content(data, index)
+    )
+    assert [line[:4] for line in in_memory.doubts(data, ["test"])] == ["test"]
+    assert sorted(hashed) == [*range(220)]
+    hashed.clear()
+    assert in_memory.doubts(data) == []
+    assert sorted(hashed) == [*range(220)]
 
 
 @pytest.mark.parametrize(

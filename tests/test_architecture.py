@@ -19,7 +19,7 @@ CODE = ROOT / "rambo"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "seeding", "plugins"),
     ("interrupts", "lineup", "storage", "text"),
-    ("config",),
+    ("calls", "config"),
     ("collection",),
     ("datasets",),
     ("checks", "method"),

@@ -6,6 +6,22 @@ from rambo import text
 
 
 @pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ("Budgte", "perhaps budget is meant; "),
+        ("B", "perhaps the budget is meant; "),
+        ("b", "perhaps the batch is meant; "),
+        ("BATCH_SIZE", "perhaps batch_size is meant; "),
+        ("nothing", ""),
+        (3, ""),
+    ],
+)
+def test_a_name_that_is_nearly_right_is_told(word: object, words: str) -> None:
+    names = {"budget": 500, "batch_size": 50, "B": 1, "b": 2}
+    assert text.perhaps(word, names, {"B": "the budget", "b": "the batch"}) == words
+
+
+@pytest.mark.parametrize(
     ("seconds", "words"),
     [
         (None, "unknown"),

@@ -19,11 +19,13 @@ from rambo.api.comparison import Comparison
 from rambo.api.decorator import strategy
 from rambo.api.markup import Markup
 from rambo.api.record import RunList, StoredRun
+from rambo.calls import checked
 from rambo.config import Config, Settings
 from rambo.datasets.prepared import LABELED, POOL, Prepared
-from rambo.errors import ConfigError, DataError
+from rambo.errors import ConfigError, DataError, RunNotFoundError
 from rambo.interrupts import whole
 from rambo.runs.workspace import Workspace
+from rambo.text import perhaps
 
 __all__ = ["choose", "compare", "load", "open", "rehearse", "runs", "show", "strategy"]
 
@@ -33,7 +35,7 @@ _NAMES = "give the name of a dataset, such as 'fashion-mnist-mini', or the path 
 _TRIALS = 5  # the fewest that can be evidence
 
 
-@door.checked
+@checked
 def choose(
     images: Any,
     labels: Any = None,
@@ -95,7 +97,7 @@ def choose(
     return Choice(run)
 
 
-@door.checked
+@checked
 def compare(
     images: Any,
     labels: Any = None,
@@ -149,7 +151,7 @@ def compare(
     return Comparison(run)
 
 
-@door.checked
+@checked
 def rehearse(
     images: Any,
     labels: Any = None,
@@ -201,7 +203,7 @@ def rehearse(
     return Comparison(working.run_of(config, place, progress=progress, fresh=False))
 
 
-@door.checked
+@checked
 def load(name: str, *, workspace: Folder | None = None) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Return the images to choose from of a dataset, their labels (-1 where nobody knows) and the class names.
 
@@ -228,7 +230,7 @@ def load(name: str, *, workspace: Folder | None = None) -> tuple[np.ndarray, np.
     return images, np.array(data.labels[rows]), list(data.classes)
 
 
-@door.checked
+@checked
 def show(images: Any) -> Markup:
     """Return images as one picture that a notebook shows, 20 a row.
 
@@ -251,7 +253,7 @@ def show(images: Any) -> Markup:
     return Markup(markup.thumbnails(tiles, f"{len(tiles)} images"))
 
 
-@door.checked
+@checked
 def open(run: str, *, workspace: Folder | None = None) -> StoredRun:
     """Return a run of the workspace by its name.
 
@@ -262,11 +264,18 @@ def open(run: str, *, workspace: Folder | None = None) -> StoredRun:
     Raises:
         RunNotFoundError: there is none of that name.
     """
-    with door.in_words_of_python():
-        return StoredRun(door.workspace_at(workspace).find(str(getattr(run, "id", run))))
+    place = door.workspace_at(workspace)
+    record = getattr(run, "run", run)
+    name = str(getattr(record, "id", record))
+    try:
+        with door.in_words_of_python():
+            return StoredRun(place.find(name))
+    except RunNotFoundError as error:
+        error.hint = f"{perhaps(name, place.ids())}{error.hint}"
+        raise
 
 
-@door.checked
+@checked
 def runs(*, workspace: Folder | None = None) -> RunList:
     """Return all runs of the workspace, the newest first.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rambo.api import markup
+from rambo.calls import public
 from rambo.config import restore
 from rambo.errors import ConfigError, StoreError
 from rambo.figures import charts, maps
@@ -25,6 +26,7 @@ _CHARTS: dict[str, Chart] = {
 }
 
 
+@public
 class Figures:
     """Figures as `plotly.graph_objects.Figure`: `figures.ranking`, `figures["map"]`, or one after the other."""
 

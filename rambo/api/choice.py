@@ -13,6 +13,7 @@ from rambo import export
 from rambo.api import door, markup
 from rambo.api.charts import Figures
 from rambo.api.markup import Markup
+from rambo.calls import public
 from rambo.config import Config, restore
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError, StoreError
@@ -29,6 +30,7 @@ _THUMBNAILS = 60  # thumbnails of a batch
 _ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".json": "json", ".zip": "zip"}
 
 
+@public
 class Choice:
     """A batch of images that a strategy chose.
 
@@ -38,7 +40,6 @@ class Choice:
         trial: from 0.
     """
 
-    @door.checked
     def __init__(self, run: Run, strategy: Any = None, trial: int = 0) -> None:
         """Look at a run; by default at its first strategy.
 
@@ -115,7 +116,6 @@ class Choice:
         chosen = np.asarray(self._data.images[self.indices])
         return chosen[:, 0] if chosen.shape[1] == 1 else chosen.transpose(0, 2, 3, 1)
 
-    @door.checked
     def gallery(self, limit: int = 200) -> Markup:
         """Return the first images as one picture, in the order of choice, 20 a row.
 
@@ -126,7 +126,6 @@ class Choice:
         chosen = np.asarray(self._data.images[self.indices[:first]])
         return Markup(markup.thumbnails(chosen, f"{len(chosen)} chosen images"))
 
-    @door.checked
     def export(self, out: str | os.PathLike[str], format: str | None = None) -> Path:
         """Write the batch to a file and return its path.
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from rambo.api import door, markup
 from rambo.api.choice import Choice, cost_words, dataset_words
+from rambo.calls import public
 from rambo.errors import StoreError
 from rambo.figures import rivals
 from rambo.figures.graph import graph
@@ -24,6 +25,7 @@ _FINDINGS = {
 }
 
 
+@public
 class Comparison:
     """Every strategy of a run beside the others.
 
@@ -31,7 +33,6 @@ class Comparison:
         run: the run.
     """
 
-    @door.checked
     def __init__(self, run: Run) -> None:
         """Look at a run.
 
@@ -45,7 +46,6 @@ class Comparison:
         """The names of the strategies, in the order in which they were asked for."""
         return list(self.run.config["strategies"])
 
-    @door.checked
     def choice(self, strategy: Any = None, trial: int = 0) -> Choice:
         """Return what one strategy chose in one trial; the first of each by default."""
         return Choice(self.run, strategy, trial)

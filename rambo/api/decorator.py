@@ -1,18 +1,20 @@
 """A function of this session as a strategy."""
 
+import dataclasses
 import functools
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 from rambo.api import door
+from rambo.calls import checked
 from rambo.errors import ConfigError, RamboError, RunCancelled, shorten
 
 _TEXTS = {"word", "help", "colour", "symbol"}
 _FLAGS = {"greedy", "measures_distances", "needs_network", "reads_validation"}
 
 
-@door.checked
+@checked
 def strategy(name: str, **words: Any) -> Callable[[Any], Any]:
     """Return a decorator that makes a function a strategy of this session.
 
@@ -55,10 +57,11 @@ def strategy(name: str, **words: Any) -> Callable[[Any], Any]:
     decorate = others.strategy(name, **words)
 
     def put(select: Any) -> Any:
+        fits = callable(select)
         try:
-            select.rambo_strategy = name
-            fits = callable(select)
-        except AttributeError:
+            if fits:
+                select.rambo_strategy = name
+        except AttributeError:  # one of Python's own
             fits = False
         if not fits:
             raise ConfigError(
@@ -78,7 +81,9 @@ def strategy(name: str, **words: Any) -> Callable[[Any], Any]:
                     raise
                 raise _failure(name, select, error) from error
             if isinstance(chosen, Selection):
-                return chosen
+                indices = _indices(name, chosen.indices, call.budget, "a Selection with indices, ")
+                steps = _indices(name, chosen.steps, call.budget, "a Selection with steps, ")
+                return dataclasses.replace(chosen, indices=indices, steps=steps)
             indices = _indices(name, chosen, call.budget)
             return Selection(indices, torch.zeros_like(indices))
 
@@ -88,7 +93,7 @@ def strategy(name: str, **words: Any) -> Callable[[Any], Any]:
     return put
 
 
-def _indices(name: str, chosen: Any, budget: int) -> Any:
+def _indices(name: str, chosen: Any, budget: int, part: str = "") -> Any:
     """Return what a function chose as a tensor of indices.
 
     Raises:
@@ -106,7 +111,7 @@ def _indices(name: str, chosen: Any, budget: int) -> Any:
     except (TypeError, ValueError, RuntimeError):  # no numbers at all
         pass
     raise ConfigError(
-        f"returned {what}",
+        f"returned {part}{what}",
         field="strategy",
         value=name,
         hint=f"return {budget} whole numbers, images of call.problem.unlabeled in the order of choice",

@@ -4,14 +4,12 @@ No torch: what trains is in `working`.
 """
 
 import contextlib
-import functools
-import inspect
 import operator
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -26,10 +24,6 @@ from rambo.errors import (
 from rambo.runs import audit
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
-from rambo.text import count
-
-Arguments = ParamSpec("Arguments")
-Answer = TypeVar("Answer")
 
 _LONGEST = 255  # characters of a name on any disk
 _OF_RUNS = (RunLockedError, RunNotFoundError)  # no matter of the folder
@@ -40,52 +34,6 @@ _PYTHON = {  # what a command line would be told -> what a person at a Python pr
     "`python -m rambo collections` lists them": "give the folder of its images, which becomes one",
     "run it: each run is one": "use rambo.compare, which buys the labels that it hides",
 }
-
-
-def checked(call: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
-    """Return the same call, which says in one sentence which argument is missing, unknown, or one too many."""
-    signature = inspect.signature(call)
-    title = f"rambo.{call.__qualname__.removesuffix('.__init__')}"
-
-    @functools.wraps(call)
-    def checking(*unnamed: Arguments.args, **named: Arguments.kwargs) -> Answer:
-        try:
-            signature.bind(*unnamed, **named)
-        except TypeError:
-            raise _misfit(title, signature, unnamed, named) from None
-        return call(*unnamed, **named)
-
-    return checking
-
-
-def _misfit(
-    title: str, signature: inspect.Signature, unnamed: Sequence[Any], named: Mapping[str, Any]
-) -> ConfigError:
-    """Return what to say of arguments that a call does not take."""
-    kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
-    takes = [name for name in kinds if name != "self"]
-    placed = [name for name in kinds if kinds[name] is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    hint = f"it takes {', '.join(takes)}" if takes else "it takes none"
-    unknown = [name for name in named if name not in kinds]
-    if unknown and inspect.Parameter.VAR_KEYWORD not in kinds.values():
-        return ConfigError(f"is no argument of {title}", field=unknown[0], hint=hint)
-    if len(unnamed) > len(placed):
-        most = len([name for name in placed if name != "self"])
-        return ConfigError(
-            f"takes at most {count(most, 'argument')} without a name, not {len(unnamed) - len(placed) + most}",
-            field=title,
-            hint=f"give the others as name=value: {hint}",
-        )
-    twice = [name for name in placed[: len(unnamed)] if name in named]
-    missing = [
-        name
-        for name in placed[len(unnamed) :]
-        if name not in named and signature.parameters[name].default is inspect.Parameter.empty
-    ]
-    way_out = f"help({title}) says what it takes"
-    if twice:
-        return ConfigError("is given twice", field=twice[0], hint=way_out)
-    return ConfigError("is missing", field=missing[0], hint=way_out)
 
 
 def whole_number(argument: str, value: Any, hint: str) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 from rambo.api import door, markup
 from rambo.api.choice import Choice, dataset_words
 from rambo.api.comparison import Comparison
+from rambo.calls import public
 from rambo.config import Config, restore
 from rambo.errors import RunNotFoundError
 from rambo.interrupts import whole
@@ -13,6 +14,7 @@ from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
 
 
+@public
 class StoredRun:
     """A run of the workspace.
 
@@ -39,7 +41,6 @@ class StoredRun:
         """The settings of the run."""
         return restore(self.run.config)
 
-    @door.checked
     def choice(self, strategy: Any = None, trial: int = 0) -> Choice:
         """Return what one strategy chose in one trial; the first of each by default."""
         return Choice(self.run, strategy, trial)

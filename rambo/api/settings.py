@@ -1,6 +1,5 @@
 """From what is typed in Python to a config: a preset, then the budget and the strategies, then every setting given."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,13 +9,30 @@ from rambo.api import door
 from rambo.config import Config, Settings
 from rambo.config.presets import PRESETS
 from rambo.errors import ConfigError
+from rambo.text import perhaps
 
 BUDGET = 500
 _ELSEWHERE = {  # fields of the config that are no settings here, and where they belong
     "strategies": "choose takes one, strategy=NAME; several go through rambo.compare",
     "strategy": "name two or more as strategies",
     "known": "every label has to be known here; rambo.choose and rambo.rehearse take it",
+    "validation": "a rehearsal draws its own",
+    "test": "a rehearsal draws its own",
+    "fresh": "the same rehearsal is never done twice",
 }
+_ARGUMENTS = tuple(
+    [
+        "labels",
+        "strategy",
+        "known",
+        "validation",
+        "classes",
+        "preset",
+        "workspace",
+        "progress",
+        "fresh",
+    ]
+)
 
 
 _LETTERS = {
@@ -106,10 +122,10 @@ def names_of(strategies: object, argument: str = "strategy") -> list[str]:
 
 
 def check_arguments(settings: Mapping[str, Any]) -> None:
-    """Refuse settings that an argument of the call sets.
+    """Refuse settings that an argument of the call sets, and those that do not exist.
 
     Raises:
-        ConfigError: there is one; the error names the argument.
+        ConfigError: there is one; the error names it.
     """
     dataset = settings.get("dataset", {})
     named = isinstance(dataset, Mapping) and "name" in dataset
@@ -120,17 +136,18 @@ def check_arguments(settings: Mapping[str, Any]) -> None:
     for name, hint in _ELSEWHERE.items():
         if name in settings:
             raise ConfigError("is no argument of this call", field=name, hint=hint)
+    tree: Settings = {}
+    for name, value in settings.items():  # a name that is wrong is told before images are read
+        _put(tree, name, value)
 
 
-def near(name: str) -> str:
-    """Return settings whose name is, or is much like, a name; empty where there is none."""
-    paths = _paths(Config)
-    leaves = [_LETTERS[name]] if name in _LETTERS else []
-    leaves = leaves or [path for path in paths if path.rpartition("__")[2] == name]
-    if not leaves:
-        ends = {path.rpartition("__")[2]: path for path in reversed(paths)}
-        leaves = [ends[end] for end in difflib.get_close_matches(name, ends, 1, 0.75)]
-    return " or ".join(leaves)
+def _ends() -> dict[str, str]:
+    """Return what is meant by the last part of a setting's name, which several may share, and by a letter."""
+    ends: dict[str, str] = {}
+    for path in _paths(Config):
+        end = path.rpartition("__")[2]
+        ends[end] = f"{ends[end]} or {path}" if end in ends else path
+    return ends | _LETTERS
 
 
 def _paths(node: Any, above: str = "") -> list[str]:
@@ -154,6 +171,7 @@ def _put(tree: Settings, name: str, value: Any) -> None:
     try:
         configs.assign(tree, path, value)
     except ConfigError as error:
-        close = near(path.rpartition(".")[2])
-        hint = f"perhaps {close} is meant" if close else error.hint
+        ends = _ends()
+        close = perhaps(path.rpartition(".")[2], [*ends, *_ARGUMENTS], ends)
+        hint = close.removesuffix("; ") or error.hint
         raise ConfigError(error.problem, field=name, value=value, hint=hint) from None

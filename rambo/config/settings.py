@@ -6,6 +6,7 @@ from typing import Any
 import pydantic
 
 from rambo import lineup
+from rambo.config.complaints import explain
 from rambo.config.node import STORED, Settings
 from rambo.config.tree import Config
 from rambo.errors import ConfigError, shorten
@@ -43,7 +44,7 @@ def review(settings: Any) -> tuple[Config | None, list[ConfigError], set[str]]:
         try:
             return Config.model_validate(rest), complaints, bad_fields
         except pydantic.ValidationError as error:
-            reasons = [_explain(part) for part in error.errors(include_url=False)]
+            reasons = [explain(part) for part in error.errors(include_url=False)]
         complaints += [one for one in reasons if not one.speaks_of(bad_fields)]
         wrong = {one.field for one in reasons if one.field is not None} - bad_fields
         if rest is settings:
@@ -81,7 +82,7 @@ def restore(settings: Mapping[str, Any]) -> Config:
         return Config.model_validate(settings, context=STORED)
     except pydantic.ValidationError as error:
         parts = error.errors(include_url=False)
-        raise ConfigError.join(_explain(part) for part in parts) from None
+        raise ConfigError.join(explain(part) for part in parts) from None
 
 
 def assign(settings: Settings, path: str, value: Any) -> None:
@@ -117,49 +118,6 @@ def assign(settings: Settings, path: str, value: Any) -> None:
         if depth < len(names) - 1:
             target = target.setdefault(name, {})
     target[names[-1]] = value
-
-
-# What pydantic finds -> what is wrong, where the hint does not say it, and the way out.
-_WAYS_OUT = {
-    "greater_than_equal": ("is too small", "use at least {ge}"),
-    "greater_than": ("is too small", "use more than {gt}"),
-    "less_than_equal": ("is too large", "use at most {le}"),
-    "less_than": ("is too large", "use less than {lt}"),
-    "literal_error": ("", "choose one of: {expected}"),
-    "extra_forbidden": ("there is no such field", "leave it out"),
-    "finite_number": ("", "use a finite number"),
-    "int_parsing": ("", "use a whole number"),
-    "int_from_float": ("", "use a whole number"),
-    "int_parsing_size": ("is too large", "use a smaller whole number"),
-    "int_type": ("", "use a whole number"),
-    "float_parsing": ("", "use a number"),
-    "float_type": ("", "use a number"),
-    "bool_parsing": ("", "use true or false"),
-    "bool_type": ("", "use true or false"),
-    "string_type": ("", "use text"),
-    "tuple_type": ("", "use a list"),
-    "model_type": ("this is a group of fields", "set one of them"),
-    "too_short": ("", "choose at least one"),
-}
-
-
-def _explain(part: Any) -> ConfigError:
-    """Return one complaint of a failed validation."""
-    context = part.get("ctx", {})
-    for own in getattr(context.get("error"), "args", ()):
-        if isinstance(own, ConfigError):  # of a check below, in a `ValueError` as pydantic wants it
-            return own
-    path = ".".join(str(name) for name in part["loc"] if isinstance(name, str))
-    fallback = ("", part["msg"][:1].lower() + part["msg"][1:])
-    problem, hint = _WAYS_OUT.get(part["type"], fallback)
-    bounds = [context[name] for name in ("ge", "gt", "le", "lt") if name in context]
-    return ConfigError(
-        problem,
-        field=path or "config",
-        value=part["input"],
-        limit=bounds[0] if bounds else None,
-        hint=hint.format(**context).replace("'", ""),
-    )
 
 
 def check_names(names: Sequence[str]) -> None:

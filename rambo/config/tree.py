@@ -9,11 +9,13 @@ import pydantic
 from pydantic import Field
 
 from rambo import lineup
+from rambo.config.complaints import explain
 from rambo.config.method import AcquisitionConfig, ClassifierConfig, PlusConfig, RamboConfig
 from rambo.config.node import STORED, Count, Node, Settings, StrategyName, flatten
 from rambo.config.problem import ComputeConfig, DatasetConfig, EvaluationConfig
 from rambo.config.rivals import RivalsConfig
 from rambo.errors import ConfigError, shorten
+from rambo.text import perhaps
 
 
 class Config(Node):
@@ -37,6 +39,33 @@ class Config(Node):
     rivals: RivalsConfig = RivalsConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     compute: ComputeConfig = ComputeConfig()
+
+    def __init__(self, *unnamed: Any, **settings: Any) -> None:
+        """Check settings by name; what is nested may be dicts.
+
+        Raises:
+            ConfigError: everything that is wrong.
+        """
+        fields = type(self).model_fields
+        takes = f"it takes {', '.join(fields)}"
+        if unnamed:
+            raise ConfigError(
+                "takes no argument without a name",
+                field="rambo.Config",
+                hint=f"give settings as name=value, such as budget=500: {takes}",
+            )
+        for name in settings:
+            if name not in fields:
+                hint = f"{perhaps(name, fields)}{takes}"
+                raise ConfigError("is no field of rambo.Config", field=name, hint=hint)
+        try:
+            super().__init__(**settings)
+        except pydantic.ValidationError as error:
+            parts = error.errors(include_url=False)
+            raise ConfigError.join(explain(part) for part in parts) from None
+
+    # `model_validate` tells what it finds itself, and goes past the above.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     @pydantic.model_validator(mode="before")
     @classmethod

@@ -7,7 +7,7 @@ index that a run chooses is the index into what was given.
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -147,13 +147,13 @@ def raise_absent(name: str) -> NoReturn:
     )
 
 
-def contradictions(data: Prepared) -> list[tuple[int, int]]:
+def _contradictions(data: Prepared, contents: Mapping[int, bytes]) -> list[tuple[int, int]]:
     """Return pairs of equal images with different labels, the first one of each picture beside every other."""
     labels = np.asarray(data.labels)
     first: dict[bytes, int] = {}
     pairs = []
     for index in np.flatnonzero(labels != UNLABELED).tolist():
-        other = first.setdefault(_content(data, index), index)
+        other = first.setdefault(contents[index], index)
         if labels[other] != labels[index]:
             pairs.append((other, index))
     return pairs
@@ -167,23 +167,25 @@ def doubts(data: Prepared, parts: Sequence[str] = ()) -> list[str]:
         parts: which of `validation` and `test` were given beside the images.
     """
     sentences = []
-    if pairs := contradictions(data):
+    labels, own = np.asarray(data.labels), np.isin(data.roles, (POOL, LABELED))
+    indices = np.flatnonzero((labels != UNLABELED) | bool(parts)).tolist()
+    contents = {index: _content(data, index) for index in indices}
+    if pairs := _contradictions(data, contents):
         first, second = pairs[0]
         sentences.append(
             f"labels: images {first} and {second} are the same picture and have different labels "
             f"({len(pairs):,} such images); correct them, or leave one out"
         )
-    labels, own = np.asarray(data.labels), np.isin(data.roles, (POOL, LABELED))
     usual = labels[own & (labels != UNLABELED)]
     if len(usual) > _SOME and len(np.unique(usual)) == len(usual):
         sentences.append(
             f"labels: all {len(usual):,} that are known differ, so no class has two images; give classes, not numbers "
             "of images"
         )
-    pictures = {_content(data, index) for index in np.flatnonzero(own).tolist()} if parts else set()
+    pictures = {contents[index] for index in np.flatnonzero(own).tolist()} if parts else set()
     for part in parts:
         places = np.flatnonzero(data.roles == _ROLES[part])
-        if double := sum(_content(data, index) in pictures for index in places.tolist()):
+        if double := sum(contents[index] in pictures for index in places.tolist()):
             sentences.append(
                 f"{part}: {count(double, 'picture')} of its {len(places):,} stand among images too, so it judges what "
                 "was learned by heart; leave them out of one"

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rambo.calls import public
 from rambo.errors import BudgetError, DataError
 
 UNLABELED = -1
@@ -100,6 +101,7 @@ class Problem:
         return normalise(self.images[indices], self.mean, self.std)
 
 
+@public
 @dataclasses.dataclass(frozen=True, eq=False)
 class Selection:
     """What a query strategy answers: the chosen images in order, and its evidence.
