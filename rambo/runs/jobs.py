@@ -5,6 +5,7 @@ here; the run directory, and who holds which lock, is all they know of a worker.
 """
 
 import dataclasses
+import importlib.metadata
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 
 import filelock
+import joblib
 
 from rambo import errors
 from rambo.config import Config, Settings, describe
@@ -26,6 +28,7 @@ from rambo.runs import line, paths, repair
 from rambo.runs.run import LAUNCH_SECONDS
 from rambo.runs.workspace import Run, Workspace, create_run
 from rambo.storage import files, places
+from rambo.text import count
 
 STOP_SECONDS = 4.0  # for the end of the unit in flight; then SIGTERM
 TERM_SECONDS = 3.0  # for SIGTERM; then SIGKILL
@@ -216,14 +219,23 @@ class Devices:
     cores: int
 
 
+def only_cpu() -> Devices:
+    """Return the devices of a machine on which torch sees none but the CPU."""
+    cores = joblib.cpu_count()
+    return Devices("cpu", {"cpu": f"CPU, {count(cores, 'core')}"}, cores)
+
+
 def probe_devices(timeout: float = 60) -> Devices:
     """Return the devices that another process sees.
 
-    It imports torch, which takes seconds and memory that a web server should not spend.
+    It imports torch, which takes seconds and memory that a web server should not spend. A torch built for CPUs alone
+    sees nothing else, so nobody needs to ask it.
 
     Raises:
         StoreError: the process failed.
     """
+    if importlib.metadata.version("torch").endswith("+cpu"):
+        return only_cpu()
     command = [sys.executable, "-m", "rambo", "devices", "--json"]
     try:
         done = subprocess.run(

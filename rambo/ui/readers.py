@@ -5,7 +5,6 @@ is shared: look, do not touch.
 """
 
 import dataclasses
-import os
 import threading
 from pathlib import Path
 
@@ -292,8 +291,7 @@ class Probe:
         try:
             self._answer = jobs.probe_devices()
         except StoreError:
-            cores = os.cpu_count() or 1
-            self._answer = Devices("cpu", {"cpu": f"CPU, {cores} cores"}, cores)
+            self._answer = jobs.only_cpu()
         self._answered.set()
 
 

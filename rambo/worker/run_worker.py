@@ -26,7 +26,7 @@ from rambo.errors import ConfigError, DataError, RamboError, RunCancelled, Store
 from rambo.events import Emit, Event, Noticed, StageFinished, StageStarted, ignore
 from rambo.method.pools import Selection
 from rambo.runs import paths, repair
-from rambo.runs.jobs import Devices
+from rambo.runs.jobs import Devices, only_cpu
 from rambo.runs.line import wait_in_line
 from rambo.runs.record import StoredEvent
 from rambo.runs.results import Result
@@ -70,13 +70,13 @@ def name_device(device: str) -> str:
 
 def devices() -> Devices:
     """Return the devices of this machine."""
-    cores = joblib.cpu_count()
-    names = {"cpu": f"CPU, {cores} core{'s' if cores > 1 else ''}"}
+    cpu = only_cpu()
+    names = dict(cpu.names)
     if torch.cuda.is_available():
         names["cuda"] = torch.cuda.get_device_name()
     if torch.backends.mps.is_available():
         names["mps"] = "Apple GPU"
-    return Devices(resolve_device("auto"), names, cores)
+    return Devices(resolve_device("auto"), names, cpu.cores)
 
 
 def resolve_device(name: str) -> str:

@@ -1,6 +1,7 @@
 """Background work with real worker processes: start once, stop, kill, resume, wait in line, delete."""
 
 import errno
+import importlib.metadata
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import merged, tiny_config, write_tiny
 
 from rambo.config import Config, describe
@@ -383,14 +385,29 @@ def test_a_process_that_says_nothing_of_use_has_a_word_too(out: str) -> None:
     assert str(jobs.failure(out)).startswith("process ended without a word; ")
 
 
-def test_the_devices_are_told_by_another_process() -> None:
+def build(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """Let torch be installed in a version of that name."""
+    monkeypatch.setattr(importlib.metadata, "version", {"torch": version}.__getitem__)
+
+
+def test_the_devices_are_told_by_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    build(monkeypatch, "2.13.0")
     devices = jobs.probe_devices()
     assert devices.auto in devices.names
     assert "cpu" in devices.names
     assert devices.cores >= 1
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        assert devices == jobs.only_cpu()
+
+
+def test_a_torch_for_cpus_alone_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    build(monkeypatch, "2.13.0+cpu")
+    monkeypatch.setattr(sys, "executable", sys.executable + "-that-is-not-there")
+    assert jobs.probe_devices() == jobs.only_cpu()
 
 
 def test_a_probe_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    build(monkeypatch, "2.13.0+cu130")
     monkeypatch.setattr(sys, "executable", sys.executable + "-that-is-not-there")
     with pytest.raises(StoreError, match="cannot be told"):
         jobs.probe_devices()
