@@ -18,7 +18,7 @@ with frame.page("pages/configure.py", pick=False) as run:
     checked = settings.check(now.values, opened.data, devices.names if devices else None)
     if opened.complaint:
         checked.complaints["dataset.name"] = opened.complaint
-    form, card = st.columns([5, 3], gap="medium")
+    form, card = st.columns([4, 3], gap="medium")
     with form:
         below = {fields.DATA: lambda: dataset_line.show(name, opened)}
         draw = forms.show if forms.pick_depth() else forms.show_few

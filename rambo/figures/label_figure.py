@@ -127,7 +127,10 @@ def headline(curve: LabelCurve, names: Sequence[str]) -> str:
         return "Random choice was not measured here, so nothing can be said of labels saved."
     sentence = _worth_words(curve, name, value)
     if rivals > 1:
-        sentence += f" It was the best of {rivals}, for which the interval allows."
+        sentence += (
+            f" It is the best of {rivals} strategies. The best of several owes part of its lead to chance, so the "
+            "interval is wider than for one strategy alone."
+        )
     if name != "rambo" and (own := label_curve.worth(curve, "rambo")) is not None:
         sentence += f" {_worth_words(curve, 'rambo', own)}"
     if _TURNED in curve.strategies and _level(curve, _TURNED) > _level(curve, name):

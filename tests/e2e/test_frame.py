@@ -71,7 +71,9 @@ def test_on_a_telephone_the_menu_leaves_when_a_page_was_picked(page, site) -> No
     page.locator("[data-testid=stSidebar][data-collapsed=true]").wait_for(state="attached")
 
 
-def test_on_a_telephone_what_will_happen_is_not_cut(page, site) -> None:
+def test_what_will_happen_is_not_cut_on_a_telephone_and_needs_no_scrolling_on_a_small_screen(
+    page, site
+) -> None:
     address, _, _ = site
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{address}/configure")
@@ -79,6 +81,11 @@ def test_on_a_telephone_what_will_happen_is_not_cut(page, site) -> None:
     cut = """() => { const card = document.querySelector('.st-key-cost-card').closest('[data-testid=stColumn]');
         return getComputedStyle(card).overflowY; }"""
     reaches(lambda: page.evaluate(cut), "visible")
+    page.set_viewport_size({"width": 1280, "height": 720})
+    reaches(lambda: page.evaluate(cut), "auto")
+    more = """() => { const card = document.querySelector('.st-key-cost-card').closest('[data-testid=stColumn]');
+        return card.scrollHeight - card.clientHeight; }"""
+    reaches(lambda: page.evaluate(more), 0)
 
 
 def test_the_labels_of_a_row_stand_on_one_line(page, site) -> None:

@@ -74,6 +74,11 @@ def test_the_shipped_table_belongs_to_the_shipped_run(tmp_path: Path) -> None:
     assert path is not None
     curve = label_curve.read(path.with_name("label_curve.json"))
     assert curve.run == path.stem
+    words = label_figure.headline(curve, curve.strategies)
+    assert (
+        "It is the best of 5 strategies. The best of several owes part of its lead to chance"
+        in words
+    )
     from rambo.runs.workspace import Workspace
 
     workspace = Workspace(tmp_path)

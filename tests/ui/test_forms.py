@@ -22,7 +22,8 @@ from rambo.config import Config, presets
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError
 from rambo.estimate import costs, forecast
-from rambo.ui.configure import fields, fill, forms, planner, settings, settings_file
+from rambo.text import duration
+from rambo.ui.configure import cost_card, fields, fill, forms, planner, settings, settings_file
 from rambo.ui.configure.planner import PlanAnswer, Planner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -647,6 +648,27 @@ def test_the_planner_waits_asks_once_and_remembers(monkeypatch: pytest.MonkeyPat
     assert own.rate(config_of(k=30)) == (costs.Rate(0.01, "calibrated", 1e-4), 2)
     assert own.rate(config_of(**{"classifier.max_epochs": 9})) is None
     assert own.want(config, answer.at + planner.FRESH + 1) is None
+
+
+def test_home_promises_the_time_that_configure_shows(
+    images: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, config = Planner(), config_of()
+    monkeypatch.setattr(cost_card, "planner", lambda: own)
+    monkeypatch.setattr(cost_card.readers, "devices", lambda: None)
+    counted = costs.count(config, costs.DataSizes.of(config, images))
+    assert cost_card.promise(config, images) is None
+    plan = dataclasses.replace(
+        forecast.restore(PLAN), seconds=1782.0, rate=costs.Rate(9.0, "calibrated", 1e-4)
+    )
+    own._keep(planner.PlanQuestion.about(config), PlanAnswer(plan, "", time.monotonic()))
+    by_rate = costs.seconds(counted, *own.rate(config))
+    assert duration(by_rate) != "30 min", "a rate alone says something else"
+    time_words, _ = cost_card._time(config, counted, own.want(config, time.monotonic()))
+    assert (cost_card.promise(config, images), time_words) == ("30 min", "30 min")
+    own.answers.clear()
+    time_words, _ = cost_card._time(config, counted, None)
+    assert time_words == f"~ {cost_card.promise(config, images)}"
 
 
 def test_rates_are_shared_and_outlast_the_server(

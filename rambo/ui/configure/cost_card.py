@@ -45,13 +45,20 @@ def show(config: Config | None, data: Prepared | None, complaints: Mapping[str, 
 
 def promise(config: Config, data: Prepared) -> str | None:
     """Return about how long a run takes here, or None while that is being measured; ask again in a second."""
-    rate = planner().rate(config)
-    if rate is not None:
-        return duration(costs.seconds(_count(config, data), *rate))
     now = time.monotonic()
-    planner().want(config, now)
+    seconds = _seconds(config, _count(config, data), planner().want(config, now))
+    if seconds is not None:
+        return duration(seconds)
     planner().tick(now)
     return None
+
+
+def _seconds(config: Config, counted: Costs, answer: PlanAnswer | None) -> float | None:
+    """Return the expected time: that of the plan, else from a rate that is known; one number for every page."""
+    if answer is not None and answer.plan is not None:
+        return answer.plan.seconds
+    rate = planner().rate(config)
+    return None if rate is None else costs.seconds(counted, *rate)
 
 
 def planner() -> Planner:
@@ -108,19 +115,20 @@ def _unit(number: int, noun: str) -> str:
 
 def _time(config: Config, counted: Costs, answer: PlanAnswer | None) -> tuple[str, str]:
     """Return the expected time and where it comes from, in words."""
+    seconds = _seconds(config, counted, answer)
     if answer is not None and answer.plan is not None:
         plan = answer.plan
         at_once = f", {plan.jobs} at once" if plan.jobs > 1 else ""
         source = literal(plan.rate.source)
         where = f"On {_device(plan.device)}{at_once}"
-        return duration(plan.seconds), f"{_stages(plan.stages)}{where}; rate {source}."
+        return duration(seconds), f"{_stages(plan.stages)}{where}; rate {source}."
     measured = planner().rate(config)
     if measured is not None:
-        rate, jobs = measured
+        rate, _ = measured
         text = f"About, from what was measured before ({literal(rate.source)}); being looked up …"
         if too_many(counted) or answer is not None:
             text = f"About, from what was measured before ({literal(rate.source)})."
-        return f"~ {duration(costs.seconds(counted, rate, jobs))}", text
+        return f"~ {duration(seconds)}", text
     if too_many(counted):
         return (
             "unknown",
