@@ -17,14 +17,27 @@ from rambo.ui import state, visitor
 from rambo.ui.components import plot
 
 
-def offer_finished(*, key: str = "finished") -> None:
-    """Draw the button that opens the shipped run, where there is one."""
+def shipped() -> str | None:
+    """Return the id of the shipped run, which a workspace may not have yet, or None where none came along."""
+    path = places.finished_run()
+    return path.stem if path else None
+
+
+def offer_finished(*, key: str = "finished", stay: bool = False) -> None:
+    """Draw the button that opens the shipped run, where there is one.
+
+    Args:
+        key: of the button.
+        stay: on this very page, whose address names the run; else on Batch.
+    """
     path = places.finished_run()
     if path is None or not (visitor.may_edit() or path.stem in state.workspace().ids()):
         return
     if st.button("Look at a finished run", icon=":material/visibility:", key=key):
         with st.spinner("Unpacking it"):
             run = open_finished()
+        if stay:
+            st.rerun()
         state.go("pages/batch.py", run)
 
 

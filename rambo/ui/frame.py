@@ -96,6 +96,8 @@ def page(script: str, *, pick: bool = True) -> Iterator[Run | None]:
         if complaint:
             st.title(label)
             st.error(literal(complaint, 200), icon=":material/search_off:")
+            if state.requested() == finished.shipped():
+                finished.offer_finished(stay=True)
             state.link("app.py", None, "See all runs")
         complete = not complaint
     if not complete:

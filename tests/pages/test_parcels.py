@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from rambo.runs import travel
 from rambo.runs.workspace import Workspace
 from rambo.storage import places
+from rambo.ui import state
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "v0.1"
 
@@ -45,6 +46,25 @@ def test_one_click_opens_the_finished_run(parcel: Path, page: str, workspace: Wo
     batch_page = open_page("pages/batch.py", run=parcel.stem)
     assert_calm(batch_page)
     assert "chose **12 images**" in words(batch_page)
+
+
+@pytest.mark.parametrize("page", ["pages/batch.py", "pages/compare.py"])
+def test_a_link_to_the_finished_run_opens_it_where_it_points(
+    parcel: Path, page: str, workspace: Workspace
+) -> None:
+    app = open_page(page, run=parcel.stem)
+    assert "there is no such run" in app.error[0].value
+    assert workspace.ids() == []  # an address alone brings nothing
+    app = press(app, "Look at a finished run")
+    assert_calm(app)
+    assert not app.error
+    assert workspace.ids() == [parcel.stem]
+    assert app.title[0].value == state.PAGES[page][0]
+
+
+def test_a_link_to_any_other_run_offers_nothing(parcel: Path, workspace: Workspace) -> None:
+    app = open_page("pages/batch.py", run=f"{parcel.stem}0")
+    assert "Look at a finished run" not in [button.label for button in app.button]
 
 
 def test_a_second_click_unpacks_nothing(parcel: Path, workspace: Workspace) -> None:
