@@ -1,5 +1,7 @@
 """Images of a dataset on a page: as one picture, and as thumbnails on a sheet; grey where the dataset is gone."""
 
+import base64
+import io
 from collections.abc import Iterable
 
 import numpy as np
@@ -24,6 +26,13 @@ def picture(data: Prepared | None, index: int) -> Image.Image:
         _say_damaged()
         return Image.new("L", (_SIDE, _SIDE), _GREY)
     return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+
+
+def data_address(picture: Image.Image) -> str:
+    """Return an address that carries the picture, for what a page may drop before a browser has fetched it."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def sheet(data: Prepared | None, ids: Iterable[int]) -> Sprites:

@@ -284,6 +284,11 @@ def test_enter_opens_an_image_and_escape_closes_it(opened, finished: Run) -> Non
     dialog.get_by_text(f"Image {display(finished)['selected'][1]}", exact=True).wait_for()
     opened.keyboard.press("ArrowLeft")
     dialog.get_by_text(f"Image {index}", exact=True).wait_for()
+    images = dialog.locator("[data-testid=stImage] img")
+    sources = images.evaluate_all("(all) => all.map((image) => image.src.split(';')[0])")
+    assert set(sources) == {
+        "data:image/png"
+    }  # nothing that the server may drop before it is fetched
     opened.keyboard.press("Escape")
     dialog.wait_for(state="detached")
 

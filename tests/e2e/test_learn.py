@@ -13,6 +13,7 @@ from rambo.method.utility_samples import interpolate_utilities
 from rambo.ui.learn import bilevel, filters, rounds, tables, transport, which
 
 from .conftest import FLAGS, ROOT, reaches, running, settled, until
+from .test_components import at_rest, charts_ready
 
 APP = ROOT / "app.py"
 
@@ -82,6 +83,8 @@ def test_a_symbol_explains_itself_on_hover_and_on_tap(new_page, address) -> None
     symbol = page.locator(".rambo-term:has-text('validation set')").first
     tip = symbol.locator(".rambo-tip")
     assert not tip.is_visible()
+    charts_ready(page, 1)
+    at_rest(page)  # while the chart comes, what lies above it moves under the finger
     symbol.tap()
     reaches(tip.is_visible, True)
     box = tip.bounding_box()

@@ -1,8 +1,5 @@
 """The chosen images as rows of a table, each with its thumbnail."""
 
-import base64
-import io
-
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -70,7 +67,5 @@ def _thumbnails(fingerprint: str, ids: tuple[int, ...], *, _data: Prepared | Non
     for index in ids:
         picture = pictures.picture(_data, index)
         picture.thumbnail((96, 96))
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG")
-        images.append("data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode())
+        images.append(pictures.data_address(picture))
     return images

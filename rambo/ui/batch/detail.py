@@ -226,7 +226,8 @@ def _picture(batch: Batch, index: int, side: int, caption: str) -> None:
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     sampling = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
     alt = shorten(f"Image {index}, {caption}" if caption else f"Image {index}", 80)
-    st.image(picture.resize(size, sampling), caption=literal(caption, 80) or None, alt=alt)
+    source = pictures.data_address(picture.resize(size, sampling))
+    st.image(source, caption=literal(caption, 80) or None, alt=alt)
 
 
 def _pool(batch: Batch, index: int) -> int | None:

@@ -59,7 +59,10 @@ def _enlarged(data: Prepared, index: int, labeled: bool) -> None:
     width, height = picture.size
     factor = max(1, 392 // max(height, width))
     large = picture.resize((width * factor, height * factor), Image.Resampling.NEAREST)
-    st.image(large, alt=f"Image {index} of {shorten(data.name)}, {factor} times its size")
+    st.image(
+        pictures.data_address(large),
+        alt=f"Image {index} of {shorten(data.name)}, {factor} times its size",
+    )
     label = literal(data.class_of(index))
     st.markdown(f"**{label}**" if labeled else "Its label is not bought, so it is not shown.")
     scale = f", shown {factor} times as large" if factor > 1 else ""

@@ -1,7 +1,5 @@
 """Optimal transport: how far a set is from the validation images, and which image serves which."""
 
-import base64
-import io
 import math
 from functools import cache
 
@@ -13,6 +11,7 @@ from PIL import Image
 from rambo.errors import DataError
 from rambo.figures import lessons
 from rambo.figures.prepared import Figure
+from rambo.ui import pictures
 from rambo.ui.components import gallery, plot
 from rambo.ui.learn import parts, tables
 
@@ -225,6 +224,4 @@ def _column(x: float, count: int) -> Array:
 @cache
 def _picture(index: int) -> str:
     """Return an image as an address that carries it."""
-    buffer = io.BytesIO()
-    Image.fromarray(tables.dataset()[0][index, 0]).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return pictures.data_address(Image.fromarray(tables.dataset()[0][index, 0]))
