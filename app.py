@@ -6,10 +6,9 @@ from rambo.storage import places
 
 places.require_posix()
 
-from rambo.ui import door, frame, home, pace, warm  # noqa: E402
+from rambo.ui import door, frame, home, warm  # noqa: E402
 
 if __name__ == "app":
-    pace.take_turns()
     warm.begin()
     app = st.App(__file__, middleware=door.layers())
 else:

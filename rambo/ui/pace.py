@@ -1,22 +1,12 @@
-"""Many people at one server: live parts come more seldom, so the worker keeps its cores, and pages take short turns."""
+"""How often the live parts of a page come again: more seldom where many people watch, so the worker keeps its cores."""
 
-import sys
 import time
 
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 _FEW = 5  # sessions that get the full pace
 _ABSENCE = 60.0  # seconds after which a session that asked for nothing has left
-_TURN = 0.0005  # seconds a thread may keep the interpreter while others wait for it
 _sessions: dict[str, float] = {}
-
-
-def take_turns() -> None:
-    """Let the threads of all sessions take short turns: the one that sends their pages waits a turn of each.
-
-    Choice: a tenth of Python's own. Twenty pages opened at once came in 0.91 of the time (median of six pairs in turn).
-    """
-    sys.setswitchinterval(_TURN)
 
 
 def note() -> None:

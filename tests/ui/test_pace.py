@@ -1,15 +1,10 @@
 """Many who watch at once are answered more seldom, and those who left do not count."""
 
-import runpy
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from rambo.ui import pace, warm
-
-APP = Path(__file__).parents[2] / "app.py"
+from rambo.ui import pace
 
 
 class Clock:
@@ -53,13 +48,3 @@ def test_who_left_does_not_count(clock: Clock, monkeypatch: pytest.MonkeyPatch) 
 def test_a_call_outside_a_page_is_no_session(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "get_script_run_ctx", lambda **_: None)
     assert [pace.every(2) for _ in range(20)] == [2] * 20
-
-
-def test_the_server_lets_its_threads_take_short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warm, "begin", lambda: None)
-    usual = sys.getswitchinterval()
-    try:
-        runpy.run_path(str(APP), run_name="app")
-        assert sys.getswitchinterval() == pytest.approx(usual / 10)
-    finally:
-        sys.setswitchinterval(usual)
