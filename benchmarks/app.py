@@ -31,7 +31,7 @@ FLAGS = [*EMULATED, "--disable-gpu-rasterization", "--disable-gpu-compositing"]
 ROUNDS = 5
 WATCHED_SECONDS = 10
 IDLE, BUSY = "no run at work", "a run training on all cores"
-MENU = ("Data", "Configure", "Train", "Batch", "Compare", "Studies", "Home")
+MENU = ("Data", "Configure", "Train", "Batch", "Compare", "Studies", "Learn", "Home")
 MOVES = {  # steps of Learn that begin with a slider
     "RankNet": "ranknet",
     "bilevel": "bilevel",

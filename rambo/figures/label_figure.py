@@ -113,62 +113,70 @@ def _level(curve: LabelCurve, name: str) -> float:
     return statistics.fmean(curve.accuracies[name][curve.budget])
 
 
-def headline(curve: LabelCurve, names: Sequence[str]) -> str:
-    """Return what the labels of a choice are worth, in one sentence: that of the best, and RAMBO's beside it.
+def headline(curve: LabelCurve) -> str:
+    """Return in one sentence what the labels of the best choice save, or that nothing shows that they do.
 
     Args:
         curve: of a run's settings.
-        names: strategies that the figure shows.
     """
-    name = best(curve, names)
-    rivals = len(_rivals(curve))
-    value = None if name is None else label_curve.worth(curve, name, rivals)
+    name = best(curve, curve.strategies)
+    value = None if name is None else label_curve.worth(curve, name, len(_rivals(curve)))
     if name is None or value is None:
         return "Random choice was not measured here, so nothing can be said of labels saved."
-    sentence = _worth_words(curve, name, value)
-    if rivals > 1:
-        sentence += (
-            f" It is the best of {rivals} strategies. The best of several owes part of its lead to chance, so the "
-            "interval is wider than for one strategy alone."
-        )
-    if name != "rambo" and (own := label_curve.worth(curve, "rambo")) is not None:
-        sentence += f" {_worth_words(curve, 'rambo', own)}"
-    if _TURNED in curve.strategies and _level(curve, _TURNED) > _level(curve, name):
-        sentence += (
-            f" {theme.strategy_word(_TURNED)}, a control that takes what RAMBO ranks last, had more than each of them: "
-            f"{100 * _level(curve, _TURNED):.1f} %."
-        )
-    return sentence
-
-
-def _worth_words(curve: LabelCurve, name: str, value: Worth) -> str:
-    """Return what the labels of one strategy are worth, with the interval, or that chance may be all of it."""
-    word, whole = theme.strategy_word(name), curve.budget
-    if value.labels == math.inf:
-        much = f"more than {_largest(curve):,} random ones"
-        fewer = f"at least {_largest(curve) - whole:,} fewer labels"
-    else:
-        much, fewer = f"{value.labels:.0f} random ones", f"{value.labels - whole:.0f} fewer labels"
     trials = count(value.gap.trials, "trial")
-    if value.gap.finding == "more":
-        low, high = _bound(curve, value.low), _bound(curve, value.high)
-        return (
-            f"{whole} labels of {word} are worth {much}: the same accuracy with {fewer} "
-            f"(95 % interval {low} to {high} labels; {trials})."
+    if value.gap.finding != "more":
+        return f"{trials} cannot tell the best choice from a random one: no label is shown to be saved."
+    return f"{curve.budget} labels of {theme.strategy_word(name)} save {_saved(curve, value)} ({trials})."
+
+
+def findings(curve: LabelCurve) -> list[str]:
+    """Return what the labels of the best strategy and of RAMBO are worth, and a control that stands above both.
+
+    The best of several owes part of its lead to chance, so its interval is wider than that of one strategy alone.
+
+    Args:
+        curve: of a run's settings.
+    """
+    name, rivals = best(curve, curve.strategies), len(_rivals(curve))
+    if name is None:
+        return []
+    among = {name: rivals, "rambo": 1} | ({"rambo": rivals} if name == "rambo" else {})
+    lines = []
+    for strategy, count_of_rivals in among.items():
+        value = label_curve.worth(curve, strategy, count_of_rivals)
+        if value is None:
+            continue
+        gap = f"{value.gap.mean:+.1f} points, 95 % interval {value.gap.low:+.1f} to {value.gap.high:+.1f}"
+        best_of = f", wider as the best of {rivals}" if count_of_rivals > 1 else ""
+        lines.append(
+            f"{theme.strategy_word(strategy)}: as good as {_worth_words(curve, value)} ({gap}{best_of})"
         )
-    if value.labels <= whole:
-        return f"{whole} labels of {word} are worth no more than {whole} random ones ({trials})."
-    return (
-        f"{whole} labels of {word} are worth {much} on the mean, but {trials} cannot tell that from "
-        f"none saved: {value.gap.mean:+.1f} points, 95 % interval {value.gap.low:+.1f} to {value.gap.high:+.1f}."
+    if _TURNED in curve.strategies and _level(curve, _TURNED) > _level(curve, name):
+        lines.append(
+            f"{theme.strategy_word(_TURNED)}, a control that takes what RAMBO ranks last: "
+            f"{100 * _level(curve, _TURNED):.1f} %, more than any of them"
+        )
+    return lines
+
+
+def _worth_words(curve: LabelCurve, value: Worth) -> str:
+    """Return what the labels of a strategy are worth in random ones."""
+    if value.labels == math.inf:
+        return f"more than {_largest(curve):,} random labels"
+    if value.labels <= curve.budget:
+        return f"no more than {curve.budget:,} random labels"
+    return f"{value.labels:.0f} random labels"
+
+
+def _saved(curve: LabelCurve, value: Worth) -> str:
+    """Return how many labels are saved, with the interval."""
+    least, mean, most = (
+        f"over {_largest(curve) - curve.budget}"
+        if labels == math.inf
+        else f"{labels - curve.budget:.0f}"
+        for labels in (value.low, value.labels, value.high)
     )
-
-
-def _bound(curve: LabelCurve, labels: float) -> str:
-    """Return an end of the interval as labels saved."""
-    if labels == math.inf:
-        return f"over {_largest(curve) - curve.budget}"
-    return f"{labels - curve.budget:.0f}"
+    return f"{mean} against random choice, 95 % interval {least} to {most}"
 
 
 def _largest(curve: LabelCurve) -> int:

@@ -93,8 +93,9 @@ def show_curve(curve: LabelCurve, *, key: str, few: bool = False) -> None:
             file_name="rambo-labels",
         )
     with right:
-        st.markdown("**What chosen labels are worth, on the finished run**")
-        st.markdown(literal(label_figure.headline(curve, names), 600))
+        st.markdown(f"**{literal(label_figure.headline(curve), 300)}**")
+        lines = [f"- {literal(line, 300)}" for line in label_figure.findings(curve)]
+        st.markdown("\n".join([f"With {curve.budget:,} labels, on the finished run:\n", *lines]))
         st.caption(
             f"Means of {count(_trials(curve), 'trial')}, each of {_trainings(curve)} of f; bands are "
             f"one standard error. Random choice was measured with {_budgets(curve, LUCK)} bought labels; "

@@ -1,11 +1,14 @@
 """How often the live parts of a page come again: more seldom where many people watch, so the worker keeps its cores."""
 
 import time
+from collections.abc import Callable
 
+import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 _FEW = 5  # sessions that get the full pace
 _ABSENCE = 60.0  # seconds after which a session that asked for nothing has left
+_REST = 5.0  # seconds between two looks at what nobody works on
 _sessions: dict[str, float] = {}
 
 
@@ -26,3 +29,19 @@ def every(seconds: float) -> float:
     for session in [session for session, moment in list(_sessions.items()) if moment < since]:
         _sessions.pop(session, None)
     return seconds * max(1.0, len(_sessions) / _FEW)
+
+
+def await_news(standing: Callable[[], object]) -> None:
+    """Draw the page anew once something at rest stands otherwise: another person may have resumed it.
+
+    Args:
+        standing: says how it stands; quick, and equal as long as nothing happened.
+    """
+    before = standing()
+
+    def look() -> None:
+        note()
+        if standing() != before:
+            st.rerun()
+
+    st.fragment(look, run_every=every(_REST))()

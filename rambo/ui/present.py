@@ -55,6 +55,8 @@ def show(run: Run, slides: Callable[[], Sequence[Slide]]) -> None:
     """
     live = readers.status(run)[0] in jobs.LIVE
     st.fragment(_body, run_every=pace.every(_SECONDS) if live else None)(run, slides, live)
+    if not live:
+        pace.await_news(lambda: readers.status(run))
 
 
 def chart(figure: PreparedFigure | None, *, key: str, alt: str, waits: str = "") -> None:

@@ -75,7 +75,10 @@ def test_a_run_is_started_watched_killed_and_resumed(serve, page, run: Run, tmp_
     until(lambda: run.status == "interrupted", "the worker is gone")
     page.get_by_text("the worker process is gone").wait_for(timeout=(5 + SLACK) * 1000)
 
-    # Resume goes on and ends; the page turns to the result by itself and then asks no more.
+    # Resume goes on and ends; the page turns to the result by itself, and so does that of a bystander.
+    bystander = page.context.new_page()
+    bystander.goto(page.url)
+    bystander.get_by_text("the worker process is gone").wait_for()
     page.get_by_role("button", name="Resume").click()
     page.get_by_role("button", name="Stop").wait_for()
     page.reload()
@@ -84,6 +87,10 @@ def test_a_run_is_started_watched_killed_and_resumed(serve, page, run: Run, tmp_
         timeout=PATIENCE * 1000
     )
     assert run.status == "done"
+    bystander.get_by_text("RAMBO chose 12 of 76 images in 3 steps").wait_for(
+        timeout=PATIENCE * 1000
+    )
+    bystander.close()
     page.wait_for_function(f"{CHARTS} >= 7")
     assert (
         page.get_by_role("link", name="See the chosen images")

@@ -182,7 +182,7 @@ def test_a_worker_killed_in_line_is_seen_too(root: Path) -> None:
     second = begin(root, LONG, seed=1)
     until(lambda: jobs.place_in_line(second) == ("cpu", 1))
     assert second.status == "queued"
-    assert "1 ahead" in second.describe().message
+    until(lambda: "1 ahead" in second.describe().message)  # written once it stands there
     os.kill(second.worker.pid, signal.SIGKILL)
     until(lambda: second.status == "interrupted", seconds=5)
     assert jobs.place_in_line(second) is None

@@ -45,16 +45,22 @@ def test_the_gap_is_paired_trial_by_trial() -> None:
 def test_without_random_choice_nothing_is_said() -> None:
     curve = LabelCurve("r", 200, 200, (1, 1), {"margin": {200: (0.8, 0.8)}})
     assert label_curve.worth(curve, "margin") is None
-    assert "Random choice was not measured" in label_figure.headline(curve, ["margin"])
+    assert "Random choice was not measured" in label_figure.headline(curve)
+    assert label_figure.findings(curve) == []
 
 
 def test_chance_is_called_chance() -> None:
     """Far apart from trial to trial: the interval holds 0, and no labels are said to be saved."""
     luck = {200: (0.78, 0.80, 0.79, 0.78, 0.80), 400: (0.82, 0.83, 0.82, 0.83, 0.82)}
-    words = label_figure.headline(curve_of((0.83, 0.76, 0.84, 0.77, 0.80), luck), ["margin"])
-    assert "cannot tell that from none saved" in words
-    words = label_figure.headline(curve_of((0.80, 0.82, 0.81, 0.80, 0.82), luck), ["margin"])
-    assert "fewer labels (95 % interval" in words
+    words = label_figure.headline(curve_of((0.83, 0.76, 0.84, 0.77, 0.80), luck))
+    assert words.startswith("5 trials cannot tell the best choice from a random one")
+    clear = curve_of((0.80, 0.82, 0.81, 0.80, 0.82), luck)
+    assert label_figure.headline(clear) == (
+        "200 labels of Margin save 118 against random choice, 95 % interval 118 to 118 (5 trials)."
+    )
+    assert label_figure.findings(clear) == [
+        "Margin: as good as 318 random labels (+2.0 points, 95 % interval +2.0 to +2.0)"
+    ]
 
 
 def test_the_control_of_lowest_u_hat_is_named_but_offered_to_nobody() -> None:
@@ -63,9 +69,8 @@ def test_the_control_of_lowest_u_hat_is_named_but_offered_to_nobody() -> None:
     table = {"random": luck, "lowest": {200: lowest}, "margin": {200: margin}}
     curve = LabelCurve("r", 200, 200, (1, 1), table)
     assert label_figure.best(curve, curve.strategies) == "margin"
-    words = label_figure.headline(curve, curve.strategies)
-    assert words.startswith("200 labels of Margin are worth")
-    assert words.endswith("had more than each of them: 82.0 %.")
+    assert label_figure.headline(curve).startswith("200 labels of Margin save")
+    assert label_figure.findings(curve)[-1].endswith("82.0 %, more than any of them")
 
 
 def test_the_shipped_table_belongs_to_the_shipped_run(tmp_path: Path) -> None:
@@ -74,11 +79,7 @@ def test_the_shipped_table_belongs_to_the_shipped_run(tmp_path: Path) -> None:
     assert path is not None
     curve = label_curve.read(path.with_name("label_curve.json"))
     assert curve.run == path.stem
-    words = label_figure.headline(curve, curve.strategies)
-    assert (
-        "It is the best of 5 strategies. The best of several owes part of its lead to chance"
-        in words
-    )
+    assert any("wider as the best of 5" in line for line in label_figure.findings(curve))
     from rambo.runs.workspace import Workspace
 
     workspace = Workspace(tmp_path)

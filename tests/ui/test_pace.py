@@ -1,5 +1,6 @@
 """Many who watch at once are answered more seldom, and those who left do not count."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -48,3 +49,26 @@ def test_who_left_does_not_count(clock: Clock, monkeypatch: pytest.MonkeyPatch) 
 def test_a_call_outside_a_page_is_no_session(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pace, "get_script_run_ctx", lambda **_: None)
     assert [pace.every(2) for _ in range(20)] == [2] * 20
+
+
+def test_a_page_at_rest_is_drawn_anew_once_something_happens(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Callable[[], None]] = []
+    again: list[bool] = []
+    monkeypatch.setattr(pace, "get_script_run_ctx", lambda **_: None)
+    monkeypatch.setattr(
+        pace,
+        "st",
+        SimpleNamespace(
+            fragment=lambda look, run_every: lambda: looks.append(look),
+            rerun=lambda: again.append(True),
+        ),
+    )
+    standing = ["stopped"]
+    pace.await_news(lambda: standing[0])
+    looks[0]()
+    assert again == []
+    standing[0] = "running"
+    looks[0]()
+    assert again == [True]

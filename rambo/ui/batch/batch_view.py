@@ -16,7 +16,7 @@ from rambo.runs import jobs
 from rambo.runs.atlas import UNLABELED_POOL
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, percent
-from rambo.ui import controls, frame, readers, state
+from rambo.ui import controls, frame, pace, readers, state
 from rambo.ui.batch import (
     batch_data,
     chips,
@@ -304,6 +304,7 @@ def show_unfinished(run: Run, trial: int, strategy: str, batch: Batch | None) ->
     )
     _ways_out(run, trial)
     _show_so_far(batch)
+    pace.await_news(lambda: readers.status(run))
 
 
 @st.fragment(run_every=2)

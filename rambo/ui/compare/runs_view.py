@@ -14,7 +14,7 @@ from rambo.runs.atlas import Indices
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, moment
-from rambo.ui import frame, readers, state
+from rambo.ui import frame, pace, readers, state
 from rambo.ui.batch import batch_data
 from rambo.ui.components import plot
 
@@ -52,6 +52,10 @@ def show(run: Run) -> None:
             records[name].status in jobs.LIVE for name in (run.id, *picked) if name in records
         )
         st.fragment(_show_runs, run_every=3 if live else None)([run.id, *picked])
+        if not live:
+            pace.await_news(
+                lambda: [r.status for r in readers.runs() if r.run in (run.id, *picked)]
+            )
 
 
 def _to_address(picked: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from rambo.runs import jobs
 from rambo.runs.workspace import Run
 from rambo.studies.table import CellProgress, StudyTable
 from rambo.text import count, literal
-from rambo.ui import controls, frame, readers, state, visitor
+from rambo.ui import controls, frame, pace, readers, state, visitor
 from rambo.ui.studies import records
 
 _WIDTHS = [4, 2.6, 2, 3.6]  # of a cell's row: what, state, trials, links
@@ -28,6 +28,8 @@ def show(study: Run) -> None:
     table = records.table(study)
     live = table.status in jobs.LIVE
     st.fragment(_body, run_every=_TICK if live else None)(study, _state_of(table))
+    if not live:
+        pace.await_news(lambda: readers.status(study))
 
 
 def delete_button(study: Run, run: Run | None) -> None:

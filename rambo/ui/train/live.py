@@ -35,6 +35,8 @@ def show(run: Run) -> None:
     """Draw the run, and keep it up to date while it is worked on."""
     live = readers.status(run)[0] in jobs.LIVE
     st.fragment(_body, run_every=pace.every(1) if live else None)(run, live)
+    if not live:
+        pace.await_news(lambda: readers.status(run))
 
 
 def _body(run: Run, live: bool) -> None:
