@@ -82,20 +82,23 @@ def measure(dataset: str, seed: int, count: int, *, network: bool) -> Row:
     view = in_units_of_pairs(ridge_view(problem), pairs)
     told = view.statistics(subsets).view(count, 2, -1)
     for place, name in enumerate(STATISTICS):
-        row[name] = _share(told[:, :, place], utilities)
-    row["learned weights"] = _share(_weighed(told, utilities), utilities)
+        row[name] = share(told[:, :, place], utilities)
+    row["learned weights"] = share(_weighed(told, utilities), utilities)
     if network:
-        row["paper's u_hat, warm"] = _share(_asked(problem, config, pairs, utilities), utilities)
+        row["paper's u_hat, warm"] = share(_asked(problem, config, pairs, utilities), utilities)
     return row
 
 
-def true_utilities(ensemble: Ensemble, subsets: Sequence[Tensor], name: str) -> Tensor:
+def true_utilities(
+    ensemble: Ensemble, subsets: Sequence[Tensor], name: str, labels: Tensor | None = None
+) -> Tensor:
     """Return the validation accuracies of two trainings of both sets of each pair, `p x 2 x 2`: set, training.
 
     Args:
         ensemble: trains what is not in the file of those that were measured.
         subsets: the sets of the pairs in turn.
         name: of these pairs in the file.
+        labels: class ids of all `N`, where some of the sets were not bought.
     """
     digest = hashlib.sha256(
         json.dumps(
@@ -110,7 +113,7 @@ def true_utilities(ensemble: Ensemble, subsets: Sequence[Tensor], name: str) -> 
     known = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     if known.get(name, {}).get("sha256") != digest:
         units = [
-            ensemble.fit_unit(subset, role, i)
+            ensemble.fit_unit(subset, role, i, labels=labels)
             for i, subset in enumerate(subsets)
             for role in ("offline", "repeat")
         ]
@@ -123,10 +126,10 @@ def true_utilities(ensemble: Ensemble, subsets: Sequence[Tensor], name: str) -> 
     return torch.tensor(known[name]["accuracies"], dtype=torch.float64).view(-1, 2, 2)
 
 
-def _share(scores: Tensor, utilities: Tensor) -> float:
+def share(scores: Tensor, utilities: Tensor) -> float:
     """Return the share of pairs that scores `p x 2` put in the order of one training, mean of both."""
-    shares = [losses.ranking_accuracy(scores, utilities[:, :, i]) for i in range(2)]
-    return statistics.fmean(share for share in shares if share is not None)
+    both = [losses.ranking_accuracy(scores, utilities[:, :, i]) for i in range(2)]
+    return statistics.fmean(one for one in both if one is not None)
 
 
 def _parts(count: int) -> list[tuple[Tensor, Tensor]]:

@@ -8,9 +8,10 @@ import pytest
 import torch
 from tiny import MemoryMemo, tiny_config
 
-from benchmarks import clean_pool, dirty_pool, ranking, seeds
+from benchmarks import candidates, clean_pool, dirty_pool, ranking, seeds
 from rambo.method.pools import Problem
 from rambo.runs.results import Result
+from rambo.seeding import Streams
 from rambo.training.ensemble import Ensemble
 
 
@@ -26,7 +27,7 @@ def test_a_share_is_the_mean_over_both_trainings() -> None:
     utilities = torch.tensor([[[0.9, 0.8], [0.8, 0.9]], [[0.7, 0.7], [0.6, 0.6]]])
     scores = torch.tensor([[2.0, 1.0], [1.0, 0.0]])
     assert (
-        ranking._share(scores, utilities) == 0.75
+        ranking.share(scores, utilities) == 0.75
     )  # both right by the first training, one by the second
 
 
@@ -90,3 +91,14 @@ def test_what_differs_between_seeds_is_not_in_their_sizes() -> None:
     config = tiny_config()
     assert clean_pool.sizes(config.model_copy(update={"seed": 7})) == clean_pool.sizes(config)
     assert clean_pool.sizes(config.model_copy(update={"budget": 7})) != clean_pool.sizes(config)
+
+
+def test_candidates_are_paired_within_a_cut_and_share_no_image() -> None:
+    filtered = torch.arange(100, 130)
+    pairs = candidates.batch_pairs(filtered, 6, 7, Streams(0))
+    assert len(pairs) == 7
+    for one, other in pairs:
+        assert len(one) == len(other) == 6
+        assert not set(one.tolist()) & set(other.tolist())
+        assert set(one.tolist()) | set(other.tolist()) <= set(filtered.tolist())
+    assert len({tuple(sorted(one.tolist())) for pair in pairs for one in pair}) == 14
