@@ -1,5 +1,6 @@
 """`python -m rambo plan`: settings in, JSON out, one line and exit 2 for everything else."""
 
+import io
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 from tiny import FORECAST_KEYS
 
 from rambo import config as configs
+from rambo.commands.line import main
 from rambo.config import presets
 from rambo.estimate import costs
 
@@ -64,12 +66,19 @@ def test_the_plan_of_the_demo_is_json_and_makes_no_run(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line_and_exit_2(
-    stdin: str | bytes, words: str, tmp_path: Path
+    stdin: str | bytes,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    done = plan(stdin, tmp_path / "runs")
-    assert done.returncode == 2
-    assert done.stdout == b""
-    lines = done.stderr.decode().splitlines()
+    content = stdin.encode() if isinstance(stdin, str) else stdin
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    monkeypatch.setenv("RAMBO_HOME", str(tmp_path / "runs"))
+    assert main(["plan"]) == 2
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    lines = printed.err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith(f"rambo: {words}")
 

@@ -264,11 +264,18 @@ def test_an_image_taken_out_is_said_at_once_exported_and_outlives_a_reload(
     assert str(out) not in [
         row.split(",")[rows[0].split(",").index("dataset_index")] for row in rows
     ]
+    bystander = (
+        opened.context.new_page()
+    )  # who looks at the same batch hears of it without a reload
+    bystander.goto(opened.url)
+    bystander.get_by_text("Your own batch: 23 images").wait_for()
     opened.get_by_role("tab", name="What if").click()
     until(lambda: len(cells(opened, 0)) >= 3, "the batch of the step is drawn")
     opened.locator(".cell").nth(0).click()
     opened.get_by_role("button", name="Remove", exact=True).click()
     opened.get_by_text("Your own batch: 22 images").wait_for()
+    bystander.get_by_text("Your own batch: 22 images").wait_for()
+    bystander.close()
     opened.get_by_role("button", name="Back to RAMBO's choice").click()
     opened.get_by_text("Your own batch").wait_for(state="detached")
 

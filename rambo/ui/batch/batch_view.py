@@ -60,6 +60,7 @@ def show(run: Run) -> None:
         with frame.guard():
             edited.show(batch)
     show_tabs(batch, oracle)
+    pace.await_news(lambda: edited.is_stale(batch))
     if run.config["dataset"]["name"] in catalog.CATALOG and not batch_data.exclusions_of(batch):
         st.caption(
             ":material/content_copy: Near duplicates are looked for in your own images; in a benchmark they are not, "
