@@ -18,57 +18,40 @@ _TURNED = "lowest"  # RAMBO turned round, a control
 
 
 def label_figure(curve: LabelCurve, names: Sequence[str]) -> PreparedFigure:
-    """Return test accuracy over bought labels: means, with bands of one standard error over the trials.
+    """Return test accuracy over bought labels: means, with one standard error over the trials.
 
-    A dotted line leads from the best choice at the run's budget to the random one that is as good.
+    Random choice is a line with a band, the others are lines with bars, a little apart, which begin where random choice
+    does: with no label bought all are the same. A dotted line leads from the best choice at the run's budget to the
+    random one that is as good.
 
     Args:
         curve: of a run's settings.
         names: strategies to draw; random choice below all.
     """
-    visible = [name for name in names if name in curve.accuracies]
-    alone = [name for name in visible if len(curve.accuracies[name]) == 1]
+    rivals = [name for name in names if name in curve.accuracies and name != LUCK]
     data: list[Figure] = []
     ends: list[float] = []
-    for name in sorted(visible, key=lambda name: name != LUCK):
-        budgets, means = curve.means(name)
-        errors = [report.standard_error(own) for own in curve.accuracies[name].values()]
-        look, trials = lineup.of(name), len(next(iter(curve.accuracies[name].values())))
-        if len(budgets) == 1:  # a point, beside the others of its budget
-            place = alone.index(name) - (len(alone) - 1) / 2
-            low, high = 100 * (means[0] - errors[0]), 100 * (means[0] + errors[0])
-            ends += [low, high]
-            data.append(
-                {"type": "scatter", "mode": "markers", "name": for_plot(look.word)}
-                | {"x": [budgets[0] + _DODGE * place], "y": [100 * means[0]]}
-                | {"error_y": {"array": [100 * errors[0]], "color": look.colour}}
-                | {"marker": {"symbol": look.symbol, "size": 11, "color": look.colour}}
-                | {
-                    "text": [
-                        f"{budgets[0]} bought labels: {100 * means[0]:.1f} ± {100 * errors[0]:.1f} %"
-                    ]
-                }
-                | {"hovertemplate": f"%{{text}} over {trials} trials"}
-            )
-            continue
-        lows = [100 * (mean - error) for mean, error in zip(means, errors, strict=True)]
-        highs = [100 * (mean + error) for mean, error in zip(means, errors, strict=True)]
+    if LUCK in names and LUCK in curve.accuracies:
+        budgets, means, errors = _points(curve, LUCK)
+        lows = [mean - error for mean, error in zip(means, errors, strict=True)]
+        highs = [mean + error for mean, error in zip(means, errors, strict=True)]
         ends += lows + highs
         data.append(
             {"type": "scatter", "mode": "lines", "showlegend": False, "hoverinfo": "skip"}
             | {"x": budgets + budgets[::-1], "y": highs + lows[::-1], "fill": "toself", "name": ""}
-            | {"fillcolor": look.colour, "opacity": _BAND, "line": {"width": 0}}
+            | {"fillcolor": lineup.of(LUCK).colour, "opacity": _BAND, "line": {"width": 0}}
         )
-        data.append(
-            {"type": "scatter", "mode": "lines+markers", "name": for_plot(look.word)}
-            | {"x": budgets, "y": [100 * mean for mean in means]}
-            | {"line": {"color": look.colour, "width": 2.5}}
-            | {"marker": {"symbol": look.symbol, "size": 9, "color": look.colour}}
-            | {"text": [f"± {100 * error:.1f} over {trials} trials" for error in errors]}
-            | {"hovertemplate": "%{x} bought labels: %{y:.1f} % %{text}"}
-        )
-    if (line := _same(curve, visible)) is not None:
-        data.append(line)
+        data.append(_line(curve, LUCK, budgets, means, errors))
+    for place, name in enumerate(rivals):
+        budgets, means, errors = _points(curve, name)
+        ends += [mean - error for mean, error in zip(means, errors, strict=True)]
+        ends += [mean + error for mean, error in zip(means, errors, strict=True)]
+        apart = _DODGE * (place - (len(rivals) - 1) / 2)
+        line = _line(curve, name, [budget + apart for budget in budgets], means, errors)
+        line["error_y"] = {"array": errors, "color": lineup.of(name).colour, "thickness": 1.5}
+        data.append(_from_nothing(curve, line))
+    if (same := _same(curve, [LUCK, *rivals])) is not None:
+        data.append(same)
     more = max(_SPAN - (max(ends) - min(ends)), 1.0) / 2 if ends else 1.0
     layout: Figure = {
         "xaxis": {"title": {"text": f"labels bought, beside the {curve.k:,} there were"}},
@@ -78,6 +61,48 @@ def label_figure(curve: LabelCurve, names: Sequence[str]) -> PreparedFigure:
     if ends:
         layout["yaxis"] |= {"range": [min(ends) - more, max(ends) + more]}
     return prepare_figure({"data": data, "layout": layout})
+
+
+def _points(curve: LabelCurve, name: str) -> tuple[list[float], list[float], list[float]]:
+    """Return the budgets of a strategy with mean and standard error at each, in percent."""
+    budgets, means = curve.means(name)
+    errors = [report.standard_error(own) for own in curve.accuracies[name].values()]
+    return [*budgets], [100 * mean for mean in means], [100 * error for error in errors]
+
+
+def _line(
+    curve: LabelCurve, name: str, places: list[float], means: list[float], errors: list[float]
+) -> Figure:
+    """Return the line of a strategy through its points; each says what it stands on."""
+    look, own = lineup.of(name), curve.accuracies[name]
+    texts = [
+        f"{budget:,} bought labels: {mean:.1f} ± {error:.1f} % over {count(len(values), 'trial')}"
+        for (budget, values), mean, error in zip(own.items(), means, errors, strict=True)
+    ]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": for_plot(look.word),
+        "x": places,
+        "y": means,
+        "line": {"color": look.colour, "width": 2.5},
+        "marker": {"symbol": look.symbol, "size": 9, "color": look.colour},
+        "text": texts,
+        "hovertemplate": "%{text}",
+    }
+
+
+def _from_nothing(curve: LabelCurve, line: Figure) -> Figure:
+    """Return the line of a strategy with the point it shares with random choice before it, where that was measured."""
+    shared = curve.accuracies.get(LUCK, {}).get(0)
+    if shared is None or len(line["x"]) < 2 or line["x"][0] <= 0:
+        return line
+    return line | {
+        "x": [0, *line["x"]],
+        "y": [100 * statistics.fmean(shared), *line["y"]],
+        "text": ["no label bought: the same for all", *line["text"]],
+        "error_y": line["error_y"] | {"array": [0, *line["error_y"]["array"]]},
+    }
 
 
 def _same(curve: LabelCurve, names: Sequence[str]) -> Figure | None:

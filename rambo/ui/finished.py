@@ -83,12 +83,12 @@ def show_curve(curve: LabelCurve, *, key: str, few: bool = False) -> None:
     if few:
         names = list(dict.fromkeys([*filter(None, [best]), "rambo", LUCK]))
     with st.container(key=f"wide-{key}"):
-        left, right = st.columns([3, 2], gap="large", vertical_alignment="center")
+        left, right = st.columns([3, 2], gap="large")
     with left:
         plot(
             _figure(curve.run, tuple(names), _curve=curve),
             key=key,
-            height=300 if few else 380,
+            height=360 if few else 400,
             alt="Test accuracy over the labels bought, of each strategy and of random choice.",
             file_name="rambo-labels",
         )
@@ -97,7 +97,7 @@ def show_curve(curve: LabelCurve, *, key: str, few: bool = False) -> None:
         lines = [f"- {literal(line, 300)}" for line in label_figure.findings(curve)]
         st.markdown("\n".join([f"With {curve.budget:,} labels, on the finished run:\n", *lines]))
         st.caption(
-            f"Means of {count(_trials(curve), 'trial')}, each of {_trainings(curve)} of f; bands are "
+            f"Means of {count(_trials(curve), 'trial')}, each of {_trainings(curve)} of f; band and bars are "
             f"one standard error. Random choice was measured with {_budgets(curve, LUCK)} bought labels; "
             f"{_points(curve)}"
         )
@@ -113,8 +113,8 @@ def _points(curve: LabelCurve) -> str:
     """Return with how many labels the other strategies were measured, and that nobody knows the rest, in words."""
     others = [name for name in curve.strategies if name != LUCK]
     at = {_budgets(curve, name) for name in others}
-    if at == {f"{curve.budget:,}"}:
-        return f"the others with {curve.budget:,} alone, and what they reach with fewer or more is not known."
+    if len(at) == 1:
+        return f"the others with {at.pop()}. What they reach with other numbers is not known."
     named = "; ".join(f"{strategy_word(name)} with {_budgets(curve, name)}" for name in others)
     return f"{named}. What they reach with other numbers is not known."
 

@@ -63,6 +63,24 @@ def test_chance_is_called_chance() -> None:
     ]
 
 
+def test_a_line_begins_where_random_choice_does_and_says_what_it_stands_on() -> None:
+    """With no label bought all are the same; what was measured once is a point alone."""
+    table = {
+        "random": LUCK,
+        "margin": {100: (0.78, 0.80), 200: (0.80, 0.82)},
+        "badge": {200: (0.8, 0.9)},
+    }
+    curve = LabelCurve("r", 200, 200, (1, 1), table)
+    drawn = json.loads(label_figure.label_figure(curve, ["margin", "badge", "random"]).text)["data"]
+    lines = {line["name"]: line for line in drawn if line["name"]}
+    assert lines["Random"]["x"] == [0, 100, 200, 400]
+    assert lines["Margin"]["x"] == [0, 96.5, 196.5]  # beside BADGE, not on it
+    assert lines["Margin"]["y"] == pytest.approx([71, 79, 81])
+    assert lines["Margin"]["error_y"]["array"] == pytest.approx([0, 1, 1])
+    assert lines["Margin"]["text"][1] == "100 bought labels: 79.0 ± 1.0 % over 2 trials"
+    assert lines["BADGE"]["x"] == [203.5]
+
+
 def test_the_control_of_lowest_u_hat_is_named_but_offered_to_nobody() -> None:
     luck = {200: (0.78, 0.80, 0.79, 0.78, 0.80), 400: (0.82, 0.83, 0.82, 0.83, 0.82)}
     lowest, margin = (0.81, 0.83, 0.82, 0.81, 0.83), (0.80, 0.82, 0.81, 0.80, 0.82)
