@@ -71,8 +71,8 @@ def test_a_line_begins_where_random_choice_does_and_says_what_it_stands_on() -> 
         "badge": {200: (0.8, 0.9)},
     }
     curve = LabelCurve("r", 200, 200, (1, 1), table)
-    drawn = json.loads(label_figure.label_figure(curve, ["margin", "badge", "random"]).text)["data"]
-    lines = {line["name"]: line for line in drawn if line["name"]}
+    data = json.loads(label_figure.label_figure(curve, ["margin", "badge", "random"]).text)["data"]
+    lines = {line["name"]: line for line in data if line["name"]}
     assert lines["Random"]["x"] == [0, 100, 200, 400]
     assert lines["Margin"]["x"] == [0, 96.5, 196.5]  # beside BADGE, not on it
     assert lines["Margin"]["y"] == pytest.approx([71, 79, 81])

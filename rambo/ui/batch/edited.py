@@ -13,7 +13,7 @@ from rambo.ui.components import strip
 
 _THUMBNAILS = 60  # added images that are drawn
 _CHANGED = "batch-edited"  # the head of the page, outside the tabs' fragments, does not say it yet
-_SEEN = "batch-edit-seen"  # the file of the edit as this window knows it
+_STATE = "batch-edit-seen"  # the file of the edit as this window knows it
 
 
 def load(batch: Batch) -> EditedBatch:
@@ -30,12 +30,12 @@ def save(batch: Batch, edit: EditedBatch) -> None:
     with visitor.acting("edit", batch.run.id, f"the batch of {batch.strategy}"):
         edits.save(batch.run, batch.trial, batch.strategy, edit)
     st.session_state[_CHANGED] = True
-    st.session_state[_SEEN] = _stamp(batch)
+    st.session_state[_STATE] = _stamp(batch)
 
 
 def is_stale(batch: Batch) -> bool:
     """Return whether somebody changed the batch in another window since it was drawn or changed in this one."""
-    return bool(_stamp(batch) != st.session_state.get(_SEEN))
+    return bool(_stamp(batch) != st.session_state.get(_STATE))
 
 
 def _stamp(batch: Batch) -> tuple[str, int, int] | None:
@@ -65,7 +65,7 @@ def size(batch: Batch) -> int | None:
 def show(batch: Batch) -> None:
     """Say how the person's batch differs from the strategy's, where it does."""
     st.session_state.pop(_CHANGED, None)
-    st.session_state[_SEEN] = _stamp(batch)
+    st.session_state[_STATE] = _stamp(batch)
     edit = load(batch)
     if not edit.steps:
         return
