@@ -671,6 +671,31 @@ def test_home_promises_the_time_that_configure_shows(
     assert time_words == f"~ {cost_card.promise(config, images)}"
 
 
+def test_two_tabs_that_ask_the_same_are_told_the_same_by_one_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spawned, config = Spawner(monkeypatch, out=json.dumps(PLAN)), config_of()
+    shared: dict[str, PlanAnswer] = {}
+    own, other = Planner(answers=shared), Planner(answers=shared)
+    own.want(config, 0.0)
+    assert settle(own, 1.0)
+    answer = own.want(config, 2.0)
+    assert answer is not None
+    assert other.want(config, 2.0) is answer
+    assert other.tick(3.0)
+    assert len(spawned.requests) == 1
+    assert own.want(config, answer.at + planner.FRESH + 1) is None
+    assert other.want(config, answer.at + planner.FRESH + 1) is None
+
+
+def test_only_the_newest_answers_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "_MOST_ANSWERS", 2)
+    own = Planner()
+    for k in (20, 21, 22):
+        own._keep(planner.PlanQuestion.about(config_of(k=k)), PlanAnswer(None, "no", float(k)))
+    assert [answer.at for answer in own.answers.values()] == [21.0, 22.0]
+
+
 def test_rates_are_shared_and_outlast_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

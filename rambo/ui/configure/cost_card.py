@@ -64,9 +64,16 @@ def _seconds(config: Config, counted: Costs, answer: PlanAnswer | None) -> float
 def planner() -> Planner:
     """Return the planner of this tab."""
     if _PLANNER not in st.session_state:
-        st.session_state[_PLANNER] = Planner(rates=_rates(str(state.workspace().root)))
+        root = str(state.workspace().root)
+        st.session_state[_PLANNER] = Planner(answers=_answers(root), rates=_rates(root))
     result: Planner = st.session_state[_PLANNER]
     return result
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _answers(root: str) -> dict[str, PlanAnswer]:
+    """Return the answers that all tabs share; the folder of all runs is the key of the cache."""
+    return {}
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)

@@ -26,6 +26,7 @@ PATIENCE = 0.6  # seconds without a change before a process is worth starting
 LIMIT = 120.0  # seconds a plan may take
 FRESH = 300.0  # seconds an answer counts: runs go on training meanwhile
 _MOST_RATES = 100  # rates in a file
+_MOST_ANSWERS = 200  # answers that tabs share
 MOST = 20_000  # trainings to look up; beyond, arithmetic has to do
 
 
@@ -100,7 +101,7 @@ class Planner:
     """The questions of one tab.
 
     `rates` keeps the newest rate by dataset, classifier and device, so that most changes of a form are timed at once.
-    Tabs may share it.
+    Tabs may share it and the answers: two that ask the same are told the same, and one process is enough.
     """
 
     answers: dict[str, PlanAnswer] = field(default_factory=dict)
@@ -116,7 +117,7 @@ class Planner:
             self._question, self._since = question, now
         answer = self.answers.get(question.digest)
         if answer is not None and now - answer.at > FRESH:
-            del self.answers[question.digest]
+            self.answers.pop(question.digest, None)
             return None
         return answer
 
@@ -149,6 +150,8 @@ class Planner:
     def _keep(self, question: PlanQuestion, answer: PlanAnswer) -> None:
         """Keep an answer, and its rate for all configs that go as fast."""
         self.answers[question.digest] = answer
+        for oldest in list(self.answers)[:-_MOST_ANSWERS]:
+            self.answers.pop(oldest, None)
         if answer.plan is not None:
             self.rates.keep(question.pace, answer.plan.rate, answer.plan.jobs)
 
