@@ -31,9 +31,9 @@ def test_the_figures_of_clean_pools_are_those_of_the_evidence() -> None:
 
 
 def test_the_leads_are_those_of_the_accuracies_seed_by_seed() -> None:
-    kept = json.loads((BENCHMARKS / "clean_pool.json").read_text())
+    stored = json.loads((BENCHMARKS / "clean_pool.json").read_text())
     (measured,) = [
-        rows for sizes, rows in kept.items() if sizes.startswith("mnist, k = 200, B = 500")
+        rows for sizes, rows in stored.items() if sizes.startswith("mnist, k = 200, B = 500")
     ]
     ours = measured[recommendation.STRATEGY]
     for name, figure in recommendation.LEADS.items():
