@@ -21,15 +21,16 @@ from rambo.config import presets
 from rambo.datasets import catalog
 from rambo.method import losses
 from rambo.method.acquisition import margins, random_chunks, rank_by
-from rambo.method.pools import Problem, Selection, union
+from rambo.method.pools import Selection, union
 from rambo.method.ridge import fit_weights, in_units_of_pairs, ridge_view
-from rambo.method.utility_samples import random_pairs
 from rambo.runs import whatif
 from rambo.runs.workspace import Run, Workspace
 from rambo.seeding import Streams
 from rambo.studies import study
 from rambo.training.ensemble import Ensemble
 from rambo.worker import trial as trials
+
+OFFLINE = 60  # pairs that teach the weights, as in `benchmarks.ranking`
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -79,7 +80,7 @@ def measure(dataset: str, seed: int, count: int) -> dict[str, float]:
     row["smaller margins"] = ranking.share(
         -torch.stack([scores[batch].mean() for batch in batches]).view(-1, 2), utilities
     )
-    for kind, told in by_set(problem, ensemble, probabilities, sets, dataset, seed).items():
+    for kind, told in by_set(ensemble, probabilities, sets, dataset, seed).items():
         row[kind] = ranking.share(told.view(-1, 2), utilities)
     if (run := _trained(workspace, data.fingerprint, config)) is not None:
         u_hat = whatif.load(run, 0).predict([members.numpy() for members in sets])
@@ -110,7 +111,6 @@ def batch_pairs(
 
 
 def by_set(
-    problem: Problem,
     ensemble: Ensemble,
     probabilities: Tensor,
     sets: Sequence[Tensor],
@@ -118,13 +118,10 @@ def by_set(
     seed: int,
 ) -> dict[str, Tensor]:
     """Return what RAMBO+ says of each set: by certainty alone, and by weights learned on the offline pairs."""
-    count = 60
-    streams = Streams(ensemble.seed).child("rambo").child("offline")
-    pairs = random_pairs(problem, problem.labeled, count, streams)
+    pairs, utilities = ranking.offline_pairs(ensemble, dataset, seed, OFFLINE)
+    view = in_units_of_pairs(ridge_view(ensemble.problem, probabilities), pairs)
     subsets = [subset for pair in pairs for subset in pair]
-    utilities = ranking.true_utilities(ensemble, subsets, f"{dataset}, seed {seed}, {count} pairs")
-    view = in_units_of_pairs(ridge_view(problem, probabilities), pairs)
-    weights = fit_weights(view.statistics(subsets).view(count, 2, -1), utilities[:, :, 0])
+    weights = fit_weights(view.statistics(subsets).view(OFFLINE, 2, -1), utilities[:, :, 0])
     told = view.statistics(sets)
     return {"certainty": told @ view.certain, "learned weights (RAMBO+)": told @ weights}
 

@@ -72,10 +72,8 @@ def measure(dataset: str, seed: int, count: int, *, network: bool) -> Row:
     trial = trials.split(config, catalog.prepare(dataset, workspace.root), 0, None)
     problem = trial.problem
     ensemble = Ensemble(problem, config.classifier, seed=trial.seed, memo=workspace.memo())
-    streams = Streams(trial.seed).child("rambo").child("offline")
-    pairs = random_pairs(problem, problem.labeled, count, streams)
+    pairs, utilities = offline_pairs(ensemble, dataset, seed, count)
     subsets = [subset for pair in pairs for subset in pair]
-    utilities = true_utilities(ensemble, subsets, f"{dataset}, seed {seed}, {count} pairs")
     row: Row = {"dataset": dataset, "seed": seed, "pairs": count}
     agreed = losses.agreement(utilities[:, :, 0], utilities[:, :, 1])
     row["two trainings"] = float("nan") if agreed is None else agreed
@@ -87,6 +85,16 @@ def measure(dataset: str, seed: int, count: int, *, network: bool) -> Row:
     if network:
         row["paper's u_hat, warm"] = share(_asked(problem, config, pairs, utilities), utilities)
     return row
+
+
+def offline_pairs(
+    ensemble: Ensemble, dataset: str, seed: int, count: int
+) -> tuple[tuple[Pair, ...], Tensor]:
+    """Return the pairs that RAMBO's offline initialisation draws, and their true utilities `p x 2 x 2`."""
+    problem, streams = ensemble.problem, Streams(ensemble.seed).child("rambo").child("offline")
+    pairs = random_pairs(problem, problem.labeled, count, streams)
+    subsets = [subset for pair in pairs for subset in pair]
+    return pairs, true_utilities(ensemble, subsets, f"{dataset}, seed {seed}, {count} pairs")
 
 
 def true_utilities(

@@ -67,7 +67,7 @@ def whole() -> list[str]:
     )
     return [
         f"**{word}.** With 200 labels held and 500 bought on FashionMNIST it came to {CLEAN[STRATEGY]} of test "
-        f"accuracy over {CLEAN_TRIALS} paired trials; {others}. On MNIST {LEADS_TRIALS} trials set it apart: {leads}. "
+        f"accuracy over {CLEAN_TRIALS} paired trials; {others}. On MNIST {LEADS_TRIALS} trials put it ahead: {leads}. "
         "What RAMBO learns was not shown to add anything to its own margin filter.",
         "**With the gate on where the pool may hold images that belong to no class.** With 40 % digits among the "
         f"clothes {word} wasted {WASTED['off']} of 500 labels without the gate and {WASTED['on']} with it; test "

@@ -147,8 +147,10 @@ def headline(curve: LabelCurve) -> str:
     name = best(curve, curve.strategies)
     value = None if name is None else label_curve.worth(curve, name, len(_rivals(curve)))
     if name is None or value is None:
-        return "Random choice was not measured here, so nothing can be said of labels saved."
+        return "Random choice was not measured here in two trials or more, so nothing can be said of labels saved."
     trials = count(value.gap.trials, "trial")
+    if value.gap.finding == "less":
+        return f"{trials} show the best choice below a random one: no label is saved."
     if value.gap.finding != "more":
         return f"{trials} cannot tell the best choice from a random one: no label is shown to be saved."
     return f"{curve.budget} labels of {theme.strategy_word(name)} save {_saved(curve, value)} ({trials})."
@@ -165,16 +167,16 @@ def findings(curve: LabelCurve) -> list[str]:
     name, rivals = best(curve, curve.strategies), len(_rivals(curve))
     if name is None:
         return []
-    among = {name: rivals, "rambo": 1} | ({"rambo": rivals} if name == "rambo" else {})
+    among = {name: rivals} | ({} if name == "rambo" else {"rambo": 1})
     lines = []
-    for strategy, count_of_rivals in among.items():
-        value = label_curve.worth(curve, strategy, count_of_rivals)
+    for strategy, most in among.items():
+        value = label_curve.worth(curve, strategy, most)
         if value is None:
             continue
         gap = f"{value.gap.mean:+.1f} points, 95 % interval {value.gap.low:+.1f} to {value.gap.high:+.1f}"
-        best_of = f", wider as the best of {rivals}" if count_of_rivals > 1 else ""
+        best_of = f", wider as the best of {rivals}" if most > 1 else ""
         lines.append(
-            f"{theme.strategy_word(strategy)}: as good as {_worth_words(curve, value)} ({gap}{best_of})"
+            f"{theme.strategy_word(strategy)}: worth {_worth_words(curve, value)} ({gap}{best_of})"
         )
     if _TURNED in curve.strategies and _level(curve, _TURNED) > _level(curve, name):
         lines.append(

@@ -58,8 +58,13 @@ def test_chance_is_called_chance() -> None:
     assert label_figure.headline(clear) == (
         "200 labels of Margin save 118 against random choice, 95 % interval 118 to 118 (5 trials)."
     )
+    below = curve_of((0.75, 0.77, 0.76, 0.75, 0.77), luck)
+    assert label_figure.headline(below).startswith("5 trials show the best choice below a random")
+    assert label_figure.findings(below)[0].startswith(
+        "Margin: worth no more than 200 random labels"
+    )
     assert label_figure.findings(clear) == [
-        "Margin: as good as 318 random labels (+2.0 points, 95 % interval +2.0 to +2.0)"
+        "Margin: worth 318 random labels (+2.0 points, 95 % interval +2.0 to +2.0)"
     ]
 
 
