@@ -7,7 +7,7 @@ import streamlit as st
 from rambo.ui import frame, present, state
 from rambo.ui.compare import compare_view, slides
 
-with frame.page("pages/compare.py") as run:
+with frame.page("pages/compare.py", example=True) as run:
     if run is not None and state.presenting():
         present.show(run, functools.partial(slides.slides, run))
     else:

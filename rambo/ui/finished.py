@@ -1,15 +1,16 @@
 """The finished run that comes with rambo: every page has something to show before anything was started."""
 
+import contextlib
 import functools
 from pathlib import Path
 
 import streamlit as st
 
-from rambo.errors import DataError
+from rambo.errors import DataError, RamboError
 from rambo.figures import label_figure
 from rambo.figures.prepared import PreparedFigure
 from rambo.figures.theme import strategy_word
-from rambo.runs import label_curve, travel
+from rambo.runs import audit, label_curve, travel
 from rambo.runs.label_curve import LUCK, LabelCurve
 from rambo.storage import places
 from rambo.text import count, literal
@@ -59,6 +60,24 @@ def open_finished() -> str:
         return path.stem
     with visitor.acting("import", path.stem, "the shipped run"):
         return travel.unpack(path, workspace, ours=True).run
+
+
+def bring() -> str | None:
+    """Return the id of the shipped run for a page that has nothing else to show; None where it may not be brought.
+
+    Choice: whoever deleted it does not want it back, and whoever may only look brings nothing.
+    """
+    path = places.finished_run()
+    if path is None or not visitor.may_edit():
+        return None
+    # A workspace that cannot be written or read says so where somebody asks for something.
+    with contextlib.suppress(RamboError), st.spinner("Unpacking the finished run that comes along"):
+        acts, _ = audit.read(state.workspace().root)
+        if any(act.what == "delete" and act.subject == path.stem for act in acts):
+            return None
+        open_finished()
+    # Another tab may have been faster.
+    return path.stem if path.stem in state.workspace().ids() else None
 
 
 def curve() -> LabelCurve | None:

@@ -71,7 +71,7 @@ _SYMBOLS = {  # script -> what stands at its foot
 
 
 @contextlib.contextmanager
-def page(script: str, *, pick: bool = True) -> Iterator[Run | None]:
+def page(script: str, *, pick: bool = True, example: bool = False) -> Iterator[Run | None]:
     """Draw the frame and give the run of the address, or the newest one, to the block.
 
     Whatever goes wrong in the block becomes a message; a trace goes to the log and never to the browser.
@@ -79,6 +79,7 @@ def page(script: str, *, pick: bool = True) -> Iterator[Run | None]:
     Args:
         script: a key of `state.PAGES`.
         pick: without a run in the address take the newest; False for pages that are not about one run.
+        example: where there is no run at all, take the finished one that comes with rambo.
     """
     label = state.PAGES[script][0]
     st.set_page_config(page_title=f"{label} - RAMBO", page_icon=_ICON, layout="wide")
@@ -89,7 +90,7 @@ def page(script: str, *, pick: bool = True) -> Iterator[Run | None]:
     if not visitor.show_gate():
         st.stop()
     with guard():
-        run, complaint = _chosen(pick)
+        run, complaint = _chosen(pick, example)
         if not presenting:
             with st.sidebar:
                 _sidebar(run)
@@ -186,11 +187,12 @@ def header(run: Run, presents: str = "", **filters: object) -> None:
         filters: of the address that opens it there.
     """
     config = readers.config(run)
+    origin = ", which comes with RAMBO" if run.id == finished.shipped() else ""
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
         terms.caption(
-            f"Run {run.id} · {shorten(readers.environment(run).dataset.name)} · "
+            f"Run {run.id}{origin} · {shorten(readers.environment(run).dataset.name)} · "
             f"{{k}} = {config.k}, {{B}} = {config.budget}, "
             f"{{b}} = {config.acquisition.batch_size}, seed {config.seed}"
         )
@@ -220,7 +222,7 @@ def no_run(what: str) -> None:
         state.link("pages/configure.py", None, "Set up a run")
 
 
-def _chosen(pick: bool) -> tuple[Run | None, str]:
+def _chosen(pick: bool, example: bool) -> tuple[Run | None, str]:
     """Return the run this page is about and a complaint, if the address names no run."""
     typed = state.requested()
     if typed is not None:
@@ -228,11 +230,12 @@ def _chosen(pick: bool) -> tuple[Run | None, str]:
             return state.find_run(typed), ""
         except RunNotFoundError as error:
             return None, str(error)
-    newest = readers.runs() if pick else []
-    if not newest:
+    runs = readers.runs() if pick else []
+    newest = runs[0].run if runs else finished.bring() if example else None
+    if newest is None:
         return None, ""
-    st.query_params["run"] = newest[0].run  # a link copied from here names it
-    return state.find_run(newest[0].run), ""
+    st.query_params["run"] = newest  # a link copied from here names it
+    return state.find_run(newest), ""
 
 
 def _sidebar(run: Run | None) -> None:

@@ -23,6 +23,7 @@ from rambo.runs import audit, jobs, notes, whatif
 from rambo.runs.atlas import UNLABELED_POOL
 from rambo.runs.notes import ImageNote
 from rambo.runs.workspace import Run, Workspace
+from rambo.storage import places
 from rambo.ui import pictures, takeaway
 from rambo.ui.batch import (
     batch_data,
@@ -86,7 +87,8 @@ def view_of(app: AppTest, name: str) -> AppTest:
 # States
 
 
-def test_no_run_says_what_to_do(home: Path) -> None:
+def test_no_run_says_what_to_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "finished_run", lambda: None)
     app = open_page(PAGE)
     assert_calm(app)
     assert "Start the demo" in words(app)

@@ -19,12 +19,14 @@ from rambo.config import describe
 from rambo.figures import rivals
 from rambo.runs import jobs, travel
 from rambo.runs.workspace import Run, Workspace, summary
+from rambo.storage import places
 from rambo.ui.compare import runs_view
 
 PAGE = "pages/compare.py"
 
 
-def test_without_a_run_it_says_what_to_do(home: Path) -> None:
+def test_without_a_run_it_says_what_to_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "finished_run", lambda: None)
     app = open_page(PAGE)
     assert_calm(app)
     assert "Start the demo" in words(app)

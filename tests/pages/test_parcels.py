@@ -7,8 +7,9 @@ import pytest
 from page_helpers import assert_calm, open_page, words
 from streamlit.testing.v1 import AppTest
 
-from rambo.runs import travel
-from rambo.runs.workspace import Workspace
+from rambo.errors import StoreError
+from rambo.runs import audit, travel
+from rambo.runs.workspace import Run, Workspace
 from rambo.storage import places
 from rambo.ui import state
 
@@ -38,7 +39,44 @@ def press(app: AppTest, label: str) -> AppTest:
     return button.click().run()
 
 
-@pytest.mark.parametrize("page", ["app.py", "pages/batch.py", "pages/compare.py"])
+@pytest.mark.parametrize("page", ["pages/batch.py", "pages/compare.py"])
+def test_a_page_without_a_run_opens_on_the_finished_one(
+    parcel: Path, page: str, workspace: Workspace
+) -> None:
+    app = open_page(page)
+    assert_calm(app)
+    assert workspace.ids() == [parcel.stem]
+    assert app.query_params["run"] == parcel.stem
+    assert "which comes with RAMBO" in "".join(part.proto.body for part in app.get("html"))
+    assert [act.what for act in audit.read(workspace.root)[0]] == ["import"]
+    workspace.delete(workspace.find(parcel.stem))
+    audit.note(workspace.root, "delete", parcel.stem)
+    app = open_page(page)
+    assert_calm(app)
+    assert workspace.ids() == []  # whoever deletes it does not want it back
+    assert "Look at a finished run" in [button.label for button in app.button]
+
+
+def test_a_page_of_a_workspace_with_runs_brings_nothing(
+    parcel: Path, done: Run, workspace: Workspace
+) -> None:
+    assert_calm(open_page("pages/batch.py"))
+    assert Workspace(done.folder.parent).ids() == [done.id]
+
+
+def test_a_page_that_may_not_write_offers_what_there_is(
+    parcel: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **more: object) -> None:
+        raise StoreError("the disk is full", field="runs", hint="make room")
+
+    monkeypatch.setattr(travel, "unpack", refuse)
+    app = open_page("pages/batch.py")
+    assert_calm(app)
+    assert "there is none yet" in app.info[0].value
+
+
+@pytest.mark.parametrize("page", ["app.py", "pages/train.py"])
 def test_one_click_opens_the_finished_run(parcel: Path, page: str, workspace: Workspace) -> None:
     app = press(open_page(page), "Look at a finished run")
     assert workspace.ids() == [parcel.stem]
