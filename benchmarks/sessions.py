@@ -1,7 +1,9 @@
 """Twenty people watch a run at once: `python -m benchmarks sessions`.
 
 Each session is a web socket that does what a browser does: it opens Train of a running run or Batch of the shipped one,
-and sends the live parts of the page again as often as the page asks for it. Half of them watch Train, half Batch.
+and sends the live parts of the page again as often as the page asks for it. Half of them watch Train, half Batch; they
+come in one instant, after somebody has looked at each page once: that first visitor is told apart. After half of the
+time all leave and come anew, again in one instant.
 Without a browser, so that what is measured is the server; takes five minutes. What watching costs the worker is told by
 the same run made twice: the first minutes of it alone, and watched.
 """
@@ -43,12 +45,14 @@ class Watch:
     """What the sessions saw.
 
     Attributes:
-        loads: seconds until a whole page had answered, by page.
+        first: seconds until a whole page had answered to whoever came first.
+        loads: seconds until a whole page had answered to the twenty.
         ticks: seconds until a live part had answered.
         errors: what went wrong.
     """
 
-    loads: dict[str, list[float]] = field(default_factory=lambda: {page: [] for page in _PAGES})
+    first: list[float] = field(default_factory=list)
+    loads: list[float] = field(default_factory=list)
     ticks: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
@@ -69,18 +73,22 @@ def measure() -> list[Measure]:
                 watch.errors.append(f"the run was {run.status} before its watchers left")
     # The watchers' own process takes its time on the worker's cores, where a browser would take it elsewhere.
     slower = 1 - watched / alone - own if alone else 0.0
-    loads = [seconds for page in _PAGES for seconds in watch.loads[page]]
     errors = f" Errors: {'; '.join(watch.errors[:3])}." if watch.errors else ""
     return [
         Measure(
             name="Twenty sessions",
             what=f"{SESSIONS} sessions for {SECONDS} s, half on Train of a running run, half on Batch of a done one: a "
-            "live part asked for until it has answered, and a whole page.",
+            "live part asked for until it has answered; a whole page, all in one instant and again after half of the "
+            "time; and the very first visitor of each page, before them, of a server that has just started.",
             clock=WALL,
-            seconds={"a live part": watch.ticks, "a whole page": loads},
+            seconds={
+                "a live part": watch.ticks,
+                "a whole page": watch.loads,
+                "the first visitor": watch.first,
+            },
             goals=[
                 Goal("p95 of a live part, seconds", _p95(watch.ticks), 1, at_most=True),
-                Goal("p95 of a whole page, seconds", _p95(loads), 1, at_most=True),
+                Goal("p95 of a whole page, seconds", _p95(watch.loads), 1, at_most=True),
                 Goal("errors", len(watch.errors), 0, at_most=True),
                 Goal("growth of the server's memory", after / before - 1, 0.05, at_most=True),
                 Goal("share by which the server slows the worker", slower, 0.1, at_most=True),
@@ -124,24 +132,21 @@ def _working(workspace: Workspace) -> Iterator[Run]:
 async def _together(address: str, run: Run, done: Run, pid: int) -> tuple[Watch, float, int, int]:
     """Return what the sessions saw, the worker's trainings a second, the server's memory halfway and after."""
     watch = Watch()
-    end = time.monotonic() + SECONDS
+    shown = list(zip(_PAGES, (run, done), strict=True))
+    for page, its_run in shown:
+        await _guarded(_session(address, page, its_run, watch, watch.first, 0), watch)
     before, begun = _trained(run), time.monotonic()
-    sessions = [
-        asyncio.create_task(
-            _guarded(
-                _session(address, _PAGES[place % 2], run if place % 2 == 0 else done, end, watch),
-                watch,
-            )
+    memory = []
+    for part in (1, 2):
+        end = begun + part * SECONDS / 2
+        visits = (
+            _session(address, *shown[place % 2], watch, watch.loads, end)
+            for place in range(SESSIONS)
         )
-        for place in range(SESSIONS)
-    ]
-    await asyncio.sleep(
-        SECONDS / 2
-    )  # by then every page is imported and every cache has its first entries
-    halfway = _memory(pid)
-    await asyncio.gather(*sessions)
+        await asyncio.gather(*(_guarded(visit, watch) for visit in visits))
+        memory.append(_memory(pid))
     rate = (_trained(run) - before) / (time.monotonic() - begun)
-    return watch, rate, halfway, _memory(pid)
+    return watch, rate, memory[0], memory[1]
 
 
 async def _guarded(session: Awaitable[None], watch: Watch) -> None:
@@ -153,8 +158,19 @@ async def _guarded(session: Awaitable[None], watch: Watch) -> None:
         watch.errors.append(f"{type(error).__name__}: {words[:100]}")
 
 
-async def _session(address: str, page: str, run: Run, end: float, watch: Watch) -> None:
-    """Open a page, and keep its live parts going as a browser would."""
+async def _session(
+    address: str, page: str, run: Run, watch: Watch, loads: list[float], end: float
+) -> None:
+    """Open a page, and keep its live parts going as a browser would.
+
+    Args:
+        address: of the server.
+        page: which.
+        run: that it shows.
+        watch: where live parts and errors are noted.
+        loads: where the seconds of the whole page are noted.
+        end: when its visitor leaves, on the monotonic clock.
+    """
     host = address.removeprefix("http://")
     async with connect(
         f"ws://{host}/_stcore/stream",
@@ -166,7 +182,7 @@ async def _session(address: str, page: str, run: Run, end: float, watch: Watch) 
         begun = time.monotonic()
         await _ask(socket, page, run, "")
         await _answer(socket, parts, watch, Forward.SCRIPT)
-        watch.loads[page].append(time.monotonic() - begun)
+        loads.append(time.monotonic() - begun)
         due = {part: time.monotonic() + every for part, every in parts.items()}
         while (now := time.monotonic()) < end:
             part = min(due, key=due.__getitem__, default="")

@@ -317,6 +317,7 @@ def test_tags_and_a_note_typed_in_the_drawer_stay_filter_and_are_exported(
     reaches(lambda: notes.load(finished).get(first), entry)
     drawer.get_by_role("button", name="Next").click()
     drawer.get_by_text(f"Image {second}", exact=True).wait_for()
+    reaches(drawer.get_by_label("Note").count, 1)  # for a moment the first image's is still there
     drawer.get_by_label("Note").fill("the second")
     drawer.get_by_role("button", name="Close").click()
     drawer.wait_for(state="detached")
