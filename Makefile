@@ -1,7 +1,7 @@
 # What is done again and again. With a virtual environment that has requirements-dev.txt.
 PYTHON ?= python
-# Three for two cores: many tests wait for a process or a browser.
-WORKERS ?= 3
+# Four for two cores: many tests wait for a process or a browser.
+WORKERS ?= 4
 
 .PHONY: quick test browser lint bench docs notebooks torture torture-night
 

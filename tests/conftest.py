@@ -20,6 +20,14 @@ from rambo.method.pools import Problem
 
 torch.set_num_threads(1)
 
+# A minute and more each, most of it waiting for workers and a browser.
+_LONG = ("test_own_images.py", "test_story.py", "test_train.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest ways through the app, or one process would still walk them when all others are done."""
+    items.sort(key=lambda item: item.path.parent.name != "e2e" or item.path.name not in _LONG)
+
 
 @pytest.fixture(autouse=True)
 def main_module() -> Iterator[None]:

@@ -59,7 +59,7 @@ def test_the_test_command_is_where_ci_looks_for_it() -> None:
     command = lines[lines.index("<!-- test-command -->") + 2]
     install, _, test = command.rpartition(" && ")
     assert install.endswith("pip install -r requirements-dev.txt")
-    assert test == "python -m pytest -n 3 --dist worksteal"
+    assert test == "python -m pytest -n 4 --dist worksteal"
 
 
 def test_every_picture_is_there_in_light_and_dark() -> None:
