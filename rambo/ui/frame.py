@@ -187,12 +187,12 @@ def header(run: Run, presents: str = "", **filters: object) -> None:
         filters: of the address that opens it there.
     """
     config = readers.config(run)
-    origin = ", which comes with RAMBO" if run.id == finished.shipped() else ""
+    name = "The run that comes with RAMBO" if run.id == finished.shipped() else f"Run {run.id}"
     with st.container(
         horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
         terms.caption(
-            f"Run {run.id}{origin} · {shorten(readers.environment(run).dataset.name)} · "
+            f"{name} · {shorten(readers.environment(run).dataset.name)} · "
             f"{{k}} = {config.k}, {{B}} = {config.budget}, "
             f"{{b}} = {config.acquisition.batch_size}, seed {config.seed}"
         )

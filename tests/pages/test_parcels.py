@@ -47,7 +47,7 @@ def test_a_page_without_a_run_opens_on_the_finished_one(
     assert_calm(app)
     assert workspace.ids() == [parcel.stem]
     assert app.query_params["run"] == parcel.stem
-    assert "which comes with RAMBO" in "".join(part.proto.body for part in app.get("html"))
+    assert "The run that comes with RAMBO" in "".join(part.proto.body for part in app.get("html"))
     assert [act.what for act in audit.read(workspace.root)[0]] == ["import"]
     workspace.delete(workspace.find(parcel.stem))
     audit.note(workspace.root, "delete", parcel.stem)

@@ -29,6 +29,7 @@ _PLAYING, _STEP_START = "batch-playing", "batch-step-start"
 _PACE = 0.9  # seconds that a replay shows a step
 SORTS = ("order of choice", "margin", "class guess", "step")
 _PAGE = 500  # images of a page of the gallery or the table
+_PLAIN_HEIGHT = 420  # pixels of the plain gallery, which scrolls
 
 
 @dataclasses.dataclass(frozen=True)
@@ -257,6 +258,7 @@ def show_plain(batch: Batch) -> None:
         readonly=True,
         badges={index: str(step + 1) for index, step in batch.step_of.items()},
         captions=batch_data.captions(batch, ids),
+        max_height=_PLAIN_HEIGHT,
     )
 
 
