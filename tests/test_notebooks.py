@@ -118,14 +118,18 @@ def answer(client: Any, question: str) -> Any:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_the_tour_shows_what_is_committed(tmp_path: Path) -> None:
-    """The same seed gives the same choice and the same figures on a CPU, at the sizes of the notebook."""
-    book = refresh.execute(NOTEBOOKS / "tour.ipynb", tmp_path)
+    """The same seed gives the same choice and the same figures on one kind of CPU, at the sizes of the notebook."""
     committed = read("tour.ipynb")
-    assert tagged(book, "table") == tagged(committed, "table")
+    book = refresh.execute(NOTEBOOKS / "tour.ipynb", tmp_path)
     assert tagged(book, "fixed") == tagged(committed, "fixed")
     figures = [figures_of(some) for some in (book, committed)]
     assert len(figures[0]) == 5
-    assert figures[0] == figures[1]
+    drawn = [[trace["type"] for trace in figure] for figure in figures[0]]
+    assert drawn == [[trace["type"] for trace in figure] for figure in figures[1]]
+    assert tagged(book, "table")[0].startswith("100 images, 100 of them different")
+    if committed.metadata["arithmetic"] == refresh.arithmetic():
+        assert tagged(book, "table") == tagged(committed, "table")
+        assert figures[0] == figures[1]
 
 
 def figures_of(book: Any) -> list[Any]:
