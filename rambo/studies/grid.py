@@ -5,13 +5,14 @@ memory of trained classifiers, so nothing they have in common is trained twice.
 """
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rambo import config as configs
 from rambo import lineup
-from rambo.config import Config, RoundsConfig, Settings
+from rambo.config import Config, Settings, presets
 from rambo.errors import ConfigError
 from rambo.estimate.work import NONE, ROLES, DataSizes, Trainings, trial_units
 from rambo.studies import paper
@@ -180,8 +181,15 @@ PAPER_ROUNDS = "as in the paper"
 def round_changes(
     *, keep_true: bool = False, undo_worse: bool = False, stop: bool = False, residual: bool = False
 ) -> Settings:
-    """Return the settings of RAMBO's rounds with some changes to the paper's, all others as in the paper."""
-    model = {"bilevel": {"stop_at_lowest": stop}, "ground_cost": {"residual": residual}}
+    """Return the settings of RAMBO's rounds with some changes to the paper's, all others as in the paper.
+
+    Bilevel training and OT are on whatever the settings say: without them a change would have no effect.
+    """
+    model = {
+        "bilevel": {"enabled": True, "stop_at_lowest": stop},
+        "transport": True,
+        "ground_cost": {"residual": residual},
+    }
     rounds = {"keep_true": keep_true, "undo_worse": undo_worse}
     return {"rambo": {"rounds": rounds, "utility_model": model}}
 
@@ -232,7 +240,10 @@ def _ot_weights(config: Config) -> list[Cell]:
         Cell(
             f"lambda_OT = {weight:g}",
             {"lambda_OT": weight},
-            {"strategies": ["rambo"], "rambo": {"utility_model": {"ot_weight": weight}}},
+            {
+                "strategies": ["rambo"],
+                "rambo": {"utility_model": {"transport": True, "ot_weight": weight}},
+            },
         )
         for weight in (0, 0.01, 0.1, 1, 10, 100)
     ]
@@ -344,36 +355,91 @@ def _value(config: Config) -> list[Cell]:
 
 
 def _paper_ablation(dataset: str, config: Config, strategy: str) -> Reported | None:
-    """Return a row of Tables 1, 3, 4 or 5, where k, B and the data are the paper's."""
-    if not _as_in_the_paper(dataset, config):
+    """Return a row of Tables 1, 3, 4 or 5, where all but the switches of that table is the paper's."""
+    if paper.sizes(dataset) != (config.k, config.budget):
+        return None
+    if not _as_in_the_paper(dataset, config, "paper-ablation"):
         return None
     if strategy == "random":
         return paper.ablation(dataset, None)
     model = config.rambo.utility_model
-    altered = model.bilevel.stop_at_lowest or not model.bilevel.learn_lambda
-    if altered or model.ground_cost.residual or config.rambo.rounds != RoundsConfig():
-        return None
     switches = (int(model.bilevel.enabled), int(model.transport), int(model.loss == "rank"))
     return paper.ablation(dataset, switches) if strategy == "rambo" else None
 
 
-def _as_in_the_paper(dataset: str, config: Config) -> bool:
-    """Return whether k, B and the images are those of the paper's ablation, whole and clean."""
-    wrong = config.dataset.corruption
-    clean = (
-        not wrong.label_noise
-        and wrong.imbalance == "none"
-        and not wrong.foreign
-        and not wrong.copies
-    )
-    return clean and paper.sizes(dataset) == (config.k, config.budget)
-
-
 def _paper_weight(dataset: str, config: Config, strategy: str) -> Reported | None:
-    """Return an entry of Table 6."""
-    if strategy != "rambo":
+    """Return an entry of Table 6, where all but B and lambda_OT is the paper's."""
+    if strategy != "rambo" or not _as_in_the_paper(dataset, config, "paper"):
         return None
     return paper.ot_weight(dataset, config.budget, config.rambo.utility_model.ot_weight)
+
+
+def paper_utility(dataset: str, config: Config, size: int) -> Reported | None:
+    """Return an entry of Table 2 for an S_val of `size`, where images, f, k and k_1 are the paper's."""
+    constants = _constants(dataset, "paper")
+    if constants is None:
+        return None
+    whole = config.dataset.model_copy(update={"validation_part": None})
+    own = configs.describe(config.model_copy(update={"dataset": whole}))
+    same = all(own[name] == constants[name] for name in ("dataset", "classifier", "k"))
+    if not same or own["rambo"]["initial_size"] != constants["rambo"]["initial_size"]:
+        return None
+    return paper.mean_utility(dataset, size)
+
+
+# What may differ from the paper's constants beside its figures: who chooses, the machine, how often a thing is done
+# (trials, trainings, offline pairs, which all figures say), and what its tables vary.
+_FREE: Settings = {
+    "strategies": None,
+    "seed": None,
+    "trials": None,
+    "budget": None,
+    "compute": None,
+    "evaluation": None,
+    "plus": None,
+    "rivals": None,
+    "oracle_draws": None,
+    "acquisition": {"per_cluster": None, "per_group": None},
+    "rambo": {
+        "offline": {"pairs": None, "held_out": None, "repeated_pairs": None},
+        "utility_model": {
+            "transport": None,
+            "loss": None,
+            "ot_weight": None,
+            "bilevel": {"enabled": None},
+        },
+    },
+}
+
+
+def _as_in_the_paper(dataset: str, config: Config, preset: str) -> bool:
+    """Return whether images, f, S_0, S_val and u_hat are the paper's, whole and clean, apart from what is free.
+
+    Args:
+        dataset: the config's.
+        config: of a cell.
+        preset: whose constants the paper's figures were measured with.
+    """
+    constants = _constants(dataset, preset)
+    return constants is not None and constants == _without(configs.describe(config), _FREE)
+
+
+@functools.lru_cache(maxsize=16)
+def _constants(dataset: str, preset: str) -> Settings | None:
+    """Return the paper's constants for a dataset, or None where it has none."""
+    if paper.sizes(dataset) is None:
+        return None
+    whole = configs.build(presets.PRESETS[preset](dataset))
+    return _without(configs.describe(whole), _FREE)
+
+
+def _without(settings: Mapping[str, Any], fields: Mapping[str, Any]) -> Settings:
+    """Return nested settings less the fields that are named."""
+    return {
+        name: _without(value, fields[name]) if fields.get(name) else value
+        for name, value in settings.items()
+        if name not in fields or fields[name]
+    }
 
 
 STUDIES: Mapping[str, Study] = {

@@ -19,7 +19,7 @@ from rambo.runs import report
 from rambo.runs.report import Difference
 from rambo.runs.results import Result, Summary, by_strategy
 from rambo.runs.workspace import Run, Workspace, environment, summary
-from rambo.studies import grid, paper
+from rambo.studies import grid
 from rambo.studies.grid import STUDIES, Cell
 from rambo.studies.paper import Reported
 from rambo.studies.table import Accuracy, CellProgress, StudyRow, StudyTable, Verdict
@@ -368,7 +368,7 @@ class MeanUtility:
 def mean_utilities(study: Run) -> dict[str, MeanUtility]:
     """Return the mean utility of the offline utility samples of each cell."""
     dataset = study.config["dataset"]["name"]
-    places = {cell.label: cell.place.get("S_val") for cell, _ in planned(study)}
+    cells_of = {cell.label: (cell.place.get("S_val"), config) for cell, config in planned(study)}
     cells = {}
     for label, run in runs(study).items():
         # Those who learn do so from the same samples: one of them tells them all.
@@ -382,12 +382,12 @@ def mean_utilities(study: Run) -> dict[str, MeanUtility]:
                 by_trial.setdefault(entry.trial, []).extend(event.utilities)
         means = [statistics.fmean(utilities) for utilities in by_trial.values() if utilities]
         if means:
-            size = places[label]
+            size, config = cells_of[label]
             cells[label] = MeanUtility(
                 statistics.fmean(means),
                 report.standard_error(means) if len(means) > 1 else None,
                 len(means),
                 sum(map(len, by_trial.values())),
-                paper.mean_utility(dataset, int(size)) if size is not None else None,
+                grid.paper_utility(dataset, config, int(size)) if size is not None else None,
             )
     return cells

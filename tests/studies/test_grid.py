@@ -303,6 +303,50 @@ def test_the_ablation_of_other_sizes_or_images_stands_alone(changes: dict[str, A
     assert all(row == [None] * 3 for row in reported("ablation", **changes))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classifier": {"name": "logistic"}},
+        {"classifier": {"max_epochs": 5}},
+        {"acquisition": {"batch_size": 50, "gate": {"by": "classifier"}}},
+        {"acquisition": {"batch_size": 50, "filter_size": 1000}},
+        {"dataset": {"validation_part": 20}},
+        {"dataset": {"corruption": {"label_noise": 0.5}}},
+        {"rambo": {"initial_size": 50, "offline": {"proxy": True}}},
+        {"rambo": {"initial_size": 50, "utility_model": {"pooling": "attention"}}},
+    ],
+)
+def test_another_method_on_the_papers_sizes_stands_alone(changes: dict[str, Any]) -> None:
+    """Proxies, gated pools and other networks had Table 3's figures beside them."""
+    assert not any(beside("ablation", "fashion-mnist", changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"k": 600}, {"classifier": {"name": "logistic"}}, {"dataset": {"validation_part": 20}}],
+)
+def test_weights_of_another_k_or_another_f_stand_alone(changes: dict[str, Any]) -> None:
+    assert any(beside("ot-weight", "cifar10", {}))
+    assert not any(beside("ot-weight", "cifar10", changes))
+
+
+def beside(name: str, dataset: str, changes: dict[str, Any]) -> list[Any]:
+    """Return what stands beside RAMBO and random in all cells, with changes to the paper's constants."""
+    cells = plan_cells(name, merged(presets.paper(dataset), changes))
+    reported = STUDIES[name].reported
+    return [reported(dataset, config, who) for _, config in cells for who in ("rambo", "random")]
+
+
+@pytest.mark.parametrize("study", ["ot-weight", "rounds"])
+def test_cells_differ_whatever_the_settings_turn_off(study: str) -> None:
+    off = {"initial_size": 50, "utility_model": {"transport": False, "bilevel": {"enabled": False}}}
+    models = [
+        config.rambo for cell, config in planned(study, rambo=off) if cell.label != "controls"
+    ]
+    assert len(set(map(repr, models))) == len(models)
+    assert all(model.utility_model.transport for model in models)
+
+
 def test_figures_of_other_settings_are_not_shown() -> None:
     full = paper.ablation("fashion-mnist", (1, 1, 1))
     assert [row[0] for row in reported("budgets")] == [full, None, None, None]

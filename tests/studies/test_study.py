@@ -12,13 +12,14 @@ import pytest
 from tiny import TINY, merged, write_tiny
 
 from benchmarks import clean_pool
+from rambo import checks
 from rambo import config as configs
 from rambo.datasets.prepared import Prepared
 from rambo.errors import BudgetError, ConfigError, RunNotFoundError
 from rambo.events import UtilitySamplesAdded
 from rambo.runs.results import Ranking, Summary, restore
 from rambo.runs.workspace import Run, Workspace, environment
-from rambo.studies import paper, study
+from rambo.studies import grid, paper, study
 from rambo.studies.paper import Reported
 from rambo.studies.table import StudyTable, to_csv, to_markdown
 
@@ -151,9 +152,16 @@ def test_a_row_is_the_mean_over_its_trials(data: Prepared, workspace: Workspace)
 
 
 @pytest.fixture
-def tiny_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the paper's k and B be those of the tiny settings."""
+def tiny_sizes(monkeypatch: pytest.MonkeyPatch, data: Prepared) -> None:
+    """Let the paper's constants be the tiny settings."""
     monkeypatch.setattr(paper, "sizes", lambda dataset: (24, 12))
+
+    def constants(dataset: str, preset: str) -> configs.Settings:
+        whole = configs.build(merged(TINY, {"dataset": {"name": dataset}}))
+        described = configs.describe(checks.with_own_validation(whole, data))
+        return grid._without(described, grid._FREE)
+
+    monkeypatch.setattr(grid, "_constants", constants)
 
 
 def test_a_dirty_pool_tells_what_is_wasted_and_what_the_gate_adds(
@@ -392,6 +400,7 @@ def test_weights_are_compared_with_none(data: Prepared, workspace: Workspace) ->
 # Utilities of random subsets.
 
 
+@pytest.mark.usefixtures("tiny_sizes")
 def test_mean_utilities_are_of_the_offline_samples_once(
     data: Prepared, workspace: Workspace
 ) -> None:
@@ -414,6 +423,17 @@ def test_mean_utilities_are_of_the_offline_samples_once(
     assert by_size.error == pytest.approx(0.05), "over the two trials, not over the eight sets"
     assert by_size.reported is not None
     assert (by_size.reported.mean, by_size.reported.source) == (75.8, "Table 2")
+
+
+def test_utilities_of_another_k_stand_without_table_2(data: Prepared, workspace: Workspace) -> None:
+    study_run = make(
+        "validation-size", data, workspace, dataset={"name": "mnist"}, strategies=["rambo"]
+    )
+    run = fill(study_run, "|S_val| = 50", {"rambo": [0.5]}, data)
+    event = UtilitySamplesAdded("offline", [10, 10], [0.2, 0.4])
+    run.append(event, trial=0, strategy="rambo")
+    run.flush()
+    assert study.mean_utilities(study_run)["|S_val| = 50"].reported is None
 
 
 def test_mean_utilities_of_dulo_alone(data: Prepared, workspace: Workspace) -> None:
