@@ -75,7 +75,8 @@ class Comparison:
     def verdict(self) -> str:
         """What the paired differences say, one sentence for each other strategy."""
         sentences = [
-            f"{strategy_word(first)} {_FINDINGS[difference.finding]} {strategy_word(second)}: {difference.words()}."
+            f"{strategy_word(first)} {_FINDINGS[difference.finding]} {strategy_word(second)}: "
+            f"{difference.words()}{report.interval_words(difference, len(self.strategies) - 1)}."
             for first, second, difference in self._pairs()
         ]
         return " ".join(sentences) or "Nothing is evaluated yet that could be compared."

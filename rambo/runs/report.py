@@ -257,11 +257,20 @@ def rehearsal_verdict(results: Sequence[Result], test_images: int | None = None)
     contrast = difference(paired(groups[best], groups[rival]), among=len(order) - 1)
     if contrast is None:
         return None
-    gap = f"{contrast.words()} against {lineup.of(rival).phrase}"
+    interval = interval_words(contrast, len(order) - 1)
+    gap = f"{contrast.words()}{interval} against {lineup.of(rival).phrase}"
     if contrast.finding == "more":
         return f"On your own images, {words} won: {gap}.{few}"
     why = "too few trials to say" if contrast.finding == "too few" else "this may be chance"
     return f"On your own images, no strategy is clearly ahead; {words} did best with {gap}: {why}.{few}"
+
+
+def interval_words(difference: Difference, comparisons: int) -> str:
+    """Return the interval that decided, where it is wider than one comparison would need; empty for one."""
+    if comparisons < 2 or difference.low is None or difference.high is None:
+        return ""
+    interval = f"{difference.low:+.1f} to {difference.high:+.1f}"
+    return f" (95 %: {interval}, wide enough for all {comparisons} comparisons)"
 
 
 VERDICTS = {

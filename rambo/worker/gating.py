@@ -22,12 +22,14 @@ class GatedPool:
         unlabeled: all of U_0, `m` indices.
         gate: what it decided on each.
         exempt: `m` bool, of those it would have left out.
+        spared: how many of these nobody asked for: without them less than a budget would be left.
     """
 
     problem: Problem
     unlabeled: Tensor
     gate: Gate
     exempt: Tensor
+    spared: int = 0
 
     @property
     def excluded(self) -> Tensor:
@@ -49,11 +51,16 @@ class GatedPool:
     def sentence(self) -> str:
         """What happened, in words."""
         count, whole = int(self.excluded.sum()), len(self.unlabeled)
-        if not count:
+        if not count and not self.spared:
             return f"the gate keeps all {whole:,} unlabeled images: none is unlike S_0 and S_val"
+        short = (
+            f"; {self.spared:,} it would have left out stay, the likest first, since B could not be spent without them"
+            if self.spared
+            else ""
+        )
         return (
             f"the gate leaves out {count:,} of {whole:,} unlabeled images, which look unlike S_0 and S_val; "
-            "acquisition.gate.keep names those to keep anyway"
+            f"acquisition.gate.keep names those to keep anyway{short}"
         )
 
 
@@ -81,10 +88,10 @@ def gate_pool(problem: Problem, budget: int, settings: GateConfig, streams: Stre
         seed=streams.take("gate") % 2**32,
     )
     anyway = torch.isin(unlabeled, torch.tensor(settings.keep, dtype=torch.int64))
-    missing = budget - int((~gate.excluded | anyway).sum())
-    if missing > 0:
-        order = gate.likeness.argsort(descending=True, stable=True)
-        anyway[order[(gate.excluded & ~anyway)[order]][:missing]] = True
+    missing = max(0, budget - int((~gate.excluded | anyway).sum()))
+    order = gate.likeness.argsort(descending=True, stable=True)
+    spared = order[(gate.excluded & ~anyway)[order]][:missing]
+    anyway[spared] = True
     anyway &= gate.excluded
-    candidates = unlabeled[~gate.excluded | anyway]
-    return GatedPool(dataclasses.replace(problem, unlabeled=candidates), unlabeled, gate, anyway)
+    candidates = dataclasses.replace(problem, unlabeled=unlabeled[~gate.excluded | anyway])
+    return GatedPool(candidates, unlabeled, gate, anyway, len(spared))

@@ -348,7 +348,7 @@ def test_a_rehearsal_where_random_is_best_says_so_and_an_unfinished_one_nothing(
     ]
     words = str(report.rehearsal_verdict(results))
     assert words.startswith("On your own images, random choice won")
-    assert words.endswith("against BADGE.")
+    assert words.endswith("wide enough for all 2 comparisons) against BADGE.")
     assert report.rehearsal_verdict(judged("margin", None, None)) is None
 
 

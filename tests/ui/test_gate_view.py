@@ -13,7 +13,11 @@ def test_the_least_alike_come_first_and_only_what_was_left_out() -> None:
 
 def test_the_sentence_counts() -> None:
     assert "left **1,200** of 6,000 unlabeled images out" in gate_view.sentence(6000, 1200, 0)
-    assert "3 images it would have left out stayed" in gate_view.sentence(6000, 1200, 3)
+    stayed = "it would have left out, stayed: 3 as the settings ask."
+    assert stayed in gate_view.sentence(6000, 1200, 3)
+    both = "stayed: 3 as the settings ask and 4 since the budget could not be spent without them."
+    assert both in gate_view.sentence(6000, 1200, 7, 4)
+    assert "left **0** of 6,000" in gate_view.sentence(6000, 0, 4, 4)
     assert "kept all **6,000 unlabeled images**" in gate_view.sentence(6000, 0, 0)
 
 

@@ -60,11 +60,14 @@ def test_a_person_overrules_the_gate(dirty: trials.Trial) -> None:
     assert torch.isin(expected, after.problem.unlabeled).all()
     assert int(after.excluded.sum()) == int(before.excluded.sum()) - 3
     assert int(after.exempt.sum()) == 3
+    assert after.spared == 0
 
 
 def test_a_budget_can_always_be_spent(dirty: trials.Trial) -> None:
     gated = decide(dirty, budget=60)
     assert len(gated.problem.unlabeled) == 60
+    assert gated.spared == int(gated.exempt.sum()) > 0
+    assert f"{gated.spared} it would have left out stay" in gated.sentence
     likeness, images = gated.gate.likeness, gated.excluded
     assert float(likeness[images].max()) <= float(likeness[gated.exempt].min())
 

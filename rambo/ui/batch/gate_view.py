@@ -31,7 +31,9 @@ def show(run: Run, trial: int, data: Prepared | None) -> None:
     arrays = readers.arrays(run, _place(trial))
     ids, likeness = arrays["indices"], arrays["likeness"]
     out = order_out(likeness, arrays["left_out"])
-    st.markdown(sentence(len(ids), len(out), int(arrays["kept_anyway"].sum())))
+    exempt = ids[arrays["kept_anyway"]]
+    spared = int((~np.isin(exempt, readers.config(run).acquisition.gate.keep)).sum())
+    st.markdown(sentence(len(ids), len(out), len(exempt), spared))
     if not len(out):
         return
     visible = [int(index) for index in ids[out[:_THUMBNAILS]]]
@@ -70,15 +72,21 @@ def _overrule(run: Run, selected: list[int]) -> None:
         state.go("pages/configure.py")
 
 
-def sentence(whole: int, excluded: int, exempt: int) -> str:
-    """Return what the gate decided, in words."""
-    if not excluded:
+def sentence(whole: int, excluded: int, exempt: int, spared: int = 0) -> str:
+    """Return what the gate decided, in words.
+
+    Args:
+        whole: images of U_0.
+        excluded: left out.
+        exempt: that it would have left out and that stayed.
+        spared: how many of these nobody asked for.
+    """
+    if not excluded and not exempt:
         return f"The gate kept all **{count(whole, 'unlabeled image')}**: none looks unlike S_0 and S_val."
-    anyway = (
-        f" {count(exempt, 'image')} it would have left out stayed, as the settings ask."
-        if exempt
-        else ""
-    )
+    reasons = {"as the settings ask": exempt - spared}
+    reasons["since the budget could not be spent without them"] = spared
+    stayed = [f"{number:,} {why}" for why, number in reasons.items() if number]
+    anyway = f" Of those it would have left out, stayed: {' and '.join(stayed)}." if stayed else ""
     return (
         f"The gate left **{excluded:,}** of {whole:,} unlabeled images out, before any strategy chose: "
         f"they look unlike S_0 and S_val.{anyway}"
