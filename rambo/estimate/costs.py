@@ -17,6 +17,7 @@ from rambo.estimate.work import (
     further_pairs,
     head_roles,
     held_out_pairs,
+    oracle_trainings,
     trial_units,
 )
 
@@ -44,7 +45,7 @@ class Costs:
         trials: how often all is done.
         strategies: how many choose.
         repeats: trainings that judge each choice.
-        draws: random sets that an oracle tries in a trial, after the strategies.
+        draws: trainings of an oracle on random sets in a trial, after the strategies.
         trainings: by role, see `ClassifierTrained`; what strategies share counts once a trial.
         heads: the roles whose classifiers are logistic heads.
         slices: tau_1, pretraining iterations of a trial.
@@ -133,7 +134,7 @@ def count(config: Config, sizes: DataSizes | None = None) -> Costs:
         strategies=len(config.strategies),
         trainings=trainings,
         waits=sizes.labeled is not None,
-        draws=config.oracle_draws,
+        draws=oracle_trainings(config),
         repeats=config.evaluation.repeats,
         heads=head_roles(config),
         slices=slices,

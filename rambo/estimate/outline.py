@@ -115,10 +115,11 @@ def _oracle(config: Config) -> list[str]:
     """Return what the oracle tries, to show what there is to gain."""
     if not config.oracle_draws:
         return []
-    sets = _count(config.oracle_draws, "random set")
+    sets, repeats = _count(config.oracle_draws, "random set"), config.evaluation.repeats
+    best = f", the best with {repeats}" if repeats > 1 else ""
     return [
         f"An oracle that knows all labels tries {sets} of {config.budget:,} too, each with a classifier "
-        "of its own, to show how much there is to gain."
+        f"of its own{best}, to show how much there is to gain."
     ]
 
 

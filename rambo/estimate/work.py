@@ -193,6 +193,11 @@ def strategy_units(name: str, config: Config, sizes: DataSizes) -> Iterator[Unit
         yield Units(stage, "labeled", Trainings(1, config.k, evaluated), f"labeled{same}")
 
 
+def oracle_trainings(config: Config) -> int:
+    """Return on how many S_1 an oracle trains in a trial: each of its draws, the best as often as a choice."""
+    return config.oracle_draws + config.evaluation.repeats - 1 if config.oracle_draws else 0
+
+
 def evaluation_units(config: Config, sizes: DataSizes) -> Iterator[Units]:
     """Yield the trainings on S_1 by which the choices of a trial are judged, and those of an oracle's draws.
 
@@ -208,7 +213,7 @@ def evaluation_units(config: Config, sizes: DataSizes) -> Iterator[Units]:
         judged = whole.times(config.evaluation.repeats)
         yield Units("evaluation", "evaluation", judged, f"{name}{content}")
     if config.oracle_draws:
-        draws = whole.times(config.oracle_draws)
+        draws = whole.times(oracle_trainings(config))
         yield Units("oracle", "evaluation", draws, f"oracle{content}")
 
 

@@ -387,6 +387,9 @@ def _best_of_random(
 ) -> None:
     """Keep the best of some random sets of B by validation accuracy: what there is to gain for who ranks sets right.
 
+    Choice: each set is trained on once; the best is trained on anew as often as a choice of a strategy, so the mean
+    that judges it holds little of the luck by which it was picked.
+
     Not a strategy: it reads labels that nobody has bought yet.
     """
     assert trial.oracle is not None
@@ -396,27 +399,36 @@ def _best_of_random(
         pool[torch.randperm(len(pool), generator=streams.torch(f"draw-{i}"))[: config.budget]]
         for i in range(config.oracle_draws)
     ]
-    units = []
-    for i, chosen in enumerate(sets):
-        grown, labels = trial.grow(chosen)
-        units.append(ensemble.fit_unit(grown, "evaluation", i, labels=labels, test=test))
+    repeats = config.evaluation.repeats
+
+    def unit(draw: int, repeat: int = 0) -> FitUnit:
+        """Return a training on S_0 and a set."""
+        grown, labels = trial.grow(sets[draw])
+        place = draw + repeat * len(sets)
+        return ensemble.fit_unit(
+            grown, "evaluation", place, labels=labels, test=test, repeat=repeat
+        )
+
+    units = [unit(draw) for draw in range(len(sets))]
     tally = Tally(keeper.listener(number, None), keeper.past(number, None))
-    with stage("oracle", len(units), tally) as advance:
+    with stage("oracle", len(units) + repeats - 1, tally) as advance:
         outcomes = ensemble.run(units, tally, advance)
-    best = max(range(len(sets)), key=lambda i: outcomes[i].training.accuracies["validation"])
-    accuracies = outcomes[best].training.accuracies
-    result = Result(
+        best = max(range(len(sets)), key=lambda i: outcomes[i].training.accuracies["validation"])
+        # Picked by one training, judged by the mean of as many as every strategy is.
+        more = [unit(best, repeat) for repeat in range(1, repeats)]
+        judges, verdicts = [units[best], *more], [outcomes[best]]
+        verdicts += ensemble.run(more, tally, advance)
+    chosen = Result(
         trial=number,
         strategy=BEST_OF_RANDOM,
         seed=trial.seed,
         selected=sets[best].tolist(),
         steps=[0] * config.budget,
-        validation_accuracy=accuracies["validation"],
-        test_accuracy=accuracies["test"],
         trainings=tally.trainings,
         cached_trainings=tally.cached_trainings,
         figures={"random sets": config.oracle_draws},
     )
+    result = dataclasses.replace(_judged(chosen, judges, verdicts), seconds={})
     keeper.keep_result(result)
 
 

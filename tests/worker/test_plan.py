@@ -125,6 +125,11 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "llal": {"strategies": ["llal", "margin"], "trials": 1},
     "an oracle's draws": {"strategies": ["random"], "oracle_draws": 3},
+    "an oracle that is judged three times": {
+        "strategies": ["random"],
+        "oracle_draws": 3,
+        "evaluation": {"repeats": 3},
+    },
 }
 
 
@@ -137,8 +142,9 @@ def check_counts(ran: Ran) -> None:
     expected = {role: ran.config.trials * n for role, n in ran.before.per_trial.items() if n}
     assert roles == expected
     assert ran.before.trainings == len(ran.trained) == len(ran.stored_keys)
-    choices = ran.config.evaluation.repeats * len(ran.config.strategies)
-    unknown = ran.config.trials * (choices + ran.config.oracle_draws)
+    repeats, draws = ran.config.evaluation.repeats, ran.config.oracle_draws
+    oracle = draws + repeats - 1 if draws else 0
+    unknown = ran.config.trials * (repeats * len(ran.config.strategies) + oracle)
     assert ran.before.lookups == ran.after.lookups == len(ran.trained) - unknown
     assert (ran.before.cached, ran.after.cached) == (0, ran.before.lookups)
 

@@ -1004,6 +1004,21 @@ def test_the_oracle_keeps_the_best_of_its_random_sets_by_validation(
     assert (record.trainings, record.cached_trainings) == (3, 0)
 
 
+def test_the_oracles_best_is_judged_as_often_as_a_choice(trial: Trial) -> None:
+    memo = MemoryMemo()
+    once = oracle_of(work(trial, Desk(), memo, strategies=["random"], oracle_draws=3))
+    desk = work(
+        trial, Desk(), memo, strategies=["random"], oracle_draws=3, evaluation={"repeats": 3}
+    )
+    record = oracle_of(desk)
+    assert record.selected == once.selected, "one training picks"
+    assert len(record.test_trainings) == len(desk.records[0, "random"].test_trainings) == 3
+    assert record.test_trainings[0] == once.test_accuracy
+    assert record.test_accuracy == pytest.approx(sum(record.test_trainings) / 3)
+    assert len(record.test_classes) == len(desk.records[0, "random"].test_classes) > 0
+    assert (record.trainings, record.cached_trainings) == (2, 3)
+
+
 def test_the_oracle_is_no_strategy_and_chooses_nothing(trial: Trial) -> None:
     assert BEST_OF_RANDOM not in STRATEGIES
     assert BEST_OF_RANDOM not in lineup.names()
