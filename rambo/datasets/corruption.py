@@ -73,13 +73,18 @@ def keep_imbalanced(
         seed: decides which classes and which images.
     """
     rng = np.random.default_rng(seed)
-    rare = rng.permutation(num_classes)[: _rare(num_classes, preset)]
+    rare = _draw_rare(rng, num_classes, preset)
     order = rng.permutation(pool)
     sizes = rare_counts(np.bincount(labels[pool], minlength=num_classes), preset)
     excess = [order[labels[order] == c][sizes[c] :] for c in rare]
     surplus = np.concatenate(excess) if excess else pool[:0]
     rest: Indices = pool[~np.isin(pool, surplus)]
     return rest
+
+
+def rare_classes(preset: Imbalance, num_classes: int, *, seed: int) -> Indices:
+    """Return the ids of the classes that `keep_imbalanced` makes rare with the same seed."""
+    return _draw_rare(np.random.default_rng(seed), num_classes, preset)
 
 
 def rare_counts(counts: Indices, preset: Imbalance) -> Indices:
@@ -121,6 +126,12 @@ def quota(counts: Indices, size: int) -> Indices:
     for _ in range(size - int(seats.sum())):
         seats[np.where(seats < room, ideal - seats, -np.inf).argmax()] += 1
     return seats
+
+
+def _draw_rare(rng: np.random.Generator, num_classes: int, preset: Imbalance) -> Indices:
+    """Return the ids of the rare classes, which are the first thing drawn."""
+    classes: Indices = rng.permutation(num_classes)[: _rare(num_classes, preset)]
+    return classes
 
 
 def _rare(num_classes: int, preset: Imbalance) -> int:

@@ -123,9 +123,12 @@ def ranking_lines(ranking: Ranking) -> list[str]:
     return lines
 
 
+ACCURACY = "points of test accuracy"
+
+
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """A paired difference in points of accuracy.
+    """A paired difference, in points of accuracy where nothing else is said.
 
     Attributes:
         mean: over the trials.
@@ -136,6 +139,7 @@ class Difference:
         p: of Student's t test against no difference, two-sided; None in a single trial.
         family: how many differences were asked about together, this one among them.
         adjusted: p as Holm adjusts it for these; None where it stands alone.
+        unit: what the difference counts.
     """
 
     mean: float
@@ -146,6 +150,7 @@ class Difference:
     p: float | None = None
     family: int = 1
     adjusted: float | None = None
+    unit: str = ACCURACY
 
     @property
     def finding(self) -> str:
@@ -170,29 +175,30 @@ class Difference:
     def words(self) -> str:
         """Return `+0.2 +- 0.3 points of test accuracy over 10 paired trials`."""
         if self.error is None:
-            return f"{self.mean:+.1f} points of test accuracy in one trial"
-        error = f"{self.mean:+.1f} +- {self.error:.1f} points of test accuracy"
+            return f"{self.mean:+.1f} {self.unit} in one trial"
+        error = f"{self.mean:+.1f} +- {self.error:.1f} {self.unit}"
         return f"{error} over {self.trials} paired trials"
 
 
-def difference(gaps: Sequence[float], among: int = 1) -> Difference | None:
-    """Return what paired gaps in points say; None of none.
+def difference(gaps: Sequence[float], among: int = 1, unit: str = ACCURACY) -> Difference | None:
+    """Return what paired gaps say; None of none.
 
     Args:
         gaps: one a trial.
         among: how many differences were looked at before this one was picked (Bonferroni).
+        unit: what they count.
     """
     if not gaps:
         return None
     mean = statistics.fmean(gaps)
     if len(gaps) == 1:
-        return Difference(mean, None, None, None, 1)
+        return Difference(mean, None, None, None, 1, unit=unit)
     from scipy.special import stdtr, stdtrit  # half a second, which a list of runs does not need
 
     error, freedom = standard_error(gaps), len(gaps) - 1
     reach = float(stdtrit(freedom, 1 - _LEVEL / 2 / among)) * error
     p = 2 * float(stdtr(freedom, -abs(mean) / error)) if error else float(mean == 0)
-    return Difference(mean, error, mean - reach, mean + reach, len(gaps), p)
+    return Difference(mean, error, mean - reach, mean + reach, len(gaps), p, unit=unit)
 
 
 def holm(differences: Sequence[Difference]) -> list[Difference]:

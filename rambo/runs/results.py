@@ -12,6 +12,9 @@ _EARLIER = {
 }  # in version 0.1
 
 
+RARE_LABELS = "labels of rare classes"  # a figure of a choice from an imbalanced pool
+
+
 @dataclasses.dataclass(frozen=True)
 class Ranking:
     """How well u_hat ranks sets; None where there was nothing to rank.

@@ -17,7 +17,7 @@ from rambo.errors import RamboError, RunNotFoundError
 from rambo.events import UtilitySamplesAdded
 from rambo.runs import report
 from rambo.runs.report import Difference
-from rambo.runs.results import Result, Summary, by_strategy
+from rambo.runs.results import RARE_LABELS, Result, Summary, by_strategy
 from rambo.runs.workspace import Run, Workspace, environment, summary
 from rambo.studies import grid
 from rambo.studies.grid import STUDIES, Cell
@@ -197,11 +197,12 @@ _FINDINGS = {
 
 @dataclasses.dataclass(frozen=True)
 class _Question:
-    """A difference that a study asks about: the pair, what better or worse is said of, and the gaps in points."""
+    """A difference that a study asks about: the pair, what better or worse is said of, the gaps and what they count."""
 
     title: str
     subject: str
     gaps: list[float]
+    unit: str = report.ACCURACY
 
 
 def verdicts(name: str, results: Mapping[str, Sequence[Result]]) -> list[Verdict]:
@@ -230,6 +231,21 @@ def verdicts(name: str, results: Mapping[str, Sequence[Result]]) -> list[Verdict
             for label, own in results.items()
             if label not in ("controls", grid.PAPER_ROUNDS)
         ]
+        questions += [
+            _pair_of(
+                f"{label} minus {grid.PAPER_ROUNDS}",
+                label,
+                _of(own, "rambo"),
+                paper_rounds,
+                _RANKED,
+            )
+            for label, own in results.items()
+            if label not in ("controls", grid.PAPER_ROUNDS)
+        ]
+    elif name == "noisy-oracle":
+        questions += _noise_differences(results)
+    elif name == "imbalance":
+        questions += _rare_differences(results)
     elif name == "dirty-pool":
         questions += _gate_differences(results)
     elif name == "plus":
@@ -244,7 +260,7 @@ def verdicts(name: str, results: Mapping[str, Sequence[Result]]) -> list[Verdict
                 questions.append(
                     _pair(f"RAMBO minus {other}{where}", _subject(other), ours, theirs)
                 )
-    answers = [(one, report.difference(one.gaps)) for one in questions]
+    answers = [(one, report.difference(one.gaps, unit=one.unit)) for one in questions]
     whole = [(one, contrast) for one, contrast in answers if contrast is not None]
     adjusted = report.holm([contrast for _, contrast in whole])
     return [_sentence(one, contrast) for (one, _), contrast in zip(whole, adjusted, strict=True)]
@@ -281,6 +297,62 @@ def _gate_differences(results: Mapping[str, Sequence[Result]]) -> list[_Question
                 title = f"rambo-plus minus {strategy}, both with {word} ({pool})"
                 questions.append(_pair(title, "RAMBO+", _of(own, "rambo-plus"), _of(own, strategy)))
     return questions
+
+
+def _noise_differences(results: Mapping[str, Sequence[Result]]) -> list[_Question]:
+    """Return what an oracle that errs costs each strategy."""
+    clean, *noisy = results
+    return [
+        _pair(f"{strategy}, {label} minus {clean}", strategy, own, _of(results[clean], strategy))
+        for label in noisy
+        for strategy, own in by_strategy(results[label]).items()
+    ]
+
+
+def _rare_differences(results: Mapping[str, Sequence[Result]]) -> list[_Question]:
+    """Return how many more labels of rare classes each strategy buys than random choice does."""
+    questions = []
+    for label, own in results.items():
+        groups = by_strategy(own)
+        luck = groups.pop("random", [])
+        for strategy, ours in groups.items():
+            title = f"{strategy} minus random ({label})"
+            questions.append(_pair_of(title, strategy, ours, luck, _RARE))
+    return questions
+
+
+@dataclasses.dataclass(frozen=True)
+class _Figure:
+    """A figure of a result that a study asks about beside accuracy: what a difference counts, and where it stands."""
+
+    unit: str
+    read: Callable[[Result], float | None]
+
+
+def _share_ranked(result: Result) -> float | None:
+    """Return the percentage of held-out pairs in true order."""
+    share = result.ranking.held_out if result.ranking else None
+    return None if share is None else 100 * share
+
+
+def _rare_labels(result: Result) -> float | None:
+    """Return how many bought labels are of rare classes."""
+    number = result.figures.get(RARE_LABELS)
+    return float(number) if isinstance(number, int | float) else None
+
+
+_RANKED = _Figure("points of held-out pairs in true order", _share_ranked)
+_RARE = _Figure("labels of rare classes", _rare_labels)
+
+
+def _pair_of(
+    title: str, subject: str, ours: Sequence[Result], theirs: Sequence[Result], figure: _Figure
+) -> _Question:
+    """Return the question of one paired difference of another figure than accuracy."""
+    other = {result.seed: figure.read(result) for result in theirs}
+    pairs = [(figure.read(result), other.get(result.seed)) for result in ours]
+    gaps = [mine - yours for mine, yours in pairs if mine is not None and yours is not None]
+    return _Question(title, subject, gaps, figure.unit)
 
 
 def _subject(other: str) -> str:

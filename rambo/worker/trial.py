@@ -32,7 +32,7 @@ from rambo.method.pools import UNLABELED, Problem, Selection, union, without
 from rambo.runs import paths
 from rambo.runs.exclusions import to_arrays
 from rambo.runs.record import StoredEvent
-from rambo.runs.results import Result, ranking_of
+from rambo.runs.results import RARE_LABELS, Result, ranking_of
 from rambo.seeding import Streams
 from rambo.training.backends import Backend
 from rambo.training.call import Call
@@ -487,7 +487,10 @@ def _select(
         trainings=tally.trainings,
         cached_trainings=tally.cached_trainings,
         ranking=ranking_of(selection.ranking),
-        figures=dict(selection.figures) | gate_figures | _wasted(trial, selection.indices, config),
+        figures=dict(selection.figures)
+        | gate_figures
+        | _wasted(trial, selection.indices, config)
+        | _rare(trial, selection.indices, config),
     )
     keeper.keep_selection(result, selection)
     tally(StrategySelected(name, config.budget, sum(tally.seconds.values())))
@@ -562,6 +565,16 @@ def _wasted(trial: Trial, chosen: Tensor, config: Config) -> dict[str, int]:
     if trial.scenes is not None and config.dataset.corruption.copies:
         return {"labels wasted": len(chosen) - len(trial.scenes[chosen].unique())}
     return {}
+
+
+def _rare(trial: Trial, chosen: Tensor, config: Config) -> dict[str, int]:
+    """Return how many of the bought labels are of classes that were made rare, where any were."""
+    preset = config.dataset.corruption.imbalance
+    if trial.oracle is None or preset == "none":
+        return {}
+    seed = Streams(trial.seed).child("split").take("imbalance")
+    classes = corruption.rare_classes(preset, trial.problem.num_classes, seed=seed)
+    return {RARE_LABELS: int(torch.isin(trial.oracle[chosen], torch.from_numpy(classes)).sum())}
 
 
 def _evaluate(

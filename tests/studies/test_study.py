@@ -17,7 +17,7 @@ from rambo import config as configs
 from rambo.datasets.prepared import Prepared
 from rambo.errors import BudgetError, ConfigError, RunNotFoundError
 from rambo.events import UtilitySamplesAdded
-from rambo.runs.results import Ranking, Summary, restore
+from rambo.runs.results import RARE_LABELS, Ranking, Summary, restore
 from rambo.runs.workspace import Run, Workspace, environment
 from rambo.studies import grid, paper, study
 from rambo.studies.paper import Reported
@@ -271,7 +271,8 @@ def test_differences_are_paired_and_worded(data: Prepared, workspace: Workspace)
     fill(study_run, "clean", accuracies, data)
     fill(study_run, "20 % of the labels wrong", {"rambo": [0.5, 0.6], "random": [0.4, 0.3]}, data)
     table_now = study.table(study_run)
-    first, second, third, fourth = table_now.verdicts
+    *noise, first, second, third, fourth = table_now.verdicts
+    assert len(noise) == 2
     assert first.pair == "RAMBO minus filter-only (clean)"
     assert (first.difference.mean, first.difference.trials, first.difference.finding) == (
         pytest.approx(2.0),
@@ -279,11 +280,11 @@ def test_differences_are_paired_and_worded(data: Prepared, workspace: Workspace)
         "more",
     )
     assert first.difference.error == pytest.approx(0.0, abs=1e-9)
-    assert words(table_now)[0].startswith(
+    assert words(table_now)[2].startswith(
         "RAMBO minus filter-only (clean): +2.0 +- 0.0 points of test accuracy over 5 paired trials "
         "(95 %: +2.0 to +2.0; p "
     )
-    assert words(table_now)[0].endswith(" by Holm among 3 differences): u_hat helps here")
+    assert words(table_now)[2].endswith(" by Holm among 3 differences): u_hat helps here")
     gaps = [-9.0, 8.0, -7.0, 10.0, -1.0]
     error = statistics.stdev(gaps) / math.sqrt(5)
     assert (second.difference.mean, second.difference.error) == (
@@ -291,11 +292,11 @@ def test_differences_are_paired_and_worded(data: Prepared, workspace: Workspace)
         pytest.approx(error),
     )
     assert second.difference.high == pytest.approx(0.2 + 2.7764451 * error)
-    assert words(table_now)[1].endswith("no evidence of a difference")
+    assert words(table_now)[3].endswith("no evidence of a difference")
     assert third.pair == "RAMBO minus best-of-random (clean)"
-    assert words(table_now)[2].endswith(": RAMBO is worse here")
+    assert words(table_now)[4].endswith(": RAMBO is worse here")
     assert fourth.pair == "RAMBO minus random (20 % of the labels wrong)"
-    assert words(table_now)[3].endswith("(95 %: -107.1 to +147.1): too few trials to say")
+    assert words(table_now)[5].endswith("(95 %: -107.1 to +147.1): too few trials to say")
 
 
 def test_a_difference_among_many_needs_more_evidence(data: Prepared, workspace: Workspace) -> None:
@@ -521,3 +522,46 @@ def test_a_hostile_name_stays_one_harmless_line(data: Prepared, workspace: Works
         "random",
     ]
     assert study_run.id.isascii()
+
+
+# Questions that accuracy alone does not answer.
+
+
+def test_rounds_are_held_against_the_papers_by_what_u_hat_ranks(
+    data: Prepared, workspace: Workspace
+) -> None:
+    study_run = make("rounds", data, workspace, trials=5)
+    for label, share in ((grid.PAPER_ROUNDS, 0.5), ("true pairs stay in D", 0.6)):
+        ranking = {"held_out": share, "held_out_pairs": 12}
+        fill(study_run, label, {"rambo": around(0.8)}, data, ranking=ranking)
+    texts = words(study.table(study_run))
+    title = "true pairs stay in D minus as in the paper"
+    assert texts[0].startswith(f"{title}: +0.0 +- 0.0 points of test accuracy")
+    assert texts[1].startswith(f"{title}: +10.0 +- 0.0 points of held-out pairs in true order")
+
+
+def test_an_oracle_that_errs_costs_every_strategy_something(
+    data: Prepared, workspace: Workspace
+) -> None:
+    study_run = make("noisy-oracle", data, workspace, trials=5)
+    wrong = "20 % of the labels wrong"
+    fill(study_run, "clean", {"rambo": around(0.8), "random": around(0.7)}, data)
+    fill(study_run, wrong, {"rambo": around(0.6), "random": around(0.69)}, data)
+    texts = words(study.table(study_run))
+    assert texts[0].startswith(f"rambo, {wrong} minus clean: -20.0")
+    assert "rambo is worse here" in texts[0]
+    assert texts[1].startswith(f"random, {wrong} minus clean: -1.0")
+
+
+def test_who_finds_rare_classes_is_told_by_the_labels_bought(
+    data: Prepared, workspace: Workspace
+) -> None:
+    study_run = make("imbalance", data, workspace, trials=5)
+    luck = {RARE_LABELS: 2}
+    run = fill(study_run, "at 10 %", {"random": around(0.8)}, data, figures=luck)
+    for trial, test in enumerate(around(0.8)):
+        record = {"seed": 5 + trial, "test_accuracy": test, "figures": {RARE_LABELS: 5}}
+        run.save_result(restore(trial, "rambo", record))
+    texts = words(study.table(study_run))
+    assert texts[0].startswith("rambo minus random (at 10 %): +3.0 +- 0.0 labels of rare classes")
+    assert "rambo is better here" in texts[0]

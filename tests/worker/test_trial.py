@@ -218,6 +218,18 @@ def test_rare_classes_are_rare_in_what_is_held_and_what_is_chosen_from(
     assert set(trial.oracle[problem.labeled].tolist()) == set(range(4))
 
 
+def test_labels_of_rare_classes_are_counted_in_every_choice(unfixed: Prepared) -> None:
+    settings = {"validation_size": 60, "corruption": {"imbalance": "glister"}}
+    trial = split(tiny_config(dataset=settings), unfixed, 0, None)
+    pool = torch.cat([trial.problem.labeled, trial.problem.unlabeled])
+    rare = int(trial.oracle[pool].bincount().argmin())
+    desk = work(trial, Desk(), MemoryMemo(), strategies=["random", "margin"], dataset=settings)
+    for name in ("random", "margin"):
+        record = desk.records[0, name]
+        labels = trial.oracle[torch.tensor(record.selected)]
+        assert record.figures["labels of rare classes"] == int((labels == rare).sum())
+
+
 def test_s_0_is_shared_by_all_kinds_of_imbalance(unfixed: Prepared) -> None:
     """Each keeps what is left of the balanced S_0, so that the cells of a study differ in what they ask about."""
     trials = {
