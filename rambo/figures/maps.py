@@ -250,7 +250,7 @@ def margin_histogram(parts: Mapping[str, tuple[NDArray[Any], str]]) -> PreparedF
 
 
 def candidate_strip(
-    utilities: Sequence[float], chosen: float, *, yours: float | None = None
+    utilities: Sequence[float], chosen: float, *, yours: float | None = None, word: str = "u_hat"
 ) -> PreparedFigure:
     """Return all candidates' predicted utilities on one line, the chosen one marked, and a batch of one's own."""
     others = list(utilities)
@@ -259,7 +259,7 @@ def candidate_strip(
     look = {"symbol": "line-ns-open", "size": 18, "color": theme.GREY, "line": {"width": 2}}
     star = {"symbol": theme.POOL_SYMBOLS["chosen"], "size": 14}
     star |= {"color": theme.POOL_COLOURS["chosen"]}
-    hover = "u_hat %{x:.3f}<extra></extra>"
+    hover = f"{word} %{{x:.3f}}<extra></extra>"
     data = [
         {"name": "other candidates", "x": others, "y": [0] * len(others), "marker": look},
         {"name": "chosen", "x": [chosen], "y": [0], "marker": star},
@@ -269,7 +269,7 @@ def candidate_strip(
         data.append({"name": "your batch", "x": [yours], "y": [0], "marker": mark})
     base = {"type": "scatter", "mode": "markers", "hovertemplate": hover}
     layout: Figure = {
-        "xaxis": {"title": {"text": "u_hat of S_j with the candidate, no unit"}},
+        "xaxis": {"title": {"text": f"{word} of S_j with the candidate, no unit"}},
         "yaxis": {"visible": False, "fixedrange": True, "range": [-1, 1]},
         "legend": _LEGEND,
     }

@@ -4,11 +4,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from page_helpers import assert_calm, open_page, words
+from page_helpers import assert_calm, open_page, unescaped, words
 from streamlit.testing.v1 import AppTest
 
 from rambo.errors import StoreError
+from rambo.events import RankingAudited
 from rambo.runs import audit, travel
+from rambo.runs.record import StoredEvent
 from rambo.runs.workspace import Run, Workspace
 from rambo.storage import places
 from rambo.ui import state
@@ -147,3 +149,31 @@ def test_what_is_no_packed_run_is_refused_in_words(parcel: Path, workspace: Work
     assert not app.exception
     assert any("no zip file" in error.value for error in app.error)
     assert workspace.ids() == []
+
+
+def test_the_shipped_run_says_what_its_rounds_did_and_shows_the_steps_of_rambo_plus(
+    workspace: Workspace,
+) -> None:
+    file = places.finished_run()
+    assert file is not None
+    run = workspace.find(travel.unpack(file, workspace, ours=True).run)
+    audits = [
+        [entry.event for entry in run.latest_events() if place(entry) == (trial, "rambo")]
+        for trial in range(5)
+    ]
+    shares = [[e.accuracy for e in own if isinstance(e, RankingAudited)] for own in audits]
+    first, last = (round(100 * sum(own[i] for own in shares) / 5) for i in (0, -1))
+    text = unescaped(words(open_page("pages/train.py", run=run.id)))
+    assert f"After its warm start u_hat put {first} % of the held-out pairs in true order" in text
+    assert f"after the rounds on interpolated utilities {last} % (20 pairs in 5 trials" in text
+    app = open_page("pages/batch.py", run=run.id, strategy="rambo-plus")
+    assert_calm(app)
+    assert [tab.label for tab in app.tabs] == ["Images", "Why", "Steps", "Balance", "Export"]
+    app.session_state["view"] = "Steps"
+    assert "Utility of the chosen batch" in [metric.label for metric in app.run().metric]
+    others = open_page("pages/batch.py", run=run.id, strategy="margin")
+    assert "Steps" not in [tab.label for tab in others.tabs]
+
+
+def place(entry: StoredEvent) -> tuple[int | None, str | None]:
+    return entry.trial, entry.strategy

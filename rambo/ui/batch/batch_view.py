@@ -35,7 +35,7 @@ from rambo.ui.components import PreparedFigure, plot
 T = TypeVar("T")
 
 _TABS = ("Images", "Why", "Steps", "What if", "Balance", "Gate", "Export")
-_OF_RAMBO = ("Steps", "What if")  # other strategies have neither candidates nor u_hat
+_OF_RAMBO = ("Steps", "What if")  # other strategies have no u_hat, and but for RAMBO+ no candidates
 
 
 def show(run: Run) -> None:
@@ -190,6 +190,8 @@ def show_tabs(batch: Batch, oracle: bool) -> None:
     """Draw the open tab; the others cost nothing."""
     chips.keep(batch)
     names = [name for name in _TABS if batch.strategy == "rambo" or name not in _OF_RAMBO]
+    if batch.strategy == "rambo-plus" and batch.decisions:
+        names.insert(_TABS.index("Steps"), "Steps")
     if not gate_view.is_there(batch.run, batch.trial):
         names.remove("Gate")
     tabs = st.tabs(names, key="view", on_change="rerun", bind="query-params")

@@ -21,9 +21,10 @@ def show(batch: Batch) -> None:
             st.info("The greedy steps of this run were not recorded; run it again to see them.")
             return
         decision = pick_step(batch, key="candidates-step")
-        show_result(decision)
+        word = ranker(batch)
+        show_result(decision, word)
         st.markdown("**All candidates of this step**")
-        figure = maps.candidate_strip(decision.utilities, decision.utility)
+        figure = maps.candidate_strip(decision.utilities, decision.utility, word=word)
         alt = f"Predicted utilities of {len(decision.utilities)} candidate batches"
         plot(figure, key="candidates-strip", height=172, alt=alt)
         st.markdown(f"**The best {len(decision.candidates)}, best first**")
@@ -45,12 +46,22 @@ def pick_step(batch: Batch, *, key: str) -> BatchChosen:
     return batch.decisions[place]
 
 
-def show_result(decision: BatchChosen) -> None:
-    """Say in numbers how the step was decided."""
+def ranker(batch: Batch) -> str:
+    """Return what ranked the candidates: u_hat, or in RAMBO+ a fit in closed form, which is another."""
+    return "u_hat" if batch.strategy == "rambo" else "Utility"
+
+
+def show_result(decision: BatchChosen, word: str) -> None:
+    """Say in numbers how the step was decided.
+
+    Args:
+        decision: the step.
+        word: for what ranked the candidates.
+    """
     with st.container(horizontal=True):
-        st.metric("Candidates", f"{len(decision.utilities):,}", help="Random batches of the filter")
+        st.metric("Candidates", f"{len(decision.utilities):,}", help="Batches of the filter")
         st.metric(
-            "u_hat of the chosen batch",
+            f"{word} of the chosen batch",
             f"{decision.utility:.3f}",
             help="Of S_j with that batch; a number for ranking, without unit: only differences count.",
         )
@@ -76,7 +87,7 @@ def show_candidates(batch: Batch, decision: BatchChosen) -> None:
         lines.append(
             ImageRow(
                 members[:_THUMBNAILS],
-                f"u_hat {utility:.3f}{behind}, mean margin {margin:.3f}{more}",
+                f"{ranker(batch)} {utility:.3f}{behind}, mean margin {margin:.3f}{more}",
                 "chosen" if set(members) == set(decision.chosen) else None,
             )
         )

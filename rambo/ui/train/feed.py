@@ -11,7 +11,7 @@ from rambo import config as configs
 from rambo.errors import RamboError
 from rambo.estimate.work import DataSizes
 from rambo.estimate.workload import Where, plan
-from rambo.events import Noticed
+from rambo.events import Noticed, RankingAudited
 from rambo.figures.charts import Chart
 from rambo.figures.curves import Kinds, spans_widely
 from rambo.figures.prepared import Figure
@@ -144,6 +144,17 @@ class Feed:
                 before = stamp, prepare_figure(figure) if figure else None
                 part.figures[name] = before
             return before[1]
+
+    def audits(self) -> list[tuple[RankingAudited, RankingAudited]]:
+        """Return what held-out pairs said of u_hat after its warm start and after the last round, a trial each."""
+        with self._guard:
+            series = [
+                part.kinds.of(RankingAudited)
+                for (_, name), part in self._parts.items()
+                if name == "rambo"
+            ]
+        judged = [[audit for audit in own if audit.accuracy is not None] for own in series]
+        return [(own[0], own[-1]) for own in judged if len(own) > 1]
 
     def spans_widely(self, trial: int) -> bool:
         """Return whether the losses of a trial ask for a logarithmic axis."""

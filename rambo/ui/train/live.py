@@ -150,7 +150,8 @@ def _show_outcome(run: Run, events: Feed) -> None:
     with st.container(horizontal=True, gap="small", key="train-metrics"):
         for name, text, tooltip in stepper.metrics(accuracies):
             st.metric(name, text, help=tooltip, width="content")
-    st.markdown(literal(" ".join(outcome.verdict(summary)), 600))
+    words = [*outcome.verdict(summary), outcome.rounds(events.audits())]
+    st.markdown(literal(" ".join(words).strip(), 900))
     with st.container(horizontal=True):
         state.link("pages/batch.py", run.id, "See the chosen images")
         if readers.waits(run):

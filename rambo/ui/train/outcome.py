@@ -1,9 +1,10 @@
 """What a finished run has to say, and how little that may be worth: pure, from `store.summary`."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rambo.config import Config
+from rambo.events import RankingAudited
 from rambo.figures import rivals
 from rambo.figures.theme import strategy_word
 from rambo.runs.results import Summary
@@ -52,6 +53,23 @@ def verdict(summary: Summary) -> list[str]:
         phrase = "What u_hat itself added, RAMBO minus Filter only"
         lines.append(sentence.replace("rambo minus filter-only", phrase) + ".")
     return lines
+
+
+def rounds(audits: Sequence[tuple[RankingAudited, RankingAudited]]) -> str:
+    """Return what the rounds on interpolated utilities made of u_hat; empty where no held-out pair tells.
+
+    Args:
+        audits: of each trial, after the warm start and after the last round.
+    """
+    if not audits:
+        return ""
+    before, after = (statistics.fmean(pair[i].accuracy or 0.0 for pair in audits) for i in (0, 1))
+    pairs = sum(last.pairs for _, last in audits)
+    return (
+        f"After its warm start u_hat put {100 * before:.0f} % of the held-out pairs in true order, after the rounds on "
+        f"interpolated utilities {100 * after:.0f} % ({count(pairs, 'pair')} in {count(len(audits), 'trial')}; "
+        "a coin 50 %)."
+    )
 
 
 def _list(gaps: Mapping[str, float]) -> str:
