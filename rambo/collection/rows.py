@@ -28,6 +28,11 @@ _DAMAGED = (
 )
 
 
+def damage() -> RefusedError:
+    """Return what to raise where the record is not the one that was written."""
+    return RefusedError(*_DAMAGED)
+
+
 def insert(db: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
     """Add rows, each in the order of `COLUMNS`, with their seals."""
     columns = COLUMNS[table]
@@ -50,7 +55,7 @@ def select(
     query = f"SELECT {', '.join(columns)}, crc FROM {table} {where} ORDER BY {columns[0]}"
     for *row, crc in db.execute(query, values):
         if database.seal("", *row) != crc:
-            raise RefusedError(*_DAMAGED)
+            raise damage()
         yield tuple(row)
 
 
@@ -60,7 +65,7 @@ def fact(db: sqlite3.Connection, name: str) -> Any:
     if row is None:
         return None
     if database.seal(row[0], name) != row[1]:
-        raise RefusedError(*_DAMAGED)
+        raise damage()
     return json.loads(row[0])
 
 
