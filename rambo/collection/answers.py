@@ -7,7 +7,6 @@ sent twice is stored once.
 
 import dataclasses
 import itertools
-import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -78,7 +77,7 @@ class Answers:
                     "VALUES (?, ?, ?, ?, ?, ?, ?)",
                     [(*row, database.seal("", *row)) for row in rows],
                 )
-        except (sqlite3.Error, OSError, files.RefusedError) as error:
+        except database.FAULTS as error:
             raise self._refused(error) from error
 
     def log(self) -> list[Answer]:
@@ -96,7 +95,7 @@ class Answers:
                     "WHERE run = ? ORDER BY entry",
                     (self.run,),
                 ).fetchall()
-        except (sqlite3.Error, OSError, files.RefusedError) as error:
+        except database.FAULTS as error:
             raise self._refused(error) from error
         if any(database.seal("", *row) != crc for *row, crc in rows):
             raise self._refused(files.RefusedError("a row is damaged", "restore it from a copy"))

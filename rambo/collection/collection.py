@@ -376,7 +376,7 @@ class Collection:
         try:
             with closing(database.open_writer(self._path, FORMAT)) as db:
                 yield db
-        except (sqlite3.Error, OSError, files.RefusedError) as error:
+        except database.FAULTS as error:
             raise self._refused(error, "try again") from error
 
     writing = _writing
@@ -386,7 +386,7 @@ class Collection:
         try:
             with closing(database.open_reader(self._path, FORMAT)) as db:
                 return action(db)
-        except (sqlite3.Error, OSError, files.RefusedError) as error:
+        except database.FAULTS as error:
             raise self._refused(error, "try again") from error
 
     def _refused(self, error: BaseException, again: str) -> StoreError:
@@ -532,7 +532,7 @@ def create(workspace: Path, name: str, frame: Frame, *, validation_share: float)
                 files.sync_folder(parent)
                 return Collection(parent / slug)
         raise files.RefusedError("no free name was found", "give it another one")
-    except (sqlite3.Error, OSError, files.RefusedError) as error:
+    except database.FAULTS as error:
         raise refusal(name, error, "import again", "could not be made: ") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -19,6 +19,9 @@ from typing import Any
 from rambo.storage.files import RefusedError
 
 BUSY_SECONDS = 30.0
+# What a database, its disk or a damaged row raise. What SQLite says of a damaged schema may be no UTF-8, and then its
+# module fails over the words.
+FAULTS = (sqlite3.Error, OSError, UnicodeDecodeError, RefusedError)
 Statement = tuple[str, tuple[Any, ...]]
 
 

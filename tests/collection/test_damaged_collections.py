@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from collection_helpers import bring, photos
 
+from rambo.collection.answers import Answer, Answers
 from rambo.errors import DataError, StoreError
 
 
@@ -84,6 +85,24 @@ def test_a_lost_pack_of_originals_is_said_in_words(packed):
         with pytest.raises(DataError, match=r"cat/c2\.png is lost; restore") as caught:
             look()
         assert str(packed.folder) not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["collection", "answers"])
+def test_a_high_bit_in_the_schema_is_said_in_words(packed, name):
+    """SQLite names what it cannot read, in bytes that are no UTF-8 then."""
+    answers = Answers(packed, "round-1")
+    answers.add([Answer("a", 1, "label", "cat")])
+    look = {"collection": packed.versions, "answers": answers.log}[name]
+    right, path = look(), packed.folder / f"{name}.sqlite"
+    data, refusals = path.read_bytes(), 0
+    for place in range(data.index(b"CREATE TABLE"), data.index(b"CREATE TABLE") + 60):
+        path.write_bytes(data)
+        flip(path, place, 0x80)
+        try:
+            assert look() == right
+        except StoreError as error:
+            refusals += "damaged" in str(error)
+    assert refusals > 20
 
 
 @pytest.mark.parametrize("kind", ["packed", "arrays"])
