@@ -597,12 +597,12 @@ def _whereabouts(db: sqlite3.Connection, number: int) -> _Whereabouts | None:
     image = next(rows.select(db, "images", "WHERE image = ?", number), None)
     if image is None:
         return None
-    sources = dict(db.execute("SELECT source, place FROM sources"))
+    sources = rows.sources(db)
     there = rows.select(db, "files", "WHERE image = ?", number)
     files_of = [(name, source, path) for _, source, name, path, *_ in there]
     if not files_of or not sources.keys() >= {source for _, source, _ in files_of}:
         raise rows.damage()  # an image comes with its file, and a file with its source
-    places = [(name, sources[source], path) for name, source, path in files_of]
+    places = [(name, sources[source][1], path) for name, source, path in files_of]
     _, key, *_, at, size, _ = image
     return _Whereabouts(key, None if at is None else (at, size), places)
 

@@ -94,13 +94,17 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def check_structure(db: sqlite3.Connection) -> None:
-    """Look through every page for damage that no row has shown yet.
+def check_structure(db: sqlite3.Connection, table: str = "") -> None:
+    """Look through every page for damage that no row has shown yet, as that by which rows vanish.
+
+    Args:
+        db: the database.
+        table: the one whose pages are looked through; by default all.
 
     Raises:
         sqlite3.DatabaseError: the database is damaged.
     """
-    if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+    if db.execute(f"PRAGMA quick_check({table or 1})").fetchone() != ("ok",):
         raise sqlite3.DatabaseError("quick_check failed")
 
 

@@ -1,10 +1,11 @@
 """A collection of which a bit was flipped or a file was lost: the same answer, or words."""
 
+import random
 import zipfile
 
 import numpy as np
 import pytest
-from collection_helpers import bring, photos
+from collection_helpers import bring, photos, save
 
 from rambo.collection.answers import Answer, Answers
 from rambo.errors import DataError, StoreError
@@ -116,3 +117,88 @@ def test_lost_pictures_are_made_again_from_the_originals(kind, request):
     (collection.folder / "originals.bin").unlink()
     with pytest.raises(DataError, match="is lost"):
         list(collection.pictures(numbers))
+
+
+def view(collection):
+    """Return all that is read of a collection, to be compared."""
+    now = collection.snapshot()
+    parts = [(part.tolist() if hasattr(part, "tolist") else part) for part in vars(now).values()]
+    answers = [Answers(collection, run).log() for run in ("round-1", "round-2")]
+    facts = (collection.name, collection.frame, collection.validation_share, collection.prices())
+    return parts, collection.versions(), facts, answers, collection.original(2)
+
+
+@pytest.mark.parametrize("name", ["collection", "answers"])
+def test_no_flipped_bit_of_a_record_changes_an_answer_in_silence(packed, name):
+    for place in range(8):
+        Answers(packed, f"round-{1 + place % 2}").add([Answer(f"t{place}", place, "label", "cat")])
+    packed.set_price("round-1", 0.5, "EUR")
+    right, path = view(packed), packed.folder / f"{name}.sqlite"
+    data, draw, refusals = path.read_bytes(), random.Random(5), 0
+    full = [place for place, byte in enumerate(data) if byte]
+    for _ in range(250):
+        flip(path, draw.choice(full), 1 << draw.randrange(8))
+        try:
+            assert view(packed) == right
+        except (StoreError, DataError):
+            refusals += 1
+        for file in packed.folder.glob(f"{name}.sqlite*"):
+            file.unlink()
+        path.write_bytes(data)
+    assert refusals > 50
+
+
+def test_a_damaged_name_of_a_fact_does_not_read_as_unknown(packed):
+    packed.set_price("round-1", 0.5, "EUR")
+    right = {"frame": packed.frame, "prices": packed.prices(), "validation_share": 0.2}
+    for name, value in right.items():
+        with packed.writing() as db:
+            db.execute("UPDATE facts SET name = 'x' || name WHERE name = ?", (name,))
+        for look in (lambda: packed.validation_share, lambda: packed.frame, packed.prices):
+            with pytest.raises(StoreError, match="damaged"):
+                look()
+        with packed.writing() as db:
+            db.execute("UPDATE facts SET name = ? WHERE name = ?", (name, f"x{name}"))
+        part = getattr(packed, name)
+        assert (part() if callable(part) else part) == value
+
+
+def test_damaged_clusters_are_computed_again(tmp_path):
+    root = photos(tmp_path / "pets")
+    save(root / "unlabeled" / "twin.png", 0, (48, 40))
+    collection = bring(tmp_path / "ws", root).collection
+    before = collection.snapshot().clusters
+    assert len(np.unique(before)) == len(before) - 1
+    for change in ("SET numbers = zeroblob(9)", "SET change = change + 8"):
+        with collection.writing() as db:
+            db.execute(f"UPDATE clusters {change}")
+        assert np.array_equal(collection.snapshot().clusters, before)
+    with collection.writing() as db:
+        db.execute("UPDATE smalls SET small = zeroblob(256) WHERE image = 3")
+    with pytest.raises(StoreError, match="damaged"):
+        collection.snapshot()
+
+
+def test_a_damaged_source_is_said_by_what_reads_it(tmp_path):
+    root = photos(tmp_path / "pets")
+    collection = bring(tmp_path / "ws", root).collection
+    with collection.writing() as db:
+        db.execute("UPDATE sources SET place = place || 'x'")
+    with pytest.raises(StoreError, match="damaged"):
+        collection.original(0)
+    with pytest.raises(StoreError, match="damaged"):
+        bring(tmp_path / "ws", root)
+
+
+def test_a_collection_of_an_older_version_has_no_seals_and_grows(tmp_path):
+    root = photos(tmp_path / "pets")
+    collection = bring(tmp_path / "ws", root).collection
+    before = collection.snapshot()
+    with collection.writing() as db:
+        db.execute("DROP TABLE seals")
+    assert collection.original(0)[0] == "cat/c0.png"
+    assert np.array_equal(collection.snapshot().clusters, before.clusters)
+    save(root / "cat" / "new.png", 77)
+    assert bring(tmp_path / "ws", root).new == 1
+    with collection.writing() as db:
+        assert db.execute("SELECT part, number FROM seals").fetchall() == [("smalls", 19)]
