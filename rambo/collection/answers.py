@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from rambo.collection.collection import Collection, refusal
 from rambo.collection.records import UNKNOWN, LabelEntry, Snapshot
@@ -78,7 +78,7 @@ class Answers:
                     "VALUES (?, ?, ?, ?, ?, ?, ?)",
                     [(*row, database.seal("", *row)) for row in rows],
                 )
-        except (sqlite3.Error, OSError, files.RefusedError) as error:
+        except database.FAULTS as error:
             raise self._refused(error) from error
 
     def log(self) -> list[Answer]:
@@ -91,19 +91,15 @@ class Answers:
             return []
         try:
             with closing(database.open_reader(self._path, _FORMAT)) as db:
-                rows = db.execute(
-                    "SELECT token, run, image, said, label, time, crc FROM answers "
-                    "WHERE run = ? ORDER BY entry",
-                    (self.run,),
-                ).fetchall()
-        except (sqlite3.Error, OSError, files.RefusedError) as error:
+                rows = _sealed_rows(db)
+        except database.FAULTS as error:
             raise self._refused(error) from error
-        if any(database.seal("", *row) != crc for *row, crc in rows):
-            raise self._refused(files.RefusedError("a row is damaged", "restore it from a copy"))
-        return [
-            Answer(token, image, kind, label, when)
-            for token, _, image, kind, label, when, _ in rows
-        ]
+        answers = {
+            token: Answer(token, image, kind, label, when)
+            for token, run, image, kind, label, when in rows
+            if run == self.run
+        }
+        return list(answers.values())
 
     def current(self) -> dict[int, Answer]:
         """Return the answer that counts for each image; those taken back are not in it."""
@@ -189,6 +185,23 @@ def seconds_each(log: Sequence[Answer], most: int = 30) -> float | None:
     times = sorted(answer.time for answer in log)[-most:]
     gaps = sorted(b - a for a, b in itertools.pairwise(times) if b - a < 300)
     return gaps[len(gaps) // 2] if gaps else None
+
+
+def _sealed_rows(db: sqlite3.Connection) -> list[tuple[Any, ...]]:
+    """Return the rows of all runs but their entry and seal, the oldest first; no index has a say in it.
+
+    Raises:
+        sqlite3.DatabaseError: the database is damaged.
+        RefusedError: a row is damaged or missing.
+    """
+    database.check_structure(db)
+    rows = db.execute(
+        "SELECT entry, token, run, image, said, label, time, crc FROM answers NOT INDEXED ORDER BY entry"
+    ).fetchall()
+    for place, (entry, *row, crc) in enumerate(rows, 1):
+        if entry != place or database.seal("", *row) != crc:
+            raise files.RefusedError("a row is damaged", "restore it from a copy")
+    return [tuple(row[1:-1]) for row in rows]
 
 
 def _files_of(path: Path) -> list[Path]:

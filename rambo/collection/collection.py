@@ -17,7 +17,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import filelock
 import numpy as np
@@ -52,6 +52,7 @@ _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
 _NAMED = re.compile(rf"{PREFIX}(?P<slug>[a-z0-9-]{{1,48}})(?:@(?P<version>[0-9]{{1,9}}))?")
 _MOST_A_LABEL = 1_000_000  # of any currency
 _HEAD = 16  # bytes that tell what a file is
+_NO_KIND = sniff_suffix(b"")  # of bytes that tell nothing
 _LONGEST = 40  # characters of a slug
 _LIST = "`python -m rambo collections` lists them"
 
@@ -142,46 +143,56 @@ class Collection:
     def pictures(self, numbers: Iterable[int]) -> Iterator[Pixels]:
         """Yield the pictures of images by number, `3 x height x width` uint8.
 
-        A damaged picture is made again from its original.
+        A damaged or lost picture is made again from its original.
 
         Raises:
-            DataError: it is damaged and its original is gone; names the file.
+            DataError: its original is gone or damaged too; names the file.
+            StoreError: the disk refuses.
         """
         images = [int(number) for number in numbers]
-        pack = PixelPack(self.folder, self.frame)
+        frame = self.frame
+        pack = PixelPack(self.folder, frame)
         crcs = self._read(_crcs)
-        for number, picture in zip(images, pack.read(images), strict=True):
-            if picture_crc(picture) == crcs.get(number):
-                yield picture
-            else:
-                from rambo.collection.images import look_at_file  # Pillow: only where it is needed
+        try:
+            for number, picture in zip(images, pack.read(images), strict=True):
+                whole = picture_crc(picture) == crcs.get(number)
+                yield picture if whole else self._remake(number, frame)
+        except OSError as error:
+            raise self._refused(error, "try again") from error
 
-                yield look_at_file(self.original(number)[1], self.frame).pixels
+    def _remake(self, number: int, frame: Frame) -> Pixels:
+        """Return the picture of an image from its original.
+
+        Raises:
+            DataError: the original is gone or damaged; names the file.
+        """
+        from rambo.collection.images import look_at_file  # Pillow: only where it is needed
+
+        name, data = self.original(number)
+        try:
+            return look_at_file(data, frame).pixels
+        except files.RefusedError as error:
+            problem = f"the picture of {shorten(name, 200)} cannot be made again: {error.problem}"
+            raise self._wrong(problem, "restore the collection from a copy") from error
 
     def original(self, number: int) -> tuple[str, bytes]:
         """Return name and bytes of an image's original, compared with the hash it had.
 
-        An image that came as an array is given as a PNG file.
+        An image that came as an array is given as a PNG file, and compared by its pixels.
 
         Raises:
-            DataError: there is no such image, or its file is gone or was changed; names the file.
+            DataError: there is no such image, or its file is gone, damaged or was changed; names the file.
+            StoreError: the record is damaged, or the disk refuses.
         """
-        where = self._read(lambda db: _whereabouts(db, number))
-        if where is None:
-            raise self._wrong(f"no image {number}", "choose one that it has")
-        key, packed, places = where
-        if packed is not None:
-            data = OriginalPack(self.folder).read(*packed)
-            name = places[0][0] if places else f"{number}"
-            suffix = sniff_suffix(data)
-            return (name if Path(name).suffix else f"{name}{suffix}"), data
-        for name, place, path in places:
+        where = self._whereabouts(number)
+        if where.packed is not None:
+            return self._packed_original(where)
+        for name, place, path in where.places:
             content = _read_inside(Path(place), path)
-            if content is not None and hashlib.sha256(content).hexdigest() == key:
+            if content is not None and hashlib.sha256(content).hexdigest() == where.id:
                 return name, content
-        name = places[0][0] if places else str(number)
         raise self._wrong(
-            f"the original of {shorten(name, 200)} is gone or was changed since the import",
+            f"the original of {where.name} is gone or was changed since the import",
             "put it back, or import the folder again",
         )
 
@@ -190,24 +201,69 @@ class Collection:
 
         Args:
             number: of the image.
-            whole: compare the file with its hash; else its first bytes are enough.
+            whole: compare the file with its hash; else its first bytes are enough, if they are those of an image.
 
         Raises:
             DataError: there is no such image, or its file is gone or, as far as was looked, changed.
         """
-        if whole:
+        where = self._whereabouts(number)
+        kind, size = ("", 0) if whole else self._kind_at_a_glance(where)
+        if kind in ("", _NO_KIND):
             data = self.original(number)[1]
             return sniff_suffix(data), len(data)
-        where = self._read(lambda db: _whereabouts(db, number))
-        _, packed, places = ("", None, []) if where is None else where
-        if packed is not None:
-            at, size = packed
-            return sniff_suffix(OriginalPack(self.folder).read(at, min(size, _HEAD))), size
-        for _, place, path in places:
+        return kind, size
+
+    def _kind_at_a_glance(self, where: "_Whereabouts") -> tuple[str, int]:
+        """Return the suffix by an original's first bytes, and its size; no suffix where it is gone."""
+        if where.packed is not None:
+            at, size = where.packed
+            head = self._from_pack(at, min(size, _HEAD))
+            return ("" if head is None else sniff_suffix(head)), size
+        for _, place, path in where.places:
             head = _read_inside(Path(place), path, _HEAD)
             if head is not None:
                 return sniff_suffix(head), (Path(place) / os.fsdecode(path)).stat().st_size
-        raise self._wrong(f"the original of image {number} is gone", "import the folder again")
+        return "", 0
+
+    def _packed_original(self, where: "_Whereabouts") -> tuple[str, bytes]:
+        """Return name and bytes of an original that lies in the pack, compared with its id."""
+        from rambo.collection.images import stored_original  # Pillow: only where it is needed
+
+        assert where.packed is not None
+        data = self._from_pack(*where.packed)
+        whole = None if data is None else stored_original(data, where.id)
+        if whole is None:
+            state = "lost" if data is None else "damaged"
+            raise self._wrong(
+                f"the original of {where.name} is {state}", "restore the collection from a copy"
+            )
+        name = where.places[0][0]
+        return (name if Path(name).suffix else f"{name}{sniff_suffix(whole)}"), whole
+
+    def _from_pack(self, at: int, size: int) -> bytes | None:
+        """Return bytes of the pack of originals; None where there is no pack.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        try:
+            return OriginalPack(self.folder).read(at, size)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._refused(error, "try again") from error
+
+    def _whereabouts(self, number: int) -> "_Whereabouts":
+        """Return where the original of an image lies.
+
+        Raises:
+            DataError: there is no such image.
+            StoreError: the record is damaged or cannot be read.
+        """
+        where = self._read(lambda db: _whereabouts(db, number))
+        if where is None:
+            raise self._wrong(f"no image {number}", "choose one that it has")
+        return where
 
     def add_labels(self, entries: Sequence[LabelEntry], note: str) -> int:
         """Store answers as a new version and return its number; S_val grows by its share.
@@ -320,7 +376,7 @@ class Collection:
         try:
             with closing(database.open_writer(self._path, FORMAT)) as db:
                 yield db
-        except (sqlite3.Error, OSError, files.RefusedError) as error:
+        except database.FAULTS as error:
             raise self._refused(error, "try again") from error
 
     writing = _writing
@@ -330,7 +386,7 @@ class Collection:
         try:
             with closing(database.open_reader(self._path, FORMAT)) as db:
                 return action(db)
-        except (sqlite3.Error, OSError, files.RefusedError) as error:
+        except database.FAULTS as error:
             raise self._refused(error, "try again") from error
 
     def _refused(self, error: BaseException, again: str) -> StoreError:
@@ -476,7 +532,7 @@ def create(workspace: Path, name: str, frame: Frame, *, validation_share: float)
                 files.sync_folder(parent)
                 return Collection(parent / slug)
         raise files.RefusedError("no free name was found", "give it another one")
-    except (sqlite3.Error, OSError, files.RefusedError) as error:
+    except database.FAULTS as error:
         raise refusal(name, error, "import again", "could not be made: ") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -520,21 +576,35 @@ def _crcs(db: sqlite3.Connection) -> dict[int, int]:
     return dict(db.execute("SELECT image, pixels_crc FROM images"))
 
 
-def _whereabouts(
-    db: sqlite3.Connection, number: int
-) -> tuple[str, tuple[int, int] | None, list[tuple[str, str, bytes]]] | None:
-    """Return hash, place in the pack, and files of an image."""
-    row = db.execute(
-        "SELECT id, packed_at, packed_bytes FROM images WHERE image = ?", (number,)
-    ).fetchone()
-    if row is None:
+class _Whereabouts(NamedTuple):
+    """Where an original lies: in the pack (first byte and size), or in files (name, place and path of each).
+
+    `id` is that of its image.
+    """
+
+    id: str
+    packed: tuple[int, int] | None
+    places: list[tuple[str, str, bytes]]
+
+    @property
+    def name(self) -> str:
+        """The name of its first file, to be shown."""
+        return shorten(self.places[0][0], 200)
+
+
+def _whereabouts(db: sqlite3.Connection, number: int) -> _Whereabouts | None:
+    """Return where the original of an image lies, or None where there is no such image."""
+    image = next(rows.select(db, "images", "WHERE image = ?", number), None)
+    if image is None:
         return None
-    places = db.execute(
-        "SELECT name, place, path FROM files JOIN sources USING (source) WHERE image = ? ORDER BY file",
-        (number,),
-    ).fetchall()
-    packed = None if row[1] is None else (int(row[1]), int(row[2]))
-    return row[0], packed, places
+    sources = rows.sources(db)
+    there = rows.select(db, "files", "WHERE image = ?", number)
+    files_of = [(name, source, path) for _, source, name, path, *_ in there]
+    if not files_of or not sources.keys() >= {source for _, source, _ in files_of}:
+        raise rows.damage()  # an image comes with its file, and a file with its source
+    places = [(name, sources[source][1], path) for name, source, path in files_of]
+    _, key, *_, at, size, _ = image
+    return _Whereabouts(key, None if at is None else (at, size), places)
 
 
 def _read_inside(root: Path, path: bytes, most: int = -1) -> bytes | None:

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from rambo.collection import rows
 from rambo.collection.looks import Look
 from rambo.collection.records import LabelEntry, Numbers
+from rambo.collection.schema import SEALS
 from rambo.storage import database
 
 _TABLES = ("images", "files", "labels", "traits", "remarks", "clusters")
@@ -34,6 +35,7 @@ class Draft:
         self.db = db
         self.resumed = False
         with database.transaction(db):
+            db.execute(SEALS)
             pending = rows.fact(db, "pending")
             if purpose is not None and pending is not None:
                 if pending["purpose"] == purpose:
@@ -56,9 +58,13 @@ class Draft:
 
     def source(self, kind: str, place: str) -> int:
         """Return the number of a source, new or known."""
-        self.db.execute("INSERT OR IGNORE INTO sources (kind, place) VALUES (?, ?)", (kind, place))
-        query = "SELECT source FROM sources WHERE kind = ? AND place = ?"
-        return int(self.db.execute(query, (kind, place)).fetchone()[0])
+        numbers = {source: number for number, source in rows.sources(self.db).items()}
+        if (kind, place) not in numbers:
+            number = max(numbers.values(), default=0) + 1
+            self.db.execute("INSERT INTO sources VALUES (?, ?, ?)", (number, kind, place))
+            rows.add_seal(self.db, "sources", number, kind, place)
+            return number
+        return numbers[kind, place]
 
     def add_image(
         self, number: int, look: Look, packed: tuple[int, int] | tuple[None, None]
@@ -70,6 +76,7 @@ class Draft:
         )
         rows.insert(self.db, "images", [row])
         self.db.execute("INSERT INTO smalls VALUES (?, ?)", (number, look.small))
+        rows.add_seal(self.db, "smalls", number, look.small)
 
     def add_file(
         self, source: int, name: str, path: bytes, stamp: str, image: int | None, reason: str | None
@@ -107,10 +114,7 @@ class Draft:
 
     def smalls(self) -> tuple[Numbers, np.ndarray]:
         """Return all image numbers and their small grey pictures, `N x 256` uint8."""
-        rows = self.db.execute("SELECT image, small FROM smalls ORDER BY image").fetchall()
-        numbers = np.array([row[0] for row in rows], dtype=np.int64)
-        pictures = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.uint8)
-        return numbers, pictures.reshape(len(rows), -1)
+        return as_arrays(rows.smalls(self.db))
 
     def finish(self, kind: str, note: str, undoes: int | None = None) -> int:
         """Make the change count, and return its version. Call it inside a transaction."""
@@ -132,6 +136,13 @@ class Draft:
         (last,) = self.db.execute(f"SELECT coalesce(max({key}), 0) FROM {table}").fetchone()
         numbered = [(last + place, *row[1:]) for place, row in enumerate(values, 1)]
         rows.insert(self.db, table, numbered)
+
+
+def as_arrays(smalls: Mapping[int, bytes]) -> tuple[Numbers, np.ndarray]:
+    """Return image numbers and small grey pictures as arrays, the latter `N x 256` uint8."""
+    numbers = np.array(list(smalls), dtype=np.int64)
+    pictures = np.frombuffer(b"".join(smalls.values()), dtype=np.uint8)
+    return numbers, pictures.reshape(len(smalls), -1)
 
 
 def path_bytes(name: str) -> bytes:

@@ -378,9 +378,7 @@ class _Import:
         with database.transaction(db):
             numbers, pictures = draft.smalls()
             leaders = duplicates.clusters(pictures)
-            by_number = np.arange(int(numbers[-1]) + 1, dtype=np.int64)
-            by_number[numbers] = numbers[leaders]
-            draft.set_clusters(by_number)
+            draft.set_clusters(snapshots.by_number(numbers, leaders))
             places = ", ".join(f"{s.kind} {shorten(Path(s.place).name, 60)}" for s in self.sources)
             version = draft.finish("import", f"{self.new:,} new images from {places}")
             self.collection.grow_split(draft, version)
@@ -436,11 +434,11 @@ class _Book:
         self.version = (versions[-1].number if versions else 0) + 1
         past = snapshots.live_changes(db, self.version)
         self.live = {**past, draft.change: self.version}
-        self.images: dict[str, int] = dict(db.execute("SELECT id, image FROM images"))
-        (last, end) = db.execute(
-            "SELECT max(image), max(packed_at + packed_bytes) FROM images"
-        ).fetchone()
-        self.next_image, self.next_byte = (-1 if last is None else int(last)) + 1, int(end or 0)
+        images = list(rows.select(db, "images"))  # a damaged place would be written over
+        self.images: dict[str, int] = {row[1]: row[0] for row in images}
+        self.next_image = max(self.images.values(), default=-1) + 1
+        ends = (at + size for *_, at, size, _ in images if at is not None)
+        self.next_byte = max(ends, default=0)
         remarks = [row for row in rows.select(db, "remarks") if row[3] in self.live]
         self.classes = {row[2] for row in remarks if row[1] == "class"}
         self.remarks = {row[2] for row in remarks if row[3] == draft.change}

@@ -4,6 +4,7 @@ Both only grow. The database says what of them counts, so what a dead import wro
 written over by the next one.
 """
 
+import io
 import os
 import zlib
 from collections.abc import Iterable, Iterator
@@ -31,8 +32,9 @@ class PixelPack:
         _write_at(self.path, first * self.record, (picture.tobytes() for picture in pictures))
 
     def read(self, numbers: Iterable[int]) -> Iterator[Pixels]:
-        """Yield one picture after another as `3 x height x width`; all zero where the file ends."""
-        with self.path.open("rb") as file:
+        """Yield one picture after another as `3 x height x width`; all zero where the file ends, or is lost."""
+        absent = not self.path.exists()
+        with io.BytesIO() if absent else self.path.open("rb") as file:
             for number in numbers:
                 file.seek(number * self.record)
                 data = file.read(self.record).ljust(self.record, b"\0")
@@ -51,7 +53,11 @@ class OriginalPack:
         _write_at(self.path, at, files)
 
     def read(self, at: int, size: int) -> bytes:
-        """Return the bytes of one file."""
+        """Return the bytes of one file, fewer where the pack ends before; nobody has looked at them yet.
+
+        Raises:
+            FileNotFoundError: the pack is lost.
+        """
         with self.path.open("rb") as file:
             file.seek(at)
             return file.read(size)

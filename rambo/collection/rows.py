@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rambo.storage import database
@@ -22,10 +22,16 @@ COLUMNS = {
     "traits": ("entry", "image", "trait", "value", "change"),
     "remarks": ("entry", "topic", "text", "change"),
 }
+FIRST_FACTS = {"name", "frame", "validation_share"}  # which every collection begins with
 _DAMAGED = (
     "the collection's record is damaged",
     "restore its folder from a copy, or import again",
 )
+
+
+def damage() -> RefusedError:
+    """Return what to raise where the record is not the one that was written."""
+    return RefusedError(*_DAMAGED)
 
 
 def insert(db: sqlite3.Connection, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -50,18 +56,68 @@ def select(
     query = f"SELECT {', '.join(columns)}, crc FROM {table} {where} ORDER BY {columns[0]}"
     for *row, crc in db.execute(query, values):
         if database.seal("", *row) != crc:
-            raise RefusedError(*_DAMAGED)
+            raise damage()
         yield tuple(row)
 
 
 def fact(db: sqlite3.Connection, name: str) -> Any:
-    """Return a fact, or None where it is not known."""
-    row = db.execute("SELECT value, crc FROM facts WHERE name = ?", (name,)).fetchone()
-    if row is None:
-        return None
-    if database.seal(row[0], name) != row[1]:
-        raise RefusedError(*_DAMAGED)
-    return json.loads(row[0])
+    """Return a fact, or None where it is not known.
+
+    Raises:
+        RefusedError: one is damaged: with its name damaged, it would be the one that is asked for.
+        sqlite3.DatabaseError: the table is damaged.
+    """
+    database.check_structure(db, "facts")
+    rows = db.execute("SELECT name, value, crc FROM facts").fetchall()
+    if any(database.seal(value, name) != crc for name, value, crc in rows):
+        raise damage()
+    facts = {name: value for name, value, _ in rows}
+    if not facts.keys() >= FIRST_FACTS:
+        raise damage()
+    return json.loads(facts[name]) if name in facts else None
+
+
+def sources(db: sqlite3.Connection) -> dict[int, tuple[str, str]]:
+    """Return kind and place of each source by its number.
+
+    Raises:
+        RefusedError: one is damaged.
+    """
+    rows = db.execute("SELECT source, kind, place FROM sources NOT INDEXED ORDER BY source")
+    return {number: (kind, place) for number, kind, place in _as_sealed(db, "sources", rows)}
+
+
+def smalls(db: sqlite3.Connection, change: int | None = None) -> dict[int, bytes]:
+    """Return the small grey picture of each image by its number, of those that came up to a change.
+
+    Raises:
+        RefusedError: one is damaged or missing.
+    """
+    numbers = [row[0] for row in select(db, "images") if change is None or row[-1] <= change]
+    rows = db.execute("SELECT image, small FROM smalls ORDER BY image")
+    pictures = dict(_as_sealed(db, "smalls", rows))
+    if not pictures.keys() >= set(numbers):
+        raise damage()
+    return {number: pictures[number] for number in numbers}
+
+
+def add_seal(db: sqlite3.Connection, table: str, number: int, *values: Any) -> None:
+    """Seal a row of a table that has no column for it."""
+    crc = database.seal("", number, *values)
+    db.execute("INSERT OR REPLACE INTO seals VALUES (?, ?, ?)", (table, number, crc))
+
+
+def _as_sealed(
+    db: sqlite3.Connection, table: str, rows: Iterable[tuple[Any, ...]]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield rows, each compared with its seal; those of older versions have none."""
+    has_seals = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'seals'").fetchone()
+    query = "SELECT number, crc FROM seals WHERE part = ?"
+    seals = dict(db.execute(query, (table,))) if has_seals else {}
+    for row in rows:
+        if seals.get(row[0], crc := database.seal("", *row)) != crc:
+            raise damage()
+        yield row
 
 
 def put_fact(db: sqlite3.Connection, name: str, value: Any) -> None:

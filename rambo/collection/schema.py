@@ -31,3 +31,8 @@ CREATE TABLE remarks (
     entry INTEGER PRIMARY KEY, topic TEXT, text TEXT, change INTEGER, crc INTEGER);
 CREATE TABLE clusters (change INTEGER PRIMARY KEY, numbers BLOB, crc INTEGER);
 """
+# Of the tables without a column for them. Collections of older versions get it with their next change.
+SEALS = """
+CREATE TABLE IF NOT EXISTS seals (
+    part TEXT, number INTEGER, crc INTEGER, PRIMARY KEY (part, number)) WITHOUT ROWID
+"""

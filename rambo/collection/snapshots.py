@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rambo.collection import rows
+from rambo.collection.drafts import as_arrays
 from rambo.collection.records import (
     LABELED,
     POOL,
@@ -31,6 +32,7 @@ Changes = Mapping[int, int]  # change -> the version it became
 
 def versions_of(db: sqlite3.Connection) -> list[Version]:
     """Return all versions, the oldest first."""
+    database.check_structure(db, "versions")
     return [
         Version(number, kind, note, time, undoes)
         for number, _, kind, note, time, undoes in rows.select(db, "versions")
@@ -57,6 +59,7 @@ def read(db: sqlite3.Connection, slug: str, version: int) -> Snapshot:
         DataError: there is no such version.
         RefusedError: a row is damaged.
     """
+    database.check_structure(db)
     numbers = {row[0] for row in rows.select(db, "versions")}
     if version not in numbers:
         last = max(numbers, default=0)
@@ -224,14 +227,31 @@ def _groups(traits: Mapping[str, Mapping[int, str]], count: int) -> tuple[Number
 def _clusters(db: sqlite3.Connection, live: Changes, images: list[tuple[Any, ...]]) -> Numbers:
     """Return the cluster of each row as of the last change that computed them, else one each."""
     own = np.array([row[0] for row in images], dtype=np.int64)
-    for change, data, crc in db.execute("SELECT * FROM clusters ORDER BY change DESC"):
-        if change in live:
-            if database.seal("", change, data) != crc:
-                break  # it can be computed again
-            by_number = np.frombuffer(data, dtype="<i8")
-            there = own < len(by_number)
-            return np.where(there, by_number[np.where(there, own, 0)], own)
-    return own
+    imports = {change for _, change, kind, *_ in rows.select(db, "versions") if kind == "import"}
+    change = max(imports & live.keys(), default=None)
+    if change is None:
+        return own
+    query = "SELECT numbers, crc FROM clusters WHERE change = ?"
+    data, crc = db.execute(query, (change,)).fetchone() or (b"", None)
+    whole = database.seal("", change, data) == crc
+    numbers = np.frombuffer(data, dtype="<i8") if whole else _clusters_anew(db, change)
+    there = own < len(numbers)
+    return np.where(there, numbers[np.where(there, own, 0)], own)
+
+
+def _clusters_anew(db: sqlite3.Connection, change: int) -> Numbers:
+    """Return the clusters by image number as of a change, from the small pictures."""
+    from rambo.collection import duplicates  # SciPy: only where they are damaged
+
+    numbers, pictures = as_arrays(rows.smalls(db, change))
+    return by_number(numbers, duplicates.clusters(pictures))
+
+
+def by_number(numbers: Numbers, leaders: Numbers) -> Numbers:
+    """Return the cluster of every image number; `leaders` are rows of `numbers`, which rise."""
+    clusters = np.arange(int(numbers[-1]) + 1, dtype=np.int64)
+    clusters[numbers] = numbers[leaders]
+    return clusters
 
 
 def _class_order(declared: Iterable[str], used: set[str]) -> tuple[str, ...]:

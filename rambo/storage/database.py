@@ -19,6 +19,9 @@ from typing import Any
 from rambo.storage.files import RefusedError
 
 BUSY_SECONDS = 30.0
+# What a database, its disk or a damaged row raise. What SQLite says of a damaged schema may be no UTF-8, and then its
+# module fails over the words.
+FAULTS = (sqlite3.Error, OSError, UnicodeDecodeError, RefusedError)
 Statement = tuple[str, tuple[Any, ...]]
 
 
@@ -91,13 +94,17 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def check_structure(db: sqlite3.Connection) -> None:
-    """Look through every page for damage that no row has shown yet.
+def check_structure(db: sqlite3.Connection, table: str = "") -> None:
+    """Look through every page for damage that no row has shown yet, as that by which rows vanish.
+
+    Args:
+        db: the database.
+        table: the one whose pages are looked through; by default all.
 
     Raises:
         sqlite3.DatabaseError: the database is damaged.
     """
-    if db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+    if db.execute(f"PRAGMA quick_check({table or 1})").fetchone() != ("ok",):
         raise sqlite3.DatabaseError("quick_check failed")
 
 

@@ -153,7 +153,7 @@ class Memo:
         try:
             try:
                 return self._once(action)
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 if not (_is_damage(error) or self._has_damaged_header()):
                     raise
                 self._set_aside()
@@ -162,7 +162,7 @@ class Memo:
                     raise
                 self._set_aside()
             return self._once(action)
-        except (sqlite3.Error, OSError, files.RefusedError) as error:
+        except database.FAULTS as error:
             problem, hint = files.reason(error, "resume the run")
             raise StoreError(problem, field=_WHAT, hint=hint) from error
 
@@ -223,7 +223,7 @@ class Memo:
             if self._has_damaged_header():
                 return False
             self._on_connection(_check)
-        except (sqlite3.Error, FileNotFoundError):
+        except (sqlite3.Error, FileNotFoundError, UnicodeDecodeError):
             return False
         return True
 
@@ -242,7 +242,7 @@ class Memo:
             ) as db:
                 (version,) = db.execute("PRAGMA user_version").fetchone()
                 (sql,) = db.execute("SELECT group_concat(sql, ';') FROM sqlite_master").fetchone()
-        except (OSError, sqlite3.Error):
+        except (OSError, sqlite3.Error, UnicodeDecodeError):
             return False  # the first complaint says what is wrong
         return version != _VERSION and (sql or "").strip() == _SCHEMA.strip()
 
@@ -257,7 +257,7 @@ def _check(db: sqlite3.Connection) -> None:
     db.execute("SELECT key, record, arrays, crc FROM utilities LIMIT 1").fetchone()
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
+def _is_damage(error: sqlite3.DatabaseError | UnicodeDecodeError) -> bool:
     """Return whether an error speaks of what is in the file, not of the disk or of a lock."""
     name = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")  # none: text that is no UTF-8
     return name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR"))

@@ -159,3 +159,26 @@ def test_two_batches_that_both_hold_the_files_are_not_guessed_between(mine, tmp_
     table = tables.parse(f"file,label\n{places[0]:06d}.png,cat\n".encode(), "answers")
     assert returns.asking(table, Workspace(tmp_path / "home"), collection) is None
     assert returns.asking(table, Workspace(tmp_path / "home"), collection, run).run is run
+
+
+def test_originals_that_are_lost_or_damaged_leave_the_working_size_and_are_named(tmp_path):
+    root = photos(tmp_path / "pets", unlabeled=3)
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for file in sorted(root.rglob("*.png")):
+            archive.write(file, file.relative_to(root))
+    collection = bring(tmp_path / "home", tmp_path / "pets.zip").collection
+    now = collection.snapshot()
+    batch = [row for row, role in enumerate(now.roles) if role == 0]
+    run = chosen_run(tmp_path / "home", collection, batch)
+    pack = collection.folder / "originals.bin"
+    data = bytearray(pack.read_bytes())
+    data[-20] ^= 1
+    pack.write_bytes(data)
+    assert export.build(run, "zip").notices[-1].startswith("1 original is gone or changed")
+    pack.unlink()
+    files, result = unpacked(run, "zip")
+    assert result.notices[-1].startswith("3 originals are gone or changed")
+    sizes = {
+        Image.open(io.BytesIO(files[name])).size for name in files if name.startswith("images/0")
+    }
+    assert sizes == {(collection.frame.width, collection.frame.height)}

@@ -244,6 +244,25 @@ def test_a_flipped_bit_in_the_header_that_sqlite_believes_is_put_aside(
             assert match is not None
 
 
+def test_a_high_bit_anywhere_in_the_schema_is_put_aside(memo: Memo, tmp_path: Path) -> None:
+    """SQLite names what it cannot read, in bytes that are no UTF-8 then."""
+    memo.put(key(1), {"accuracy": 0.5})
+    path = tmp_path / "ru ns?#" / "utilities.sqlite"
+    data = path.read_bytes()
+    start = data.index(b"CREATE TABLE")
+    for place in range(start, data.index(b"WITHOUT ROWID", start)):
+        damaged = bytearray(data)
+        damaged[place] |= 0x80
+        path.write_bytes(damaged)
+        match = memo.get(key(1))
+        memo.put(key(2), {"accuracy": 0.25})
+        assert memo.get(key(2)) == ({"accuracy": 0.25}, {})
+        assert match in (None, ({"accuracy": 0.5}, {}))
+        for file in path.parent.glob("utilities.sqlite*"):
+            file.unlink()
+    assert len(memo.notices) > 40
+
+
 def test_no_flipped_bit_or_cut_gives_another_number(memo: Memo, tmp_path: Path) -> None:
     root = tmp_path / "ru ns?#"
     for number in range(60):
