@@ -124,8 +124,8 @@ def test_the_tour_shows_what_is_committed(tmp_path: Path) -> None:
     assert tagged(book, "fixed") == tagged(committed, "fixed")
     figures = [figures_of(some) for some in (book, committed)]
     assert len(figures[0]) == 5
-    drawn = [[trace["type"] for trace in figure] for figure in figures[0]]
-    assert drawn == [[trace["type"] for trace in figure] for figure in figures[1]]
+    kinds = [[trace["type"] for trace in figure] for figure in figures[0]]
+    assert kinds == [[trace["type"] for trace in figure] for figure in figures[1]]
     assert tagged(book, "table")[0].startswith("100 images, 100 of them different")
     if committed.metadata["arithmetic"] == refresh.arithmetic():
         assert tagged(book, "table") == tagged(committed, "table")
