@@ -506,8 +506,7 @@ def create(workspace: Path, name: str, frame: Frame, *, validation_share: float)
     parent = home(workspace)
     draft = parent / f".new-{secrets.token_hex(8)}"
     try:
-        files.make_folder(parent)
-        draft.mkdir(mode=0o700)
+        files.make_folder(draft)
         path = draft / "collection.sqlite"
         database.create(path, SCHEMA, FORMAT)
         with closing(database.open_writer(path, FORMAT)) as db, database.transaction(db):

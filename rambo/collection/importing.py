@@ -144,7 +144,7 @@ def import_images(
 def _turn(workspace: Path, slug: str, emit: Emit, wait: bool) -> Iterator[None]:
     """Hold a collection's name while it is looked up or made and then grows; the kernel frees it at death."""
     home = collections.home(workspace)
-    lock = filelock.FileLock(home / f".{slug}.lock")
+    lock = files.lock_of(home / f".{slug}.lock")
     try:
         files.make_folder(home)
         try:

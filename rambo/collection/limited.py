@@ -103,7 +103,7 @@ def scratch(workspace: Path) -> Iterator[Path]:
             if not Path(f"/proc/{owner}").exists() and Path("/proc/self").exists():
                 shutil.rmtree(scratch, ignore_errors=True)
         folder = workspace / f"{_SCRATCH}{os.getpid()}-{secrets.token_hex(4)}"
-        folder.mkdir(mode=0o700)
+        files.make_folder(folder)
     except OSError as error:
         reason = files.reason(error, "try again")
         problem = (

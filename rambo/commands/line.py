@@ -226,8 +226,8 @@ def _log_trace(command: str) -> str:
     try:
         if command != "work":  # a worker whose workspace is gone does not make it again
             files.make_folder(log.parent)
-        with log.open("a") as file:
-            traceback.print_exc(file=file)
+        with files.appending(log) as file:
+            file.write(traceback.format_exc().encode("utf-8", "backslashreplace"))
     except OSError:
         return "the details could not be logged"
     return "details are in errors.log of the workspace"

@@ -353,7 +353,7 @@ def _store(folder: Path, arrays: _Arrays, meta: _Meta, names: Names | None) -> N
     files.make_folder(parent)
     sweep(parent, f".{'[0-9a-f]' * 32}-*")
     hidden = parent / f".{folder.name}-{secrets.token_hex(4)}"
-    hidden.mkdir()
+    files.make_folder(hidden)
     try:
         sha256 = {
             key: write_array(hidden / f"{key}.npy", array.dtype, array.shape, [array.data])

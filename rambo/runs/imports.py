@@ -104,7 +104,7 @@ def begin(workspace: Path, request: ImportRequest) -> None:
     folder = _folder(workspace, request.slug)
     try:
         files.make_folder(folder)
-        with (folder / _LOCK).open("ab") as lock:
+        with files.appending(folder / _LOCK) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 
-import filelock
 import joblib
 
 from rambo import errors
@@ -81,7 +80,7 @@ def _start_once(
 ) -> tuple[Run, bool]:
     """Return the live run of these settings, or else a new one that was launched, and whether it is new."""
     files.make_folder(workspace.root)
-    with filelock.FileLock(workspace.root / START, timeout=30):
+    with files.lock_of(workspace.root / START).acquire(timeout=30):
         for run in live(workspace):
             if run.config == config:
                 return run, False

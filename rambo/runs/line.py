@@ -54,13 +54,13 @@ def standing(root: Path) -> dict[str, list[str]]:
 
 def _draw(folder: Path, run_id: str) -> filelock.BaseFileLock:
     """Return a held ticket with a higher number than any other; dead ones are swept."""
-    with filelock.FileLock(folder / ".draw", timeout=30):
+    with files.lock_of(folder / ".draw").acquire(timeout=30):
         names = sorted(path.name for path in folder.iterdir() if _TICKET.fullmatch(path.name))
         number = int(names[-1].partition("-")[0]) + 1 if names else 1
         for name in names:
             if not files.is_locked(folder / name):
                 (folder / name).unlink(missing_ok=True)
-        ticket = filelock.FileLock(folder / f"{number:012d}-{run_id}")
+        ticket = files.lock_of(folder / f"{number:012d}-{run_id}")
         ticket.acquire(timeout=30)
     return ticket
 

@@ -204,7 +204,7 @@ def unpack(source: Path, workspace: Workspace, *, ours: bool = False) -> Parcel:
         if fingerprint and not _FINGERPRINT.fullmatch(fingerprint):
             raise RefusedError("the fingerprint of its dataset is damaged", _AGAIN)
         draft = scratch / "run"
-        draft.mkdir(mode=0o700)
+        files.make_folder(draft)
         _write_record(draft, packed, config, environment.record(), typed=not ours)
         for name in names:
             if not name.startswith(_DATASET):
@@ -409,7 +409,7 @@ def _read_record(archive: zipfile.ZipFile) -> tuple[_Packed, list[str]]:
 def _extract(archive: zipfile.ZipFile, name: str, sha256: str, folder: Path) -> None:
     """Write one member below `folder`, unless its bytes are others than those that were packed."""
     target = folder / name
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files.make_folder(target.parent)
     digest = hashlib.sha256()
     with archive.open(name) as stream, target.open("xb") as file:
         for chunk in iter(lambda: stream.read(2**20), b""):
@@ -560,5 +560,5 @@ def _missing_images(config: Settings, fingerprint: str | None, workspace: Worksp
 
 def _move(source: Path, target: Path) -> None:
     """Move a file, its folders included."""
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files.make_folder(target.parent)
     shutil.move(source, target)

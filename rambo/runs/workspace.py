@@ -63,8 +63,7 @@ class Workspace:
             self.root / f".new-{secrets.token_hex(8)}"
         )  # a run is seen when it is whole, not before
         try:
-            files.make_folder(self.root)
-            draft.mkdir(exist_ok=False)
+            files.make_folder(draft)
             write_first(draft, config, environment)
             return Run(self._settle(draft, _slug(dataset_name(config))))
         except (sqlite3.Error, OSError, files.RefusedError) as error:

@@ -19,6 +19,8 @@ import filelock
 import numpy as np
 import safetensors.numpy
 
+PRIVATE = 0o600  # of a file that others may neither read nor lock
+
 
 class RefusedError(ValueError):
     """A value or a file that may not pass: what is wrong with it, the way out, and the bound where it breaks one."""
@@ -194,6 +196,27 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def appending(path: Path) -> BinaryIO:
+    """Return a file to add to, which is this user's alone, also where an earlier version made it for all to read.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, PRIVATE), "ab")
+    with suppress(OSError):  # another user's
+        os.fchmod(file.fileno(), PRIVATE)
+    return file
+
+
+def lock_of(lock_file: Path) -> filelock.BaseFileLock:
+    """Return an exclusive lock, not yet taken, whose file is this user's alone: who may open it could hold it."""
+    with suppress(
+        OSError
+    ):  # there is none yet, or another user's; earlier versions let all read it
+        lock_file.chmod(PRIVATE)
+    return filelock.FileLock(lock_file, mode=PRIVATE)
+
+
 def is_locked(lock_file: Path) -> bool:
     """Return whether a process holds the exclusive lock on `lock_file`, without taking it.
 
@@ -220,7 +243,7 @@ def exclusive(lock_file: Path, seconds: float) -> Iterator[None]:
     """
     folder = os.open(lock_file.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        lock = filelock.FileLock(lock_file)
+        lock = lock_of(lock_file)
         lock.acquire(timeout=seconds, poll_interval=0.01)
         try:
             # The library makes the folder of a lock where there is none.
@@ -243,7 +266,7 @@ def gate(lock_file: Path, *, exclusive: bool) -> Iterator[None]:
     Raises:
         FileNotFoundError: the folder of the lock is gone; it is not made again.
     """
-    with lock_file.open("ab") as file:
+    with appending(lock_file) as file:
         fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
         yield
 

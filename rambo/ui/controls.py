@@ -39,6 +39,7 @@ def rehearse(config: Config, data: Prepared) -> Run:
     Raises:
         RamboError: too few labels, or nothing can be written.
     """
+    visitor.require("start")
     played = rehearsal.derive(data, state.workspace().root, config.dataset.name)
     real = config.model_copy(update={"trials": max(config.trials, report.FEWEST)})
     return start(rehearsal.scaled(real, data, played), played)

@@ -19,6 +19,7 @@ from rambo.figures import theme
 from rambo.runs import jobs, line
 from rambo.runs.run import Description
 from rambo.runs.workspace import Run
+from rambo.storage import files
 from rambo.text import count, literal, moment
 from rambo.ui import finished, pace, readers, state, terms, visitor
 
@@ -306,10 +307,11 @@ def _log(error: Exception) -> str:
     name = secrets.token_hex(4)
     with contextlib.suppress(OSError):
         root = state.workspace().root
-        root.mkdir(parents=True, exist_ok=True)
-        with (root / "errors.log").open("a") as log:
-            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {name}\n")
-            log.writelines(traceback.format_exception(error))
+        files.make_folder(root)
+        trace = "".join(traceback.format_exception(error))
+        with files.appending(root / "errors.log") as log:
+            words = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {name}\n{trace}"
+            log.write(words.encode("utf-8", "backslashreplace"))
     return name
 
 

@@ -3,9 +3,12 @@
 import contextlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from page_helpers import assert_calm, make_queued, open_page, unescaped, words
 
+from rambo.collection import collection
+from rambo.collection.importing import ImportOptions, import_images
 from rambo.errors import RamboError
 from rambo.runs import audit, jobs, notes
 from rambo.runs.notes import ImageNote
@@ -88,6 +91,32 @@ def test_an_editors_acts_stand_in_the_log_with_name_and_place(
     assert wrong == []
     assert [(act.what, act.subject) for act in acts] == [("start", run.id), ("delete", run.id)]
     assert {act.who for act in acts} == {"editor from 10.0.0.7"}
+
+
+def test_the_validation_images_are_drawn_anew_by_editors_alone_and_in_the_log(
+    home: Path, tmp_path: Path, come
+) -> None:
+    np.savez(
+        tmp_path / "own.npz",
+        images=np.random.default_rng(0).integers(0, 255, (24, 8, 8), dtype=np.uint8),
+        labels=np.arange(24) % 2,
+    )
+    import_images(home, tmp_path / "own.npz", ImportOptions(jobs=1))
+    pets = collection.find(home, "own")
+    come(VIEWER)
+    app = open_page("pages/data.py", collection="own")
+    app.slider("collection-share-own-1").set_value(50).run()
+    assert app.button("collection-redraw").disabled
+    app.button("collection-redraw").proto.disabled = False  # a message need not come from the page
+    app.button("collection-redraw").click().run()
+    assert (len(pets.versions()), audit.read(home)) == (1, ([], []))
+    come(EDITOR)
+    app.run()
+    app.button("collection-redraw").click().run()
+    assert_calm(app)
+    assert [version.kind for version in pets.versions()] == ["import", "split"]
+    acts = [(act.what, act.subject, act.more) for act in audit.read(home)[0]]
+    assert acts == [("label", "own", "50 % validate")]
 
 
 def test_an_act_that_fails_is_not_in_the_log(home: Path) -> None:

@@ -18,7 +18,7 @@ from rambo.runs.atlas import UNLABELED_POOL, Indices
 from rambo.runs.results import Result
 from rambo.runs.workspace import Run
 from rambo.text import count, literal, percent
-from rambo.ui import controls, finished, frame, readers, state
+from rambo.ui import controls, finished, frame, readers, state, visitor
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.compare import runs_view
@@ -92,7 +92,12 @@ def _offer_controls(run: Run) -> None:
         f"This run goes without {names}, so it cannot show whether RAMBO is worth its price.",
         icon=":material/balance:",
     )
-    if st.button("Run the same with all rivals", icon=":material/add:", key="add-rivals"):
+    if st.button(
+        "Run the same with all rivals",
+        icon=":material/add:",
+        key="add-rivals",
+        disabled=not visitor.may_edit(),
+    ):
         _start_with_rivals(run)
     st.caption("What was trained before is found again, so this is quick.")
     chosen = readers.config(run).strategies

@@ -47,6 +47,7 @@ def _offer(slug: str, again: str, whole: bool) -> None:
                 type="primary",
                 icon=":material/refresh:",
                 key="import-again",
+                disabled=not visitor.may_edit(),
                 on_click=_again,
                 args=(slug,),
             )
@@ -54,6 +55,7 @@ def _offer(slug: str, again: str, whole: bool) -> None:
             "Leave it",
             icon=":material/close:",
             key="import-forget",
+            disabled=not visitor.may_edit(),
             on_click=_forget,
             args=(slug, whole),
             help="Forgets this import."
@@ -98,6 +100,7 @@ def _show_running(slug: str) -> None:
                 "Stop",
                 icon=":material/stop:",
                 key="import-stop",
+                disabled=not visitor.may_edit(),
                 on_click=_stop,
                 args=(slug,),
                 help="Ends at the next safe point. What was read is kept.",

@@ -177,7 +177,7 @@ def _show_split(opened: OpenCollection) -> None:
         "Draw them anew",
         icon=":material/call_split:",
         key="collection-redraw",
-        disabled=share == round(100 * opened.share),
+        disabled=share == round(100 * opened.share) or not visitor.may_edit(),
         on_click=_redraw,
         args=(opened.collection, key),
         help="Makes a new version; the one before can be brought back below.",
@@ -186,8 +186,9 @@ def _show_split(opened: OpenCollection) -> None:
 
 def _redraw(collection: Collection, key: str) -> None:
     """Draw S_val by the share on the slider."""
-    with frame.calmly():
-        version = collection.set_validation_share(st.session_state[key] / 100)
+    share = st.session_state[key] / 100
+    with frame.calmly(), visitor.acting("label", collection.slug, f"{100 * share:.0f} % validate"):
+        version = collection.set_validation_share(share)
         frame.notify(f"Version {version}: the validation images were drawn anew.")
 
 

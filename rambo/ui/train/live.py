@@ -76,7 +76,14 @@ def _show_state(run: Run, status: str, message: str, view: Glance, events: Feed)
         frame.badge(status)
         with st.container(horizontal=True, horizontal_alignment="right"):
             if _is_new(run, status):
-                st.button("Start", type="primary", on_click=_start, args=(run,), key="start-new")
+                st.button(
+                    "Start",
+                    type="primary",
+                    on_click=_start,
+                    args=(run,),
+                    key="start-new",
+                    disabled=not visitor.may_edit(),
+                )
             controls.run_buttons(run)
     match status:
         case "queued":
