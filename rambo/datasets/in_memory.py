@@ -79,8 +79,12 @@ def keep(
                 field=part,
                 hint="make all images one size",
             )
-    given = [(column, len(part)) for column, part in zip(columns, pixels, strict=True)]
-    read = _read(["labels", *names], given, None if classes is None else tuple(map(str, classes)))
+    columns_with_sizes = [(column, len(part)) for column, part in zip(columns, pixels, strict=True)]
+    read = _read(
+        ["labels", *names],
+        columns_with_sizes,
+        None if classes is None else tuple(map(str, classes)),
+    )
     unlabeled = read.labels == UNLABELED
     if unlabeled.all():
         raise DataError(
