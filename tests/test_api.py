@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.sparse import csr_matrix
@@ -351,6 +352,19 @@ def test_equal_pictures_with_different_labels_are_told(home: Path, images: np.nd
             {"known": np.arange(200) < 43},
             r"^known is True for 3 images without a label, the first one image 40; give the label",
         ),
+        (
+            {"known": [[True], [True, False]]},
+            r"^known: a list is no column of True and False; give",
+        ),
+        (
+            {"known": torch.zeros(200, dtype=torch.bool, device="meta")},
+            r"^known: a Tensor is no column of True and False; give 200",
+        ),
+        (
+            {"known": torch.eye(200).to_sparse_csr()},
+            r"^known: a Tensor is no column of True and False; give 200",
+        ),
+        ({"known": [1, 0] * 100}, r"^known: int64 of .* numpy.array\(known, dtype=bool\)$"),
         ({"known": True}, r"^known: bool of shape \(\); give 200"),
         ({"classes": ["one"]}, r"^labels: run from 0 to 3 but 1 classes are named"),
         ({"test": 3}, r"^test: int is no pair; give test=\(images, labels\)"),
@@ -485,6 +499,66 @@ def test_what_is_odd_about_arrays_is_told(home: Path, images: np.ndarray) -> Non
     assert any(line.startswith("test: 10 pictures of its 10 stand among images") for line in words)
     with pytest.warns(UserWarning, match="labels: all 160 that are known differ"):
         choose(images, np.arange(200))
+
+
+_PROBABILITIES = np.full((20, 4), 0.25)
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+@pytest.mark.parametrize(
+    ("labels", "classes", "words"),
+    [
+        (TRUTH[:20] + 0.5, None, ": labels are float64 with fractions; give"),
+        (np.where(TRUTH[:20] == 1, np.inf, TRUTH[:20]), None, ": a label is too large or not"),
+        (_PROBABILITIES, None, r": labels of shape \(20, 4\) are no one-hot rows"),
+        (np.full((20, 4), np.nan), None, ": every label is unknown; give"),
+        (np.ones((20, 4)), None, r": labels of shape \(20, 4\) give some images several classes"),
+        (np.full(20, 2**64 - 1, np.uint64), None, ": a label is 18446744073709551615; use"),
+        (TRUTH[:20] + 3, list("abcd"), ": labels run from 3 to 6 but 4 classes are named; give"),
+        (TRUTH[:20] + 1, list("abcd"), ": taken together .*, labels run from 0 to 4 but 4 classes"),
+    ],
+)
+def test_labels_of_validation_or_test_that_are_refused_name_the_argument(
+    home: Path, images: np.ndarray, part: str, labels: Any, classes: Any, words: str
+) -> None:
+    pairs = {"test": (images[20:40], TRUTH[20:40])} | {part: (images[:20], labels)}
+    with pytest.raises(DataError, match=f"^{part}{words}"):
+        in_memory.keep(images, TRUTH, home, classes=classes, **pairs)
+
+
+def test_a_text_that_is_no_class_names_its_argument_and_no_file(
+    home: Path, images: np.ndarray
+) -> None:
+    names = np.array(list("abcd"))
+    strange = names[TRUTH[:20]]
+    strange[3] = "e"
+    with pytest.raises(DataError, match=r"^test: label e is not among the 4 classes") as caught:
+        in_memory.keep(
+            images, names[TRUTH], home, classes=list("abcd"), test=(images[:20], strange)
+        )
+    assert "file" not in str(caught.value)
+
+
+def test_true_and_false_with_two_class_names_are_0_and_1(home: Path, images: np.ndarray) -> None:
+    _, data = in_memory.keep(
+        images, TRUTH > 1, home, classes=["no", "yes"], test=(images[:20], TRUTH[:20] > 1)
+    )
+    assert data.classes == ("no", "yes")
+    assert data.labels[:200].tolist() == (TRUTH > 1).astype(int).tolist()
+    _, beside = in_memory.keep(images, TRUTH % 2, home, test=(images[:20], TRUTH[:20] % 2 == 1))
+    assert beside.classes == ("0", "1")
+
+
+def test_a_column_of_images_of_one_size_is_taken_as_the_images(images: np.ndarray) -> None:
+    column = np.empty(200, object)
+    column[:] = list(images)
+    tensors = np.empty(200, object)
+    tensors[:] = list(torch.from_numpy(images))
+    for form in (pd.Series(list(images)), pd.DataFrame({"image": list(images)}), column, tensors):
+        np.testing.assert_array_equal(arguments.pixels_of("images", form), images)
+    column[3] = images[3][:20]
+    with pytest.raises(DataError, match=r"^images: hold images of several sizes"):
+        arguments.pixels_of("images", column)
 
 
 def test_tensors_of_rare_kinds_are_the_same_images(home: Path, images: np.ndarray) -> None:

@@ -15,6 +15,7 @@ Pair = tuple[Any, Any]  # images and their labels
 
 _FORM = "give N x H x W or N x H x W x 3, such as numpy.stack(images)"
 _NOBODY = {"None", "nan", "NaT", "<NA>"}  # what Python, numpy and pandas write where nothing is
+_UNREADABLE = (ValueError, TypeError, NotImplementedError, RuntimeError)  # of numpy and torch
 _VERBS = ("label", "use", "resize", "make", "add", "each")  # a hint that begins so is a request
 
 
@@ -54,10 +55,10 @@ def pixels_of(argument: str, values: Any) -> np.ndarray:
         DataError: they are none; the error names the argument.
     """
     try:
-        images = as_array(values)
+        images = _stacked(as_array(values))
         if images.size == 0 or images.ndim == 0:
             raise TypeError(values)
-    except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
+    except _UNREADABLE as error:
         empty = np.size(values) == 0 if _numeric(values) else values in ([], (), "")
         what = "is empty" if empty else f"{_article(values)} is no array of images of one size"
         raise DataError(what, field=argument, hint=_way_in(argument, values)) from error
@@ -105,7 +106,7 @@ def column_of(argument: str, values: Any, count: int) -> np.ndarray:
             isinstance(value, list | tuple | np.ndarray) for value in values
         )
         array = np.array(values, dtype=object) if flat else as_array(values)  # a 1 stays no text
-    except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise DataError("no column of labels", field=argument, hint="give one an image") from error
     hidden = np.ma.getmaskarray(array) if isinstance(array, np.ma.MaskedArray) else None
     array = np.ma.getdata(array)
@@ -151,15 +152,19 @@ def mask_of(flags: Any, count: int) -> np.ndarray:
     Raises:
         DataError: it is no `count` of True and False.
     """
-    mask = as_array(flags)
-    if mask.dtype.kind != "b" or mask.shape != (count,):
-        numbers = mask.dtype.kind in "iu" and mask.ndim == 1
-        where = ", such as numpy.isin(numpy.arange(N), known)" if numbers else ""
+    hint = f"give {count:,} of True and False, True where the label is known"
+    try:
+        mask = as_array(flags)
+    except _UNREADABLE as error:
         raise DataError(
-            f"{mask.dtype} of shape {mask.shape}",
-            field="known",
-            hint=f"give {count:,} of True and False, True where the label is known{where}",
-        )
+            f"{_article(flags)} is no column of True and False", field="known", hint=hint
+        ) from error
+    if mask.dtype.kind != "b" or mask.shape != (count,):
+        if mask.shape == (count,) and np.isin(mask, (0, 1)).all():
+            hint += ", such as numpy.array(known, dtype=bool)"
+        elif mask.dtype.kind in "iu" and mask.ndim == 1:
+            hint += ", such as numpy.isin(numpy.arange(N), known)"
+        raise DataError(f"{mask.dtype} of shape {mask.shape}", field="known", hint=hint)
     return mask
 
 
@@ -202,6 +207,16 @@ def refusal(argument: str, error: RefusedError) -> RamboError:
         field=argument,
         hint=hint if hint.partition(" ")[0] in _VERBS else f"give {hint}",
     )
+
+
+def _stacked(images: np.ndarray) -> np.ndarray:
+    """Return a column of images of one size, as pandas has them, as one array; anything else as it is."""
+    if images.dtype.kind != "O" or images.size != len(images):
+        return images
+    try:
+        return np.stack([as_array(image) for image in images.reshape(-1)])
+    except _UNREADABLE:
+        return images  # what it holds in place of pixels is told by its content
 
 
 def _plain(argument: str, array: np.ndarray) -> np.ndarray:
@@ -252,8 +267,10 @@ def _check_signs(argument: str, column: np.ndarray) -> None:
 
 def _all_unknown(column: np.ndarray) -> bool:
     """Return whether no label of a column is known."""
-    if column.ndim > 1:
-        return not column.any()
+    if column.ndim > 1:  # one-hot rows
+        return bool(
+            (np.isin(column, (0, UNLABELED)) | (column != column)).all()
+        )  # NaN is not itself
     if column.dtype.kind in "US":
         return not (column.astype(str) != "").any()
     return column.dtype.kind in "if" and bool(((column == UNLABELED) | np.isnan(column)).all())

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from rambo.collection.readers.array_labels import read_labels
+from rambo.collection.readers.array_labels import Labels, Part, read_labels
 from rambo.collection.readers.arrays import Arrays
 from rambo.datasets import archive, arguments, prepared
 from rambo.datasets.arguments import Pair
@@ -79,13 +79,12 @@ def keep(
                 field=part,
                 hint="make all images one size",
             )
-    try:
-        read = read_labels(
-            [(column, len(part)) for column, part in zip(columns, pixels, strict=True)],
-            None if classes is None else tuple(map(str, classes)),
-        )
-    except RefusedError as error:
-        raise arguments.refusal("labels", error) from None
+    columns_with_sizes = [(column, len(part)) for column, part in zip(columns, pixels, strict=True)]
+    read = _read(
+        ["labels", *names],
+        columns_with_sizes,
+        None if classes is None else tuple(map(str, classes)),
+    )
     unlabeled = read.labels == UNLABELED
     if unlabeled.all():
         raise DataError(
@@ -125,6 +124,27 @@ def keep(
         field = "labels" if about_labels else "images"
         raise arguments.refusal(field, error) from None
     return own, data
+
+
+def _read(whose: Sequence[str], parts: Sequence[Part], classes: tuple[str, ...] | None) -> Labels:
+    """Return the labels of all parts, or an error that names the argument whose labels are refused."""
+    try:
+        return read_labels(parts, classes)
+    except RefusedError as error:
+        joint = error
+    for argument, part in zip(whose, parts, strict=True):
+        try:
+            read_labels([part], classes)
+        except RefusedError as error:
+            raise arguments.refusal(argument, error) from None
+    # Each is right alone: the one at fault is the first that does not fit those before it.
+    for place, argument in enumerate(whose[1:], start=2):
+        try:
+            read_labels(parts[:place], classes)
+        except RefusedError as error:
+            together = f"taken together with those before, {error.problem}"
+            raise arguments.refusal(argument, RefusedError(together, error.hint)) from None
+    raise arguments.refusal("labels", joint)
 
 
 def origin_of(name: str) -> str | None:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from rambo.ui.components.words import explain as explain_words
+from rambo.ui.configure import fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,16 +306,30 @@ TERMS: Mapping[str, Term] = dict(
         ),
     ]
 )
-# In plain text a symbol is one that no English word can be; a single letter stands in braces.
-_WORDS = {
-    term.symbol: {
+
+
+def _words_of(term: Term) -> dict[str, str]:
+    """Return what the browser needs to know of a term."""
+    return {
         "name": term.name,
         "meaning": term.meaning,
         "paper": term.paper,
         "formula": term.formula,
     }
-    for term in TERMS.values()
+
+
+def _words_of_field(field: fields.Field) -> dict[str, str]:
+    """Return what the letter in a field's label means: the paper's own, or that of one rival or one training."""
+    terms = {term.formula: term for term in TERMS.values()}
+    term = None if field.section else terms.get(field.symbol)
+    return _words_of(term) if term else {"name": field.label, "meaning": field.help}
+
+
+_WORDS = {term.symbol: _words_of(term) for term in TERMS.values()}
+LABELS: Mapping[str, Mapping[str, str]] = {
+    field.title: _words_of_field(field) for field in fields.TABLE if field.symbol
 }
+# In plain text a symbol is one that no English word can be; a single letter stands in braces.
 _WHOLE_WORDS = ("lambda", "alpha", "OT")
 _UNMISTAKABLE = sorted(
     (name for name in TERMS if "_" in name or name in _WHOLE_WORDS), key=len, reverse=True
@@ -339,7 +354,7 @@ def caption(text: str) -> None:
 
 def explain() -> None:
     """Make every symbol on the page explain itself on hover and on tap, wherever it stands."""
-    explain_words(_WORDS)
+    explain_words(_WORDS, LABELS)
 
 
 def strip(*symbols: str, lead: str = "Words on this page") -> None:

@@ -107,9 +107,10 @@ def bad_forms():
         "small": ({**good, "images": np.zeros((60, 7, 9), np.uint8)}, "8 to 512"),
         "large": ({**good, "images": np.zeros((60, 9, 513), np.uint8)}, "8 to 512"),
         "short labels": ({**good, "labels": labels[:59]}, "(59,)"),
-        "two columns": ({**good, "labels": np.stack([labels, labels], 1)}, "argmax(1)"),
+        "two columns": ({**good, "labels": np.stack([labels, labels], 1)}, "no one-hot rows"),
         "several classes": ({**good, "labels": np.ones((60, 4), int)}, "several classes"),
-        "float labels": ({**good, "labels": labels + 0.5}, "labels.astype(int)"),
+        "float labels": ({**good, "labels": labels + 0.5}, "with fractions; save the class"),
+        "endless label": ({**good, "labels": labels + np.inf}, "<= 2**53, labels, -1)"),
         "no known label": ({**good, "labels": labels * 0 - 1}, "every label is unknown"),
         "object labels": ({**good, "labels": labels.astype(object)}, "labels.astype(str)"),
         "fewer names": (
@@ -274,6 +275,57 @@ def test_an_unknown_label_is_never_a_class(tmp_path, unknown):
     assert roles_of(dataset) == [60, 6, 0]
     assert int((dataset.roles == LABELED).sum()) == 24
     assert dataset.partly_labeled
+
+
+@pytest.mark.parametrize(
+    ("kind", "unknown"), [(float, np.nan), (float, -1), (int, -1), (np.uint8, 255), (bool, 0)]
+)
+def test_a_one_hot_row_that_only_says_unknown_is_no_class(tmp_path, kind, unknown):
+    arrays = npz_arrays(90, classes=(0, 1, 2))
+    rows = np.eye(3)[arrays["labels"]]
+    rows[30:] = unknown
+    np.savez(tmp_path / "x.npz", images=arrays["images"], labels=rows.astype(kind))
+    dataset = catalog.prepare("x.npz", tmp_path, data_root=tmp_path)
+    assert dataset.labels[:30].tolist() == [0, 1, 2] * 10
+    assert set(dataset.labels[30:].tolist()) == {UNLABELED}
+
+
+@pytest.mark.parametrize("strange", [np.nan, np.inf, 0.5, -1])
+def test_the_way_out_of_rows_that_are_not_one_hot_mislabels_nobody(tmp_path, strange):
+    arrays = npz_arrays(60)
+    rows = np.eye(10)[arrays["labels"] % 10]
+    rows[7, 3] = strange
+    np.savez(tmp_path / "x.npz", images=arrays["images"], labels=rows)
+    refused("x.npz", tmp_path, tmp_path, "-1 where nobody knows")
+
+
+def test_the_way_out_of_an_infinite_label_leads_in(tmp_path):
+    arrays = npz_arrays(60, classes=(0, 1, 2))
+    labels = arrays["labels"].astype(float)
+    labels[3] = np.inf
+    np.savez(tmp_path / "x.npz", images=arrays["images"], labels=labels)
+    hint = "numpy.where(numpy.abs(labels) <= 2**53, labels, -1)"
+    refused("x.npz", tmp_path, tmp_path, f"save {hint} if nobody knows it")
+    mended = eval(hint, {"numpy": np, "labels": labels})
+    np.savez(tmp_path / "y.npz", images=arrays["images"], labels=mended)
+    dataset = catalog.prepare("y.npz", tmp_path, data_root=tmp_path)
+    assert np.flatnonzero(dataset.labels == UNLABELED).tolist() == [3]
+
+
+def test_true_and_false_are_1_and_0_beside_numbers_and_two_names(tmp_path):
+    arrays = npz_arrays(90, classes=(0, 1))
+    yes, words = arrays["labels"] == 1, np.array(["False", "True"])
+    np.savez(tmp_path / "named.npz", images=arrays["images"], labels=yes, classes=["no", "yes"])
+    named = catalog.prepare("named.npz", tmp_path, data_root=tmp_path)
+    assert (
+        np.array(named.classes)[named.labels].tolist()
+        == np.array(["no", "yes"])[yes.astype(int)].tolist()
+    )
+    np.savez(tmp_path / "bare.npz", images=arrays["images"], labels=yes)
+    np.savez(tmp_path / "words.npz", images=arrays["images"], labels=yes, classes=words[::-1])
+    for file in ("bare.npz", "words.npz"):
+        data = catalog.prepare(file, tmp_path, data_root=tmp_path)
+        assert np.array(data.classes)[data.labels].tolist() == words[yes.astype(int)].tolist()
 
 
 def test_a_word_for_unknown_that_the_file_declares_as_a_class_is_one(tmp_path):

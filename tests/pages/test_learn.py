@@ -160,6 +160,32 @@ def test_a_choice_in_the_address_is_the_choice(home: Path) -> None:
     assert "3 of 20 chosen" in words(app)
 
 
+def test_each_board_keeps_its_own_choice_and_the_address_has_that_of_the_one_shown(
+    home: Path,
+) -> None:
+    app = open_page(LEARN, step="beat", board="3", pick="5.6.7")
+    assert "3 of 20 chosen" in words(app)
+    third = app.session_state["learn-beat-2"]["selected"]
+    assert third == [tables.read(tables.Boards).boards[2].unlabeled[place] for place in (5, 6, 7)]
+    app.slider(key="board").set_value(2).run()
+    assert "0 of 20 chosen" in words(app)
+    assert "pick" not in app.query_params
+    second = tables.read(tables.Boards).boards[1].unlabeled[:2]
+    app.session_state["learn-beat-1"] = {"selected": second}
+    app.run()
+    assert param(app, "pick") == "0.1"
+    app.slider(key="board").set_value(3).run()
+    assert param(app, "pick") == "5.6.7"
+    assert app.session_state["learn-beat-2"]["selected"] == third
+    app.slider(key="board").set_value(2).run()
+    assert "2 of 20 chosen" in words(app)
+    assert param(app, "pick") == "0.1"
+    app.button(key="learn-beat-clear").click().run()
+    app.slider(key="board").set_value(3).run()
+    app.slider(key="board").set_value(2).run()
+    assert "0 of 20 chosen" in words(app)
+
+
 def test_fill_up_and_clear(home: Path) -> None:
     app = open_page(LEARN, step="beat", pick="1.2.3")
     app.button(key="learn-beat-fill").click().run()

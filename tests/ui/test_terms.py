@@ -1,10 +1,14 @@
 """The words of the paper: all there, safe to mix with text of users, and each with its place."""
 
+import json
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
-from rambo.ui import terms
+from rambo.ui import components, terms
 from rambo.ui.configure import fields
 from rambo.ui.learn import steps
 
@@ -67,6 +71,47 @@ def test_a_symbol_has_the_formula_that_the_form_writes(symbol: str, formula: str
 
 
 def test_every_letter_of_the_form_outside_the_sections_is_a_term() -> None:
-    formulas = {term.formula for term in terms.TERMS.values()}
-    letters = {field.symbol for field in fields.TABLE if field.symbol and not field.section}
-    assert {letter.strip("|") for letter in letters} <= formulas
+    names = {term.formula: term.name for term in terms.TERMS.values()}
+    fields_ = [field for field in fields.TABLE if field.symbol and not field.section]
+    assert len(fields_) > 5
+    for field in fields_:
+        assert terms.LABELS[field.title]["name"] == names[field.symbol], field.title
+
+
+def test_a_letter_in_a_section_of_the_form_is_that_of_its_field() -> None:
+    fields_ = [field for field in fields.TABLE if field.symbol and field.section]
+    assert len(fields_) > 5
+    for field in fields_:
+        words = {"name": field.label, "meaning": field.help}
+        assert terms.LABELS[field.title] == words, field.title
+
+
+SCRIPT = """
+export { patternsOf, symbolsIn };
+if (process.argv[2]) {
+  const { symbols, labels, texts } = JSON.parse(process.argv[2]);
+  const [pattern, long] = patternsOf(symbols, Object.keys(labels));
+  const all = [[texts, pattern], [texts, long]].map(([some, by]) => some.map((text) =>
+    symbolsIn(text, by, labels).map(({ term, start, end }) => [term, text.slice(start, end)])));
+  console.log(JSON.stringify(all));
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to run the page's own code")
+def test_every_letter_in_a_label_of_the_form_is_found_in_the_page_and_is_its_own(
+    tmp_path: Path,
+) -> None:
+    code = Path(components.__file__).with_name("words.js").read_text("utf-8")
+    (tmp_path / "words.mjs").write_text(code + SCRIPT, "utf-8")
+    titles = list(terms.LABELS)
+    # As the form draws them, and as an error names them; the last is no label.
+    texts = [*titles, *[f"{title} · changed" for title in titles], "the first k_1 of k"]
+    payload = {"symbols": list(terms.TERMS), "labels": terms.LABELS, "texts": texts}
+    command = ["node", str(tmp_path / "words.mjs"), json.dumps(payload)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    places, charts = json.loads(answer)
+    letters = [title.rpartition("(")[2].rstrip(")") for title in titles]
+    expected = [[[title, letter]] for title, letter in zip(titles, letters, strict=True)]
+    assert places == [*expected, *expected, [["k_1", "k_1"], ["k", "k"]]]
+    assert charts[-1] == [["k_1", "k_1"]]

@@ -45,7 +45,7 @@ def read_labels(parts: Sequence[Part], names: tuple[str, ...] | None) -> Labels:
         RefusedError: they do not fit the images, or could mean several things.
     """
     remarks: list[str] = []
-    columns = [_column(array, count, remarks) for array, count in parts]
+    columns = _settled([_column(array, count, remarks) for array, count in parts], names)
     kinds = {column.dtype.kind for column in columns if column is not None}
     if not kinds:
         total = sum(count for _, count in parts)
@@ -81,7 +81,7 @@ def read_labels(parts: Sequence[Part], names: tuple[str, ...] | None) -> Labels:
 
 
 def _column(array: np.ndarray | None, count: int, remarks: list[str]) -> np.ndarray | None:
-    """Return labels as one value an image, of kind `U` (text), `f` or `i`."""
+    """Return labels as one value an image, of kind `U` (text), `b`, `f` or `i`."""
     if array is None:
         return None
     if array.dtype.kind not in "iufbUS":
@@ -94,7 +94,7 @@ def _column(array: np.ndarray | None, count: int, remarks: list[str]) -> np.ndar
         array = array[:, 0]
     elif array.shape == (1, count) and count > 1:  # a row, as MATLAB writes it
         array = array[0]
-    elif array.ndim == 2 and len(array) == count and array.dtype.kind in "iufb":
+    elif array.ndim == 2 and len(array) == count and array.shape[1] and array.dtype.kind in "iufb":
         array = _from_one_hot(array)
         remarks.append("one-hot rows were read as classes")
     if array.shape != (count,):
@@ -108,13 +108,13 @@ def _column(array: np.ndarray | None, count: int, remarks: list[str]) -> np.ndar
     if array.dtype.kind == "S":
         return np.array([value.decode("utf-8", "replace") for value in array.tolist()])
     if array.dtype.kind == "b":
-        return np.where(array, "True", "False")
+        return array
     if array.dtype.kind == "f":
         finite = array[~np.isnan(array)]
         if not np.array_equal(finite, np.round(finite)):
             raise RefusedError(
                 f"labels are {array.dtype} with fractions",
-                "save labels.astype(int), or the class of the largest by labels.argmax(1)",
+                "save the class of each image as a whole number, and -1 where nobody knows it",
             )
         return array
     if array.dtype.kind == "u" and array.size and int(array.max()) >= 2**63:
@@ -129,11 +129,12 @@ def _column(array: np.ndarray | None, count: int, remarks: list[str]) -> np.ndar
 
 
 def _from_one_hot(rows: np.ndarray) -> np.ndarray:
-    """Return the class of each row; a row of zeros is unknown."""
+    """Return the class of each row; a row of zeros is unknown, and one that is nothing but a sign for it."""
+    rows = np.where(_blank(rows)[:, None], 0, rows)
     if not np.isin(rows, (0, 1)).all():
         raise RefusedError(
             f"labels of shape {rows.shape} are no one-hot rows of 0 and 1",
-            "save one whole number an image, labels.argmax(1)",
+            "save the class of each image as a whole number, and -1 where nobody knows it",
         )
     if (rows.sum(axis=1) > 1).any():
         raise RefusedError(
@@ -141,6 +142,29 @@ def _from_one_hot(rows: np.ndarray) -> np.ndarray:
             "each image may have one",
         )
     return np.where(rows.any(axis=1), rows.argmax(axis=1), -1).astype(np.int64)
+
+
+def _blank(rows: np.ndarray) -> np.ndarray:
+    """Return which rows hold one sign for an unknown label throughout: NaN, -1, or a fill value."""
+    if rows.dtype.kind == "f":
+        rows = np.where(np.isnan(rows), -1, rows)
+    signs = [-1, *_NEGATIVE_FILLS, *filter(None, [_FILLS.get(rows.dtype)])]
+    return np.asarray(np.isin(rows[:, 0], signs) & (rows == rows[:, :1]).all(axis=1))
+
+
+def _settled(
+    columns: list[np.ndarray | None], names: tuple[str, ...] | None
+) -> list[np.ndarray | None]:
+    """Return columns with true and false as 1 and 0 beside numbers or two other names, elsewhere as words."""
+    kinds = {column.dtype.kind for column in columns if column is not None}
+    other_names = names is not None and len(names) == 2 and not {*names} & {"True", "False"}
+    signs = (0, 1) if kinds & {"i", "f"} or (kinds == {"b"} and other_names) else ("False", "True")
+    return [
+        np.where(column, signs[1], signs[0])
+        if column is not None and column.dtype.kind == "b"
+        else column
+        for column in columns
+    ]
 
 
 def _texts(
@@ -165,7 +189,10 @@ def _numbers(
             filled.append(np.full(count, -1, dtype=np.int64))
         elif column.dtype.kind == "f":
             if np.isinf(column).any() or np.nanmax(np.abs(column), initial=0) > 2**53:
-                raise RefusedError("a label is too large or not finite", "save labels.astype(int)")
+                raise RefusedError(
+                    "a label is too large or not finite",
+                    "save numpy.where(numpy.abs(labels) <= 2**53, labels, -1) if nobody knows it",
+                )
             filled.append(np.where(np.isnan(column), -1, column).astype(np.int64))
             remarks.append("whole floats were read as whole numbers")
         else:
@@ -200,7 +227,8 @@ def _into(values: np.ndarray, names: tuple[str, ...], remarks: list[str]) -> np.
         strange = sorted(set(values.tolist()) - set(index))
         if strange:
             raise RefusedError(
-                f"label {strange[0]} is not among the {len(names)} classes of the file", "add it"
+                f"label {strange[0]} is not among the {len(names)} classes that are named",
+                "add it to them",
             )
         return np.array([index[value] for value in values.tolist()], dtype=np.int64)
     low, high = int(values.min(initial=0)), int(values.max(initial=0))

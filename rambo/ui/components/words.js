@@ -35,13 +35,14 @@ function leave(event) {
 }
 
 class Words {
-  /** Take `{symbol: {name, meaning, paper, formula}}`. */
-  constructor(terms) {
-    this.terms = terms;
+  /** Take `{symbols: {symbol: {name, meaning, paper, formula}}, labels: {"Learning rate (η)": {...}}}`. */
+  constructor({ symbols, labels }) {
+    this.terms = { ...symbols, ...labels };
+    this.labels = labels;
     // A lone lambda of the form is that of some rival: every one has its own.
-    const known = Object.entries(terms).filter(([symbol]) => symbol !== "lambda");
+    const known = Object.entries(symbols).filter(([symbol]) => symbol !== "lambda");
     this.formulas = new Map(known.map(([symbol, term]) => [term.formula, symbol]));
-    [this.pattern, this.long] = patternsOf(Object.keys(terms));
+    [this.pattern, this.long] = patternsOf(Object.keys(symbols), Object.keys(labels));
     this.places = [];
     if (window.Highlight && CSS.highlights) CSS.highlights.set("rambo-symbol", (this.marks = new Highlight()));
     this.tip = document.createElement("div");
@@ -70,10 +71,10 @@ class Words {
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
       if (node.length > 5000 || !node.parentElement || node.parentElement.closest(PLAIN)) continue;
       const drawn = node.parentElement instanceof SVGElement; // in a chart a letter may be anything
-      for (const match of node.data.matchAll(drawn ? this.long : this.pattern)) {
-        this.put(match[0], (range) => {
-          range.setStart(node, match.index);
-          range.setEnd(node, match.index + match[0].length);
+      for (const { term, start, end } of symbolsIn(node.data, drawn ? this.long : this.pattern, this.labels)) {
+        this.put(term, (range) => {
+          range.setStart(node, start);
+          range.setEnd(node, end);
         });
       }
     }
@@ -121,7 +122,7 @@ class Words {
     this.tip.style.display = place ? "block" : "none";
     if (!place) return;
     const { name, meaning, paper } = this.terms[place.symbol];
-    const parts = [["b", name], ["span", `${meaning} `], ["i", paper]].map(([tag, text]) => {
+    const parts = [["b", name], ["span", `${meaning} `], ["i", paper ?? ""]].map(([tag, text]) => {
       const part = document.createElement(tag);
       part.textContent = text;
       return part;
@@ -134,8 +135,17 @@ class Words {
   }
 }
 
+/** Return the symbols in a text: of a label of the form only the letter in its brackets, which is that field's own. */
+function symbolsIn(text, pattern, labels) {
+  return Array.from(text.matchAll(pattern), ({ 0: term, index }) => {
+    const end = index + term.length;
+    if (!Object.hasOwn(labels, term)) return { term, start: index, end };
+    return { term, start: index + term.lastIndexOf("(") + 1, end: end - 1 };
+  });
+}
+
 /** Return what finds symbols in sentences, and in charts. Of letters f, k and M are always ours; others only in context. */
-function patternsOf(symbols) {
+function patternsOf(symbols, labels) {
   const long = symbols.filter((symbol) => symbol.includes("_") || ["lambda", "alpha", "OT", "M"].includes(symbol));
   long.sort((a, b) => b.length - a.length);
   const after = "(?= = | images?\\b| labels?\\b| chosen\\b| bought\\b| smallest\\b| pairs?\\b| / |\\))";
@@ -143,7 +153,9 @@ function patternsOf(symbols) {
   const mine = symbols.filter((symbol) => ["f", "k"].includes(symbol)).join("");
   const others = symbols.filter((symbol) => symbol.length === 1 && !["f", "k", "u", "M"].includes(symbol)).join("");
   const unmistakable = `(?<![\\w{\\\\])(?:${long.join("|")})(?!\\w)`;
+  const whole = labels.map((label) => label.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   const parts = [
+    ...whole,
     unmistakable,
     `(?<![\\w'’./-])[${mine}](?![\\w/-]|\\.\\w)`,
     `(?<![\\w'’./-])[${others}](?!\\w)${after}`,

@@ -17,13 +17,17 @@ _HERE = Path(__file__).parent
 KEY = "rambo-words"
 
 
-def explain(terms: Mapping[str, Mapping[str, str]]) -> None:
+Words = Mapping[str, Mapping[str, str]]
+
+
+def explain(terms: Words, labels: Words) -> None:
     """Explain symbols on this page.
 
     Args:
         terms: symbol -> `name`, `meaning`, `paper` and `formula`, as LaTeX; the same object in every run.
+        labels: label of a field that ends in its letter in brackets -> what this letter means there, the same way.
     """
-    data, digest = _packed(tuple((symbol, tuple(term.items())) for symbol, term in terms.items()))
+    data, digest = _packed(_frozen(terms), _frozen(labels))
     payload = {
         "module": media.publish_file(_HERE / "words.js"),
         "terms": media.publish(data, "application/gzip", digest),
@@ -31,10 +35,21 @@ def explain(terms: Mapping[str, Mapping[str, str]]) -> None:
     _component(key=KEY, data=payload)
 
 
+_Frozen = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+
+
+def _frozen(words: Words) -> _Frozen:
+    """Return words as a key."""
+    return tuple((symbol, tuple(term.items())) for symbol, term in words.items())
+
+
 @functools.lru_cache(maxsize=4)
-def _packed(terms: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]) -> tuple[bytes, str]:
-    """Return the terms as compressed JSON, and its digest."""
-    text = json.dumps({symbol: dict(term) for symbol, term in terms})
+def _packed(terms: _Frozen, labels: _Frozen) -> tuple[bytes, str]:
+    """Return the words as compressed JSON, and its digest."""
+    both = {"symbols": terms, "labels": labels}
+    text = json.dumps(
+        {kind: {key: dict(term) for key, term in words} for kind, words in both.items()}
+    )
     data = gzip.compress(text.encode(), mtime=0)
     return data, media.digest_of(data)
 

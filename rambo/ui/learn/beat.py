@@ -98,10 +98,13 @@ def show() -> None:
 
 
 def _choose(board: int, pool: list[int]) -> list[int]:
-    """Let the person choose; the choice stands in the address."""
+    """Let the person choose; each board keeps its own choice, and that of the one shown stands in the address."""
     key = f"learn-beat-{board}"
+    choices: dict[int, list[int]] = st.session_state.setdefault("learn-beat-choices", {})
     if key not in st.session_state:
-        st.session_state[key] = {"selected": _from_address(pool)}
+        # The address speaks of the board that a link opens; afterwards of the one that was shown before.
+        first = [] if choices else _from_address(pool)
+        st.session_state[key] = {"selected": choices.get(board, first)}
     top = st.container(horizontal=True, vertical_alignment="center")
     picked = gallery(
         tables.sheet(pool),
@@ -112,7 +115,7 @@ def _choose(board: int, pool: list[int]) -> list[int]:
         captions={image: f"image {image}, no label yet" for image in pool},
         label="Images without a label",
     ).selected
-    chosen = [image for image in picked if image in set(pool)]
+    chosen = choices[board] = [image for image in picked if image in set(pool)]
     with top:
         st.markdown(f"**{len(chosen)} of {BUDGET} chosen**")
         st.button("Clear", key="learn-beat-clear", on_click=_put, args=(key, []))
