@@ -29,12 +29,12 @@ class CleanPool:
     Attributes:
         trials: how many.
         accuracies: of the strategies that are named, test accuracy.
-        shown: of these, whom ours is shown to be ahead of; by Holm among its differences to all that ran.
+        beaten: of these, whom ours is shown to be ahead of; by Holm among its differences to all that ran.
     """
 
     trials: int
     accuracies: Mapping[str, Measured]
-    shown: tuple[str, ...]
+    beaten: tuple[str, ...]
 
 
 STRATEGY = "badge"
@@ -104,13 +104,13 @@ def _words(dataset: str) -> str:
     figures = ", ".join(
         f"{lineup.of(name).word} {figure}" for name, figure in pool.accuracies.items()
     )
-    shown = " and ".join(lineup.of(name).word for name in pool.shown)
+    over = " and ".join(lineup.of(name).word for name in pool.beaten)
     rest = " and ".join(
         lineup.of(name).word
         for name in pool.accuracies
-        if name != STRATEGY and name not in pool.shown
+        if name != STRATEGY and name not in pool.beaten
     )
     return (
         f"{dataset}, {pool.trials} paired trials: {figures}. Among {DIFFERENCES} differences its lead is shown over "
-        f"{shown}, not over {rest} (Holm)."
+        f"{over}, not over {rest} (Holm)."
     )

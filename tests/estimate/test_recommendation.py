@@ -40,12 +40,12 @@ def test_the_figures_of_clean_pools_are_those_measured_seed_by_seed(dataset: str
     assert len(others) == recommendation.DIFFERENCES
     gaps = [[100 * (ours[seed][1] - measured[name][seed][1]) for seed in ours] for name in others]
     alone = [difference for own in gaps if (difference := report.difference(own))]
-    shown = [
+    beaten = [
         name
         for name, difference in zip(others, report.holm(alone), strict=True)
         if difference.finding == "more" and name in pool.accuracies
     ]
-    assert sorted(pool.shown) == sorted(shown)
+    assert sorted(pool.beaten) == sorted(beaten)
     means = [statistics.fmean(own) for own in gaps]
     assert min(means) > -0.05, "nothing was ahead of it"
 
