@@ -6,7 +6,7 @@ import sys
 from rambo.commands import sharing
 from rambo.errors import RunNotFoundError
 from rambo.events import Emit
-from rambo.runs import models, report
+from rambo.runs import models, repair, report
 from rambo.runs import workspace as workspaces
 from rambo.studies import study
 from rambo.studies.table import to_markdown
@@ -83,3 +83,7 @@ def _print_model(run: workspaces.Run, as_json: bool) -> None:
         print(
             "\n".join([measured.words, measured.sentence(), *measured.notices, *measured.table()])
         )
+    if run.status == "done" and (broken := repair.broken(run)):
+        names = ", ".join(broken)
+        way_out = f"`python -m rambo resume {run.id}` makes it again"
+        print(f"lost or damaged: {names}; {way_out}", file=sys.stderr)

@@ -130,7 +130,7 @@ def read(
     priced = tuple(_with_prices(rounds))
     return Ledger(
         priced,
-        tuple(_milestones(workspace, collection, priced, at)),
+        tuple(_milestones(workspace, collection, priced, at, notices)),
         prices.currency,
         tuple(notices),
     )
@@ -212,13 +212,16 @@ def _milestones(
     collection: Collection,
     rounds: Sequence[LedgerRound],
     at: Callable[[int], Snapshot],
+    notices: list[str],
 ) -> Iterator[Milestone]:
-    """Yield the final models, each compared with the last that was judged alike."""
+    """Yield the final models, each compared with the last that was judged alike; says which cannot be read."""
     newest: dict[int, tuple[Run, Report]] = {}
     for run in reversed(models.of_collection(workspace, collection.slug)):
         report = None
-        with contextlib.suppress(RamboError):
+        try:
             report = models.load_report(run)
+        except RamboError as error:
+            notices.append(f"Model {run.id} is not in the ledger: {error.words({'run': None})}.")
         if report is not None:
             newest[int(report.dataset.partition("@")[2] or 0)] = (run, report)
     last: dict[str, Milestone] = {}

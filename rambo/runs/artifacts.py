@@ -113,6 +113,35 @@ class RunFolder:
             return False
         return there
 
+    def save_document(self, name: str, data: bytes) -> None:
+        """Write a file that is no array and no table, such as `report.json`; `name` is its path in the folder."""
+        with self.naming(shorten(name)):
+            self.check_there()
+            files.write_bytes(self.folder / name, data, self.folder)
+            self._keep_document(name, hashlib.sha256(data).hexdigest())
+
+    def load_document(self, name: str) -> bytes:
+        """Return what was saved under `name`; of an older version that kept no digest, as it is.
+
+        Raises:
+            StoreError: it is lost or damaged; or it was never there, with a `FileNotFoundError` as its cause.
+        """
+        with self.naming(shorten(name)):
+            digest = self.documents().get(name)
+            try:
+                data = (self.folder / name).read_bytes()
+            except FileNotFoundError as error:
+                if digest is None:
+                    raise
+                raise files.RefusedError(*_MISSING_FILE) from error
+            if digest not in (None, hashlib.sha256(data).hexdigest()):
+                raise files.RefusedError(*_DAMAGED)
+            return data
+
+    def documents(self) -> dict[str, str]:
+        """Return the SHA-256 of each file of `save_document` by its name."""
+        return {}
+
     def digests(self) -> dict[str, str] | None:
         """Return the SHA-256 of each artifact by its file, such as `trial-0/atlas.safetensors`; None: not known."""
         return None
@@ -164,6 +193,9 @@ class RunFolder:
 
     def _keep_digest(self, file: str, digest: str) -> None:
         """Let the record know what an artifact holds."""
+
+    def _keep_document(self, name: str, digest: str) -> None:
+        """Let the record know what a file of `save_document` holds."""
 
     def _bytes(self, name: str, suffix: str) -> bytes:
         """Return what an artifact holds; what the record does not know is not there yet."""

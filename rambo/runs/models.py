@@ -5,23 +5,20 @@ folder also holds `report.json` and, among the artifacts, the predictions for ev
 """
 
 import math
-from pathlib import Path
 
 import pydantic
 
 from rambo.collection import collection as collections
 from rambo.config import ClassifierConfig, Settings
 from rambo.datasets.prepared import Prepared
-from rambo.errors import ConfigError, StoreError, shorten
-from rambo.runs import paths
+from rambo.errors import ConfigError, StoreError
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace, environment
-from rambo.storage import files
 
 FOLDER = "models"
 CLASSIFIERS = ("auto", "logistic", "mnistnet", "resnet18")
 PREDICTIONS = "predictions"
-_REPORT, _ZIP = "report.json", "model.zip"
+_REPORT, _ZIP = "report.json", "artifacts/model.zip"
 
 
 class _Record(pydantic.BaseModel):
@@ -250,41 +247,34 @@ def of_collection(workspace: Workspace, slug: str) -> list[Run]:
 
 def save_report(run: Run, report: Report) -> None:
     """Write what the training gave."""
-    with run.naming("report"):
-        files.write_bytes(run.folder / _REPORT, report.model_dump_json().encode())
+    run.save_document(_REPORT, report.model_dump_json().encode())
 
 
 def load_report(run: Run) -> Report | None:
     """Return what the training gave, or None while it has not come to its end.
 
     Raises:
-        StoreError: it is damaged.
+        StoreError: it is lost or damaged.
     """
     try:
+        data = run.load_document(_REPORT)
         with run.naming("report"):
-            return Report.model_validate_json((run.folder / _REPORT).read_bytes())
+            return Report.model_validate_json(data)
     except StoreError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
         raise
 
 
-def zip_path(run: Run) -> Path:
-    """Return where the zip with the model lies, or will lie."""
-    return paths.artifacts(run.folder) / _ZIP
-
-
 def save_zip(run: Run, data: bytes) -> None:
     """Write the zip with the model."""
-    with run.naming("model.zip"):
-        files.write_bytes(zip_path(run), data)
+    run.save_document(_ZIP, data)
 
 
 def load_zip(run: Run) -> bytes:
     """Return the zip with the model.
 
     Raises:
-        StoreError: it is not there.
+        StoreError: it is not there, or lost or damaged.
     """
-    with run.naming(shorten("model.zip")):
-        return zip_path(run).read_bytes()
+    return run.load_document(_ZIP)

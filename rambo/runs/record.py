@@ -33,6 +33,7 @@ class RunFacts:
         maps_of: of how many trials it has the maps, where it came as a small file; None: of all.
         stop_requested: whether a person asked for a stop.
         digests: the SHA-256 of each artifact by its file; None: an older version kept none.
+        documents: the SHA-256 of each other file that the run made, by its path in the folder.
     """
 
     config: Mapping[str, Any]
@@ -46,6 +47,7 @@ class RunFacts:
     maps_of: int | None = None
     stop_requested: bool = False
     digests: Mapping[str, str] | None = None
+    documents: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

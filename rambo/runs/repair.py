@@ -13,7 +13,7 @@ UNFINISHED = "lost or damaged files are not made again yet; resume it to do so"
 
 
 def broken(run: Run) -> list[str]:
-    """Return the names of the artifacts that resuming would make again, such as `trial-0/atlas`.
+    """Return the names of the artifacts and documents that resuming would make again, such as `trial-0/atlas`.
 
     Every byte of them is read.
 
@@ -21,6 +21,7 @@ def broken(run: Run) -> list[str]:
         StoreError: the record cannot be read.
     """
     names = {name for name in run.artifacts() if not run.is_whole(name)}
+    names |= {name for name in run.documents() if not _is_whole_document(run, name)}
     mapped = run.maps_of
     for result in run.results():
         if result.strategy not in run.config["strategies"] or not result.selected:
@@ -58,6 +59,15 @@ def forget(run: Run, result: Result) -> list[str]:
     damaged = [name for name in own if not _is_picture(name) and not run.is_whole(name)]
     run.forget_artifacts(damaged)
     return damaged
+
+
+def _is_whole_document(run: Run, name: str) -> bool:
+    """Return whether a document is there as it was written."""
+    try:
+        run.load_document(name)
+    except StoreError:
+        return False
+    return True
 
 
 def _own(run: Run, result: Result) -> list[str]:

@@ -188,6 +188,10 @@ class Run(RunFolder):
         digests = self._facts().digests
         return None if digests is None else dict(digests)
 
+    def documents(self) -> dict[str, str]:
+        """Return the SHA-256 of each file of `save_document` by its name; older versions kept none."""
+        return dict(self._facts().documents)
+
     def stop_requested(self) -> bool:
         """Return whether a person asked for a stop; cheap while this object holds the lock."""
         if self._writer is None:
@@ -274,6 +278,12 @@ class Run(RunFolder):
         digests = self.digests()
         if digests is not None and digests.get(file) != digest:
             self._commit(record.put_fact("digests", digests | {file: digest}))
+
+    def _keep_document(self, name: str, digest: str) -> None:
+        """Let the record know what a file of `save_document` holds."""
+        documents = self.documents()
+        if documents.get(name) != digest:
+            self._commit(record.put_fact("documents", documents | {name: digest}))
 
     def forget_artifacts(self, names: Iterable[str]) -> None:
         """Let the record know no more of artifacts that cannot be made again."""

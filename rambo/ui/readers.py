@@ -19,7 +19,7 @@ from rambo.datasets.prepared import Prepared
 from rambo.errors import RamboError, StoreError
 from rambo.events import BatchChosen, StageAdvanced, StageStarted
 from rambo.figures import theme
-from rambo.runs import jobs, paths, record, repair, report
+from rambo.runs import jobs, models, paths, record, repair, report
 from rambo.runs import notes as image_notes
 from rambo.runs import workspace as workspaces
 from rambo.runs.environment import Environment
@@ -39,8 +39,11 @@ _ENDED = ("done", "failed", "stopped", "interrupted")
 
 
 def run_in(folder: str) -> Run:
-    """Return the run in a folder that was looked up before: what a cache keyed by the folder works on."""
-    return state.workspace().find(Path(folder).name)
+    """Return the run or final model in a folder that was looked up before; a cache is keyed by the folder."""
+    path, workspace = Path(folder), state.workspace()
+    if path.parent.name == models.FOLDER:
+        workspace = models.workspace_of(workspace)
+    return workspace.find(path.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,9 +235,10 @@ def rehearsal_verdict(run: Run) -> str | None:
 
 
 def broken(run: Run) -> list[str]:
-    """Return the artifacts of a run that are lost or damaged; read again only when one of them changed."""
+    """Return the artifacts and documents of a run that are lost or damaged; read again only when one changed."""
     names = run.artifacts()
     there = [paths.artifact(run.folder, name, end) for name in names for end in paths.ENDINGS]
+    there += [run.folder / name for name in run.documents()]
     return _broken(str(run.folder), _record_stamp(run) + stamp(*there))
 
 

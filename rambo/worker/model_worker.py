@@ -23,7 +23,7 @@ from rambo.errors import DataError
 from rambo.events import Emit, Event, Noticed, StageAdvanced, ignore, stage
 from rambo.method.networks import CLASSIFIERS, Classifier
 from rambo.method.pools import normalise
-from rambo.runs import models
+from rambo.runs import models, repair
 from rambo.runs.environment import VERSION
 from rambo.runs.line import wait_in_line
 from rambo.runs.models import ClassReport, Mistake, Report, Score
@@ -50,7 +50,7 @@ def work(run: Run, listener: Emit = ignore, *, launch: float | None = None) -> s
         RamboError: what went wrong; the status says it too.
     """
     with run.lock():
-        if run.status == "done":
+        if run.status == "done" and not repair.broken(run):
             return "done"
         run.take_up(launch)
         return conclude(run, lambda: _train(run, listener))
@@ -275,8 +275,8 @@ class _Training:
     def _stored_model(
         self, data: Prepared, config: ClassifierConfig, weights: str
     ) -> Classifier | None:
-        """Return the network that an earlier attempt trained, or None."""
-        if not self.run.has_artifact(weights):
+        """Return the network that an earlier attempt trained, or None: there is none, or it is damaged."""
+        if not self.run.is_whole(weights):
             return None
         model: nn.Module = CLASSIFIERS[config.name](data.images.shape[1], data.num_classes)
         state = self.run.load_arrays(weights)

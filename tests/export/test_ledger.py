@@ -104,6 +104,18 @@ def test_models_that_were_judged_otherwise_are_not_compared(two_rounds):
     assert ledger.read(workspace, collection).milestones[-1].gain is None
 
 
+def test_a_model_whose_report_is_damaged_is_named_in_the_ledger(two_rounds):
+    workspace, collection, _, _ = two_rounds
+    run = models.of_collection(workspace, "pets")[0]
+    count = len(ledger.read(workspace, collection).milestones)
+    path = run.folder / "report.json"
+    path.write_text(path.read_text().replace('"count":100', '"count":200'))
+    damaged = ledger.read(workspace, collection)
+    assert len(damaged.milestones) == count - 1
+    (notice,) = damaged.notices
+    assert notice.startswith(f"Model {run.id} is not in the ledger: report.json: it is damaged")
+
+
 def test_an_undone_round_counts_no_label(two_rounds):
     workspace, collection, _, _ = two_rounds
     collection.undo(collection.latest())

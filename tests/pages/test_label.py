@@ -204,6 +204,14 @@ def test_a_model_is_started_once_and_its_figures_are_shown(pets, run, home, monk
     assert app.dataframe[0].value["recall"].tolist() == ["100.0\u00a0%"] * 3
     (line,) = app.dataframe[2].value.to_dict("records")
     assert (line["file"], line["label"], line["f says"]) == ("owl/o1.png", "owl", "cat")
+    path = model.folder / "report.json"
+    path.write_text(path.read_text().replace('"correct":2', '"correct":3'))
+    app.run()
+    assert_calm(app)
+    assert "it is damaged" in words(app)
+    assert "100.0\u00a0%" not in words(app)
+    app.button(key=f"model-{model.id}-repair").click().run()
+    assert [one.id for one in launched] == [model.id] * 2
 
 
 def test_a_training_says_how_long_it_takes_still():

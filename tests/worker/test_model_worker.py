@@ -19,7 +19,7 @@ from rambo.__main__ import main
 from rambo.collection.importing import ImportOptions, import_images
 from rambo.datasets import catalog
 from rambo.errors import ConfigError, DataError, StoreError
-from rambo.runs import models
+from rambo.runs import models, record, repair
 from rambo.runs.workspace import Workspace
 from rambo.worker import cross_validation, model_worker
 
@@ -129,6 +129,43 @@ def test_a_model_learns_from_the_validation_labels_after_they_have_judged_it(gre
     with zipfile.ZipFile(io.BytesIO(models.load_zip(run))) as archive:
         about = json.loads(archive.read("model.json"))["provenance"]
     assert (about["labels"], about["labels_when_judged"]) == (40, 32)
+
+
+def test_a_damaged_model_is_said_and_resuming_makes_it_whole(grey, monkeypatch, capsys):
+    home, run = grey
+    before = models.load_report(run)
+    path = run.folder / "report.json"
+    path.write_text(path.read_text().replace('"correct":10', '"correct":11'))
+    with pytest.raises(StoreError, match=r"report\.json: it is damaged; resume the run"):
+        models.load_report(run)
+    (run.folder / "artifacts/model.zip").unlink()
+    with pytest.raises(StoreError, match=r"model\.zip: it is lost; resume the run"):
+        models.load_zip(run)
+    weights = run.folder / "artifacts/weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    assert repair.broken(run) == ["artifacts/model.zip", "report.json", "weights"]
+    monkeypatch.setenv("RAMBO_HOME", str(home))
+    assert main(["show", run.id]) != 0
+    assert "report.json: it is damaged" in capsys.readouterr().err
+    assert model_worker.work(run) == "done"
+    assert (models.load_report(run), repair.broken(run)) == (before, [])
+    (run.folder / "artifacts/model.zip").write_bytes(b"no zip")
+    assert main(["show", run.id]) == 0
+    assert "lost or damaged: artifacts/model.zip" in capsys.readouterr().err
+    assert model_worker.work(run) == "done"
+    assert zipfile.is_zipfile(io.BytesIO(models.load_zip(run)))
+
+
+def test_a_model_of_an_older_version_opens_without_digests(grey):
+    _, run = grey
+    before = models.load_report(run)
+    run._commit(record.put_fact("documents", {}))
+    assert models.load_report(run) == before
+    assert zipfile.is_zipfile(io.BytesIO(models.load_zip(run)))
+    assert repair.broken(run) == []
+    models.save_report(run, before)
+    models.save_zip(run, models.load_zip(run))
+    assert sorted(run.documents()) == ["artifacts/model.zip", "report.json"]
 
 
 def test_few_labels_are_judged_by_folds_and_none_is_kept_aside(tmp_path):

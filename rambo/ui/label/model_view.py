@@ -10,7 +10,7 @@ import streamlit as st
 
 from rambo.collection import PREFIX
 from rambo.datasets import catalog
-from rambo.errors import RamboError
+from rambo.errors import RamboError, StoreError
 from rambo.events import StageAdvanced, StageStarted
 from rambo.runs import jobs, line, models
 from rambo.runs.models import Report
@@ -54,7 +54,12 @@ def show(current: Round) -> None:
         if live is not None:
             _progress(live)
         for run in runs:
-            report = models.load_report(run)
+            try:
+                report = models.load_report(run)
+            except StoreError as error:
+                st.warning(literal(str(error), 400))
+                controls.repair_button(run, key=f"model-{run.id}")
+                break
             if report is not None:
                 _report(current, run, report)
                 break
