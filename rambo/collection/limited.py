@@ -147,7 +147,9 @@ def _answer(
         return "system", (error.errno, error.strerror)
     except MemoryError:
         return "memory", None
-    except Exception as error:  # zipfile, numpy and the codecs raise over a dozen kinds
+    except (
+        BaseException
+    ) as error:  # zipfile, numpy and the codecs raise many kinds; a panic of Rust is no `Exception`
         return "other", (str(error) or type(error).__name__)[:500]
 
 

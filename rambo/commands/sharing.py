@@ -82,7 +82,7 @@ def print_audit(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(act.words() for act in acts) or "nothing was done yet")
     for number in wrong:
-        problem = f"line {number} was changed, or one before it is missing"
+        problem = f"line {number} was changed or cut off, or one before it is missing"
         print(f"rambo: {audit.NAME}: {problem}", file=sys.stderr)
     return 1 if wrong else 0
 

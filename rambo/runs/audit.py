@@ -1,6 +1,8 @@
 """Who did what and when: one line of JSON an act in `audit.jsonl` of the workspace, which is only ever added to.
 
-Each line holds a digest of itself and of the line before it, so that a line that was changed or taken out shows.
+Each line holds a digest of itself and of the line before it, so that a line that was changed or taken out shows; beside
+the log, `audit.head` holds the number of its bytes and the digest of its last line, so that a shorter log shows too.
+Whoever may write both files can write both anew: this shows mishaps and clumsy hands, and keeps nobody out.
 """
 
 import contextlib
@@ -13,14 +15,17 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from rambo.errors import StoreError, shorten
 from rambo.storage import files
 
 NAME = "audit.jsonl"
+HEAD = "audit.head"
 _TAIL = 8192  # bytes that hold the last line: what goes in is shortened
 _FIELD = 300  # characters of a field
 _FIRST = "0" * 64
+_DIGITS = 18  # of a number of bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +82,11 @@ def note(root: Path, what: str, subject: str, *, who: str | None = None, more: s
             before = _digest_of(tail.splitlines()[-1]) if tail else _FIRST
             chained = line | {"chain": _chain(before, line)}
             torn = b"" if tail.endswith(b"\n") or not tail else b"\n"
-            _add(log, torn + json.dumps(chained, ensure_ascii=False).encode() + b"\n", end)
+            data = torn + json.dumps(chained, ensure_ascii=False).encode() + b"\n"
+            whole = _fits(_head(root), log)  # a cut is not covered up by what follows it
+            _add(log, data, end)
+            if whole:
+                _write_head(root, end + len(data), _digest_of(data.strip()))
     except OSError as error:
         reason = files.reason(error, "look whether it was done")
         problem = f"what was done cannot be noted in the audit log: {reason.problem}"
@@ -97,6 +106,32 @@ def _add(log: io.FileIO, data: bytes, end: int) -> None:
         raise
 
 
+def _head(root: Path) -> bytes:
+    """Return what the head file holds; nothing where there is none, as in workspaces of earlier versions."""
+    with contextlib.suppress(FileNotFoundError):
+        return (root / HEAD).read_bytes()
+    return b""
+
+
+def _write_head(root: Path, length: int, digest: str) -> None:
+    """Write how long the log is and how it ends; where that fails, the head before it is true of a longer log too."""
+    with contextlib.suppress(OSError), files.whole(root / HEAD) as file:
+        os.fchmod(file.fileno(), files.PRIVATE)
+        file.write(f"{length} {digest}\n".encode())
+
+
+def _fits(head: bytes, log: BinaryIO | io.FileIO) -> bool:
+    """Return whether a log is as long as its head says, or longer, and has the line that was the last one then."""
+    if not head:
+        return True
+    length, _, digest = head.decode("ascii", "replace").strip().partition(" ")
+    if not length.isdecimal() or len(length) > _DIGITS:
+        return False
+    log.seek(max(0, int(length) - _TAIL))
+    lines = log.read(min(int(length), _TAIL)).splitlines(keepends=True)
+    return bool(lines) and log.tell() == int(length) and _digest_of(lines[-1].strip()) == digest
+
+
 def note_export(root: Path, subject: str, more: str, *, who: str | None = None) -> str:
     """Add an export, which leaves the workspace as it is; return why that was not possible, or an empty text.
 
@@ -110,20 +145,22 @@ def note_export(root: Path, subject: str, more: str, *, who: str | None = None) 
 
 
 def read(root: Path) -> tuple[list[Act], list[int]]:
-    """Return all acts, the oldest first, and the numbers of lines that are damaged or follow a gap.
+    """Return all acts, the oldest first, and the numbers of lines that are damaged, follow a gap, or were cut off.
 
     Raises:
         StoreError: the disk refuses.
     """
+    content = b""
     try:
-        lines = (root / NAME).read_bytes().splitlines()
-    except FileNotFoundError:
-        return [], []
+        head = _head(root)  # before the log, which may grow in this moment
+        with contextlib.suppress(FileNotFoundError):
+            content = (root / NAME).read_bytes()
     except OSError as error:
         reason = files.reason(error, "ask again")
         raise StoreError(
             f"the audit log cannot be read: {reason.problem}", field=NAME, hint=reason.hint
         ) from error
+    lines = content.splitlines()
     acts, wrong, before = [], [], _FIRST
     for number, raw in enumerate(lines, 1):
         fields = _parse(raw)
@@ -134,6 +171,8 @@ def read(root: Path) -> tuple[list[Act], list[int]]:
                 Act(**{field.name: fields[field.name] for field in dataclasses.fields(Act)})
             )
         before = _digest_of(raw)
+    if not wrong and not _fits(head, io.BytesIO(content)):
+        wrong.append(len(lines) + 1)
     return acts, wrong
 
 

@@ -15,7 +15,6 @@ import functools
 import hashlib
 import json
 import re
-import shutil
 import zipfile
 from collections.abc import Mapping
 from contextlib import closing, suppress
@@ -27,8 +26,9 @@ import pydantic
 
 from rambo import config as configs
 from rambo import events as event_kinds
+from rambo import plugins
 from rambo.collection import limited
-from rambo.collection.looks import limits_from_environment
+from rambo.collection.looks import Limits, limits_from_environment
 from rambo.collection.readers import archives
 from rambo.config import Settings
 from rambo.datasets import catalog, prepared, rehearsal
@@ -46,6 +46,10 @@ FORMAT = 1
 _AGAIN = "let its owner pack the run again"
 _RUN, _DATASET = "run.json", "dataset/"
 _RECORD_BYTES = 200_000_000
+_ARTIFACT_BYTES = 300_000_000  # pages read it whole, in three times that
+_SETTINGS_BYTES = 1_000_000
+_NAME, _NOTICE = 100, 500  # characters
+_SECONDS = 300  # of the processor, for a stranger's file
 _MEMBER = re.compile(
     r"artifacts/[a-z0-9_-]+(/[a-z0-9_-]+)*\.(safetensors|parquet)"
     r"|notes\.json|edits/\d{1,6}-[\w-]{1,100}\.json"
@@ -176,7 +180,8 @@ def unpack(source: Path, workspace: Workspace, *, ours: bool = False) -> Parcel:
     """Return a run that a file brought; it joins the workspace whole or not at all.
 
     Its id stays unless another run has it. Nothing in the file is trusted: names and sizes are checked before a byte is
-    unpacked, every member against its hash, settings as typed ones are, arrays are plain numbers.
+    unpacked, every member against its hash, settings as typed ones are, arrays are plain numbers. All of it is read in
+    a child with limits, so that the process that asks stays as small as it is.
 
     Args:
         source: the file.
@@ -192,30 +197,66 @@ def unpack(source: Path, workspace: Workspace, *, ours: bool = False) -> Parcel:
         limited.scratch(workspace.root) as scratch,
         refusing("file", source, _AGAIN),
     ):
-        with closing(archives.open_zip(source, limits_from_environment())) as archive:
-            packed, names = _read_record(archive)
-            for name in names:
-                _extract(archive, name, packed.sha256[name], scratch)
-        config, notices = _checked_config(packed.config)
-        environment = environments.restore(packed.environment)
-        environment = dataclasses.replace(environment, plugins=())
-        fingerprint = environment.dataset.fingerprint
-        _typed(environment)
-        if fingerprint and not _FINGERPRINT.fullmatch(fingerprint):
-            raise RefusedError("the fingerprint of its dataset is damaged", _AGAIN)
-        draft = scratch / "run"
-        files.make_folder(draft)
-        _write_record(draft, packed, config, environment.record(), typed=not ours)
-        for name in names:
-            if not name.startswith(_DATASET):
-                _move(scratch / name, draft / name)
-        if not ours:
-            _check_run(Run(draft), packed)
-        if _DATASET + "meta.json" in names:
-            _keep_dataset(scratch / "dataset", workspace, str(fingerprint))
+        task = _Arrival(source, workspace.root, scratch, limits_from_environment(), ours)
+        if ours:
+            run, notices = _lay_out(task)
         else:
-            notices += _missing_images(config, fingerprint, workspace)
-        return Parcel(workspace.adopt(draft, packed.run).id, tuple(notices))
+            run, notices = limited.call(_read_strange, task, plugins.files(), seconds=_SECONDS)
+        return Parcel(workspace.adopt(task.draft, run).id, notices)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Arrival:
+    """What to unpack: the file, the root of the workspace, where to lay it out, limits, whether it is ours."""
+
+    source: Path
+    root: Path
+    scratch: Path
+    limits: Limits
+    ours: bool
+
+    @property
+    def draft(self) -> Path:
+        """Return where the run is made before it joins the workspace."""
+        return self.scratch / "run"
+
+
+def _read_strange(
+    task: _Arrival, files_of_plugins: tuple[Path, ...]
+) -> tuple[str, tuple[str, ...]]:
+    """Lay a stranger's file out, in a child: much can be hidden in few bytes."""
+    with plugins.using(files_of_plugins):
+        return _lay_out(task)
+
+
+def _lay_out(task: _Arrival) -> tuple[str, tuple[str, ...]]:
+    """Make the run of a file in the scratch folder; return the id that it had and what stayed behind.
+
+    Its images, where they came along, join the workspace here: they are no one's until a run names them.
+    """
+    with closing(archives.open_zip(task.source, task.limits)) as archive:
+        packed, names = _read_record(archive, task.limits)
+        for name in names:
+            _extract(archive, name, packed.sha256[name], task.scratch)
+    config, notices = _checked_config(packed.config)
+    environment = environments.restore(packed.environment)
+    environment = dataclasses.replace(environment, plugins=())
+    fingerprint = environment.dataset.fingerprint
+    _typed(environment)
+    if fingerprint and not _FINGERPRINT.fullmatch(fingerprint):
+        raise RefusedError("the fingerprint of its dataset is damaged", _AGAIN)
+    files.make_folder(task.draft)
+    _write_record(task.draft, packed, config, environment.record(), typed=not task.ours)
+    for name in {name.partition("/")[0] for name in names if not name.startswith(_DATASET)}:
+        (task.scratch / name).rename(task.draft / name)
+    if not task.ours:
+        _check_run(Run(task.draft), packed)
+    workspace = Workspace(task.root)
+    if _DATASET + "meta.json" in names:
+        _keep_dataset(task.scratch / "dataset", workspace, str(fingerprint))
+    else:
+        notices += _missing_images(config, fingerprint, workspace)
+    return packed.run[:_NAME], tuple(shorten(notice, _NOTICE) for notice in notices)
 
 
 class _Writer:
@@ -373,7 +414,7 @@ def _described(
     )
 
 
-def _read_record(archive: zipfile.ZipFile) -> tuple[_Packed, list[str]]:
+def _read_record(archive: zipfile.ZipFile, limits: Limits) -> tuple[_Packed, list[str]]:
     """Return what a file says of its run, and its other members, all of which it speaks of."""
     members = {member.filename: member for member in archive.infolist()}
     if len(members) < len(archive.infolist()):
@@ -382,10 +423,15 @@ def _read_record(archive: zipfile.ZipFile) -> tuple[_Packed, list[str]]:
         raise RefusedError(
             "it is no packed run: run.json is missing", "choose a file that `rambo pack` wrote"
         )
-    limits = limits_from_environment()
     for name, member in members.items():
         if (problem := archives.check_member(member, limits)) is not None:
             raise RefusedError(f"{shorten(name)}: {problem}", _AGAIN)
+        if name.startswith("artifacts/") and member.file_size > _ARTIFACT_BYTES:
+            raise RefusedError(
+                f"{shorten(name)} has {member.file_size / 1e6:.0f} MB",
+                f"an artifact that travels may have {_ARTIFACT_BYTES / 1e6:.0f} MB",
+                _ARTIFACT_BYTES,
+            )
         if name != _RUN and not _MEMBER.fullmatch(name):
             raise RefusedError(f"{shorten(name)} does not belong to a run", _AGAIN)
     text = archives.read_member(archive, members[_RUN], _RECORD_BYTES)
@@ -426,6 +472,8 @@ def _checked_config(settings: Settings) -> tuple[Settings, list[str]]:
         RefusedError: they are not settings of a run.
     """
     config, notices = _without_places(settings)
+    if len(json.dumps(config)) > _SETTINGS_BYTES:  # every page reads them
+        raise RefusedError("its settings are too long", _AGAIN)
     try:
         configs.build(config)
     except ConfigError as error:
@@ -492,24 +540,16 @@ def _check_run(run: Run, packed: _Packed) -> None:
         ):
             raise RefusedError(f"the result of {shorten(result.strategy)} is damaged", _AGAIN)
     run.events()
-    tables = []
     for name in run.artifacts():
         if paths.artifact(run.folder, name, "parquet").is_file():
-            tables.append(name)
+            run.load_table(name)
         else:
             run.load_arrays(name)
-    limited.call(_read_tables, run.folder, tables)
     for name in packed.sha256:
         if name.startswith("edits/"):
             edits.parse((run.folder / name).read_bytes())
         elif name == paths.NOTES:
             notes.parse((run.folder / name).read_bytes())
-
-
-def _read_tables(folder: Path, names: list[str]) -> None:
-    """Read tables, in a child: parquet is a format in which much can be hidden."""
-    for name in names:
-        Run(folder).load_table(name)
 
 
 def _keep_dataset(folder: Path, workspace: Workspace, fingerprint: str) -> None:
@@ -556,9 +596,3 @@ def _missing_images(config: Settings, fingerprint: str | None, workspace: Worksp
     if name in catalog.CATALOG:
         return [f"Its images are not here yet: get {name} on the page Data, or resume the run."]
     return ["Its images did not come along: figures can be seen, pictures cannot."]
-
-
-def _move(source: Path, target: Path) -> None:
-    """Move a file, its folders included."""
-    files.make_folder(target.parent)
-    shutil.move(source, target)

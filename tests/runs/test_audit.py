@@ -55,6 +55,45 @@ def test_the_log_goes_on_after_a_torn_line(tmp_path: Path) -> None:
     assert wrong == [2]
 
 
+def test_a_line_cut_off_the_end_shows_also_after_the_next_act(tmp_path: Path) -> None:
+    log = fill(tmp_path)
+    lines = log.read_bytes().splitlines(keepends=True)
+    assert (tmp_path / audit.HEAD).stat().st_mode & 0o777 == 0o600
+    log.write_bytes(b"".join(lines[:4]))
+    assert audit.read(tmp_path)[1] == [5]
+    audit.note(tmp_path, "stop", "run-9")
+    assert audit.read(tmp_path)[1] == [6]
+    log.unlink()
+    assert audit.read(tmp_path) == ([], [1])
+
+
+@pytest.mark.parametrize("head", [b"", b"12", b"many " + b"0" * 64, b"\xff", b"9" * 99 + b" 0"])
+def test_a_damaged_head_shows_and_a_missing_one_does_not(tmp_path: Path, head: bytes) -> None:
+    """Workspaces of earlier versions have none; the next act gives them one."""
+    fill(tmp_path, 2)
+    if head:
+        (tmp_path / audit.HEAD).write_bytes(head)
+        assert audit.read(tmp_path)[1] == [3]
+    else:
+        (tmp_path / audit.HEAD).unlink()
+        assert audit.read(tmp_path)[1] == []
+        audit.note(tmp_path, "stop", "run-9")
+        assert (tmp_path / audit.HEAD).exists()
+
+
+@pytest.mark.parametrize("torn", [0, 30])
+def test_a_crash_before_the_head_is_written_is_no_cut(tmp_path: Path, torn: int) -> None:
+    log = fill(tmp_path, 2)
+    head = (tmp_path / audit.HEAD).read_bytes()
+    audit.note(tmp_path, "stop", "run-7")
+    (tmp_path / audit.HEAD).write_bytes(head)
+    log.write_bytes(log.read_bytes()[: -torn or None])
+    assert audit.read(tmp_path)[1] == ([3] if torn else [])
+    audit.note(tmp_path, "stop", "run-8")
+    assert (tmp_path / audit.HEAD).read_bytes().split()[0] == str(log.stat().st_size).encode()
+    assert audit.read(tmp_path)[1] == ([3] if torn else [])
+
+
 def test_processes_at_once_lose_no_line(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from rambo.runs import audit\n"
     code += "for i in range(20): audit.note(Path(sys.argv[1]), 'start', sys.argv[2])"

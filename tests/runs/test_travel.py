@@ -3,22 +3,29 @@
 import hashlib
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rambo.__main__ import main
+from rambo.collection import limited
 from rambo.errors import DataError, RunLockedError
 from rambo.runs import notes, repair, travel
 from rambo.runs.notes import ImageNote
 from rambo.runs.run import Run
 from rambo.runs.workspace import Workspace
+from rambo.storage import files
 
-FIXTURE = Path(__file__).parents[1] / "fixtures" / "v0.1"
+ROOT = Path(__file__).parents[2]
+FIXTURE = ROOT / "tests/fixtures/v0.1"
 
 
 @pytest.fixture
@@ -247,6 +254,65 @@ def test_a_hostile_file_is_refused_and_leaves_nothing(
     assert there.runs() == []
     assert not (tmp_path / "outside.json").exists()
     assert [path.name for path in there.root.iterdir() if path.name.startswith(".scratch")] == []
+
+
+_GROWTH = """
+import sys
+from pathlib import Path
+from rambo.errors import DataError
+from rambo.runs import travel
+from rambo.runs.workspace import Workspace
+
+def megabytes():
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+before = megabytes()
+try:
+    answer = travel.unpack(Path(sys.argv[1]), Workspace(Path(sys.argv[2]))).run
+except DataError as error:
+    answer = error.problem
+print(answer)
+print(megabytes() - before)
+"""
+
+
+@pytest.mark.parametrize(("megabytes", "answer"), [(200, ""), (301, "has 301 MB")])
+def test_a_file_with_a_large_array_leaves_the_process_that_asks_small(
+    parcel: Path, done: Run, tmp_path: Path, megabytes: int, answer: str
+) -> None:
+
+    def change(members: dict[str, bytes]) -> None:
+        data = files.pack_arrays({"zeros": np.zeros(megabytes * 10**6, np.uint8)})
+        name = next(name for name in members if name.endswith(".safetensors"))
+        members[name] = data
+
+    hostile = repacked(parcel, tmp_path / "large.zip", change)
+    task = [sys.executable, "-c", _GROWTH, str(hostile), str(tmp_path / "there")]
+    result = subprocess.run(task, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    words, growth = result.stdout.splitlines()
+    assert words.endswith(answer or done.id)
+    assert float(growth) < 100
+
+
+def test_what_is_refused_in_the_child_leaves_the_words_and_the_field(tmp_path: Path) -> None:
+    (tmp_path / "no.zip").write_bytes(b"no zip at all")
+    with pytest.raises(DataError, match="it is no zip file, or its end is missing") as refusal:
+        travel.unpack(tmp_path / "no.zip", Workspace(tmp_path / "there"))
+    assert (refusal.value.field, refusal.value.hint) == ("file", "copy it again")
+
+
+class Panic(BaseException):
+    """As Rust's panics, such as those of safetensors without memory: no `Exception`."""
+
+
+def panic() -> None:
+    raise Panic("a pointer is null")
+
+
+def test_a_panic_in_the_child_is_a_refusal_there_and_no_end_of_the_one_that_asks() -> None:
+    assert limited._answer(panic, (), 5, os.sep) == ("other", "a pointer is null")
 
 
 def test_every_flipped_byte_is_refused_or_harmless(parcel: Path, tmp_path: Path) -> None:
