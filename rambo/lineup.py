@@ -18,6 +18,15 @@ from rambo.errors import ConfigError, shorten
 _NEUTRAL, _NEUTRAL_SYMBOL = "#7b8794", "octagon"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")  # it names files and stands in addresses
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_ALL = "all"  # in place of names it means all of ours
+SYMBOLS = (  # those of plotly's markers that are an area, which a colour fills
+    *("circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down", "triangle-left"),
+    *("triangle-right", "triangle-ne", "triangle-se", "triangle-sw", "triangle-nw", "pentagon"),
+    *("hexagon", "hexagon2", "octagon", "star", "hexagram", "star-triangle-up"),
+    *("star-triangle-down", "star-square", "star-diamond", "diamond-tall", "diamond-wide"),
+    *("hourglass", "bowtie"),
+)
+_SYMBOL = re.compile(rf"(?:{'|'.join(SYMBOLS)})(?:-open)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,15 +165,20 @@ def check(strategy: Strategy) -> Strategy:
     """Return a record that may stand in the lineup beside ours.
 
     Raises:
-        ConfigError: its name or its colour will not do, or its name is taken.
+        ConfigError: its name, its colour or its symbol will not do, or its name is taken.
     """
     name, problem, hint = strategy.name, "", ""
     if not _NAME.fullmatch(name):
         hint = "use up to 40 small letters, digits and hyphens as its name"
     elif name in _RECORDS:
         problem, hint = "RAMBO has one of that name", "choose another name"
+    elif name == _ALL:
+        problem, hint = "is the word for all of RAMBO's own", "choose another name"
     elif not _COLOUR.fullmatch(strategy.colour):
         problem, hint = f"has the colour {shorten(strategy.colour)}", "write it as #rrggbb"
+    elif not _SYMBOL.fullmatch(strategy.symbol):
+        problem = f"has the symbol {shorten(strategy.symbol)}"
+        hint = f"use one of {', '.join(SYMBOLS)}; -open behind it draws its outline"
     if hint:
         raise ConfigError(problem, field="strategy", value=name, hint=hint)
     return strategy

@@ -20,13 +20,16 @@ from torch.utils.data import TensorDataset
 
 import rambo
 from rambo import api, errors, lineup
-from rambo.api import working
+from rambo.api import door, working
 from rambo.api.bar import Bar
 from rambo.api.choice import Choice
 from rambo.api.comparison import Comparison
 from rambo.datasets import arguments, in_memory
+from rambo.datasets.prepared import TEST
 from rambo.errors import DataError, Interrupted, RamboError, RunLockedError, StoreError
 from rambo.events import Event, StageStarted
+from rambo.export.evidence import open_dataset
+from rambo.figures.rivals import sampling_error
 from rambo.method.pools import Selection
 from rambo.runs import audit
 from rambo.strategies import others
@@ -181,9 +184,23 @@ def test_a_comparison_says_what_may_be_said(compared: Any) -> None:
     assert row["points"] == pytest.approx(gap)
     assert (row["trials"], row["finding"]) == (1, "too few")
     assert compared.verdict.startswith("RAMBO cannot be told apart yet from Margin: ")
-    assert [trace.x[0] for trace in compared.figure.data] == pytest.approx(
+    points = [trace for trace in compared.figure.data if trace.mode == "markers"]
+    assert [trace.x[0] for trace in points] == pytest.approx(
         [100 * compared.choice(name).accuracy for name in reversed(ALL)]
     )
+
+
+def test_the_figure_of_a_comparison_has_the_error_of_its_test_set_and_says_of_how_many(
+    compared: Any,
+) -> None:
+    images = int((open_dataset(compared.run).roles == TEST).sum())
+    bands = [trace for trace in compared.figure.data if trace.mode == "lines"]
+    for name, band in zip(reversed(ALL), bands, strict=True):
+        accuracy = compared.choice(name).accuracy
+        off = sampling_error(accuracy, images)
+        span = [100 * max(accuracy - off, 0.0), 100 * min(accuracy + off, 1.0)]
+        assert list(band.x) == pytest.approx(span)
+    assert compared.figure.layout.title.text.endswith(f"does on {images} test images")
 
 
 def test_what_a_notebook_shows_has_pictures_and_cost_and_is_escaped(compared: Any) -> None:
@@ -606,6 +623,14 @@ def test_what_cannot_stand_together_is_refused(home: Path, images: np.ndarray) -
         (lambda: api.strategy(print), r"^name <built-in .* is no text; write @rambo.strategy"),
         (lambda: api.strategy("mine")(3), r"^3 is to be the strategy mine, .*; write a function"),
         (lambda: api.strategy("mine")(print), r"is no function of yours; write a function"),
+        (
+            lambda: api.strategy("mine", symbol="blob")(lambda call: call),
+            r"^strategy mine has the symbol blob; use one of circle, .*, hourglass, bowtie; ",
+        ),
+        (
+            lambda: api.strategy("all")(lambda call: call),
+            r"^strategy all is the word for all of RAMBO's own; choose another name$",
+        ),
         (lambda: api.strategy("mine", colour=3), r"^colour 3 is no text; give a text"),
         (lambda: api.strategy("mine", greedy="x"), r"^greedy x is neither True nor False; use"),
         (lambda: api.strategy(), r"^name is missing; help\(rambo.strategy\) says"),
@@ -678,6 +703,51 @@ def test_every_door_names_its_argument_and_speaks_python(home: Path, call: Any, 
 def test_what_is_wrong_with_a_choice_is_one_sentence(compared: Any, call: Any, words: str) -> None:
     with pytest.raises(RamboError, match=words):
         call(compared.choice("margin"))
+
+
+@pytest.mark.parametrize("folder", ["~/runs", Path("~/runs")], ids=["text", "path"])
+def test_a_workspace_below_the_home_of_the_user_lies_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Any
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert door.workspace_at(folder).root == tmp_path / "runs"
+    monkeypatch.setenv("RAMBO_HOME", str(folder))
+    assert door.workspace_at(None).root == tmp_path / "runs"
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("~nobodyx/runs", "names the home of a user who is not here; write the path in full"),
+        ("FILE", r"is a file; give the path of a folder"),
+        ("FILE/runs", r"lies below .*notes.txt, which is a file; give the path of a folder"),
+    ],
+)
+def test_a_workspace_that_can_be_none_is_told_by_every_door(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    images: np.ndarray,
+    folder: str,
+    words: str,
+) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    place = folder.replace("FILE", str(tmp_path / "notes.txt"))
+    doors = (
+        lambda **where: rambo.runs(**where),
+        lambda **where: rambo.open("some", **where),
+        lambda **where: rambo.load("digits", **where),
+        lambda **where: choose(images, **where),
+    )
+    for call in doors:
+        with pytest.raises(RamboError, match=f"^workspace .*{words}$") as caught:
+            call(workspace=place)
+        assert "delete" not in str(caught.value)
+    monkeypatch.setenv("RAMBO_HOME", place)
+    for call in doors:
+        with pytest.raises(RamboError, match=f"^RAMBO_HOME .*{words}$"):
+            call()
+    assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 def test_what_has_a_run_opens_it(compared: Any) -> None:

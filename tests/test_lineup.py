@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from plotly.graph_objects import scatter
 
 from rambo import lineup
 from rambo.config import Config
@@ -96,3 +97,10 @@ def test_the_readme_names_every_strategy_and_no_other() -> None:
     rows = table.group().strip().splitlines()[2:]
     named = [name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
     assert sorted(named) == sorted(lineup.OURS)
+
+
+def test_every_symbol_that_is_offered_is_one_of_plotly_and_ours_are_among_them() -> None:
+    for symbol in (*lineup.SYMBOLS, *(f"{symbol}-open" for symbol in lineup.SYMBOLS)):
+        assert scatter.Marker(symbol=symbol).symbol == symbol  # plotly refuses what it cannot draw
+        assert lineup.check(lineup.Strategy("mine", symbol=symbol)).symbol == symbol
+    assert {record.symbol for record in (*RECORDS, lineup.ORACLE)} <= set(lineup.SYMBOLS)

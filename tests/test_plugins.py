@@ -143,6 +143,13 @@ def test_what_the_decorator_refuses() -> None:
             strategy(name)(lambda call: None)
     with pytest.raises(ConfigError, match="#rrggbb"):
         strategy("fine", colour="red")(lambda call: None)
+    for symbol in ("blob", "circle ", "Circle", "-open", "asterisk"):
+        with pytest.raises(ConfigError, match=r"^strategy fine has the symbol .*; use one of cir"):
+            strategy("fine", symbol=symbol)(lambda call: None)
+    with pytest.raises(
+        ConfigError, match=r"^strategy all is the word for all of RAMBO's own; choose"
+    ):
+        strategy("all")(lambda call: None)
     assert lineup.names() == lineup.OURS
 
 

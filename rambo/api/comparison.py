@@ -7,7 +7,9 @@ import pandas as pd
 from rambo.api import door, markup
 from rambo.api.choice import Choice, cost_words, dataset_words
 from rambo.calls import public
-from rambo.errors import StoreError
+from rambo.datasets.prepared import TEST
+from rambo.errors import RamboError, StoreError
+from rambo.export.evidence import open_dataset
 from rambo.figures import rivals
 from rambo.figures.graph import graph
 from rambo.figures.theme import strategy_word
@@ -83,7 +85,10 @@ class Comparison:
 
     @property
     def figure(self) -> Any:
-        """Test accuracies with bars of one standard error, as a `plotly.graph_objects.Figure`."""
+        """Test accuracies with bars of one standard error, as a `plotly.graph_objects.Figure`.
+
+        The pale band is what chance does on so many test images; there is none where the dataset is gone.
+        """
         if not rivals.evaluated(self._results):
             raise StoreError(
                 "nothing is evaluated yet",
@@ -92,7 +97,9 @@ class Comparison:
                 hint="go on with it: comparison.resume()",
             )
         height = 120 + 44 * len(self.strategies)
-        return graph(rivals.accuracy_figure(self._results), "Test accuracy", height)
+        images = self._test_images
+        title = ", ".join(filter(None, ("Test accuracy", rivals.band_words(images))))
+        return graph(rivals.accuracy_figure(self._results, images), title, height)
 
     def resume(self) -> "Comparison":
         """Go on with the run until it is done.
@@ -121,6 +128,14 @@ class Comparison:
     def __repr__(self) -> str:
         """Return the verdict."""
         return f"<Comparison {self.run.id}: {self.verdict}>"
+
+    @property
+    def _test_images(self) -> int | None:
+        """On how many images a test accuracy was measured, or None where the dataset is not there."""
+        try:
+            return int((open_dataset(self.run).roles == TEST).sum())
+        except RamboError:
+            return None
 
     @property
     def _results(self) -> list[Result]:

@@ -33,7 +33,7 @@ def strategy(name: str, **words: Any) -> Callable[[Any], Any]:
         words: `word`, `help`, `colour`, `symbol` and what else `rambo.lineup.Strategy` has.
 
     Raises:
-        ConfigError: the name will not do, or RAMBO has a strategy of that name.
+        ConfigError: the name, the colour or the symbol will not do, or RAMBO has a strategy of that name.
     """
     import torch
 

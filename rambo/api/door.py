@@ -8,7 +8,6 @@ import operator
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,11 +82,11 @@ def workspace_at(folder: str | os.PathLike[str] | None) -> Workspace:
     """Return the workspace in a folder; that of the environment where none is given.
 
     Raises:
-        ConfigError: this is no path.
+        ConfigError: this is no path, or there can be no such folder.
     """
     if folder is None:
         return Workspace.from_environment()
-    return Workspace(Path(path_of("workspace", folder, "give the path of a folder")))
+    return Workspace.at(path_of("workspace", folder, "give the path of a folder"), "workspace")
 
 
 def text_of(argument: str, value: str | os.PathLike[str], hint: str) -> str:

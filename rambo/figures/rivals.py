@@ -17,7 +17,7 @@ from rambo.figures.prepared import Figure, PreparedFigure, prepare_figure
 from rambo.runs import report
 from rambo.runs.atlas import Indices
 from rambo.runs.results import Result
-from rambo.text import for_plot, percent, unbroken
+from rambo.text import count, for_plot, percent, unbroken
 
 _SPAN = 10.0  # points of accuracy that an axis spans at least
 _DARK = 0.55  # of a field, from which on its number is white
@@ -117,6 +117,11 @@ def sampling_error(accuracy: float, images: int) -> float:
     """
     share = (accuracy * images + 1) / (images + 2)
     return float(1.96 * np.sqrt(share * (1 - share) / images))
+
+
+def band_words(test_images: int | None) -> str:
+    """Return what the pale band of `accuracy_figure` is, in the middle of a sentence; nothing where there is none."""
+    return f"pale: what chance does on {count(test_images, 'test image')}" if test_images else ""
 
 
 def accuracy_figure(results: Sequence[Result], test_images: int | None = None) -> PreparedFigure:

@@ -22,7 +22,7 @@ from rambo import checks, lineup
 from rambo.config import Config, Settings, describe
 from rambo.datasets import catalog, foreign, prepared, rehearsal
 from rambo.datasets.prepared import Prepared
-from rambo.errors import DataError, RunLockedError, RunNotFoundError, StoreError
+from rambo.errors import ConfigError, DataError, RunLockedError, RunNotFoundError, StoreError
 from rambo.runs import paths
 from rambo.runs.environment import VERSION, DatasetOrigin, Environment
 from rambo.runs.record import dataset_name
@@ -46,8 +46,41 @@ class Workspace:
 
     @classmethod
     def from_environment(cls) -> "Workspace":
-        """Return the workspace named by RAMBO_HOME, else `runs` in the current folder."""
-        return cls(Path(os.environ.get("RAMBO_HOME") or "runs"))
+        """Return the workspace named by RAMBO_HOME, else `runs` in the current folder.
+
+        Raises:
+            ConfigError: as `at`.
+        """
+        return cls.at(os.environ.get("RAMBO_HOME") or "runs", "RAMBO_HOME")
+
+    @classmethod
+    def at(cls, folder: str, field: str) -> "Workspace":
+        """Return the workspace in a folder as a person writes it: `~` is their home.
+
+        Args:
+            folder: its path.
+            field: what it was given as.
+
+        Raises:
+            ConfigError: there can be no such folder.
+        """
+        try:
+            root = Path(folder).expanduser()
+        except RuntimeError as error:
+            raise ConfigError(
+                "names the home of a user who is not here",
+                field=field,
+                value=folder,
+                hint="write the path in full",
+            ) from error
+        workspace = cls(root)
+        first = next(p for p in (workspace.root, *workspace.root.parents) if os.path.lexists(p))
+        if not first.is_dir():
+            below = "" if first == workspace.root else f"lies below {first}, which "
+            raise ConfigError(
+                f"{below}is a file", field=field, value=folder, hint="give the path of a folder"
+            )
+        return workspace
 
     def create(self, config: Settings, environment: Environment) -> Run:
         """Return a new queued run.

@@ -31,7 +31,7 @@ def strategy(
     Write the arguments as literals: pages read them from the file's text and run none of it.
 
     Raises:
-        ConfigError: the name or the colour will not do, or RAMBO has a strategy of that name.
+        ConfigError: the name, the colour or the symbol will not do, or RAMBO has a strategy of that name.
     """
     flags = {
         "greedy": greedy,

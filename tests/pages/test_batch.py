@@ -500,6 +500,27 @@ def test_tags_and_a_note_are_saved_seen_filtered_and_exported(copied: Run) -> No
     assert b"tags" in make().splitlines()[0]
 
 
+def test_an_image_with_only_a_note_is_found_by_it(copied: Run) -> None:
+    batch = batch_of(copied)
+    first, second, third = batch.indices[:3].tolist()
+    notes.save(copied, first, ImageNote(), ImageNote(("with a note",)))  # a tag of one's own
+    notes.save(copied, second, ImageNote(), ImageNote(note="ask Ana"))
+    app = open_page(PAGE, copied.id)
+    field = app.multiselect(key=tagging.filter_key(batch))
+    assert field.options == ["with a note", tagging.WITH_NOTE]
+    field.set_value([tagging.WITH_NOTE]).run()
+    assert_calm(app)
+    assert thumbnails(app) == [second]
+    assert chip_words(app) == ["With a note"]
+    app.multiselect(key=tagging.filter_key(batch)).set_value(["with a note"]).run()
+    assert thumbnails(app) == [first]
+    assert chip_words(app) == ["Tag with a note"]
+    app.multiselect(key=tagging.filter_key(batch)).set_value([tagging.WITH_NOTE]).run()
+    app.button(key="chip-note").click().run()
+    assert third in thumbnails(app)
+    assert chip_words(app) == []
+
+
 def test_a_tag_that_may_not_be_is_refused_in_words_and_a_note_stays_in_its_field(
     copied: Run,
 ) -> None:

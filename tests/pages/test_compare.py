@@ -21,6 +21,7 @@ from rambo.runs import jobs, travel
 from rambo.runs.workspace import Run, Workspace, summary
 from rambo.storage import places
 from rambo.ui.compare import runs_view
+from rambo.ui.configure.fields import FIELDS
 
 PAGE = "pages/compare.py"
 
@@ -183,9 +184,9 @@ def test_other_runs_stand_beside_with_the_settings_that_differ(
     assert_calm(app)
     assert app.multiselect[0].value == [again, queued.id]
     (settings,) = [frame.value for frame in app.dataframe if "setting" in frame.value.columns]
-    assert settings.set_index("setting").loc["budget"].tolist() == ["12", "12", "8"]
-    assert settings.set_index("setting").loc["seed"].tolist() == ["0", "0", "7"]
-    assert "k" not in set(settings["setting"])
+    assert settings.set_index("setting").loc["Labels to buy (B)"].tolist() == ["12", "12", "8"]
+    assert settings.set_index("setting").loc["Seed"].tolist() == ["0", "0", "7"]
+    assert "Labels you hold (k)" not in set(settings["setting"])
     (table,) = [frame.value for frame in app.dataframe if "run" in frame.value.columns]
     assert table["run"].tolist() == ["Run 1"] * 4 + ["Run 2"] * 4
     pills = app.get("button_group")[-1]
@@ -199,4 +200,14 @@ def test_equal_settings_leave_no_row() -> None:
     one, other = page_config(), page_config(seed=3)
     assert runs_view.settings_diff({"a": one, "b": one}).empty
     table = runs_view.settings_diff({"a": one, "b": other})
-    assert table.to_dict("list") == {"setting": ["seed"], "a": ["0"], "b": ["3"]}
+    assert table.to_dict("list") == {"setting": ["Seed"], "a": ["0"], "b": ["3"]}
+
+
+def test_settings_that_differ_are_said_in_the_words_of_the_form() -> None:
+    model = {"bilevel": {"enabled": False}}
+    one = page_config()
+    other = page_config(strategies=["filter-only"], rambo={"utility_model": model})
+    table = runs_view.settings_diff({"a": one, "b": other}).set_index("setting")
+    assert table.loc[FIELDS["rambo.utility_model.bilevel.enabled"].title].tolist() == ["on", "off"]
+    assert table.loc[FIELDS["strategies"].title].tolist()[1] == "Filter only"
+    assert not [name for name in table.index if "." in name or "_" in name]

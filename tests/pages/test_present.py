@@ -6,8 +6,10 @@ import pytest
 from page_helpers import assert_calm, make_queued, open_page, words
 from streamlit.testing.v1 import AppTest
 
+from rambo.datasets.prepared import TEST
 from rambo.figures.charts import CHARTS
 from rambo.runs.workspace import Run
+from rambo.ui import readers
 
 PAGES = ("pages/train.py", "pages/batch.py", "pages/compare.py")
 SETTINGS = (
@@ -100,3 +102,10 @@ def test_a_new_run_says_that_there_is_nothing_yet(page: str, home) -> None:
     app = open_page(page, run.id, present="2")
     assert_calm(app)
     assert "Appears when" in words(app) or "Nothing to present yet" in words(app)
+
+
+def test_the_accuracies_say_on_how_many_test_images_they_stand(done: Run) -> None:
+    app = open_page("pages/compare.py", done.id, present="1")
+    images = int((readers.dataset(done).roles == TEST).sum())
+    text = " ".join(part.proto.body for part in app.get("html"))
+    assert f"; pale: what chance does on {images} test images." in text

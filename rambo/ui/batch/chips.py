@@ -78,8 +78,10 @@ def chips(batch: Batch) -> list[Chip]:
     key = tagging.filter_key(batch)
     for tag in state.get(key) or []:
         others = [other for other in state[key] if other != tag]
-        label = f"Tag {literal(tag, 40)}"
-        result.append(Chip(f"tag-{tag}", label, _setter(**{key: others})))
+        noted = tag == tagging.WITH_NOTE
+        label = "With a note" if noted else f"Tag {literal(tag, 40)}"
+        name = "note" if noted else f"tag-{tag}"
+        result.append(Chip(name, label, _setter(**{key: others})))
     low, high = state.get("margins") or _WHOLE
     if (low, high) != _WHOLE:
         label = f"Margin {low:.2f} to {high:.2f}"

@@ -16,6 +16,7 @@ _BEFORE, _REFUSED = (
     "noted",
     "note-refused",
 )  # what stood there when it was drawn; what could not be saved
+WITH_NOTE = "with a note, tagged or not"  # offered beside the tags, of which none can have a comma
 _TAG, _LINE = 40, 100  # characters of a tag and of a note in a tooltip
 
 
@@ -39,41 +40,46 @@ def tags_of(batch: Batch) -> list[str]:
 
 
 def settle(batch: Batch) -> None:
-    """Forget a filter by tags that no image of the batch has any more, and say where the file is damaged."""
+    """Forget a filter by tags or notes that no image of the batch has any more, and say where the file is damaged."""
     try:
         readers.notes(batch.run)
     except StoreError as error:
         frame.warn(error.words({"run": None}), icon=":material/info:")
     key = filter_key(batch)
     if tags := st.session_state.get(key):
-        there = set(_tags_of_batch(batch))
+        there = set(_offered(batch))
         st.session_state[key] = [tag for tag in tags if tag in there]
 
 
 def pick_filter(batch: Batch) -> frozenset[int] | None:
-    """Return the images with one of the tags that a person wants to see, or None for all."""
-    offered = _tags_of_batch(batch)
+    """Return the images with one of the tags, or with a note, that a person wants to see, or None for all."""
+    offered = _offered(batch)
     if not offered:
         return None
     picked = set(
         st.multiselect(
-            "Tags",
+            "Tags and notes",
             offered,
             key=filter_key(batch),
             placeholder="All images",
-            help="Images that have one of these tags. An image gets tags where it is opened.",
+            help="Images that have one of these tags, or a note. An image gets them where it is opened.",
         )
     )
     if not picked:
         return None
-    return frozenset(index for index, entry in load(batch).items() if picked & set(entry.tags))
+    return frozenset(index for index, entry in load(batch).items() if picked & _marks(entry))
 
 
-def _tags_of_batch(batch: Batch) -> list[str]:
-    """Return the tags of the images that were chosen, in the order of the alphabet."""
+def _marks(entry: ImageNote) -> set[str]:
+    """Return by what the filter finds an image: its tags, and whether it has a note."""
+    return {*entry.tags, *([WITH_NOTE] if entry.note else [])}
+
+
+def _offered(batch: Batch) -> list[str]:
+    """Return the tags of the images that were chosen, in the order of the alphabet, then that there are notes."""
     images = load(batch)
-    there = {tag for i in batch.indices.tolist() if i in images for tag in images[i].tags}
-    return [tag for tag in tags_of(batch) if tag in there]
+    there = {mark for i in batch.indices.tolist() if i in images for mark in _marks(images[i])}
+    return [mark for mark in (*tags_of(batch), WITH_NOTE) if mark in there]
 
 
 def badges(batch: Batch, ids: Sequence[int], others: Mapping[int, str]) -> dict[int, str] | None:

@@ -74,7 +74,7 @@ def filters(run: Run) -> dict[str, str | None]:
     return {"trial": None if trial is None else str(trial), "a": a, "b": b}
 
 
-def _test_images(run: Run) -> int | None:
+def test_images(run: Run) -> int | None:
     """Return on how many images a test accuracy was measured, or None where the dataset is not there."""
     try:
         return int(np.sum(readers.dataset(run).roles == TEST))
@@ -131,7 +131,7 @@ def _show_accuracies(run: Run, results: Sequence[Result]) -> None:
         return
     left, right = _wide("accuracy").columns([3, 2], gap="large")
     with left:
-        images = _test_images(run)
+        images = test_images(run)
         figure = rivals.accuracy_figure(results, images)
         plot(
             figure,

@@ -17,6 +17,8 @@ from rambo.text import count, literal, moment
 from rambo.ui import frame, pace, readers, state
 from rambo.ui.batch import batch_data
 from rambo.ui.components import plot
+from rambo.ui.configure import forms
+from rambo.ui.configure.fields import FIELDS
 
 MOST = 4  # runs beside the one of the page
 _FIELDS = 12  # choices in one overlap
@@ -107,17 +109,12 @@ def settings_diff(by_name: Mapping[str, Config]) -> pd.DataFrame:
     fields = dict.fromkeys(field for own in flat.values() for field in own)
     rows = []
     for field in fields:
-        values = {name: _value(own.get(field, _MISSING)) for name, own in flat.items()}
-        if len(set(values.values())) > 1:
-            rows.append({"setting": field} | values)
+        values = {name: own.get(field, _MISSING) for name, own in flat.items()}
+        if len(set(map(str, values.values()))) > 1:
+            title = FIELDS[field].title if field in FIELDS else field
+            words = {name: forms.say(field, value, shorten) for name, value in values.items()}
+            rows.append({"setting": title} | words)
     return pd.DataFrame(rows)
-
-
-def _value(value: object) -> str:
-    """Return a setting in words."""
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "not set" if value is None else str(value)
 
 
 def _accuracies(name: str, run: Run) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from rambo.text import count
 from rambo.ui import present, readers
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
-from rambo.ui.compare.compare_view import balance, few, owners_map, verdict
+from rambo.ui.compare.compare_view import balance, few, owners_map, test_images, verdict
 from rambo.ui.components import ImageRow, rows
 from rambo.ui.present import Slide
 
@@ -26,10 +26,11 @@ def slides(run: Run) -> Sequence[Slide]:
     result = []
     if rivals.evaluated(results):
         alt = "Test accuracy of every strategy with its standard error."
-        words = f"{verdict(results)} Bars are one standard error over the trials, rings are single trials."
-        draw = functools.partial(
-            present.chart, rivals.accuracy_figure(results), key="accuracy", alt=alt
-        )
+        images = test_images(run)
+        words = f"{verdict(results)} Bars are one standard error over the trials, rings are single trials"
+        words += f"; {rivals.band_words(images)}." if images else "."
+        figure = rivals.accuracy_figure(results, images)
+        draw = functools.partial(present.chart, figure, key="accuracy", alt=alt)
         result.append(Slide("accuracy", "Accuracy after buying the labels", words, draw))
     return [*result, *_choices(run)]
 

@@ -123,19 +123,19 @@ def complaint_line(path: str, words: str) -> str:
     return f"**{entry.title}** ({place}): {literal(words, 300)}"
 
 
-def say(path: str, value: object) -> str:
-    """Return a value in words, as Markdown."""
+def say(path: str, value: object, plainly: Callable[..., str] = literal) -> str:
+    """Return a value in words: as Markdown, or as plain text where `plainly` is `shorten`."""
     entry = fields.FIELDS.get(path)
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, list):
-        words = [literal(theme.strategy_word(v) if isinstance(v, str) else v) for v in value]
+        words = [plainly(theme.strategy_word(v) if isinstance(v, str) else v) for v in value]
         return ", ".join(words) or ("none" if path == "strategies" else "all")
     if value is None:
         return "automatic" if fields.is_optional(path) else "empty"
     if isinstance(value, int | float):
         return f"{value:,.10g}"
-    return literal(entry.names.get(str(value), value) if entry else value, 40)
+    return plainly(entry.names.get(str(value), value) if entry else value, 40)
 
 
 def _automatic(config: Config | None, cores: int | None) -> dict[str, str]:
