@@ -1,17 +1,24 @@
 """One bit of one file of a workspace is another one: what is read then is the same, or something is said."""
 
+import io
 import random
+import zipfile
 from pathlib import Path
 
 import kills
 import store
+from collection_helpers import picture
 from common import Tally, apart, forked, scratch
 
 from rambo import collection as own
 from rambo import export
+from rambo.collection.answers import Answer, Answers
+from rambo.collection.importing import ImportOptions, import_images
 from rambo.errors import RamboError
-from rambo.runs import audit, edits
+from rambo.runs import audit, edits, models, notes
 from rambo.runs.workspace import Workspace, summary
+
+ZIPPED = "zipped"
 
 
 def run(limit: int, seed: int) -> list[Tally]:
@@ -26,6 +33,8 @@ def run(limit: int, seed: int) -> list[Tally]:
         root = store.prepare(folder)
         for name in ("edit", "memo", "audit", "import", "label"):
             _step(root, name)
+        apart(_zipped, root)
+        apart(_words_of_people, root)
         right = answers(root)
         files = sorted(path for path in root.rglob("*") if path.is_file() and path.stat().st_size)
         tally.fault += f" ({len(files)} files)"
@@ -56,6 +65,58 @@ def _step(root: Path, name: str) -> None:
         apart(store.STEPS[name], root)
 
 
+def _zipped(root: Path) -> None:
+    """Import the photos as a zip too, whose files the collection keeps, with two that are nearly the same."""
+    archive = root.parent / "zipped.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted((root.parent / "pets").rglob("*.png")):
+            file.write(path, path.relative_to(root.parent / "pets"))
+        twin = io.BytesIO()
+        picture(0, (48, 40)).save(twin, "PNG")
+        file.writestr("unlabeled/twin.png", twin.getvalue())
+    import_images(root, [archive], ImportOptions(jobs=1, name=ZIPPED))
+    own.find(root, ZIPPED).set_price("round-1", 0.5, "EUR")
+
+
+def _words_of_people(root: Path) -> None:
+    """Write what people say, and what a final training leaves behind."""
+    answers_of = Answers(own.find(root, ZIPPED), "round-1")
+    answers_of.add([Answer(f"t{number}", number, "label", "cat") for number in range(6)])
+    run = Workspace(root).runs()[0]
+    notes.save(run, 1, notes.ImageNote(), notes.ImageNote(("blurred",), "look again"))
+    model = models.workspace_of(Workspace(root)).create(dict(run.config), run.environment)
+    score = models.Score(correct=9, count=12)
+    models.save_report(
+        model,
+        models.Report(
+            classifier="logistic", words="a head", dataset="pets@1", labeled=4, test=score
+        ),
+    )
+    models.save_zip(model, bytes(range(256)) * 4)
+    model.set_status("done")
+
+
+def _zipped_collection(root: Path) -> object:
+    """Return all that is read of the collection that came as a zip."""
+    collection = own.find(root, ZIPPED)
+    now = collection.snapshot()
+    facts = (collection.name, collection.frame, collection.validation_share, collection.prices())
+    originals = [collection.original(number) for number in now.numbers.tolist()]
+    pixels = [part.tobytes() for part in collection.pictures(now.numbers.tolist())]
+    return str(facts), now.clusters.tolist(), str(now.entries), originals, pixels
+
+
+def _model(root: Path) -> object:
+    """Return what is read of the final model."""
+    (model,) = models.workspace_of(Workspace(root)).runs()
+    report = models.load_report(model)
+    return (
+        model.status,
+        None if report is None else report.model_dump_json(),
+        models.load_zip(model),
+    )
+
+
 def answers(root: Path) -> dict[str, object]:
     """Return everything that is read of a workspace, or that it was refused."""
     run = Workspace(root).runs()[0]
@@ -66,6 +127,10 @@ def answers(root: Path) -> dict[str, object]:
         "memo": lambda: (_memo(root), []),
         "audit": lambda: (str(audit.read(root)[0]), audit.read(root)[1]),
         "collection": lambda: (kills._collection(root.parent), []),
+        "zipped": lambda: (_zipped_collection(root), []),
+        "answers": lambda: (str(Answers(own.find(root, ZIPPED), "round-1").log()), []),
+        "model": lambda: (_model(root), []),
+        "notes": lambda: (str(notes.load(run)), []),
         "versions": lambda: (str(own.find(root, "pets").versions()), []),
         "atlas": lambda: (_arrays(run.load_arrays("trial-0/atlas")), []),
     }
