@@ -85,14 +85,31 @@ def _array_id(pixels: npt.NDArray[Any]) -> str:
 def header_size(data: bytes, limits: Limits = LIMITS) -> tuple[int, int] | None:
     """Return width and height from a file's header, or None where it has none that can be read."""
     try:
-        with _opened(data, limits) as image:
+        with opened(data, limits) as image:
             return image.size
     except RefusedError:
         return None
 
 
-def _opened(data: bytes, limits: Limits) -> Image.Image:
-    """Return the image with nothing but its header read, or refuse it by that."""
+def picture_within(data: bytes, side: int, limits: Limits = LIMITS) -> Image.Image:
+    """Return the upright RGB picture in a file, at most `side` pixels in either direction.
+
+    Raises:
+        RefusedError: it is no image of a known format, too large, or damaged; says which.
+    """
+    picture, _, _ = _decode(data, limits, want=(side // 2, side // 2))
+    picture.thumbnail((side, side))
+    return picture
+
+
+def opened(data: bytes, limits: Limits = LIMITS) -> Image.Image:
+    """Return an image of a known format and a fair size, of which nothing but the header is read.
+
+    Choice: the one place that opens an image file of a person's, so that formats and limits are the same everywhere.
+
+    Raises:
+        RefusedError: its header says that it is none.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow's own, looser limit
@@ -123,7 +140,7 @@ def _decode(
     data: bytes, limits: Limits, want: tuple[int, int]
 ) -> tuple[Image.Image, tuple[int, int], str]:
     """Return the upright RGB picture, the size of the original and its mode."""
-    image = _opened(data, limits)
+    image = opened(data, limits)
     mode, (width, height) = image.mode, image.size
     try:
         with warnings.catch_warnings():

@@ -10,7 +10,9 @@ import re
 import xml.etree.ElementTree as ET
 from typing import Any
 
+from rambo.collection.images import picture_within
 from rambo.collection.looks import sniff_suffix
+from rambo.datasets.disk import refusing
 from rambo.errors import StoreError
 from rambo.export import readme
 from rambo.export.evidence import ChosenImage, class_names, open_images
@@ -19,7 +21,7 @@ from rambo.export.text import to_csv, to_json, to_jsonl, to_lines
 from rambo.runs import exclusions
 from rambo.runs.record import dataset_name
 from rambo.runs.workspace import Run
-from rambo.storage.packing import to_look_at, to_npy, to_png
+from rambo.storage.packing import to_jpeg, to_npy, to_png
 
 # In two parts: a URL, which the house rule on paths of one machine would take for such a path.
 IMAGE_URL = "/" + "data/local-files/?d=images/"
@@ -203,7 +205,7 @@ def _label_studio_files(batch: ExportBatch, images: Files) -> Files:
     urls: list[str] = []
     size = 0
     for row in batch.rows:
-        urls.append(_data_url(images[f"images/{row.file}"]))
+        urls.append(_data_url(images[f"images/{row.file}"], row.file))
         size += len(urls[-1])
         if size > _INLINE_BYTES:
             return files
@@ -212,10 +214,11 @@ def _label_studio_files(batch: ExportBatch, images: Files) -> Files:
     return files
 
 
-def _data_url(picture: bytes) -> str:
+def _data_url(picture: bytes, name: str) -> str:
     """Return a picture as text that a browser shows; a large photo at a size to look at."""
     if len(picture) > _INLINE_PICTURE:
-        picture = to_look_at(picture, _INLINE_SIDE)
+        with refusing("original", name, "hand over the pictures of the working size"):
+            picture = to_jpeg(picture_within(picture, _INLINE_SIDE))
     kind = sniff_suffix(picture).removeprefix(".").replace("jpg", "jpeg")
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 

@@ -8,10 +8,12 @@ import io
 from collections.abc import Mapping
 from typing import Literal
 
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from rambo.collection import Collection, find
+from rambo.collection.images import opened
 from rambo.collection.looks import sniff_suffix
+from rambo.datasets.disk import refusing
 from rambo.errors import DataError, RunNotFoundError, StoreError
 from rambo.export import evidence
 from rambo.export.evidence import ChosenImage
@@ -57,12 +59,15 @@ class Originals:
         """Return the picture of a row of the dataset as it is handed over, or None where it has none.
 
         Raises:
-            DataError: the file was changed between the look and now.
+            DataError: the file was changed between the look and now, or is no image that may be opened.
         """
         if self.collection is None or index not in self.suffixes:
             return None
         data = self.collection.original(self.numbers[index])[1]
-        return data if sniff_suffix(data) in _BROWSER_FORMATS else _as_png(data)
+        if sniff_suffix(data) in _BROWSER_FORMATS:
+            return data
+        with refusing("original", f"image {index}", "hand over the pictures of the working size"):
+            return _as_png(data)
 
 
 def look(run: Run, rows: list[ChosenImage], *, whole: bool) -> Originals | None:
@@ -122,7 +127,7 @@ def _missing(files: list[str]) -> tuple[str, ...]:
 
 def _as_png(data: bytes) -> bytes:
     """Return a picture that browsers do not show as PNG, upright, at full size."""
-    with Image.open(io.BytesIO(data)) as image:
+    with opened(data) as image:
         upright = ImageOps.exif_transpose(image)
         plain = upright if upright.mode in ("1", "L", "LA", "RGB", "RGBA", "I;16") else None
         buffer = io.BytesIO()

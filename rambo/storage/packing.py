@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip archive can name
 _UNIX = 3
@@ -36,14 +36,10 @@ def to_png(image: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def to_look_at(picture: bytes, side: int) -> bytes:
-    """Return a picture as an upright JPEG of at most `side` pixels in either direction."""
-    with Image.open(io.BytesIO(picture)) as image:
-        image.draft("RGB", (side, side))
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-    upright.thumbnail((side, side))
+def to_jpeg(picture: Image.Image) -> bytes:
+    """Return a picture to look at as a JPEG without metadata."""
     buffer = io.BytesIO()
-    upright.save(buffer, "JPEG", quality=85)
+    picture.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
 
 

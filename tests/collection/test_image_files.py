@@ -1,17 +1,19 @@
 """One image file at a time: every mode and format with the pixels it must give, and what is refused by its header."""
 
 import io
+import re
 import resource
 import struct
 import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from collection_helpers import picture
 from PIL import Image
 
-from rambo.collection.images import look_at_array, look_at_file
+from rambo.collection.images import look_at_array, look_at_file, opened, picture_within
 from rambo.collection.looks import Limits
 from rambo.collection.records import Frame
 from rambo.storage.files import RefusedError
@@ -229,3 +231,29 @@ def test_brightness_contrast_and_colour_are_told():
     bright = look_at_file(packed(picture(5)), FRAME)
     assert bright.contrast > 20
     assert not bright.grey
+
+
+def test_a_picture_to_look_at_is_upright_small_and_of_three_channels():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    picture = picture_within(packed(plain(128, "L", (900, 300)), "JPEG", exif=exif), 640)
+    assert (picture.mode, picture.size) == ("RGB", (213, 640))
+
+
+@pytest.mark.parametrize("open_it", [opened, lambda data: picture_within(data, 64)])
+def test_what_pages_and_exports_open_has_a_known_format_and_a_fair_size(open_it):
+    with pytest.raises(RefusedError, match="no PNG, JPEG"):
+        open_it(packed(plain(0), "PPM"))
+    with pytest.raises(RefusedError, match="too large"):
+        open_it(packed(plain(0, "1", (5000, 4000))))
+
+
+def test_image_files_are_opened_in_one_place():
+    """The script that travels with a model opens what its owner gives it, far from here."""
+    code = Path(__file__).parents[2] / "rambo"
+    openers = {
+        path.relative_to(code).as_posix()
+        for path in code.rglob("*.py")
+        if re.search(r"\bImage\.open\(", path.read_text())
+    }
+    assert openers == {"collection/images.py", "worker/classify_script.py"}

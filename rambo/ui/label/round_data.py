@@ -5,15 +5,17 @@ import io
 
 import numpy as np
 import streamlit as st
-from PIL import Image, ImageOps
+from PIL import Image
 
 from rambo.collection import Collection, Snapshot, find
+from rambo.collection.images import picture_within
 from rambo.collection.intake import BatchRequest
 from rambo.errors import DataError, StoreError
 from rambo.export import evidence, returns
 from rambo.export.evidence import Evidence
 from rambo.runs import paths
 from rambo.runs.workspace import Run
+from rambo.storage.files import RefusedError
 from rambo.ui import readers, state
 from rambo.ui.components import media
 from rambo.ui.components.labeler import Picture
@@ -99,11 +101,8 @@ def picture(folder: str, number: int) -> Picture:
     name = folder.replace("\\", "/").rpartition("/")[2]
     collection = find(state.workspace().root, name)
     try:
-        with Image.open(io.BytesIO(collection.original(number)[1])) as image:
-            image.draft("RGB", (_SIDE, _SIDE))
-            thumbnail = ImageOps.exif_transpose(image).convert("RGB")
-        thumbnail.thumbnail((_SIDE, _SIDE))
-    except (DataError, StoreError, OSError, ValueError, Image.DecompressionBombError):
+        thumbnail = picture_within(collection.original(number)[1], _SIDE)
+    except (DataError, StoreError, OSError, RefusedError):
         (pixels,) = collection.pictures([number])
         thumbnail = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
     buffer = io.BytesIO()
