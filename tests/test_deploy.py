@@ -41,6 +41,17 @@ def test_the_image_takes_the_locked_torch_and_runs_as_no_root() -> None:
     assert "RAMBO_HOME=/data/" in last
 
 
+def test_what_the_image_installs_without_a_hash_is_said() -> None:
+    installs = re.findall(r"pip install ([^\n;]*)", DOCKERFILE)
+    unhashed = [line for line in installs if "--require-hashes" not in line]
+    assert [line.split()[-1].partition("==")[0] for line in unhashed] == ["torchvision", "."]
+    words = " ".join((ROOT / "docs/deploy.md").read_text().split())
+    assert (
+        "torch and torchvision of the image for CPUs come from PyTorch's own index by version"
+        in words
+    )
+
+
 def test_all_that_the_image_copies_is_there_and_sent_to_the_engine() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert lines[0] == "*"
