@@ -353,8 +353,8 @@ def _store(folder: Path, arrays: _Arrays, meta: _Meta, names: Names | None) -> N
     files.make_folder(parent)
     sweep(parent, f".{'[0-9a-f]' * 32}-*")
     hidden = parent / f".{folder.name}-{secrets.token_hex(4)}"
-    files.make_folder(hidden)
     try:
+        files.make_folder(hidden)
         sha256 = {
             key: write_array(hidden / f"{key}.npy", array.dtype, array.shape, [array.data])
             for key, array in arrays.items()
