@@ -94,7 +94,8 @@ def whole() -> list[str]:
         f"clothes {word} wasted {WASTED['off']} of 500 labels without the gate and {WASTED['on']} with it; test "
         f"accuracy went from {DIRTY['off']} to {DIRTY['on']} ({DIRTY_TRIALS} trials). Clean pools it left whole.",
         "**On your own images a rehearsal knows better** than these figures: it plays the choice inside your labeled "
-        "images and says who won.",
+        "images and says who won. Where a classifier learns little from the labels you hold, as on SVHN by proxy "
+        "(42 %), nobody was ahead of random choice.",
     ]
 
 
