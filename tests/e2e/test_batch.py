@@ -416,7 +416,7 @@ def test_each_of_many_downloads_right_after_a_new_format_arrives(
         words, ending = formats[name]
         button = opened.get_by_role("button", name=f"Download 24 images {words}")
         button.wait_for()
-        opened.wait_for_timeout(wait.uniform(0, 1000))
+        opened.wait_for_timeout(wait.uniform(0, 2000))
         with opened.expect_download() as waiting:
             button.click()
         assert waiting.value.failure() is None, f"download {number}, {name}"
