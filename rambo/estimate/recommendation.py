@@ -4,7 +4,7 @@ Pages take their words from here, and a test compares every figure with what was
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rambo import lineup
 from rambo.text import unbroken
@@ -105,13 +105,15 @@ def _words(dataset: str) -> str:
     figures = ", ".join(
         f"{lineup.of(name).word} {figure}" for name, figure in pool.accuracies.items()
     )
-    over = " and ".join(lineup.of(name).word for name in pool.beaten)
-    rest = " and ".join(
-        lineup.of(name).word
-        for name in pool.accuracies
-        if name != STRATEGY and name not in pool.beaten
-    )
+    over = _joined(pool.beaten)
+    rest = _joined([n for n in pool.accuracies if n != STRATEGY and n not in pool.beaten])
     return (
         f"{dataset}, {pool.trials} paired trials: {figures}. Among {DIFFERENCES} differences its lead is shown over "
         f"{over}, not over {rest} (Holm)."
     )
+
+
+def _joined(names: Sequence[str]) -> str:
+    """Return `Margin, Filter only and RAMBO`."""
+    *first, last = (lineup.of(name).word for name in names)
+    return f"{', '.join(first)} and {last}" if first else last
