@@ -99,4 +99,5 @@ def _images(batch: Batch) -> None:
             readonly=True,
             captions=batch_data.captions(batch, ids),
             label="Chosen images",
+            max_height=600,
         )
