@@ -147,9 +147,8 @@ def _answer(
         return "system", (error.errno, error.strerror)
     except MemoryError:
         return "memory", None
-    except (
-        BaseException
-    ) as error:  # zipfile, numpy and the codecs raise many kinds; a panic of Rust is no `Exception`
+    # zipfile, numpy and the codecs raise many kinds; a panic of Rust is no `Exception`.
+    except BaseException as error:
         return "other", (str(error) or type(error).__name__)[:500]
 
 

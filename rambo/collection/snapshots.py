@@ -227,14 +227,14 @@ def _groups(traits: Mapping[str, Mapping[int, str]], count: int) -> tuple[Number
 def _clusters(db: sqlite3.Connection, live: Changes, images: list[tuple[Any, ...]]) -> Numbers:
     """Return the cluster of each row as of the last change that computed them, else one each."""
     own = np.array([row[0] for row in images], dtype=np.int64)
+    stored = {change: (data, crc) for change, data, crc in db.execute("SELECT * FROM clusters")}
+    whole = {c: data for c, (data, crc) in stored.items() if database.seal("", c, data) == crc}
     imports = {change for _, change, kind, *_ in rows.select(db, "versions") if kind == "import"}
     change = max(imports & live.keys(), default=None)
-    if change is None:
+    if change is None or not stored:  # nobody has ever looked for repeated pictures
         return own
-    query = "SELECT numbers, crc FROM clusters WHERE change = ?"
-    data, crc = db.execute(query, (change,)).fetchone() or (b"", None)
-    whole = database.seal("", change, data) == crc
-    numbers = np.frombuffer(data, dtype="<i8") if whole else _clusters_anew(db, change)
+    intact = whole.get(change)
+    numbers = _clusters_anew(db, change) if intact is None else np.frombuffer(intact, dtype="<i8")
     there = own < len(numbers)
     return np.where(there, numbers[np.where(there, own, 0)], own)
 

@@ -267,10 +267,9 @@ def _check_signs(argument: str, column: np.ndarray) -> None:
 
 def _all_unknown(column: np.ndarray) -> bool:
     """Return whether no label of a column is known."""
-    if column.ndim > 1:  # one-hot rows
-        return bool(
-            (np.isin(column, (0, UNLABELED)) | (column != column)).all()
-        )  # NaN is not itself
+    # One-hot rows; NaN is not itself.
+    if column.ndim > 1:
+        return bool((np.isin(column, (0, UNLABELED)) | (column != column)).all())
     if column.dtype.kind in "US":
         return not (column.astype(str) != "").any()
     return column.dtype.kind in "if" and bool(((column == UNLABELED) | np.isnan(column)).all())

@@ -64,9 +64,8 @@ CLEAN = {
         ("random",),
     ),
 }
-DIFFERENCES = (
-    10  # of ours to all others that ran on one dataset, among them RAMBO+ with parts left out
-)
+# Of ours to all others that ran on one dataset, among them RAMBO+ with parts left out.
+DIFFERENCES = 10
 # FashionMNIST with 40 % digits in the pool, the strategy without the gate and with it ("Dirty pools").
 DIRTY_TRIALS = 5
 DIRTY = {"off": Measured(80.2, 0.3), "on": Measured(83.1, 0.1)}

@@ -210,9 +210,8 @@ def appending(path: Path) -> BinaryIO:
 
 def lock_of(lock_file: Path) -> filelock.BaseFileLock:
     """Return an exclusive lock, not yet taken, whose file is this user's alone: who may open it could hold it."""
-    with suppress(
-        OSError
-    ):  # there is none yet, or another user's; earlier versions let all read it
+    # Earlier versions let all read it. There may be none yet, or another user's.
+    with suppress(OSError):
         lock_file.chmod(PRIVATE)
     return filelock.FileLock(lock_file, mode=PRIVATE)
 

@@ -225,23 +225,7 @@ def verdicts(name: str, results: Mapping[str, Sequence[Result]]) -> list[Verdict
             if label not in ("controls", "lambda_OT = 0")
         ]
     elif name == "rounds":
-        paper_rounds = _of(results.get(grid.PAPER_ROUNDS, ()), "rambo")
-        questions += [
-            _pair(f"{label} minus {grid.PAPER_ROUNDS}", label, _of(own, "rambo"), paper_rounds)
-            for label, own in results.items()
-            if label not in ("controls", grid.PAPER_ROUNDS)
-        ]
-        questions += [
-            _pair_of(
-                f"{label} minus {grid.PAPER_ROUNDS}",
-                label,
-                _of(own, "rambo"),
-                paper_rounds,
-                _RANKED,
-            )
-            for label, own in results.items()
-            if label not in ("controls", grid.PAPER_ROUNDS)
-        ]
+        questions += _round_differences(results)
     elif name == "noisy-oracle":
         questions += _noise_differences(results)
     elif name == "imbalance":
@@ -297,6 +281,17 @@ def _gate_differences(results: Mapping[str, Sequence[Result]]) -> list[_Question
                 title = f"rambo-plus minus {strategy}, both with {word} ({pool})"
                 questions.append(_pair(title, "RAMBO+", _of(own, "rambo-plus"), _of(own, strategy)))
     return questions
+
+
+def _round_differences(results: Mapping[str, Sequence[Result]]) -> list[_Question]:
+    """Return what each change to the paper's rounds does to what u_hat ranks, then to accuracy."""
+    theirs = _of(results.get(grid.PAPER_ROUNDS, ()), "rambo")
+    changed = [
+        (f"{label} minus {grid.PAPER_ROUNDS}", label, _of(own, "rambo"), theirs)
+        for label, own in results.items()
+        if label not in ("controls", grid.PAPER_ROUNDS)
+    ]
+    return [_pair_of(*pair, _RANKED) for pair in changed] + [_pair(*pair) for pair in changed]
 
 
 def _noise_differences(results: Mapping[str, Sequence[Result]]) -> list[_Question]:

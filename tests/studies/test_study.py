@@ -536,8 +536,8 @@ def test_rounds_are_held_against_the_papers_by_what_u_hat_ranks(
         fill(study_run, label, {"rambo": around(0.8)}, data, ranking=ranking)
     texts = words(study.table(study_run))
     title = "true pairs stay in D minus as in the paper"
-    assert texts[0].startswith(f"{title}: +0.0 +- 0.0 points of test accuracy")
-    assert texts[1].startswith(f"{title}: +10.0 +- 0.0 points of held-out pairs in true order")
+    assert texts[0].startswith(f"{title}: +10.0 +- 0.0 points of held-out pairs in true order")
+    assert texts[1].startswith(f"{title}: +0.0 +- 0.0 points of test accuracy")
 
 
 def test_an_oracle_that_errs_costs_every_strategy_something(
