@@ -51,6 +51,10 @@ _WHERE = (
     "Browser, server and worker share the cores; only WebGL emulates a graphics card: upper bounds."
 )
 _SETTLED = "[data-testid=stApp][data-test-script-state=notRunning]"
+# Playwright's own waits for a selector look every half second in the end.
+_LOOK = 20  # milliseconds between two looks
+_NAMED = """(words) => [...document.querySelectorAll('[data-testid=stMainBlockContainer] p')].some(
+    (line) => line.textContent.includes(words))"""
 _NUMBERS = """() => [...document.querySelectorAll('[data-testid=stMetric]')].map(
     (number) => number.innerText).join()"""
 _READING = 5000  # milliseconds that a person looks at Home
@@ -80,6 +84,7 @@ def measure() -> list[Measure]:
         with server(workspace.root, str(gallery)) as (address, _):
             found = [_thumbnails(page, address)]
         found.append(_first_map(browser, workspace, run))
+        found.append(_finished(browser, Path(folder)))
         with server(workspace.root) as (address, pid):
             idle = _pages(page, address, run)
             moves = {IDLE: _moves(page, address)}
@@ -115,7 +120,7 @@ def _thumbnails(page: Page, address: str) -> Measure:
         page.wait_for_selector("h1")
         if count:
             page.wait_for_function(_CELLS, arg=count)
-        page.wait_for_selector(_SETTLED)
+        _wait_settled(page)
 
     for turn in range(ROUNDS + 1):
         for count, values in seconds.items():
@@ -159,10 +164,50 @@ def _first_map(browser: Browser, workspace: Workspace, run: Run) -> Measure:
     )
 
 
+def _finished(browser: Browser, folder: Path) -> Measure:
+    """Return how long a page takes to open on the run that comes along, which the workspace does not have yet."""
+    seconds: dict[str, list[float]] = {}
+    for turn in range(ROUNDS):
+        for name in ("Batch", "Compare"):
+            with server(folder / f"empty-{name}-{turn}") as (address, _):
+                time.sleep(_READY)
+                page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
+                page.goto(address)
+                page.wait_for_selector("h1")
+                page.wait_for_selector(_SETTLED)
+                page.wait_for_timeout(_READING)
+                link = page.locator("[data-testid=stSidebar]").get_by_role("link", name=name)
+                began = time.perf_counter()
+                link.click()
+                page.wait_for_function(_NAMED, arg="The run that comes with RAMBO", polling=_LOOK)
+                seconds.setdefault(f"{name}, its heading", []).append(time.perf_counter() - began)
+                _wait_settled(page)
+                seconds.setdefault(f"{name}, all of it", []).append(time.perf_counter() - began)
+                page.context.close()
+    return Measure(
+        name="The run that comes along",
+        what="A click in the menu of Home, in an empty workspace, until the page shows the run: it is unpacked first.",
+        clock=WALL,
+        seconds=seconds,
+        goals=[
+            Goal(f"seconds of {label}", statistics.median(values), 1, at_most=True)
+            for label, values in seconds.items()
+        ],
+        note=_WHERE,
+    )
+
+
+def _wait_settled(page: Page) -> None:
+    """Wait until the server has answered all of a page."""
+    page.wait_for_function(
+        "(state) => document.querySelector(state) !== null", arg=_SETTLED, polling=_LOOK
+    )
+
+
 def _open_map(click: Callable[[], None], page: Page) -> None:
     """Click and wait until the map is drawn."""
     click()
-    page.wait_for_function("(map) => document.querySelector(map)", arg=_MAP, polling=20)
+    page.wait_for_function("(map) => document.querySelector(map)", arg=_MAP, polling=_LOOK)
 
 
 def _pages(page: Page, address: str, run: Run) -> dict[str, list[float]]:
@@ -243,8 +288,8 @@ def _learn(moves: dict[str, dict[str, list[float]]]) -> Measure:
 def _click(page: Page, click: Callable[[], None], name: str) -> None:
     """Click and wait until the server has answered all of the new page."""
     click()
-    page.wait_for_function("name => document.title.startsWith(name)", arg=name, polling=20)
-    page.wait_for_selector(_SETTLED)
+    page.wait_for_function("name => document.title.startsWith(name)", arg=name, polling=_LOOK)
+    _wait_settled(page)
 
 
 def _watching(page: Page, address: str, run: Run, pid: int) -> Measure:

@@ -251,6 +251,7 @@ def _lay_out(task: _Arrival) -> tuple[str, tuple[str, ...]]:
         (task.scratch / name).rename(task.draft / name)
     if not task.ours:
         _check_run(Run(task.draft), packed)
+        files.sync_tree(task.draft)  # the file that comes with the program can always be read again
     workspace = Workspace(task.root)
     if _DATASET + "meta.json" in names:
         _keep_dataset(task.scratch / "dataset", workspace, str(fingerprint))
@@ -455,7 +456,7 @@ def _read_record(archive: zipfile.ZipFile, limits: Limits) -> tuple[_Packed, lis
 def _extract(archive: zipfile.ZipFile, name: str, sha256: str, folder: Path) -> None:
     """Write one member below `folder`, unless its bytes are others than those that were packed."""
     target = folder / name
-    files.make_folder(target.parent)
+    files.make_folder(target.parent, durable=False)
     digest = hashlib.sha256()
     with archive.open(name) as stream, target.open("xb") as file:
         for chunk in iter(lambda: stream.read(2**20), b""):

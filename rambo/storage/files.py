@@ -166,7 +166,7 @@ def _beside(target: Path) -> str:
     return f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}-"
 
 
-def make_folder(folder: Path, inside: Path | None = None) -> None:
+def make_folder(folder: Path, inside: Path | None = None, *, durable: bool = True) -> None:
     """Make `folder` and its parents; each new name is synced, so that it outlives a power cut.
 
     Choice: what we make is this user's alone, for other people's labels may lie in it.
@@ -174,6 +174,7 @@ def make_folder(folder: Path, inside: Path | None = None) -> None:
     Args:
         folder: to be made.
         inside: the folder itself or one above it, which is not made again where it is gone.
+        durable: False for scratch that joins the rest, if at all, by `sync_tree`.
 
     Raises:
         FileNotFoundError: `inside` is gone.
@@ -182,9 +183,10 @@ def make_folder(folder: Path, inside: Path | None = None) -> None:
         return
     if folder == inside:
         raise FileNotFoundError(errno.ENOENT, "the folder is gone")
-    make_folder(folder.parent, inside)
+    make_folder(folder.parent, inside, durable=durable)
     folder.mkdir(mode=0o700, exist_ok=True)
-    sync_folder(folder.parent)
+    if durable:
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -194,6 +196,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make all that lies below `folder` durable: the bytes of its files, and their names."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with Path(place, name).open("rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(place))
 
 
 def appending(path: Path) -> BinaryIO:
