@@ -10,7 +10,14 @@ from torch.nn import functional as F
 
 from rambo.config import BilevelConfig, UtilityModelConfig
 from rambo.errors import DivergedError
-from rambo.events import Emit, HyperStep, TransportPredicted, UtilityModelEpoch, ignore
+from rambo.events import (
+    Emit,
+    HyperStep,
+    Noticed,
+    TransportPredicted,
+    UtilityModelEpoch,
+    ignore,
+)
 from rambo.method import bilevel, losses
 from rambo.method.adam import Adam
 from rambo.method.networks import (
@@ -27,6 +34,8 @@ from rambo.seeding import Streams, pinned
 
 _ELEMENTS_CHUNK = 500  # images embedded at once; more leave the cache and take half as long again
 _UNIONS_CHUNK = 64  # padded unions scored at once by the Set Transformer
+_GROWN = 2.0  # times the inner objective of before: momentum overshoots by less
+_HALVINGS = 6  # a rate that is further off is a mistake, which a person should hear of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,7 +45,7 @@ class UtilityModel:
     Attributes:
         network: the set network; `fit_utility_model` changes its weights in place, nothing else does.
         log_l2: lambda, one log-L2 weight per parameter tensor of the network, in its order.
-        config: architecture, loss and training.
+        config: architecture, loss and training; its inner learning rate is smaller than the run's once that diverged.
     """
 
     network: SetNetwork
@@ -243,7 +252,8 @@ def _fit_bilevel(
 
     Inner objective: L_Total on D_tr plus Omega_lambda = sum over tensors of exp(log_l2) |w|^2 / 2. Outer: L_Total on
     D_val. Choice: per epoch one hyper-step, that is T momentum steps on the weights and one Adam step on lambda; the
-    dropout mask is held still during a hyper-step, and the outer objective is measured without dropout.
+    dropout mask is held still during a hyper-step, and the outer objective is measured without dropout. A hyper-step
+    that diverges is taken again at half the learning rate, which then stays.
     """
     config, network = model.config, model.network
     # Weights as plain tensors beside the network: the hypergradient differentiates with respect to them, which
@@ -256,6 +266,7 @@ def _fit_bilevel(
     log_l2 = tuple(value.clone().requires_grad_() for value in model.log_l2)
     optimizer = Adam(log_l2, config.bilevel.outer_learning_rate)
     masks = streams.child("dropout")
+    schedule = config.bilevel
     best: tuple[float, bilevel.Tensors, bilevel.Tensors] | None = None
 
     def predict(values: bilevel.Tensors, task: _Task) -> SetPrediction:
@@ -282,8 +293,8 @@ def _fit_bilevel(
             network.eval()
             return _total(predict(values, long), long, config)
 
-        gradient, weights, velocity = hyper_step(
-            inner, outer, weights, velocity, log_l2, config.bilevel
+        gradient, weights, velocity, schedule = _careful_step(
+            inner, outer, weights, velocity, log_l2, schedule
         )
         if config.bilevel.learn_lambda:
             # The hypergradient is no gradient autograd knows of, so Adam gets it by hand.
@@ -310,7 +321,47 @@ def _fit_bilevel(
     if config.bilevel.stop_at_lowest and best is not None:
         _, weights, log_l2 = best
         _load(network, weights)
-    return dataclasses.replace(model, log_l2=tuple(value.detach() for value in log_l2))
+    if schedule != config.bilevel:
+        report.emit(
+            Noticed(
+                f"inner steps of u_hat diverged at a learning rate of {config.bilevel.inner_learning_rate:g} in "
+                f"{report.phase}; from there on it is {schedule.inner_learning_rate:g}"
+            )
+        )
+    return dataclasses.replace(
+        model,
+        log_l2=tuple(value.detach() for value in log_l2),
+        config=config.model_copy(update={"bilevel": schedule}),
+    )
+
+
+def _careful_step(
+    inner: bilevel.Objective,
+    outer: bilevel.Objective,
+    weights: bilevel.Tensors,
+    velocity: bilevel.Tensors,
+    hyper: bilevel.Tensors,
+    schedule: BilevelConfig,
+) -> tuple[bilevel.Tensors, bilevel.Tensors, bilevel.Tensors, BilevelConfig]:
+    """Return `hyper_step` at the largest of the halved learning rates that descends, and the schedule with that rate.
+
+    Choice: what is stable depends on the images; on frozen features some pools need half of what serves others.
+    """
+    with torch.no_grad():
+        before = float(inner(weights, hyper))
+    for halvings in range(_HALVINGS + 1):
+        step = hyper_step(inner, outer, weights, velocity, hyper, schedule)
+        with torch.no_grad():
+            after = float(inner(step[1], hyper))
+        # Not the other way round: a NaN compares with nothing. Where the loss is none from the start, no rate helps.
+        descended = after <= _GROWN * before or not math.isfinite(before)
+        if descended or halvings == _HALVINGS:
+            break
+        rate = schedule.inner_learning_rate / 2
+        schedule = schedule.model_copy(update={"inner_learning_rate": rate})
+        # The momentum is that of the steps which led here.
+        velocity = tuple(map(torch.zeros_like, velocity))
+    return *step, schedule
 
 
 def hyper_step(

@@ -13,7 +13,7 @@ from torch import Tensor
 from rambo.config import UtilityModelConfig
 from rambo.datasets.prepared import Prepared
 from rambo.errors import DivergedError
-from rambo.events import Event, HyperStep, TransportPredicted, UtilityModelEpoch, ignore
+from rambo.events import Event, HyperStep, Noticed, TransportPredicted, UtilityModelEpoch, ignore
 from rambo.method import bilevel, losses, utility_model
 from rambo.method.networks import ConvElements, FeatureElements
 from rambo.method.pools import Problem, digest, membership_matrix
@@ -318,11 +318,37 @@ def test_a_loss_that_is_not_finite_is_a_diverged_fit(
 
 
 def test_a_wild_inner_learning_rate_is_a_diverged_fit_that_names_it(
-    problem: Problem, samples: UtilitySamples
+    problem: Problem, samples: UtilitySamples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(utility_model, "_HALVINGS", 1)
     settings = config(epochs=10, bilevel={"inner_steps": 10, "inner_learning_rate": 10.0})
     with pytest.raises(DivergedError, match=r"rambo\.utility_model\.bilevel\.inner_learning_rate"):
         fit(problem, samples, settings, bilevel_training=True)
+
+
+@pytest.mark.parametrize("way", ["neumann", "unroll", "conjugate-gradient"])
+def test_inner_steps_that_diverge_are_taken_again_at_half_the_rate_which_then_stays(
+    problem: Problem, samples: UtilitySamples, way: str
+) -> None:
+    """As on the frozen features of CIFAR10, where two pools of five diverged at the default rate and failed the run."""
+    schedule = {"inner_steps": 10, "inner_learning_rate": 1.0, "hypergradient": way}
+    wild, events = config(epochs=3, bilevel=schedule), list[Event]()
+    model = fit(problem, samples, wild, bilevel_training=True, emit=events.append)
+    rate = model.config.bilevel.inner_learning_rate
+    assert rate in {0.5**halvings for halvings in range(1, 7)}
+    epochs = [event for event in events if isinstance(event, UtilityModelEpoch)]
+    assert len(epochs) == 3
+    assert all(math.isfinite(event.rank_loss + event.outer_rank_loss) for event in epochs)
+    (notice,) = (event for event in events if isinstance(event, Noticed))
+    assert (
+        f"diverged at a learning rate of 1 in toy; from there on it is {rate:g}" in notice.message
+    )
+    # Begun with the rate that was stable, the same weights come out: nothing of the failed steps is left.
+    calm = config(epochs=3, bilevel=schedule | {"inner_learning_rate": rate})
+    events.clear()
+    same = fit(problem, samples, calm, bilevel_training=True, emit=events.append)
+    assert weights(same) == weights(model)
+    assert not [event for event in events if isinstance(event, Noticed)]
 
 
 def test_a_refit_that_diverges_says_so(
