@@ -1,22 +1,31 @@
-"""Inputs that nobody meant: settings, ids, tables, archives, images, addresses. A value or a refusal, within 2 s."""
+"""Inputs that nobody meant: settings, ids, tables, archives, images, command lines. A value or words, within 2 s."""
 
+import contextlib
 import copy
+import functools
 import io
 import json
 import os
 import random
+import shutil
+import sys
 import time
 import unicodedata
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from common import Tally, scratch
 from PIL import Image
 
 from rambo.collection import collection as own
-from rambo.collection.readers import tables
+from rambo.collection.looks import LIMITS
+from rambo.collection.readers import sources, tables
+from rambo.commands import line
 from rambo.config import build
 from rambo.config.presets import quick
 from rambo.errors import RamboError
@@ -41,14 +50,26 @@ def run(limit: int, seed: int) -> list[Tally]:
     draw = random.Random(seed)
     with scratch() as folder:
         os.environ["RAMBO_HOME"] = str(folder)
-        kinds: list[Callable[[random.Random], None]] = [
-            _settings, _file, lambda d: Workspace(folder).find(_text(d)) and None, _table, _slug, _arrays, _share,
-            _line,
-        ]  # fmt: skip
+        kinds: dict[str, Callable[[random.Random], None]] = {
+            "settings": _settings,
+            "settings file": _file,
+            "run id": lambda d: Workspace(folder).find(_text(d)) and None,
+            "table": _table,
+            "slug": _slug,
+            "packed arrays": _arrays,
+            "share": _share,
+            "line of the log": _line,
+            "command": functools.partial(_command, folder),
+            **{name: functools.partial(_source, folder, name) for name in _FILES},
+        }
+        # As a child that reads uploads has it; a command answers within the same time once its code is there.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            line.main(["list"])
+        names = list(kinds)
         for number in range(limit):
-            kind = kinds[number % len(kinds)]
+            name = names[number % len(names)]
             begun = random.Random(draw.random())
-            tally.check(f"{getattr(kind, '__name__', 'run id')} {number}", _one, kind, begun)
+            tally.check(f"{name} {number}", _one, kinds[name], begun)
     return [tally]
 
 
@@ -153,10 +174,159 @@ def _line(draw: random.Random) -> None:
     _parse(_mutated(line, draw))
 
 
-def images(draw: random.Random) -> bytes:
-    """Return a mutated picture in a zip, for readers of archives."""
-    picture, packed = io.BytesIO(), io.BytesIO()
-    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(picture, "PNG")
-    with zipfile.ZipFile(packed, "w") as bundle:
-        bundle.writestr("a/x.png", _mutated(picture.getvalue(), draw))
-    return _mutated(packed.getvalue(), draw)
+def _picture(form: str) -> bytes:
+    data = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 9, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(data, form)
+    return data.getvalue()
+
+
+def _zip(draw: random.Random) -> bytes:
+    """Return a zip of a picture and a table, each whole or mutated."""
+    form, packed = draw.choice(("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")), io.BytesIO()
+    with zipfile.ZipFile(
+        packed, "w", draw.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    ) as bundle:
+        bundle.writestr(f"a/x.{form.lower()}", _mutated(_picture(form), draw))
+        bundle.writestr(
+            draw.choice(("b/y.png", f"b{_text(draw)}".replace("\ud800", ""))), _picture("PNG")
+        )
+        bundle.writestr("labels.csv", _mutated(b"file,label\na/x.png,cat\nb/y.png,dog\n", draw))
+    return packed.getvalue()
+
+
+def _npz(draw: random.Random) -> bytes:
+    """Return arrays of images and labels, of many kinds and shapes."""
+    kind = draw.choice((np.uint8, np.float32, np.float64, np.int64, np.uint16, np.bool_))
+    count = draw.choice((0, 1, 5))
+    shape = draw.choice(((count, 4, 4), (count, 3, 4, 4), (count, 4, 4, 3), (count,), (4,), ()))
+    images = np.random.default_rng(0).random(shape) * draw.choice((1.0, 255.0, -1.0, 1e30))
+    labels = draw.choice(
+        (
+            np.arange(count),
+            np.array(["a"] * count),
+            np.full(count, np.nan),
+            np.eye(count),
+            np.zeros((count, 1)),
+        )
+    )
+    packed = io.BytesIO()
+    with np.errstate(invalid="ignore", over="ignore"):
+        arrays = {
+            "images": np.asarray(images).astype(kind),
+            draw.choice(("labels", "y", "z")): labels,
+        }
+    draw.choice((np.savez, np.savez_compressed))(packed, **arrays)
+    return packed.getvalue()
+
+
+def _parquet(draw: random.Random) -> bytes:
+    """Return a table with pictures inside, in one of the ways that others write."""
+    picture, packed = _mutated(_picture("PNG"), draw), io.BytesIO()
+    inside: list[Any] = draw.choice(
+        ([{"bytes": picture, "path": "a.png"}] * 3, [picture] * 3, ["a.png"] * 3, [None] * 3)
+    )
+    labels: list[Any] = draw.choice(
+        ([0, 1, 0], ["cat", None, "dog"], [[0], [1], []], [1.5, 2.0, None])
+    )
+    pq.write_table(pa.table({"image": inside, "label": labels}), packed)
+    return packed.getvalue()
+
+
+def _rows(draw: random.Random) -> bytes:
+    """Return a table that names pictures, or holds them."""
+    return draw.choice(
+        (
+            b"file,label\na.png,cat\n",
+            b"path;class\n/etc/passwd;x\n",
+            b"image,label\ndata:image/png;base64,AAAA,1\n",
+        )
+    )
+
+
+_FILES = {"zip": _zip, "npz": _npz, "parquet": _parquet, "csv": _rows}
+
+
+def _source(folder: Path, ending: str, draw: random.Random) -> None:
+    """Read a mutated file as an import does, and every picture of it."""
+    place = folder / f"sources-{os.getpid()}"
+    place.mkdir(exist_ok=True)
+    try:
+        path = place / f"upload.{ending}"
+        data = _FILES[ending](draw)
+        path.write_bytes(_mutated(data, draw) if draw.random() < 0.7 else data)
+        source = sources.read_source(path, LIMITS, place)
+        for payload in source.loader.load([item.key for item in source.items]):
+            if isinstance(payload, Exception) and not isinstance(
+                payload, RamboError | RefusedError | OSError
+            ):
+                raise payload
+    finally:
+        shutil.rmtree(place)
+
+
+_COMMANDS = (
+    ("show", "R"), ("show", "R", "--json"), ("export", "R"), ("export", "R", "--format", "T"), ("pack", "R"),
+    ("export", "R", "--out", "T"), ("unpack", "T"), ("list", "--json"), ("collections", "T"), ("audit", "--json"),
+    ("collections", "T", "--version", "T"), ("import", "T"), ("import", "T", "--name", "T"), ("label", "T", "T"),
+    ("ledger", "T"), ("next", "T"), ("prepare", "T"), ("resume", "R"), ("train", "T"), ("work", "T"), ("rehearse", "T"),
+    ("run", "--dataset", "no-such", "--set", "S"), ("run", "--dataset", "no-such", "--k", "T", "--budget", "T"),
+    ("study", "T"), ("study", "budget", "--dataset", "no-such", "--set", "S"), ("T", "T"), ("plan", "T"), (),
+)  # fmt: skip
+
+
+def _command(folder: Path, draw: random.Random) -> None:
+    """Run a command with words that nobody meant: it ends with 0, 1 or 2 and without a trace."""
+    paths = [path for path in _PATHS if draw.random() < 0.9] or ["k"]
+
+    def word(kind: str) -> str:
+        if kind == "S":
+            value = draw.choice(("T", "-1", "1e400", "nan", "true", "[]", "{}", ""))
+            return f"{draw.choice((*paths, _text(draw)))}={_text(draw) if value == 'T' else value}"
+        if kind in ("T", "R"):
+            return draw.choice(
+                (
+                    _text(draw),
+                    "20260101-000000-aaaa",
+                    "../no",
+                    "-1",
+                    "--json",
+                    str(folder),
+                    "nothing.zip",
+                )
+            )
+        return kind
+
+    # What a shell can hand over: no NUL, and bytes that are no UTF-8 as Python writes them.
+    asked = [
+        word(kind).replace("\x00", "").replace("\ud800", "\udcff")
+        for kind in draw.choice(_COMMANDS)
+    ]
+    if asked[:1] == ["app"]:
+        return
+    said, complaints, before, begun = io.StringIO(), io.StringIO(), sys.stdin, time.monotonic()
+    sys.stdin = io.TextIOWrapper(io.BytesIO(_text(draw).encode("utf-8", "surrogatepass")))
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complaints):
+            code = line.main(asked)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    finally:
+        sys.stdin = before
+    words = complaints.getvalue()
+    if code not in (0, 1, 2) or "Traceback" in words or "unforeseen" in words:
+        raise AssertionError(f"{asked!r} ended with {code}: {words[-300:]}")
+    if (taken := time.monotonic() - begun) > _SECONDS:
+        raise AssertionError(f"{asked!r} took {taken:.1f} s")
+
+
+_PATHS = (
+    "k",
+    "budget",
+    "seed",
+    "trials",
+    "acquisition.batch_size",
+    "rambo.offline.pairs",
+    "dataset.noise",
+    "compute",
+)
