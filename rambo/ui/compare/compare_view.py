@@ -391,14 +391,18 @@ def _show_map(a: Batch, b: Batch, split: rivals.Owners, names: tuple[str, str]) 
             st.info(literal(trouble, 300))
         return
     owners = owners_map(a, b, split)
-    plot(
-        owners.figure,
-        key=f"owners-{a.run.id}-{a.trial}-{a.strategy}-{b.strategy}",
-        height=520,
-        alt=f"Map of all images; those that only {names[0]}, only {names[1]} or both chose are marked.",
-        file_name="rambo-owners",
-    )
-    st.caption(owners.caption)
+    # Not across the page: stretched, near and far would mislead.
+    with st.container(key="wide-owners"):
+        left, right = st.columns([3, 2], gap="large")
+    with left:
+        plot(
+            owners.figure,
+            key=f"owners-{a.run.id}-{a.trial}-{a.strategy}-{b.strategy}",
+            height=600,
+            alt=f"Map of all images; those that only {names[0]}, only {names[1]} or both chose are marked.",
+            file_name="rambo-owners",
+        )
+    right.caption(owners.caption)
 
 
 def owners_map(a: Batch, b: Batch, split: rivals.Owners) -> maps.EmbeddingMap:
