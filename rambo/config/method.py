@@ -184,7 +184,7 @@ class PlusConfig(Node):
 
     # weights of the statistics learned on RAMBO's true pairs; false: certainty alone
     weigh: bool = True
-    # batches that differ by k-means++ in the filter, or Algorithm 2's random chunks
-    candidates: Literal["spread", "random"] = "spread"
+    # batches that differ by k-means++ in the filter, or in the whole pool as BADGE's, or Algorithm 2's random chunks
+    candidates: Literal["spread", "pool", "random"] = "spread"
     # the last two are controls: the same candidates without the ranking, and against it
     pick: Literal["highest", "random", "lowest"] = "highest"

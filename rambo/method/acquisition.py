@@ -191,7 +191,10 @@ def k_centers(points: Tensor, centers: Tensor) -> Iterator[int]:
 
 
 def spread_gradients(
-    gradients: Tensor, embeddings: Tensor, generator: torch.Generator
+    gradients: Tensor,
+    embeddings: Tensor,
+    generator: torch.Generator,
+    nearest: Tensor | None = None,
 ) -> Iterator[int]:
     """Yield centers drawn by k-means++ among last-layer gradients, the largest gradient first.
 
@@ -203,12 +206,14 @@ def spread_gradients(
         gradients: q, `N x c` by the logits.
         embeddings: h, `N x e`.
         generator: decides the draws.
+        nearest: `N`, squared distance of each to the nearest center there is already; then the first is drawn too.
     """
     norms = gradients.square().sum(1) * embeddings.square().sum(1)
-    nearest, available = torch.full_like(norms, torch.inf), torch.ones_like(norms)
+    begun, available = nearest is not None, torch.ones_like(norms)
+    nearest = torch.full_like(norms, torch.inf) if nearest is None else nearest.clone()
     pick = int(norms.argmax())
     for turn in range(len(norms)):
-        if turn:
+        if turn or begun:
             # Once every gradient left lies on a center all weights are 0, which `multinomial` refuses.
             weights = nearest if nearest.any() else available
             pick = int(torch.multinomial(weights, 1, generator=generator))
@@ -217,6 +222,27 @@ def spread_gradients(
         products = (gradients @ gradients[pick]) * (embeddings @ embeddings[pick])
         nearest = torch.minimum(nearest, _squared_distances(products, norms, norms[pick]))
         nearest[pick] = available[pick] = 0
+
+
+def distances_to_gradients(
+    gradients: Tensor, embeddings: Tensor, centers: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Return the squared distance of each last-layer gradient to the nearest of some others, `N`.
+
+    Args:
+        gradients: q, `N x c` by the logits.
+        embeddings: h, `N x e`.
+        centers: q and h of the others, at least one.
+    """
+    norms = gradients.square().sum(1) * embeddings.square().sum(1)
+    nearest = torch.full_like(norms, torch.inf)
+    for q, h in zip(*(part.split(_CHUNK) for part in centers), strict=True):
+        products = (gradients @ q.T) * (embeddings @ h.T)
+        others = q.square().sum(1) * h.square().sum(1)
+        nearest = torch.minimum(
+            nearest, _squared_distances(products, norms[:, None], others).amin(1)
+        )
+    return nearest
 
 
 def _squared_distances(products: Tensor, norms: Tensor, others: Tensor) -> Tensor:

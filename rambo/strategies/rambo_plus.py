@@ -16,6 +16,7 @@ from rambo.method import losses
 from rambo.method.acquisition import (
     GreedyStep,
     choice_evidence,
+    distances_to_gradients,
     filter_for,
     logit_gradients,
     margins,
@@ -49,7 +50,13 @@ def rambo_plus(call: Call) -> Selection:
             filter_size = filter_for(call.config.acquisition.filtered, size, count)
             generator = call.streams.torch(f"acquisition-{j}")
             batches = candidates(
-                remaining[:filter_size], count, predictions, settings.candidates, generator
+                remaining if settings.candidates == "pool" else remaining[:filter_size],
+                count,
+                predictions,
+                settings.candidates,
+                generator,
+                number=filter_size // count,
+                taken=labeled[len(problem.labeled) :],
             )
             unions = [union(labeled, batch) for batch in batches]
             step = GreedyStep(batches, view.statistics(unions) @ weights)
@@ -75,37 +82,52 @@ def rambo_plus(call: Call) -> Selection:
 
 
 def candidates(
-    filtered: Tensor,
+    images: Tensor,
     size: int,
     predictions: Predictions,
     kind: str,
     generator: torch.Generator,
+    *,
+    number: int,
+    taken: Tensor,
 ) -> Tensor:
-    """Return the batches of one step, `s x b`: as many as the filter holds.
+    """Return the batches of one step, `s x b`, as many as the filter holds.
 
     Choice: `spread` draws each batch by k-means++ among last-layer gradients, as BADGE does in the whole pool, so its
-    images differ from each other; batches may overlap. `random` is Algorithm 2, line 4.
+    images differ from each other; batches may overlap. `pool` draws them where BADGE does, as its own next images,
+    and a pool of one candidate a step is BADGE. `random` is Algorithm 2, line 4.
 
     Args:
-        filtered: the M smallest margins left, in order.
+        images: the M smallest margins left, in order; for `pool` all that are left.
         size: b.
         predictions: of f.
-        kind: `spread` or `random`.
+        kind: `spread`, `pool` or `random`.
         generator: decides.
+        number: of batches; the images may allow fewer.
+        taken: what the steps before chose, from which those of `pool` differ too.
     """
-    size = min(size, len(filtered))
+    size = min(size, len(images))
     if kind == "random":
-        return random_chunks(filtered, size, generator)
-    probabilities = predictions.probabilities[filtered].double()
-    gradients = logit_gradients(probabilities, probabilities.argmax(1))
-    embeddings = predictions.embeddings[filtered].double()
+        return random_chunks(images, size, generator)
+    gradients, embeddings = _gradients(images, predictions)
+    nearest = None
+    if kind == "pool" and len(taken):
+        nearest = distances_to_gradients(gradients, embeddings, _gradients(taken, predictions))
     batches = []
-    for _ in range(len(filtered) // size):
-        start = torch.randperm(len(filtered), generator=generator)  # where k-means++ begins
-        picks = spread_gradients(gradients[start], embeddings[start], generator)
+    for _ in range(min(number, len(images) // size)):
+        start = torch.randperm(len(images), generator=generator)  # where k-means++ begins
+        near = None if nearest is None else nearest[start]
+        picks = spread_gradients(gradients[start], embeddings[start], generator, near)
         places = start[torch.tensor([next(picks) for _ in range(size)])]
-        batches.append(filtered[places.sort().values])
+        batches.append(images[places.sort().values])
     return torch.stack(batches)
+
+
+def _gradients(images: Tensor, predictions: Predictions) -> tuple[Tensor, Tensor]:
+    """Return the two factors of each image's last-layer gradient at f's own guess, in double precision as BADGE's."""
+    probabilities = predictions.probabilities[images].double()
+    gradients = logit_gradients(probabilities, probabilities.argmax(1))
+    return gradients, predictions.embeddings[images].double()
 
 
 def _picked(step: GreedyStep, pick: str, generator: torch.Generator) -> GreedyStep:

@@ -218,6 +218,8 @@ PLUS_CELLS: Mapping[str, Settings] = {
     PLUS: {},
     "certainty alone": {"weigh": False},
     "random candidates": {"candidates": "random"},
+    "candidates of the pool": {"candidates": "pool"},
+    "any of the pool": {"candidates": "pool", "pick": "random"},
     "any batch": {"pick": "random"},
     "lowest batch": {"pick": "lowest"},
 }

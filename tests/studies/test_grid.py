@@ -219,6 +219,8 @@ def test_rambo_plus_stands_beside_each_part_left_out_and_everybody_it_should_bea
         (True, "spread", "highest"),
         (False, "spread", "highest"),
         (True, "random", "highest"),
+        (True, "pool", "highest"),
+        (True, "pool", "random"),
         (True, "spread", "random"),
         (True, "spread", "lowest"),
     ]
