@@ -93,8 +93,8 @@ def whole() -> list[str]:
         f"clothes {word} wasted {WASTED['off']} of 500 labels without the gate and {WASTED['on']} with it; test "
         f"accuracy went from {DIRTY['off']} to {DIRTY['on']} ({DIRTY_TRIALS} trials). Clean pools it left whole.",
         "**On your own images a rehearsal knows better** than these figures: it plays the choice inside your labeled "
-        "images and says who won. Where a classifier learns little from the labels you hold, as on SVHN by proxy "
-        "(42 %), nobody was ahead of random choice.",
+        "images and says who won. Where f is a small head on frozen features, as it is on CIFAR10 and SVHN by proxy (10 "
+        "trials each: 62 and 42 %), nobody was shown to be ahead of random choice.",
     ]
 
 

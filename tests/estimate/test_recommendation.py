@@ -50,6 +50,22 @@ def test_the_figures_of_clean_pools_are_those_measured_seed_by_seed(dataset: str
     assert min(means) > -0.05, "nothing was ahead of it"
 
 
+@pytest.mark.parametrize(("dataset", "level"), [("cifar10", "62"), ("SVHN", "42")])
+def test_on_frozen_features_nobody_is_shown_to_be_ahead_of_random_choice(
+    dataset: str, level: str
+) -> None:
+    stored = json.loads((BENCHMARKS / "clean_pool.json").read_text())
+    (measured,) = [rows for sizes, rows in stored.items() if sizes.startswith(dataset)]
+    luck = measured["random"]
+    assert len(luck) == 10
+    others = [name for name in measured if name != "random"]
+    gaps = [[100 * (measured[name][seed][1] - luck[seed][1]) for seed in luck] for name in others]
+    found = report.holm([one for own in gaps if (one := report.difference(own))])
+    assert [one.finding for one in found if one.finding == "more"] == []
+    assert f"{100 * statistics.fmean(test for _, test in luck.values()):.0f}" == level
+    assert level in recommendation.whole()[-1]
+
+
 def test_the_figures_of_dirty_pools_are_those_of_the_evidence() -> None:
     (row,) = rows(section("Dirty pools"), recommendation.STRATEGY)
     cells = [cell.strip() for cell in row.strip("|").split("|")]

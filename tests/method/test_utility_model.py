@@ -330,7 +330,7 @@ def test_a_wild_inner_learning_rate_is_a_diverged_fit_that_names_it(
 def test_inner_steps_that_diverge_are_taken_again_at_half_the_rate_which_then_stays(
     problem: Problem, samples: UtilitySamples, way: str
 ) -> None:
-    """As on the frozen features of CIFAR10, where two pools of five diverged at the default rate and failed the run."""
+    """As on the frozen features of CIFAR10, where three trials of ten diverged and failed the run."""
     schedule = {"inner_steps": 10, "inner_learning_rate": 1.0, "hypergradient": way}
     wild, events = config(epochs=3, bilevel=schedule), list[Event]()
     model = fit(problem, samples, wild, bilevel_training=True, emit=events.append)
