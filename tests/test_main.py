@@ -474,6 +474,26 @@ def test_odd_characters_and_long_words_are_refused_in_one_line(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_setting_that_nobody_reads_is_said_and_refuses_nothing(call: Call) -> None:
+    arguments = [
+        "run",
+        "--dataset",
+        "no-such",
+        "--strategy",
+        "margin",
+        "--ot-weight",
+        "2",
+        "--k",
+        "40",
+    ]
+    answer = call(*arguments, "--set", "plus.weigh=false")
+    note, refusal = answer.err.splitlines()
+    assert note == (
+        "note: plus.weigh, rambo.utility_model.ot_weight have no effect with these strategies and settings"
+    )
+    assert "no-such" in refusal
+
+
 def test_a_device_that_is_not_there_is_refused(call: Call, archive: Path) -> None:
     refuse(
         call("run", "--dataset", archive, *SMALL, "--device", "cuda"),

@@ -9,8 +9,9 @@ from pathlib import Path
 from rambo import config as configs
 from rambo import export
 from rambo.commands import sharing, working
-from rambo.commands.settings import settings_from
+from rambo.commands.settings import explicit_paths, settings_from
 from rambo.errors import ConfigError, RunLockedError
+from rambo.estimate.idle import idle_words
 from rambo.runs import report, travel
 from rambo.runs import workspace as workspaces
 from rambo.studies import study
@@ -52,6 +53,8 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Start a run and work on it."""
     config = configs.build(settings_from(arguments))
+    if words := idle_words(explicit_paths(arguments), config):
+        print(f"note: {words}", file=sys.stderr)
     workspace = workspaces.Workspace.from_environment()
     from rambo.worker import progress, run_worker  # torch: only where something is trained
 

@@ -109,6 +109,13 @@ def settings_from(arguments: argparse.Namespace) -> configs.Settings:
     return settings
 
 
+def explicit_paths(arguments: argparse.Namespace) -> list[str]:
+    """Return the dotted paths of the settings that were typed, as against those of the preset."""
+    options = [path for name, path in FIELDS.items() if getattr(arguments, name, None) is not None]
+    switches = [path for name, path in SWITCHES.items() if getattr(arguments, name)]
+    return options + switches + [assignment.partition("=")[0] for assignment in arguments.set]
+
+
 def _value(text: str) -> Any:
     """Return the JSON value of a `--set`, or the text itself where it is none."""
     try:

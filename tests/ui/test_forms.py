@@ -22,6 +22,7 @@ from rambo.config import Config, presets
 from rambo.datasets.prepared import Prepared
 from rambo.errors import ConfigError
 from rambo.estimate import costs, forecast
+from rambo.estimate.idle import idle_paths
 from rambo.text import duration
 from rambo.ui.configure import cost_card, fields, fill, forms, planner, settings, settings_file
 from rambo.ui.configure.planner import PlanAnswer, Planner
@@ -279,11 +280,11 @@ def test_rules_of_the_dataset_are_stated(images: Prepared) -> None:
     assert "nothing to choose" in notes["budget"]
     assert "filter nothing" in notes["acquisition.filter_size"]
     assert "MnistNet" in notes["classifier.name"]
-    assert "dataset.validation_size" in settings.idle(values, images)
+    assert "dataset.validation_size" in idle_paths(values, images)
 
 
 def idle(**changes: Any) -> set[str]:
-    return settings.idle(tiny_values(**changes), None)
+    return idle_paths(tiny_values(**changes), None)
 
 
 EVERYONE = {"strategies": list(lineup.names())}
@@ -565,7 +566,7 @@ def test_no_value_whatever_ends_in_a_trace(images: Prepared) -> None:
         values = tiny_values()
         for path in draw.sample(names, draw.randint(1, 8)):
             values[path] = draw.choice(JUNK)
-        settings.idle(values, images)
+        idle_paths(values, images)
         checked = settings.check(values, images, {"cpu": "CPU"})
         assert set(checked.complaints) <= set(names)
         assert all(words.isprintable() for words in checked.complaints.values())

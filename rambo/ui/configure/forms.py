@@ -12,6 +12,7 @@ from rambo.config import Config
 from rambo.datasets.prepared import LABELED, VALIDATION, Prepared
 from rambo.errors import shorten
 from rambo.estimate import recommendation
+from rambo.estimate.idle import idle_paths
 from rambo.figures import theme
 from rambo.text import literal
 from rambo.ui import allowed, collections, library, readers
@@ -57,7 +58,7 @@ class FieldContext:
             checked.complaints,
             settings.notes(config, data) if config else {},
             _automatic(config, devices.cores if devices else None),
-            settings.idle(draft.values, data),
+            idle_paths(draft.values, data),
             set(draft.changed),
             devices.names if devices else {},
             data.classes if data else (),

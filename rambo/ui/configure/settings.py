@@ -4,7 +4,7 @@ Draws nothing and keeps nothing, so that every bad value can be tried without a 
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,22 +16,12 @@ from rambo.config import Config, CorruptionConfig, Settings, presets
 from rambo.datasets import corruption
 from rambo.datasets.prepared import VALIDATION, Prepared
 from rambo.errors import ConfigError, RamboError
+from rambo.estimate.idle import pretrains
 from rambo.text import count, literal, percent
 from rambo.ui import allowed
 from rambo.ui.configure import fields
 
 Values = Settings  # by dotted path
-
-_MODEL = "rambo.utility_model."
-_TRUE_PAIRS = {"rambo.offline.pairs", "rambo.offline.held_out", "rambo.offline.proxy"}
-_SHARED = _TRUE_PAIRS | {  # of RAMBO's fields, those that DULO reads too
-    *(f"{_MODEL}{name}" for name in ("extractor", "pooling", "epochs", "learning_rate")),
-    *(f"{_MODEL}{name}" for name in ("minibatch_pairs", "weight_decay", "dropout")),
-}
-_NETWORKS = {  # how a network is trained; a logistic head has its own two fields
-    f"classifier.{name}"
-    for name in ("learning_rate", "minibatch_size", "train_accuracy", "max_epochs", "accuracy_mode")
-}
 
 
 @dataclass(frozen=True)
@@ -175,7 +165,7 @@ def _nearest(names: list[str]) -> str:
 def notes(config: Config, data: Prepared | None) -> dict[str, str]:
     """Return what follows from the values by rule, by the path it belongs to, as Markdown of our own."""
     acquisition, model = config.acquisition, config.rambo.utility_model
-    b, m, learns = acquisition.batch_size, acquisition.filtered, _pretrains(config.strategies)
+    b, m, learns = acquisition.batch_size, acquisition.filtered, pretrains(config.strategies)
     lines: dict[str, str] = {}
     steps = _split(config.budget, config.greedy_steps, b, "greedy step", r"\tau_2")
     if learns and config.slices:
@@ -214,11 +204,6 @@ def notes(config: Config, data: Prepared | None) -> dict[str, str]:
     if data is not None:
         lines |= _data_notes(config, data)
     return lines
-
-
-def _pretrains(strategies: Iterable[str]) -> bool:
-    """Return whether one of the strategies goes on learning while the labeled pool grows."""
-    return any(lineup.of(name).pretrains for name in strategies)
 
 
 def _split(whole: int, parts: int, size: int, noun: str, symbol: str) -> str:
@@ -309,69 +294,3 @@ def _pool(config: Config, data: Prepared) -> int:
 def _own(data: Prepared) -> int:
     """Return how many validation images a dataset brings itself."""
     return int((data.roles == VALIDATION).sum())
-
-
-def idle(values: Values, data: Prepared | None) -> set[str]:
-    """Return the paths that change nothing while the other values stand as they do."""
-    names = values.get("strategies")
-    names = names if isinstance(names, list) else []
-    strategies = {name for name in names if name in lineup.names()}  # whatever else a file may hold
-    chosen = [lineup.of(name) for name in strategies]
-    unused = {
-        "acquisition.filter_size": not any(strategy.filters for strategy in chosen),
-        "acquisition.per_cluster": data is not None
-        and data.clusters is None
-        and not values.get("dataset.corruption.copies"),
-        "acquisition.per_group": data is not None and data.groups is None,
-        "k": data is not None and data.partly_labeled,
-        "compute.address": values.get("compute.backend") == "loky",
-        "compute.precision": values.get("compute.device") in ("cpu", "mps"),
-        "acquisition.gate.axes": values.get("acquisition.gate.by") == "off",
-        "acquisition.gate.folds": values.get("acquisition.gate.by") != "classifier",
-        "acquisition.gate.keep": values.get("acquisition.gate.by") == "off",
-        "acquisition.gate.wrong": values.get("acquisition.gate.by") == "off",
-        "dataset.corruption.foreign_source": not values.get("dataset.corruption.foreign"),
-        "dataset.corruption.noisy_classes": not values.get("dataset.corruption.label_noise"),
-        "dataset.feature_weights": values.get("dataset.features") == "efficientnet-lite0",
-        "dataset.validation_size": data is not None and (_own(data) > 0 or data.partly_labeled),
-        "rivals.space": not any(strategy.measures_distances for strategy in chosen),
-        "rivals.probcover.purity": values.get("rivals.probcover.radius") is not None,
-    }
-    rivals = [s for s in map(lineup.of, lineup.names()) if s.node not in (None, "rambo")]
-    unused |= {f"{rival.node}.": rival.name not in strategies for rival in rivals}
-    prefixes = tuple(prefix for prefix, is_off in unused.items() if is_off)
-    paths = {path for path in fields.FIELDS if path.startswith(prefixes)}
-    return paths | _idle_model(values, strategies) | _idle_classifier(values, strategies)
-
-
-def _idle_model(values: Values, strategies: set[str]) -> set[str]:
-    """Return the fields of RAMBO that nobody reads."""
-    if not _pretrains(strategies):
-        unread = {path for path in fields.FIELDS if path.startswith("rambo.")}
-        if "dulo" in strategies:
-            return unread - _SHARED
-        return unread - _TRUE_PAIRS if "rambo-plus" in strategies else unread
-    bilevel, moves = values.get(f"{_MODEL}bilevel.enabled"), values.get(f"{_MODEL}transport")
-    unused = {
-        f"{_MODEL}bilevel.": not bilevel,
-        f"{_MODEL}ot_weight": not moves,
-        f"{_MODEL}square_weight": not moves,
-        f"{_MODEL}positive_weight": not moves,
-        f"{_MODEL}ground_cost.": not moves,
-    }
-    prefixes = tuple(prefix for prefix, is_off in unused.items() if is_off)
-    return {path for path in fields.FIELDS if path.startswith(prefixes)} - {
-        f"{_MODEL}bilevel.enabled"
-    }
-
-
-def _idle_classifier(values: Values, strategies: set[str]) -> set[str]:
-    """Return the fields of the classifier that nobody reads."""
-    learns = bool(lineup.learners(strategies))
-    if values.get("classifier.name") != "logistic":
-        by_proxy = learns and values.get("rambo.offline.proxy")
-        return set() if by_proxy else {"classifier.logistic.l2", "classifier.logistic.iterations"}
-    unread = _NETWORKS | {"rambo.offline.proxy"}  # utilities come from logistic heads anyway
-    if "glister" in strategies and values.get("rivals.glister.learning_rate") is None:
-        unread -= {"classifier.learning_rate"}  # GLISTER looks ahead by it
-    return unread
