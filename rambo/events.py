@@ -27,7 +27,7 @@ class Event:
         return {name: _copied(value) for name, value in vars(self).items()}
 
 
-# `dataclasses.asdict` takes ten times as long over a list of numbers, and a run has thousands of lists.
+# `dataclasses.asdict` takes seven times as long over a list of numbers, and a run has thousands of lists.
 def _copied(value: Any) -> Any:
     """Return a JSON value with lists and objects of its own."""
     if isinstance(value, list):

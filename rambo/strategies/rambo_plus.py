@@ -94,8 +94,8 @@ def candidates(
     """Return the batches of one step, `s x b`, as many as the filter holds.
 
     Choice: `spread` draws each batch by k-means++ among last-layer gradients, as BADGE does in the whole pool, so its
-    images differ from each other; batches may overlap. `pool` draws them where BADGE does, as its own next images,
-    and a pool of one candidate a step is BADGE. `random` is Algorithm 2, line 4.
+    images differ from each other; batches may overlap. `pool` draws them from the whole pool and goes on from what was
+    taken, so that each is what BADGE itself would take next. `random` is Algorithm 2, line 4.
 
     Args:
         images: the M smallest margins left, in order; for `pool` all that are left.
