@@ -212,8 +212,8 @@ TABLE: tuple[Field, ...] = (
           "RAMBO+ learns from the offline pairs how much to trust each thing a set says of the validation images. "
           "Off: certainty alone, and nothing is trained for it.", STRATEGIES, section=_LEARNING),
     Field("plus.candidates", "RAMBO+: candidates",
-          "The batches of a step: images that differ, of the filter or as BADGE's of the whole pool, or random parts "
-          "of the filter as in RAMBO.",
+          "The batches of a step: images that differ, of the filter or as BADGE's of the whole pool, which takes M / b "
+          "times as long as BADGE, or random parts of the filter as in RAMBO.",
           STRATEGIES, section=_LEARNING,
           names={"spread": "differ, from the filter", "pool": "differ, from the whole pool", "random": "random parts"}),
     Field("plus.pick", "RAMBO+: picks",
