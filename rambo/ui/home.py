@@ -18,6 +18,7 @@ from rambo.ui import (
     finished,
     frame,
     library,
+    pace,
     parcels,
     readers,
     state,
@@ -68,15 +69,14 @@ def show_welcome() -> None:
 def _promise() -> None:
     """Say what the demo does, and how long it takes here; as long as nobody knows, look again every second."""
     minutes = _demo_time()
-    st.fragment(_show_promise, run_every=None if minutes else 1.0)(minutes)
+    st.fragment(_show_promise, run_every=None if minutes else 1.0)(minutes, pace.Turns())
 
 
-def _show_promise(before: str | None) -> None:
+def _show_promise(before: str | None, turns: pace.Turns) -> None:
     """Draw the promise; draw the whole page again when the time has come in."""
     with frame.guard():
         minutes = _demo_time()
-        if minutes and not before:
-            st.rerun()
+        turns.rerun_if(bool(minutes and not before))
         takes = (
             f"Takes about {minutes} here" if minutes else "How long it takes here is being measured"
         )

@@ -45,3 +45,20 @@ def await_news(standing: Callable[[], object]) -> None:
             st.rerun()
 
     st.fragment(look, run_every=every(_REST))()
+
+
+class Turns:
+    """Counts how often a fragment is drawn: the first time belongs to the whole page, and to the click it answers.
+
+    A page that begins anew in the middle forgets the click, so Start would do nothing.
+    """
+
+    def __init__(self) -> None:
+        """Begin before the first time."""
+        self._turn = 0
+
+    def rerun_if(self, changed: bool) -> None:
+        """Count, and draw the whole page anew if what it shows has changed; the first time that waits for the next."""
+        self._turn += 1
+        if changed and self._turn > 1:
+            st.rerun()

@@ -550,6 +550,25 @@ def test_other_settings_are_another_run(home: Path, launched: list[Run]) -> None
     assert {run.config["seed"] for run in launched} == {0, 4}
 
 
+def test_a_click_counts_in_the_very_moment_in_which_the_time_comes_in(
+    home: Path, launched: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page began anew to show the time, and forgot the click that it was drawn for: Start did nothing."""
+    app = opened()
+    moments = []
+
+    def arrive(own: planner.Planner, now: float) -> bool:
+        moments.append(now)
+        assert own._question is not None
+        own.answers[own._question.digest] = planner.PlanAnswer(None, "nobody knows", now)
+        return True
+
+    monkeypatch.setattr(planner.Planner, "tick", arrive)
+    press(app)
+    assert moments
+    assert len(list(Workspace(home).runs())) == 1
+
+
 def test_a_workspace_that_cannot_be_written_is_words(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

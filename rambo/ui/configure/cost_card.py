@@ -15,7 +15,7 @@ from rambo.estimate import costs, outline
 from rambo.estimate.costs import Costs
 from rambo.estimate.work import DataSizes
 from rambo.text import count, duration, literal
-from rambo.ui import controls, frame, readers, state, visitor
+from rambo.ui import controls, frame, pace, readers, state, visitor
 from rambo.ui.configure import forms, price
 from rambo.ui.configure.planner import PlanAnswer, Planner, Rates, too_many
 
@@ -45,12 +45,11 @@ def show(config: Config | None, data: Prepared | None, complaints: Mapping[str, 
 
 def promise(config: Config, data: Prepared) -> str | None:
     """Return about how long a run takes here, or None while that is being measured; ask again in a second."""
-    now = time.monotonic()
-    seconds = _seconds(config, _count(config, data), planner().want(config, now))
-    if seconds is not None:
-        return duration(seconds)
-    planner().tick(now)
-    return None
+    counted = _count(config, data)
+    seconds = _seconds(config, counted, planner().want(config, time.monotonic()))
+    if seconds is None:
+        seconds = _seconds(config, counted, _moved_on(config))
+    return None if seconds is None else duration(seconds)
 
 
 def _seconds(config: Config, counted: Costs, answer: PlanAnswer | None) -> float | None:
@@ -82,21 +81,29 @@ def _rates(root: str) -> Rates:
     return Rates(Path(root) / "rates.json")
 
 
+def _moved_on(config: Config) -> PlanAnswer | None:
+    """Return the plan of a config where it is there, after a look at what is at work."""
+    now = time.monotonic()
+    answer = planner().want(config, now)
+    if answer is None and planner().tick(now):
+        answer = planner().want(config, now)
+    return answer
+
+
 def _estimate(config: Config, data: Prepared) -> None:
     """Draw the numbers; as long as the plan is not there, look for it every second."""
     counted = _count(config, data)
-    waits = not too_many(counted) and planner().want(config, time.monotonic()) is None
-    st.fragment(_numbers, run_every=1.0 if waits else None)(config, counted)
+    waits = not too_many(counted) and _moved_on(config) is None
+    st.fragment(_numbers, run_every=1.0 if waits else None)(
+        config, counted, pace.Turns(), waits=waits
+    )
 
 
-def _numbers(config: Config, counted: Costs) -> None:
-    """Draw labels, classifiers and time."""
+def _numbers(config: Config, counted: Costs, turns: pace.Turns, *, waits: bool) -> None:
+    """Draw labels, classifiers and time; draw the whole page again once the plan that it waits for is there."""
     with frame.guard():
-        the_planner = planner()
-        now = time.monotonic()
-        answer = None if too_many(counted) else the_planner.want(config, now)
-        if answer is None and not too_many(counted) and the_planner.tick(now):
-            st.rerun()
+        answer = None if too_many(counted) else _moved_on(config)
+        turns.rerun_if(waits and answer is not None)
         plan = answer.plan if answer else None
         missing = counted.total - (plan.cached if plan else 0)
         seconds, source = _time(config, counted, answer)

@@ -14,7 +14,7 @@ from rambo.runs import jobs
 from rambo.runs.workspace import Run
 from rambo.studies import study
 from rambo.text import count, duration, literal
-from rambo.ui import allowed, controls, frame, state, visitor
+from rambo.ui import allowed, controls, frame, pace, state, visitor
 from rambo.ui.configure import cost_card as configure_card
 from rambo.ui.studies import costing, records
 from rambo.ui.studies.setup import Choices, StudyCheck
@@ -73,13 +73,22 @@ def _estimate(checked: StudyCheck, data: Prepared | None) -> None:
     counted = costing.whole(checked.cells, sizes)
     waits = data is not None and configure_card.planner().rate(config) is None
     fragment = st.fragment(_numbers, run_every=1.0 if waits else None)
-    fragment(config, checked, counted, local=data is not None)
+    fragment(config, checked, counted, pace.Turns(), waits=waits, local=data is not None)
 
 
-def _numbers(config: Config, checked: StudyCheck, counted: Costs, *, local: bool) -> None:
+def _numbers(
+    config: Config,
+    checked: StudyCheck,
+    counted: Costs,
+    turns: pace.Turns,
+    *,
+    waits: bool,
+    local: bool,
+) -> None:
     """Draw cells, classifiers and time, and the same in a sentence."""
     with frame.guard():
         seconds, word, source = _time(config, counted, local=local)
+        turns.rerun_if(waits and seconds is not None)
         grid = st.grid(3, min_column_width=95)
         grid.metric("Cells", f"{len(checked.cells):,}", help="Each is an ordinary run.")
         grid.metric("To train, at most", f"{counted.total:,}", help="Classifiers, for all cells.")
@@ -101,8 +110,9 @@ def _time(config: Config, counted: Costs, *, local: bool) -> tuple[float | None,
     if not local:
         return None, "unknown", "The time is unknown until the dataset is here."
     answer = planner.want(configs.build(configs.describe(config) | {"trials": 1}), now)
-    if answer is None and planner.tick(now):
-        st.rerun()
+    if answer is None:
+        planner.tick(now)
+        answer = planner.want(configs.build(configs.describe(config) | {"trials": 1}), now)
     if answer is None or answer.plan is not None:
         return None, "…", "Measuring how fast this machine is …"
     reason = literal(answer.complaint, 200)
