@@ -109,10 +109,10 @@ def _time(config: Config, counted: Costs, *, local: bool) -> tuple[float | None,
         return seconds, f"~ {duration(seconds)}", source
     if not local:
         return None, "unknown", "The time is unknown until the dataset is here."
-    answer = planner.want(configs.build(configs.describe(config) | {"trials": 1}), now)
-    if answer is None:
-        planner.tick(now)
-        answer = planner.want(configs.build(configs.describe(config) | {"trials": 1}), now)
+    one = configs.build(configs.describe(config) | {"trials": 1})
+    answer = planner.want(one, now)
+    if answer is None and planner.tick(now):
+        answer = planner.want(one, now)
     if answer is None or answer.plan is not None:
         return None, "…", "Measuring how fast this machine is …"
     reason = literal(answer.complaint, 200)
