@@ -184,7 +184,14 @@ class PlusConfig(Node):
 
     # weights of the statistics learned on RAMBO's true pairs; false: certainty alone
     weigh: bool = True
-    # batches that differ by k-means++ in the filter, or in the whole pool as BADGE's, or Algorithm 2's random chunks
-    candidates: Literal["spread", "pool", "random"] = "spread"
+    # trainings of the closer half of these pairs, whose mean is the true utility: there one is half chance
+    repeats: Annotated[int, Field(ge=1, le=10)] = 1
+    # batches that differ by k-means++, in the filter or as BADGE's in the whole pool; Algorithm 2's random chunks; or
+    # what other strategies would take next
+    candidates: Literal["spread", "pool", "random", "rivals"] = "spread"
+    # standard deviations taken off by an ensemble that resamples S_val and the true pairs; 0: no ensemble
+    caution: Weight = 0.0
+    # half of S_val chooses, and the other half says what is left of the lead
+    halves: bool = False
     # the last two are controls: the same candidates without the ranking, and against it
     pick: Literal["highest", "random", "lowest"] = "highest"

@@ -50,6 +50,9 @@ def idle_paths(values: Mapping[str, Any], data: Prepared | None) -> set[str]:
         "dataset.validation_size": data is not None
         and ((data.roles == VALIDATION).any() or data.partly_labeled),
         "rivals.space": not any(strategy.measures_distances for strategy in chosen),
+        "plus.repeats": not values.get("plus.weigh")
+        or values.get("classifier.name") == "logistic"  # one optimum, so one training
+        or bool(values.get("rambo.offline.proxy")),
         "rivals.probcover.purity": values.get("rivals.probcover.radius") is not None,
     }
     rivals = [s for s in map(lineup.of, lineup.names()) if s.node not in (None, "rambo")]
@@ -65,7 +68,8 @@ def _idle_model(values: Mapping[str, Any], strategies: set[str]) -> set[str]:
         unread = {path for path in _PATHS if path.startswith("rambo.")}
         if "dulo" in strategies:
             return unread - _SHARED
-        return unread - _TRUE_PAIRS if "rambo-plus" in strategies else unread
+        learns = "rambo-plus" in strategies and values.get("plus.weigh")
+        return unread - _TRUE_PAIRS if learns else unread
     bilevel, moves = values.get(f"{_MODEL}bilevel.enabled"), values.get(f"{_MODEL}transport")
     unused = {
         f"{_MODEL}bilevel.": not bilevel,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from rambo import lineup
 from rambo.config import Config
 from rambo.estimate.costs import Costs
-from rambo.estimate.work import further_pairs
+from rambo.estimate.work import closest_pairs, further_pairs, repeated_pairs
 
 _WAITS = (
     "Then the run ends: the batch is chosen and waits for its labels. No accuracy is measured, because nobody knows "
@@ -40,11 +40,14 @@ def _learning(config: Config, trial: Mapping[str, int]) -> list[str]:
     """Return how the utility model is learned."""
     model, sizes = config.rambo.utility_model, f"from {config.initial_size:,} to {config.k:,}"
     aim = "which of two sets is better" if model.loss == "rank" else "how good a set is"
-    again = f"; {trial['repeat']:,} of these are trained twice, to see how much is chance"
+    repeated = (
+        2 * repeated_pairs(config) if trial["repeat"] else 0
+    )  # a logistic head is not repeated
+    again = f"; {repeated:,} of these are trained twice, to see how much is chance"
     offline = trial["offline"] - _further(config)
     parts = [
         f"RAMBO will train {_count(offline, 'classifier')} on random parts of them to learn "
-        f"{aim}{again if trial['repeat'] else ''}.",
+        f"{aim}{again if repeated else ''}.",
         f"Then it trains {trial['labeled']:,} more while the labels in use grow {sizes}, "
         f"and improves what it learned {_count(config.slices, 'time')}."
         if config.slices
@@ -78,13 +81,18 @@ def _rivals(config: Config, trial: Mapping[str, int]) -> list[str]:
     parts, further = [], _further(config)
     if {"lowest", "rambo"} <= set(config.strategies):
         parts.append("The lowest u_hat is RAMBO's own: the same batches, ranked from below.")
-    if "rambo-plus" in config.strategies:
+    if "rambo-plus" in config.strategies and config.plus.weigh:
         parts.append(
             "RAMBO+ learns from the same trainings."
             if "rambo" in config.strategies
             else f"RAMBO+ trains {_count(trial['offline'] - further, 'classifier')} on random parts of the labels "
             "to learn what tells which of two sets is better."
         )
+        if closest := closest_pairs(config):
+            parts.append(
+                f"The {_count(closest, 'pair')} whose sets lie closest are trained {config.plus.repeats} times, "
+                "because one training there is half chance."
+            )
     if {"dulo", "rambo"} <= set(config.strategies):
         more = f" and from {further:,} more of its own" if further else ""
         parts.append(f"DULO learns from the same trainings{more}.")

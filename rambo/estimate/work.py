@@ -130,6 +130,16 @@ def further_pairs(config: Config) -> int:
     return (config.rivals.dulo.sample_factor - 1) * config.rambo.offline.pairs
 
 
+def closest_pairs(config: Config) -> int:
+    """Return how many of the pairs RAMBO+ fits are trained several times: the closer half, where it asks for that.
+
+    A logistic head has one optimum, so its second training would be the first.
+    """
+    if not config.plus.weigh or config.plus.repeats == 1 or "repeat" in head_roles(config):
+        return 0
+    return (config.rambo.offline.pairs - held_out_pairs(config)) // 2
+
+
 def mean_size(pool_size: int, classes: int) -> float:
     """Return the mean size of a random subset, as `utility_samples.draw_pairs` draws them."""
     smallest = smallest_size(pool_size, classes)
@@ -162,8 +172,12 @@ def strategy_units(name: str, config: Config, sizes: DataSizes) -> Iterator[Unit
             stage, role, Trainings(count, count * size, count * validation), f"{role}{content}"
         )
 
-    if strategy.learns == "utility":
+    if strategy.learns == "utility" and (name != "rambo-plus" or config.plus.weigh):
         yield subsets("offline", "offline", 2 * pairs, each, pairs_content)
+        if name == "rambo-plus" and (closest := closest_pairs(config)):
+            # Choice: counted in full, though some of them may be among RAMBO's repeated ones.
+            again = 2 * closest * (config.plus.repeats - 1)
+            yield subsets("offline", "repeat", again, each, f"{pairs_content}closest {again}")
         if further := further_pairs(config) if name == "dulo" else 0:
             content = f"{pairs_content}further {further}"
             yield subsets("offline", "offline", 2 * further, each, content)

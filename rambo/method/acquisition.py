@@ -126,14 +126,19 @@ class GreedyStep:
     lowest: bool = False
 
     @property
+    def place(self) -> int:
+        """Which batch is taken: the highest predicted utility, or the lowest; of equal ones the first."""
+        return int(self._order[0])
+
+    @property
     def best(self) -> Tensor:
-        """The batch with the highest predicted utility, or the lowest; of equal ones the first."""
-        return self.batches[self._order[0]]
+        """The batch that is taken."""
+        return self.batches[self.place]
 
     @property
     def utility(self) -> Tensor:
-        """The predicted utility of the batch that is taken."""
-        return self.utilities[self._order[0]]
+        """Its predicted utility."""
+        return self.utilities[self.place]
 
     @property
     def _order(self) -> Tensor:

@@ -46,23 +46,39 @@ class RidgeView:
         """The weights before anything is learned: certainty alone, the statistic that orders pairs best."""
         return torch.eye(len(STATISTICS))[0]
 
-    def statistics(self, subsets: Sequence[Tensor]) -> Tensor:
-        """Return what each set says of S_val, `s x 3` in units: certainty, accuracy and coverage."""
-        values = torch.stack([self._judge(subset) for subset in subsets])
+    def statistics(self, subsets: Sequence[Tensor], votes: Tensor | None = None) -> Tensor:
+        """Return what each set says of S_val in units: certainty, accuracy and coverage.
+
+        Args:
+            subsets: `s` sets.
+            votes: `e x n`, how often each validation image counts in each of `e` answers; once in one if not given.
+
+        Returns:
+            `s x 3`, or `e x s x 3` with votes.
+        """
+        each = [self._each(subset) for subset in subsets]
+        if votes is None:
+            values = torch.stack([own.mean(1) for own in each])
+        else:
+            shares = (votes / votes.sum(1, keepdim=True)).double().T
+            values = torch.stack([own @ shares for own in each]).permute(2, 0, 1)
         return (values / self.unit).float()
 
     def margins(self, subset: Tensor) -> Tensor:
         """Return the margin of every validation image under the set: true class less the best other."""
         return self._fit(subset)[0]
 
-    def _judge(self, subset: Tensor) -> Tensor:
-        """Return the three statistics of one set, in their own units."""
-        margins, coverage = self._fit(subset)
-        certain = (STEEPNESS * margins).tanh().mean()
-        return torch.stack([certain, (margins > 0).double().mean(), coverage])
+    def part(self, rows: Tensor) -> "RidgeView":
+        """Return the view that only some of the validation images have a say in."""
+        return dataclasses.replace(self, validation=self.validation[rows], truth=self.truth[rows])
+
+    def _each(self, subset: Tensor) -> Tensor:
+        """Return the three statistics of one set for every validation image, `3 x n` in their own units."""
+        margins, explained = self._fit(subset)
+        return torch.stack([(STEEPNESS * margins).tanh(), (margins > 0).double(), explained])
 
     def _fit(self, subset: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the margins, and the mean share of a validation image's variance that the set explains."""
+        """Return the margins, and the share of each validation image's variance that the set explains."""
         # A Cholesky factor serves twice: for the scores, and for how much of each validation image is explained.
         members, goal = self.points[subset], self.points[self.validation]
         classes = self.answers.shape[1]
@@ -78,11 +94,55 @@ class RidgeView:
         others = scores.scatter(1, self.truth[:, None], -torch.inf).amax(1)
         # Variance explained in a Gaussian process with this kernel; what no member is near stays near 0.
         explained = torch.linalg.solve_triangular(root, across.T, upper=False).square().sum(0)
-        return own - others, explained.mean()
+        return own - others, explained
 
     def _kernel(self, first: Tensor, second: Tensor) -> Tensor:
         """Return the kernel between all rows of both."""
         return (-torch.cdist(first, second).square() / self.bandwidth).exp()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RidgeModel:
+    """RAMBO+'s u_hat: weights of what a ridge fit says of S_val, or an ensemble of them that is asked with caution.
+
+    Attributes:
+        view: how S_val and the images are seen.
+        weights: of the statistics; `3`, or `e x 3` of an ensemble.
+        votes: `e x n`, how often each validation image counts for each member; None for one that counts all once.
+        caution: standard deviations of the ensemble that are taken off.
+    """
+
+    view: RidgeView
+    weights: Tensor
+    votes: Tensor | None = None
+    caution: float = 0.0
+
+    def utilities(self, subsets: Sequence[Tensor]) -> Tensor:
+        """Return the predicted utilities of `s` sets that are compared with each other, in units.
+
+        Choice: an ensemble doubts how far a set leads the mean of all that are asked about. What a member thinks of all
+        of them alike, because its validation images are hard, decides nothing.
+        """
+        if self.votes is None:
+            return self.view.statistics(subsets) @ self.weights
+        values = self.view.statistics(subsets, self.votes)
+        # Double precision: a spread of members that agree is a small difference.
+        each = (values.double() @ self.weights.double()[:, :, None])[:, :, 0]
+        leads = each - each.mean(1, keepdim=True)
+        cautious = each.mean() + leads.mean(0) - self.caution * leads.std(0)
+        return cautious.float()
+
+    def judged_by(self, view: RidgeView) -> "RidgeModel":
+        """Return the same weights, an ensemble's as their mean, on other validation images."""
+        weights = self.weights.view(-1, len(STATISTICS)).mean(0)
+        return RidgeModel(dataclasses.replace(view, unit=self.view.unit), weights)
+
+
+def resampled(view: RidgeView, members: int, generator: torch.Generator) -> Tensor:
+    """Return how often each validation image counts for each member of an ensemble, `e x n`: drawn with replacement."""
+    count = len(view.validation)
+    places = torch.randint(count, (members, count), generator=generator)
+    return torch.zeros(members, count).scatter_add_(1, places, torch.ones(members, count))
 
 
 def ridge_view(problem: Problem, probabilities: Tensor | None = None) -> RidgeView:
@@ -152,6 +212,7 @@ def in_units_of_pairs(view: RidgeView, pairs: Sequence[Sequence[Tensor]]) -> Rid
 
     Choice: 1 where the two sets of a pair never differ.
     """
-    values = torch.stack([view._judge(subset) for pair in pairs for subset in pair]).view(-1, 2, 3)
+    subsets = [subset for pair in pairs for subset in pair]
+    values = torch.stack([view._each(subset).mean(1) for subset in subsets]).view(-1, 2, 3)
     apart = (values[:, 0] - values[:, 1]).square().mean(0).sqrt()
     return dataclasses.replace(view, unit=apart.where(apart > 1e-9, 1.0))

@@ -12,7 +12,7 @@ from typing import Any
 
 from rambo import config as configs
 from rambo import lineup
-from rambo.config import Config, Settings, presets
+from rambo.config import Config, PlusConfig, Settings, presets
 from rambo.errors import ConfigError
 from rambo.estimate.work import NONE, ROLES, DataSizes, Trainings, trial_units
 from rambo.studies import paper
@@ -217,9 +217,13 @@ PLUS = "as it is"
 PLUS_CELLS: Mapping[str, Settings] = {
     PLUS: {},
     "certainty alone": {"weigh": False},
+    "close pairs twice": {"repeats": 2},
     "random candidates": {"candidates": "random"},
     "candidates of the pool": {"candidates": "pool"},
     "any of the pool": {"candidates": "pool", "pick": "random"},
+    "batches of rivals": {"candidates": "rivals"},
+    "an ensemble's lower bound": {"caution": 1},
+    "half of S_val chooses": {"halves": True},
     "any batch": {"pick": "random"},
     "lowest batch": {"pick": "lowest"},
 }
@@ -227,7 +231,8 @@ PLUS_CELLS: Mapping[str, Settings] = {
 
 def _plus(config: Config) -> list[Cell]:
     """Return RAMBO+, each of its parts left out, its two controls, and everybody it should beat."""
-    whole = {"weigh": True, "candidates": "spread", "pick": "highest"}
+    # The defaults by name, since a form or a command may have others.
+    whole = PlusConfig().model_dump()
     cells = [
         Cell(label, {"RAMBO+": label}, {"strategies": ["rambo-plus"], "plus": whole | changes})
         for label, changes in PLUS_CELLS.items()

@@ -23,3 +23,14 @@ def test_settings_that_somebody_reads_are_not() -> None:
     assert words(_WEIGHT, _FOLDS, "k", strategies=["rambo"], acquisition=gate) is None
     assert words("plus.weigh", strategies=["rambo-plus"]) is None
     assert words() is None
+
+
+def test_without_weights_rambo_plus_reads_no_pairs() -> None:
+    pairs, repeats = "rambo.offline.pairs", "plus.repeats"
+    alone = {"strategies": ["rambo-plus"]}
+    assert words(pairs, repeats, **alone) is None
+    assert words(pairs, repeats, **alone, plus={"weigh": False}) == (
+        f"{repeats}, {pairs} have no effect with these strategies and settings"
+    )
+    # A logistic head has one optimum, however often it is trained.
+    assert words(repeats, **alone, rambo={"offline": {"proxy": True}}) is not None

@@ -27,6 +27,9 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("rambo", {"rambo": {"initial_size": 24}}),  # no slice at all
     ("rambo", {"rambo": {"offline": {"pairs": 3, "repeated_pairs": 40}}}),
     ("rambo", {"rambo": {"offline": {"repeated_pairs": 0}, "utility_model": {"transport": False}}}),
+    ("rambo-plus", {}),
+    ("rambo-plus", {"plus": {"repeats": 3}}),
+    ("rambo-plus", {"plus": {"weigh": False, "repeats": 3}}),
     ("dulo", {}),
     ("dulo", {"rivals": {"dulo": {"sample_factor": 3}}}),
     ("llal", {}),

@@ -50,6 +50,40 @@ def test_labels_nobody_bought_are_what_f_says_of_them(problem: Problem) -> None:
     assert after[2] > before[2]
 
 
+def test_votes_say_how_often_a_validation_image_counts(problem: Problem) -> None:
+    view, subsets = ridge.ridge_view(problem), [problem.labeled[:9], problem.labeled[9:20]]
+    count = len(problem.validation)
+    twice_the_first = torch.ones(count)
+    twice_the_first[0] = 2
+    some = torch.arange(count) % 3 == 0
+    values = view.statistics(
+        subsets, torch.stack([torch.ones(count), twice_the_first, some.float()])
+    )
+    assert values.shape == (3, 2, 3)
+    plain = view.statistics(subsets)
+    torch.testing.assert_close(values[0], plain)
+    first = view.part(torch.tensor([0])).statistics(subsets)
+    torch.testing.assert_close(values[1], (count * plain + first) / (count + 1))
+    torch.testing.assert_close(values[2], view.part(some.nonzero()[:, 0]).statistics(subsets))
+
+
+def test_an_ensemble_takes_off_what_its_members_disagree_about(problem: Problem) -> None:
+    view = ridge.ridge_view(problem)
+    subsets = [problem.labeled[start : start + 8] for start in (0, 5, 10)]
+    votes = ridge.resampled(view, 6, torch.Generator().manual_seed(3))
+    assert votes.sum(1).tolist() == [len(problem.validation)] * 6
+    assert len({tuple(row) for row in votes.tolist()}) == 6
+    weights = torch.eye(3)[0].expand(6, -1)
+    each = view.statistics(subsets, votes)[:, :, 0].double()
+    leads = each - each.mean(1, keepdim=True)
+    for caution in (0.0, 1.0, 50.0):
+        cautious = ridge.RidgeModel(view, weights, votes, caution).utilities(subsets)
+        expected = each.mean() + leads.mean(0) - caution * leads.std(0)
+        torch.testing.assert_close(cautious.double(), expected, rtol=1e-5, atol=1e-6)
+    # With caution enough the one all agree about wins, whatever its lead.
+    assert int(cautious.argmax()) == int(leads.std(0).argmin())
+
+
 def test_units_are_the_differences_within_pairs(problem: Problem) -> None:
     labeled = problem.labeled
     pairs = [(labeled[:8], labeled[8:16]), (labeled[4:12], labeled[12:20])]

@@ -3,14 +3,19 @@
 import dataclasses
 from typing import Any
 
+import pytest
 import torch
 from tiny import MemoryMemo, tiny_config
 from trained import choose
 
+from rambo import lineup
 from rambo.method.acquisition import margins, rank_by
 from rambo.method.pools import Problem, Selection
+from rambo.method.utility_samples import random_pairs
 from rambo.seeding import Streams
-from rambo.strategies.rambo_plus import candidates
+from rambo.strategies.candidates import RIVALS, candidates
+from rambo.strategies.rambo_plus import true_pairs
+from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
 
 
@@ -41,7 +46,9 @@ def test_controls_take_from_the_same_candidates_of_the_first_step(
     filtered = rank_by(problem.unlabeled, margins(predictions.probabilities))[:12]
     generator = Streams(0).child("rambo-plus").torch("acquisition-0")
     none = filtered[:0]
-    batches = candidates(filtered, 4, predictions, "spread", generator, number=3, taken=none)
+    batches = candidates(
+        filtered, 4, predictions, "spread", generator, number=3, taken=none, labeled=problem.labeled
+    )
     assert batches.shape == (3, 4)
     offered = {tuple(sorted(batch)) for batch in batches.tolist()}
     choices = {
@@ -61,13 +68,29 @@ def test_candidates_that_differ_hold_no_image_twice_and_lie_in_the_filter(
     taken = problem.unlabeled[17:20]
     for kind in ("spread", "pool", "random"):
         generator = torch.Generator().manual_seed(1)
-        batches = candidates(filtered, 5, predictions, kind, generator, number=3, taken=taken)
+        batches = candidates(
+            filtered,
+            5,
+            predictions,
+            kind,
+            generator,
+            number=3,
+            taken=taken,
+            labeled=problem.labeled,
+        )
         assert batches.shape == (3, 5)
         for batch in batches:
             assert len(batch.unique()) == 5
             assert torch.isin(batch, filtered).all()
     few = candidates(
-        filtered[:3], 5, predictions, "spread", torch.Generator(), number=3, taken=taken
+        filtered[:3],
+        5,
+        predictions,
+        "spread",
+        torch.Generator(),
+        number=3,
+        taken=taken,
+        labeled=problem.labeled,
     )
     assert few.shape == (1, 3)
 
@@ -85,7 +108,9 @@ def test_candidates_of_the_pool_are_drawn_as_badge_draws_and_go_on_from_what_was
     gradients = ((probabilities - guesses)[:, :, None] * embeddings[:, None]).flatten(1)
     largest = int(pool[gradients[pool].square().sum(1).argmax()])
     generator = torch.Generator().manual_seed(2)
-    first = candidates(pool, 4, predictions, "pool", generator, number=5, taken=pool[:0])
+    first = candidates(
+        pool, 4, predictions, "pool", generator, number=5, taken=pool[:0], labeled=problem.labeled
+    )
     assert first.shape == (5, 4)
     assert all(largest in batch for batch in first.tolist())
     # All but one image of the pool equal what was taken, so only that one lies apart from it.
@@ -96,7 +121,9 @@ def test_candidates_of_the_pool_are_drawn_as_badge_draws_and_go_on_from_what_was
         embeddings=predictions.embeddings[twin].expand_as(predictions.embeddings).clone(),
     )
     same.embeddings[other] += 1
-    later = candidates(pool[1:], 1, same, "pool", generator, number=6, taken=twin[None])
+    later = candidates(
+        pool[1:], 1, same, "pool", generator, number=6, taken=twin[None], labeled=problem.labeled
+    )
     assert later.flatten().tolist() == [int(other)] * 6
 
 
@@ -115,3 +142,127 @@ def test_it_keeps_what_its_choice_does_to_every_validation_image(
     assert arrays["validation"].tolist() == problem.validation.tolist()
     assert len(arrays["margins_before"]) == len(arrays["margins_after"]) == len(problem.validation)
     assert (arrays["margins_before"] != arrays["margins_after"]).any()
+
+
+def test_batches_of_rivals_are_what_each_of_them_would_take_next(
+    problem: Problem, shared_memo: MemoryMemo
+) -> None:
+    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=shared_memo)
+    predictions = ensemble.predict_pools(lambda event: None)
+    pool = rank_by(problem.unlabeled, margins(predictions.probabilities))
+    generator = torch.Generator().manual_seed(4)
+    offered = dict(
+        zip(
+            RIVALS,
+            candidates(
+                pool,
+                4,
+                predictions,
+                "rivals",
+                generator,
+                number=3,
+                taken=pool[:0],
+                labeled=problem.labeled,
+            ).tolist(),
+            strict=True,
+        )
+    )
+    for name in ("margin", "least-confidence", "entropy", "coreset"):
+        first = choose(name, problem, shared_memo, tiny_config()).indices[:4].tolist()
+        assert offered[name] == first, name
+    largest = int(choose("badge", problem, shared_memo, tiny_config()).indices[0])
+    assert largest in offered["badge"]
+    later = candidates(
+        pool[4:],
+        4,
+        predictions,
+        "rivals",
+        generator,
+        number=3,
+        taken=pool[:4],
+        labeled=problem.labeled,
+    )
+    assert later.shape == (6, 4)
+    assert torch.isin(later, pool[4:]).all()
+    assert all(len(batch.unique()) == 4 for batch in later)
+
+
+def test_it_says_whose_batches_it_took(problem: Problem, shared_memo: MemoryMemo) -> None:
+    words = str(
+        plus(problem, shared_memo, weigh=False, candidates="rivals").figures["batches taken"]
+    )
+    counts = dict(part.rsplit(" ", 1) for part in words.split(", "))
+    assert sum(map(int, counts.values())) == 3
+    assert set(counts) <= {lineup.of(name).word for name in RIVALS}
+
+
+def test_half_of_s_val_decides_nothing_and_says_what_is_left_of_the_lead(
+    problem: Problem, shared_memo: MemoryMemo
+) -> None:
+    chosen = plus(problem, shared_memo, weigh=False, halves=True)
+    order = torch.randperm(
+        len(problem.validation), generator=Streams(0).child("rambo-plus").torch("halves")
+    )
+    first, second = order[:30], order[30:]
+
+    def turned(places: torch.Tensor) -> Selection:
+        labels = problem.labels.clone()
+        images = problem.validation[places]
+        labels[images] = (labels[images] + 1) % problem.num_classes
+        changed = dataclasses.replace(problem, labels=labels)
+        return plus(changed, MemoryMemo(), weigh=False, halves=True)
+
+    assert turned(second).indices.tolist() == chosen.indices.tolist()
+    assert turned(first).indices.tolist() != chosen.indices.tolist()
+    leads = [chosen.figures[f"lead on the half that {verb}"] for verb in ("chose", "judged")]
+    # What was taken is the highest of the half that chose, so it lies above the mean there.
+    assert float(leads[0]) > 0.5
+    assert float(leads[1]) < float(leads[0])
+    assert "lead on the half that chose" not in plus(problem, shared_memo, weigh=False).figures
+
+
+def test_close_pairs_count_with_the_mean_of_their_trainings(
+    problem: Problem, shared_memo: MemoryMemo
+) -> None:
+    def pairs(**settings: Any) -> torch.Tensor:
+        config = tiny_config(
+            plus=settings, rambo={"offline": {"pairs": 8, "held_out": 0.25, "repeated_pairs": 2}}
+        )
+        ensemble = Ensemble(problem, config.classifier, seed=0, memo=shared_memo)
+        streams = Streams(0).child("rambo-plus")
+        call = Call(problem, config.budget, config, streams=streams, ensemble=ensemble)
+        return true_pairs(call).utilities
+
+    once, thrice = pairs(), pairs(repeats=3)
+    changed = (once != thrice).any(1)
+    # Six pairs are fitted; of these the three that lie closest are trained again, and nobody else.
+    apart = (once[:6, 0] - once[:6, 1]).abs()
+    closest = apart.argsort(stable=True)[:3]
+    assert set(changed.nonzero()[:, 0].tolist()) <= set(closest.tolist())
+    assert changed.any()
+    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=shared_memo)
+    streams = Streams(0).child("rambo").child("offline")
+    subsets = random_pairs(problem, problem.labeled, 8, streams)
+    for pair in closest.tolist():
+        for side in range(2):
+            place = 2 * pair + side
+            units = [ensemble.fit_unit(subsets[pair][side], "offline", place)]
+            units += [
+                ensemble.fit_unit(subsets[pair][side], "repeat", place + turn * 16)
+                for turn in range(2)
+            ]
+            stored = [
+                shared_memo.results[unit.key][0]["accuracies"]["validation"] for unit in units
+            ]
+            assert float(thrice[pair, side]) == pytest.approx(sum(stored) / 3)
+
+
+def test_an_ensemble_with_weights_of_its_own_chooses(
+    problem: Problem, shared_memo: MemoryMemo
+) -> None:
+    careful = plus(problem, shared_memo, caution=2.0, halves=True)
+    again = plus(problem, shared_memo, caution=2.0, halves=True)
+    assert careful.indices.tolist() == again.indices.tolist()
+    assert "lead on the half that judged" in careful.figures
+    assert careful.figures["held-out pairs"] == 2
+    assert len(careful.indices.unique()) == 12

@@ -9,7 +9,7 @@ from tiny import TINY, merged
 
 from rambo import config as configs
 from rambo import lineup
-from rambo.config import presets
+from rambo.config import PlusConfig, presets
 from rambo.errors import ConfigError
 from rambo.estimate import costs
 from rambo.estimate.costs import DataSizes, Trainings
@@ -215,14 +215,27 @@ def test_llal_counts_once_for_all_budgets() -> None:
 def test_rambo_plus_stands_beside_each_part_left_out_and_everybody_it_should_beat() -> None:
     # What a form asks for is one of the cells, whatever it asks for.
     *cells, (controls, rivals) = planned("plus", plus={"weigh": False, "pick": "lowest"})
-    assert [(c.plus.weigh, c.plus.candidates, c.plus.pick) for _, c in cells] == [
-        (True, "spread", "highest"),
-        (False, "spread", "highest"),
-        (True, "random", "highest"),
-        (True, "pool", "highest"),
-        (True, "pool", "random"),
-        (True, "spread", "random"),
-        (True, "spread", "lowest"),
+    whole = PlusConfig()
+    changes = [
+        {
+            name: value
+            for name, value in c.plus.model_dump().items()
+            if value != getattr(whole, name)
+        }
+        for _, c in cells
+    ]
+    assert changes == [
+        {},
+        {"weigh": False},
+        {"repeats": 2},
+        {"candidates": "random"},
+        {"candidates": "pool"},
+        {"candidates": "pool", "pick": "random"},
+        {"candidates": "rivals"},
+        {"caution": 1},
+        {"halves": True},
+        {"pick": "random"},
+        {"pick": "lowest"},
     ]
     assert {c.strategies for _, c in cells} == {("rambo-plus",)}
     assert controls.label == "controls"

@@ -211,11 +211,22 @@ TABLE: tuple[Field, ...] = (
     Field("plus.weigh", "RAMBO+: learned weights",
           "RAMBO+ learns from the offline pairs how much to trust each thing a set says of the validation images. "
           "Off: certainty alone, and nothing is trained for it.", STRATEGIES, section=_LEARNING),
+    Field("plus.repeats", "RAMBO+: close pairs",
+          "Of the offline pairs it learns from, the closer half is trained so often, and the means count: which of two "
+          "close sets is better, one training says half by chance.", STRATEGIES, section=_LEARNING),
     Field("plus.candidates", "RAMBO+: candidates",
           "The batches of a step: images that differ, of the filter or as BADGE's of the whole pool, which takes M / b "
-          "times as long as BADGE, or random parts of the filter as in RAMBO.",
+          "times as long as BADGE, random parts of the filter as in RAMBO, or what six others would take next.",
           STRATEGIES, section=_LEARNING,
-          names={"spread": "differ, from the filter", "pool": "differ, from the whole pool", "random": "random parts"}),
+          names={"spread": "differ, from the filter", "pool": "differ, from the whole pool", "random": "random parts",
+                 "rivals": "what others would take"}),
+    Field("plus.caution", "RAMBO+: caution",
+          "An ensemble of RAMBO+ sees the validation images and the pairs as chance might have drawn them. So many "
+          "standard deviations among its members are taken off the lead of a batch. 0: no ensemble.",
+          STRATEGIES, section=_LEARNING, step=0.5),
+    Field("plus.halves", "RAMBO+: half chooses",
+          "Half of the validation images ranks the batches. The other half says afterwards how much of the lead is "
+          "there too, and how much was the chance of the first.", STRATEGIES, section=_LEARNING),
     Field("plus.pick", "RAMBO+: picks",
           "The candidate it takes. Random and lowest are controls: they show what the ranking adds.",
           STRATEGIES, section=_LEARNING,
