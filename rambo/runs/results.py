@@ -13,6 +13,11 @@ _EARLIER = {
 
 
 RARE_LABELS = "labels of rare classes"  # a figure of a choice from an imbalanced pool
+BATCHES_TAKEN = (
+    "batches taken"  # by RAMBO+, from candidates that other strategies would take: whose, in words
+)
+# Of what RAMBO+ took above the mean candidate, in units of their spread, where half of S_val chooses.
+LEAD_CHOOSING, LEAD_JUDGING = "lead on the half that chose", "lead on the half that judged"
 
 
 @dataclasses.dataclass(frozen=True)

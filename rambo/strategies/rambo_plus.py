@@ -26,6 +26,7 @@ from rambo.method.ridge import (
     ridge_view,
 )
 from rambo.method.utility_samples import UtilitySamples
+from rambo.runs.results import BATCHES_TAKEN, LEAD_CHOOSING, LEAD_JUDGING
 from rambo.seeding import Streams
 from rambo.strategies.candidates import FILTERED, RIVALS, candidates
 from rambo.training.call import Call
@@ -33,7 +34,6 @@ from rambo.training.offline import accuracies, hold_out, offline_units
 
 _MEMBERS = 30  # Choice: of the ensemble, whose spread is then known to an eighth of itself
 
-_VERBS = ("chose", "judged")
 
 Figures = dict[str, float | int | str]
 
@@ -193,13 +193,11 @@ def _lead_figures(leads: list[Tensor]) -> Figures:
     """Return what of the lead on the half of S_val that chose is there on the other half too, as means of the steps."""
     if not leads:
         return {}
-    means = torch.stack(leads).mean(0).tolist()
-    return {
-        f"lead on the half that {verb}": value for verb, value in zip(_VERBS, means, strict=True)
-    }
+    choosing, judging = torch.stack(leads).mean(0).tolist()
+    return {LEAD_CHOOSING: choosing, LEAD_JUDGING: judging}
 
 
 def _proposer_figures(proposers: Counter[str]) -> Figures:
     """Return whose batches were taken, the most frequent first."""
     words = [f"{lineup.of(name).word} {count}" for name, count in proposers.most_common()]
-    return {"batches taken": ", ".join(words)} if words else {}
+    return {BATCHES_TAKEN: ", ".join(words)} if words else {}

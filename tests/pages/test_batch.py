@@ -22,6 +22,7 @@ from rambo.runs import atlas as atlases
 from rambo.runs import audit, jobs, notes, whatif
 from rambo.runs.atlas import UNLABELED_POOL
 from rambo.runs.notes import ImageNote
+from rambo.runs.results import BATCHES_TAKEN, LEAD_CHOOSING, LEAD_JUDGING
 from rambo.runs.workspace import Run, Workspace
 from rambo.storage import places
 from rambo.ui import pictures, takeaway
@@ -32,6 +33,7 @@ from rambo.ui.batch import (
     exports,
     images_view,
     map_view,
+    steps_view,
     tagging,
     what_if,
     why_view,
@@ -588,6 +590,25 @@ def test_the_steps_show_the_recorded_candidates(done: Run) -> None:
     metrics = {metric.label: metric.value for metric in app.metric}
     assert metrics["u_hat of the chosen batch"] == f"{decision.utility:.3f}"
     assert metrics["Ahead of the runner-up"] == f"{decision.gap:+.3f}"
+
+
+def test_the_steps_of_rambo_plus_say_whose_batches_it_took_and_what_was_chance(home: Path) -> None:
+    plus = {"weigh": False, "candidates": "rivals", "halves": True}
+    run = page_helpers.make_done(home, strategies=["rambo-plus"], trials=1, plus=plus)
+    (result,) = run.results()
+    app = view_of(open_page(PAGE, run.id), "Steps")
+    assert_calm(app)
+    sentences = " ".join(text.value for text in app.markdown)
+    assert f"the batches of **{result.figures[BATCHES_TAKEN]}**" in sentences
+    assert f"**{result.figures[LEAD_CHOOSING]:.1f}** spreads" in sentences
+    assert f"other half, **{result.figures[LEAD_JUDGING]:.1f}**" in sentences
+
+
+def test_figures_of_a_choice_that_somebody_wrote_are_text_and_nothing_else() -> None:
+    figures = {BATCHES_TAKEN: "<b>[x](http://x)", LEAD_CHOOSING: "high", LEAD_JUDGING: 1.0}
+    (sentence,) = steps_view.figure_sentences(figures)
+    assert "](http" not in sentence
+    assert steps_view.figure_sentences({}) == []
 
 
 def utility_words(app: AppTest) -> tuple[str, str]:

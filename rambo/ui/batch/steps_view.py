@@ -1,11 +1,14 @@
 """The greedy steps of RAMBO: which candidate batches there were, and by how much the chosen one won."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from rambo.events import BatchChosen
 from rambo.figures import maps
-from rambo.text import count
-from rambo.ui import frame
+from rambo.runs.results import BATCHES_TAKEN, LEAD_CHOOSING, LEAD_JUDGING
+from rambo.text import count, literal
+from rambo.ui import frame, readers
 from rambo.ui.batch import batch_data
 from rambo.ui.batch.batch_data import Batch
 from rambo.ui.components import ImageRow, plot, rows
@@ -23,6 +26,8 @@ def show(batch: Batch) -> None:
         decision = pick_step(batch, key="candidates-step")
         word = ranker(batch)
         show_result(decision, word)
+        for sentence in choice_sentences(batch):
+            st.markdown(sentence)
         st.markdown("**All candidates of this step**")
         figure = maps.candidate_strip(decision.utilities, decision.utility, word=word)
         alt = f"Predicted utilities of {len(decision.utilities)} candidate batches"
@@ -73,6 +78,32 @@ def show_result(decision: BatchChosen, word: str) -> None:
                 f"{decision.candidate_margins[0]:.3f}",
                 help="0: f hesitates between two classes; 1: f is sure.",
             )
+
+
+def choice_sentences(batch: Batch) -> list[str]:
+    """Return what RAMBO+ reports of all its steps: whose batches it took, and how much of their lead was chance."""
+    for result in readers.summary(batch.run).results:
+        if (result.strategy, result.trial) == (batch.strategy, batch.trial):
+            return figure_sentences(result.figures)
+    return []
+
+
+def figure_sentences(figures: Mapping[str, float | int | str]) -> list[str]:
+    """Return the figures of a choice that are about its steps, as sentences."""
+    sentences = []
+    if BATCHES_TAKEN in figures:
+        sentences.append(
+            "Each candidate is what another strategy would take next. Over all steps it took the batches of "
+            f"**{literal(str(figures[BATCHES_TAKEN]))}**."
+        )
+    choosing, judging = figures.get(LEAD_CHOOSING), figures.get(LEAD_JUDGING)
+    if isinstance(choosing, float) and isinstance(judging, float):
+        sentences.append(
+            "Half of the validation images chose. Judged by them, what was taken lay "
+            f"**{choosing:.1f}** spreads of the candidates above their mean, as a mean over the steps; judged by the "
+            f"other half, **{judging:.1f}**. The difference was the chance of the half that chose."
+        )
+    return sentences
 
 
 def show_candidates(batch: Batch, decision: BatchChosen) -> None:
