@@ -4,7 +4,8 @@
 
 Needs RAMBO_DATA with FashionMNIST and MNIST. The pool is 6,000 images: 7,200 of FashionMNIST's training images less
 1,000 for S_val and 200 for S_0, digits in the places of a share of the rest; the test set is all 10,000. Each seed is
-a study `dirty-pool` of one trial below RAMBO_HOME, begun or gone on with, so all that was trained before is found.
+a study `dirty-pool` of one trial below RAMBO_HOME, begun or gone on with, so all that was trained before is found. All
+runs of that pool which are there count, and are added to `dirty_pool.json`.
 """
 
 import argparse
@@ -14,14 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import seeds
+from benchmarks import plus_settings, seeds
 from benchmarks.seeds import BySeed
 from rambo import __main__ as command
+from rambo import config as configs
 from rambo.datasets import catalog
 from rambo.datasets.prepared import TEST
 from rambo.runs.results import Result
-from rambo.runs.workspace import Workspace
+from rambo.runs.workspace import Workspace, summary
 
+KEPT = Path(__file__).parent / "dirty_pool.json"
 STRATEGIES = ("margin", "badge", "rambo-plus", "filter-only", "random")
 _TRAINING = 7_200
 
@@ -48,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for path, value in settings.items():
             asked += ["--set", f"{path}={value}"]
         command.main(["study", "dirty-pool", *asked, "--strategy", *STRATEGIES])
-    print(table(results(workspace, archive, given.foreign, given.gate)))
+    found = results(workspace, archive, given.foreign, given.gate)
+    name = f"{archive.name}, {100 * given.foreign:g} % foreign, {given.gate}"
+    print(table(seeds.gather(KEPT, name, found)))
 
 
 def clothes(root: Path) -> Path:
@@ -67,38 +72,43 @@ def clothes(root: Path) -> Path:
 
 def results(
     workspace: Workspace, archive: Path, foreign: float, gate: str
-) -> dict[tuple[str, str], dict[int, Result]]:
-    """Return the evaluated results of all studies of the archive, by gate and strategy, then by seed."""
-    fingerprint = catalog.prepare(str(archive), workspace.root).fingerprint
-    found: dict[tuple[str, str], dict[int, Result]] = {}
-    for label, config, result in seeds.evaluated(workspace, "dirty-pool", fingerprint):
-        same = config["dataset"]["corruption"]["foreign"] == foreign
-        if same and config["acquisition"]["gate"]["by"] in ("off", gate):
-            word = "no gate" if label.endswith("no gate") else "gate"
-            found.setdefault((word, result.strategy), {})[result.seed] = result
+) -> dict[str, dict[int, Result]]:
+    """Return the evaluated results of all runs of the archive, by strategy and gate, then by seed."""
+    found: dict[str, dict[int, Result]] = {}
+    for run in workspace.runs():
+        config = configs.restore(run.config)
+        dataset, by = config.dataset, config.acquisition.gate.by
+        if dataset.name != str(archive) or dataset.corruption.foreign != foreign:
+            continue
+        if by not in ("off", gate):
+            continue
+        for result in summary(run).results:
+            if result.test_accuracy is not None:
+                changes = plus_settings.changes(config.plus)
+                ours = f"rambo-plus ({changes})" if result.strategy == "rambo-plus" else None
+                row = f"{ours or result.strategy}, {'no gate' if by == 'off' else 'gate'}"
+                found.setdefault(row, {})[result.seed] = result
     return found
 
 
-def table(found: Mapping[tuple[str, str], BySeed]) -> str:
-    """Return means and paired differences as Markdown."""
+def table(found: Mapping[str, BySeed]) -> str:
+    """Return means, and each way of RAMBO+ behind the gate less every other row on the same seeds, as Markdown."""
     lines = ["| | labels wasted | test % | trials |", "| --- | --- | --- | --- |"]
-    for (word, strategy), by_seed in sorted(found.items()):
-        wasted = [str(by_seed[seed].figures.get("labels wasted", "-")) for seed in sorted(by_seed)]
+    for row, by_seed in sorted(found.items()):
+        wasted = [str(by_seed[seed].figures.get(seeds.WASTED, "-")) for seed in sorted(by_seed)]
         tests = seeds.accuracies(by_seed, lambda one: one.test_accuracy)
-        lines.append(
-            f"| {strategy}, {word} | {', '.join(wasted)} | {seeds.spread(tests)} | {len(tests)} |"
-        )
+        lines.append(f"| {row} | {', '.join(wasted)} | {seeds.spread(tests)} | {len(tests)} |")
     lines += ["", "| paired difference | test points | trials |", "| --- | --- | --- |"]
-    ours = ("gate", "rambo-plus")
-    asked = [pair for pair in itertools.permutations(sorted(found), 2) if pair[0] == ours]
-    asked += [(("gate", name), ("no gate", name)) for name in STRATEGIES if name != ours[1]]
+    asked = [
+        (first, second)
+        for first, second in itertools.permutations(sorted(found), 2)
+        if first.startswith("rambo-plus") and first.endswith(", gate")
+    ]
+    asked += [(f"{name}, gate", f"{name}, no gate") for name in STRATEGIES if name != "rambo-plus"]
     for first, second in asked:
-        if not {first, second} <= set(found):
-            continue
-        apart = seeds.gaps(found[first], found[second])
+        apart = seeds.gaps(found.get(first, {}), found.get(second, {}))
         if apart:
-            names = f"{first[1]}, {first[0]} - {second[1]}, {second[0]}"
-            lines.append(f"| {names} | {seeds.spread(apart, 1)} | {len(apart)} |")
+            lines.append(f"| {first} - {second} | {seeds.spread(apart, 1)} | {len(apart)} |")
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from rambo.runs.workspace import Workspace, summary
 from rambo.studies import study
 
 BySeed = Mapping[int, Result]
+WASTED = "labels wasted"
 
 
 def evaluated(
@@ -42,7 +43,7 @@ def gather(path: Path, sizes: str, found: Mapping[str, BySeed]) -> dict[str, dic
     A night on one machine and a night on another count together, so a file of accuracies goes with the project.
 
     Args:
-        path: of the file, JSON: sizes, row, seed, then validation and test accuracy.
+        path: of the file, JSON: sizes, row, seed, then validation and test accuracy, and labels wasted where told.
         sizes: names the data and the settings under which the seeds are alike.
         found: by row, then by seed.
     """
@@ -50,8 +51,10 @@ def gather(path: Path, sizes: str, found: Mapping[str, BySeed]) -> dict[str, dic
     rows = kept.setdefault(sizes, {})
     for row, by_seed in found.items():
         for seed, result in by_seed.items():
-            pair = [result.validation_accuracy, result.test_accuracy]
-            rows.setdefault(row, {})[str(seed)] = pair
+            values = [result.validation_accuracy, result.test_accuracy]
+            if WASTED in result.figures:
+                values.append(result.figures[WASTED])
+            rows.setdefault(row, {})[str(seed)] = values
     if found:
         path.write_text(_lines({size: _lines(kept[size]) for size in kept}) + "\n")
     return {
@@ -60,10 +63,11 @@ def gather(path: Path, sizes: str, found: Mapping[str, BySeed]) -> dict[str, dic
                 trial=0,
                 strategy=row,
                 seed=int(seed),
-                validation_accuracy=pair[0],
-                test_accuracy=pair[1],
+                validation_accuracy=values[0],
+                test_accuracy=values[1],
+                figures=dict(zip([WASTED], values[2:], strict=False)),
             )
-            for seed, pair in by_seed.items()
+            for seed, values in by_seed.items()
         }
         for row, by_seed in rows.items()
     }

@@ -221,7 +221,8 @@ class BatchChosen(Event):
     """One greedy step of the acquisition (Algorithm 2).
 
     `utilities` are the predicted utilities of all candidate batches; `candidates` holds the dataset indices of the
-    best few, best first, `candidate_utilities` and `candidate_margins` their utilities and mean margins.
+    best few, best first, `candidate_utilities` and `candidate_margins` their utilities and mean margins. Where each
+    candidate is what another strategy would take next, `candidate_strategies` names these.
     """
 
     step: int
@@ -233,6 +234,7 @@ class BatchChosen(Event):
     candidates: list[list[int]]
     candidate_utilities: list[float]
     candidate_margins: list[float]
+    candidate_strategies: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def gap(self) -> float | None:

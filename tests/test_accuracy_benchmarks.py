@@ -8,7 +8,8 @@ import pytest
 import torch
 from tiny import MemoryMemo, tiny_config
 
-from benchmarks import candidates, clean_pool, dirty_pool, ranking, seeds
+from benchmarks import candidates, clean_pool, dirty_pool, plus_settings, ranking, seeds
+from rambo.config import PlusConfig
 from rambo.method.pools import Problem
 from rambo.runs.results import Result
 from rambo.seeding import Streams
@@ -57,8 +58,8 @@ def result(strategy: str, seed: int, test: float, wasted: int) -> Result:
 
 def test_differences_pair_the_same_seeds() -> None:
     figures = {
-        ("gate", "margin"): {0: result("margin", 0, 0.82, 0), 1: result("margin", 1, 0.83, 2)},
-        ("no gate", "margin"): {1: result("margin", 1, 0.80, 260), 2: result("margin", 2, 0.1, 0)},
+        "margin, gate": {0: result("margin", 0, 0.82, 0), 1: result("margin", 1, 0.83, 2)},
+        "margin, no gate": {1: result("margin", 1, 0.80, 260), 2: result("margin", 2, 0.1, 0)},
     }
     lines = dirty_pool.table(figures).splitlines()
     assert "| margin, gate | 0, 2 | 82.5 +- 0.5 | 2 |" in lines
@@ -85,6 +86,21 @@ def test_seeds_of_several_machines_count_together(tmp_path: Path) -> None:
         2: 0.86,
     }
     assert seeds.gather(path, "small", {}) == gathered
+    assert gathered["badge"][2].figures == {"labels wasted": 0}
+
+
+def test_a_row_of_rambo_plus_is_called_by_what_it_changes() -> None:
+    assert plus_settings.changes(PlusConfig()) == "as it is"
+    changed = PlusConfig(weigh=False, candidates="pool", caution=1)
+    assert plus_settings.changes(changed) == "candidates=pool, caution=1.0, weigh=false"
+
+
+def test_a_setting_is_paired_with_the_rivals_of_the_same_seeds() -> None:
+    own = {0: result("rambo-plus", 0, 0.82, 0), 1: result("rambo-plus", 1, 0.84, 0)}
+    rivals = {"badge": {1: result("badge", 1, 0.83, 0)}, "margin": {2: result("margin", 2, 0.8, 0)}}
+    header, _, row = plus_settings.table({"weigh=false": own}, rivals).splitlines()
+    assert header == "| plus | trials | test % | less badge | less margin |"
+    assert row == "| weigh=false | 2 | 83.0 +- 1.0 | 1.0 | - |"
 
 
 def test_what_differs_between_seeds_is_not_in_their_sizes() -> None:

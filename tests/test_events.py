@@ -24,6 +24,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     float | None: FLOATS | st.none(),
     list[int]: st.lists(st.integers(), max_size=4),
     list[float]: st.lists(FLOATS, max_size=4),
+    list[str]: st.lists(st.text(), max_size=3),
     list[list[int]]: st.lists(st.lists(st.integers(), max_size=3), max_size=3),
     dict[str, float]: st.dictionaries(st.text(), FLOATS, max_size=3),
 }

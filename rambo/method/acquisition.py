@@ -119,11 +119,13 @@ class GreedyStep:
         batches: `s x b` dataset indices.
         utilities: `s`, as predicted.
         lowest: whether the lowest utility is taken: a control, which shows what the ranking is worth.
+        strategies: whose batches these are; empty where one rule cut all of them.
     """
 
     batches: Tensor
     utilities: Tensor
     lowest: bool = False
+    strategies: tuple[str, ...] = ()
 
     @property
     def place(self) -> int:
@@ -165,6 +167,7 @@ class GreedyStep:
             candidates=self.batches[best].tolist(),
             candidate_utilities=self.utilities[best].tolist(),
             candidate_margins=scores[self.batches[best]].mean(1).tolist(),
+            candidate_strategies=[self.strategies[i] for i in best.tolist() if self.strategies],
         )
 
 

@@ -69,13 +69,14 @@ def rambo_plus(call: Call) -> Selection:
             )
             unions = [union(labeled, batch) for batch in batches]
             predicted = model.utilities(unions)
-            step = _picked(GreedyStep(batches, predicted), settings.pick, generator)
+            strategies = RIVALS if settings.candidates == "rivals" else ()
+            step = GreedyStep(batches, predicted, strategies=strategies)
+            step = _picked(step, settings.pick, generator)
             call.emit(step.event(j, steps, scores))
             if judging is not None:
                 others = model.judged_by(judging).utilities(unions)
                 leads.append(_lead(torch.stack([predicted, others]), step.place))
-            if settings.candidates == "rivals":
-                proposers[RIVALS[step.place]] += 1
+            proposers.update(strategies[step.place : step.place + 1])
             labeled, remaining = union(labeled, step.best), without(remaining, step.best)
             utilities = torch.cat([utilities, step.utilities.max().expand(count)])
             advance()
@@ -98,9 +99,10 @@ def rambo_plus(call: Call) -> Selection:
 def _picked(step: GreedyStep, pick: str, generator: torch.Generator) -> GreedyStep:
     """Return the step with the utilities that lead to what is picked: as they are, or those of a control."""
     if pick == "lowest":
-        return GreedyStep(step.batches, -step.utilities)
+        return dataclasses.replace(step, utilities=-step.utilities)
     if pick == "random":
-        return GreedyStep(step.batches, torch.rand(len(step.batches), generator=generator))
+        utilities = torch.rand(len(step.batches), generator=generator)
+        return dataclasses.replace(step, utilities=utilities)
     return step
 
 

@@ -16,7 +16,7 @@ from page_helpers import assert_calm, make_failed, make_queued, open_page, unesc
 from streamlit.testing.v1 import AppTest
 
 from rambo import __main__ as command_line
-from rambo import export
+from rambo import export, lineup
 from rambo.datasets import prepared
 from rambo.runs import atlas as atlases
 from rambo.runs import audit, jobs, notes, whatif
@@ -25,6 +25,7 @@ from rambo.runs.notes import ImageNote
 from rambo.runs.results import BATCHES_TAKEN, LEAD_CHOOSING, LEAD_JUDGING
 from rambo.runs.workspace import Run, Workspace
 from rambo.storage import places
+from rambo.strategies.candidates import RIVALS
 from rambo.ui import pictures, takeaway
 from rambo.ui.batch import (
     batch_data,
@@ -600,6 +601,9 @@ def test_the_steps_of_rambo_plus_say_whose_batches_it_took_and_what_was_chance(h
     assert_calm(app)
     sentences = " ".join(text.value for text in app.markdown)
     assert f"the batches of **{result.figures[BATCHES_TAKEN]}**" in sentences
+    (table,) = [part for part in components(app) if part.get("kind") == "rows"]
+    owners = [row["label"].split(":")[0] for row in table["rows"]]
+    assert sorted(owners) == sorted(lineup.of(name).word for name in RIVALS)
     assert f"**{result.figures[LEAD_CHOOSING]:.1f}** spreads" in sentences
     assert f"other half, **{result.figures[LEAD_JUDGING]:.1f}**" in sentences
 

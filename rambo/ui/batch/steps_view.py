@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from rambo.events import BatchChosen
-from rambo.figures import maps
+from rambo.figures import maps, theme
 from rambo.runs.results import BATCHES_TAKEN, LEAD_CHOOSING, LEAD_JUDGING
 from rambo.text import count, literal
 from rambo.ui import frame, readers
@@ -114,11 +114,13 @@ def show_candidates(batch: Batch, decision: BatchChosen) -> None:
     for place, (members, utility) in enumerate(pairs):
         margin = decision.candidate_margins[place]
         behind = "" if place == 0 else f" ({utility - best:+.3f})"
+        whose = decision.candidate_strategies[place : place + 1]
+        owner = "".join(f"{theme.strategy_word(name)}: " for name in whose)
         more = f", first {_THUMBNAILS} of {len(members)}" if len(members) > _THUMBNAILS else ""
         lines.append(
             ImageRow(
                 members[:_THUMBNAILS],
-                f"{ranker(batch)} {utility:.3f}{behind}, mean margin {margin:.3f}{more}",
+                f"{owner}{ranker(batch)} {utility:.3f}{behind}, mean margin {margin:.3f}{more}",
                 "chosen" if set(members) == set(decision.chosen) else None,
             )
         )
