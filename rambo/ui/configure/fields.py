@@ -91,6 +91,7 @@ _TRANSPORT, _OFFLINE, _FIT = (
 _GATE = "Images that do not belong"
 _REPEATS = "What a batch may hold"
 _LEARNING, _SPATIAL = "What the rivals that learn need", "What the rivals that measure need"
+_PLUS = "What RAMBO+ does otherwise"
 _M, _B = "rambo.utility_model", "rambo.utility_model.bilevel"
 _C, _R = "dataset.corruption", "rivals"
 _AUTO = {"auto": "automatic"}
@@ -193,6 +194,29 @@ TABLE: tuple[Field, ...] = (
     Field("oracle_draws", "Sets an oracle tries",
           "Random sets of B images that an oracle tries out, to show how much a perfect choice among them would "
           "gain. It is no strategy: it sees the labels first. Each is one more training; 0 is none.", STRATEGIES),
+    Field("plus.weigh", "RAMBO+: learned weights",
+          "RAMBO+ learns from the offline pairs how much to trust each thing a set says of the validation images. "
+          "Off: certainty alone, and nothing is trained for it.", STRATEGIES, section=_PLUS),
+    Field("plus.repeats", "RAMBO+: close pairs",
+          "Of the offline pairs it learns from, the closer half is trained so often, and the means count: which of two "
+          "close sets is better, one training says half by chance.", STRATEGIES, section=_PLUS),
+    Field("plus.candidates", "RAMBO+: candidates",
+          "The batches of a step: images that differ, of the filter or as BADGE's of the whole pool, which takes M / b "
+          "times as long as BADGE, random parts of the filter as in RAMBO, or what six others would take next.",
+          STRATEGIES, section=_PLUS,
+          names={"spread": "differ, from the filter", "pool": "differ, from the whole pool", "random": "random parts",
+                 "rivals": "what others would take"}),
+    Field("plus.caution", "RAMBO+: caution",
+          "An ensemble of RAMBO+ sees the validation images and the pairs as chance might have drawn them. So many "
+          "standard deviations among its members are taken off the lead of a batch. 0: no ensemble.",
+          STRATEGIES, section=_PLUS, step=0.5),
+    Field("plus.halves", "RAMBO+: half chooses",
+          "Half of the validation images ranks the batches. The other half says afterwards how much of the lead is "
+          "there too, and how much was the chance of the first.", STRATEGIES, section=_PLUS),
+    Field("plus.pick", "RAMBO+: picks",
+          "The candidate it takes. Random and lowest are controls: they show what the ranking adds.",
+          STRATEGIES, section=_PLUS,
+          names={"highest": "the highest ranked", "random": "one at random", "lowest": "the lowest ranked"}),
     Field(f"{_R}.glister.learning_rate", "GLISTER: step",
           "Of the gradient step by which GLISTER looks ahead. Left empty: the classifier's learning rate.",
           STRATEGIES, r"\eta", _LEARNING, step=0.0005),
@@ -208,29 +232,6 @@ TABLE: tuple[Field, ...] = (
     Field(f"{_R}.llal.learns_on", "LLAL: goes on alone",
           "f stops as soon as it is right, after about a tenth of its epochs. On, the second network alone has the "
           "others.", STRATEGIES, section=_LEARNING),
-    Field("plus.weigh", "RAMBO+: learned weights",
-          "RAMBO+ learns from the offline pairs how much to trust each thing a set says of the validation images. "
-          "Off: certainty alone, and nothing is trained for it.", STRATEGIES, section=_LEARNING),
-    Field("plus.repeats", "RAMBO+: close pairs",
-          "Of the offline pairs it learns from, the closer half is trained so often, and the means count: which of two "
-          "close sets is better, one training says half by chance.", STRATEGIES, section=_LEARNING),
-    Field("plus.candidates", "RAMBO+: candidates",
-          "The batches of a step: images that differ, of the filter or as BADGE's of the whole pool, which takes M / b "
-          "times as long as BADGE, random parts of the filter as in RAMBO, or what six others would take next.",
-          STRATEGIES, section=_LEARNING,
-          names={"spread": "differ, from the filter", "pool": "differ, from the whole pool", "random": "random parts",
-                 "rivals": "what others would take"}),
-    Field("plus.caution", "RAMBO+: caution",
-          "An ensemble of RAMBO+ sees the validation images and the pairs as chance might have drawn them. So many "
-          "standard deviations among its members are taken off the lead of a batch. 0: no ensemble.",
-          STRATEGIES, section=_LEARNING, step=0.5),
-    Field("plus.halves", "RAMBO+: half chooses",
-          "Half of the validation images ranks the batches. The other half says afterwards how much of the lead is "
-          "there too, and how much was the chance of the first.", STRATEGIES, section=_LEARNING),
-    Field("plus.pick", "RAMBO+: picks",
-          "The candidate it takes. Random and lowest are controls: they show what the ranking adds.",
-          STRATEGIES, section=_LEARNING,
-          names={"highest": "the highest ranked", "random": "one at random", "lowest": "the lowest ranked"}),
     Field(f"{_R}.dulo.sample_factor", "DULO: samples",
           "Times as many utility samples as RAMBO has.", STRATEGIES, section=_LEARNING),
     Field(f"{_R}.dulo.epsilon", "DULO: accuracy",

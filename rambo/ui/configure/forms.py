@@ -172,7 +172,7 @@ def _fields(entries: Iterable[Field], look: FieldContext) -> None:
     all_facts = fields.facts()
     kinds = [(entry, _shape(all_facts[entry.path])) for entry in entries]
     if switches := [entry for entry, kind in kinds if kind == "boolean"]:
-        with st.container(horizontal=True, gap="large"):
+        with st.container(horizontal=True, gap="medium"):
             for entry in switches:
                 _field(entry, look, width="content")
     for entry in (entry for entry, kind in kinds if kind == "choices"):

@@ -184,7 +184,7 @@ def notes(config: Config, data: Prepared | None) -> dict[str, str]:
             "Without RAMBO there is no pretraining; DULO learns a utility model of its own."
             if "dulo" in config.strategies
             else "Without RAMBO there is no pretraining; RAMBO+ learns three weights from true pairs."
-            if "rambo-plus" in config.strategies
+            if "rambo-plus" in config.strategies and config.plus.weigh
             else "Without RAMBO nothing is learned: the utility model is not used."
         )
     if config.classifier.name == "logistic":
