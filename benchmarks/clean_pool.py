@@ -27,7 +27,7 @@ from rambo.studies.grid import PLUS
 
 KEPT = Path(__file__).parent / "clean_pool.json"
 OURS = f"RAMBO+, {PLUS}"
-_MAY_DIFFER = ("strategies", "plus", "seed", "trials", "compute")
+MAY_DIFFER = ("strategies", "plus", "seed", "trials", "compute")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,7 +63,7 @@ def results(
     for label, settings, result in seeds.evaluated(workspace, "plus", data.fingerprint):
         own = configs.restore(settings)
         # Who chooses, the seed and the machine may differ; all else has to be what was asked for.
-        same = {field: getattr(wanted, field) for field in _MAY_DIFFER}
+        same = {field: getattr(wanted, field) for field in MAY_DIFFER}
         if own.model_copy(update=same) == wanted:
             name = f"RAMBO+, {label}" if result.strategy == "rambo-plus" else result.strategy
             found.setdefault(name, {})[result.seed] = result
@@ -72,7 +72,7 @@ def results(
 
 def sizes(config: configs.Config) -> str:
     """Return what a reader sees of the settings, and a digest of all that the seeds must share."""
-    settings = config.model_dump(mode="json", exclude=set(_MAY_DIFFER))
+    settings = config.model_dump(mode="json", exclude=set(MAY_DIFFER))
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     return f"{config.dataset.name}, k = {config.k}, B = {config.budget}, settings {digest}"
 

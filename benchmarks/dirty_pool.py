@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import plus_settings, seeds
+from benchmarks import clean_pool, plus_settings, seeds
 from benchmarks.seeds import BySeed
 from rambo import __main__ as command
 from rambo import config as configs
+from rambo.config import presets
 from rambo.datasets import catalog
 from rambo.datasets.prepared import TEST
 from rambo.runs.results import Result
@@ -40,18 +41,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     workspace = Workspace.from_environment()
     archive = clothes(workspace.root)
-    settings = {
-        "dataset.corruption.foreign": given.foreign,
+    dirt = {
+        "dataset.corruption.foreign": str(given.foreign),
         "dataset.corruption.foreign_source": "mnist",
-        "acquisition.gate.by": given.gate,
-        **dict(pair.split("=", 1) for pair in given.set),
     }
+    changes = dict(pair.split("=", 1) for pair in given.set)
+    settings = {**dirt, "acquisition.gate.by": given.gate, **changes}
     for seed in () if given.only_show else given.seeds:
         asked = ["--dataset", str(archive), "--seed", str(seed), "--trials", "1", "--jobs", "1"]
         for path, value in settings.items():
             asked += ["--set", f"{path}={value}"]
         command.main(["study", "dirty-pool", *asked, "--strategy", *STRATEGIES])
-    found = results(workspace, archive, given.foreign, given.gate)
+    wanted = presets.quick(str(archive))
+    for path, value in (dirt | changes).items():
+        configs.assign(wanted, path, value)
+    found = results(workspace, configs.build(wanted), given.gate)
     name = f"{archive.name}, {100 * given.foreign:g} % foreign, {given.gate}"
     print(table(seeds.gather(KEPT, name, found)))
 
@@ -71,20 +75,22 @@ def clothes(root: Path) -> Path:
 
 
 def results(
-    workspace: Workspace, archive: Path, foreign: float, gate: str
+    workspace: Workspace, wanted: configs.Config, gate: str
 ) -> dict[str, dict[int, Result]]:
-    """Return the evaluated results of all runs of the archive, by strategy and gate, then by seed."""
+    """Return the evaluated results of all runs of that pool at these sizes, by strategy and gate, then by seed."""
     found: dict[str, dict[int, Result]] = {}
     for run in workspace.runs():
-        config = configs.restore(run.config)
-        dataset, by = config.dataset, config.acquisition.gate.by
-        if dataset.name != str(archive) or dataset.corruption.foreign != foreign:
+        own = configs.restore(run.config)
+        by = own.acquisition.gate.by
+        ungated = own.acquisition.model_copy(update={"gate": wanted.acquisition.gate})
+        same = {field: getattr(wanted, field) for field in clean_pool.MAY_DIFFER}
+        if own.model_copy(update=same | {"acquisition": ungated}) != wanted:
             continue
         if by not in ("off", gate):
             continue
         for result in summary(run).results:
             if result.test_accuracy is not None:
-                changes = plus_settings.changes(config.plus)
+                changes = plus_settings.changes(own.plus)
                 ours = f"rambo-plus ({changes})" if result.strategy == "rambo-plus" else None
                 row = f"{ours or result.strategy}, {'no gate' if by == 'off' else 'gate'}"
                 found.setdefault(row, {})[result.seed] = result

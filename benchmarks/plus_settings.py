@@ -24,7 +24,6 @@ from rambo.runs.workspace import Workspace, summary
 
 KEPT = Path(__file__).parent / "plus_settings.json"
 RIVALS = ("badge", clean_pool.OURS, "RAMBO+, certainty alone", "margin", "rambo", "random")
-_MAY_DIFFER = ("strategies", "plus", "seed", "compute")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             asked = ["--preset", "quick", "--dataset", dataset, "--seed", str(seed)]
             asked += ["--trials", "1", "--jobs", "1", "--strategy", "rambo-plus", *settings]
             command.main(["run", *asked])
-        config = configs.build(presets.quick(dataset) | {"trials": 1})
+        config = configs.build(presets.quick(dataset))
         sizes = clean_pool.sizes(config)
         data = catalog.prepare(dataset, workspace.root)
         found = seeds.gather(KEPT, sizes, results(workspace, data, config))
@@ -60,7 +59,7 @@ def results(
         if run.environment.dataset.fingerprint != data.fingerprint:
             continue
         own = configs.restore(run.config)
-        same = {field: getattr(wanted, field) for field in _MAY_DIFFER}
+        same = {field: getattr(wanted, field) for field in clean_pool.MAY_DIFFER}
         if own.model_copy(update=same) != wanted:
             continue
         for result in summary(run).results:
