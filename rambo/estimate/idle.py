@@ -84,7 +84,8 @@ def _idle_model(values: Mapping[str, Any], strategies: set[str]) -> set[str]:
 
 def _idle_classifier(values: Mapping[str, Any], strategies: set[str]) -> set[str]:
     """Return the fields of the classifier that nobody reads."""
-    learns = bool(lineup.learners(strategies))
+    weighs = values.get("plus.weigh")
+    learns = any(name != "rambo-plus" or weighs for name in lineup.learners(strategies))
     if values.get("classifier.name") != "logistic":
         by_proxy = learns and values.get("rambo.offline.proxy")
         return set() if by_proxy else {"classifier.logistic.l2", "classifier.logistic.iterations"}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from rambo import lineup
 from rambo.config import Config
 from rambo.estimate.costs import Costs
-from rambo.estimate.work import closest_pairs, further_pairs, repeated_pairs
+from rambo.estimate.work import closest_pairs, further_pairs, pair_learners, repeated_pairs
 
 _WAITS = (
     "Then the run ends: the batch is chosen and waits for its labels. No accuracy is measured, because nobody knows "
@@ -81,7 +81,7 @@ def _rivals(config: Config, trial: Mapping[str, int]) -> list[str]:
     parts, further = [], _further(config)
     if {"lowest", "rambo"} <= set(config.strategies):
         parts.append("The lowest u_hat is RAMBO's own: the same batches, ranked from below.")
-    if "rambo-plus" in config.strategies and config.plus.weigh:
+    if "rambo-plus" in pair_learners(config):
         parts.append(
             "RAMBO+ learns from the same trainings."
             if "rambo" in config.strategies
@@ -137,7 +137,7 @@ def _stand_in(config: Config) -> list[str]:
         return [
             "The classifier is a logistic head on frozen features: a stand-in that a CPU can train."
         ]
-    if config.rambo.offline.proxy and lineup.learners(config.strategies):
+    if config.rambo.offline.proxy and pair_learners(config):
         return [
             "On the random parts the classifiers are logistic heads on frozen features: stand-ins that a CPU "
             "can train."

@@ -130,12 +130,22 @@ def further_pairs(config: Config) -> int:
     return (config.rivals.dulo.sample_factor - 1) * config.rambo.offline.pairs
 
 
+def pair_learners(config: Config) -> list[str]:
+    """Return the strategies that learn from pairs with true utilities, in the order of the lineup.
+
+    RAMBO+ without weights learns nothing.
+    """
+    names = lineup.learners(config.strategies)
+    return [name for name in names if name != "rambo-plus" or config.plus.weigh]
+
+
 def closest_pairs(config: Config) -> int:
     """Return how many of the pairs RAMBO+ fits are trained several times: the closer half, where it asks for that.
 
     A logistic head has one optimum, so its second training would be the first.
     """
-    if not config.plus.weigh or config.plus.repeats == 1 or "repeat" in head_roles(config):
+    asks = "rambo-plus" in pair_learners(config) and config.plus.repeats > 1
+    if not asks or "repeat" in head_roles(config):
         return 0
     return (config.rambo.offline.pairs - held_out_pairs(config)) // 2
 
@@ -172,7 +182,7 @@ def strategy_units(name: str, config: Config, sizes: DataSizes) -> Iterator[Unit
             stage, role, Trainings(count, count * size, count * validation), f"{role}{content}"
         )
 
-    if strategy.learns == "utility" and (name != "rambo-plus" or config.plus.weigh):
+    if name in pair_learners(config):
         yield subsets("offline", "offline", 2 * pairs, each, pairs_content)
         if name == "rambo-plus" and (closest := closest_pairs(config)):
             # Choice: counted in full, though some of them may be among RAMBO's repeated ones.

@@ -7,7 +7,7 @@ from rambo import lineup
 from rambo.config import Config
 from rambo.estimate import costs
 from rambo.estimate.costs import Rate
-from rambo.estimate.work import DataSizes, mean_size
+from rambo.estimate.work import DataSizes, mean_size, pair_learners
 
 Where = tuple[int | None, str | None]  # trial and strategy; None for what they share
 
@@ -53,7 +53,8 @@ def plan(config: Config, sizes: DataSizes, jobs: int) -> Plan:
         jobs: worker processes; 1 on a GPU.
     """
     whole = costs.count(config, sizes)
-    learner = next(iter(lineup.learners(config.strategies)), "random")
+    learners = pair_learners(config)
+    learner = next(iter(learners), "random")
     ours = costs.count(config.model_copy(update={"strategies": (learner,)}), sizes)
     seconds = {k: v / ours.trials for k, v in costs.stage_seconds(ours, _GUESS, jobs).items()}
     per_pass = _GUESS.seconds_per_pass / ours.trials
@@ -69,7 +70,7 @@ def plan(config: Config, sizes: DataSizes, jobs: int) -> Plan:
     shared = {} if whole.waits else {"evaluation": max(judged, _BRIEF)}
     pieces: dict[Where, dict[str, float]] = {}
     for trial in range(config.trials):
-        parts = _parts(config.strategies, learning, trained / (ours.slices + 1))
+        parts = _parts(config.strategies, learners, learning, trained / (ours.slices + 1))
         pieces |= {(trial, name): part for name, part in parts.items()}
         pieces[trial, None] = pieces[trial, None] | shared
     per_trial = ours.per_trial
@@ -89,12 +90,13 @@ def plan(config: Config, sizes: DataSizes, jobs: int) -> Plan:
 
 
 def _parts(
-    strategies: Sequence[str], learning: dict[str, float], labeled: float
+    strategies: Sequence[str], learners: Sequence[str], learning: dict[str, float], labeled: float
 ) -> dict[str | None, dict[str, float]]:
     """Return the pieces of every strategy of a trial, and of what they share.
 
     Args:
         strategies: in their order.
+        learners: those that learn from pairs with true utilities.
         learning: the pieces of `rambo`, or without it of `dulo`, which then has no pretraining.
         labeled: seconds of training f on S_0; the first who asks for it pays.
     """
@@ -107,20 +109,19 @@ def _parts(
             parts[name] = {"acquisition": _BRIEF}
         else:
             first = {"classifier": _BRIEF if paid else labeled}
-            parts[name], paid = first | _own(name, strategies, learning, labeled), True
+            parts[name], paid = first | _own(name, learners, learning, labeled), True
     parts[None] = {"classifier": 0.0 if paid else labeled}
     return parts
 
 
 def _own(
-    name: str, strategies: Sequence[str], learning: dict[str, float], labeled: float
+    name: str, learners: Sequence[str], learning: dict[str, float], labeled: float
 ) -> dict[str, float]:
     """Return the pieces of a strategy that works with f on S_0.
 
     Choice: where RAMBO runs too it stands for both in the offline trainings, which DULO then finds.
     """
-    strategy = lineup.of(name)
-    if strategy.learns == "utility":
+    if name in learners:
         parts = {part: learning[part] for part in ("offline", "warm start", "acquisition")}
-        return parts | ({"offline": _BRIEF} if lineup.learners(strategies)[0] != name else {})
-    return {"acquisition": labeled if strategy.learns == "loss" else _BRIEF}
+        return parts | ({"offline": _BRIEF} if learners[0] != name else {})
+    return {"acquisition": labeled if lineup.of(name).learns == "loss" else _BRIEF}

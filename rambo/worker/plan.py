@@ -22,7 +22,7 @@ from rambo.datasets.prepared import Prepared
 from rambo.estimate import costs, outline
 from rambo.estimate.costs import Costs, Rate
 from rambo.estimate.forecast import Forecast
-from rambo.estimate.work import DataSizes, Trainings
+from rambo.estimate.work import DataSizes, Trainings, closest_pairs, pair_learners
 from rambo.events import Emit, ignore
 from rambo.method.pools import Problem, membership_matrix, union
 from rambo.method.utility_model import create_utility_model
@@ -83,7 +83,10 @@ def plan(
     cached = memo.stored_keys(unit.key for unit in units)
     whole = costs.count(config, DataSizes.of(config, data))
     missing = [unit for unit in units if unit.key not in cached]
-    rest = remaining(whole, missing, () if features_file else whole.heads)
+    unknown = [] if features_file else list(whole.heads)
+    if closest_pairs(config):
+        unknown.append("repeat")  # which pairs lie closest is known once they are trained
+    rest = remaining(whole, missing, unknown)
     rate = measure_rate(config, data, memo, device)
     stages = costs.stage_seconds(rest, rate, jobs)
     if checks.wants_features(config, data) and not features_file and device == "cpu":
@@ -156,7 +159,7 @@ def fixed_units(
 def _utility_units(problem: Problem, config: Config, ensemble: Ensemble) -> list[FitUnit]:
     """Return the trainings that RAMBO and DULO learn from, drawn from the streams that they take."""
     names, streams = config.strategies, Streams(ensemble.seed)
-    if not lineup.learners(names):
+    if not pair_learners(config):
         return []
     call = Call(problem, config.budget, config, streams=streams, ensemble=ensemble)
     _, units, repeats = offline_units(call.child("rambo").child("offline"))

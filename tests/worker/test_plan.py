@@ -110,6 +110,16 @@ CASES: dict[str, dict[str, Any]] = {
         "rivals": {"dulo": {"sample_factor": 2}},
     },
     "rambo-plus alone": {"strategies": ["rambo-plus"], "trials": 1},
+    "rambo-plus without weights": {
+        "strategies": ["rambo-plus"],
+        "trials": 1,
+        "plus": {"weigh": False, "repeats": 3},
+    },
+    "rambo-plus without weights before dulo": {
+        "strategies": ["rambo-plus", "dulo"],
+        "trials": 1,
+        "plus": {"weigh": False},
+    },
     "rambo-plus beside rambo": {"strategies": ["rambo-plus", "rambo"], "trials": 1},
     "the lowest u_hat beside the highest, each judged twice": {
         "strategies": ["lowest", "rambo"],
@@ -166,6 +176,21 @@ def check_units(ran: Ran) -> None:
         assert record["size"] == len(unit.subset)
         assert record["evaluated"] == unit.evaluated
         assert unit.facts.items() <= record.items()
+
+
+def test_close_pairs_that_are_trained_again_are_counted_before_anybody_knows_them(
+    tiny_archive: Path, tmp_path: Path
+) -> None:
+    changes = {"strategies": ["rambo-plus"], "trials": 1, "plus": {"repeats": 3}}
+    ran = run_planned(config_for(tiny_archive, **changes), tmp_path)
+    roles = Counter(event.role for event in ran.trained)
+    assert roles == {role: number for role, number in ran.before.per_trial.items() if number}
+    assert roles["repeat"] > 0
+    # They are in no list drawn beforehand, and stay among what is left.
+    assert ran.before.lookups == len(ran.trained) - roles["repeat"] - roles["evaluation"]
+    assert ran.after.stages["offline"] > 0
+    data = opened(ran.config, ran.workspace)
+    assert len(fixed_units(ran.config, data, ran.workspace.memo(), "cpu")) == ran.before.lookups
 
 
 def test_the_run_trains_what_was_planned(ran: Ran) -> None:
