@@ -189,6 +189,8 @@ class PlusConfig(Node):
     # batches that differ by k-means++, in the filter or as BADGE's in the whole pool; Algorithm 2's random chunks; or
     # what other strategies would take next
     candidates: Literal["spread", "pool", "random", "rivals"] = "spread"
+    # times M that the filter of `spread` and `random` holds, and with it times as many candidates
+    filter_factor: Annotated[int, Field(ge=1, le=100)] = 1
     # standard deviations taken off by an ensemble that resamples S_val and the true pairs; 0: no ensemble
     caution: Weight = 0.0
     # half of S_val chooses, and the other half says what is left of the lead

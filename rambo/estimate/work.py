@@ -144,7 +144,7 @@ def closest_pairs(config: Config) -> int:
 
     A logistic head has one optimum, so its second training would be the first.
     """
-    asks = "rambo-plus" in pair_learners(config) and config.plus.repeats > 1
+    asks = config.plus.weigh and config.plus.repeats > 1
     if not asks or "repeat" in head_roles(config):
         return 0
     return (config.rambo.offline.pairs - held_out_pairs(config)) // 2

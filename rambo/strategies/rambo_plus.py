@@ -51,11 +51,12 @@ def rambo_plus(call: Call) -> Selection:
     scores = margins(predictions.probabilities)
     labeled, remaining = problem.labeled, rank_by(problem.unlabeled, scores)
     steps, utilities = -(-call.budget // size), torch.zeros(0)
+    filtered = call.config.acquisition.filtered * settings.filter_factor
     leads, proposers = list[Tensor](), Counter[str]()
     with stage("acquisition", steps, call.emit) as advance:
         for j in range(steps):
             count = min(size, call.budget - len(utilities))
-            filter_size = filter_for(call.config.acquisition.filtered, size, count)
+            filter_size = filter_for(filtered, size, count)
             generator = call.streams.torch(f"acquisition-{j}")
             batches = candidates(
                 remaining[:filter_size] if settings.candidates in FILTERED else remaining,

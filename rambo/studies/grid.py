@@ -219,6 +219,7 @@ PLUS_CELLS: Mapping[str, Settings] = {
     "certainty alone": {"weigh": False},
     "close pairs twice": {"repeats": 2},
     "random candidates": {"candidates": "random"},
+    "a filter of 4 M": {"filter_factor": 4},
     "candidates of the pool": {"candidates": "pool"},
     "any of the pool": {"candidates": "pool", "pick": "random"},
     "batches of rivals": {"candidates": "rivals"},

@@ -84,7 +84,7 @@ def plan(
     whole = costs.count(config, DataSizes.of(config, data))
     missing = [unit for unit in units if unit.key not in cached]
     unknown = [] if features_file else list(whole.heads)
-    if closest_pairs(config):
+    if "rambo-plus" in config.strategies and closest_pairs(config):
         unknown.append("repeat")  # which pairs lie closest is known once they are trained
     rest = remaining(whole, missing, unknown)
     rate = measure_rate(config, data, memo, device)

@@ -11,12 +11,13 @@ from trained import choose
 from rambo import lineup
 from rambo.method.acquisition import margins, rank_by
 from rambo.method.pools import Problem, Selection
-from rambo.method.utility_samples import random_pairs
 from rambo.seeding import Streams
 from rambo.strategies.candidates import RIVALS, candidates
 from rambo.strategies.rambo_plus import true_pairs
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
+from rambo.training.outcomes import Outcome, TrainingRecord
+from rambo.training.units import FitUnit
 
 
 def plus(problem: Problem, memo: MemoryMemo, **settings: Any) -> Selection:
@@ -144,6 +145,13 @@ def test_it_keeps_what_its_choice_does_to_every_validation_image(
     assert (arrays["margins_before"] != arrays["margins_after"]).any()
 
 
+def test_a_wider_filter_is_a_larger_m(problem: Problem, shared_memo: MemoryMemo) -> None:
+    config = tiny_config(plus={"weigh": False}, acquisition={"filter_size": 36})
+    expected = choose("rambo-plus", problem, shared_memo, config).indices.tolist()
+    assert plus(problem, shared_memo, weigh=False, filter_factor=3).indices.tolist() == expected
+    assert plus(problem, shared_memo, weigh=False).indices.tolist() != expected
+
+
 def test_batches_of_rivals_are_what_each_of_them_would_take_next(
     problem: Problem, shared_memo: MemoryMemo
 ) -> None:
@@ -222,39 +230,40 @@ def test_half_of_s_val_decides_nothing_and_says_what_is_left_of_the_lead(
 
 
 def test_close_pairs_count_with_the_mean_of_their_trainings(
-    problem: Problem, shared_memo: MemoryMemo
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def pairs(**settings: Any) -> torch.Tensor:
-        config = tiny_config(
-            plus=settings, rambo={"offline": {"pairs": 8, "held_out": 0.25, "repeated_pairs": 2}}
-        )
-        ensemble = Ensemble(problem, config.classifier, seed=0, memo=shared_memo)
-        streams = Streams(0).child("rambo-plus")
-        call = Call(problem, config.budget, config, streams=streams, ensemble=ensemble)
-        return true_pairs(call).utilities
+    """Accuracies that say which training they are of, in place of trainings that all may end alike."""
+    first = [0.5, 0.9, 0.6, 0.61, 0.7, 0.4, 0.3, 0.33, 0.8, 0.2, 0.55, 0.5, 0.5, 0.5, 0.9, 0.9]
+    trained = []
 
-    once, thrice = pairs(), pairs(repeats=3)
-    changed = (once != thrice).any(1)
-    # Six pairs are fitted; of these the three that lie closest are trained again, and nobody else.
-    apart = (once[:6, 0] - once[:6, 1]).abs()
-    closest = apart.argsort(stable=True)[:3]
-    assert set(changed.nonzero()[:, 0].tolist()) <= set(closest.tolist())
-    assert changed.any()
-    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=shared_memo)
-    streams = Streams(0).child("rambo").child("offline")
-    subsets = random_pairs(problem, problem.labeled, 8, streams)
-    for pair in closest.tolist():
-        for side in range(2):
-            place = 2 * pair + side
-            units = [ensemble.fit_unit(subsets[pair][side], "offline", place)]
-            units += [
-                ensemble.fit_unit(subsets[pair][side], "repeat", place + turn * 16)
-                for turn in range(2)
-            ]
-            stored = [
-                shared_memo.results[unit.key][0]["accuracies"]["validation"] for unit in units
-            ]
-            assert float(thrice[pair, side]) == pytest.approx(sum(stored) / 3)
+    def run(self: Ensemble, units: list[FitUnit], emit: Any, advance: Any) -> list[Outcome]:
+        outcomes = []
+        for unit in units:
+            turn, place = divmod(unit.index, len(first))
+            trained.append((unit.role, turn, place))
+            # A second training finds a tenth less, a third two tenths.
+            less = 0.0 if unit.role == "offline" else 0.1 * (turn + 1)
+            record = TrainingRecord(
+                accuracies={"validation": first[place] - less}, epochs=1, seconds=0.0
+            )
+            outcomes.append(Outcome(record, {}, cached=False))
+            advance()
+        return outcomes
+
+    monkeypatch.setattr(Ensemble, "run", run)
+    config = tiny_config(
+        plus={"repeats": 3}, rambo={"offline": {"pairs": 8, "held_out": 0.25, "repeated_pairs": 2}}
+    )
+    ensemble = Ensemble(problem, config.classifier, seed=0, memo=MemoryMemo())
+    streams = Streams(0).child("rambo-plus")
+    call = Call(problem, config.budget, config, streams=streams, ensemble=ensemble)
+    utilities = true_pairs(call).utilities.flatten().tolist()
+    # Six of eight pairs are fitted, and of these the three that lie closest are numbers 1, 3 and 5.
+    again = [place for place in range(16) if place // 2 in (1, 3, 5)]
+    expected = [value - 0.1 if place in again else value for place, value in enumerate(first)]
+    assert utilities == pytest.approx(expected)
+    repeats = [(turn, place) for role, turn, place in trained if role == "repeat"]
+    assert sorted(repeats) == [(turn, place) for turn in range(2) for place in again]
 
 
 def test_an_ensemble_with_weights_of_its_own_chooses(

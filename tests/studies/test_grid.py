@@ -229,6 +229,7 @@ def test_rambo_plus_stands_beside_each_part_left_out_and_everybody_it_should_bea
         {"weigh": False},
         {"repeats": 2},
         {"candidates": "random"},
+        {"filter_factor": 4},
         {"candidates": "pool"},
         {"candidates": "pool", "pick": "random"},
         {"candidates": "rivals"},

@@ -206,6 +206,9 @@ TABLE: tuple[Field, ...] = (
           STRATEGIES, section=_PLUS,
           names={"spread": "differ, from the filter", "pool": "differ, from the whole pool", "random": "random parts",
                  "rivals": "what others would take"}),
+    Field("plus.filter_factor", "RAMBO+: wider filter",
+          "Its filter holds so many times M of the smallest margins, and is cut into so many times as many batches.",
+          STRATEGIES, section=_PLUS),
     Field("plus.caution", "RAMBO+: caution",
           "An ensemble of RAMBO+ sees the validation images and the pairs as chance might have drawn them. So many "
           "standard deviations among its members are taken off the lead of a batch. 0: no ensemble.",
