@@ -124,8 +124,8 @@ class ClassifierTrained(Event):
     """A classifier was trained on a subset (or found in the shared cache).
 
     `role` is `offline` for the true utility of a utility sample, `repeat` for its second training,
-    `labeled` for f on a labeled pool S_i, `evaluation` for f on S_1, `llal` for f beside its loss module. Without
-    validation images `accuracy` is None.
+    `labeled` for f on a labeled pool S_i, `evaluation` for f on S_1, `llal` for f beside its loss module, `guesses` for
+    a classifier on S_0 and half of S_val, by which `accuracy` then means little. Without validation images it is None.
     """
 
     role: str

@@ -193,7 +193,8 @@ class PlusConfig(Node):
     filter_factor: Annotated[int, Field(ge=1, le=100)] = 1
     # standard deviations taken off by an ensemble that resamples S_val and the true pairs; 0: no ensemble
     caution: Weight = 0.0
-    # half of S_val chooses, and the other half says what is left of the lead
-    halves: bool = False
+    # what ranks: all of S_val with f's guesses as labels; half of it, and the other half says what is left of the lead;
+    # or each half, with the guesses of a classifier that has seen the labels of the other
+    validation: Literal["whole", "half", "crossed"] = "whole"
     # the last two are controls: the same candidates without the ranking, and against it
     pick: Literal["highest", "random", "lowest"] = "highest"

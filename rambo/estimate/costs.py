@@ -213,7 +213,9 @@ def stage_seconds(costs: Costs, rate: Rate, jobs: int) -> dict[str, float]:
     stages = {
         "offline": offline + transports + rate.seconds_per_pass * costs.offline_passes,
         "pretraining": work["labeled"] + rate.seconds_per_pass * costs.pretraining_passes,
-        "acquisition": work["llal"] + rate.seconds_per_pass * costs.acquisition_passes,
+        "acquisition": work["llal"]
+        + work["guesses"]
+        + rate.seconds_per_pass * costs.acquisition_passes,
         "evaluation": work["evaluation"] * rounds / (judges + costs.draws),
     }
     if jobs > 1 and (number or not costs.waits):

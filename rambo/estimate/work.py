@@ -15,7 +15,7 @@ from rambo.datasets import corruption
 from rambo.datasets.prepared import LABELED, TEST, VALIDATION, Prepared
 from rambo.method.sizes import smallest_size
 
-ROLES = ("offline", "repeat", "labeled", "llal", "evaluation")  # of classifiers
+ROLES = ("offline", "repeat", "labeled", "llal", "guesses", "evaluation")  # of classifiers
 # Choice: an image asked about, in images trained on; stands for fixed costs too
 _EVALUATED = 1 / 50
 
@@ -210,6 +210,12 @@ def strategy_units(name: str, config: Config, sizes: DataSizes) -> Iterator[Unit
         evaluated = validation + max((sizes.pool or 0) - config.k, 0)
         content = f"llal{same}{config.rivals.llal.model_dump_json()}"
         yield Units("acquisition", "llal", Trainings(1, config.k, evaluated), content)
+    ranking = part or validation
+    if name == "rambo-plus" and config.plus.validation == "crossed" and ranking > 1:
+        # On S_0 and each half of S_val, asked about all pools as f is.
+        evaluated = 2 * validation + (sizes.pool or 0)
+        guessing = Trainings(2, 2 * config.k + ranking, 2 * evaluated)
+        yield Units("classifier", "guesses", guessing, f"guesses{same}{part}")
     if strategy.reads_classifier:
         stage = "pretraining" if strategy.pretrains else "classifier"
         # f on S_0 is asked about all pools beside its validation accuracy: every strategy finds the same one.

@@ -72,6 +72,12 @@ class RidgeView:
         """Return the view that only some of the validation images have a say in."""
         return dataclasses.replace(self, validation=self.validation[rows], truth=self.truth[rows])
 
+    def guessed(self, images: Tensor, probabilities: Tensor) -> "RidgeView":
+        """Return the view in which some images count with the class probabilities `N x c` of another classifier."""
+        answers = self.answers.clone()
+        answers[images] = probabilities[images].double()
+        return dataclasses.replace(self, answers=answers)
+
     def _each(self, subset: Tensor) -> Tensor:
         """Return the three statistics of one set for every validation image, `3 x n` in their own units."""
         margins, explained = self._fit(subset)
@@ -106,16 +112,22 @@ class RidgeModel:
     """RAMBO+'s u_hat: weights of what a ridge fit says of S_val, or an ensemble of them that is asked with caution.
 
     Attributes:
-        view: how S_val and the images are seen.
+        views: how S_val and the images are seen; what several say counts as their mean.
         weights: of the statistics; `3`, or `e x 3` of an ensemble.
-        votes: `e x n`, how often each validation image counts for each member; None for one that counts all once.
+        votes: of each view `e x n`, how often each validation image counts for each member; none without an ensemble.
         caution: standard deviations of the ensemble that are taken off.
     """
 
-    view: RidgeView
+    views: tuple[RidgeView, ...]
     weights: Tensor
-    votes: Tensor | None = None
+    votes: tuple[Tensor, ...] = ()
     caution: float = 0.0
+
+    def statistics(self, subsets: Sequence[Tensor]) -> Tensor:
+        """Return what each set says of S_val in units, `s x 3`, or `e x s x 3` of an ensemble."""
+        votes = self.votes or (None,) * len(self.views)
+        each = [view.statistics(subsets, own) for view, own in zip(self.views, votes, strict=True)]
+        return torch.stack(each).mean(0)
 
     def utilities(self, subsets: Sequence[Tensor]) -> Tensor:
         """Return the predicted utilities of `s` sets that are compared with each other, in units.
@@ -123,9 +135,9 @@ class RidgeModel:
         Choice: an ensemble doubts how far a set leads the mean of all that are asked about. What a member thinks of all
         of them alike, because its validation images are hard, decides nothing.
         """
-        if self.votes is None:
-            return self.view.statistics(subsets) @ self.weights
-        values = self.view.statistics(subsets, self.votes)
+        values = self.statistics(subsets)
+        if not self.votes:
+            return values @ self.weights
         # Double precision: a spread of members that agree is a small difference.
         each = (values.double() @ self.weights.double()[:, :, None])[:, :, 0]
         leads = each - each.mean(1, keepdim=True)
@@ -135,7 +147,7 @@ class RidgeModel:
     def judged_by(self, view: RidgeView) -> "RidgeModel":
         """Return the same weights, an ensemble's as their mean, on other validation images."""
         weights = self.weights.view(-1, len(STATISTICS)).mean(0)
-        return RidgeModel(dataclasses.replace(view, unit=self.view.unit), weights)
+        return RidgeModel((dataclasses.replace(view, unit=self.views[0].unit),), weights)
 
 
 def resampled(view: RidgeView, members: int, generator: torch.Generator) -> Tensor:

@@ -46,8 +46,8 @@ def rambo_plus(call: Call) -> Selection:
     problem, size, settings = call.problem, call.config.acquisition.batch_size, call.config.plus
     predictions = call.predictions()
     whole = ridge_view(problem, predictions.probabilities)
-    view, judging = _halves(call, whole)
-    model, figures = learn(call, view)
+    views, judging = _views(call, whole)
+    model, figures = learn(call, views)
     scores = margins(predictions.probabilities)
     labeled, remaining = problem.labeled, rank_by(problem.unlabeled, scores)
     steps, utilities = -(-call.budget // size), torch.zeros(0)
@@ -135,18 +135,20 @@ def true_pairs(call: Call) -> UtilitySamples:
     return samples
 
 
-def learn(call: Call, view: RidgeView) -> tuple[RidgeModel, Figures]:
+def learn(call: Call, views: tuple[RidgeView, ...]) -> tuple[RidgeModel, Figures]:
     """Return u_hat, its statistics in units of the pairs and weighed by them, and how it ranks held-out pairs."""
-    settings, votes = call.config.plus, None
+    settings, votes = call.config.plus, tuple[Tensor, ...]()
     if settings.caution:
-        votes = resampled(view, _MEMBERS, call.streams.torch("votes"))
+        generator = call.streams.torch("votes")
+        votes = tuple(resampled(view, _MEMBERS, generator) for view in views)
+    certain = views[0].certain.repeat(_MEMBERS, 1) if votes else views[0].certain
+    model = RidgeModel(views, certain, votes, settings.caution)
     if not settings.weigh:
-        weights = view.certain if votes is None else view.certain.repeat(_MEMBERS, 1)
-        return RidgeModel(view, weights, votes, settings.caution), {}
+        return model, {}
     training, held_out = hold_out(true_pairs(call), held_out_pairs(call.config))
-    view = in_units_of_pairs(view, training.pairs)
-    weights = _weights(call, view, votes, training)
-    model = RidgeModel(view, weights, votes, settings.caution)
+    views = tuple(in_units_of_pairs(view, training.pairs) for view in views)
+    model = dataclasses.replace(model, views=views)
+    model = dataclasses.replace(model, weights=_weights(call, model, training))
     figures: Figures = {"true pairs fitted": len(training)}
     if not len(held_out):
         return model, figures
@@ -160,29 +162,52 @@ def learn(call: Call, view: RidgeView) -> tuple[RidgeModel, Figures]:
     return model, figures | {"held-out pairs": len(held_out)}
 
 
-def _weights(call: Call, view: RidgeView, votes: Tensor | None, training: UtilitySamples) -> Tensor:
+def _weights(call: Call, model: RidgeModel, training: UtilitySamples) -> Tensor:
     """Return the weights of the statistics, `3`, or of each member's on pairs drawn with replacement, `e x 3`."""
-    values = view.statistics(training.subsets, votes)
-    if votes is None:
-        return fit_weights(values.view(len(training), 2, -1), training.utilities)
-    generator = call.streams.torch("pairs")
-    samples = torch.randint(len(training), (len(votes), len(training)), generator=generator)
+    count, values = len(training), model.statistics(training.subsets)
+    if not model.votes:
+        return fit_weights(values.view(count, 2, -1), training.utilities)
+    samples = torch.randint(count, (len(values), count), generator=call.streams.torch("pairs"))
     return torch.stack(
         [
-            fit_weights(own.view(len(training), 2, -1)[pairs], training.utilities[pairs])
+            fit_weights(own.view(count, 2, -1)[pairs], training.utilities[pairs])
             for own, pairs in zip(values, samples, strict=True)
         ]
     )
 
 
-def _halves(call: Call, whole: RidgeView) -> tuple[RidgeView, RidgeView | None]:
-    """Return what chooses, and what judges the choice afterwards: all of S_val and nobody, or a random half each."""
-    count = len(whole.validation)
-    if not call.config.plus.halves or count < 2:
-        return whole, None
+def _views(call: Call, whole: RidgeView) -> tuple[tuple[RidgeView, ...], RidgeView | None]:
+    """Return what ranks, and what judges the choice afterwards, if anything does.
+
+    Choice: `crossed` ranks by each half of S_val with labels guessed by a classifier trained on S_0 and the other, so
+    no guess has seen the labels it is judged by. f is right in every third of the images it hesitates about; such a
+    classifier knows most of them.
+    """
+    kind, count = call.config.plus.validation, len(whole.validation)
+    if kind == "whole" or count < 2:
+        return (whole,), None
     order = torch.randperm(count, generator=call.streams.torch("halves"))
-    first, second = order[: -(-count // 2)], order[-(-count // 2) :]
-    return whole.part(first.sort().values), whole.part(second.sort().values)
+    halves = [part.sort().values for part in order.split(-(-count // 2))]
+    parts = [whole.part(half) for half in halves]
+    if kind == "half":
+        return (parts[0],), parts[1]
+    problem, ensemble = call.problem, call.ensemble
+    units = [
+        ensemble.fit_unit(
+            union(problem.labeled, problem.validation[half]), "guesses", i, predict=True
+        )
+        for i, half in enumerate(halves)
+    ]
+    with stage("classifier", len(units), call.emit) as advance:
+        outcomes = ensemble.run(units, call.emit, advance)
+    guesses = [
+        ensemble.predictions(unit, outcome).probabilities
+        for unit, outcome in zip(units, outcomes, strict=True)
+    ]
+    pool = problem.unlabeled
+    return tuple(
+        part.guessed(pool, other) for part, other in zip(parts, guesses[::-1], strict=True)
+    ), None
 
 
 def _lead(utilities: Tensor, place: int) -> Tensor:

@@ -224,7 +224,8 @@ PLUS_CELLS: Mapping[str, Settings] = {
     "any of the pool": {"candidates": "pool", "pick": "random"},
     "batches of rivals": {"candidates": "rivals"},
     "an ensemble's lower bound": {"caution": 1},
-    "half of S_val chooses": {"halves": True},
+    "half of S_val chooses": {"validation": "half"},
+    "halves of S_val crossed": {"validation": "crossed"},
     "any batch": {"pick": "random"},
     "lowest batch": {"pick": "lowest"},
 }

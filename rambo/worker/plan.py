@@ -86,6 +86,7 @@ def plan(
     unknown = [] if features_file else list(whole.heads)
     if "rambo-plus" in config.strategies and closest_pairs(config):
         unknown.append("repeat")  # which pairs lie closest is known once they are trained
+    unknown.append("guesses")  # the halves of S_val are drawn as RAMBO+ begins
     rest = remaining(whole, missing, unknown)
     rate = measure_rate(config, data, memo, device)
     stages = costs.stage_seconds(rest, rate, jobs)

@@ -30,7 +30,7 @@ def demo(**changes: Any) -> Config:
 
 def test_the_demo_preset_is_counted() -> None:
     cost = count(demo(), SIZES)
-    expected = {"offline": 20, "repeat": 10, "labeled": 4, "llal": 0, "evaluation": 4}
+    expected = {"offline": 20, "repeat": 10, "labeled": 4, "llal": 0, "guesses": 0, "evaluation": 4}
     assert cost.per_trial == expected
     assert cost.total == 38
     assert (cost.initial_labels, cost.labels_bought, cost.validation) == (200, 200, 1000)
@@ -48,15 +48,15 @@ def test_the_demo_preset_is_counted() -> None:
 @pytest.mark.parametrize(
     ("strategies", "expected", "steps"),
     [
-        (("rambo",), (20, 10, 4, 0, 1), 10),
-        (("margin", "rambo"), (20, 10, 4, 0, 2), 10),
-        (("rambo", "dulo"), (20, 10, 4, 0, 2), 10),
-        (("dulo",), (20, 0, 1, 0, 1), 10),
-        (("dulo", "llal"), (20, 0, 1, 1, 2), 10),
-        (("filter-only", "margin", "random"), (0, 0, 1, 0, 3), 10),
-        (("margin",), (0, 0, 1, 0, 1), 0),
-        (("llal",), (0, 0, 1, 1, 1), 0),
-        (("random",), (0, 0, 1, 0, 1), 0),  # for the pages
+        (("rambo",), (20, 10, 4, 0, 0, 1), 10),
+        (("margin", "rambo"), (20, 10, 4, 0, 0, 2), 10),
+        (("rambo", "dulo"), (20, 10, 4, 0, 0, 2), 10),
+        (("dulo",), (20, 0, 1, 0, 0, 1), 10),
+        (("dulo", "llal"), (20, 0, 1, 1, 0, 2), 10),
+        (("filter-only", "margin", "random"), (0, 0, 1, 0, 0, 3), 10),
+        (("margin",), (0, 0, 1, 0, 0, 1), 0),
+        (("llal",), (0, 0, 1, 1, 0, 1), 0),
+        (("random",), (0, 0, 1, 0, 0, 1), 0),  # for the pages
     ],
 )
 def test_f_on_s0_counts_once_whoever_needs_it(

@@ -30,6 +30,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("rambo-plus", {}),
     ("rambo-plus", {"plus": {"repeats": 3}}),
     ("rambo-plus", {"plus": {"weigh": False, "repeats": 3}}),
+    ("rambo-plus", {"plus": {"weigh": False, "validation": "crossed"}}),
     ("dulo", {}),
     ("dulo", {"rivals": {"dulo": {"sample_factor": 3}}}),
     ("llal", {}),

@@ -77,7 +77,7 @@ def test_an_ensemble_takes_off_what_its_members_disagree_about(problem: Problem)
     each = view.statistics(subsets, votes)[:, :, 0].double()
     leads = each - each.mean(1, keepdim=True)
     for caution in (0.0, 1.0, 50.0):
-        cautious = ridge.RidgeModel(view, weights, votes, caution).utilities(subsets)
+        cautious = ridge.RidgeModel((view,), weights, (votes,), caution).utilities(subsets)
         expected = each.mean() + leads.mean(0) - caution * leads.std(0)
         torch.testing.assert_close(cautious.double(), expected, rtol=1e-5, atol=1e-6)
     # With caution enough the one all agree about wins, whatever its lead.

@@ -594,7 +594,7 @@ def test_the_steps_show_the_recorded_candidates(done: Run) -> None:
 
 
 def test_the_steps_of_rambo_plus_say_whose_batches_it_took_and_what_was_chance(home: Path) -> None:
-    plus = {"weigh": False, "candidates": "rivals", "halves": True}
+    plus = {"weigh": False, "candidates": "rivals", "validation": "half"}
     run = page_helpers.make_done(home, strategies=["rambo-plus"], trials=1, plus=plus)
     (result,) = run.results()
     app = view_of(open_page(PAGE, run.id), "Steps")

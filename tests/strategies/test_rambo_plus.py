@@ -11,9 +11,10 @@ from trained import choose
 from rambo import lineup
 from rambo.method.acquisition import margins, rank_by
 from rambo.method.pools import Problem, Selection
+from rambo.method.ridge import RidgeView, ridge_view
 from rambo.seeding import Streams
 from rambo.strategies.candidates import RIVALS, candidates
-from rambo.strategies.rambo_plus import true_pairs
+from rambo.strategies.rambo_plus import _views, true_pairs
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
 from rambo.training.outcomes import Outcome, TrainingRecord
@@ -207,7 +208,7 @@ def test_it_says_whose_batches_it_took(problem: Problem, shared_memo: MemoryMemo
 def test_half_of_s_val_decides_nothing_and_says_what_is_left_of_the_lead(
     problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    chosen = plus(problem, shared_memo, weigh=False, halves=True)
+    chosen = plus(problem, shared_memo, weigh=False, validation="half")
     order = torch.randperm(
         len(problem.validation), generator=Streams(0).child("rambo-plus").torch("halves")
     )
@@ -218,7 +219,7 @@ def test_half_of_s_val_decides_nothing_and_says_what_is_left_of_the_lead(
         images = problem.validation[places]
         labels[images] = (labels[images] + 1) % problem.num_classes
         changed = dataclasses.replace(problem, labels=labels)
-        return plus(changed, MemoryMemo(), weigh=False, halves=True)
+        return plus(changed, MemoryMemo(), weigh=False, validation="half")
 
     assert turned(second).indices.tolist() == chosen.indices.tolist()
     assert turned(first).indices.tolist() != chosen.indices.tolist()
@@ -227,6 +228,33 @@ def test_half_of_s_val_decides_nothing_and_says_what_is_left_of_the_lead(
     assert float(leads[0]) > 0.5
     assert float(leads[1]) < float(leads[0])
     assert "lead on the half that chose" not in plus(problem, shared_memo, weigh=False).figures
+
+
+def test_no_guess_has_seen_the_labels_it_is_judged_by(
+    problem: Problem, shared_memo: MemoryMemo
+) -> None:
+    config = tiny_config(plus={"weigh": False, "validation": "crossed"})
+
+    def views(own: Problem) -> tuple[RidgeView, ...]:
+        ensemble = Ensemble(own, config.classifier, seed=0, memo=shared_memo)
+        streams = Streams(0).child("rambo-plus")
+        call = Call(own, config.budget, config, streams=streams, ensemble=ensemble)
+        pair, judging = _views(call, ridge_view(own, call.predictions().probabilities))
+        assert judging is None
+        return pair
+
+    both = views(problem)
+    images = torch.cat([view.validation for view in both])
+    assert images.sort().values.tolist() == problem.validation.sort().values.tolist()
+    labels = problem.labels.clone()
+    half = both[0].validation
+    labels[half] = (labels[half] + 1) % problem.num_classes
+    turned = views(dataclasses.replace(problem, labels=labels))
+    pool = problem.unlabeled
+    assert turned[0].validation.equal(half)
+    assert turned[0].answers[pool].equal(both[0].answers[pool])
+    assert not turned[1].answers[pool].equal(both[1].answers[pool])
+    assert len(plus(problem, shared_memo, validation="crossed").indices.unique()) == 12
 
 
 def test_close_pairs_count_with_the_mean_of_their_trainings(
@@ -269,8 +297,8 @@ def test_close_pairs_count_with_the_mean_of_their_trainings(
 def test_an_ensemble_with_weights_of_its_own_chooses(
     problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    careful = plus(problem, shared_memo, caution=2.0, halves=True)
-    again = plus(problem, shared_memo, caution=2.0, halves=True)
+    careful = plus(problem, shared_memo, caution=2.0, validation="half")
+    again = plus(problem, shared_memo, caution=2.0, validation="half")
     assert careful.indices.tolist() == again.indices.tolist()
     assert "lead on the half that judged" in careful.figures
     assert careful.figures["held-out pairs"] == 2

@@ -182,7 +182,7 @@ def counts(cells: list[tuple[grid.Cell, configs.Config]]) -> dict[str, int]:
 
 def test_what_cells_have_in_common_counts_once() -> None:
     """The demo has 20 offline trainings, 10 repeats, f on 4 pools; a choice is evaluated thrice in every cell."""
-    one = {"offline": 20, "repeat": 10, "labeled": 4, "llal": 0}
+    one = {"offline": 20, "repeat": 10, "labeled": 4, "llal": 0, "guesses": 0}
     assert counts(planned("budgets")) == one | {"evaluation": 3 * 4 * 4}
     # The controls ask for f on S_0, which RAMBO trains too.
     assert counts(planned("ablation")) == one | {"evaluation": 3 * (9 + 3)}
@@ -208,6 +208,7 @@ def test_llal_counts_once_for_all_budgets() -> None:
         "repeat": 0,
         "labeled": 1,
         "llal": 1,
+        "guesses": 0,
         "evaluation": 24,
     }
 
@@ -234,7 +235,8 @@ def test_rambo_plus_stands_beside_each_part_left_out_and_everybody_it_should_bea
         {"candidates": "pool", "pick": "random"},
         {"candidates": "rivals"},
         {"caution": 1},
-        {"halves": True},
+        {"validation": "half"},
+        {"validation": "crossed"},
         {"pick": "random"},
         {"pick": "lowest"},
     ]

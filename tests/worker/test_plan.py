@@ -178,16 +178,19 @@ def check_units(ran: Ran) -> None:
         assert unit.facts.items() <= record.items()
 
 
-def test_close_pairs_that_are_trained_again_are_counted_before_anybody_knows_them(
+def test_what_nobody_knows_beforehand_is_counted_all_the_same(
     tiny_archive: Path, tmp_path: Path
 ) -> None:
-    changes = {"strategies": ["rambo-plus"], "trials": 1, "plus": {"repeats": 3}}
+    plus = {"repeats": 3, "validation": "crossed"}
+    changes = {"strategies": ["rambo-plus"], "trials": 1, "plus": plus}
     ran = run_planned(config_for(tiny_archive, **changes), tmp_path)
     roles = Counter(event.role for event in ran.trained)
     assert roles == {role: number for role, number in ran.before.per_trial.items() if number}
     assert roles["repeat"] > 0
+    assert roles["guesses"] == 2
     # They are in no list drawn beforehand, and stay among what is left.
-    assert ran.before.lookups == len(ran.trained) - roles["repeat"] - roles["evaluation"]
+    unlisted = roles["repeat"] + roles["guesses"] + roles["evaluation"]
+    assert ran.before.lookups == len(ran.trained) - unlisted
     assert ran.after.stages["offline"] > 0
     data = opened(ran.config, ran.workspace)
     assert len(fixed_units(ran.config, data, ran.workspace.memo(), "cpu")) == ran.before.lookups

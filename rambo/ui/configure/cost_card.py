@@ -25,6 +25,7 @@ _ROLES = {
     "repeat": "trained twice, to see how often two trainings agree",
     "labeled": "on the labeled pool as it grows",
     "llal": "beside the network of LLAL",
+    "guesses": "on half of the validation images too, whose guesses RAMBO+ takes for labels",
     "evaluation": "to judge the choices",
 }
 

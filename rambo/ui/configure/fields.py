@@ -213,9 +213,11 @@ TABLE: tuple[Field, ...] = (
           "An ensemble of RAMBO+ sees the validation images and the pairs as chance might have drawn them. So many "
           "standard deviations among its members are taken off the lead of a batch. 0: no ensemble.",
           STRATEGIES, section=_PLUS, step=0.5),
-    Field("plus.halves", "RAMBO+: half chooses",
-          "Half of the validation images ranks the batches. The other half says afterwards how much of the lead is "
-          "there too, and how much was the chance of the first.", STRATEGIES, section=_PLUS),
+    Field("plus.validation", "RAMBO+: ranks by",
+          "All validation images, with f's guesses as labels of what nobody has bought. Half of them, and the other "
+          "half says afterwards how much of the lead was chance. Or each half, with the guesses of a classifier that "
+          "has learned the labels of the other: two more trainings, and better guesses.", STRATEGIES, section=_PLUS,
+          names={"whole": "all of S_val", "half": "half of S_val", "crossed": "both halves, crossed"}),
     Field("plus.pick", "RAMBO+: picks",
           "The candidate it takes. Random and lowest are controls: they show what the ranking adds.",
           STRATEGIES, section=_PLUS,
