@@ -8,9 +8,10 @@ import pytest
 import torch
 from tiny import MemoryMemo, tiny_config
 
-from benchmarks import candidates, clean_pool, dirty_pool, plus_settings, ranking, seeds
+from benchmarks import candidates, clean_pool, dirty_pool, guesses, plus_settings, ranking, seeds
 from rambo.config import PlusConfig
 from rambo.method.pools import Problem
+from rambo.method.ridge import ridge_view
 from rambo.runs.results import Result
 from rambo.seeding import Streams
 from rambo.training.ensemble import Ensemble
@@ -107,6 +108,23 @@ def test_what_differs_between_seeds_is_not_in_their_sizes() -> None:
     config = tiny_config()
     assert clean_pool.sizes(config.model_copy(update={"seed": 7})) == clean_pool.sizes(config)
     assert clean_pool.sizes(config.model_copy(update={"budget": 7})) != clean_pool.sizes(config)
+
+
+def test_guesses_are_right_and_in_order_where_the_truth_says_so(problem: Problem) -> None:
+    true = torch.tensor([3.0, 2.0, 1.0])
+    assert guesses.in_order(torch.tensor([30.0, 20.0, 10.0]), true) == 1
+    assert guesses.in_order(torch.tensor([10.0, 20.0, 30.0]), true) == 0
+    assert guesses.in_order(torch.tensor([20.0, 30.0, 10.0]), true) == pytest.approx(2 / 3)
+    images, labels = problem.unlabeled[:4], problem.labels.clone()
+    labels[images] = torch.tensor([0, 1, 2, 3])
+    first = torch.zeros(len(labels), 4)
+    first[images] = torch.eye(4)[[0, 1, 2, 0]]
+    view = ridge_view(problem).guessed(images, first)
+    assert guesses.right((view,), images, labels) == 0.75
+    wrong = view.guessed(images, torch.roll(first, 1, 1))
+    assert guesses.right((view, wrong), images, labels) == pytest.approx(
+        (0.75 + float((wrong.answers[images].argmax(1) == labels[images]).float().mean())) / 2
+    )
 
 
 def test_candidates_are_paired_within_a_cut_and_share_no_image() -> None:

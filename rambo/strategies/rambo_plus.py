@@ -46,7 +46,7 @@ def rambo_plus(call: Call) -> Selection:
     problem, size, settings = call.problem, call.config.acquisition.batch_size, call.config.plus
     predictions = call.predictions()
     whole = ridge_view(problem, predictions.probabilities)
-    views, judging = _views(call, whole)
+    views, judging = views_of(call, whole)
     model, figures = learn(call, views)
     scores = margins(predictions.probabilities)
     labeled, remaining = problem.labeled, rank_by(problem.unlabeled, scores)
@@ -176,7 +176,7 @@ def _weights(call: Call, model: RidgeModel, training: UtilitySamples) -> Tensor:
     )
 
 
-def _views(call: Call, whole: RidgeView) -> tuple[tuple[RidgeView, ...], RidgeView | None]:
+def views_of(call: Call, whole: RidgeView) -> tuple[tuple[RidgeView, ...], RidgeView | None]:
     """Return what ranks, and what judges the choice afterwards, if anything does.
 
     Choice: `crossed` ranks by each half of S_val with labels guessed by a classifier trained on S_0 and the other, so

@@ -14,7 +14,7 @@ from rambo.method.pools import Problem, Selection
 from rambo.method.ridge import RidgeView, ridge_view
 from rambo.seeding import Streams
 from rambo.strategies.candidates import RIVALS, candidates
-from rambo.strategies.rambo_plus import _views, true_pairs
+from rambo.strategies.rambo_plus import true_pairs, views_of
 from rambo.training.call import Call
 from rambo.training.ensemble import Ensemble
 from rambo.training.outcomes import Outcome, TrainingRecord
@@ -239,7 +239,7 @@ def test_no_guess_has_seen_the_labels_it_is_judged_by(
         ensemble = Ensemble(own, config.classifier, seed=0, memo=shared_memo)
         streams = Streams(0).child("rambo-plus")
         call = Call(own, config.budget, config, streams=streams, ensemble=ensemble)
-        pair, judging = _views(call, ridge_view(own, call.predictions().probabilities))
+        pair, judging = views_of(call, ridge_view(own, call.predictions().probabilities))
         assert judging is None
         return pair
 
