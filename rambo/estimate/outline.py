@@ -93,6 +93,10 @@ def _rivals(config: Config, trial: Mapping[str, int]) -> list[str]:
                 f"The {_count(closest, 'pair')} whose sets lie closest are trained {config.plus.repeats} times, "
                 "because one training there is half chance."
             )
+    if trial["guesses"]:
+        parts.append(
+            "For RAMBO+ two more each learn half of the checking images too, and guess labels that nobody has bought."
+        )
     if {"dulo", "rambo"} <= set(config.strategies):
         more = f" and from {further:,} more of its own" if further else ""
         parts.append(f"DULO learns from the same trainings{more}.")

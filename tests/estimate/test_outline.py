@@ -88,6 +88,19 @@ def test_switches_change_the_words(changes: dict[str, Any], absent: str, expecte
             "DULO trains 40 classifiers on random parts of the labels to learn how good a set is.",
         ),
         (
+            {"strategies": ["rambo-plus"], "plus": {"weigh": False}},
+            "You hold 200 labels, and 1,000 more to check with. One classifier is trained on them. RAMBO+ chooses 200 "
+            "of the 7,800 unlabeled images in 10 steps of 20. Last,",
+        ),
+        (
+            {"strategies": ["rambo-plus"], "plus": {"repeats": 3}},
+            "The 4 pairs whose sets lie closest are trained 3 times, because one training there is half chance.",
+        ),
+        (
+            {"strategies": ["rambo-plus"], "plus": {"validation": "crossed"}},
+            "For RAMBO+ two more each learn half of the checking images too, and guess labels that nobody has bought.",
+        ),
+        (
             {"strategies": ["llal"]},
             "LLAL trains one more, together with a network that predicts its losses. Last,",
         ),
