@@ -89,12 +89,21 @@ def rambo_plus(call: Call) -> Selection:
         arrays={
             "ridge": {
                 "validation": problem.validation,
-                "margins_before": whole.margins(problem.labeled),
-                "margins_after": whole.margins(labeled),
+                "margins_before": _margins(whole, views, problem.labeled),
+                "margins_after": _margins(whole, views, labeled),
             }
         },
         figures=figures | _lead_figures(leads) | _proposer_figures(proposers),
     )
+
+
+def _margins(whole: RidgeView, views: tuple[RidgeView, ...], subset: Tensor) -> Tensor:
+    """Return the margin of every validation image under the set, each as the view that it has a say in sees it."""
+    margins_of = whole.margins(subset)
+    if len(views) > 1:
+        for view in views:
+            margins_of[torch.isin(whole.validation, view.validation)] = view.margins(subset)
+    return margins_of
 
 
 def _picked(step: GreedyStep, pick: str, generator: torch.Generator) -> GreedyStep:

@@ -254,7 +254,14 @@ def test_no_guess_has_seen_the_labels_it_is_judged_by(
     assert turned[0].validation.equal(half)
     assert turned[0].answers[pool].equal(both[0].answers[pool])
     assert not turned[1].answers[pool].equal(both[1].answers[pool])
-    assert len(plus(problem, shared_memo, validation="crossed").indices.unique()) == 12
+    crossed = plus(problem, shared_memo, weigh=False, validation="crossed")
+    assert len(crossed.indices.unique()) == 12
+    # Why it was chosen is told of all validation images, each by the guesses that have not seen it.
+    after = crossed.arrays["ridge"]["margins_after"]
+    grown = torch.cat([problem.labeled, crossed.indices])
+    for view in both:
+        own = torch.isin(problem.validation, view.validation)
+        torch.testing.assert_close(after[own], view.margins(grown))
 
 
 def test_close_pairs_count_with_the_mean_of_their_trainings(

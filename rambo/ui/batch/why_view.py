@@ -59,7 +59,7 @@ def by_margin(
     Args:
         validation: `v` dataset indices.
         before: `v` margins with S_0 alone.
-        after: with the batch, f's guesses as its labels.
+        after: with the batch, guesses as its labels.
     """
     gain = after.astype(np.float64) - before
     order = np.argsort(-gain, kind="stable")
@@ -98,7 +98,7 @@ def show(batch: Batch) -> None:
     if margins is not None:
         st.markdown(
             "**Of these validation images it makes RAMBO+ surer.** Its closed-form fit raises their margin when the "
-            "batch, with f's guesses as labels, joins the labels you hold."
+            "batch, with guesses as its labels, joins the labels you hold."
         )
         _draw(batch, by_margin(*margins), "margin up by {:.2f}", "ridge")
     if batch.served is not None:
