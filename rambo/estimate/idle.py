@@ -50,6 +50,7 @@ def idle_paths(values: Mapping[str, Any], data: Prepared | None) -> set[str]:
         "dataset.validation_size": data is not None
         and ((data.roles == VALIDATION).any() or data.partly_labeled),
         "rivals.space": not any(strategy.measures_distances for strategy in chosen),
+        "plus.filter_factor": values.get("plus.candidates") == "rivals",
         "plus.repeats": not values.get("plus.weigh")
         or values.get("classifier.name") == "logistic"  # one optimum, so one training
         or bool(values.get("rambo.offline.proxy")),

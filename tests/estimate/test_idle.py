@@ -32,5 +32,7 @@ def test_without_weights_rambo_plus_reads_no_pairs() -> None:
     assert words(pairs, repeats, **alone, plus={"weigh": False}) == (
         f"{repeats}, {pairs} have no effect with these strategies and settings"
     )
+    assert words("plus.filter_factor", **alone) is None
+    assert words("plus.filter_factor", **alone, plus={"candidates": "rivals"}) is not None
     # A logistic head has one optimum, however often it is trained.
     assert words(repeats, **alone, rambo={"offline": {"proxy": True}}) is not None
