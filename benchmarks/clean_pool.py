@@ -7,7 +7,6 @@ Each seed is a study `plus` of one trial with the sizes of the preset `quick` be
 added to `clean_pool.json`. All datasets but the shipped one need RAMBO_DATA.
 """
 
-import argparse
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -32,12 +31,7 @@ MAY_DIFFER = ("strategies", "plus", "seed", "trials", "compute")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Work through datasets and seeds, and print means, standard errors and paired differences."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.clean_pool")
-    parser.add_argument("datasets", nargs="*", default=["fashion-mnist"])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE")
-    parser.add_argument("--only-show", action="store_true", help="print what there is")
-    given = parser.parse_args(arguments)
+    given = seeds.parse("clean_pool", arguments)
     workspace = Workspace.from_environment()
     settings = [word for pair in given.set for word in ("--set", pair)]
     for dataset in given.datasets:

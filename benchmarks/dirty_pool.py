@@ -82,11 +82,11 @@ def results(
     for run in workspace.runs():
         own = configs.restore(run.config)
         by = own.acquisition.gate.by
-        ungated = own.acquisition.model_copy(update={"gate": wanted.acquisition.gate})
+        # With the gate or without it; how it decides is one of the settings.
+        looked = own.acquisition.gate.model_copy(update={"by": wanted.acquisition.gate.by})
         same = {field: getattr(wanted, field) for field in clean_pool.MAY_DIFFER}
-        if own.model_copy(update=same | {"acquisition": ungated}) != wanted:
-            continue
-        if by not in ("off", gate):
+        same["acquisition"] = own.acquisition.model_copy(update={"gate": looked})
+        if by not in ("off", gate) or own.model_copy(update=same) != wanted:
             continue
         for result in summary(run).results:
             if result.test_accuracy is not None:

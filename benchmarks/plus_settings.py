@@ -7,7 +7,6 @@ with; `--set` names fields of `plus`. All runs of RAMBO+ found there are added t
 named by what they change. All datasets but the shipped one need RAMBO_DATA.
 """
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -28,12 +27,7 @@ RIVALS = ("badge", clean_pool.OURS, "RAMBO+, certainty alone", "margin", "rambo"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Work through datasets and seeds, and print means, standard errors and paired differences."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.plus_settings")
-    parser.add_argument("datasets", nargs="*", default=["fashion-mnist"])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE")
-    parser.add_argument("--only-show", action="store_true", help="print what there is")
-    given = parser.parse_args(arguments)
+    given = seeds.parse("plus_settings", arguments)
     workspace = Workspace.from_environment()
     settings = [word for pair in given.set for word in ("--set", pair)]
     for dataset in given.datasets:

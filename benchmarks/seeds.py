@@ -1,8 +1,9 @@
 """What the accuracy benchmarks share: a study a seed, so results grow seed by seed, and means that pair the seeds."""
 
+import argparse
 import json
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,21 @@ from rambo.studies import study
 
 BySeed = Mapping[int, Result]
 WASTED = "labels wasted"
+
+
+def parse(name: str, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return what was asked for: `datasets`, `seeds`, `set` and `only_show`.
+
+    Args:
+        name: of the benchmark.
+        arguments: of the command line; those of the process if not given.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
+    parser.add_argument("datasets", nargs="*", default=["fashion-mnist"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE")
+    parser.add_argument("--only-show", action="store_true", help="print what there is")
+    return parser.parse_args(arguments)
 
 
 def evaluated(

@@ -34,7 +34,6 @@ from rambo.training.offline import accuracies, hold_out, offline_units
 
 _MEMBERS = 30  # Choice: of the ensemble, whose spread is then known to an eighth of itself
 
-
 Figures = dict[str, float | int | str]
 
 

@@ -104,6 +104,22 @@ def test_the_evidence_has_the_figures_of_its_rows() -> None:
             )
 
 
+@pytest.mark.parametrize(("dataset", "first"), [("mnist", 2), ("fashion-mnist", 6)])
+def test_the_rows_of_other_settings_are_those_measured(dataset: str, first: int) -> None:
+    stored = json.loads((BENCHMARKS / "plus_settings.json").read_text())
+    (measured,) = [own for sizes, own in stored.items() if sizes.startswith(f"{dataset}, ")]
+    text = section("Clean pools").split("**Other settings of RAMBO+**")[1].split("\n\n")[1]
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]
+    ]
+    assert len(lines) == 9
+    for cells in lines:
+        tests = [100 * test for _, test in measured[cells[1].strip("`")].values()]
+        assert cells[first] == str(len(tests))
+        error = f" +- {report.standard_error(tests):.1f}" if len(tests) > 1 else ""
+        assert cells[first + 1] == f"{statistics.fmean(tests):.1f}{error}"
+
+
 def test_the_words_name_the_strategy_its_figures_and_whom_it_is_shown_to_beat() -> None:
     word = lineup.of(recommendation.STRATEGY).word
     for text in (recommendation.short(), " ".join(recommendation.whole())):

@@ -16,13 +16,18 @@ from rambo.seeding import Streams
 from rambo.strategies.candidates import RIVALS, candidates
 from rambo.strategies.rambo_plus import true_pairs, views_of
 from rambo.training.call import Call
-from rambo.training.ensemble import Ensemble
+from rambo.training.ensemble import Ensemble, Predictions
 from rambo.training.outcomes import Outcome, TrainingRecord
 from rambo.training.units import FitUnit
 
 
 def plus(problem: Problem, memo: MemoryMemo, **settings: Any) -> Selection:
     return choose("rambo-plus", problem, memo, tiny_config(plus=settings))
+
+
+def predictions_of(problem: Problem, memo: MemoryMemo) -> Predictions:
+    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=memo)
+    return ensemble.predict_pools(lambda event: None)
 
 
 def test_it_trains_nothing_that_rambo_has_not_trained(
@@ -43,8 +48,7 @@ def test_without_weights_nothing_but_f_is_trained(problem: Problem) -> None:
 def test_controls_take_from_the_same_candidates_of_the_first_step(
     problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=shared_memo)
-    predictions = ensemble.predict_pools(lambda event: None)
+    predictions = predictions_of(problem, shared_memo)
     filtered = rank_by(problem.unlabeled, margins(predictions.probabilities))[:12]
     generator = Streams(0).child("rambo-plus").torch("acquisition-0")
     none = filtered[:0]
@@ -64,8 +68,7 @@ def test_controls_take_from_the_same_candidates_of_the_first_step(
 def test_candidates_that_differ_hold_no_image_twice_and_lie_in_the_filter(
     problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=shared_memo)
-    predictions = ensemble.predict_pools(lambda event: None)
+    predictions = predictions_of(problem, shared_memo)
     filtered = problem.unlabeled[:17]
     taken = problem.unlabeled[17:20]
     for kind in ("spread", "pool", "random"):
@@ -100,8 +103,7 @@ def test_candidates_that_differ_hold_no_image_twice_and_lie_in_the_filter(
 def test_candidates_of_the_pool_are_drawn_as_badge_draws_and_go_on_from_what_was_taken(
     problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=shared_memo)
-    predictions = ensemble.predict_pools(lambda event: None)
+    predictions = predictions_of(problem, shared_memo)
     pool = rank_by(problem.unlabeled, margins(predictions.probabilities))
     embeddings = predictions.embeddings.double()
     probabilities = predictions.probabilities.double()
@@ -156,8 +158,7 @@ def test_a_wider_filter_is_a_larger_m(problem: Problem, shared_memo: MemoryMemo)
 def test_batches_of_rivals_are_what_each_of_them_would_take_next(
     problem: Problem, shared_memo: MemoryMemo
 ) -> None:
-    ensemble = Ensemble(problem, tiny_config().classifier, seed=0, memo=shared_memo)
-    predictions = ensemble.predict_pools(lambda event: None)
+    predictions = predictions_of(problem, shared_memo)
     pool = rank_by(problem.unlabeled, margins(predictions.probabilities))
     generator = torch.Generator().manual_seed(4)
     offered = dict(
